@@ -1,0 +1,59 @@
+"""The bounded pool of threads for database work, each with a connection that it keeps.
+
+Django gives every ASGI request a thread of its own, so a connection opened there is used once. All
+reads and writes of candles run here instead: `BLOCKING_WORKERS` threads, as many connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import close_old_connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CALL_TIMEOUT_S = 70.0
+
+# A connection used within this time is taken to be alive: asking costs a round trip a call.
+TRUSTED_S = 1.0
+
+_thread = threading.local()
+
+
+@lru_cache(maxsize=1)
+def pool() -> ThreadPoolExecutor:
+    """The process's pool, made at first use (after any fork)."""
+    return ThreadPoolExecutor(settings.SWITCHES.blocking_workers, thread_name_prefix="blocking")
+
+
+async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` on the pool from a coroutine; raise TimeoutError after CALL_TIMEOUT_S."""
+    running = asyncio.get_running_loop().run_in_executor(
+        pool(), partial(_guarded, partial(work, *args, **kwargs))
+    )
+    return await asyncio.wait_for(running, CALL_TIMEOUT_S)
+
+
+def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` on the pool from a thread; raise TimeoutError after CALL_TIMEOUT_S."""
+    return pool().submit(_guarded, partial(work, *args, **kwargs)).result(CALL_TIMEOUT_S)
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    if time.monotonic() - getattr(_thread, "used_at", 0.0) > TRUSTED_S:
+        close_old_connections()
+    try:
+        done = work()
+    except BaseException:
+        _thread.used_at = 0.0
+        raise
+    _thread.used_at = time.monotonic()
+    return done

@@ -1,0 +1,91 @@
+"""The candle, and what every candle must satisfy before it may be stored.
+
+Prices and volumes are IEEE-754 doubles: they are shown and compared, nothing settles on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple, TypedDict
+
+from market.domain.timeframe import MAX_TIME, Timeframe
+
+
+class CandleError(ValueError):
+    """A candle that can't be one; `field` names the value that is wrong."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class CandleObject(TypedDict):
+    """The candle as the wire shows it."""
+
+    candle_time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class Candle(NamedTuple):
+    """One candle. `candle_time` is its open time in Unix seconds, UTC.
+
+    A named tuple, not a dataclass: rows of the store become candles by the thousand, and a tuple
+    is what both the driver and the JSON writer handle fastest.
+    """
+
+    candle_time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    def as_object(self) -> CandleObject:
+        """The candle as a JSON-ready mapping, in the wire's field order."""
+        return {
+            "candle_time": self.candle_time,
+            "open": self.open,
+            "high": self.high,
+            "low": self.low,
+            "close": self.close,
+            "volume": self.volume,
+        }
+
+
+PRICE_FIELDS = ("open", "high", "low", "close")
+
+
+def check_candle(candle: Candle, timeframe: Timeframe | None = None) -> None:
+    """Raise CandleError unless the candle is possible.
+
+    With a `timeframe` its time must also lie on the grid, as every exchange's candle does.
+    """
+    if not 0 <= candle.candle_time <= MAX_TIME:
+        raise CandleError("candle_time", f"candle_time must lie between 0 and {MAX_TIME}")
+    for field, value in zip(candle._fields[1:], candle[1:], strict=True):
+        if not math.isfinite(value):
+            raise CandleError(field, f"{field} must be a finite number")
+    if candle.low > min(candle.open, candle.close):
+        raise CandleError("low", "low must not be above open or close")
+    if candle.high < max(candle.open, candle.close):
+        raise CandleError("high", "high must not be below open or close")
+    if candle.volume < 0:
+        raise CandleError("volume", "volume must not be negative")
+    if timeframe is not None and not timeframe.is_aligned(candle.candle_time):
+        raise CandleError("candle_time", f"candle_time is not on the {timeframe} grid")
+
+
+def in_time_order(candles: Iterable[Candle]) -> list[Candle]:
+    """Ascending by time, one candle a time: of several with one time the later given wins."""
+    by_time = {candle.candle_time: candle for candle in candles}
+    return [by_time[time] for time in sorted(by_time)]
+
+
+def is_closed(candle_time: int, timeframe: Timeframe, now: float) -> bool:
+    """Whether the candle that opened at `candle_time` is over at `now` (Unix seconds)."""
+    return candle_time + timeframe.seconds <= now

@@ -1,0 +1,33 @@
+"""Holes between neighbouring candles of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from market.domain.timeframe import Timeframe
+
+
+class Gap(NamedTuple):
+    """Two neighbouring candles that are further apart than one candle (open times, Unix seconds)."""
+
+    prev_time: int
+    next_time: int
+
+    @property
+    def delta_seconds(self) -> int:
+        """The distance between the two open times."""
+        return self.next_time - self.prev_time
+
+    def missing_candles(self, timeframe: Timeframe) -> int:
+        """How many candles of the grid would fit between the two."""
+        return max(0, self.delta_seconds // timeframe.seconds - 1)
+
+
+def find_gaps(times: Iterable[int], timeframe: Timeframe) -> Iterator[Gap]:
+    """Every hole between neighbours of ascending open times."""
+    previous: int | None = None
+    for time in times:
+        if previous is not None and time - previous > timeframe.seconds:
+            yield Gap(previous, time)
+        previous = time

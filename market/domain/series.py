@@ -1,0 +1,67 @@
+"""Series ids: the coordinate ``exchange:market:symbol:timeframe`` and its only parser."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from market.domain.timeframe import Timeframe, TimeframeError
+
+MAX_LENGTH = 200
+
+# A control character can't be stored by PostgreSQL (NUL), and is never part of a symbol.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class SeriesIdError(ValueError):
+    """A text that is no series id. The message is part of the wire contract."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesId:
+    """One stream of candles: an exchange's market, a symbol and a timeframe.
+
+    `symbol` is ``BASE/QUOTE``, possibly with ``:SETTLE`` behind it. ``str()`` gives the id as it
+    goes over the wire and into the store.
+    """
+
+    exchange: str
+    market: str
+    symbol: str
+    timeframe: Timeframe
+
+    @staticmethod
+    def parse(text: str) -> SeriesId:
+        """Read a series id; raise SeriesIdError when it is incomplete or its timeframe is bad."""
+        return _parse(text)
+
+    def candle_id(self, candle_time: int) -> str:
+        """The name of this series' candle that opens at `candle_time` (Unix seconds)."""
+        return f"{self}:{candle_time}"
+
+    def with_timeframe(self, timeframe: Timeframe) -> SeriesId:
+        """The same symbol on another timeframe."""
+        return SeriesId(self.exchange, self.market, self.symbol, timeframe)
+
+    def __str__(self) -> str:
+        return f"{self.exchange}:{self.market}:{self.symbol}:{self.timeframe.text}"
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> SeriesId:
+    if len(text) > MAX_LENGTH:
+        raise SeriesIdError(f"invalid series_id (longer than {MAX_LENGTH} characters)")
+    pieces = text.split(":")
+    if len(pieces) < 4:
+        raise SeriesIdError("series_id must be '{exchange}:{market}:{symbol}:{timeframe}'")
+    exchange, market, *symbol, timeframe = pieces
+    parts = [part.strip() for part in (exchange, market, ":".join(symbol), timeframe)]
+    if not all(parts):
+        raise SeriesIdError("invalid series_id (empty component)")
+    if any(_CONTROL.search(part) for part in parts):
+        raise SeriesIdError("invalid series_id (control character)")
+    try:
+        return SeriesId(parts[0], parts[1], parts[2], Timeframe.parse(parts[3]))
+    except TimeframeError as error:
+        raise SeriesIdError(str(error)) from error

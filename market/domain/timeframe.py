@@ -1,0 +1,70 @@
+"""Timeframes: the length of a candle and where its grid lies."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+# 1970-01-01 was a Thursday: the first Monday 00:00 UTC lies four days later.
+FIRST_MONDAY = 4 * 86_400
+
+# A longer candle than this has no use, and its times would leave the range a store can hold.
+MAX_SECONDS = 10 * 366 * 86_400
+
+# A grid time beyond this (the end of year 9999) is no calendar time any client can show.
+MAX_TIME = 253_402_300_799
+
+_COUNT = re.compile(r"[0-9]{1,9}")
+
+
+class TimeframeError(ValueError):
+    """A text that is no timeframe. The message is part of the wire contract."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Timeframe:
+    """The length of a candle in seconds, with the text that names it (``1m``, ``4h``, ``1w``)."""
+
+    seconds: int
+    text: str
+
+    @staticmethod
+    def parse(text: str) -> Timeframe:
+        """Read ``<count><unit>`` with unit s, m, h, d or w; raise TimeframeError otherwise."""
+        return _parse(text.strip())
+
+    @property
+    def offset(self) -> int:
+        """Seconds by which the grid is shifted from the Unix epoch: weeks open on Mondays."""
+        return FIRST_MONDAY if self.text.endswith("w") else 0
+
+    def open_of(self, time: float) -> int:
+        """The open time of the candle that covers `time` (both Unix seconds, UTC)."""
+        return int((time - self.offset) // self.seconds) * self.seconds + self.offset
+
+    def is_aligned(self, time: int) -> bool:
+        """Whether `time` lies on this timeframe's grid of open times."""
+        return (time - self.offset) % self.seconds == 0
+
+    def latest_closed(self, now: float) -> int:
+        """The open time of the newest candle that is over at `now`; 0 before the first one."""
+        return max(0, self.open_of(now) - self.seconds)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> Timeframe:
+    if not text:
+        raise TimeframeError("empty timeframe")
+    count, unit = text[:-1], text[-1]
+    if unit not in UNIT_SECONDS:
+        raise TimeframeError(f"unsupported timeframe unit: {unit!r}")
+    if not _COUNT.fullmatch(count) or not 0 < int(count) * UNIT_SECONDS[unit] <= MAX_SECONDS:
+        raise TimeframeError(f"invalid timeframe: {text!r}")
+    # "01m" and "1m" are one timeframe, so they must become one key in the store.
+    return Timeframe(int(count) * UNIT_SECONDS[unit], f"{int(count)}{unit}")

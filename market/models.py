@@ -1,0 +1,115 @@
+"""Tables of the market app. Candles are written by set-based SQL only (market.stores.postgres)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models.functions import Now
+
+from market.domain.series import SeriesId, SeriesIdError
+
+
+def validate_series_id(text: str) -> None:
+    """Refuse a text that is no complete series id, or not in its canonical form."""
+    try:
+        series = SeriesId.parse(text)
+    except SeriesIdError as error:
+        raise ValidationError(str(error), code="invalid_series_id") from error
+    if str(series) != text:
+        raise ValidationError(f"write it as {series}", code="invalid_series_id")
+
+
+class Series(models.Model):
+    """One series with its head; `fence` is the newest writer's token (market.domain.store)."""
+
+    id = models.AutoField(primary_key=True)
+    name = models.TextField(unique=True, validators=[validate_series_id])
+    head_time = models.BigIntegerField(null=True)
+    epoch = models.BigIntegerField(default=0, db_default=0)
+    fence = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        db_table = "series"
+        verbose_name_plural = "series"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Candle(models.Model):
+    """A closed candle; open time in Unix seconds UTC. The key suits a hypertable."""
+
+    pk = models.CompositePrimaryKey("series_id", "candle_time")
+    # No constraint: series rows are never deleted, and checking each row slows bulk history.
+    series = models.ForeignKey(Series, models.DO_NOTHING, db_constraint=False, db_index=False)
+    candle_time = models.BigIntegerField()
+    open = models.FloatField()
+    high = models.FloatField()
+    low = models.FloatField()
+    close = models.FloatField()
+    volume = models.FloatField()
+
+    class Meta:
+        db_table = "candles"
+
+
+class Revision(models.Model):
+    """A change of a series' past: from which time on its readers must read again."""
+
+    pk = models.CompositePrimaryKey("series_id", "epoch")
+    series = models.ForeignKey(Series, models.DO_NOTHING, db_constraint=False, db_index=False)
+    epoch = models.BigIntegerField()
+    from_time = models.BigIntegerField()
+
+    class Meta:
+        db_table = "revisions"
+
+
+class WhitelistedSeries(models.Model):
+    """A series that is followed always, watched or not. Admins edit these rows."""
+
+    series_id = models.CharField(
+        "series id",
+        max_length=200,
+        unique=True,
+        validators=[validate_series_id],
+        help_text="exchange:market:symbol:timeframe, for example binance:futures:BTC/USDT:1m",
+    )
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+
+    class Meta:
+        db_table = "whitelist"
+        verbose_name = "whitelisted series"
+        verbose_name_plural = "whitelisted series"
+        ordering: ClassVar = ["series_id"]
+
+    def __str__(self) -> str:
+        return self.series_id
+
+
+class GapRecord(models.Model):
+    """A hole in a series that was noticed, and what became of it."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        REPAIRING = "repairing"
+        FILLED = "filled"
+        ABSENT = "absent", "absent: the exchange has no trades there"
+
+    series = models.ForeignKey(Series, models.CASCADE, db_constraint=False)
+    from_time = models.BigIntegerField(help_text="open time of the first missing candle")
+    to_time = models.BigIntegerField(help_text="open time of the last missing candle")
+    reason = models.CharField(max_length=40)
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    attempts = models.IntegerField(default=0)
+    detected_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "gaps"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["series", "from_time"], name="gaps_one_a_start")
+        ]

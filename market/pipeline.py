@@ -1,0 +1,140 @@
+"""The one write path: closed candles into the store, then every stage, in one transaction.
+
+Publishing is not part of it: the caller hands the result to `market.live.publish` after the
+transaction has landed, so nothing is announced that a crash could take back.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from market.domain.candle import Candle, in_time_order
+from market.domain.series import SeriesId
+from market.domain.store import CandleStore, SeriesState, SeriesWriter, StaleFence
+
+STORE_STEP = "store.upsert_many_closed"
+
+
+class PipelineError(Exception):
+    """A step failed; nothing of the batch was stored. `str()` is the wire's detail text."""
+
+    def __init__(self, step: str, series: SeriesId) -> None:
+        super().__init__(f"ingest_pipeline_failed:{step}:{series}")
+        self.step = step
+        self.series = series
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A system message for the watchers of a series, sent after its candles."""
+
+    event: str
+    message: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one batch changed in a series; all times are open times in Unix seconds.
+
+    `fresh` are the candles beyond the old head, in order, and `predecessor` is that old head.
+    `revised_from` is the earliest time at which stored history changed, None if none did.
+    """
+
+    series: SeriesId
+    predecessor: int | None
+    state: SeriesState
+    fresh: tuple[Candle, ...] = ()
+    past: tuple[Candle, ...] = ()
+    revised_from: int | None = None
+    notices: list[Notice] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the batch only repeated what was stored."""
+        return not self.fresh and not self.past
+
+
+class Stage(Protocol):
+    """A step behind the store: it sees each change inside the transaction, before it lands."""
+
+    name: str
+
+    def apply(self, writer: SeriesWriter, change: Change) -> Iterable[Notice]:
+        """Bring this stage's ledger up to `change`; an exception takes the whole batch back."""
+
+
+class Pipeline:
+    """Runs batches of closed candles through the store and the stages."""
+
+    def __init__(self, store: CandleStore, stages: Sequence[Stage] = ()) -> None:
+        self._store = store
+        self._stages = tuple(stages)
+
+    def ingest(
+        self, series: SeriesId, candles: Iterable[Candle], *, fence: int | None = None
+    ) -> Change:
+        """Store candles of one series, each already checked, and say what that changed.
+
+        A batch seen twice changes nothing. Raises PipelineError naming the step that failed, and
+        StaleFence when the caller has lost the series to another writer.
+        """
+        batch = in_time_order(candles)
+        step = STORE_STEP
+        try:
+            with self._store.writing(series, fence=fence) as writer:
+                change = _store(writer, batch)
+                if change.is_empty:
+                    return change
+                for stage in self._stages:
+                    step = stage.name
+                    change.notices.extend(stage.apply(writer, change))
+                step = STORE_STEP
+            return change
+        except StaleFence:
+            raise
+        except Exception as error:
+            raise PipelineError(step, series) from error
+
+
+def _store(writer: SeriesWriter, batch: list[Candle]) -> Change:
+    before = writer.state
+    done = writer.upsert(batch)
+    changed = {*done.inserted, *done.revised}
+    old_head = before.head if before.head is not None else -1
+    fresh = tuple(c for c in batch if c.candle_time > old_head and c.candle_time in changed)
+    past = tuple(c for c in batch if c.candle_time <= old_head and c.candle_time in changed)
+    revised_from = past[0].candle_time if past else None
+    state = before
+    if changed:
+        head = fresh[-1].candle_time if fresh else before.head
+        state = writer.advance(head, revised_from=revised_from)
+    return Change(
+        series=writer.series,
+        predecessor=before.head,
+        state=state,
+        fresh=fresh,
+        past=past,
+        revised_from=revised_from,
+        notices=[] if revised_from is None else [_revised(writer.series, revised_from, state)],
+    )
+
+
+def _revised(series: SeriesId, from_time: int, state: SeriesState) -> Notice:
+    return Notice(
+        "candle.revised",
+        "stored candles changed, read again",
+        {"series_id": str(series), "from_time": from_time, "epoch": state.epoch},
+    )
+
+
+def load_stages(paths: Iterable[str]) -> list[Stage]:
+    """Build the stages that settings name as dotted paths, in their order."""
+    stages: list[Stage] = []
+    for path in paths:
+        module, _, name = path.rpartition(".")
+        stages.append(getattr(importlib.import_module(module), name)())
+    return stages

@@ -1,0 +1,24 @@
+"""Where the market app's parts are put together, once a process, as the switches say."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from django.conf import settings
+
+from market.domain.store import CandleStore
+from market.pipeline import Pipeline, load_stages
+from market.stores.memory import MemoryCandleStore
+from market.stores.postgres import PostgresCandleStore
+
+
+@lru_cache(maxsize=1)
+def candle_store() -> CandleStore:
+    """The one store of this process: PostgreSQL with its switch on, memory otherwise."""
+    return PostgresCandleStore() if settings.SWITCHES.enable_pg_store else MemoryCandleStore()
+
+
+@lru_cache(maxsize=1)
+def pipeline() -> Pipeline:
+    """The one write path of this process."""
+    return Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES))

@@ -1,0 +1,120 @@
+"""Every ``TRADE_CANVAS_*`` variable: the only place that reads them.
+
+Each field below is one variable, ``TRADE_CANVAS_`` and the field's name in upper case. Names,
+defaults and bounds are those of the contract; docs/configuration.md explains each (a test compares
+the two). Booleans are true for ``1 true yes on`` in any case and false for everything else. A
+number that can't be read falls back to its default; one below its minimum is raised to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+PREFIX = "TRADE_CANVAS_"
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+INGEST_ROLES = ("hybrid", "ingest", "read")
+
+
+class SwitchError(Exception):
+    """A combination of switches that can't run; the message is a stable code."""
+
+
+def _number(default: float, minimum: float) -> Any:
+    return field(default=default, metadata={"minimum": minimum})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """What is switched on, and every limit that can be set from the environment."""
+
+    # API gates
+    enable_debug_api: bool = False
+    enable_dev_api: bool = False
+    enable_kline_health_v2: bool = False
+    kline_health_backfill_recent_seconds: int = _number(120, 5)
+    cors_origins: str = "http://localhost:5173,http://127.0.0.1:5173"
+    ingest_token: str = ""
+
+    # Ingest
+    enable_whitelist_ingest: bool = False
+    enable_ondemand_ingest: bool = False
+    ondemand_idle_ttl_s: int = _number(60, 1)
+    ondemand_max_jobs: int = _number(0, 0)
+    lease_ttl_s: int = _number(15, 2)
+    reconcile_interval_s: float = _number(2.0, 0.2)
+    follow_task_max_s: int = _number(900, 5)
+    binance_ws_batch_max: int = _number(200, 1)
+    binance_ws_flush_s: float = _number(0.5, 0.05)
+    market_forming_min_interval_ms: int = _number(250, 0)
+    enable_ingest_role_guard: bool = False
+    ingest_role: str = "hybrid"
+    enable_ingest_loop_guardrail: bool = False
+    whitelist_path: str = "config/market_whitelist.json"
+    sim_url: str = "http://127.0.0.1:8900"
+
+    # Market data
+    market_ws_catchup_limit: int = _number(5000, 100)
+    market_gap_backfill_read_limit: int = _number(5000, 100)
+    enable_market_auto_tail_backfill: bool = False
+    market_auto_tail_backfill_max_candles: int = _number(0, 0)
+    enable_market_gap_backfill: bool = False
+    enable_startup_kline_sync: bool = False
+    startup_kline_sync_target_candles: int = _number(2000, 100)
+    enable_ccxt_backfill: bool = False
+    ccxt_timeout_ms: int = _number(10_000, 1000)
+    binance_exchangeinfo_ttl_s: int = _number(3600, 1)
+    binance_ticker_ttl_s: int = _number(10, 1)
+
+    # Live
+    ws_outbox_bytes: int = _number(4_194_304, 65_536)
+    ws_max_subscriptions: int = _number(100, 1)
+    ws_messages_per_s: int = _number(50, 1)
+    ws_max_message_bytes: int = _number(65_536, 1024)
+    hub_check_interval_s: float = _number(2.0, 0.05)
+
+    # Storage, scale-out, process
+    enable_pg_store: bool = False
+    enable_pg_only: bool = False
+    postgres_connect_timeout_s: float = _number(5.0, 0.1)
+    enable_ws_pubsub: bool = False
+    blocking_workers: int = _number(8, 1)
+
+    @staticmethod
+    def from_environment(environment: Mapping[str, str]) -> Switches:
+        """Read the switches; raise SwitchError for a combination that can't run."""
+        values = {
+            each.name: _read(environment[PREFIX + each.name.upper()], each.default, each.metadata)
+            for each in fields(Switches)
+            if PREFIX + each.name.upper() in environment
+        }
+        if values.get("ingest_role", "hybrid") not in INGEST_ROLES:
+            values["ingest_role"] = "hybrid"
+        switches = Switches(**values)
+        if switches.enable_pg_only and not switches.enable_pg_store:
+            raise SwitchError("pg_store_required_when_pg_only_enabled")
+        return switches
+
+    @property
+    def ingest_in_process(self) -> bool:
+        """Whether the web process ingests by itself: workers need a shared store and a bus."""
+        return not (self.enable_pg_store and self.enable_ws_pubsub)
+
+    @property
+    def ingest_jobs_enabled(self) -> bool:
+        """Whether this process may start ingest jobs: a guarded read-only instance may not."""
+        return not self.enable_ingest_role_guard or self.ingest_role != "read"
+
+
+def _read(text: str, default: Any, metadata: Mapping[str, Any]) -> Any:
+    if isinstance(default, bool):
+        return text.strip().lower() in TRUE_WORDS
+    if isinstance(default, str):
+        return text.strip()
+    try:
+        number = type(default)(text)
+    except ValueError:
+        return default
+    return max(number, metadata["minimum"]) if math.isfinite(number) else default

@@ -1,0 +1,16 @@
+"""Every HTTP address, app by app."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/market/", include("market.api.urls")),
+    path("api/dev/market/", include("market.api.dev_urls")),
+]
+
+if settings.SWITCHES.enable_pg_store:
+    # Without a database there is nobody to log in and nothing to administer.
+    urlpatterns.append(path("admin/", admin.site.urls))

@@ -1,0 +1,155 @@
+/** Typed client of the HTTP API: every call has a time limit, every answer is checked. */
+
+import { parseCandles, type Candle } from "./candle";
+
+export interface CandlePage {
+  readonly candles: readonly Candle[];
+  readonly serverHead: number | null;
+  /** The server's clock by its Date header, milliseconds; null when it sent none. */
+  readonly serverTimeMs: number | null;
+}
+
+export interface TopMarket {
+  readonly symbol: string;
+  readonly lastPrice: number | null;
+  readonly quoteVolume: number | null;
+  readonly changePercent: number | null;
+}
+
+export interface CandleQuery {
+  /** Exclusive lower bound, UTC seconds; without it the newest candles are read. */
+  readonly since?: number | null;
+  readonly limit: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface CandleReader {
+  candles(seriesId: string, query: CandleQuery): Promise<CandlePage>;
+}
+
+/** `status` is 0 when there was no answer at all (`code` is then `network` or `timeout`). */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, detail: string) {
+    super(detail);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+  }
+
+  /** Whether asking again later may help. */
+  get transient(): boolean {
+    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+const TIMEOUT_MS = 15_000;
+
+type Fetch = (input: string, init: RequestInit) => Promise<Response>;
+type Json = Record<string, unknown>;
+
+export class Api implements CandleReader {
+  private readonly fetch: Fetch;
+  private readonly timeoutMs: number;
+
+  constructor(fetch: Fetch, timeoutMs = TIMEOUT_MS) {
+    this.fetch = fetch;
+    this.timeoutMs = timeoutMs;
+  }
+
+  async candles(seriesId: string, query: CandleQuery): Promise<CandlePage> {
+    const parameters = new URLSearchParams({ series_id: seriesId, limit: String(query.limit) });
+    if (query.since != null) parameters.set("since", String(query.since));
+    const { body, date } = await this.get(`/api/market/candles?${parameters}`, query.signal);
+    const candles = parseCandles(body["candles"]);
+    if (candles === null) throw unreadable("candles");
+    return { candles, serverHead: finite(body["server_head_time"]), serverTimeMs: date };
+  }
+
+  async whitelist(signal?: AbortSignal): Promise<string[]> {
+    const { body } = await this.get("/api/market/whitelist", signal);
+    const ids = body["series_ids"];
+    if (!Array.isArray(ids)) throw unreadable("whitelist");
+    return ids.filter((id): id is string => typeof id === "string");
+  }
+
+  async topMarkets(exchange: string, market: string, signal?: AbortSignal): Promise<TopMarket[]> {
+    const parameters = new URLSearchParams({ exchange, market, quote_asset: "USDT", limit: "20" });
+    const { body } = await this.get(`/api/market/top_markets?${parameters}`, signal);
+    if (!Array.isArray(body["items"])) throw unreadable("top markets");
+    return body["items"].flatMap((item) => readTopMarket(item as Json));
+  }
+
+  private async get(path: string, signal?: AbortSignal): Promise<{ body: Json; date: number | null }> {
+    const limit = AbortSignal.timeout(this.timeoutMs);
+    const signals = signal ? AbortSignal.any([signal, limit]) : limit;
+    try {
+      // "no-cache" revalidates: the server answers 304 when nothing changed.
+      const response = await this.fetch(path, { signal: signals, cache: "no-cache" });
+      const body = await readJson(response);
+      if (!response.ok) throw errorOf(response.status, body);
+      return { body, date: dateOf(response) };
+    } catch (error) {
+      if (error instanceof ApiError || signal?.aborted) throw error;
+      if (limit.aborted) throw new ApiError(0, "timeout", "The server did not answer in time.");
+      throw new ApiError(0, "network", "The server can not be reached.");
+    }
+  }
+}
+
+/** Any failure as one of ours. */
+export function asApiError(error: unknown): ApiError {
+  return error instanceof ApiError ? error : new ApiError(0, "unknown", String(error));
+}
+
+async function readJson(response: Response): Promise<Json> {
+  const text = await response.text();
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value as Json;
+  } catch {
+    // A proxy's error page: the status says enough.
+  }
+  if (response.ok) throw unreadable("answer");
+  return {};
+}
+
+function errorOf(status: number, body: Json): ApiError {
+  const detail = body["detail"];
+  const code = typeof body["code"] === "string" ? body["code"] : `http_${status}`;
+  return new ApiError(status, code, typeof detail === "string" ? detail : firstMessage(detail, status));
+}
+
+/** Validation errors come as a list. */
+function firstMessage(detail: unknown, status: number): string {
+  const first: unknown = Array.isArray(detail) ? detail[0] : null;
+  const message = (first as Json | null)?.["msg"];
+  return typeof message === "string" ? message : `The server answered ${status}.`;
+}
+
+function unreadable(what: string): ApiError {
+  return new ApiError(502, "unreadable_answer", `The server's ${what} could not be read.`);
+}
+
+function dateOf(response: Response): number | null {
+  const time = Date.parse(response.headers.get("date") ?? "");
+  return Number.isNaN(time) ? null : time;
+}
+
+function readTopMarket(item: Json): TopMarket[] {
+  if (typeof item["symbol"] !== "string") return [];
+  return [
+    {
+      symbol: item["symbol"],
+      lastPrice: finite(item["last_price"]),
+      quoteVolume: finite(item["quote_volume"]),
+      changePercent: finite(item["price_change_percent"]),
+    },
+  ];
+}
+
+function finite(value: unknown): number | null {
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
+}

@@ -1,0 +1,58 @@
+/** Merging of candle lists by time; the result is always strictly ascending. */
+
+import { sameCandle, type Candle } from "./candle";
+
+export interface Merge {
+  readonly candles: readonly Candle[];
+  /** Lowest time that was inserted or got other values; null when nothing changed. */
+  readonly changedFrom: number | null;
+}
+
+/** Inserts missing candles and replaces those of the same time; a later item of `incoming` wins. */
+export function mergeCandles(current: readonly Candle[], incoming: readonly Candle[]): Merge {
+  const arrivals = ascendingUnique(incoming);
+  const first = arrivals[0];
+  if (first === undefined) return { candles: current, changedFrom: null };
+  const start = lowerBound(current, first.candle_time);
+  const merged: Candle[] = current.slice(0, start);
+  let changedFrom: number | null = null;
+  let index = start;
+  for (const arrival of arrivals) {
+    for (let held = current[index]; held && held.candle_time < arrival.candle_time; ) {
+      merged.push(held);
+      index += 1;
+      held = current[index];
+    }
+    const held = current[index];
+    const replaces = held !== undefined && held.candle_time === arrival.candle_time;
+    if (replaces) index += 1;
+    const unchanged = replaces && sameCandle(held, arrival);
+    merged.push(unchanged ? held : arrival);
+    if (!unchanged) changedFrom ??= arrival.candle_time;
+  }
+  if (changedFrom === null) return { candles: current, changedFrom };
+  return { candles: merged.concat(current.slice(index)), changedFrom };
+}
+
+/** Index of the first candle at or after `time`; the list's length when there is none. */
+export function lowerBound(candles: readonly Candle[], time: number): number {
+  let low = 0;
+  let high = candles.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((candles[middle] as Candle).candle_time < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Whether times only ever grow. */
+export function strictlyAscending(times: readonly number[]): boolean {
+  return times.every((time, index) => index === 0 || time > (times[index - 1] as number));
+}
+
+function ascendingUnique(candles: readonly Candle[]): readonly Candle[] {
+  if (strictlyAscending(candles.map((candle) => candle.candle_time))) return candles;
+  const byTime = new Map(candles.map((candle) => [candle.candle_time, candle]));
+  return [...byTime.values()].sort((left, right) => left.candle_time - right.candle_time);
+}

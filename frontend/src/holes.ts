@@ -1,0 +1,31 @@
+/** Holes between neighbouring candles: what is missing must be seen to be missing. */
+
+import type { Candle } from "./candle";
+
+export interface Hole {
+  /** First missing candle_time, UTC seconds. */
+  readonly from: number;
+  /** Time of the candle after the hole, UTC seconds. */
+  readonly to: number;
+  readonly missing: number;
+}
+
+/** Every pair of neighbours further apart than one timeframe, oldest first. */
+export function findHoles(candles: readonly Candle[], timeframeSeconds: number): Hole[] {
+  const holes: Hole[] = [];
+  let previous: Candle | undefined;
+  for (const candle of candles) {
+    if (previous !== undefined) {
+      const distance = candle.candle_time - previous.candle_time;
+      if (distance > timeframeSeconds) {
+        holes.push({
+          from: previous.candle_time + timeframeSeconds,
+          to: candle.candle_time,
+          missing: Math.ceil(distance / timeframeSeconds) - 1,
+        });
+      }
+    }
+    previous = candle;
+  }
+  return holes;
+}

@@ -1,0 +1,33 @@
+/** What the session needs from the outside world; tests give their own. */
+
+export type TimerHandle = unknown;
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  setTimeout(run: () => void, delayMs: number): TimerHandle;
+  clearTimeout(handle: TimerHandle): void;
+}
+
+/** The part of the browser's WebSocket that is used. */
+export interface Socket {
+  onopen: (() => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number; reason: string }) => void) | null;
+  send(text: string): void;
+  close(): void;
+}
+
+export type OpenSocket = () => Socket;
+
+export const browserClock: Clock = {
+  now: () => Date.now(),
+  setTimeout: (run, delayMs) => window.setTimeout(run, delayMs),
+  clearTimeout: (handle) => window.clearTimeout(handle as number),
+};
+
+/** Opens `/ws/market` on the page's own host. */
+export function openBrowserSocket(): Socket {
+  const scheme = window.location.protocol === "https:" ? "wss" : "ws";
+  return new WebSocket(`${scheme}://${window.location.host}/ws/market`) as Socket;
+}

@@ -1,0 +1,49 @@
+/** The only parser of `exchange:market:symbol:timeframe` on the page. */
+
+import { parseTimeframe, type Timeframe } from "./timeframe";
+
+export interface SeriesId {
+  readonly text: string;
+  readonly exchange: string;
+  readonly market: string;
+  /** `BASE/QUOTE`, perhaps with a settlement asset: `BTC/USDT:USDT`. */
+  readonly symbol: string;
+  readonly timeframe: Timeframe;
+}
+
+/** Throws when a part is missing or the timeframe is none. */
+export function parseSeriesId(text: string): SeriesId {
+  const pieces = text.split(":");
+  if (pieces.length < 4) {
+    throw new Error("series_id must be '{exchange}:{market}:{symbol}:{timeframe}'");
+  }
+  const exchange = (pieces[0] as string).trim();
+  const market = (pieces[1] as string).trim();
+  const symbol = pieces.slice(2, -1).join(":").trim();
+  if (exchange === "" || market === "" || symbol === "") {
+    throw new Error("invalid series_id (empty component)");
+  }
+  return { text, exchange, market, symbol, timeframe: parseTimeframe(pieces.at(-1) as string) };
+}
+
+/** The parsed id, or null when it is none. */
+export function tryParseSeriesId(text: string | null | undefined): SeriesId | null {
+  try {
+    return text ? parseSeriesId(text) : null;
+  } catch {
+    return null;
+  }
+}
+
+export function seriesIdText(
+  exchange: string,
+  market: string,
+  { symbol, timeframe }: { symbol: string; timeframe: string },
+): string {
+  return [exchange, market, symbol, timeframe].join(":");
+}
+
+/** `BTC/USDT:USDT` is shown as `BTC/USDT`: the settlement asset repeats the quote. */
+export function displaySymbol(symbol: string): string {
+  return symbol.split(":")[0] as string;
+}

@@ -1,0 +1,326 @@
+/**
+ * The state of the one series on the page, and the pure reducer that is its only writer.
+ *
+ * Closed candles are kept strictly ascending and merged by time; the forming candle is kept apart,
+ * so that it can never become a `since`.
+ */
+
+import { lowerBound, mergeCandles } from "./candle-list";
+import { chartChange, NO_CHANGE, REPLACE, type ChartChange } from "./chart-change";
+import { findHoles, type Hole } from "./holes";
+import { parseSeriesId } from "./series-id";
+import { latestClosedTime, type Timeframe } from "./timeframe";
+import type { Candle } from "./candle";
+
+export type Status = "loading" | "backfilling" | "empty" | "live" | "reconnecting" | "error";
+export type Connection = "idle" | "connecting" | "open" | "waiting";
+
+export interface Failure {
+  readonly code: string;
+  readonly detail: string;
+}
+
+/** A hole the server named and we are trying to fill: `[from, to)` in UTC seconds. */
+export interface AnnouncedGap {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface SeriesState {
+  readonly seriesId: string;
+  readonly timeframe: Timeframe;
+  readonly status: Status;
+  /** Closed candles, strictly ascending by time. */
+  readonly candles: readonly Candle[];
+  /** The open candle, always newer than every closed one. */
+  readonly forming: Candle | null;
+  readonly serverHead: number | null;
+  /** Holes between the loaded candles, oldest first. */
+  readonly holes: readonly Hole[];
+  readonly announcedGaps: readonly AnnouncedGap[];
+  /** At least one page arrived. */
+  readonly loaded: boolean;
+  /** A read has reached the server's head since the series was opened. */
+  readonly caughtUp: boolean;
+  readonly connection: Connection;
+  /** Something failed since the socket was last open. */
+  readonly interrupted: boolean;
+  /** When the next attempt is due, milliseconds of the local clock. */
+  readonly retryAt: number | null;
+  /** The server refused to follow the series; we poll instead. */
+  readonly atCapacity: boolean;
+  /** The socket has been silent for too long. */
+  readonly stale: boolean;
+  readonly failure: Failure | null;
+  /** Server clock minus local clock, milliseconds. */
+  readonly clockOffsetMs: number;
+  /** Time of the newest closed candle that came over the socket. */
+  readonly lastWsTime: number | null;
+  /** How many closed candles to keep; grows as older ones are asked for. */
+  readonly keep: number;
+  readonly historyExhausted: boolean;
+}
+
+export type Action =
+  | { readonly type: "series_changed"; readonly seriesId: string }
+  | {
+      readonly type: "page_loaded";
+      readonly candles: readonly Candle[];
+      readonly serverHead: number | null;
+      /** The page reaches the server's head. */
+      readonly complete: boolean;
+      readonly clockOffsetMs?: number | undefined;
+    }
+  | {
+      readonly type: "older_loaded";
+      readonly candles: readonly Candle[];
+      readonly exhausted: boolean;
+    }
+  | { readonly type: "candle_closed"; readonly candle: Candle }
+  | { readonly type: "candles_batch"; readonly candles: readonly Candle[] }
+  | { readonly type: "candle_forming"; readonly candle: Candle }
+  | { readonly type: "gap"; readonly from: number; readonly to: number }
+  /** Everything after `since` has been read again: what is still missing is missing for good. */
+  | { readonly type: "range_read"; readonly since: number | null }
+  | { readonly type: "revised"; readonly fromTime: number }
+  | { readonly type: "connecting" }
+  | { readonly type: "socket_opened" }
+  | { readonly type: "waiting"; readonly retryAt: number; readonly failure: Failure | null }
+  | { readonly type: "capacity"; readonly reached: boolean }
+  | { readonly type: "stale"; readonly stale: boolean }
+  | { readonly type: "failed"; readonly failure: Failure };
+
+export interface Step {
+  readonly state: SeriesState;
+  readonly change: ChartChange;
+}
+
+export const DEFAULT_KEEP = 5000;
+export const MOST_KEPT = 50000;
+const MOST_ANNOUNCED_GAPS = 100;
+
+/** The state before anything is known. Throws when `seriesId` can not be parsed. */
+export function initialState(seriesId: string): SeriesState {
+  return {
+    seriesId,
+    timeframe: parseSeriesId(seriesId).timeframe,
+    status: "loading",
+    candles: [],
+    forming: null,
+    serverHead: null,
+    holes: [],
+    announcedGaps: [],
+    loaded: false,
+    caughtUp: false,
+    connection: "idle",
+    interrupted: false,
+    retryAt: null,
+    atCapacity: false,
+    stale: false,
+    failure: null,
+    clockOffsetMs: 0,
+    lastWsTime: null,
+    keep: DEFAULT_KEEP,
+    historyExhausted: false,
+  };
+}
+
+/** Applies one action. Never throws but for a `series_changed` to an unreadable id. */
+export function reduce(before: SeriesState, action: Action): Step {
+  if (action.type === "series_changed") {
+    return { state: initialState(action.seriesId), change: REPLACE };
+  }
+  const next = apply(before, action);
+  const status = statusOf(next);
+  const state = next.status === status ? next : { ...next, status };
+  return { state, change: changeBetween(before, state) };
+}
+
+/** Time of the newest closed candle: the only value that may be sent as `since`. */
+export function lastClosedTime(state: SeriesState): number | null {
+  return state.candles.at(-1)?.candle_time ?? null;
+}
+
+/** Seconds between the newest closed candle and the one that should be there at `nowMs`. */
+export function lagSeconds(state: SeriesState, nowMs: number): number | null {
+  const last = lastClosedTime(state);
+  if (last === null) return null;
+  const now = (nowMs + state.clockOffsetMs) / 1000;
+  return Math.max(0, latestClosedTime(state.timeframe, now) - last);
+}
+
+/** Whether a hole is one the server named and that is being read again. */
+export function isRecovering(state: SeriesState, hole: Hole): boolean {
+  return state.announcedGaps.some((gap) => gap.from < hole.to && hole.from < gap.to);
+}
+
+type SeriesAction = Exclude<Action, { type: "series_changed" }>;
+
+function apply(state: SeriesState, action: SeriesAction): SeriesState {
+  switch (action.type) {
+    case "page_loaded":
+      return pageLoaded(state, action);
+    case "older_loaded":
+      return olderLoaded(state, action.candles, action.exhausted);
+    case "candle_closed":
+      return arrived(state, [action.candle]);
+    case "candles_batch":
+      return arrived(state, action.candles);
+    case "candle_forming":
+      return heard(formed(state, action.candle));
+    case "gap":
+      return heard(gapAnnounced(state, { from: action.from, to: action.to }));
+    case "range_read":
+      return rangeRead(state, action.since);
+    case "revised":
+      return heard(revised(state, action.fromTime));
+    default:
+      return applyConnection(state, action);
+  }
+}
+
+type ConnectionAction = Extract<
+  SeriesAction,
+  { type: "connecting" | "socket_opened" | "waiting" | "capacity" | "stale" | "failed" }
+>;
+
+function applyConnection(state: SeriesState, action: ConnectionAction): SeriesState {
+  switch (action.type) {
+    case "connecting":
+      return { ...state, connection: "connecting", retryAt: null };
+    case "socket_opened":
+      return { ...state, connection: "open", interrupted: false, failure: null, stale: false };
+    case "waiting":
+      return {
+        ...state,
+        connection: "waiting",
+        interrupted: true,
+        retryAt: action.retryAt,
+        failure: action.failure,
+        atCapacity: false,
+      };
+    case "capacity":
+      return { ...state, atCapacity: action.reached };
+    case "stale":
+      return { ...state, stale: action.stale };
+    case "failed":
+      return { ...state, connection: "idle", retryAt: null, failure: action.failure };
+  }
+}
+
+function statusOf(state: SeriesState): Status {
+  if (state.failure !== null && state.connection === "idle") return "error";
+  if (state.interrupted) return "reconnecting";
+  if (!state.loaded) return "loading";
+  if (!state.caughtUp) return "backfilling";
+  if (state.candles.length === 0 && state.forming === null) return "empty";
+  return state.connection === "open" ? "live" : "backfilling";
+}
+
+function changeBetween(before: SeriesState, after: SeriesState): ChartChange {
+  if (before.candles === after.candles) {
+    return before.forming === after.forming ? NO_CHANGE : chartChange(before, after, null);
+  }
+  return chartChange(before, after, firstDifference(before.candles, after.candles));
+}
+
+/** Unchanged candles stay the same objects, so the two lists are compared from their ends. */
+function firstDifference(before: readonly Candle[], after: readonly Candle[]): number | null {
+  if (before[0] !== after[0]) return before[0] && after[0] ? -Infinity : earliest(before, after);
+  let low = 0;
+  const shared = Math.min(before.length, after.length);
+  while (low < shared && before[low] === after[low]) low += 1;
+  return earliest(before.slice(low, low + 1), after.slice(low, low + 1));
+}
+
+function earliest(before: readonly Candle[], after: readonly Candle[]): number | null {
+  const times = [before[0], after[0]].flatMap((candle) => (candle ? [candle.candle_time] : []));
+  return times.length === 0 ? null : Math.min(...times);
+}
+
+function pageLoaded(
+  state: SeriesState,
+  page: Extract<Action, { type: "page_loaded" }>,
+): SeriesState {
+  const merged = withClosed(state, page.candles);
+  return {
+    ...merged,
+    loaded: true,
+    caughtUp: merged.caughtUp || page.complete,
+    serverHead: page.serverHead ?? merged.serverHead,
+    clockOffsetMs: page.clockOffsetMs ?? merged.clockOffsetMs,
+  };
+}
+
+function olderLoaded(
+  state: SeriesState,
+  candles: readonly Candle[],
+  exhausted: boolean,
+): SeriesState {
+  const first = state.candles[0]?.candle_time ?? Infinity;
+  const older = candles.filter((candle) => candle.candle_time < first);
+  // What the user has scrolled to must not be trimmed away by the next live candle.
+  const keep = Math.min(MOST_KEPT, Math.max(state.keep, state.candles.length + older.length));
+  const merged = withClosed({ ...state, keep }, older);
+  return { ...merged, historyExhausted: exhausted || merged.candles.length >= MOST_KEPT };
+}
+
+/** Closed candles that came over the socket. */
+function arrived(state: SeriesState, candles: readonly Candle[]): SeriesState {
+  const newest = candles.reduce((time, candle) => Math.max(time, candle.candle_time), -Infinity);
+  if (newest === -Infinity) return state;
+  const merged = heard(withClosed(state, candles));
+  return { ...merged, lastWsTime: Math.max(newest, state.lastWsTime ?? newest) };
+}
+
+/** Any word about the series shows that the server follows it. */
+function heard(state: SeriesState): SeriesState {
+  return state.stale || state.atCapacity ? { ...state, stale: false, atCapacity: false } : state;
+}
+
+function formed(state: SeriesState, candle: Candle): SeriesState {
+  const time = candle.candle_time;
+  const isClosed = time <= (lastClosedTime(state) ?? -Infinity);
+  const stepsBack = time < (state.forming?.candle_time ?? -Infinity);
+  return isClosed || stepsBack ? state : { ...state, forming: candle };
+}
+
+function gapAnnounced(state: SeriesState, gap: AnnouncedGap): SeriesState {
+  if (gap.to <= gap.from) return state;
+  return { ...state, announcedGaps: [...state.announcedGaps, gap].slice(-MOST_ANNOUNCED_GAPS) };
+}
+
+function rangeRead(state: SeriesState, since: number | null): SeriesState {
+  const first = since ?? state.candles[0]?.candle_time ?? -Infinity;
+  const open = state.announcedGaps.filter((gap) => gap.from <= first);
+  return open.length === state.announcedGaps.length ? state : { ...state, announcedGaps: open };
+}
+
+/** History behind the first loaded candle may have grown: let the user scroll there again. */
+function revised(state: SeriesState, fromTime: number): SeriesState {
+  const first = state.candles[0]?.candle_time ?? Infinity;
+  return fromTime < first ? { ...state, historyExhausted: false } : state;
+}
+
+function withClosed(state: SeriesState, incoming: readonly Candle[]): SeriesState {
+  const { candles, changedFrom } = mergeCandles(state.candles, incoming);
+  if (changedFrom === null) return state;
+  const kept = trimmed(candles, state.keep);
+  const last = kept.at(-1)?.candle_time ?? -Infinity;
+  const forming = state.forming !== null && state.forming.candle_time > last ? state.forming : null;
+  return { ...state, candles: kept, forming, holes: holesAfter(state, kept, changedFrom) };
+}
+
+// A tenth of slack, so that the chart need not be redrawn in full for every live candle.
+function trimmed(candles: readonly Candle[], keep: number): readonly Candle[] {
+  return candles.length > keep * 1.1 ? candles.slice(-keep) : candles;
+}
+
+/** Holes before the first change stay; only the rest is searched. */
+function holesAfter(state: SeriesState, kept: readonly Candle[], changedFrom: number): Hole[] {
+  const first = kept[0]?.candle_time ?? -Infinity;
+  const start = Math.max(0, lowerBound(kept, changedFrom) - 1);
+  const border = kept[start]?.candle_time ?? Infinity;
+  const untouched = state.holes.filter((hole) => hole.to <= border && hole.from > first);
+  return [...untouched, ...findHoles(kept.slice(start), state.timeframe.seconds)];
+}

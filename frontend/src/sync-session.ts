@@ -1,0 +1,343 @@
+/**
+ * Keeps one series in step with the server: catch-up over HTTP, then follow over the socket.
+ *
+ * The session owns the effects; what they mean for the series is decided by the reducer. A stopped
+ * session is silent for good: answers still under way are dropped.
+ */
+
+import { BackOff } from "./back-off";
+import { CandleReads, NEWEST_LIMIT, RANGE_LIMIT, type ReadDependencies } from "./candle-reads";
+import { parseServerMessage, subscribeMessage, type ServerMessage } from "./messages";
+import { initialState, lastClosedTime, reduce } from "./series-state";
+import { Timers } from "./timers";
+import type { ApiError } from "./api";
+import type { OpenSocket, Socket } from "./ports";
+import type { Action, Failure, SeriesState, Step } from "./series-state";
+
+export interface SessionDependencies extends ReadDependencies {
+  readonly openSocket: OpenSocket;
+}
+
+type TimerName = "open" | "reconnect" | "stable" | "refresh" | "silence" | "poll" | "resubscribe" | "accepted";
+
+const OPEN_LIMIT_MS = 10_000;
+const STABLE_AFTER_MS = 10_000;
+const REFRESH_SPREAD_MS = 2_000;
+const LEAST_SILENCE_MS = 30_000;
+const POLL_MS = 5_000;
+const ACCEPTED_AFTER_MS = 3_000;
+
+const SERVER_SHUTDOWN = 1001;
+const SLOW_CONSUMER = 4008;
+const REFUSALS: Readonly<Record<number, string>> = {
+  1008: "The server refused the connection.",
+  1009: "The server refused a message as too large.",
+};
+
+interface Probe {
+  readonly closed: number | null;
+  readonly heardAt: number;
+}
+
+export class SyncSession {
+  private readonly dependencies: SessionDependencies;
+  private readonly listener: (step: Step) => void;
+  private readonly timers: Timers<TimerName>;
+  private readonly reads: CandleReads;
+  private readonly reconnectBackOff: BackOff;
+  private readonly capacityBackOff: BackOff;
+  private current: SeriesState;
+  private socket: Socket | null = null;
+  private heardAt = 0;
+  private probe: Probe | null = null;
+  private stopped = false;
+
+  /** `listener` hears every change of the state. Throws when `seriesId` can not be parsed. */
+  constructor(
+    seriesId: string,
+    dependencies: SessionDependencies,
+    listener: (step: Step) => void,
+  ) {
+    this.dependencies = dependencies;
+    this.listener = listener;
+    this.current = initialState(seriesId);
+    this.timers = new Timers(dependencies.clock);
+    this.reconnectBackOff = new BackOff(500, 10_000, dependencies.random);
+    this.capacityBackOff = new BackOff(5_000, 60_000, dependencies.random);
+    this.reads = new CandleReads(
+      dependencies,
+      { state: () => this.current, dispatch: (action) => this.dispatch(action) },
+      {
+        completed: () => this.readCompleted(),
+        postponed: (error, retryAt) => this.readPostponed(error, retryAt),
+        refused: (error) => this.readRefused(error),
+      },
+    );
+  }
+
+  get state(): SeriesState {
+    return this.current;
+  }
+
+  start(): void {
+    this.dispatch({ type: "series_changed", seriesId: this.current.seriesId });
+    this.reads.request(null);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.reads.stop();
+    this.dropSocket();
+  }
+
+  /** Starts again after an error, or hurries an attempt that is being waited for. */
+  retry(): void {
+    if (this.current.status !== "error") {
+      this.wake();
+      return;
+    }
+    this.dispatch({ type: "connecting" });
+    this.reads.request(lastClosedTime(this.current));
+  }
+
+  /** The network came back or the page is looked at again. */
+  wake(): void {
+    if (this.stopped || this.current.status === "error") return;
+    if (this.timers.isArmed("reconnect")) this.connect();
+    else if (this.reads.hurry()) this.hurried();
+    else if (this.socket !== null && this.silentFor() > LEAST_SILENCE_MS) this.startProbe();
+  }
+
+  private hurried(): void {
+    if (this.socket === null) this.dispatch({ type: "connecting" });
+  }
+
+  /** Reads the stretch before the first candle. */
+  loadOlder(): void {
+    void this.reads.readOlder();
+  }
+
+  private dispatch(action: Action): void {
+    if (this.stopped) return;
+    const step = reduce(this.current, action);
+    this.current = step.state;
+    if (!this.current.atCapacity) this.timers.clear("resubscribe");
+    this.schedulePoll();
+    this.listener(step);
+  }
+
+  // --- reads ---------------------------------------------------------------------------------
+
+  private readCompleted(): void {
+    if (this.current.status === "error") return;
+    if (this.socket === null && !this.timers.isArmed("reconnect")) this.connect();
+    else this.finishProbe();
+  }
+
+  private readPostponed(error: ApiError, retryAt: number): void {
+    if (this.probe !== null) this.reconnect(failureOf(error), this.reconnectBackOff.next());
+    else if (this.socket === null && !this.timers.isArmed("reconnect")) {
+      this.dispatch({ type: "waiting", retryAt, failure: failureOf(error) });
+    }
+  }
+
+  private readRefused(error: ApiError): void {
+    // Once the series is followed a refused re-read costs nothing but the re-read.
+    if (this.socket === null) this.fail(failureOf(error));
+  }
+
+  // --- socket --------------------------------------------------------------------------------
+
+  private connect(): void {
+    if (this.stopped || this.socket !== null) return;
+    this.timers.clear("reconnect");
+    this.dispatch({ type: "connecting" });
+    const socket = this.dependencies.openSocket();
+    this.socket = socket;
+    socket.onopen = () => this.opened();
+    socket.onmessage = (event) => this.received(event.data);
+    socket.onclose = (event) => this.closed(event.code);
+    this.timers.arm("open", OPEN_LIMIT_MS, () => this.closed(1006));
+  }
+
+  private opened(): void {
+    const resumed = this.current.interrupted;
+    this.timers.clear("open");
+    this.timers.arm("stable", STABLE_AFTER_MS, () => this.reconnectBackOff.reset());
+    this.dispatch({ type: "socket_opened" });
+    this.heardAt = this.dependencies.clock.now();
+    this.subscribe();
+    this.watchSilence();
+    if (resumed) this.scheduleRefresh();
+  }
+
+  private subscribe(): void {
+    const { seriesId } = this.current;
+    this.socket?.send(subscribeMessage(seriesId, lastClosedTime(this.current)));
+  }
+
+  /** Revisions made while we were away were told to nobody: read the newest page again. */
+  private scheduleRefresh(): void {
+    const delay = REFRESH_SPREAD_MS * this.dependencies.random();
+    this.timers.arm("refresh", delay, () => this.reads.request(null));
+  }
+
+  private closed(code: number): void {
+    const refusal = REFUSALS[code];
+    if (refusal !== undefined) {
+      this.fail({ code: `closed_${code}`, detail: refusal });
+      return;
+    }
+    const invited = code === SERVER_SHUTDOWN || code === SLOW_CONSUMER;
+    const quick = invited && this.reconnectBackOff.attempts === 0;
+    const step = this.reconnectBackOff.next();
+    const delay = quick ? 200 + 1000 * this.dependencies.random() : step;
+    this.reconnect({ code: `closed_${code}`, detail: "The connection was lost." }, delay);
+  }
+
+  private reconnect(failure: Failure, delay: number): void {
+    this.dropSocket();
+    const retryAt = this.dependencies.clock.now() + delay;
+    this.timers.arm("reconnect", delay, () => this.connect());
+    this.dispatch({ type: "waiting", retryAt, failure });
+  }
+
+  private dropSocket(): void {
+    const socket = this.socket;
+    this.socket = null;
+    this.probe = null;
+    this.timers.clearAll();
+    if (socket === null) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  private fail(failure: Failure): void {
+    this.dropSocket();
+    this.reads.forget();
+    this.dispatch({ type: "failed", failure });
+  }
+
+  // --- messages ------------------------------------------------------------------------------
+
+  private received(data: unknown): void {
+    this.heardAt = this.dependencies.clock.now();
+    const message = parseServerMessage(data);
+    if (message === null) return;
+    if (message.series_id !== null && message.series_id !== this.current.seriesId) return;
+    if (message.type === "error") this.refusedByServer(message.code, message.message);
+    else {
+      this.reconnectBackOff.reset();
+      this.follow(message);
+    }
+  }
+
+  private follow(message: Exclude<ServerMessage, { type: "error" }>): void {
+    const { seconds } = this.current.timeframe;
+    switch (message.type) {
+      case "gap": {
+        const { expected_next_time: from, actual_time: to } = message;
+        this.dispatch({ type: "gap", from, to });
+        this.reads.request(from - seconds);
+        break;
+      }
+      case "revised":
+        this.reads.discardOlder();
+        this.dispatch({ type: "revised", fromTime: message.from_time });
+        this.reads.request(this.revisedSince(message.from_time));
+        break;
+      case "candles_batch":
+        this.dispatch({ type: "candles_batch", candles: message.candles });
+        // A full batch is cut off: the rest is still on the server.
+        if (message.candles.length >= RANGE_LIMIT) this.reads.request(lastClosedTime(this.current));
+        break;
+      default:
+        this.dispatch({ type: message.type, candle: message.candle });
+    }
+  }
+
+  /** Revisions are read again as far back as candles are loaded, and at least one newest page. */
+  private revisedSince(fromTime: number): number | null {
+    const { candles, timeframe } = this.current;
+    const first = candles[0]?.candle_time;
+    const last = lastClosedTime(this.current);
+    if (first === undefined || last === null) return null;
+    const window = last - (NEWEST_LIMIT - 1) * timeframe.seconds;
+    return Math.max(fromTime, Math.min(first, window)) - 1;
+  }
+
+  private refusedByServer(code: string, detail: string): void {
+    if (code === "capacity") this.capacityReached();
+    else if (code === "bad_request") this.fail({ code, detail });
+    else this.reconnect({ code, detail }, this.reconnectBackOff.next());
+  }
+
+  // --- capacity, polling, silence ------------------------------------------------------------
+
+  private capacityReached(): void {
+    this.timers.clear("accepted");
+    this.dispatch({ type: "capacity", reached: true });
+    this.timers.arm("resubscribe", this.capacityBackOff.next(), () => this.subscribeAgain());
+  }
+
+  /** A subscription is not acknowledged: no refusal within a few seconds means it was accepted. */
+  private subscribeAgain(): void {
+    this.subscribe();
+    this.timers.arm("accepted", ACCEPTED_AFTER_MS, () => {
+      this.capacityBackOff.reset();
+      this.dispatch({ type: "capacity", reached: false });
+    });
+  }
+
+  /** Without a push from the server (refused, or nothing there yet) we look ourselves. */
+  private schedulePoll(): void {
+    const { atCapacity, status } = this.current;
+    if (this.socket === null || !(atCapacity || status === "empty")) this.timers.clear("poll");
+    else if (!this.timers.isArmed("poll")) this.timers.arm("poll", POLL_MS, () => this.poll());
+  }
+
+  private poll(): void {
+    this.reads.request(lastClosedTime(this.current));
+    this.schedulePoll();
+  }
+
+  private silentFor(): number {
+    return this.dependencies.clock.now() - this.heardAt;
+  }
+
+  private watchSilence(): void {
+    const limit = Math.max(3000 * this.current.timeframe.seconds, LEAST_SILENCE_MS);
+    const left = limit - this.silentFor();
+    // Longer delays overflow the browser's timers; looking once a day more is harmless.
+    const delay = left > 0 ? Math.min(left, 86_400_000) : LEAST_SILENCE_MS;
+    this.timers.arm("silence", delay, () => {
+      if (this.silentFor() >= limit) this.silenceNoticed();
+      this.watchSilence();
+    });
+  }
+
+  private silenceNoticed(): void {
+    if (!this.current.stale) this.dispatch({ type: "stale", stale: true });
+    this.startProbe();
+  }
+
+  /** Asks over HTTP whether a silent socket has missed something. */
+  private startProbe(): void {
+    if (this.current.atCapacity) return;
+    this.probe = { closed: lastClosedTime(this.current), heardAt: this.heardAt };
+    this.reads.request(this.probe.closed);
+  }
+
+  private finishProbe(): void {
+    const probe = this.probe;
+    this.probe = null;
+    if (probe === null || probe.heardAt !== this.heardAt) return;
+    if (lastClosedTime(this.current) === probe.closed) return;
+    const failure = { code: "silent", detail: "The connection had gone silent." };
+    this.reconnect(failure, 200 + 1000 * this.dependencies.random());
+  }
+}
+
+function failureOf(error: ApiError): Failure {
+  return { code: error.code, detail: error.message };
+}

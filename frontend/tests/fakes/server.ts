@@ -1,0 +1,102 @@
+/** A server in memory: a candle store behind the HTTP contract, and sockets that tests speak through. */
+
+import { ApiError, type CandlePage, type CandleQuery, type CandleReader } from "../../src/api";
+import type { Candle } from "../../src/candle";
+import type { Socket } from "../../src/ports";
+
+export interface Asked {
+  readonly seriesId: string;
+  readonly since: number | null;
+  readonly limit: number;
+}
+
+export class FakeServer implements CandleReader {
+  readonly asked: Asked[] = [];
+  readonly sockets: FakeSocket[] = [];
+  /** Answers to give instead of the next reads. */
+  readonly failures: ApiError[] = [];
+  /** While set, answers wait until `release` is called. */
+  held = false;
+  /** Most candles in one answer, whatever was asked for. */
+  rowLimit = 5000;
+  private readonly store = new Map<string, Map<number, Candle>>();
+  private readonly waiting: (() => void)[] = [];
+
+  put(seriesId: string, candles: readonly Candle[]): void {
+    const series = this.store.get(seriesId) ?? new Map<number, Candle>();
+    for (const candle of candles) series.set(candle.candle_time, candle);
+    this.store.set(seriesId, series);
+  }
+
+  async candles(seriesId: string, query: CandleQuery): Promise<CandlePage> {
+    const since = query.since ?? null;
+    this.asked.push({ seriesId, since, limit: query.limit });
+    if (this.held) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    const failure = this.failures.shift();
+    if (failure) throw failure;
+    return this.page(seriesId, since, query.limit);
+  }
+
+  release(): void {
+    this.held = false;
+    for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  openSocket = (): Socket => {
+    const socket = new FakeSocket();
+    this.sockets.push(socket);
+    return socket;
+  };
+
+  get socket(): FakeSocket {
+    const socket = this.sockets.at(-1);
+    if (socket === undefined) throw new Error("no socket was opened");
+    return socket;
+  }
+
+  /** Everything stored, ascending. */
+  rows(seriesId: string): Candle[] {
+    const series = [...(this.store.get(seriesId)?.values() ?? [])];
+    return series.sort((left, right) => left.candle_time - right.candle_time);
+  }
+
+  private page(seriesId: string, since: number | null, asked: number): CandlePage {
+    const limit = Math.min(asked, this.rowLimit);
+    const all = this.rows(seriesId);
+    const candles =
+      since === null
+        ? all.slice(-limit)
+        : all.filter((candle) => candle.candle_time > since).slice(0, limit);
+    return { candles, serverHead: all.at(-1)?.candle_time ?? null, serverTimeMs: null };
+  }
+}
+
+export class FakeSocket implements Socket {
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+  onclose: ((event: { code: number; reason: string }) => void) | null = null;
+  readonly sent: Record<string, unknown>[] = [];
+  closed = false;
+
+  send(text: string): void {
+    this.sent.push(JSON.parse(text) as Record<string, unknown>);
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+
+  open(): void {
+    this.onopen?.();
+  }
+
+  say(message: Record<string, unknown>): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  drop(code = 1006): void {
+    this.onclose?.({ code, reason: "" });
+  }
+}
+
+export const unreachable = (): ApiError => new ApiError(0, "network", "unreachable");

@@ -1,0 +1,60 @@
+import { describe, expect, it } from "vitest";
+
+import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "../src/preferences";
+import { parseSeriesId } from "../src/series-id";
+
+const WHITELIST = ["sim:spot:BTC/USDT:1s", "sim:spot:ETH/USDT:1m"];
+const chosen = (linked: string | null, remembered: string | null, whitelist = WHITELIST) =>
+  chooseSeries({ linked: linked ? parseSeriesId(linked) : null, remembered, whitelist })?.text ?? null;
+
+describe("chooseSeries", () => {
+  it("prefers the link, then the remembered one, then the whitelist", () => {
+    expect(chosen("binance:spot:A/B:1m", WHITELIST[1] ?? null)).toBe("binance:spot:A/B:1m");
+    expect(chosen(null, "sim:spot:SOL/USDT:5m")).toBe("sim:spot:SOL/USDT:5m");
+    expect(chosen(null, null)).toBe(WHITELIST[0]);
+  });
+
+  it("forgets a remembered series that is broken or of an exchange that is gone", () => {
+    expect(chosen(null, "nonsense")).toBe(WHITELIST[0]);
+    expect(chosen(null, "binance:spot:BTC/USDT:1m")).toBe(WHITELIST[0]);
+  });
+
+  it("passes over whitelist rows it can not read, and may end with nothing", () => {
+    expect(chosen(null, null, ["abc", "sim:spot:A/B:1m"])).toBe("sim:spot:A/B:1m");
+    expect(chosen(null, null, [])).toBeNull();
+  });
+});
+
+describe("the link", () => {
+  it("carries the series there and back, and keeps what else it had", () => {
+    const url = urlWithSeries("http://host/?a=1", "sim:futures:BTC/USDT:USDT:1m");
+    expect(url).toBe("http://host/?a=1&series=sim:futures:BTC/USDT:USDT:1m");
+    expect(seriesFromUrl(new URL(url).search)?.symbol).toBe("BTC/USDT:USDT");
+  });
+
+  it("is ignored when it names no series", () => {
+    expect(seriesFromUrl("?series=abc")).toBeNull();
+    expect(seriesFromUrl("")).toBeNull();
+  });
+});
+
+describe("Preferences", () => {
+  it("remembers", () => {
+    const items = new Map<string, string>();
+    const preferences = new Preferences(() => ({
+      getItem: (key) => items.get(key) ?? null,
+      setItem: (key, value) => void items.set(key, value),
+    }));
+    expect(preferences.lastSeries()).toBeNull();
+    preferences.remember("sim:spot:A/B:1m");
+    expect(preferences.lastSeries()).toBe("sim:spot:A/B:1m");
+  });
+
+  it("bears a storage that throws", () => {
+    const broken = new Preferences(() => {
+      throw new DOMException("denied", "SecurityError");
+    });
+    expect(broken.lastSeries()).toBeNull();
+    expect(() => broken.remember("x")).not.toThrow();
+  });
+});

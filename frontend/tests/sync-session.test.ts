@@ -1,0 +1,452 @@
+import { describe, expect, it } from "vitest";
+
+import { ApiError } from "../src/api";
+import { strictlyAscending } from "../src/candle-list";
+import { SyncSession } from "../src/sync-session";
+import { candle, candles, seededRandom, timesOf } from "./fakes/candles";
+import { FakeClock } from "./fakes/clock";
+import { FakeServer, FakeSocket, unreachable } from "./fakes/server";
+import type { Candle } from "../src/candle";
+
+const SERIES = "sim:spot:BTC/USDT:1m";
+
+interface World {
+  readonly server: FakeServer;
+  readonly clock: FakeClock;
+  readonly session: SyncSession;
+}
+
+interface Circumstances {
+  readonly list?: readonly Candle[] | undefined;
+  readonly random?: () => number;
+  readonly prepare?: (server: FakeServer) => void;
+}
+
+function world({ list = candles(60, 3), random = () => 0, prepare }: Circumstances = {}): World {
+  const server = new FakeServer();
+  const clock = new FakeClock();
+  server.put(SERIES, list);
+  prepare?.(server);
+  const dependencies = { api: server, openSocket: server.openSocket, clock, random };
+  const session = new SyncSession(SERIES, dependencies, () => undefined);
+  session.start();
+  return { server, clock, session };
+}
+
+async function following(list?: readonly Candle[]): Promise<World> {
+  const made = world({ list });
+  await made.clock.advance(0);
+  made.server.socket.open();
+  return made;
+}
+
+const closed = (item: Candle, series_id = SERIES) => ({ type: "candle_closed", series_id, candle: item });
+const forming = (item: Candle) => ({ type: "candle_forming", series_id: SERIES, candle: item });
+const gap = (expected_next_time: number, actual_time: number) => ({ type: "gap", series_id: SERIES, expected_next_time, actual_time });
+const revised = (from_time: number) => ({ type: "system", series_id: SERIES, event: "candle.revised", message: "", data: { series_id: SERIES, from_time } });
+const capacity = { type: "error", code: "capacity", message: "ondemand_ingest_capacity", series_id: SERIES };
+
+describe("catch-up", () => {
+  it("reads the newest page, then subscribes from the last closed candle", async () => {
+    const { server, session } = await following();
+    expect(server.asked).toEqual([{ seriesId: SERIES, since: null, limit: 2000 }]);
+    expect(server.socket.sent).toEqual([{ type: "subscribe", series_id: SERIES, since: 180, supports_batch: true }]);
+    expect(session.state.status).toBe("live");
+  });
+
+  it("and every later read pages on until the server's head is reached", async () => {
+    const { server, clock, session } = world({
+      list: candles(60, 10),
+      prepare: (made) => (made.rowLimit = 4),
+    });
+    await clock.advance(0);
+    expect(server.asked.map((asked) => asked.since)).toEqual([null]);
+    server.put(SERIES, candles(660, 10));
+    server.socket.open();
+    server.socket.say(gap(660, 1260));
+    await clock.advance(0);
+    expect(server.asked.slice(1).map((asked) => asked.since)).toEqual([600, 840, 1080]);
+    expect(session.state.candles.at(-1)?.candle_time).toBe(1200);
+  });
+
+  it("follows an empty series and looks for its first candles", async () => {
+    const { server, clock, session } = await following([]);
+    expect(server.socket.sent[0]?.["since"]).toBeNull();
+    expect(session.state.status).toBe("empty");
+    server.put(SERIES, candles(60, 2));
+    await clock.advance(5000);
+    expect([session.state.status, session.state.candles.length]).toEqual(["live", 2]);
+    const before = server.asked.length;
+    await clock.advance(20_000);
+    expect(server.asked.length).toBe(before);
+  });
+
+  it("waits and tries again while the server can not be reached", async () => {
+    const made = world({ prepare: (server) => server.failures.push(unreachable(), unreachable()) });
+    await made.clock.advance(0);
+    expect(made.session.state.status).toBe("reconnecting");
+    expect(made.session.state.retryAt).toBe(made.clock.now() + 250);
+    await made.clock.advance(1000);
+    made.server.socket.open();
+    expect(made.session.state.status).toBe("live");
+  });
+
+  it("is an error when the series is refused, until it is retried", async () => {
+    const refusal = new ApiError(400, "invalid_series_id", "no such series");
+    const made = world({ prepare: (server) => server.failures.push(refusal) });
+    await made.clock.advance(60_000);
+    expect(made.session.state.failure).toEqual({ code: "invalid_series_id", detail: "no such series" });
+    expect(made.session.state.status).toBe("error");
+    made.session.retry();
+    await made.clock.advance(0);
+    made.server.socket.open();
+    expect(made.session.state.status).toBe("live");
+  });
+});
+
+describe("reconnect", () => {
+  it("resumes from the last closed candle, not from the forming one", async () => {
+    const { server, clock, session } = await following();
+    server.socket.say(closed(candle(240)));
+    server.socket.say(forming(candle(300)));
+    server.socket.drop();
+    expect(session.state.status).toBe("reconnecting");
+    await clock.advance(300);
+    server.socket.open();
+    expect(server.sockets.length).toBe(2);
+    expect(server.socket.sent[0]?.["since"]).toBe(240);
+    expect(session.state.status).toBe("live");
+  });
+
+  it("backs off further with every failure, up to ten seconds, and starts over after a message", async () => {
+    const { server, clock, session } = await following();
+    const delays: number[] = [];
+    for (let attempt = 0; attempt < 7; attempt += 1) {
+      server.socket.drop();
+      const delay = (session.state.retryAt ?? 0) - clock.now();
+      delays.push(delay);
+      await clock.advance(delay);
+    }
+    expect(delays).toEqual([250, 500, 1000, 2000, 4000, 5000, 5000]);
+    server.socket.open();
+    server.socket.say(closed(candle(240)));
+    server.socket.drop();
+    expect((session.state.retryAt ?? 0) - clock.now()).toBe(250);
+  });
+
+  it("spreads attempts by jitter and never waits beyond the cap", async () => {
+    const made = world({ random: () => 1 });
+    await made.clock.advance(0);
+    for (let attempt = 0; attempt < 8; attempt += 1) {
+      made.server.socket.drop();
+      const delay = (made.session.state.retryAt ?? 0) - made.clock.now();
+      expect(delay).toBe(Math.min(10_000, 500 * 2 ** attempt));
+      await made.clock.advance(delay);
+    }
+  });
+
+  it("does not start over for a socket that opens and closes at once", async () => {
+    const { server, clock, session } = await following();
+    server.socket.drop();
+    await clock.advance(250);
+    server.socket.open();
+    server.socket.drop();
+    expect((session.state.retryAt ?? 0) - clock.now()).toBe(500);
+  });
+
+  it.each([1001, 4008])("comes back quickly after %i", async (code) => {
+    const { server, clock } = await following();
+    server.socket.drop(code);
+    await clock.advance(200);
+    expect(server.sockets.length).toBe(2);
+  });
+
+  it.each([1008, 1009])("gives up after %i", async (code) => {
+    const { server, clock, session } = await following();
+    server.socket.drop(code);
+    await clock.advance(60_000);
+    expect([session.state.status, session.state.failure?.code]).toEqual(["error", `closed_${code}`]);
+    expect(server.sockets.length).toBe(1);
+  });
+
+  it("does not wait when the network comes back", async () => {
+    const { server, session } = await following();
+    server.socket.drop();
+    session.wake();
+    expect(server.sockets.length).toBe(2);
+  });
+
+  it("gives up a socket that does not open", async () => {
+    const { server, clock } = world();
+    await clock.advance(11_000);
+    expect(server.sockets[0]?.closed).toBe(true);
+    expect(server.sockets.length).toBe(2);
+  });
+
+  it("reads the newest page again, so that revisions made meanwhile are seen", async () => {
+    const { server, clock, session } = await following();
+    server.socket.drop();
+    server.put(SERIES, [candle(120, 55)]);
+    await clock.advance(250);
+    server.socket.open();
+    await clock.advance(3000);
+    expect(session.state.candles[1]?.close).toBe(55);
+  });
+});
+
+describe("gap", () => {
+  it("is recovered by merging into the middle", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, candles(240, 3));
+    server.socket.say(gap(240, 360));
+    server.socket.say(closed(candle(360)));
+    await clock.advance(0);
+    expect(server.asked.at(-1)).toEqual({ seriesId: SERIES, since: 180, limit: 5000 });
+    expect(timesOf(session.state.candles)).toEqual([60, 120, 180, 240, 300, 360]);
+    expect(session.state.holes).toEqual([]);
+  });
+
+  it("stays a known hole when the server has nothing, and is filled by a later revision", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, [candle(360)]);
+    server.socket.say(gap(240, 360));
+    server.socket.say(closed(candle(360)));
+    await clock.advance(0);
+    expect(session.state.holes).toEqual([{ from: 240, to: 360, missing: 2 }]);
+    expect(session.state.announcedGaps).toEqual([]);
+    server.put(SERIES, candles(240, 2));
+    server.socket.say(revised(240));
+    await clock.advance(0);
+    expect(session.state.holes).toEqual([]);
+  });
+
+  it("is read again when the first read fails", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, candles(240, 3));
+    server.failures.push(unreachable());
+    server.socket.say(gap(240, 360));
+    server.socket.say(closed(candle(360)));
+    await clock.advance(0);
+    expect([session.state.status, session.state.holes.length]).toEqual(["live", 1]);
+    await clock.advance(500);
+    expect(session.state.holes).toEqual([]);
+  });
+
+  it("storms cost one more read, from the oldest of them", async () => {
+    const { server, clock } = await following();
+    const before = server.asked.length;
+    server.held = true;
+    for (const time of [600, 360, 900]) server.socket.say(gap(time, time + 60));
+    server.release();
+    await clock.advance(0);
+    expect(server.asked.slice(before).map((asked) => asked.since)).toEqual([540, 300]);
+  });
+});
+
+describe("revision", () => {
+  it("replaces what changed from the named time on", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, [candle(120, 44)]);
+    server.socket.say(revised(120));
+    await clock.advance(0);
+    expect(server.asked.at(-1)?.since).toBe(119);
+    expect(session.state.candles.map((item) => item.close)).toEqual([100, 44, 100]);
+  });
+
+  it("brings history that was filled in behind the first candle", async () => {
+    const { server, clock, session } = await following([]);
+    server.socket.say(closed(candle(600_000)));
+    server.put(SERIES, candles(540_000, 1001));
+    server.socket.say(revised(540_000));
+    await clock.advance(0);
+    expect(session.state.candles.length).toBe(1001);
+  });
+});
+
+describe("capacity", () => {
+  it("falls back to polling and subscribes again, later each time", async () => {
+    const { server, clock, session } = await following();
+    server.socket.say(capacity);
+    expect([session.state.atCapacity, session.state.status]).toEqual([true, "live"]);
+    server.put(SERIES, [candle(240)]);
+    await clock.advance(2400);
+    expect(server.socket.sent.length).toBe(1);
+    await clock.advance(200);
+    expect(server.socket.sent.length).toBe(2);
+    server.socket.say(capacity);
+    await clock.advance(4900);
+    expect(session.state.candles.at(-1)?.candle_time).toBe(240);
+    expect(server.socket.sent.length).toBe(2);
+    await clock.advance(200);
+    expect(server.socket.sent.at(-1)?.["since"]).toBe(240);
+  });
+
+  it("ends when a later subscription is not refused", async () => {
+    const { server, clock, session } = await following();
+    server.socket.say(capacity);
+    await clock.advance(2500 + 3000);
+    expect(session.state.atCapacity).toBe(false);
+    const reads = server.asked.length;
+    await clock.advance(20_000);
+    expect(server.asked.length).toBe(reads);
+  });
+
+  it("ends with the first live candle", async () => {
+    const { server, session } = await following();
+    server.socket.say(capacity);
+    server.socket.say(closed(candle(240)));
+    expect(session.state.atCapacity).toBe(false);
+  });
+});
+
+describe("messages", () => {
+  it("that we misspelt are an error", async () => {
+    const { server, session } = await following();
+    server.socket.say({ type: "error", code: "bad_request", message: "invalid since" });
+    expect([session.state.status, session.state.failure?.detail]).toEqual(["error", "invalid since"]);
+    expect(server.sockets[0]?.closed).toBe(true);
+  });
+
+  it("of other series, unknown or broken ones are ignored", async () => {
+    const { server, session } = await following();
+    server.socket.say(closed(candle(240), "sim:spot:ETH/USDT:1m"));
+    server.socket.say({ type: "novelty", series_id: SERIES });
+    server.socket.say({ ...closed(candle(240)), candle: { candle_time: 240 } });
+    server.socket.onmessage?.({ data: "{not json" });
+    expect([session.state.status, session.state.candles.length]).toEqual(["live", 3]);
+  });
+
+  it("with a batch cut off at its limit are read on over HTTP", async () => {
+    const { server, clock, session } = await following([]);
+    server.put(SERIES, candles(60, 5003));
+    server.socket.say({ type: "candles_batch", series_id: SERIES, candles: candles(60, 5000) });
+    await clock.advance(0);
+    expect(session.state.candles.length).toBe(5003);
+  });
+});
+
+describe("silence", () => {
+  it("of a quiet market is shown as stale and costs a look now and then", async () => {
+    const { server, clock, session } = await following();
+    const before = server.asked.length;
+    await clock.advance(180_000);
+    expect([session.state.stale, session.state.status]).toEqual([true, "live"]);
+    await clock.advance(60_000);
+    expect(server.asked.length - before).toBe(3);
+    server.socket.say(forming(candle(240)));
+    expect(session.state.stale).toBe(false);
+  });
+
+  it("of a dead socket ends in a new one", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, [candle(240)]);
+    await clock.advance(180_500);
+    expect(server.sockets[0]?.closed).toBe(true);
+    server.socket.open();
+    expect(server.socket.sent[0]?.["since"]).toBe(240);
+    expect(session.state.status).toBe("live");
+  });
+
+  it("is looked into at once when the page is looked at again", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, [candle(240)]);
+    await clock.advance(31_000);
+    session.wake();
+    await clock.advance(500);
+    expect(server.sockets.length).toBe(2);
+  });
+});
+
+describe("a stopped session", () => {
+  it("drops late answers and late messages", async () => {
+    const { server, clock, session } = world({ prepare: (made) => (made.held = true) });
+    await clock.advance(0);
+    session.stop();
+    server.release();
+    await clock.advance(60_000);
+    expect([session.state.candles.length, server.sockets.length]).toEqual([0, 0]);
+  });
+
+  it("closes its socket and leaves no timer behind", async () => {
+    const { server, clock, session } = await following();
+    const socket = server.socket;
+    session.stop();
+    expect(socket.closed).toBe(true);
+    socket.say(closed(candle(240)));
+    expect([session.state.candles.length, clock.pending]).toEqual([3, 0]);
+  });
+});
+
+describe("older candles", () => {
+  it("are read before the first one and end at the beginning", async () => {
+    const { server, clock, session } = await following(candles(60, 5000));
+    expect(session.state.candles.length).toBe(2000);
+    for (let turn = 0; turn < 5; turn += 1) {
+      session.loadOlder();
+      session.loadOlder(); // a second wish meanwhile is not a second read
+      await clock.advance(0);
+    }
+    expect(timesOf(session.state.candles)).toEqual(timesOf(candles(60, 5000)));
+    expect(session.state.historyExhausted).toBe(true);
+    const reads = server.asked.length;
+    session.loadOlder();
+    await clock.advance(0);
+    expect(server.asked.length).toBe(reads);
+  });
+
+  it("are found behind a hole longer than a page, without making one up", async () => {
+    const old = candles(60, 1500);
+    const recent = candles(60 + 4500 * 60, 2000);
+    const { clock, session } = await following([...old, ...recent]);
+    session.loadOlder();
+    await clock.advance(0);
+    expect(session.state.candles.length).toBe(3500);
+    expect(session.state.holes.length).toBe(1);
+  });
+});
+
+describe("a bad day", () => {
+  it.each(Array.from({ length: 25 }, (_, seed) => seed))("ends with exactly the server's candles (seed %i)", async (seed) => {
+    const random = seededRandom(seed);
+    const { server, clock, session } = world({ list: candles(60, 5), random });
+    await clock.advance(0);
+    let socket: FakeSocket | null = null;
+    let sent = 0;
+    let head = 300;
+    for (let turn = 0; turn < 120; turn += 1) {
+      if (server.sockets.length > 0 && server.socket !== socket && !server.socket.closed) {
+        socket = server.socket;
+        socket.open();
+        sent = Number(socket.sent[0]?.["since"] ?? 0);
+        const missed = server.rows(SERIES).filter((row) => row.candle_time > sent);
+        if (missed.length > 0) socket.say({ type: "candles_batch", series_id: SERIES, candles: missed });
+        sent = head;
+      }
+      head += 60;
+      server.put(SERIES, [candle(head, turn)]);
+      const roll = random();
+      if (roll < 0.1) socket?.drop(roll < 0.05 ? 4008 : 1006);
+      else if (roll < 0.2) server.failures.push(unreachable());
+      else if (roll < 0.3) {
+        const time = 60 * (1 + Math.floor(random() * (head / 60)));
+        server.put(SERIES, [candle(time, 1000 + turn)]);
+        socket?.say(revised(time));
+      } else if (roll < 0.7) {
+        if (head > sent + 60) socket?.say(gap(sent + 60, head));
+        socket?.say(closed(candle(head, turn)));
+        if (random() < 0.2) socket?.say(closed(candle(head, turn)));
+        sent = head;
+      } else socket?.say(forming(candle(head + 60, turn)));
+      await clock.advance(random() * 4000);
+      expect(strictlyAscending(timesOf(session.state.candles))).toBe(true);
+    }
+    server.failures.length = 0;
+    session.wake();
+    if (session.state.connection !== "open") server.socket.open();
+    server.socket.say(gap(sent + 60, head));
+    await clock.advance(20_000);
+    expect(session.state.candles).toEqual(server.rows(SERIES));
+    session.stop();
+    expect(clock.pending).toBe(0);
+  });
+});

@@ -1,0 +1,273 @@
+"""The candle store in PostgreSQL: set-based SQL through psycopg2, COPY for bulk.
+
+Statements go to the driver's own cursor: Django's wrapper would log every one of them when DEBUG
+is on, and this is the hottest path there is. The connection and its transactions are Django's.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+from market.domain.candle import Candle
+from market.domain.gaps import Gap
+from market.domain.series import SeriesId
+from market.domain.store import EMPTY, SeriesState, SeriesStats, StaleFence, Upserted
+
+# From this many rows on, COPY into a temporary table beats an array of rows in the statement.
+COPY_FROM_ROWS = 100
+
+COLUMNS = "candle_time, open, high, low, close, volume"
+SERIES_KEY = "(SELECT id FROM series WHERE name = %s)"
+
+# The first statement waits for the series' other writer; the second sees what that one committed.
+LOCK_AND_READ = """
+SELECT pg_advisory_xact_lock(hashtextextended(%s, 0));
+SELECT id, head_time, epoch, fence FROM series WHERE name = %s
+"""
+
+UPSERT = f"""
+WITH given ({COLUMNS}) AS (%s), changed AS (
+    INSERT INTO candles AS stored (series_id, {COLUMNS})
+    SELECT %s, {COLUMNS} FROM given
+    ON CONFLICT (series_id, candle_time) DO UPDATE SET
+        open = excluded.open, high = excluded.high, low = excluded.low,
+        close = excluded.close, volume = excluded.volume
+    WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
+        IS DISTINCT FROM
+        (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
+    RETURNING candle_time, (xmax = 0) AS is_new
+)
+SELECT array_agg(candle_time ORDER BY candle_time) FILTER (WHERE is_new),
+       array_agg(candle_time ORDER BY candle_time) FILTER (WHERE NOT is_new)
+FROM changed
+"""
+
+LOAD_TABLE = """
+CREATE TEMPORARY TABLE IF NOT EXISTS candle_load (
+    candle_time bigint, open float8, high float8, low float8, close float8, volume float8
+) ON COMMIT DELETE ROWS;
+TRUNCATE candle_load
+"""
+
+GAPS = f"""
+SELECT prev_time, candle_time FROM (
+    SELECT candle_time, lag(candle_time) OVER (ORDER BY candle_time) AS prev_time
+    FROM candles WHERE series_id = {SERIES_KEY} AND candle_time BETWEEN %s AND %s
+) AS neighbours
+WHERE candle_time - prev_time > %s ORDER BY candle_time
+"""
+
+MIN_TIME, MAX_TIME = -(2**63), 2**63 - 1
+
+
+class PostgresWriter:
+    """One series inside a PostgreSQL transaction that holds its advisory lock."""
+
+    def __init__(self, series: SeriesId, key: int, state: SeriesState, cursor: Any) -> None:
+        self.series = series
+        self.state = state
+        self.key = key
+        self.cursor = cursor
+        self._undo: list[Callable[[], None]] = []
+
+    def upsert(self, candles: list[Candle]) -> Upserted:
+        """See SeriesWriter.upsert."""
+        if not candles:
+            return Upserted([], [], 0)
+        self.cursor.execute(UPSERT % (self._given(candles), self.key))
+        inserted, revised = (times or [] for times in self.cursor.fetchone())
+        return Upserted(inserted, revised, len(candles) - len(inserted) - len(revised))
+
+    def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
+        """See SeriesWriter.advance."""
+        epoch = self.state.epoch
+        if revised_from is not None:
+            epoch += 1
+            self.cursor.execute(
+                "INSERT INTO revisions (series_id, epoch, from_time) VALUES (%s, %s, %s)",
+                (self.key, epoch, revised_from),
+            )
+        self.cursor.execute(
+            "UPDATE series SET head_time = %s, epoch = %s WHERE id = %s", (head, epoch, self.key)
+        )
+        return SeriesState(head, epoch)
+
+    def on_rollback(self, undo: Callable[[], None]) -> None:
+        """See SeriesWriter.on_rollback."""
+        self._undo.append(undo)
+
+    def roll_back(self) -> None:
+        """Let the stages take back what they keep in memory, newest first."""
+        for undo in reversed(self._undo):
+            undo()
+
+    def _given(self, candles: list[Candle]) -> str:
+        if len(candles) < COPY_FROM_ROWS:
+            # Only numbers we made ourselves go into this text, in their shortest exact form.
+            return "VALUES " + ",".join(
+                "(%d::bigint,%r::float8,%r::float8,%r::float8,%r::float8,%r::float8)" % candle
+                for candle in candles
+            )
+        self.cursor.execute(LOAD_TABLE)
+        rows = "\n".join(["%d\t%r\t%r\t%r\t%r\t%r" % candle for candle in candles])
+        self.cursor.copy_expert(f"COPY candle_load ({COLUMNS}) FROM STDIN", io.StringIO(rows))
+        return f"SELECT {COLUMNS} FROM candle_load"
+
+
+class PostgresCandleStore:
+    """Implements market.domain.store.CandleStore on the tables `series` and `candles`."""
+
+    @contextmanager
+    def writing(self, series: SeriesId, *, fence: int | None = None) -> Iterator[PostgresWriter]:
+        """See CandleStore.writing. Writers of one series wait for each other in the database."""
+        writer: PostgresWriter | None = None
+        try:
+            with transaction.atomic(), _cursor() as cursor:
+                key, state, current = _lock_series(cursor, series)
+                if fence is not None and fence != current:
+                    raise StaleFence(str(series))
+                writer = PostgresWriter(series, key, state, cursor)
+                yield writer
+        except BaseException:
+            if writer is not None:
+                writer.roll_back()
+            raise
+
+    def next_fence(self, series: SeriesId) -> int:
+        """See CandleStore.next_fence."""
+        with transaction.atomic(), _cursor() as cursor:
+            key, _, _ = _lock_series(cursor, series)
+            cursor.execute(
+                "UPDATE series SET fence = fence + 1 WHERE id = %s RETURNING fence", (key,)
+            )
+            return int(cursor.fetchone()[0])
+
+    def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
+        """See CandleStore.read_after."""
+        return _candles(
+            f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
+            " AND candle_time > %s ORDER BY candle_time LIMIT %s",
+            (str(series), after, limit),
+        )
+
+    def newest(self, series: SeriesId, limit: int, *, up_to: int | None = None) -> list[Candle]:
+        """See CandleStore.newest."""
+        rows = _candles(
+            f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
+            " AND candle_time <= %s ORDER BY candle_time DESC LIMIT %s",
+            (str(series), MAX_TIME if up_to is None else up_to, limit),
+        )
+        rows.reverse()
+        return rows
+
+    def read_range(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Candle]:
+        """See CandleStore.read_range."""
+        return _candles(
+            f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
+            " AND candle_time BETWEEN %s AND %s ORDER BY candle_time LIMIT %s",
+            (str(series), start, end, limit),
+        )
+
+    def state(self, series: SeriesId) -> SeriesState:
+        """See CandleStore.state."""
+        rows = _rows("SELECT head_time, epoch FROM series WHERE name = %s", (str(series),))
+        return SeriesState(*rows[0]) if rows else EMPTY
+
+    def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
+        """See CandleStore.states."""
+        by_name = {str(each): each for each in series}
+        rows = _rows(
+            "SELECT name, head_time, epoch FROM series WHERE name = ANY(%s)", (list(by_name),)
+        )
+        return {by_name[name]: SeriesState(head, epoch) for name, head, epoch in rows}
+
+    def revised_since(self, series: SeriesId, epoch: int) -> int | None:
+        """See CandleStore.revised_since."""
+        return _number(
+            f"SELECT min(from_time) FROM revisions WHERE series_id = {SERIES_KEY} AND epoch > %s",
+            (str(series), epoch),
+        )
+
+    def first(self, series: SeriesId) -> int | None:
+        """See CandleStore.first."""
+        return _number(
+            f"SELECT min(candle_time) FROM candles WHERE series_id = {SERIES_KEY}", (str(series),)
+        )
+
+    def floor(self, series: SeriesId, time: int) -> int | None:
+        """See CandleStore.floor."""
+        return _number(
+            f"SELECT max(candle_time) FROM candles WHERE series_id = {SERIES_KEY}"
+            " AND candle_time <= %s",
+            (str(series), time),
+        )
+
+    def count(self, series: SeriesId, start: int | None = None, end: int | None = None) -> int:
+        """See CandleStore.count."""
+        found = _number(
+            f"SELECT count(*) FROM candles WHERE series_id = {SERIES_KEY}"
+            " AND candle_time BETWEEN %s AND %s",
+            (str(series), MIN_TIME if start is None else start, MAX_TIME if end is None else end),
+        )
+        return found or 0
+
+    def gaps(self, series: SeriesId, start: int | None = None, end: int | None = None) -> list[Gap]:
+        """See CandleStore.gaps."""
+        low, high = MIN_TIME if start is None else start, MAX_TIME if end is None else end
+        rows = _rows(GAPS, (str(series), low, high, series.timeframe.seconds))
+        return [Gap(*row) for row in rows]
+
+    def series(self) -> list[SeriesStats]:
+        """See CandleStore.series."""
+        rows = _rows(
+            "SELECT name, min(candle_time), max(candle_time), count(*) FROM candles"
+            " JOIN series ON series.id = candles.series_id GROUP BY name",
+            (),
+        )
+        return sorted(SeriesStats(SeriesId.parse(name), *stats) for name, *stats in rows)
+
+
+def _lock_series(cursor: Any, series: SeriesId) -> tuple[int, SeriesState, int]:
+    """Wait for the series' lock, and answer key, state and newest fencing token of the series."""
+    name = str(series)
+    cursor.execute(LOCK_AND_READ, (name, name))
+    row = cursor.fetchone()
+    if row is None:
+        cursor.execute(
+            "INSERT INTO series (name) VALUES (%s) RETURNING id, head_time, epoch, fence", (name,)
+        )
+        row = cursor.fetchone()
+    key, head, epoch, fence = row
+    return key, SeriesState(head, epoch), fence
+
+
+@contextmanager
+def _cursor() -> Iterator[Any]:
+    """The driver's cursor on this thread's connection; its errors come out as Django's."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        assert connection.connection is not None
+        with connection.connection.cursor() as cursor:
+            yield cursor
+
+
+def _rows(statement: str, values: tuple[object, ...]) -> list[Any]:
+    with _cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def _candles(statement: str, values: tuple[object, ...]) -> list[Candle]:
+    return [Candle._make(row) for row in _rows(statement, values)]
+
+
+def _number(statement: str, values: tuple[object, ...]) -> int | None:
+    found: int | None = _rows(statement, values)[0][0]
+    return found

@@ -1,0 +1,165 @@
+"""The port of the ingest registry: who watches a series, who follows it, and how that goes.
+
+It is the little state that web instances and workers share about ingest: leases of watched series,
+ownership of follow jobs, their reports. All of it may vanish at any time (the bus restarts empty):
+holders renew it, fencing tokens of the candle store keep a late owner from writing, and nothing
+here is the only copy of anything. One contract test holds every implementation to this text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from market.domain.series import SeriesId
+
+
+class RegistryUnavailable(Exception):
+    """The registry can't be reached now; whatever was asked may or may not have happened."""
+
+
+class CapacityRefused(Exception):
+    """No ingest job can be had for a series: the limit is reached, or nothing can follow it."""
+
+    def __init__(self, series: SeriesId, reason: str) -> None:
+        super().__init__(f"{series}: {reason}")
+        self.series = series
+        self.reason = reason
+
+
+class Group(NamedTuple):
+    """The series that one follow job follows: all those of one exchange and market."""
+
+    exchange: str
+    market: str
+
+    @staticmethod
+    def of(series: SeriesId) -> Group:
+        """The group that a series belongs to."""
+        return Group(series.exchange, series.market)
+
+    @staticmethod
+    def parse(text: str) -> Group:
+        """Read ``exchange:market``; raise ValueError for anything else."""
+        exchange, market = text.split(":")
+        return Group(exchange, market)
+
+    def __str__(self) -> str:
+        return f"{self.exchange}:{self.market}"
+
+
+class LeasedSeries(NamedTuple):
+    """A series that was watched lately.
+
+    `leases` counts the instances that watch it now. `leased_until` (Unix seconds) is when the last
+    lease ends, or ended: lies it in the past, the series lingers since then.
+    """
+
+    series: SeriesId
+    leases: int
+    leased_until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """The limits by which a new lease is admitted; the same on every instance.
+
+    A series lingers `idle_ttl` seconds after its last lease. At most `limit` series that are not
+    `pinned` may be leased or lingering; 0 means no limit.
+    """
+
+    idle_ttl: float
+    limit: int = 0
+    pinned: frozenset[SeriesId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """How following one series goes, told by its follower. Times are Unix seconds.
+
+    `state` is ``running``, ``backfilling``, ``waiting`` (before the next try) or ``open_breaker``.
+    `guardrail` is the circuit breaker's state as the contract's ingest_state shows it.
+    """
+
+    state: str
+    started_at: float
+    last_candle_time: int | None = None
+    last_error: str | None = None
+    crashes: int = 0
+    last_crash_at: float | None = None
+    guardrail: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillProgress:
+    """How far the latest backfill of a series' newest candles is. Times are Unix seconds.
+
+    `state` is ``idle``, ``running``, ``succeeded`` or ``failed``; `start_missing_seconds` is how far
+    the head was behind when it began.
+    """
+
+    state: str = "idle"
+    started_at: int | None = None
+    updated_at: int | None = None
+    reason: str | None = None
+    note: str | None = None
+    error: str | None = None
+    start_missing_seconds: int = 0
+
+
+IDLE = BackfillProgress()
+
+
+class Registry(Protocol):
+    """Shared state of ingest. Durations are seconds; every call may raise RegistryUnavailable."""
+
+    def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
+        """Take a lease for `instance`, or answer False when the limit forbids it.
+
+        Atomic over all instances. A series that is leased or lingering already is always accepted,
+        and so is a pinned one. At the limit the lingering series that has been idle longest is
+        evicted to make room.
+        """
+
+    def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
+        """Prolong all leases of an instance in one call; one that was lost is taken again."""
+
+    def release(self, series: SeriesId, instance: str) -> None:
+        """End a lease now; the series lingers when it was the last."""
+
+    def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
+        """Every series leased now or less than `idle_ttl` ago, ascending."""
+
+    def take_group(self, group: Group, token: str, *, ttl: float) -> bool:
+        """Become the owner of a group's follow job, unless somebody else is."""
+
+    def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
+        """Stay the owner: False when somebody else is by now. A vanished lock is taken again."""
+
+    def release_group(self, group: Group, token: str) -> None:
+        """End the ownership, if it is still held by `token`."""
+
+    def owned_groups(self, groups: Collection[Group]) -> set[Group]:
+        """Those of `groups` that have an owner now."""
+
+    def claim(self, name: str, *, ttl: float) -> bool:
+        """Put up a marker for `ttl` seconds; False when it is up already."""
+
+    def unclaim(self, name: str) -> None:
+        """Take a marker down."""
+
+    def report(self, series: SeriesId, report: JobReport, *, ttl: float) -> None:
+        """Publish a job's report; it vanishes after `ttl` unless it is repeated."""
+
+    def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
+        """The reports of these series, in one call; a series without one is left out."""
+
+    def drop_reports(self, series: Collection[SeriesId]) -> None:
+        """Forget the reports of series that are followed no more."""
+
+    def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
+        """Remember how far a backfill is (kept for a day)."""
+
+    def progress(self, series: SeriesId) -> BackfillProgress:
+        """The latest backfill's progress; the idle one when there was none."""

@@ -95,8 +95,8 @@ class JobReport:
 class BackfillProgress:
     """How far the latest backfill of a series' newest candles is. Times are Unix seconds.
 
-    `state` is ``idle``, ``running``, ``succeeded`` or ``failed``; `start_missing_seconds` is how far
-    the head was behind when it began.
+    `state` is ``idle``, ``running``, ``succeeded`` or ``failed``; `start_missing_seconds` is how
+    far the head was behind when it began.
     """
 
     state: str = "idle"

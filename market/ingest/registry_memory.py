@@ -1,0 +1,163 @@
+"""The ingest registry of a process that ingests by itself: plain dictionaries behind one lock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from market.domain.registry import (
+    IDLE,
+    Admission,
+    BackfillProgress,
+    Group,
+    JobReport,
+    LeasedSeries,
+)
+from market.domain.series import SeriesId
+
+
+class MemoryRegistry:
+    """Implements market.domain.registry.Registry; `clock` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._leases: dict[SeriesId, dict[str, float]] = {}
+        self._leased_until: dict[SeriesId, float] = {}
+        self._owners: dict[Group, tuple[str, float]] = {}
+        self._markers: dict[str, float] = {}
+        self._reports: dict[SeriesId, tuple[JobReport, float]] = {}
+        self._progress: dict[SeriesId, BackfillProgress] = {}
+
+    def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
+        """See Registry.lease."""
+        with self._lock:
+            now = self._clock()
+            self._forget_idle(now - admission.idle_ttl)
+            if not self._make_room(series, now, admission):
+                return False
+            self._hold(series, instance, now + ttl)
+            return True
+
+    def _make_room(self, series: SeriesId, now: float, admission: Admission) -> bool:
+        if not admission.limit or series in admission.pinned or series in self._leased_until:
+            return True
+        counted = [each for each in self._leased_until if each not in admission.pinned]
+        surplus = len(counted) - admission.limit + 1
+        lingering = sorted(
+            (each for each in counted if self._leased_until[each] <= now),
+            key=lambda each: (self._leased_until[each], str(each)),
+        )
+        if surplus > len(lingering):
+            return False
+        for each in lingering[: max(0, surplus)]:
+            del self._leased_until[each]
+            self._leases.pop(each, None)
+        return True
+
+    def _hold(self, series: SeriesId, instance: str, until: float) -> None:
+        self._leases.setdefault(series, {})[instance] = until
+        self._leased_until[series] = max(until, self._leased_until.get(series, 0.0))
+
+    def _forget_idle(self, before: float) -> None:
+        for series in [each for each, until in self._leased_until.items() if until <= before]:
+            del self._leased_until[series]
+            self._leases.pop(series, None)
+
+    def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
+        """See Registry.renew."""
+        with self._lock:
+            for each in series:
+                self._hold(each, instance, self._clock() + ttl)
+
+    def release(self, series: SeriesId, instance: str) -> None:
+        """See Registry.release."""
+        with self._lock:
+            held = self._leases.get(series, {})
+            if held.pop(instance, None) is not None:
+                self._leased_until[series] = max([self._clock(), *held.values()])
+
+    def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
+        """See Registry.leased."""
+        with self._lock:
+            now = self._clock()
+            self._forget_idle(now - idle_ttl)
+            return [
+                LeasedSeries(each, sum(u > now for u in self._leases.get(each, {}).values()), until)
+                for each, until in sorted(self._leased_until.items(), key=lambda item: str(item[0]))
+            ]
+
+    def take_group(self, group: Group, token: str, *, ttl: float) -> bool:
+        """See Registry.take_group."""
+        with self._lock:
+            if self._owner(group) is not None:
+                return False
+            self._owners[group] = (token, self._clock() + ttl)
+            return True
+
+    def _owner(self, group: Group) -> str | None:
+        token, until = self._owners.get(group, (None, 0.0))
+        return token if until > self._clock() else None
+
+    def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
+        """See Registry.renew_group."""
+        with self._lock:
+            if self._owner(group) not in (token, None):
+                return False
+            self._owners[group] = (token, self._clock() + ttl)
+            return True
+
+    def release_group(self, group: Group, token: str) -> None:
+        """See Registry.release_group."""
+        with self._lock:
+            if self._owner(group) == token:
+                del self._owners[group]
+
+    def owned_groups(self, groups: Collection[Group]) -> set[Group]:
+        """See Registry.owned_groups."""
+        with self._lock:
+            return {group for group in groups if self._owner(group) is not None}
+
+    def claim(self, name: str, *, ttl: float) -> bool:
+        """See Registry.claim."""
+        with self._lock:
+            now = self._clock()
+            self._markers = {each: until for each, until in self._markers.items() if until > now}
+            if name in self._markers:
+                return False
+            self._markers[name] = now + ttl
+            return True
+
+    def unclaim(self, name: str) -> None:
+        """See Registry.unclaim."""
+        with self._lock:
+            self._markers.pop(name, None)
+
+    def report(self, series: SeriesId, report: JobReport, *, ttl: float) -> None:
+        """See Registry.report."""
+        with self._lock:
+            self._reports[series] = (report, self._clock() + ttl)
+
+    def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
+        """See Registry.reports."""
+        with self._lock:
+            now = self._clock()
+            self._reports = {s: kept for s, kept in self._reports.items() if kept[1] > now}
+            return {each: self._reports[each][0] for each in series if each in self._reports}
+
+    def drop_reports(self, series: Collection[SeriesId]) -> None:
+        """See Registry.drop_reports."""
+        with self._lock:
+            for each in series:
+                self._reports.pop(each, None)
+
+    def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
+        """See Registry.set_progress."""
+        with self._lock:
+            self._progress[series] = progress
+
+    def progress(self, series: SeriesId) -> BackfillProgress:
+        """See Registry.progress."""
+        with self._lock:
+            return self._progress.get(series, IDLE)

@@ -1,0 +1,264 @@
+"""The ingest registry that web instances and workers share, kept in Valkey (or Redis).
+
+Times are the server's, so instances whose clocks differ agree. Whatever reads before it writes is
+one script. All keys carry one hash tag: they live in one slot of a cluster, as scripts demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from redis import BlockingConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from market.domain.registry import (
+    IDLE,
+    Admission,
+    BackfillProgress,
+    Group,
+    JobReport,
+    LeasedSeries,
+    RegistryUnavailable,
+)
+from market.domain.series import SeriesId
+
+CALL_TIMEOUT_S = 2.0
+CONNECTIONS = 16
+PROGRESS_TTL_S = 86_400
+PREFIX = "trade_canvas:{ingest}:"
+
+# `until` holds for each leased or lingering series when its last lease ends (milliseconds);
+# `lease:<series>` holds the end of each instance's lease.
+NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+HOLD = """
+local function hold(leases, series, instance, ttl)
+  redis.call('ZADD', leases, now + ttl, instance)
+  redis.call('PEXPIRE', leases, ttl)
+  redis.call('ZADD', KEYS[1], 'GT', now + ttl, series)
+end
+"""
+LEASE = (
+    NOW
+    + HOLD
+    + """
+local series, instance, ttl, idle, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local pinned = {}
+for i = 6, #ARGV do pinned[ARGV[i]] = true end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - idle)
+if limit > 0 and not pinned[series] and not redis.call('ZSCORE', KEYS[1], series) then
+  local counted, lingering = 0, {}
+  local members = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+  for i = 1, #members, 2 do
+    if not pinned[members[i]] then
+      counted = counted + 1
+      if tonumber(members[i + 1]) <= now then lingering[#lingering + 1] = members[i] end
+    end
+  end
+  local surplus = counted - limit + 1
+  if surplus > #lingering then return 0 end
+  for i = 1, surplus do redis.call('ZREM', KEYS[1], lingering[i]) end
+end
+hold(KEYS[2], series, instance, ttl)
+return 1
+"""
+)
+RENEW = (
+    NOW
+    + HOLD
+    + """
+for i = 3, #ARGV do hold(KEYS[i - 1], ARGV[i], ARGV[1], ARGV[2]) end
+"""
+)
+RELEASE = (
+    NOW
+    + """
+if redis.call('ZREM', KEYS[2], ARGV[2]) == 0 then return end
+local last = redis.call('ZRANGE', KEYS[2], 0, 0, 'REV', 'WITHSCORES')[2]
+redis.call('ZADD', KEYS[1], 'XX', math.max(now, tonumber(last or 0)), ARGV[1])
+"""
+)
+LEASED = (
+    NOW
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
+local found = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+local answer = {}
+for i = 1, #found, 2 do
+  local leases = redis.call('ZCOUNT', ARGV[2] .. found[i], '(' .. now, '+inf')
+  answer[#answer + 1] = {found[i], leases, found[i + 1]}
+end
+return answer
+"""
+)
+RENEW_OWNER = """
+local owner = redis.call('GET', KEYS[1])
+if owner and owner ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+RELEASE_OWNER = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+"""
+
+
+def connect(url: str) -> Redis:
+    """A client of the registry's server: bounded connections, every call with a timeout."""
+    return Redis(
+        connection_pool=BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=CALL_TIMEOUT_S,
+            socket_timeout=CALL_TIMEOUT_S,
+            socket_connect_timeout=CALL_TIMEOUT_S,
+            # Once more, for a connection that a restarted server has closed.
+            retry=Retry(NoBackoff(), 1),
+            decode_responses=True,
+        )
+    )
+
+
+class ValkeyRegistry:
+    """Implements market.domain.registry.Registry."""
+
+    def __init__(self, client: Redis, prefix: str = PREFIX) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._until = prefix + "until"
+        scripts = (LEASE, RENEW, RELEASE, LEASED, RENEW_OWNER, RELEASE_OWNER)
+        (
+            self._lease,
+            self._renew,
+            self._release,
+            self._leased,
+            self._renew_owner,
+            self._release_owner,
+        ) = (client.register_script(script) for script in scripts)
+
+    def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
+        """See Registry.lease."""
+        with _reaching():
+            pinned = sorted(map(str, admission.pinned)) if admission.limit else ()
+            limits = (_ms(ttl), _ms(admission.idle_ttl), admission.limit)
+            return bool(
+                self._lease(
+                    keys=[self._until, self._key("lease", series)],
+                    args=[str(series), instance, *limits, *pinned],
+                )
+            )
+
+    def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
+        """See Registry.renew."""
+        if not series:
+            return
+        with _reaching():
+            self._renew(
+                keys=[self._until, *(self._key("lease", each) for each in series)],
+                args=[instance, _ms(ttl), *map(str, series)],
+            )
+
+    def release(self, series: SeriesId, instance: str) -> None:
+        """See Registry.release."""
+        with _reaching():
+            keys = [self._until, self._key("lease", series)]
+            self._release(keys=keys, args=[str(series), instance])
+
+    def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
+        """See Registry.leased."""
+        with _reaching():
+            rows = self._leased(keys=[self._until], args=[_ms(idle_ttl), self._key("lease", "")])
+            return sorted(
+                (LeasedSeries(SeriesId.parse(s), count, float(ms) / 1000) for s, count, ms in rows),
+                key=lambda row: str(row.series),
+            )
+
+    def take_group(self, group: Group, token: str, *, ttl: float) -> bool:
+        """See Registry.take_group."""
+        with _reaching():
+            return bool(self._client.set(self._key("owner", group), token, nx=True, px=_ms(ttl)))
+
+    def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
+        """See Registry.renew_group."""
+        with _reaching():
+            return bool(self._renew_owner(keys=[self._key("owner", group)], args=[token, _ms(ttl)]))
+
+    def release_group(self, group: Group, token: str) -> None:
+        """See Registry.release_group."""
+        with _reaching():
+            self._release_owner(keys=[self._key("owner", group)], args=[token])
+
+    def owned_groups(self, groups: Collection[Group]) -> set[Group]:
+        """See Registry.owned_groups."""
+        asked = list(groups)
+        return {group for group, owner in self._many("owner", asked) if owner is not None}
+
+    def claim(self, name: str, *, ttl: float) -> bool:
+        """See Registry.claim."""
+        with _reaching():
+            return bool(self._client.set(self._key("claim", name), "1", nx=True, px=_ms(ttl)))
+
+    def unclaim(self, name: str) -> None:
+        """See Registry.unclaim."""
+        with _reaching():
+            self._client.delete(self._key("claim", name))
+
+    def report(self, series: SeriesId, report: JobReport, *, ttl: float) -> None:
+        """See Registry.report."""
+        with _reaching():
+            self._client.set(self._key("report", series), _pack(report), px=_ms(ttl))
+
+    def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
+        """See Registry.reports."""
+        found = self._many("report", list(series))
+        return {each: JobReport(**orjson.loads(text)) for each, text in found if text is not None}
+
+    def drop_reports(self, series: Collection[SeriesId]) -> None:
+        """See Registry.drop_reports."""
+        if series:
+            with _reaching():
+                self._client.delete(*(self._key("report", each) for each in series))
+
+    def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
+        """See Registry.set_progress."""
+        with _reaching():
+            self._client.set(self._key("progress", series), _pack(progress), ex=PROGRESS_TTL_S)
+
+    def progress(self, series: SeriesId) -> BackfillProgress:
+        """See Registry.progress."""
+        with _reaching():
+            text = self._client.get(self._key("progress", series))
+        return IDLE if text is None else BackfillProgress(**orjson.loads(text))
+
+    def _key(self, kind: str, name: object) -> str:
+        return f"{self._prefix}{kind}:{name}"
+
+    def _many(self, kind: str, names: list[Any]) -> list[tuple[Any, str | None]]:
+        if not names:
+            return []
+        with _reaching():
+            values = self._client.mget([self._key(kind, name) for name in names])
+        return list(zip(names, values, strict=True))
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _pack(value: JobReport | BackfillProgress) -> bytes:
+    return orjson.dumps(asdict(value))
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise RegistryUnavailable(str(error)) from error

@@ -1,0 +1,88 @@
+"""One PostgreSQL and one Valkey per test session, and settings that no outside variable bends.
+
+The servers start when something other than pure domain tests is asked for. TEST_DATABASE_URL (or
+DATABASE_URL) and REDIS_URL name running servers to use instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from trade_canvas import embedded
+
+SWITCHES = {
+    "TRADE_CANVAS_ENABLE_PG_STORE": "1",
+    "TRADE_CANVAS_ENABLE_WS_PUBSUB": "1",
+    "TRADE_CANVAS_ENABLE_DEBUG_API": "1",
+    "TRADE_CANVAS_ENABLE_DEV_API": "1",
+    "TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2": "1",
+}
+OURS = ("DATA_DIR", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "ASGI_SERVER")
+SESSION_KEY = pytest.StashKey["Session"]()
+
+
+class Session:
+    """The servers and the folder of one test session."""
+
+    def __init__(self) -> None:
+        # The servers' account must be able to pass through; the name stays unguessable.
+        self.directory = Path(tempfile.mkdtemp(prefix="trade_canvas-tests-"))
+        self.directory.chmod(0o711)
+        self.servers: list[embedded.EmbeddedServer] = []
+
+    def database_url(self) -> str:
+        given = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL")
+        return given or self._start(embedded.start_postgres)
+
+    def redis_url(self) -> str:
+        return os.environ.get("REDIS_URL") or self._start(embedded.start_valkey)
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.stop()
+        shutil.rmtree(self.directory)
+
+    def _start(self, start) -> str:
+        server = start(self.directory)
+        self.servers.append(server)
+        return server.url
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: needs Chromium")
+    _clear_environment()
+    if config.option.help or config.option.version or _is_pure(config.args):
+        return
+    session = Session()
+    config.stash[SESSION_KEY] = session
+    os.environ["DATABASE_URL"] = session.database_url()
+    os.environ["REDIS_URL"] = session.redis_url()
+    os.environ["DATA_DIR"] = str(session.directory)
+    os.environ.update(SWITCHES)
+    # pytest-django sets Django up when it sees this, after this hook.
+    os.environ["DJANGO_SETTINGS_MODULE"] = "trade_canvas.settings"
+    from django.conf import settings  # noqa: PLC0415  Reads the environment made above.
+
+    assert settings.SWITCHES.enable_pg_store
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = config.stash.get(SESSION_KEY, None)
+    if session is not None:
+        session.close()
+
+
+def _clear_environment() -> None:
+    for name in list(os.environ):
+        if name.startswith("TRADE_CANVAS_") or name in OURS:
+            del os.environ[name]
+
+
+def _is_pure(arguments: list[str]) -> bool:
+    """Tell whether only domain tests are asked for, which need no Django."""
+    return all("domain" in Path(argument.split("::")[0]).parts for argument in arguments)

@@ -1,0 +1,20 @@
+"""The Celery application: `celery -A trade_canvas worker --pool threads`, `celery -A trade_canvas beat`.
+
+Queues: `control` (default, short), `follow` (long, end by themselves), `backfill`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+QUEUES = ("control", "follow", "backfill")
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trade_canvas.settings")
+
+app = Celery("trade_canvas")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = [Queue(name) for name in QUEUES]
+app.autodiscover_tasks(["market"])

@@ -1,0 +1,111 @@
+"""Who runs an embedded server, and where its files and programs may lie for that account.
+
+PostgreSQL refuses to run as root. Under root the servers run as an unprivileged system account;
+what this account could not reach is put elsewhere. Permissions of directories that are not ours
+are never changed.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCOUNTS = ("postgres", "nobody")
+STATE_PLACES = (Path("/var/lib/trade_canvas"), Path("/var/tmp/trade_canvas"))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account for a server: numeric user and group, or None for the one we run as."""
+
+    user: int | None
+    group: int | None
+
+    def owns(self, path: Path) -> None:
+        """Give `path`, one of our own files, to the account."""
+        if self.user is not None and self.group is not None:
+            os.chown(path, self.user, self.group)
+
+
+def server_account() -> Account:
+    """Return the account that servers run as; raise LookupError when root finds none."""
+    if os.geteuid() != 0:
+        return Account(None, None)
+    for name in ACCOUNTS:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(entry.pw_uid, entry.pw_gid)
+    raise LookupError(f"started as root, and none of the accounts {ACCOUNTS} exists")
+
+
+def can_reach(account: Account, path: Path) -> bool:
+    """Tell whether the account may pass through every directory above `path`."""
+    return account.user is None or all(
+        _may_pass(account, parent.stat()) for parent in path.resolve().parents
+    )
+
+
+def _may_pass(account: Account, facts: os.stat_result) -> bool:
+    if facts.st_uid == account.user:
+        return bool(facts.st_mode & stat.S_IXUSR)
+    if facts.st_gid == account.group:
+        return bool(facts.st_mode & stat.S_IXGRP)
+    return bool(facts.st_mode & stat.S_IXOTH)
+
+
+def server_directory(account: Account, wanted: Path) -> Path:
+    """Make the account's own directory at `wanted`, or elsewhere with a link at `wanted`."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    if wanted.is_dir():
+        return wanted.resolve()
+    wanted.unlink(missing_ok=True)
+    if can_reach(account, wanted):
+        wanted.mkdir(mode=0o700)
+    else:
+        elsewhere = tempfile.mkdtemp(prefix=f"{wanted.name}-", dir=_state_place())
+        wanted.symlink_to(elsewhere)
+    account.owns(wanted.resolve())
+    return wanted.resolve()
+
+
+def reachable_copy(account: Account, parts: tuple[Path, ...], version: str) -> tuple[Path, ...]:
+    """Return program folders the account can reach: `parts`, or copies of them side by side."""
+    if all(can_reach(account, part) for part in parts):
+        return parts
+    home = _state_place() / "programs" / version
+    if not home.is_dir():
+        home.parent.mkdir(mode=0o755, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=home.parent))
+        for part in parts:
+            shutil.copytree(part, draft / part.name, symlinks=True)
+        draft.chmod(0o755)
+        _move_once(draft, home)
+    return tuple(home / part.name for part in parts)
+
+
+def _move_once(draft: Path, home: Path) -> None:
+    try:
+        draft.rename(home)
+    except OSError:
+        # Another process was first.
+        shutil.rmtree(draft)
+
+
+def _state_place() -> Path:
+    """Return the first of our places outside DATA_DIR that root owns, making it when missing."""
+    for place in STATE_PLACES:
+        try:
+            place.mkdir(mode=0o755, exist_ok=True)
+        except OSError:
+            continue
+        facts = place.lstat()
+        if stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid():
+            return place
+    raise PermissionError(f"no place for server files: {', '.join(map(str, STATE_PLACES))}")

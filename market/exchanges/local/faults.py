@@ -121,11 +121,12 @@ class Fault:
 
     def as_object(self) -> dict[str, object]:
         """The fault as the control endpoint shows it: what was asked for and what is left."""
+        plain = Request(self.request.kind)
         asked = {
             item.name: getattr(self.request, item.name)
             for item in fields(Request)
             if item.name not in ("kind", "scope")
-            and getattr(self.request, item.name) not in (None, (), {}, 0, False)
+            and getattr(self.request, item.name) != getattr(plain, item.name)
         }
         scope = self.request.scope
         left = None if self.expires is None else max(0.0, self.expires - time.monotonic())

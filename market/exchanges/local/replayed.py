@@ -188,17 +188,26 @@ def _decimals(value: str) -> int:
     """How many decimals a number needs; trailing zeros are none."""
     if "e" not in value.lower():
         return len(value.partition(".")[2].rstrip("0"))
-    exponent = Decimal(value).normalize().as_tuple().exponent
+    exponent = _decimal(value).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _decimal(value: str) -> Decimal:
+    try:
+        number = Decimal(value)
+    except InvalidOperation as error:
+        raise RecordingError(f"{value!r} is not a number") from error
+    if not number.is_finite() or number < 0:
+        raise RecordingError(f"{value!r} is not a finite number of at least 0")
+    return number
 
 
 def _tick_candle(row: list[str], price_decimals: int, volume_decimals: int) -> TickCandle:
     opened, high, low, closed = (_units(value, price_decimals) for value in row[1:5])
+    if not low <= min(opened, closed) <= max(opened, closed) <= high:
+        raise RecordingError(f"candle_time {row[0]}: open and close must lie within low..high")
     return TickCandle(opened, high, low, closed, _units(row[5], volume_decimals))
 
 
 def _units(value: str, decimals: int) -> int:
-    try:
-        return int(Decimal(value).scaleb(decimals))
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        raise RecordingError(f"{value!r} is not a number") from error
+    return int(_decimal(value).scaleb(decimals))

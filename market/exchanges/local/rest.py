@@ -218,12 +218,20 @@ def _turned_away(refusal: Refusal) -> web.Response:
 
 
 def _refused(status: int, retry_after_s: int | None) -> web.Response:
-    message = {
-        418: "Way too much request weight used; IP banned. Please use WebSocket Streams.",
-        429: "Too much request weight used. Please use WebSocket Streams for live updates.",
-    }.get(status, "Service unavailable." if status >= 500 else "Refused.")
-    code = -1003 if status in (418, 429) else -1001
-    response = _json({"code": code, "msg": message}, status)
+    response = _too_much(status) if status < 500 else _broken(status)
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
     return response
+
+
+def _too_much(status: int) -> web.Response:
+    message = {
+        418: "Way too much request weight used; IP banned. Please use WebSocket Streams.",
+        429: "Too much request weight used. Please use WebSocket Streams for live updates.",
+    }.get(status, "Refused.")
+    return _json({"code": -1003 if status in (418, 429) else -1000, "msg": message}, status)
+
+
+def _broken(status: int) -> web.Response:
+    """What a gateway in front of the exchange says for it: no JSON."""
+    return web.Response(text=f"<html><h1>{status}</h1></html>", status=status)

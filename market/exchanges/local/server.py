@@ -17,7 +17,7 @@ from market.exchanges.local.control import Control
 from market.exchanges.local.faults import FaultBook, parse_request
 from market.exchanges.local.rest import RestApi
 from market.exchanges.local.sockets import Sockets
-from market.exchanges.local.streams import StreamHub
+from market.exchanges.local.streams import PING_S, StreamHub
 from market.exchanges.local.weights import DEFAULT_LIMITS, WeightLedger
 
 PUSH_MS = 250
@@ -80,12 +80,13 @@ async def start(
     host: str = "127.0.0.1",
     port: int = 0,
     push_ms: int = PUSH_MS,
+    ping_s: float = PING_S,
     weight_limits: Mapping[str, int] | None = None,
 ) -> LocalExchange:
     """Start an exchange on `source`; port 0 takes a free one. Raises OSError when taken."""
     limits = {**DEFAULT_LIMITS, **(weight_limits or {})}
     book = Book(source, clock or Clock(), FaultBook())
-    hub = StreamHub(book, push_ms=push_ms)
+    hub = StreamHub(book, push_ms=push_ms, ping_s=ping_s)
     apis = [RestApi(market, book, WeightLedger(limits[market])) for market in MARKETS]
     control = Control(book, hub, apis)
     exchange = LocalExchange(book, hub, control)
@@ -130,13 +131,16 @@ def running_exchange(
     *,
     clock: Clock | None = None,
     push_ms: int = PUSH_MS,
+    ping_s: float = PING_S,
     weight_limits: Mapping[str, int] | None = None,
 ) -> Iterator[ExchangeThread]:
     """Run an exchange on a free loopback port in a thread for as long as the block lasts."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="local-exchange", daemon=True)
     thread.start()
-    starting = start(source, clock=clock, push_ms=push_ms, weight_limits=weight_limits)
+    starting = start(
+        source, clock=clock, push_ms=push_ms, ping_s=ping_s, weight_limits=weight_limits
+    )
     try:
         exchange = asyncio.run_coroutine_threadsafe(starting, loop).result(_START_S)
         try:

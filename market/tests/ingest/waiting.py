@@ -17,5 +17,5 @@ def wait_until(condition, timeout=5.0):
 async def eventually(condition, timeout=5.0):
     """Like wait_until, from a coroutine."""
     async with asyncio.timeout(timeout):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  Nobody tells when it comes true.
             await asyncio.sleep(0.005)

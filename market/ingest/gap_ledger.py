@@ -1,0 +1,264 @@
+"""The ledger of holes: nothing that is missing in a series is missing silently.
+
+A hole is noticed (open), tried again with growing pauses (repairing), and ends as filled or absent.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Protocol
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+
+from market.domain.series import SeriesId
+from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, changed, noticed
+from market.models import GapRecord, Series
+
+__all__ = ["GapEntry", "GapState", "entries", "ledger", "open_gaps", "record", "set_state"]
+
+MAX_ATTEMPTS = 5
+FIRST_PAUSE_S = 30.0
+# A repair that has not ended after this time has died with its worker.
+REPAIR_TIMEOUT_S = 900.0
+# Settled entries that are kept for each series; older ones would only be noticed again.
+KEPT_SETTLED = 10_000
+
+
+class GapLedger(Protocol):
+    """Noticed holes of every series. One contract test holds both implementations to this."""
+
+    def record(self, entry: GapEntry) -> None:
+        """Note a hole; it is joined with what is known of the same and neighbouring times."""
+
+    def set_state(
+        self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
+    ) -> None:
+        """Change the state of what is noted within `span` (both ends inclusive)."""
+
+    def entries(
+        self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
+    ) -> list[GapEntry]:
+        """What is noted, ascending by series and time."""
+
+    def due(self, *, limit: int) -> list[GapEntry]:
+        """Open holes whose next repair is due, and repairs that died; the longest waiting first."""
+
+    def begin_repair(self, entry: GapEntry) -> bool:
+        """Mark a due hole as being repaired; False when somebody else took it meanwhile."""
+
+
+def pause_after(attempts: int) -> float:
+    """Seconds to wait after the given number of failed repairs before the next one."""
+    return FIRST_PAUSE_S * 2**attempts / 2 if attempts else 0.0
+
+
+def is_due(entry: GapEntry, now: float) -> bool:
+    """Whether a repair of the hole should begin now."""
+    if entry.state is GapState.REPAIRING:
+        return now - entry.updated_at >= REPAIR_TIMEOUT_S
+    due = now - entry.updated_at >= pause_after(entry.attempts)
+    return entry.state is GapState.OPEN and entry.attempts < MAX_ATTEMPTS and due
+
+
+class MemoryGapLedger:
+    """Implements GapLedger for a process without a database; `clock` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: dict[SeriesId, list[GapEntry]] = {}
+
+    def record(self, entry: GapEntry) -> None:
+        """See GapLedger.record."""
+        with self._lock:
+            new = replace(entry, updated_at=self._clock())
+            known = noticed(self._entries.get(entry.series, []), new)
+            settled = sum(each.state not in UNSETTLED for each in known)
+            for each in [e for e in known if e.state not in UNSETTLED][: settled - KEPT_SETTLED]:
+                known.remove(each)
+            self._entries[entry.series] = known
+
+    def set_state(
+        self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
+    ) -> None:
+        """See GapLedger.set_state."""
+        with self._lock:
+            known = self._entries.get(series, [])
+            now = self._clock()
+            self._entries[series] = changed(known, span, state=state, was=was, now=now)
+
+    def entries(
+        self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
+    ) -> list[GapEntry]:
+        """See GapLedger.entries."""
+        wanted = set(states)
+        with self._lock:
+            names = sorted(self._entries, key=str) if series is None else [series]
+            return [e for n in names for e in self._entries.get(n, []) if e.state in wanted]
+
+    def due(self, *, limit: int) -> list[GapEntry]:
+        """See GapLedger.due."""
+        now = self._clock()
+        waiting = [e for e in self.entries(states=UNSETTLED) if is_due(e, now)]
+        return sorted(waiting, key=lambda entry: entry.updated_at)[:limit]
+
+    def begin_repair(self, entry: GapEntry) -> bool:
+        """See GapLedger.begin_repair."""
+        with self._lock:
+            known = self._entries.get(entry.series, [])
+            if entry not in known:
+                return False
+            known[known.index(entry)] = _begun(entry, self._clock())
+            return True
+
+
+class PostgresGapLedger:
+    """Implements GapLedger on the `gaps` table."""
+
+    def record(self, entry: GapEntry) -> None:
+        """See GapLedger.record."""
+        step = entry.series.timeframe.seconds
+        new = replace(entry, updated_at=time.time())
+        span = (entry.from_time - step, entry.to_time + step)
+        self._rewrite(entry.series, span, lambda known: noticed(known, new))
+        _forget_old(entry.series)
+
+    def set_state(
+        self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
+    ) -> None:
+        """See GapLedger.set_state."""
+        step = series.timeframe.seconds
+        near = (span[0] - step, span[1] + step)
+        now = time.time()
+        self._rewrite(series, near, lambda e: changed(e, span, state=state, was=was, now=now))
+
+    def _rewrite(
+        self, series: SeriesId, near: Range, change: Callable[[list[GapEntry]], list[GapEntry]]
+    ) -> None:
+        """Replace the rows that touch a range by what `change` makes of them."""
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+                cursor.execute(lock, [f"gaps of {series}"])
+            key, _ = Series.objects.get_or_create(name=str(series))
+            touched = GapRecord.objects.filter(
+                series=key, from_time__lte=near[1], to_time__gte=near[0]
+            )
+            before = [_entry(row) for row in touched.select_related("series").order_by("from_time")]
+            after = change(before)
+            gone = [each.from_time for each in before if each not in after]
+            touched.filter(from_time__in=gone).delete()
+            GapRecord.objects.bulk_create(_row(key, each) for each in after if each not in before)
+
+    def entries(
+        self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
+    ) -> list[GapEntry]:
+        """See GapLedger.entries."""
+        rows = GapRecord.objects.filter(state__in=[state.value for state in states])
+        if series is not None:
+            rows = rows.filter(series__name=str(series))
+        found = [_entry(row) for row in rows.select_related("series").order_by("from_time")]
+        return sorted(found, key=lambda entry: (str(entry.series), entry.from_time))
+
+    def due(self, *, limit: int) -> list[GapEntry]:
+        """See GapLedger.due."""
+        now = datetime.now(UTC)
+        died = now - timedelta(seconds=REPAIR_TIMEOUT_S)
+        waiting = Q(state=GapState.REPAIRING, updated_at__lte=died)
+        for attempts in range(MAX_ATTEMPTS):
+            since = now - timedelta(seconds=pause_after(attempts))
+            waiting |= Q(state=GapState.OPEN, attempts=attempts, updated_at__lte=since)
+        rows = GapRecord.objects.filter(waiting).select_related("series")
+        return [_entry(row) for row in rows.order_by("updated_at")[:limit]]
+
+    def begin_repair(self, entry: GapEntry) -> bool:
+        """See GapLedger.begin_repair."""
+        begun = _begun(entry, time.time())
+        rows: QuerySet[GapRecord] = GapRecord.objects.filter(
+            series__name=str(entry.series),
+            from_time=entry.from_time,
+            to_time=entry.to_time,
+            state=entry.state.value,
+            attempts=entry.attempts,
+        )
+        return bool(
+            rows.update(
+                state=begun.state.value, attempts=begun.attempts, updated_at=datetime.now(UTC)
+            )
+        )
+
+
+def _begun(entry: GapEntry, now: float) -> GapEntry:
+    return replace(entry, state=GapState.REPAIRING, attempts=entry.attempts + 1, updated_at=now)
+
+
+def _entry(row: GapRecord) -> GapEntry:
+    return GapEntry(
+        series=SeriesId.parse(row.series.name),
+        from_time=row.from_time,
+        to_time=row.to_time,
+        reason=row.reason,
+        state=GapState(row.state),
+        attempts=row.attempts,
+        updated_at=row.updated_at.timestamp(),
+    )
+
+
+def _row(key: Series, entry: GapEntry) -> GapRecord:
+    return GapRecord(
+        series=key,
+        from_time=entry.from_time,
+        to_time=entry.to_time,
+        reason=entry.reason[:40],
+        state=entry.state.value,
+        attempts=entry.attempts,
+    )
+
+
+def _forget_old(series: SeriesId) -> None:
+    settled = GapRecord.objects.filter(series__name=str(series)).exclude(state__in=UNSETTLED)
+    kept = settled.order_by("-from_time").values("pk")[:KEPT_SETTLED]
+    if settled.count() > KEPT_SETTLED:
+        settled.exclude(pk__in=list(kept.values_list("pk", flat=True))).delete()
+
+
+@lru_cache(maxsize=1)
+def ledger() -> GapLedger:
+    """The one ledger of this process: PostgreSQL with its switch on, memory otherwise."""
+    return PostgresGapLedger() if settings.SWITCHES.enable_pg_store else MemoryGapLedger()
+
+
+def record(
+    series: SeriesId,
+    from_time: int,
+    to_time: int,
+    reason: str,
+    state: GapState | str = GapState.OPEN,
+) -> None:
+    """Note a hole by the open times of its first and last missing candle. Blocking."""
+    known = GapState(state)
+    ledger().record(
+        GapEntry(series=series, from_time=from_time, to_time=to_time, reason=reason, state=known)
+    )
+
+
+def open_gaps(series: SeriesId | None = None) -> list[GapEntry]:
+    """Every hole that is neither filled nor known to be absent. Blocking."""
+    return ledger().entries(series, states=UNSETTLED)
+
+
+def entries(series: SeriesId | None = None) -> list[GapEntry]:
+    """Everything that is noted, settled or not. Blocking."""
+    return ledger().entries(series)
+
+
+def set_state(series: SeriesId, span: Range, *, state: GapState | str) -> None:
+    """Change the state of what is noted within a range of open times (inclusive). Blocking."""
+    ledger().set_state(series, span, state=GapState(state))

@@ -54,6 +54,9 @@ class Candle(models.Model):
     class Meta:
         db_table = "candles"
 
+    def __str__(self) -> str:
+        return f"{self.series_id}:{self.candle_time}"
+
 
 class Revision(models.Model):
     """A change of a series' past: from which time on its readers must read again."""
@@ -65,6 +68,9 @@ class Revision(models.Model):
 
     class Meta:
         db_table = "revisions"
+
+    def __str__(self) -> str:
+        return f"{self.series_id} epoch {self.epoch} from {self.from_time}"
 
 
 class WhitelistedSeries(models.Model):
@@ -113,3 +119,6 @@ class GapRecord(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["series", "from_time"], name="gaps_one_a_start")
         ]
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.from_time}..{self.to_time} {self.state}"

@@ -1,1 +1,1 @@
-"""Coordinates, candles and the ports of the market app: standard library only, no input or output."""
+"""Coordinates, candles and the ports of the market app: standard library only, no I/O."""

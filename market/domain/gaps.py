@@ -9,7 +9,7 @@ from market.domain.timeframe import Timeframe
 
 
 class Gap(NamedTuple):
-    """Two neighbouring candles that are further apart than one candle (open times, Unix seconds)."""
+    """Two neighbouring open times (Unix seconds) that are further apart than one candle."""
 
     prev_time: int
     next_time: int

@@ -103,9 +103,7 @@ class CandleStore(Protocol):
     def count(self, series: SeriesId, start: int | None = None, end: int | None = None) -> int:
         """How many candles are stored (between `start` and `end`, both inclusive)."""
 
-    def gaps(
-        self, series: SeriesId, start: int | None = None, end: int | None = None
-    ) -> list[Gap]:
+    def gaps(self, series: SeriesId, start: int | None = None, end: int | None = None) -> list[Gap]:
         """Every hole between neighbours whose two candles lie in the range (inclusive)."""
 
     def series(self) -> list[SeriesStats]:

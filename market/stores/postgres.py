@@ -110,11 +110,12 @@ class PostgresWriter:
         if len(candles) < COPY_FROM_ROWS:
             # Only numbers we made ourselves go into this text, in their shortest exact form.
             return "VALUES " + ",".join(
-                "(%d::bigint,%r::float8,%r::float8,%r::float8,%r::float8,%r::float8)" % candle
+                "(%d::bigint,%r::float8,%r::float8,%r::float8,%r::float8,%r::float8)" % candle  # noqa: UP031
                 for candle in candles
             )
         self.cursor.execute(LOAD_TABLE)
-        rows = "\n".join(["%d\t%r\t%r\t%r\t%r\t%r" % candle for candle in candles])
+        # A format over the tuple: the fastest way to text, and this loop is most of an import.
+        rows = "\n".join(["%d\t%r\t%r\t%r\t%r\t%r" % candle for candle in candles])  # noqa: UP031
         self.cursor.copy_expert(f"COPY candle_load ({COLUMNS}) FROM STDIN", io.StringIO(rows))
         return f"SELECT {COLUMNS} FROM candle_load"
 

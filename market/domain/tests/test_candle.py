@@ -1,0 +1,81 @@
+"""What may be a candle, where holes are, and when a candle is still open."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from market.domain.candle import Candle, CandleError, check_candle, in_time_order, is_closed
+from market.domain.freshness import clamp_cursor, is_withheld
+from market.domain.gaps import Gap, find_gaps
+from market.domain.timeframe import MAX_TIME, Timeframe
+from market.tests.builders import candle, candles
+
+MINUTE = Timeframe.parse("1m")
+GOOD = Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"candle_time": -60}, "candle_time"),
+        ({"candle_time": MAX_TIME + 1}, "candle_time"),
+        ({"candle_time": 61}, "candle_time"),
+        ({"open": math.nan}, "open"),
+        ({"high": math.inf}, "high"),
+        ({"low": 1.2}, "low"),
+        ({"high": 1.2}, "high"),
+        ({"close": -math.inf}, "close"),
+        ({"volume": -1.0}, "volume"),
+        ({"volume": math.nan}, "volume"),
+    ],
+)
+def test_candle_refuses(change, field):
+    with pytest.raises(CandleError) as raised:
+        check_candle(GOOD._replace(**change), MINUTE)
+    assert raised.value.field == field
+
+
+def test_candle_off_the_grid_is_possible_without_a_timeframe():
+    check_candle(GOOD._replace(candle_time=61))
+    check_candle(GOOD, MINUTE)
+
+
+def test_order_keeps_the_later_of_two_candles_with_one_time():
+    later = candle(60, close=1.9)
+    assert in_time_order([*candles(120, 60), later]) == [later, candle(120)]
+
+
+def test_gaps_are_found_between_neighbours():
+    assert list(find_gaps([0, 60, 180, 200, 500], MINUTE)) == [Gap(60, 180), Gap(200, 500)]
+
+
+def test_gap_counts_missing_candles():
+    assert [Gap(0, 120).missing_candles(MINUTE), Gap(333, 400).missing_candles(MINUTE)] == [1, 0]
+
+
+@given(st.sets(st.integers(0, 200)).map(sorted))
+def test_gaps_name_exactly_the_missing_times(minutes):
+    times = [minute * 60 for minute in minutes]
+    named = {time for gap in find_gaps(times, MINUTE) for time in range(gap[0] + 60, gap[1], 60)}
+    assert named == set(range(times[0], times[-1], 60)) - set(times) if times else not named
+
+
+@pytest.mark.parametrize(("now", "closed"), [(119.9, False), (120, True)])
+def test_candle_is_closed_when_its_time_is_over(now, closed):
+    assert is_closed(60, MINUTE, now) is closed
+
+
+@pytest.mark.parametrize(
+    ("time", "withheld"), [(540, False), (600, True), (660, True), (720, False)]
+)
+def test_only_a_plausible_open_candle_is_withheld(time, withheld):
+    assert is_withheld(time, MINUTE, now=630) is withheld
+
+
+@pytest.mark.parametrize(("cursor", "clamped"), [(480, 480), (600, 540), (10**9, 10**9)])
+def test_cursor_is_lowered_to_the_newest_closed_candle(cursor, clamped):
+    assert clamp_cursor(cursor, MINUTE, now=630) == clamped

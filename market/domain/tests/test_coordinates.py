@@ -1,0 +1,128 @@
+"""Timeframes and series ids: the exact texts and arithmetic of the contract."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from market.domain.series import SeriesId, SeriesIdError
+from market.domain.timeframe import UNIT_SECONDS, Timeframe, TimeframeError
+
+timeframes = st.builds(
+    lambda count, unit: Timeframe.parse(f"{count}{unit}"),
+    st.integers(1, 60),
+    st.sampled_from(sorted(UNIT_SECONDS)),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty timeframe"),
+        ("  ", "empty timeframe"),
+        ("5x", "unsupported timeframe unit: 'x'"),
+        ("1M", "unsupported timeframe unit: 'M'"),
+        ("1H", "unsupported timeframe unit: 'H'"),
+        ("0m", "invalid timeframe: '0m'"),
+        ("-1m", "invalid timeframe: '-1m'"),
+        ("1.5m", "invalid timeframe: '1.5m'"),
+        ("m", "invalid timeframe: 'm'"),
+        ("٣m", "invalid timeframe: '٣m'"),
+        ("99999999999d", "invalid timeframe: '99999999999d'"),
+    ],
+)
+def test_timeframe_refuses(text, message):
+    with pytest.raises(TimeframeError) as raised:
+        Timeframe.parse(text)
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1), ("1m", 60), ("15m", 900), ("4h", 14_400), ("1d", 86_400), ("1w", 604_800)],
+)
+def test_timeframe_seconds(text, seconds):
+    assert Timeframe.parse(f" {text} ").seconds == seconds
+
+
+def test_timeframe_has_one_text_for_one_length():
+    assert str(Timeframe.parse("01m")) == "1m"
+
+
+def test_week_opens_on_monday():
+    # 2024-01-01 00:00 UTC was a Monday.
+    monday = 1_704_067_200
+    assert Timeframe.parse("1w").open_of(monday + 3 * 86_400) == monday
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [(1_700_000_099, 1_699_999_980), (1_700_000_100, 1_700_000_040), (59, 0)]
+)
+def test_latest_closed(now, expected):
+    assert Timeframe.parse("1m").latest_closed(now) == expected
+
+
+@given(timeframes, st.integers(0, 4_000_000_000))
+def test_open_covers_its_time(timeframe, time):
+    opened = timeframe.open_of(time)
+    assert opened <= time < opened + timeframe.seconds
+    assert timeframe.is_aligned(opened)
+
+
+@given(timeframes, st.integers(2_000_000, 4_000_000_000))
+def test_latest_closed_is_over_and_the_next_is_not(timeframe, now):
+    closed = timeframe.latest_closed(now)
+    assert closed + timeframe.seconds <= now < closed + 2 * timeframe.seconds or closed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("abc", "series_id must be '{exchange}:{market}:{symbol}:{timeframe}'"),
+        ("a:b:1m", "series_id must be '{exchange}:{market}:{symbol}:{timeframe}'"),
+        ("a::b:1m", "invalid series_id (empty component)"),
+        ("a:b: :1m", "invalid series_id (empty component)"),
+        ("a:b:c:1x", "unsupported timeframe unit: 'x'"),
+        ("a:b:c\x00:1m", "invalid series_id (control character)"),
+        ("a:b:\ud800:1m", "invalid series_id (control character)"),
+        ("a:b:" + "c" * 200 + ":1m", "invalid series_id (longer than 200 characters)"),
+    ],
+)
+def test_series_id_refuses(text, message):
+    with pytest.raises(SeriesIdError) as raised:
+        SeriesId.parse(text)
+    assert str(raised.value) == message
+
+
+def test_series_id_keeps_a_colon_in_the_symbol():
+    series = SeriesId.parse("binance:futures:BTC/USDT:USDT:5m")
+    assert (series.symbol, series.timeframe.seconds) == ("BTC/USDT:USDT", 300)
+
+
+def test_series_id_is_case_sensitive():
+    assert SeriesId.parse("binance:spot:A/B:1m") != SeriesId.parse("Binance:spot:A/B:1m")
+
+
+def test_series_id_strips_its_parts():
+    assert str(SeriesId.parse(" binance : spot: A/B :1m ")) == "binance:spot:A/B:1m"
+
+
+def test_candle_id():
+    series = SeriesId.parse("binance:futures:BTC/USDT:1m")
+    assert series.candle_id(1_700_000_040) == "binance:futures:BTC/USDT:1m:1700000040"
+
+
+part = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).map(
+    str.strip
+)
+
+
+@given(st.tuples(part, part, part), timeframes)
+def test_series_id_survives_its_own_text(parts, timeframe):
+    text = ":".join([*parts, timeframe.text])
+    try:
+        series = SeriesId.parse(text)
+    except SeriesIdError:
+        return
+    assert SeriesId.parse(str(series)) == series

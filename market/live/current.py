@@ -1,0 +1,49 @@
+"""This process's hub, made on the event loop that serves its watchers."""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from market import blocking
+from market.domain.series import SeriesId
+from market.ingest.supervisor import repair_gap
+from market.live.hub import Hub, RepairGap
+from market.runtime import candle_store
+
+REPAIR_TIMEOUT_S = 5.0
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def current_hub() -> Hub:
+    """The hub of the running event loop, started at first use."""
+    loop = asyncio.get_running_loop()
+    if (hub := _hubs.get(loop)) is None:
+        switches = settings.SWITCHES
+        repair: RepairGap | None = _repair if switches.enable_market_gap_backfill else None
+        hub = _hubs[loop] = Hub(
+            candle_store(),
+            get_channel_layer(),
+            run_blocking=blocking.run,
+            catchup_limit=switches.market_ws_catchup_limit,
+            check_interval=switches.hub_check_interval_s,
+            repair_gap=repair,
+        )
+        hub.start()
+    return hub
+
+
+async def shut_down() -> None:
+    """Tell every watcher to resume elsewhere (1001), and stop the hub."""
+    hub = _hubs.pop(asyncio.get_running_loop(), None)
+    if hub is not None:
+        hub.close_watchers(1001, "server_shutdown")
+        await hub.stop()
+
+
+async def _repair(series: SeriesId, start: int, end: int) -> bool:
+    return await repair_gap(series, start, end, REPAIR_TIMEOUT_S)

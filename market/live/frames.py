@@ -1,0 +1,98 @@
+"""WebSocket frames: what a watcher gets for candles, holes, notices and errors.
+
+A frame is built and encoded once and handed to every watcher that needs the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from websockets.frames import OP_TEXT
+from websockets.frames import Frame as WebSocketFrame
+
+from market.domain.candle import Candle
+from market.domain.series import SeriesId
+from market.pipeline import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One or more messages, as JSON texts and as the bytes that go down an uncompressed socket."""
+
+    texts: tuple[str, ...]
+    data: bytes
+
+    @staticmethod
+    def of(*messages: dict[str, Any]) -> Frame:
+        """Encode messages, to be sent one after the other."""
+        bodies = [orjson.dumps(message) for message in messages]
+        data = b"".join(WebSocketFrame(OP_TEXT, body).serialize(mask=False) for body in bodies)
+        return Frame(tuple(body.decode() for body in bodies), data)
+
+
+def closed_frame(
+    series: SeriesId, cursor: int | None, candles: Sequence[Candle], *, supports_batch: bool
+) -> Frame:
+    """Closed candles for a watcher whose newest is `cursor`, with a `gap` for every hole.
+
+    A batch's holes are named before it, since a batch can't be interrupted; single candles have
+    theirs directly before them. A cursor of 0 or None stands before all candles and has no hole.
+    """
+    if supports_batch and len(candles) > 1:
+        batch = {
+            "type": "candles_batch",
+            "series_id": str(series),
+            "candles": [candle.as_object() for candle in candles],
+        }
+        return Frame.of(*_gaps(series, cursor, candles), batch)
+    messages: list[dict[str, Any]] = []
+    for candle in candles:
+        messages += _gaps(series, cursor, [candle])
+        messages.append(_candle_message("candle_closed", series, candle))
+        cursor = candle.candle_time
+    return Frame.of(*messages)
+
+
+def forming_frame(series: SeriesId, candle: Candle) -> Frame:
+    """The open candle."""
+    return Frame.of(_candle_message("candle_forming", series, candle))
+
+
+def system_frame(series: SeriesId, notice: Notice) -> Frame:
+    """A notice to the watchers of a series."""
+    return Frame.of(
+        {
+            "type": "system",
+            "series_id": str(series),
+            "event": notice.event,
+            "message": notice.message,
+            "data": notice.data,
+        }
+    )
+
+
+def error_frame(code: str, message: str, series_id: str | None = None) -> Frame:
+    """An error the connection survives."""
+    body = {"type": "error", "code": code, "message": message}
+    return Frame.of(body if series_id is None else {**body, "series_id": series_id})
+
+
+def _candle_message(kind: str, series: SeriesId, candle: Candle) -> dict[str, Any]:
+    return {"type": kind, "series_id": str(series), "candle": candle.as_object()}
+
+
+def _gaps(
+    series: SeriesId, cursor: int | None, candles: Sequence[Candle]
+) -> Iterator[dict[str, Any]]:
+    for candle in candles:
+        if cursor and candle.candle_time > cursor + series.timeframe.seconds:
+            yield {
+                "type": "gap",
+                "series_id": str(series),
+                "expected_next_time": cursor + series.timeframe.seconds,
+                "actual_time": candle.candle_time,
+            }
+        cursor = candle.candle_time

@@ -1,0 +1,422 @@
+"""The hub: one per web process, between the bus, the store and this process's watchers.
+
+It listens to the bus for all of them, encodes each message once and writes the same bytes to every
+watcher in step. The bus may lose anything at any time, so nothing rests on it: a message names the
+head before it, and where that is not what was delivered last, the missing candles are read from the
+store first; every `check_interval` seconds the heads are compared with the store besides.
+docs/sync.md is the argument that no watcher sees a duplicate, a step back or an unnamed hole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from market.domain.candle import Candle
+from market.domain.freshness import clamp_cursor, is_withheld
+from market.domain.series import SeriesId
+from market.domain.store import CandleStore
+from market.domain.timeframe import MAX_TIME
+from market.live.frames import closed_frame
+from market.live.messages import BusMessage, ClosedCandles, decode, group_of
+from market.live.topic import Subscription, Topic
+from market.live.wires import SLOW_CONSUMER, SLOW_CONSUMER_REASON, Watcher
+from market.pipeline import Notice
+
+logger = logging.getLogger(__name__)
+
+BUS_TIMEOUT_S = 5.0
+BUS_RETRY_S = 1.0
+FORMING_RELEASE_S = 0.25
+
+# Messages of one series that may wait while it is being healed; beyond it the store is read.
+MAX_INBOX = 256
+
+# Reads until a catch-up has come up with the live side; the second is rarely needed.
+MAX_CATCH_UP_READS = 20
+
+# A watcher that is behind gets this long to make room for its catch-up.
+ROOM_TIMEOUT_S = 30.0
+
+RunBlocking = Callable[..., Awaitable[Any]]
+
+
+class ChannelLayer(Protocol):
+    """What the hub uses of a Channels layer."""
+
+    async def new_channel(self) -> str: ...
+    async def receive(self, channel: str) -> dict[str, Any]: ...
+    async def group_add(self, group: str, channel: str) -> None: ...
+    async def group_discard(self, group: str, channel: str) -> None: ...
+
+
+class RepairGap(Protocol):
+    """Asks ingest to fetch a hole from the exchange; True when candles came."""
+
+    async def __call__(self, series: SeriesId, start: int, end: int) -> bool: ...
+
+
+class Hub:
+    """Delivers closed candles, forming candles and notices of series to watchers.
+
+    Everything runs on one event loop; `run_blocking` takes store calls off it. `now` is the wall
+    clock in Unix seconds.
+    """
+
+    def __init__(
+        self,
+        store: CandleStore,
+        layer: ChannelLayer,
+        *,
+        run_blocking: RunBlocking,
+        catchup_limit: int = 5000,
+        check_interval: float = 2.0,
+        repair_gap: RepairGap | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._layer = layer
+        self._run_blocking = run_blocking
+        self._catchup_limit = catchup_limit
+        self._check_interval = check_interval
+        self._repair_gap = repair_gap
+        self._now = now
+        self._topics: dict[SeriesId, Topic] = {}
+        self._watchers: dict[Watcher, dict[SeriesId, Subscription]] = {}
+        # Catch-ups being read, so that watchers who ask for the same share one read.
+        self._reads: dict[tuple[object, ...], asyncio.Task[list[Candle]]] = {}
+        self._channel: str | None = None
+        self._tried_bus = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.counts: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Begin to listen and to check; call it on the event loop."""
+        self._tasks = [
+            asyncio.create_task(self._listen()),
+            asyncio.create_task(self._check_for_ever()),
+            asyncio.create_task(self._release_for_ever()),
+        ]
+
+    async def stop(self) -> None:
+        """End the hub's tasks; watchers are left as they are."""
+        tasks = [*self._tasks, *(t.task for t in self._topics.values() if t.task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close_watchers(self, code: int, reason: str) -> None:
+        """Close every watcher that follows a series."""
+        for watcher, subscriptions in self._watchers.items():
+            if subscriptions:
+                watcher.wire.close(code, reason)
+
+    # What a connection asks for
+
+    def subscriptions_of(self, watcher: Watcher) -> frozenset[SeriesId]:
+        """The series that a watcher follows."""
+        return frozenset(self._watchers.get(watcher, ()))
+
+    async def subscribe(
+        self,
+        watcher: Watcher,
+        series: SeriesId,
+        *,
+        since: int | None = None,
+        supports_batch: bool = False,
+        epoch: int | None = None,
+    ) -> None:
+        """Send what is stored after `since`, then follow live, without a hole between the two.
+
+        `since` is the newest open time the watcher has; None asks for the newest candles. With
+        `epoch`, the one the watcher's candles are of, it also hears what was revised since.
+        """
+        self.unsubscribe(watcher, series)
+        subscription = Subscription(watcher, since, supports_batch)
+        topic = self._topics.setdefault(series, Topic(series))
+        # From here on the topic stays; live frames pass this subscription by until it has joined.
+        topic.joining.add(subscription)
+        self._watchers.setdefault(watcher, {})[series] = subscription
+        try:
+            await self._open(topic)
+            await self._catch_up(topic, subscription, epoch)
+        except BaseException:
+            self.unsubscribe(watcher, series)
+            raise
+        finally:
+            topic.joining.discard(subscription)
+
+    def unsubscribe(self, watcher: Watcher, series: SeriesId) -> None:
+        """Stop following; nothing happens when the watcher does not follow the series."""
+        subscription = self._watchers.get(watcher, {}).pop(series, None)
+        if subscription is not None and series in self._topics:
+            self._topics[series].remove(subscription)
+
+    def leave(self, watcher: Watcher) -> frozenset[SeriesId]:
+        """Forget a watcher whose connection ended; answer what it had followed."""
+        followed = self.subscriptions_of(watcher)
+        for series in followed:
+            self.unsubscribe(watcher, series)
+        self._watchers.pop(watcher, None)
+        return followed
+
+    async def _catch_up(self, topic: Topic, subscription: Subscription, epoch: int | None) -> None:
+        if subscription.cursor is not None:
+            cursor = max(-1, min(subscription.cursor, MAX_TIME))
+            subscription.cursor = clamp_cursor(cursor, topic.series.timeframe, self._now())
+        for _ in range(MAX_CATCH_UP_READS):
+            asked_from = subscription.cursor
+            rows = await self._read_catch_up(topic, asked_from)
+            await self._wait_for_room(subscription.watcher)
+            if rows:
+                frame = closed_frame(
+                    topic.series,
+                    subscription.cursor,
+                    rows,
+                    supports_batch=subscription.supports_batch,
+                )
+                subscription.watcher.send_closed(topic.series, frame)
+                subscription.cursor = rows[-1].candle_time
+                self.counts["catchup_candles"] += len(rows)
+            # A catch-up cut at its limit is not continued: the watcher pages over HTTP, as the gap
+            # before its next live candle tells it.
+            is_cut = asked_from is not None and len(rows) >= self._catchup_limit
+            if is_cut or not topic.is_ahead_of(subscription.cursor):
+                break
+        if self._is_current(topic.series, subscription):
+            topic.join(subscription)
+            await self._tell_revisions(topic, subscription, epoch)
+
+    def _is_current(self, series: SeriesId, subscription: Subscription) -> bool:
+        return self._watchers.get(subscription.watcher, {}).get(series) is subscription
+
+    async def _read_catch_up(self, topic: Topic, cursor: int | None) -> list[Candle]:
+        """Read once for all who ask for the same at the same time.
+
+        A shared read may have begun before its last caller came, but not before the topic's head
+        was delivered, so whatever it misses is still to come live.
+        """
+        series = topic.series
+        key = (series, cursor, topic.head)
+        if (reading := self._reads.get(key)) is None:
+            reading = asyncio.create_task(self._read(topic, cursor))
+            self._reads[key] = reading
+            reading.add_done_callback(lambda _: self._reads.pop(key, None))
+        rows = await asyncio.shield(reading)
+        if cursor and rows and rows[0].candle_time > cursor + series.timeframe.seconds:
+            rows = await self._with_repair(series, cursor, rows)
+        return rows
+
+    async def _read(self, topic: Topic, cursor: int | None) -> list[Candle]:
+        """Closed candles after `cursor`; a still open one is withheld unless it was delivered."""
+        series, limit, head = topic.series, self._catchup_limit, topic.head
+        rows: list[Candle]
+        if cursor is None:
+            rows = await self._run_blocking(self._store.newest, series, limit)
+        else:
+            rows = await self._run_blocking(self._store.read_after, series, cursor, limit)
+        now = self._now()
+        while rows and is_withheld(rows[-1].candle_time, series.timeframe, now):
+            if head is not None and rows[-1].candle_time <= head:
+                break
+            rows.pop()
+        return rows
+
+    async def _wait_for_room(self, watcher: Watcher) -> None:
+        deadline = asyncio.get_running_loop().time() + ROOM_TIMEOUT_S
+        while watcher.wire.is_open and watcher.wire.is_behind:
+            if asyncio.get_running_loop().time() > deadline:
+                watcher.wire.close(SLOW_CONSUMER, SLOW_CONSUMER_REASON)
+            await asyncio.sleep(0.02)
+
+    async def _tell_revisions(
+        self, topic: Topic, subscription: Subscription, epoch: int | None
+    ) -> None:
+        if epoch is None or epoch >= topic.epoch:
+            return
+        since = await self._run_blocking(self._store.revised_since, topic.series, epoch)
+        if since is not None:
+            topic.tell(_revised(topic, since), to=[subscription])
+
+    # The bus and the store
+
+    async def _open(self, topic: Topic) -> None:
+        """Listen to the topic's group and learn where the store stands, once for all watchers."""
+        async with topic.opening:
+            if topic.is_open:
+                return
+            await self._tried_bus.wait()
+            await self._attach(topic)
+            state = await self._run_blocking(self._store.state, topic.series)
+            head, timeframe, now = state.head, topic.series.timeframe, self._now()
+            if head is not None and is_withheld(head, timeframe, now):
+                closed = timeframe.latest_closed(now)
+                head = await self._run_blocking(self._store.floor, topic.series, closed)
+            topic.head, topic.epoch, topic.is_open = head, state.epoch, True
+
+    async def _attach(self, topic: Topic) -> None:
+        """Join the series' group; without a bus the checks against the store have to do."""
+        if self._channel is None:
+            return
+        try:
+            async with asyncio.timeout(BUS_TIMEOUT_S):
+                await self._layer.group_add(group_of(topic.series), self._channel)
+            topic.attached_to = self._channel
+        except Exception:
+            logger.warning("bus unreachable, %s is polled", topic.series, exc_info=True)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(BUS_TIMEOUT_S):
+                    channel = await self._layer.new_channel()
+                self._channel = channel
+                self._tried_bus.set()
+                await self._attach_all()
+                while True:
+                    self._take(await self._layer.receive(channel))
+            except Exception:
+                self._channel = None
+                self._tried_bus.set()
+                logger.warning("lost the bus, candles are polled", exc_info=True)
+                await asyncio.sleep(BUS_RETRY_S)
+
+    async def _attach_all(self) -> None:
+        for topic in list(self._topics.values()):
+            if topic.attached_to != self._channel:
+                await self._attach(topic)
+
+    def _take(self, mapping: dict[str, Any]) -> None:
+        try:
+            message = decode(mapping)
+        except (KeyError, TypeError, ValueError):
+            self.counts["bus_malformed"] += 1
+            return
+        topic = self._topics.get(message.series)
+        if topic is None or not topic.is_open:
+            return
+        self.counts["bus_received"] += 1
+        if topic.task is None and topic.can_take(message) and not self._wants_repair(message):
+            topic.take(message)
+        else:
+            self._queue(topic, message)
+
+    def _wants_repair(self, message: BusMessage) -> bool:
+        """Whether the message's candles leave a hole behind the head that ingest may fill."""
+        if self._repair_gap is None or not isinstance(message, ClosedCandles):
+            return False
+        before = message.predecessor
+        step = message.series.timeframe.seconds
+        return before is not None and message.candles[0].candle_time > before + step
+
+    def _queue(self, topic: Topic, message: BusMessage | None) -> None:
+        """Let the topic's own task work on it, in order, while other series go on."""
+        if len(topic.inbox) >= MAX_INBOX:
+            # The store holds all of it: one heal replaces them.
+            topic.inbox.clear()
+            self.counts["inbox_overflow"] += 1
+            message = None
+        topic.inbox.append(message)
+        if topic.task is None:
+            topic.task = asyncio.create_task(self._work(topic))
+
+    async def _work(self, topic: Topic) -> None:
+        try:
+            while topic.inbox:
+                message = topic.inbox.popleft()
+                if message is None or not topic.can_take(message) or self._wants_repair(message):
+                    await self._heal(topic)
+                if message is not None and topic.can_take(message):
+                    topic.take(message)
+        except Exception:
+            # The next check tries again.
+            logger.warning("could not heal %s", topic.series, exc_info=True)
+            topic.inbox.clear()
+        finally:
+            topic.task = None
+
+    async def _heal(self, topic: Topic) -> None:
+        """Deliver from the store what the bus did not, and the revisions it did not tell of."""
+        self.counts["heals"] += 1
+        state = await self._run_blocking(self._store.state, topic.series)
+        while state.head is not None and (topic.head is None or topic.head < state.head):
+            rows = await self._read(topic, topic.head)
+            if not rows:
+                break
+            if topic.head and rows[0].candle_time > topic.head + topic.series.timeframe.seconds:
+                rows = await self._with_repair(topic.series, topic.head, rows)
+            topic.deliver(rows)
+            self.counts["healed_candles"] += len(rows)
+        if state.epoch > topic.epoch:
+            since = await self._run_blocking(self._store.revised_since, topic.series, topic.epoch)
+            topic.epoch = state.epoch
+            if since is not None:
+                topic.tell(_revised(topic, since))
+
+    async def _with_repair(self, series: SeriesId, cursor: int, rows: list[Candle]) -> list[Candle]:
+        """Have the hole between `cursor` and the first row fetched, and merge what came."""
+        if self._repair_gap is None:
+            return rows
+        step = series.timeframe.seconds
+        start, end = cursor + step, rows[0].candle_time - step
+        try:
+            if not await self._repair_gap(series, start, end):
+                return rows
+        except Exception:
+            logger.warning("gap of %s not repaired", series, exc_info=True)
+            return rows
+        found: list[Candle] = await self._run_blocking(
+            self._store.read_range, series, start, end, limit=self._catchup_limit
+        )
+        return [*found, *rows]
+
+    async def _check_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._check_interval)
+            try:
+                await self._check()
+            except Exception:
+                logger.warning("could not compare heads with the store", exc_info=True)
+
+    async def _check(self) -> None:
+        """Compare every watched series with the store in one query; heal what is behind."""
+        for topic in [each for each in self._topics.values() if each.is_idle]:
+            await self._close(topic)
+        await self._attach_all()
+        watched = [series for series, topic in self._topics.items() if topic.is_open]
+        if not watched:
+            return
+        states = await self._run_blocking(self._store.states, watched)
+        for series, state in states.items():
+            topic = self._topics.get(series)
+            if topic is not None and topic.is_open and topic.is_behind(state, self._now()):
+                self._queue(topic, None)
+
+    async def _close(self, topic: Topic) -> None:
+        """Leave the group of a topic that nobody follows, and forget it if that is still so."""
+        async with topic.opening:
+            channel, topic.is_open, topic.attached_to = topic.attached_to, False, None
+            if channel is not None:
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(BUS_TIMEOUT_S):
+                        await self._layer.group_discard(group_of(topic.series), channel)
+        if topic.is_idle:
+            self._topics.pop(topic.series, None)
+
+    async def _release_for_ever(self) -> None:
+        """Give watchers that had been behind the newest forming candle once they have room."""
+        while True:
+            await asyncio.sleep(FORMING_RELEASE_S)
+            for watcher in self._watchers:
+                if watcher.holds_forming:
+                    watcher.release_forming()
+
+
+def _revised(topic: Topic, since: int) -> Notice:
+    data = {"series_id": str(topic.series), "from_time": since, "epoch": topic.epoch}
+    return Notice("candle.revised", "stored candles changed, read again", data)

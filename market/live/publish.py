@@ -1,0 +1,44 @@
+"""Announcing on the bus what has been committed, and what is forming.
+
+Publishing never raises: the store already holds the truth, and hubs that miss a message read it
+from there (market.live.hub).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from channels.layers import get_channel_layer
+
+from market.domain.candle import Candle
+from market.domain.series import SeriesId
+from market.live.messages import BusMessage, FormingCandle, encode, group_of, messages_of
+from market.pipeline import Change
+
+logger = logging.getLogger(__name__)
+
+BUS_TIMEOUT_S = 5.0
+
+
+async def publish_change(change: Change) -> None:
+    """Announce a committed change to every web instance."""
+    for message in messages_of(change):
+        if not await _send(message):
+            return
+
+
+async def publish_forming(series: SeriesId, candle: Candle) -> None:
+    """Show watchers the open candle; it is stored nowhere."""
+    await _send(FormingCandle(series, candle))
+
+
+async def _send(message: BusMessage) -> bool:
+    layer = get_channel_layer()
+    try:
+        async with asyncio.timeout(BUS_TIMEOUT_S):
+            await layer.group_send(group_of(message.series), encode(message))
+    except Exception:
+        logger.warning("bus unreachable, %s not announced", message.series, exc_info=True)
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""What a client may say on ``/ws/market``, checked field by field in the contract's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from market.domain.series import SeriesId, SeriesIdError
+
+
+class BadRequest(ValueError):
+    """A message that can't be understood; `str()` is the error message of the contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Follow a series from `since` on (see market.live.hub.Hub.subscribe)."""
+
+    series: SeriesId
+    since: int | None
+    supports_batch: bool
+    epoch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Stop following; None when the message names no series."""
+
+    series: SeriesId | None
+
+
+def parse_request(text: str) -> Subscribe | Unsubscribe:
+    """Read one client message; raise BadRequest with what is wrong."""
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise BadRequest("invalid json") from None
+    if not isinstance(body, dict):
+        raise BadRequest("invalid message envelope")
+    kind = body.get("type")
+    if not isinstance(kind, str) or not kind:
+        raise BadRequest("missing message type")
+    if kind == "subscribe":
+        return _subscribe(body)
+    if kind == "unsubscribe":
+        return _unsubscribe(body)
+    raise BadRequest(f"unknown message type: {kind[:100]}")
+
+
+def _subscribe(body: dict[str, Any]) -> Subscribe:
+    name = body.get("series_id")
+    if not isinstance(name, str) or not name.strip():
+        raise BadRequest("missing series_id")
+    since = _integer(body, "since")
+    supports_batch = body.get("supports_batch")
+    if supports_batch is not None and not isinstance(supports_batch, bool):
+        raise BadRequest("invalid supports_batch")
+    epoch = _integer(body, "epoch")
+    try:
+        series = SeriesId.parse(name)
+    except SeriesIdError as error:
+        raise BadRequest(str(error)) from error
+    return Subscribe(series, since, bool(supports_batch), epoch)
+
+
+def _unsubscribe(body: dict[str, Any]) -> Unsubscribe:
+    try:
+        return Unsubscribe(SeriesId.parse(str(body.get("series_id"))))
+    except SeriesIdError:
+        return Unsubscribe(None)
+
+
+def _integer(body: dict[str, Any], name: str) -> int | None:
+    value = body.get(name)
+    # A JSON boolean counts as 1 or 0: that is what the contract's clients have always seen.
+    if value is not None and not isinstance(value, int):
+        raise BadRequest(f"invalid {name}")
+    return None if value is None else int(value)

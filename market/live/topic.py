@@ -1,0 +1,137 @@
+"""One series as the hub delivers it: how far it has come, and who follows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from market.domain.candle import Candle
+from market.domain.freshness import is_withheld
+from market.domain.series import SeriesId
+from market.domain.store import SeriesState
+from market.live.frames import Frame, closed_frame, forming_frame, system_frame
+from market.live.messages import BusMessage, ClosedCandles, FormingCandle
+from market.live.wires import Watcher
+from market.pipeline import Notice
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """A watcher's place in a series: `cursor` is the newest closed open time it was sent."""
+
+    watcher: Watcher
+    cursor: int | None
+    supports_batch: bool
+
+
+@dataclass(slots=True, eq=False)
+class Topic:
+    """The live side of a series. `head` is the newest closed open time delivered to all.
+
+    Only `deliver` moves the head, and only forward; all methods are synchronous, so each is one
+    step on the event loop.
+    """
+
+    series: SeriesId
+    head: int | None = None
+    epoch: int = 0
+    is_open: bool = False
+    attached_to: str | None = None
+    joined: set[Subscription] = field(default_factory=set)
+    joining: set[Subscription] = field(default_factory=set)
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    inbox: deque[BusMessage | None] = field(default_factory=deque)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody follows or is about to, so that the topic can be closed."""
+        return not self.joined and not self.joining and self.task is None
+
+    def is_ahead_of(self, cursor: int | None) -> bool:
+        """Whether something was delivered that a watcher at `cursor` has not had."""
+        return self.head is not None and (cursor is None or cursor < self.head)
+
+    def is_behind(self, state: SeriesState, now: float) -> bool:
+        """Whether the store holds a closed candle or a revision that was not delivered."""
+        if state.epoch > self.epoch:
+            return True
+        if state.head is None or is_withheld(state.head, self.series.timeframe, now):
+            return False
+        return self.head is None or state.head > self.head
+
+    def join(self, subscription: Subscription) -> None:
+        """Let live frames reach the subscription from now on."""
+        self.joining.discard(subscription)
+        self.joined.add(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Let no more frames reach the subscription."""
+        self.joining.discard(subscription)
+        self.joined.discard(subscription)
+
+    def can_take(self, message: BusMessage) -> bool:
+        """Whether the message follows what was delivered, so that the store need not be read."""
+        if isinstance(message, ClosedCandles):
+            return message.predecessor is None or (
+                self.head is not None and message.predecessor <= self.head
+            )
+        if isinstance(message, FormingCandle) or message.notice.event != "candle.revised":
+            return True
+        return bool(message.notice.data["epoch"] <= self.epoch + 1)
+
+    def take(self, message: BusMessage) -> None:
+        """Deliver a message that `can_take` accepted; what was delivered before is left out."""
+        if isinstance(message, ClosedCandles):
+            self.deliver(message.candles)
+        elif isinstance(message, FormingCandle):
+            self._show_forming(message.candle)
+        elif message.notice.event != "candle.revised":
+            self.tell(message.notice)
+        elif message.notice.data["epoch"] > self.epoch:
+            self.epoch = message.notice.data["epoch"]
+            self.tell(message.notice)
+
+    def deliver(self, candles: Sequence[Candle]) -> None:
+        """Send closed candles to everybody who has not had them.
+
+        Watchers in step, that is at the topic's head, all get the very same frame.
+        """
+        before = self.head
+        fresh = [c for c in candles if before is None or c.candle_time > before]
+        if not fresh:
+            return
+        last = self.head = fresh[-1].candle_time
+        shared: dict[tuple[int | None, bool], Frame | None] = {}
+        for subscription in self.joined:
+            key = (subscription.cursor, subscription.supports_batch)
+            if key not in shared:
+                shared[key] = self._frame_after(fresh, *key)
+            frame = shared[key]
+            if frame is not None:
+                subscription.watcher.send_closed(self.series, frame)
+                subscription.cursor = last
+
+    def tell(self, notice: Notice, to: Iterable[Subscription] | None = None) -> None:
+        """Send a notice, to everybody who follows unless told otherwise."""
+        frame = system_frame(self.series, notice)
+        for subscription in [*self.joined, *self.joining] if to is None else to:
+            subscription.watcher.wire.send(frame)
+
+    def _frame_after(
+        self, candles: list[Candle], cursor: int | None, supports_batch: bool
+    ) -> Frame | None:
+        fresh = [c for c in candles if cursor is None or c.candle_time > cursor]
+        if not fresh:
+            return None
+        return closed_frame(self.series, cursor, fresh, supports_batch=supports_batch)
+
+    def _show_forming(self, candle: Candle) -> None:
+        if self.head is not None and candle.candle_time <= self.head:
+            return
+        frame = forming_frame(self.series, candle)
+        for subscription in self.joined:
+            if subscription.cursor is None or candle.candle_time > subscription.cursor:
+                subscription.watcher.send_forming(self.series, frame)

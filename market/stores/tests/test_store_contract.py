@@ -1,0 +1,175 @@
+"""One contract for every candle store: the memory store is the fake that others test with."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from market.domain.gaps import Gap
+from market.domain.series import SeriesId
+from market.domain.store import EMPTY, SeriesState, SeriesStats, StaleFence, Upserted
+from market.stores.memory import MemoryCandleStore
+from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
+from market.tests.builders import MINUTE, candle, candles
+
+OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def store(request):
+    if request.param == "memory":
+        return MemoryCandleStore()
+    request.getfixturevalue("transactional_db")
+    return PostgresCandleStore()
+
+
+def put(store, rows, series=MINUTE, **options):
+    """Upsert rows and record the head, as the pipeline does."""
+    with store.writing(series, **options) as writer:
+        done = writer.upsert(rows)
+        head = max([row.candle_time for row in rows] + [writer.state.head or 0])
+        writer.advance(head, revised_from=None)
+    return done
+
+
+def test_upsert_tells_new_changed_and_repeated_rows_apart(store):
+    put(store, candles(60, 120))
+    done = put(store, [candle(60), candle(120, close=1.7), candle(180)])
+    assert done == Upserted([180], [120], 1)
+    assert store.read_after(MINUTE, 0, 10) == [candle(60), candle(120, close=1.7), candle(180)]
+
+
+def test_upsert_in_bulk_tells_the_same(store):
+    rows = candles(*range(60, 60 * (2 * COPY_FROM_ROWS), 60))
+    put(store, rows)
+    changed = [*rows[:-1], candle(rows[-1].candle_time, close=1.9)]
+    done = put(store, [*changed, candle(rows[-1].candle_time + 60)])
+    assert done == Upserted([rows[-1].candle_time + 60], [rows[-1].candle_time], len(rows) - 1)
+    assert store.count(MINUTE) == len(rows) + 1
+
+
+def test_upsert_of_nothing(store):
+    with store.writing(MINUTE) as writer:
+        assert writer.upsert([]) == Upserted([], [], 0)
+
+
+def test_prices_come_back_to_the_last_bit(store):
+    odd = candle(60, close=0.1 + 0.2, volume=1e-320)._replace(high=1.7976931348623157e308)
+    put(store, [odd])
+    assert store.newest(MINUTE, 1) == [odd]
+
+
+def test_failed_transaction_leaves_nothing(store):
+    undone = []
+    with pytest.raises(RuntimeError), store.writing(MINUTE) as writer:
+        writer.on_rollback(lambda: undone.append("stage"))
+        writer.upsert(candles(60))
+        writer.advance(60, revised_from=None)
+        raise RuntimeError
+    assert (store.newest(MINUTE, 10), store.state(MINUTE)) == ([], EMPTY)
+    assert undone == ["stage"]
+
+
+def test_revision_grows_the_epoch_and_is_remembered(store):
+    put(store, candles(60, 120, 180))
+    for revised_from in (120, 60, 180):
+        with store.writing(MINUTE) as writer:
+            state = writer.advance(180, revised_from=revised_from)
+    assert state == store.state(MINUTE) == SeriesState(180, 3)
+    assert [store.revised_since(MINUTE, epoch) for epoch in (0, 1, 2, 3)] == [60, 60, 180, None]
+
+
+def test_only_the_newest_fence_may_write(store):
+    old, new = store.next_fence(MINUTE), store.next_fence(MINUTE)
+    assert new > old
+    with pytest.raises(StaleFence):
+        put(store, candles(60), fence=old)
+    put(store, candles(120), fence=new)
+    assert store.newest(MINUTE, 10) == candles(120)
+
+
+def test_writers_of_a_series_wait_for_each_other(store):
+    entered, order = threading.Event(), []
+
+    def second():
+        entered.wait(5)
+        with store.writing(MINUTE) as writer:
+            order.append(("second", writer.state.head))
+        connections_of_thread_closed()
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with store.writing(MINUTE) as writer:
+        entered.set()
+        thread.join(0.2)
+        order.append(("first", None))
+        writer.upsert(candles(60))
+        writer.advance(60, revised_from=None)
+    thread.join(5)
+    assert order == [("first", None), ("second", 60)]
+
+
+def connections_of_thread_closed():
+    """Close the connection that a thread of a test has opened."""
+    from django.db import connections  # noqa: PLC0415
+
+    connections.close_all()
+
+
+def test_reads_by_cursor(store):
+    put(store, candles(60, 120, 180, 240))
+    assert store.read_after(MINUTE, 60, 2) == candles(120, 180)
+    assert store.read_after(MINUTE, 240, 2) == []
+    assert store.newest(MINUTE, 2) == candles(180, 240)
+    assert store.newest(MINUTE, 2, up_to=200) == candles(120, 180)
+    assert store.read_range(MINUTE, 120, 240, limit=2) == candles(120, 180)
+
+
+def test_points_of_a_series(store):
+    put(store, candles(60, 120, 300))
+    assert (store.first(MINUTE), store.state(MINUTE).head) == (60, 300)
+    assert [store.floor(MINUTE, time) for time in (59, 60, 299, 10**9)] == [None, 60, 120, 300]
+    assert (store.count(MINUTE), store.count(MINUTE, 120, 300)) == (3, 2)
+
+
+def test_gaps_of_a_series(store):
+    put(store, candles(60, 120, 300, 360, 600))
+    assert store.gaps(MINUTE) == [Gap(120, 300), Gap(360, 600)]
+    assert store.gaps(MINUTE, 300, 10_000) == [Gap(360, 600)]
+
+
+def test_empty_series(store):
+    assert store.state(MINUTE) == EMPTY
+    assert (store.first(MINUTE), store.floor(MINUTE, 5), store.count(MINUTE)) == (None, None, 0)
+    assert (store.newest(MINUTE, 5), store.gaps(MINUTE), store.series()) == ([], [], [])
+
+
+def test_series_do_not_touch_each_other(store):
+    put(store, candles(60, 120))
+    put(store, candles(120), series=OTHER)
+    assert store.states([MINUTE, OTHER, SeriesId.parse("a:b:c:1m")]) == {
+        MINUTE: SeriesState(120, 0),
+        OTHER: SeriesState(120, 0),
+    }
+    assert store.series() == [SeriesStats(MINUTE, 60, 120, 2), SeriesStats(OTHER, 120, 120, 1)]
+
+
+batches = st.lists(
+    st.dictionaries(st.integers(0, 12), st.sampled_from([1.1, 1.2]), max_size=6), max_size=6
+)
+
+
+@given(batches)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_memory_store_is_a_mapping_in_time_order(given_batches):
+    store, model = MemoryCandleStore(), {}
+    for batch in given_batches:
+        rows = [candle(60 * minute, close) for minute, close in sorted(batch.items())]
+        fresh = [row.candle_time for row in rows if row.candle_time not in model]
+        changed = [r.candle_time for r in rows if model.get(r.candle_time, r) != r]
+        assert put(store, rows) == Upserted(fresh, changed, len(rows) - len(fresh) - len(changed))
+        model |= {row.candle_time: row for row in rows}
+    assert store.read_after(MINUTE, -1, 100) == [model[time] for time in sorted(model)]

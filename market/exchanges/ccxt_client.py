@@ -1,0 +1,225 @@
+"""ccxt exchange objects as this project uses them: names, errors, and the shared rate limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+
+import aiohttp
+import ccxt
+import ccxt.async_support
+import ccxt.pro
+from django.conf import settings
+
+from market.domain.feed import FeedError, FeedRefused, RateLimited
+from market.domain.series import SeriesId
+from market.domain.timeframe import Timeframe, TimeframeError
+from market.exchanges.local.endpoints import point_at
+from market.exchanges.rate_limit import RateLimit, rate_limit_of, take_turn
+
+LOCAL = "sim"
+SPOT, FUTURES = "spot", "futures"
+MARKETS = (SPOT, FUTURES)
+
+# How long to stay away when the exchange does not say, in seconds.
+_PAUSE_S = {429: 10.0, 418: 120.0}
+
+_REFUSALS = (
+    ccxt.BadSymbol,
+    ccxt.NotSupported,
+    ccxt.ArgumentsRequired,
+    ccxt.AuthenticationError,
+)
+# A body that is not what ccxt expects shows as one of the last four.
+_FAILURES = (
+    ccxt.BaseError,
+    aiohttp.ClientError,
+    OSError,
+    asyncio.TimeoutError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+)
+
+
+class KlineSink(Protocol):
+    """Who wants to know what a Binance socket says."""
+
+    def kline(self, kline: Mapping[str, Any]) -> None:
+        """A kline as it came, with its final flag."""
+        ...
+
+    def lost(self, client: Any, reason: str) -> None:
+        """A socket is gone."""
+        ...
+
+
+class SharedLimit:  # mixed into a ccxt class, which stands behind super()
+    """Waits for the shared rate limit, and tells everybody about 429 and 418."""
+
+    # No underscores in these names: ccxt turns names with them into further attributes.
+    limiter: RateLimit
+    refusal = 0.0
+    rateLimit: float  # noqa: N815 - ccxt's name: milliseconds a request of cost 1 uses up
+
+    async def throttle(self, cost: float | None = None) -> None:
+        """Wait for our turn; raises RateLimited when it is far off."""
+        await take_turn(self.limiter, self.rateLimit * (1.0 if cost is None else cost))
+
+    def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
+        """Note how long the exchange wants to be left alone before ccxt raises."""
+        if code in _PAUSE_S:
+            self.refusal = _retry_after(rest[0]) or _PAUSE_S[code]
+        return super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
+
+    async def fetch(self, *request: Any, **named: Any) -> Any:
+        """One request; a refusal for asking too much pauses all workers."""
+        try:
+            return await super().fetch(*request, **named)  # type: ignore[misc]
+        except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
+            seconds, self.refusal = self.refusal or _PAUSE_S[429], 0.0
+            await self.limiter.pause(seconds)
+            raise RateLimited(str(error)[:200], seconds) from error
+
+    async def close(self, *given: Any) -> None:
+        """Close sockets and sessions, and the connection of the rate limit."""
+        await super().close(*given)  # type: ignore[misc]
+        await self.limiter.close()
+
+
+class FinalFlag:  # mixed into ccxt.pro's Binance classes
+    """Passes on what ccxt hides: whether a kline is final, and that a socket is gone."""
+
+    sink: KlineSink | None = None
+    # Which of Binance's sockets the next subscription goes to; it becomes the end of its address.
+    shard = "0"
+
+    def stream(self, *given: Any) -> str:
+        """The socket for a subscription."""
+        return self.shard
+
+    def handle_ohlcv(self, client: Any, message: Any) -> None:
+        """Let ccxt do its part, then hand the raw kline on."""
+        super().handle_ohlcv(client, message)  # type: ignore[misc]
+        if self.sink is not None:
+            self.sink.kline(message["k"])
+
+    def on_error(self, client: Any, error: Any) -> None:
+        """A socket broke, or could not be opened."""
+        super().on_error(client, error)  # type: ignore[misc]
+        self._lost(client, f"{type(error).__name__}: {error}")
+
+    def on_close(self, client: Any, error: Any) -> None:
+        """The other side closed a socket."""
+        super().on_close(client, error)  # type: ignore[misc]
+        self._lost(client, f"closed with {error}")
+
+    def _lost(self, client: Any, reason: str) -> None:
+        if self.sink is not None:
+            self.sink.lost(client, reason[:200])
+
+
+def _retry_after(headers: Any) -> float:
+    """Seconds of a Retry-After header; 0 without one that can be read."""
+    for name, value in dict(headers or {}).items():
+        if name.lower() == "retry-after":
+            with contextlib.suppress(ValueError):
+                return max(0.0, float(value))
+    return 0.0
+
+
+@lru_cache(maxsize=1)
+def known_exchanges() -> frozenset[str]:
+    """Every exchange id a series may name: all of ccxt's, and the local one."""
+    return frozenset(ccxt.async_support.exchanges) | {LOCAL}
+
+
+def is_binance(exchange: str) -> bool:
+    """Whether it speaks Binance's stream protocol (in ccxt: is made from its class)."""
+    found = getattr(ccxt.pro, _ccxt_name(exchange), None)
+    return isinstance(found, type) and issubclass(found, ccxt.pro.binance)
+
+
+def _ccxt_name(exchange: str) -> str:
+    return "binance" if exchange == LOCAL else exchange
+
+
+@lru_cache(maxsize=128)
+def _exchange_class(exchange: str) -> Any:
+    """ccxt's streaming class, or its REST class where there is none, with our additions."""
+    name = _ccxt_name(exchange)
+    found = getattr(ccxt.pro, name, None) or getattr(ccxt.async_support, name)
+    additions = (FinalFlag, SharedLimit) if is_binance(exchange) else (SharedLimit,)
+    return type(name, (*additions, found), {})
+
+
+def open_exchange(exchange: str, market: str) -> Any:
+    """A new ccxt object for one market (spot, futures) of an exchange; close() it after use.
+
+    Raises FeedRefused when either is not known.
+    """
+    if exchange not in known_exchanges():
+        raise FeedRefused(f"unknown exchange: {exchange}")
+    if market not in MARKETS:
+        raise FeedRefused(f"unknown market: {market} (spot or futures)")
+    opened = _exchange_class(exchange)(
+        {
+            "enableRateLimit": True,
+            "timeout": settings.SWITCHES.ccxt_timeout_ms,
+            # We copy what arrives; ccxt's own cache of candles need not be long.
+            "options": {"defaultType": "swap" if market == FUTURES else "spot", "OHLCVLimit": 4},
+        }
+    )
+    opened.limiter = rate_limit_of(exchange)
+    if exchange == LOCAL:
+        point_at(opened, settings.SWITCHES.sim_url)
+    if _ccxt_name(exchange) == "binance":
+        # The other lists are long, and an outage of one would stop all.
+        opened.options["fetchMarkets"] = {"types": ["linear" if market == FUTURES else "spot"]}
+    return opened
+
+
+@contextlib.contextmanager
+def feed_errors(what: str) -> Iterator[None]:
+    """Turn whatever ccxt raises into FeedError, FeedRefused or RateLimited."""
+    try:
+        yield
+    except FeedError:
+        raise
+    except _REFUSALS as error:
+        raise FeedRefused(f"{what}: {error}"[:300]) from error
+    except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
+        raise RateLimited(f"{what}: {error}"[:300], _PAUSE_S[429]) from error
+    except _FAILURES as error:
+        raise FeedError(f"{what}: {type(error).__name__}: {error}"[:300]) from error
+
+
+def symbol_of(series: SeriesId) -> str:
+    """ccxt's symbol: in futures the settle currency is appended when missing."""
+    if series.market != FUTURES or ":" in series.symbol:
+        return series.symbol
+    return f"{series.symbol}:{series.symbol.rpartition('/')[2]}"
+
+
+def listing_of(exchange: Any, series: SeriesId) -> dict[str, Any]:
+    """ccxt's market entry of a series, after load_markets(); raises FeedRefused without one."""
+    found = (exchange.markets or {}).get(symbol_of(series))
+    wanted = "swap" if series.market == FUTURES else "spot"
+    if found is None or not found.get(wanted):
+        raise FeedRefused(f"{series.exchange} has no {series.market} market {series.symbol}")
+    return dict(found)
+
+
+def timeframe_of(exchange: Any, series: SeriesId) -> str:
+    """ccxt's name for the timeframe: one of the same length and grid; FeedRefused without one."""
+    for name in exchange.timeframes or {}:
+        with contextlib.suppress(TimeframeError):
+            offered = Timeframe.parse(name)
+            same_length = offered.seconds == series.timeframe.seconds
+            if same_length and offered.offset == series.timeframe.offset:
+                return str(name)
+    raise FeedRefused(f"{series.exchange} has no timeframe {series.timeframe}")

@@ -1,0 +1,99 @@
+"""The feed of one market of any exchange that ccxt knows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from market.domain.candle import Candle
+from market.domain.feed import Feed, FeedEvent
+from market.domain.series import SeriesId
+from market.exchanges.binance_stream import BinanceStream
+from market.exchanges.ccxt_client import is_binance, known_exchanges, open_exchange
+from market.exchanges.ccxt_history import History
+from market.exchanges.outlet import Outlet
+from market.exchanges.plain_stream import PlainStream
+from market.exchanges.stream_limits import StreamLimits
+
+__all__ = ["CcxtFeed", "known_exchanges", "open_exchange", "open_feed"]
+
+logger = logging.getLogger(__name__)
+
+
+class LiveStream(Protocol):
+    """What gives the live events, into the outlet it was made with."""
+
+    def follow(self, series: frozenset[SeriesId]) -> None:
+        """Change what is wanted; returns at once."""
+        ...
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up; run() has ended."""
+        ...
+
+
+class CcxtFeed:
+    """Feed over one ccxt object (market.domain.feed says what each method promises)."""
+
+    def __init__(
+        self, exchange: str, market: str, *, client: Any, limits: StreamLimits | None = None
+    ) -> None:
+        self.exchange = exchange
+        self.market = market
+        self._client = client
+        self._history = History(client)
+        self._outlet = Outlet()
+        made = BinanceStream if is_binance(exchange) else PlainStream
+        self._stream: LiveStream = made(
+            client, self._history, outlet=self._outlet, limits=limits or StreamLimits()
+        )
+        self._running: asyncio.Task[None] | None = None
+
+    async def now(self) -> float:
+        """The exchange's clock in Unix seconds, rather a little late than early."""
+        return await self._history.now()
+
+    def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[list[Candle]]:
+        """Closed candles between two open times, page by page."""
+        return self._history.pages(series, start, end)
+
+    async def follow(self, series: frozenset[SeriesId]) -> None:
+        """Make this the followed set."""
+        self._stream.follow(series)
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+
+    def events(self) -> AsyncIterator[FeedEvent]:
+        """What happens to the followed series, until the feed is closed."""
+        return self._outlet.events()
+
+    async def close(self) -> None:
+        """Hang up and free everything."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        await self._stream.close()
+        await self._client.close()
+        self._outlet.close()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._stream.run()
+            except Exception:
+                logger.exception("%s %s: the stream failed", self.exchange, self.market)
+                await asyncio.sleep(1.0)
+
+
+def open_feed(exchange: str, market: str, *, limits: StreamLimits | None = None) -> Feed:
+    """The feed of ``spot`` or ``futures`` of an exchange; close() it after use.
+
+    Raises FeedRefused when either is not known. Nothing is sent before it is used.
+    """
+    return CcxtFeed(exchange, market, client=open_exchange(exchange, market), limits=limits)

@@ -1,0 +1,172 @@
+"""How often an exchange may be asked, shared by every process of the installation.
+
+A reservation gives each request its place in time: the caller waits until then. When the exchange
+answers 429 or 418, the pause it asks for holds for everybody. The book is kept in Valkey; without
+a bus, or while it does not answer, in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from django.conf import settings
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from market.domain.feed import RateLimited
+
+logger = logging.getLogger(__name__)
+
+# Requests may run ahead of their rate by this much, so that a few at a time need not wait.
+BURST_MS = 1_000.0
+
+# Nobody queues for longer than this: a refusal that shows is better than a silent wait.
+LONGEST_WAIT_S = 30.0
+
+# A pause this short is waited for, a longer one is reported to the caller.
+SHORT_PAUSE_S = 2.0
+
+_TIMEOUT_S = 2.0
+
+
+class Turn(NamedTuple):
+    """When the caller may ask: after `wait_ms`; not at all while `pause_ms` is above 0."""
+
+    wait_ms: float
+    pause_ms: float
+
+
+class RateLimit(Protocol):
+    """The book of one exchange."""
+
+    async def reserve(self, cost_ms: float) -> Turn:
+        """Reserve a request that uses up `cost_ms` milliseconds of the exchange's rate."""
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Let nobody ask for so long; a longer pause that is already set stays."""
+        ...
+
+    async def close(self) -> None:
+        """Free the connection, if there is one."""
+        ...
+
+
+class LocalRateLimit:
+    """The book in this process, for all its threads and event loops."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        # Both in milliseconds of the clock.
+        self._free_at = 0.0
+        self._paused_until = 0.0
+
+    async def reserve(self, cost_ms: float) -> Turn:
+        """Reserve `cost_ms` of the rate; nothing is used up when that would take too long."""
+        now = self._clock() * 1000
+        with self._lock:
+            if self._paused_until > now:
+                return Turn(0, self._paused_until - now)
+            start = max(now, self._free_at)
+            wait = max(0.0, start - BURST_MS - now)
+            if wait <= LONGEST_WAIT_S * 1000:
+                self._free_at = start + cost_ms
+            return Turn(wait, 0)
+
+    async def pause(self, seconds: float) -> None:
+        """Hold all requests of this process for so long."""
+        with self._lock:
+            self._paused_until = max(self._paused_until, (self._clock() + seconds) * 1000)
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+# KEYS: the time up to which the rate is used, the pause. ARGV: cost, burst, longest wait (ms).
+_RESERVE = """
+local paused = redis.call('PTTL', KEYS[2])
+if paused > 0 then return {0, paused} end
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local start = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
+local wait = math.max(0, start - tonumber(ARGV[2]) - now)
+if wait <= tonumber(ARGV[3]) then
+    local free = math.ceil(start + tonumber(ARGV[1]))
+    redis.call('SET', KEYS[1], string.format('%.0f', free), 'PX', math.max(1, free - now))
+end
+return {math.ceil(wait), 0}
+"""
+
+# KEYS: the pause. ARGV: its length (ms).
+_PAUSE = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
+    redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+end
+"""
+
+
+class ValkeyRateLimit:
+    """The book in Valkey, one for all workers. Belongs to the event loop that uses it."""
+
+    def __init__(self, url: str, exchange: str, *, spare: RateLimit) -> None:
+        self._keys = [f"trade_canvas:rate:{exchange}", f"trade_canvas:rate:{exchange}:pause"]
+        self._spare = spare
+        self._client: Redis = Redis.from_url(
+            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, max_connections=8
+        )
+        self._reserve = self._client.register_script(_RESERVE)
+        self._pause = self._client.register_script(_PAUSE)
+
+    async def reserve(self, cost_ms: float) -> Turn:
+        """Reserve `cost_ms` of the shared rate; of this process's while Valkey is away."""
+        arguments = [cost_ms, BURST_MS, LONGEST_WAIT_S * 1000]
+        try:
+            wait_ms, pause_ms = await self._reserve(keys=self._keys, args=arguments)
+        except (TimeoutError, RedisError, OSError) as error:
+            logger.warning("rate limit not shared, Valkey: %s", error)
+            return await self._spare.reserve(cost_ms)
+        return Turn(float(wait_ms), float(pause_ms))
+
+    async def pause(self, seconds: float) -> None:
+        """Hold all requests of all workers for so long."""
+        await self._spare.pause(seconds)
+        try:
+            await self._pause(keys=self._keys[1:], args=[max(1, int(seconds * 1000))])
+        except (TimeoutError, RedisError, OSError) as error:
+            logger.warning("pause of the exchange not shared, Valkey: %s", error)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+async def take_turn(limit: RateLimit, cost_ms: float) -> None:
+    """Wait until a request of `cost_ms` may be sent; raise RateLimited when that is far off."""
+    while True:
+        turn = await limit.reserve(cost_ms)
+        if turn.pause_ms > SHORT_PAUSE_S * 1000:
+            raise RateLimited("the exchange asked for a pause", turn.pause_ms / 1000)
+        if turn.wait_ms > LONGEST_WAIT_S * 1000:
+            raise RateLimited("too many requests are waiting", turn.wait_ms / 1000)
+        await asyncio.sleep(max(turn.wait_ms, turn.pause_ms) / 1000)
+        if not turn.pause_ms:
+            return
+
+
+@lru_cache(maxsize=256)
+def _local(exchange: str) -> LocalRateLimit:
+    return LocalRateLimit()
+
+
+def rate_limit_of(exchange: str) -> RateLimit:
+    """The book of an exchange: in Valkey when there is a bus, otherwise in this process."""
+    if settings.REDIS_URL:
+        return ValkeyRateLimit(settings.REDIS_URL, exchange, spare=_local(exchange))
+    return _local(exchange)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from websockets.frames import OP_TEXT
 from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
 
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
@@ -29,7 +29,7 @@ class Frame:
     def of(*messages: dict[str, Any]) -> Frame:
         """Encode messages, to be sent one after the other."""
         bodies = [orjson.dumps(message) for message in messages]
-        data = b"".join(WebSocketFrame(OP_TEXT, body).serialize(mask=False) for body in bodies)
+        data = b"".join(WebSocketFrame(Opcode.TEXT, body).serialize(mask=False) for body in bodies)
         return Frame(tuple(body.decode() for body in bodies), data)
 
 

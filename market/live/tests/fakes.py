@@ -1,0 +1,114 @@
+"""Stand-ins for what lies around the hub: a watcher's socket, and a bus that can misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+
+from market.live.messages import encode, group_of, messages_of
+from market.pipeline import Pipeline
+from market.stores.memory import MemoryCandleStore
+
+
+class RecordingWire:
+    """Keeps what a watcher was sent; `behind` plays a watcher that does not read."""
+
+    def __init__(self):
+        self.messages = []
+        self.closed = None
+        self.behind = False
+
+    @property
+    def is_open(self):
+        return self.closed is None
+
+    @property
+    def is_behind(self):
+        return self.behind
+
+    def send(self, frame):
+        self.messages += [json.loads(text) for text in frame.texts]
+
+    def close(self, code, reason):
+        self.closed = self.closed or (code, reason)
+
+    def of_type(self, kind):
+        return [message for message in self.messages if message["type"] == kind]
+
+    def closed_times(self):
+        """Open times of all closed candles, in the order they came."""
+        times = []
+        for message in self.messages:
+            if message["type"] == "candle_closed":
+                times.append(message["candle"]["candle_time"])
+            elif message["type"] == "candles_batch":
+                times += [candle["candle_time"] for candle in message["candles"]]
+        return times
+
+
+class FakeLayer:
+    """A channel layer for one listener. `deliver` decides the fate of each message sent to it."""
+
+    def __init__(self):
+        self.queue = asyncio.Queue()
+        self.groups = defaultdict(set)
+        self.down = False
+
+    async def new_channel(self):
+        if self.down:
+            raise ConnectionError
+        return "hub"
+
+    async def receive(self, channel):
+        message = await self.queue.get()
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    async def group_add(self, group, channel):
+        if self.down:
+            raise ConnectionError
+        self.groups[group].add(channel)
+
+    async def group_discard(self, group, channel):
+        self.groups[group].discard(channel)
+
+    def deliver(self, message):
+        """Hand a message over, if somebody listens to its group."""
+        if self.groups[group_of(message.series)]:
+            self.queue.put_nowait(encode(message))
+
+
+class World:
+    """A store, a pipeline and a bus; `ingest` writes and says what would go over the bus."""
+
+    def __init__(self):
+        self.store = MemoryCandleStore()
+        self.layer = FakeLayer()
+        self.pipeline = Pipeline(self.store)
+        self.reads = 0
+        self.before_read = None
+
+    def ingest(self, series, rows):
+        return list(messages_of(self.pipeline.ingest(series, rows)))
+
+    def announce(self, series, rows):
+        for message in self.ingest(series, rows):
+            self.layer.deliver(message)
+
+    async def run_blocking(self, work, *args, **kwargs):
+        self.reads += 1
+        await asyncio.sleep(0)
+        done = work(*args, **kwargs)
+        if self.before_read is not None:
+            hook, self.before_read = self.before_read, None
+            hook()
+        await asyncio.sleep(0)
+        return done
+
+
+async def settle(turns=30):
+    """Let everything that is ready on the event loop run."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

@@ -1,0 +1,412 @@
+"""The hub's promises, with a memory store and a bus that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from market.live.hub import Hub
+from market.live.messages import FormingCandle
+from market.live.tests.fakes import RecordingWire, World, settle
+from market.live.wires import Watcher
+from market.tests.builders import MINUTE, candle, candles
+
+NOW = 10**6
+
+
+@pytest.fixture
+async def world():
+    return World()
+
+
+def make_hub(world, **options):
+    options = {"check_interval": 3600, "now": lambda: NOW, **options}
+    hub = Hub(world.store, world.layer, run_blocking=world.run_blocking, **options)
+    hub.start()
+    return hub
+
+
+@pytest.fixture
+async def hub(world):
+    hub = make_hub(world)
+    yield hub
+    await hub.stop()
+
+
+async def follow(hub, since=None, supports_batch=True, epoch=None):
+    watcher = Watcher(RecordingWire())
+    await hub.subscribe(
+        watcher, MINUTE, since=since, supports_batch=supports_batch, epoch=epoch
+    )
+    return watcher
+
+
+def gaps_of(wire):
+    return [(g["expected_next_time"], g["actual_time"]) for g in wire.of_type("gap")]
+
+
+async def test_catch_up_is_one_batch(world, hub):
+    world.ingest(MINUTE, candles(60, 120, 180))
+    watcher = await follow(hub, since=60)
+    assert [m["type"] for m in watcher.wire.messages] == ["candles_batch"]
+    assert watcher.wire.closed_times() == [120, 180]
+
+
+async def test_catch_up_without_batch_support(world, hub):
+    world.ingest(MINUTE, candles(60, 120))
+    watcher = await follow(hub, supports_batch=False)
+    assert [m["type"] for m in watcher.wire.messages] == ["candle_closed"] * 2
+
+
+async def test_nothing_to_catch_up_is_silent(hub):
+    assert (await follow(hub)).wire.messages == []
+
+
+async def test_live_candle_reaches_every_watcher_once(world, hub):
+    world.ingest(MINUTE, candles(60))
+    watchers = [await follow(hub, since=60) for _ in range(3)]
+    world.announce(MINUTE, candles(120))
+    await settle()
+    assert [w.wire.closed_times() for w in watchers] == [[120]] * 3
+
+
+async def test_repeated_bus_message_is_delivered_once(world, hub):
+    watcher = await follow(hub)
+    for message in world.ingest(MINUTE, candles(60)) * 3:
+        world.layer.deliver(message)
+    await settle()
+    assert watcher.wire.closed_times() == [60]
+
+
+async def test_candle_committed_during_the_catch_up_is_neither_lost_nor_doubled(world, hub):
+    world.ingest(MINUTE, candles(60))
+    await follow(hub, since=60)
+    world.before_read = lambda: world.announce(MINUTE, candles(120))
+    watcher = await follow(hub, since=0)
+    await settle()
+    assert watcher.wire.closed_times() == [60, 120]
+
+
+async def test_lost_bus_message_is_read_from_the_store(world, hub):
+    world.ingest(MINUTE, candles(60))
+    watcher = await follow(hub, since=60)
+    world.ingest(MINUTE, candles(120))
+    world.announce(MINUTE, candles(180))
+    await settle()
+    assert watcher.wire.closed_times() == [120, 180]
+    assert gaps_of(watcher.wire) == []
+
+
+async def test_dead_bus_degrades_to_polling(world):
+    world.layer.down = True
+    hub = make_hub(world, check_interval=0.01)
+    watcher = await follow(hub)
+    world.ingest(MINUTE, candles(60, 120))
+    async with asyncio.timeout(5):
+        while watcher.wire.closed_times() != [60, 120]:
+            await asyncio.sleep(0.005)
+    await hub.stop()
+
+
+async def test_hole_in_the_store_is_named(world, hub):
+    world.ingest(MINUTE, candles(60, 120, 180))
+    watcher = await follow(hub, since=180)
+    world.announce(MINUTE, candles(300))
+    await settle()
+    assert [m["type"] for m in watcher.wire.messages] == ["gap", "candle_closed"]
+    assert gaps_of(watcher.wire) == [(240, 300)]
+
+
+async def test_holes_inside_a_batch_are_named_before_it(world, hub):
+    world.ingest(MINUTE, candles(300))
+    batching = await follow(hub, since=300)
+    single = await follow(hub, since=300, supports_batch=False)
+    world.announce(MINUTE, candles(420, 540))
+    await settle()
+    assert [m["type"] for m in batching.wire.messages] == ["gap", "gap", "candles_batch"]
+    assert [m["type"] for m in single.wire.messages] == ["gap", "candle_closed"] * 2
+    assert gaps_of(batching.wire) == gaps_of(single.wire) == [(360, 420), (480, 540)]
+
+
+async def test_cut_catch_up_is_followed_by_a_gap(world):
+    hub = make_hub(world, catchup_limit=2)
+    world.ingest(MINUTE, candles(60, 120, 180, 240))
+    watcher = await follow(hub, since=0)
+    world.announce(MINUTE, candles(300))
+    await settle()
+    assert watcher.wire.closed_times() == [60, 120, 300]
+    assert gaps_of(watcher.wire) == [(180, 300)]
+    await hub.stop()
+
+
+async def test_repaired_hole_is_sent_instead_of_a_gap(world):
+    asked = []
+
+    async def repair(series, start, end):
+        asked.append((start, end))
+        world.ingest(series, candles(120, 180))
+        return True
+
+    hub = make_hub(world, repair_gap=repair)
+    world.ingest(MINUTE, candles(60))
+    watcher = await follow(hub, since=60)
+    world.announce(MINUTE, candles(240))
+    await settle()
+    assert asked == [(120, 180)]
+    assert watcher.wire.closed_times() == [120, 180, 240]
+    assert gaps_of(watcher.wire) == []
+    await hub.stop()
+
+
+async def test_forming_candle_is_never_shown_after_its_close(world, hub):
+    watcher = await follow(hub)
+    world.layer.deliver(FormingCandle(MINUTE, candle(60)))
+    world.announce(MINUTE, candles(60))
+    world.layer.deliver(FormingCandle(MINUTE, candle(60)))
+    await settle()
+    assert [m["type"] for m in watcher.wire.messages] == ["candle_forming", "candle_closed"]
+
+
+async def test_watcher_that_is_behind_gets_only_the_newest_forming_candle(world, hub):
+    watcher = await follow(hub)
+    watcher.wire.behind = True
+    for close in (1.1, 1.2, 1.3):
+        world.layer.deliver(FormingCandle(MINUTE, candle(60, close)))
+    await settle()
+    assert watcher.wire.messages == []
+    watcher.wire.behind = False
+    watcher.release_forming()
+    assert [m["candle"]["close"] for m in watcher.wire.messages] == [1.3]
+
+
+async def test_held_forming_candle_is_dropped_by_its_close(world, hub):
+    watcher = await follow(hub)
+    watcher.wire.behind = True
+    world.layer.deliver(FormingCandle(MINUTE, candle(60)))
+    world.announce(MINUTE, candles(60))
+    await settle()
+    watcher.wire.behind = False
+    watcher.release_forming()
+    assert [m["type"] for m in watcher.wire.messages] == ["candle_closed"]
+
+
+async def test_revision_is_told_once(world, hub):
+    world.ingest(MINUTE, candles(60, 120))
+    watcher = await follow(hub, since=120)
+    for message in world.ingest(MINUTE, [candle(60, close=1.9)]) * 2:
+        world.layer.deliver(message)
+    await settle()
+    told = watcher.wire.of_type("system")
+    assert [(m["event"], m["data"]["from_time"]) for m in told] == [("candle.revised", 60)]
+
+
+async def test_lost_revisions_are_told_from_the_earliest_time(world, hub):
+    world.ingest(MINUTE, candles(60, 120, 180))
+    watcher = await follow(hub, since=180)
+    world.ingest(MINUTE, [candle(60, close=1.9)])
+    world.announce(MINUTE, [candle(120, close=1.9)])
+    await settle()
+    assert [m["data"]["from_time"] for m in watcher.wire.of_type("system")] == [60]
+
+
+async def test_resuming_watcher_hears_of_revisions_since_its_epoch(world, hub):
+    world.ingest(MINUTE, candles(60, 120))
+    world.ingest(MINUTE, [candle(60, close=1.9)])
+    told = [await follow(hub, since=120, epoch=epoch) for epoch in (0, 1)]
+    assert [len(w.wire.of_type("system")) for w in told] == [1, 0]
+
+
+async def test_still_open_candle_is_withheld_until_it_is_over(world):
+    clock = [250.0]
+    hub = make_hub(world, now=lambda: clock[0], check_interval=0.01)
+    world.ingest(MINUTE, candles(120, 180, 240))
+    watcher = await follow(hub)
+    assert watcher.wire.closed_times() == [120, 180]
+    clock[0] = 300.0
+    async with asyncio.timeout(5):
+        while watcher.wire.closed_times() != [120, 180, 240]:
+            await asyncio.sleep(0.005)
+    await hub.stop()
+
+
+async def test_subscribing_again_starts_over_from_the_new_cursor(world, hub):
+    world.ingest(MINUTE, candles(60, 120))
+    watcher = await follow(hub, since=120)
+    await hub.subscribe(watcher, MINUTE, since=60, supports_batch=False)
+    world.announce(MINUTE, candles(180))
+    await settle()
+    assert watcher.wire.closed_times() == [120, 180]
+
+
+async def test_unsubscribed_watcher_gets_nothing_more(world, hub):
+    watcher = await follow(hub)
+    hub.unsubscribe(watcher, MINUTE)
+    world.announce(MINUTE, candles(60))
+    await settle()
+    assert watcher.wire.messages == []
+
+
+async def test_group_is_left_when_nobody_follows(world):
+    hub = make_hub(world, check_interval=0.01)
+    watcher = await follow(hub)
+    assert any(world.layer.groups.values())
+    hub.leave(watcher)
+    async with asyncio.timeout(5):
+        while any(world.layer.groups.values()):
+            await asyncio.sleep(0.005)
+    await hub.stop()
+
+
+async def test_watchers_who_ask_for_the_same_share_one_read(world, hub):
+    world.ingest(MINUTE, candles(60, 120))
+    await follow(hub)
+    before = world.reads
+    await asyncio.gather(*(follow(hub, since=60) for _ in range(50)))
+    assert world.reads - before == 1
+
+
+async def test_failed_catch_up_leaves_no_subscription(world, hub):
+    def fail():
+        raise ConnectionError
+
+    world.before_read = fail
+    watcher = Watcher(RecordingWire())
+    with pytest.raises(ConnectionError):
+        await hub.subscribe(watcher, MINUTE)
+    assert hub.subscriptions_of(watcher) == frozenset()
+
+
+async def test_malformed_bus_message_is_counted_and_survived(world, hub):
+    watcher = await follow(hub)
+    world.layer.queue.put_nowait({"type": "closed", "series_id": "nonsense"})
+    world.announce(MINUTE, candles(60))
+    await settle()
+    assert (hub.counts["bus_malformed"], watcher.wire.closed_times()) == (1, [60])
+
+
+# The property that the product hangs on
+
+times = st.integers(1, 20).map(lambda minute: minute * 60)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("candle"), times, st.sampled_from([1.1, 1.2, 1.3])),
+        st.tuples(st.just("batch"), st.lists(times, min_size=2, max_size=5), st.just(1.4)),
+        st.tuples(st.just("lose")),
+        st.tuples(st.just("repeat")),
+        st.tuples(st.just("swap")),
+        st.tuples(st.just("join"), st.one_of(st.none(), times), st.booleans()),
+        st.tuples(st.just("settle")),
+        st.tuples(st.just("resume"), st.booleans()),
+    ),
+    max_size=40,
+)
+
+
+class Client:
+    """A client as docs/sync.md describes one: it merges by time and reads again when told to."""
+
+    def __init__(self, since, supports_batch, rows):
+        self.watcher = Watcher(RecordingWire())
+        self.since, self.supports_batch = since, supports_batch
+        self.candles = {row.candle_time: row.close for row in rows}
+        self.seen = []
+        self.named = set()
+
+    def read_wire(self, store):
+        for message in self.watcher.wire.messages:
+            if message["type"] == "gap":
+                self.named |= set(
+                    range(message["expected_next_time"], message["actual_time"], 60)
+                )
+            for body in message.get("candles", [message.get("candle")]):
+                if body is not None:
+                    self.seen.append(body["candle_time"])
+                    self.candles[body["candle_time"]] = body["close"]
+            if message["type"] == "system":
+                since = message["data"]["from_time"] - 1
+                for row in store.read_after(MINUTE, since, 1000):
+                    self.candles[row.candle_time] = row.close
+        self.watcher.wire.messages.clear()
+
+
+@given(steps)
+@settings(max_examples=150, deadline=None)
+def test_no_duplicate_no_unnamed_hole_no_step_back(script):
+    asyncio.run(play(script))
+
+
+async def play(script):
+    world = World()
+    hub = make_hub(world)
+    pending, clients = [], []
+    for kind, *values in script:
+        if kind == "candle":
+            pending += world.ingest(MINUTE, [candle(values[0], values[1])])
+        elif kind == "batch":
+            pending += world.ingest(MINUTE, [candle(time, values[1]) for time in values[0]])
+        elif kind == "lose" and pending:
+            pending.pop(0)
+        elif kind == "repeat" and pending:
+            pending.append(pending[0])
+        elif kind == "swap" and len(pending) > 1:
+            pending[0], pending[-1] = pending[-1], pending[0]
+        elif kind == "join":
+            clients.append(await joined(world, hub, *values))
+        elif kind == "resume" and clients:
+            await resumed(world, hub, clients[0])
+        elif kind == "settle":
+            await handed_over(world, pending)
+    await handed_over(world, pending)
+    await hub._check()
+    await settle()
+    for client in clients:
+        check_client(client, world.store)
+    await hub.stop()
+
+
+async def joined(world, hub, since, supports_batch):
+    known = [] if since is None else world.store.newest(MINUTE, 1000, up_to=since)
+    client = Client(since, supports_batch, known)
+    await hub.subscribe(
+        client.watcher,
+        MINUTE,
+        since=since,
+        supports_batch=supports_batch,
+        epoch=world.store.state(MINUTE).epoch,
+    )
+    return client
+
+
+async def resumed(world, hub, client):
+    """Lose the connection and come back with the newest closed candle and its epoch."""
+    await settle()
+    client.read_wire(world.store)
+    epoch = hub._topics[MINUTE].epoch
+    hub.leave(client.watcher)
+    client.watcher = Watcher(RecordingWire())
+    since = client.seen[-1] if client.seen else client.since
+    await hub.subscribe(
+        client.watcher, MINUTE, since=since, supports_batch=client.supports_batch, epoch=epoch
+    )
+
+
+async def handed_over(world, pending):
+    while pending:
+        world.layer.deliver(pending.pop(0))
+    await settle()
+
+
+def check_client(client, store):
+    client.read_wire(store)
+    assert client.seen == sorted(set(client.seen))
+    stored = {row.candle_time: row.close for row in store.newest(MINUTE, 1000)}
+    floor = client.since if client.since is not None else min(client.candles, default=10**9)
+    wanted = {time: close for time, close in stored.items() if time >= floor}
+    assert {t: c for t, c in client.candles.items() if t >= floor and t in stored} == wanted
+    # A time that was passed over and never named must not exist.
+    if client.seen:
+        expected = set(range(client.seen[0], client.seen[-1] + 60, 60))
+        assert expected - set(client.candles) <= client.named

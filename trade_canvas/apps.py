@@ -2,6 +2,11 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+# Loaded with the apps, so that a task sent from any process goes to the configured broker.
+from trade_canvas.celery import app as celery_app
+
+__all__ = ["TradeCanvasConfig", "celery_app"]
+
 
 class TradeCanvasConfig(AppConfig):
     name = "trade_canvas"

@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A trade_canvas worker --pool threads`, `celery -A trade_canvas beat`.
+"""The Celery application: `celery -A trade_canvas worker --pool threads`, and `… beat`.
 
 Queues: `control` (default, short), `follow` (long, end by themselves), `backfill`.
 """

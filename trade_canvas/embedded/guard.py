@@ -24,13 +24,16 @@ PR_SET_PDEATHSIG = 1
 
 def main(order: dict[str, Any]) -> int:
     """Run `order["command"]` until it ends, is unused, or is told to stop; return its status."""
-    guard_lock = open(order["guard_lock"], "w")
-    users_lock = open(order["users_lock"], "w")
-    try:
-        # A guard of a server that is just stopping may still hold it for a moment.
-        _lock_within(guard_lock, seconds=order["stop_timeout_s"])
-    except TimeoutError:
-        return 75
+    with open(order["guard_lock"], "w") as guard_lock, open(order["users_lock"], "w") as users_lock:
+        try:
+            # Whoever asks whether it is free holds it for a moment.
+            _lock_within(guard_lock, seconds=order["stop_timeout_s"])
+        except TimeoutError:
+            return os.EX_TEMPFAIL
+        return _guard(order, users_lock)
+
+
+def _guard(order: dict[str, Any], users_lock: TextIO) -> int:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: stopped.append(received))

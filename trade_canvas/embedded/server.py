@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -216,10 +216,8 @@ class EmbeddedServer:
 
     def _signal_guard(self) -> None:
         if self.is_running():
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(self._load().guard_pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
 
     def _wait_until_down(self) -> None:
         timeout = STOP_TIMEOUT_S * 3

@@ -11,12 +11,14 @@ import stat
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from trade_canvas import embedded
 from trade_canvas.embedded import account
@@ -25,8 +27,8 @@ from trade_canvas.embedded.server import is_port_free, wait_for
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def directory():
+@contextmanager
+def reachable_folder():
     # Not tmp_path: the servers' account can't pass through pytest's private folders.
     path = Path(tempfile.mkdtemp(prefix="trade_canvas-embedded-"))
     path.chmod(0o711)
@@ -35,8 +37,21 @@ def directory():
 
 
 @pytest.fixture
-def postgres(directory):
-    server = embedded.start_postgres(directory)
+def directory():
+    with reachable_folder() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def shared_directory():
+    with reachable_folder() as path:
+        yield path
+
+
+# One cluster for the module, because its set-up takes a second. Every test leaves it running.
+@pytest.fixture(scope="module")
+def postgres(shared_directory):
+    server = embedded.start_postgres(shared_directory)
     yield server
     server.stop()
 
@@ -70,25 +85,25 @@ def test_postgres_is_durable_utf8_and_c_locale(postgres):
 
 def test_postgres_keeps_data_port_and_password_over_a_restart(postgres):
     url = postgres.url
-    ask(url, "CREATE TABLE kept AS SELECT 1 AS value")
+    ask(url, "CREATE TABLE kept_over_restart AS SELECT 1 AS value")
     postgres.stop()
     assert not postgres.is_running()
     postgres.start()
     assert postgres.url == url
-    assert ask(url, "SELECT value FROM kept") == [(1,)]
+    assert ask(url, "SELECT value FROM kept_over_restart") == [(1,)]
 
 
 def test_postgres_recovers_after_kill(postgres):
-    ask(postgres.url, "CREATE TABLE kept AS SELECT 1 AS value")
+    ask(postgres.url, "CREATE TABLE kept_over_kill AS SELECT 1 AS value")
     postgres.kill()
     postgres.start()
-    assert ask(postgres.url, "SELECT value FROM kept") == [(1,)]
+    assert ask(postgres.url, "SELECT value FROM kept_over_kill") == [(1,)]
 
 
-def test_postgres_starts_over_a_lock_file_that_names_another_program(postgres, directory):
+def test_postgres_starts_over_a_lock_file_that_names_another_program(postgres, shared_directory):
     postgres.stop()
-    lock = directory / "postgres" / "cluster" / "postmaster.pid"
-    lock.write_text(f"{os.getpid()}\n{directory}\n")
+    lock = shared_directory / "postgres" / "cluster" / "postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n{shared_directory}\n")
     postgres.start()
     assert ask(postgres.url, "SELECT 1") == [(1,)]
 
@@ -102,8 +117,8 @@ def test_postgres_takes_another_port_when_its_own_is_taken(postgres):
         assert ask(postgres.url, "SELECT 1") == [(1,)]
 
 
-def test_second_start_joins_the_running_server(postgres, directory):
-    second = embedded.start_postgres(directory)
+def test_second_start_joins_the_running_server(postgres, shared_directory):
+    second = embedded.start_postgres(shared_directory)
     assert (second.pid, second.url) == (postgres.pid, postgres.url)
     second.leave()
     assert postgres.is_running()
@@ -116,9 +131,9 @@ def test_postgres_that_can_not_start_says_why(directory):
 
 
 def test_valkey_needs_its_password(valkey):
-    with closing(redis.Redis(port=valkey.port)) as client:
-        with pytest.raises(redis.AuthenticationError):
-            client.ping()
+    client = redis.Redis(port=valkey.port, retry=Retry(NoBackoff(), 0))
+    with closing(client), pytest.raises(redis.AuthenticationError):
+        client.ping()
 
 
 def test_valkey_keeps_keys_over_kill_and_restart(valkey):

@@ -1,0 +1,150 @@
+"""The web process: uvicorn or Daphne around the application, with an orderly start and end.
+
+Watchers are told to go elsewhere (1001) before the server takes their connections down, so that
+they resume at once instead of after a time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from socket import socket
+from typing import Any
+
+import uvicorn
+from daphne.server import Server as DaphneServer
+from daphne.server import reactor
+from django.conf import settings
+
+from market.ingest import supervisor
+from market.live import current
+
+APPLICATION = "trade_canvas.asgi:application"
+BACKLOG = 4096
+PING_INTERVAL_S = 20
+GRACE_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+
+async def begin() -> None:
+    """Start what lives in the web process beside serving."""
+    if settings.SWITCHES.ingest_in_process:
+        await supervisor.start_in_process()
+
+
+async def end() -> None:
+    """Send watchers elsewhere, then stop what `begin` started."""
+    await current.shut_down()
+    if settings.SWITCHES.ingest_in_process:
+        await supervisor.stop_in_process()
+
+
+def serve_with_uvicorn(address: Address) -> bool:
+    """Serve until SIGINT or SIGTERM; tell whether serving ever began."""
+    config = uvicorn.Config(
+        APPLICATION,
+        host=address.host,
+        port=address.port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        # Larger than what the protocol takes: its own answer to a large message tells more.
+        ws_max_size=_largest_frame(),
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=PING_INTERVAL_S,
+        lifespan="off",
+        backlog=BACKLOG,
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = UvicornServer(config)
+    server.run()
+    return server.started
+
+
+class UvicornServer(uvicorn.Server):
+    """uvicorn that ends our parts first, and ends with status 0 after a signal."""
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Start our parts, then listen."""
+        await begin()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop listening, send watchers elsewhere, then wait for what is left."""
+        for server in self.servers:
+            server.close()
+        await end()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals without raising them again at the end, as uvicorn's own would."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve_with_daphne(address: Address, application: Any) -> bool:
+    """Serve until SIGINT or SIGTERM; tell whether serving ever began."""
+    host = address.host.replace(":", r"\:")
+    server = DaphneServer(
+        application,
+        endpoints=[f"tcp:port={address.port}:interface={host}:backlog={BACKLOG}"],
+        signal_handlers=False,
+        ping_interval=PING_INTERVAL_S,
+        websocket_timeout=-1,
+        websocket_max_message_size=_largest_frame(),
+        websocket_max_frame_size=_largest_frame(),
+        application_close_timeout=GRACE_S,
+    )
+    DaphneEnd(server)
+    server.run()
+    return bool(server.listening_addresses)
+
+
+class DaphneEnd:
+    """Starts our parts with Daphne's loop, and ends them before it at the first signal."""
+
+    def __init__(self, server: DaphneServer) -> None:
+        self._server = server
+        self._loop = reactor._asyncioEventloop
+        self._ending: asyncio.Task[None] | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._start_ending)
+        reactor.callWhenRunning(self._start)
+
+    def _start(self) -> None:
+        self._starting = self._loop.create_task(begin())
+
+    def _start_ending(self) -> None:
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await end()
+        finally:
+            self._server.stop()
+
+
+def _largest_frame() -> int:
+    return 4 * int(settings.SWITCHES.ws_max_message_bytes)

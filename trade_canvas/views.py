@@ -1,0 +1,104 @@
+"""The page at `/`, and the two addresses that tell whether this process lives and can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import redis
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from market import blocking
+
+BUS_TIMEOUT_S = 2.0
+PAGE_NOT_BUILT = """<!doctype html>
+<title>trade_canvas</title>
+<h1>The page is not built</h1>
+<p>The server runs, but <code>frontend/dist</code> is missing.
+Run <code>make run</code>, or <code>make frontend</code> and start the server again.</p>
+<p>The API is at <a href="/api/docs/">/api/docs/</a>.</p>
+"""
+
+
+@require_safe
+@never_cache
+def page(request: HttpRequest) -> HttpResponseBase:
+    """The chart page; its assets have hashed names, so only it must be asked for anew."""
+    path = settings.FRONTEND_DIST / "index.html"
+    if not path.is_file():
+        return HttpResponse(PAGE_NOT_BUILT, status=503)
+    return FileResponse(path.open("rb"), content_type="text/html; charset=utf-8")
+
+
+@require_safe
+@never_cache
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process is up."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+def readyz(request: HttpRequest) -> HttpResponse:
+    """The process can serve: each part is "ok", "off" by its switch, or what is wrong with it."""
+    checks = {
+        "database": _outcome(_check_database, settings.SWITCHES.enable_pg_store),
+        "migrations": _outcome(_check_migrations, settings.SWITCHES.enable_pg_store),
+        "bus": _outcome(_check_bus, settings.SWITCHES.enable_ws_pubsub),
+    }
+    ready = all(outcome in ("ok", "off") for outcome in checks.values())
+    status = "ready" if ready else "unavailable"
+    return JsonResponse({"status": status, "checks": checks}, status=200 if ready else 503)
+
+
+def _outcome(check: Callable[[], None], enabled: bool) -> str:
+    if not enabled:
+        return "off"
+    try:
+        check()
+    except Exception as error:  # Whatever is wrong makes this process unready, and is told.
+        # The class only: messages of drivers name hosts and users.
+        return f"failed: {type(error).__name__}"
+    return "ok"
+
+
+class MigrationsMissing(Exception):
+    """The database's tables are older than this program."""
+
+
+def _check_database() -> None:
+    blocking.call(_select_one)
+
+
+def _select_one() -> None:
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _check_migrations() -> None:
+    blocking.call(_find_missing_migrations)
+
+
+@lru_cache(maxsize=1)
+def _find_missing_migrations() -> None:
+    # Kept once it has passed: applied migrations stay, and reading them all is slow.
+    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise MigrationsMissing
+
+
+def _check_bus() -> None:
+    _bus().ping()
+
+
+@lru_cache(maxsize=1)
+def _bus() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=BUS_TIMEOUT_S, socket_connect_timeout=BUS_TIMEOUT_S
+    )

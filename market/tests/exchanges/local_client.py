@@ -69,3 +69,11 @@ async def finals(socket, count):
 def values(kline):
     """Open, high, low, close, volume of a kline event as the REST rows spell them."""
     return [kline[name] for name in "ohlcv"]
+
+
+async def until(url, condition):
+    """Wait until the exchange's state meets `condition`; closing sockets takes it a moment."""
+    async with asyncio.timeout(TIMEOUT_S):
+        state = await read(url, "/control/state")
+        while not condition(state):
+            state = await read(url, "/control/state")

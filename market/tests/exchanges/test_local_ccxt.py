@@ -14,7 +14,7 @@ import pytest
 from market.exchanges.local.endpoints import point_at
 from market.exchanges.local.generated import GeneratedCandles
 from market.exchanges.local.server import running_exchange
-from market.tests.exchanges.local_client import read
+from market.tests.exchanges.local_client import until
 
 TIMEOUT_S = 10.0
 SYMBOLS = {"spot": ("BTC/USDT", "DOGE/USDT"), "swap": ("BTC/USDT:USDT", "DOGE/USDT:USDT")}
@@ -111,12 +111,11 @@ async def test_ccxt_watches_two_series_on_one_connection_without_a_hole(exchange
         while min(map(len, seen.values())) < 3:
             for symbol, frames in (await client.watch_ohlcv_for_symbols(wanted)).items():
                 seen[symbol].update({row[0]: list(row) for row in frames["1s"]})
-        connections = (await read(exchange.url, "/control/state"))["connections"]
+        await until(exchange.url, lambda state: state["connections"] == 1)
         history = {
             symbol: {row[0]: row for row in await client.fetch_ohlcv(symbol, "1s", limit=20)}
             for symbol in SYMBOLS[kind]
         }
-    assert connections == 1
     for symbol, rows in seen.items():
         times = sorted(rows)
         assert times == list(range(times[0], times[-1] + 1, 1_000))
@@ -130,7 +129,7 @@ async def test_ccxt_watch_and_unwatch_one_series(exchange, kind):
         rows = await client.watch_ohlcv(symbol, "1m")
         assert len(rows) == 1 and rows[0][0] % 60_000 == 0
         await client.un_watch_ohlcv(symbol, "1m")
-        assert (await read(exchange.url, "/control/state"))["subscribers"] == {}
+        await until(exchange.url, lambda state: not state["subscribers"] and state["connections"])
 
 
 @pytest.mark.parametrize("abort", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from trade_canvas.views import healthz, page, readyz
 
@@ -14,7 +15,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", readyz),
     path("api/market/", include("market.api.urls")),
     path("api/dev/market/", include("market.api.dev_urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
+
+# Below /api/ errors are JSON with a code, also those that Django finds before any view.
+handler400 = "market.api.errors.bad_request"
+handler403 = "market.api.errors.permission_denied"
+handler404 = "market.api.errors.page_not_found"
+handler500 = "market.api.errors.server_error"
 
 if settings.SWITCHES.enable_pg_store:
     # Without a database there is nobody to log in and nothing to administer.

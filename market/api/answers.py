@@ -1,0 +1,181 @@
+"""The answers of the API as the schema describes them; the views build plain JSON values."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class ErrorBody(BaseModel):
+    """A refusal: a text for people and a code for programs."""
+
+    detail: str
+    code: str
+
+
+class ValidationItem(BaseModel):
+    """One thing that is wrong with a request."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+    input: Any = None
+    ctx: dict[str, Any] | None = None
+
+
+class ValidationBody(BaseModel):
+    """A request that fails its checks."""
+
+    detail: list[ValidationItem]
+    code: Literal["validation_error", "candle_not_closed"]
+
+
+class CandleAnswer(BaseModel):
+    """One candle; `candle_time` is its open time in Unix seconds (UTC)."""
+
+    candle_time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class CandlesAnswer(BaseModel):
+    """A page of closed candles in ascending order."""
+
+    series_id: str
+    server_head_time: int | None
+    candles: list[CandleAnswer]
+
+
+class IngestedAnswer(BaseModel):
+    """A candle was taken."""
+
+    ok: Literal[True]
+    series_id: str
+    candle_time: int
+
+
+class IngestedBatchAnswer(BaseModel):
+    """A batch was taken; `count` is the number of items received."""
+
+    ok: Literal[True]
+    series_id: str
+    count: int
+    first_candle_time: int
+    last_candle_time: int
+
+
+class WhitelistAnswer(BaseModel):
+    """The series that are always followed."""
+
+    series_ids: list[str]
+
+
+class BackfillAnswer(BaseModel):
+    """How the latest backfill of the newest candles went."""
+
+    state: Literal["idle", "running", "succeeded", "failed"]
+    progress_pct: float | None
+    started_at: int | None
+    updated_at: int | None
+    reason: str | None
+    note: str | None
+    error: str | None
+    recent: bool
+    start_missing_seconds: int
+    start_missing_candles: int
+    current_missing_seconds: int
+    current_missing_candles: int
+
+
+class HealthAnswer(BaseModel):
+    """How far a series is behind the newest candle that is over."""
+
+    series_id: str
+    timeframe_seconds: int
+    now_time: int
+    expected_latest_closed_time: int
+    head_time: int | None
+    lag_seconds: int | None
+    missing_seconds: int | None
+    missing_candles: int | None
+    status: Literal["green", "yellow", "red", "gray"]
+    status_reason: str
+    backfill: BackfillAnswer
+
+
+class GapAnswer(BaseModel):
+    """A hole between two neighbouring candles."""
+
+    prev_time: int
+    next_time: int
+    delta_seconds: int
+    missing_candles: int
+
+
+class BucketAnswer(BaseModel):
+    """How many of a candle's minutes are stored."""
+
+    bucket_open_time: int
+    expected_minutes: int
+    actual_minutes: int
+    missing_minutes: int
+
+
+class SeriesHealthAnswer(BaseModel):
+    """Extent and holes of a series."""
+
+    series_id: str
+    timeframe_seconds: int
+    now_time: int
+    first_time: int | None
+    head_time: int | None
+    lag_seconds: int | None
+    candle_count: int
+    gap_count: int
+    max_gap_seconds: int | None
+    recent_gaps: list[GapAnswer]
+    base_series_id: str
+    base_bucket_completeness: list[BucketAnswer]
+
+
+class IngestStateAnswer(BaseModel):
+    """The ingest jobs and the switches that rule them."""
+
+    jobs: list[dict[str, Any]]
+    whitelist_series_ids: list[str]
+    ondemand_max_jobs: int
+    whitelist_ingest_enabled: bool
+    ingest_role_guard_enabled: bool
+    ingest_role: str
+    ingest_jobs_enabled: bool
+    loop_guardrail_enabled: bool
+
+
+class TopMarketAnswer(BaseModel):
+    """A symbol with its last 24 hours."""
+
+    exchange: str
+    market: str
+    symbol: str = Field(examples=["BTC/USDT"])
+    symbol_id: str = Field(examples=["BTCUSDT"])
+    base_asset: str
+    quote_asset: str
+    last_price: float | None
+    quote_volume: float | None
+    price_change_percent: float | None
+
+
+class TopMarketsAnswer(BaseModel):
+    """The symbols with the greatest volume of the last 24 hours."""
+
+    exchange: str
+    market: str
+    quote_asset: str
+    limit: int
+    generated_at_ms: int
+    cached: bool
+    items: list[TopMarketAnswer]

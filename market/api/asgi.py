@@ -1,0 +1,34 @@
+"""Small pieces of ASGI that the middlewares in front of Django share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HeaderList = list[tuple[bytes, bytes]]
+
+
+def headers_named(scope: Scope, names: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Those of the request's headers that are in `names` (lower case), the last of each."""
+    wanted = frozenset(names)
+    return {name: value for name, value in scope["headers"] if name in wanted}
+
+
+async def respond(send: Send, status: int, headers: HeaderList, body: bytes = b"") -> None:
+    """Send a whole answer."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def json_headers(body: bytes) -> HeaderList:
+    """The headers of a JSON body."""
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]

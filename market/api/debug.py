@@ -1,0 +1,123 @@
+"""What operators look into: ingest jobs, and extent and holes of a series (debug switch)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from market import blocking
+from market.api.answers import IngestStateAnswer, SeriesHealthAnswer
+from market.api.endpoint import Endpoint, require
+from market.api.requests import SeriesHealthQuery
+from market.api.schema import (
+    BAD_SERIES_ID,
+    STORE_DOWN,
+    SWITCHED_OFF,
+    parameters_of,
+    responses,
+)
+from market.domain.gaps import Gap
+from market.domain.series import SeriesId
+from market.domain.timeframe import Timeframe
+from market.ingest.supervisor import ingest_state
+from market.runtime import candle_store
+
+MINUTE = Timeframe.parse("1m")
+
+
+class IngestState(Endpoint):
+    """GET /api/market/debug/ingest_state."""
+
+    @extend_schema(
+        operation_id="ingest_state",
+        description="The ingest jobs with their circuit breakers, and the switches.",
+        responses=responses(IngestStateAnswer, SWITCHED_OFF, STORE_DOWN),
+    )
+    def get(self, request: Request) -> Response:
+        """The jobs."""
+        require(settings.SWITCHES.enable_debug_api)
+        return Response(blocking.call(ingest_state))
+
+
+class SeriesHealth(Endpoint):
+    """GET /api/market/debug/series_health."""
+
+    @extend_schema(
+        operation_id="series_health",
+        description="Extent, holes, and how complete the newest candles are in 1m candles.",
+        parameters=parameters_of(SeriesHealthQuery),
+        responses=responses(SeriesHealthAnswer, BAD_SERIES_ID, SWITCHED_OFF, STORE_DOWN),
+    )
+    def get(self, request: Request) -> Response:
+        """Extent and holes of one series."""
+        asked = self.query(SeriesHealthQuery)
+        require(settings.SWITCHES.enable_debug_api)
+        series = SeriesId.parse(asked.series_id)
+        answer = blocking.call(
+            series_extent,
+            series,
+            now=int(time.time()),
+            gaps=asked.max_recent_gaps,
+            buckets=asked.recent_base_buckets,
+        )
+        return Response(answer)
+
+
+def series_extent(series: SeriesId, *, now: int, gaps: int, buckets: int) -> dict[str, Any]:
+    """The series_health answer at `now`: at most `gaps` newest holes and `buckets` buckets."""
+    store = candle_store()
+    head = store.state(series).head
+    found = store.gaps(series)
+    return {
+        "series_id": str(series),
+        "timeframe_seconds": series.timeframe.seconds,
+        "now_time": now,
+        "first_time": store.first(series),
+        "head_time": head,
+        "lag_seconds": None if head is None else max(0, now - head),
+        "candle_count": store.count(series),
+        "gap_count": len(found),
+        "max_gap_seconds": max((gap.delta_seconds for gap in found), default=None),
+        "recent_gaps": [_gap(gap, series.timeframe) for gap in reversed(found[-gaps:])],
+        "base_series_id": str(series.with_timeframe(MINUTE)),
+        "base_bucket_completeness": _completeness(series, buckets),
+    }
+
+
+def _gap(gap: Gap, timeframe: Timeframe) -> dict[str, int]:
+    return {
+        "prev_time": gap.prev_time,
+        "next_time": gap.next_time,
+        "delta_seconds": gap.delta_seconds,
+        "missing_candles": gap.missing_candles(timeframe),
+    }
+
+
+def _completeness(series: SeriesId, buckets: int) -> list[dict[str, int]]:
+    """The last buckets up to the one that holds the head of the 1m series."""
+    timeframe = series.timeframe
+    base = series.with_timeframe(MINUTE)
+    if timeframe.seconds <= MINUTE.seconds:
+        return []
+    head = candle_store().state(base).head
+    if head is None:
+        return []
+    newest = timeframe.open_of(head)
+    opens = [newest - back * timeframe.seconds for back in reversed(range(buckets))]
+    return [_bucket(base, start, timeframe) for start in opens]
+
+
+def _bucket(base: SeriesId, start: int, timeframe: Timeframe) -> dict[str, int]:
+    expected = timeframe.seconds // MINUTE.seconds
+    actual = candle_store().count(base, start, start + timeframe.seconds - 1)
+    return {
+        "bucket_open_time": start,
+        "expected_minutes": expected,
+        "actual_minutes": actual,
+        "missing_minutes": max(0, expected - actual),
+    }

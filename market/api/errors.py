@@ -1,0 +1,135 @@
+"""Every error answer of the API: ``{"detail": ..., "code": "<stable code>"}``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import Error as DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
+from rest_framework.exceptions import APIException, MethodNotAllowed
+from rest_framework.response import Response
+
+from market.domain.series import SeriesIdError
+from market.pipeline import PipelineError
+
+logger = logging.getLogger(__name__)
+
+API_PREFIX = "/api/"
+
+
+class ApiError(Exception):
+    """An error answer: status, stable code, and a detail text or list of validation items."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: Any,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """The answer's body."""
+        return {"detail": self.detail, "code": self.code}
+
+
+def validation_error(items: list[dict[str, Any]]) -> ApiError:
+    """422 with one item for each thing that is wrong."""
+    whole = [{"input": None} | item for item in items]
+    # The written order of an item's fields: type, loc, msg, input, ctx.
+    names = ("type", "loc", "msg", "input", "ctx")
+    return ApiError(
+        422, "validation_error", [{k: item[k] for k in names if k in item} for item in whole]
+    )
+
+
+def not_found() -> ApiError:
+    """What a switched-off feature answers."""
+    return ApiError(404, "not_found", "not_found")
+
+
+def as_api_error(error: Exception) -> ApiError | None:
+    """The answer that an exception means, or None for one that we did not foresee."""
+    for kind, translate in _TRANSLATIONS:
+        if isinstance(error, kind):
+            answer: ApiError = translate(error)
+            return answer
+    return None
+
+
+def _of_framework(error: Any) -> ApiError:
+    """REST framework's own refusals: method, media type and the like."""
+    if isinstance(error, MethodNotAllowed):
+        return ApiError(405, "method_not_allowed", "Method Not Allowed")
+    return ApiError(error.status_code, error.default_code, str(error.detail))
+
+
+_TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], ...] = (
+    (ApiError, lambda error: error),
+    (SeriesIdError, lambda error: ApiError(400, "invalid_series_id", str(error))),
+    (
+        PipelineError,
+        lambda error: ApiError(500, "market.ingest_pipeline_failed", str(error)),
+    ),
+    (
+        (DatabaseError, TimeoutError),
+        lambda error: ApiError(503, "store_unavailable", "the store does not answer"),
+    ),
+    (Http404, lambda error: ApiError(404, "not_found", "Not Found")),
+    (PermissionDenied, lambda error: ApiError(403, "permission_denied", "Forbidden")),
+    (SuspiciousOperation, lambda error: ApiError(400, "bad_request", "Bad Request")),
+    (APIException, _of_framework),
+)
+
+
+def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
+    """REST framework's exception handler: no exception of a view leaves without a code."""
+    answer = as_api_error(error)
+    if answer is None or answer.status == 500:
+        logger.error("%s failed", type(context.get("view")).__name__, exc_info=error)
+    answer = answer or ApiError(500, "internal_error", "Internal Server Error")
+    return Response(answer.body(), status=answer.status, headers=answer.headers)
+
+
+def _json(status: int, code: str, detail: str) -> HttpResponse:
+    body = orjson.dumps({"detail": detail, "code": code})
+    return HttpResponse(body, status=status, content_type="application/json")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404: JSON below /api/, Django's page elsewhere."""
+    if request.path.startswith(API_PREFIX):
+        return _json(404, "not_found", "Not Found")
+    return defaults.page_not_found(request, exception)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400, for example for a Host header that is not allowed."""
+    if request.path.startswith(API_PREFIX):
+        return _json(400, "bad_request", "Bad Request")
+    return defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler403."""
+    if request.path.startswith(API_PREFIX):
+        return _json(403, "permission_denied", "Forbidden")
+    return defaults.permission_denied(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500."""
+    if request.path.startswith(API_PREFIX):
+        return _json(500, "internal_error", "Internal Server Error")
+    return defaults.server_error(request)

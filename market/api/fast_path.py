@@ -1,0 +1,200 @@
+"""In front of Django: answers what has been asked before without the way through Django.
+
+Django's handler costs several thread hops a request, which is most of the time of a small answer.
+It stays the judge: a request is answered here only if Django answered one with the same query and
+Host with 200, and with the headers that Django's middleware put on that answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from market import blocking
+from market.api.asgi import (
+    Application,
+    HeaderList,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    headers_named,
+    respond,
+)
+from market.api.candle_pages import Body, Page, PageQuery, candle_pages
+from market.api.conditional import accepts_gzip, headers_of, is_unchanged
+from market.api.handover import SCOPE_KEY, Handover
+from market.api.series_states import SeriesStates
+from market.api.tail import after_read
+from market.domain.store import SeriesState
+from market.runtime import candle_store
+
+CANDLES_PATH = "/api/market/candles"
+MAX_KNOWN_QUERIES = 4096
+
+ASKED = (b"host", b"accept-encoding", b"if-none-match")
+# What a page brings itself; everything else on Django's answer is the same for every page.
+OWN_HEADERS = frozenset(
+    {b"content-length", b"content-type", b"content-encoding", b"etag", b"cache-control", b"vary"}
+)
+
+QueryKey = tuple[bytes, bytes]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownQuery:
+    """A query that Django has accepted, and the headers it put on its answer."""
+
+    page: PageQuery
+    headers: Headers
+    vary: bytes
+
+
+class CandlePath:
+    """ASGI middleware for GET candles; also streams what a view hands over."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._known: OrderedDict[QueryKey, KnownQuery] = OrderedDict()
+        self._building: dict[tuple[PageQuery, SeriesState], asyncio.Task[Page]] = {}
+        self._states = SeriesStates(lambda series: blocking.run(candle_store().states, series))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a known query, pass everything else to Django."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        known = self._known.get(_key(scope)) if _is_plain_read(scope) else None
+        if known is None or not await self._answer(known, scope, send):
+            await self._pass_on(scope, receive, send)
+
+    async def _answer(self, known: KnownQuery, scope: Scope, send: Send) -> bool:
+        """Whether the answer was given; Django words what goes wrong."""
+        asked = headers_named(scope, ASKED)
+        gzip = accepts_gzip(asked.get(b"accept-encoding", b"").decode("latin-1"))
+        try:
+            body = await self._body(known.page, gzip=gzip)
+        except Exception:
+            return False
+        headers = _headers(body, known)
+        tags = asked.get(b"if-none-match", b"").decode("latin-1")
+        if tags and is_unchanged(tags, body.etag):
+            await respond(send, 304, [one for one in headers if one[0] != b"content-encoding"])
+        else:
+            length = (b"content-length", str(len(body.content)).encode())
+            await respond(send, 200, [length, *headers], body.content)
+        after_read(known.page)
+        return True
+
+    async def _body(self, query: PageQuery, *, gzip: bool) -> Body:
+        state = await self._states.state(query.series)
+        page = candle_pages().cached(query, state) or await self._build(query, state)
+        if gzip and page.needs_gzip():
+            return await blocking.run(page.gzip)
+        return page.body(accepts_gzip=gzip)
+
+    async def _build(self, query: PageQuery, state: SeriesState) -> Page:
+        """The page from the store; those who ask for the same at once share one read."""
+        key = (query, state)
+        building = self._building.get(key)
+        if building is None:
+            work = blocking.run(candle_pages().page_at, query, state)
+            building = self._building[key] = asyncio.create_task(work)
+            building.add_done_callback(lambda done: self._built(key, done))
+        return await asyncio.shield(building)
+
+    def _built(self, key: tuple[PageQuery, SeriesState], done: asyncio.Task[Page]) -> None:
+        self._building.pop(key, None)
+        if not done.cancelled():
+            # Marks an error as seen when everybody who waited for it is gone.
+            done.exception()
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handover = Handover()
+        answer = _Answer(handover, send)
+        await self._application({**scope, SCOPE_KEY: handover}, receive, answer.send)
+        if handover.page is not None and answer.status == 200 and _is_plain_read(scope):
+            self._learn(_key(scope), handover.page, answer.headers)
+        if handover.stream is not None:
+            await _stream(handover.stream, receive, send)
+
+    def _learn(self, key: QueryKey, page: PageQuery, headers: HeaderList) -> None:
+        kept = tuple((name, value) for name, value in headers if name not in OWN_HEADERS)
+        vary = dict(headers).get(b"vary", b"Accept-Encoding")
+        self._known[key] = KnownQuery(page, kept, vary)
+        if len(self._known) > MAX_KNOWN_QUERIES:
+            self._known.popitem(last=False)
+
+
+class _Answer:
+    """Passes Django's answer on, remembers its beginning, and leaves a handed over body out."""
+
+    def __init__(self, handover: Handover, send: Send) -> None:
+        self._handover = handover
+        self._send = send
+        self.status = 0
+        self.headers: HeaderList = []
+
+    async def send(self, message: Message) -> None:
+        """Pass one message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = [(name.lower(), value) for name, value in message["headers"]]
+            if self._handover.stream is not None:
+                kept = [one for one in self.headers if one[0] != b"content-length"]
+                message = {**message, "headers": kept}
+        elif self._handover.stream is not None:
+            return
+        await self._send(message)
+
+
+def _is_plain_read(scope: Scope) -> bool:
+    """A GET of candles that no other origin's page makes: CORS is Django's business."""
+    if scope["path"] != CANDLES_PATH or scope["method"] != "GET":
+        return False
+    return all(name != b"origin" for name, _ in scope["headers"])
+
+
+def _key(scope: Scope) -> QueryKey:
+    # The Host too: Django refuses hosts that are not ours.
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return scope["query_string"], host
+
+
+def _headers(body: Body, known: KnownQuery) -> HeaderList:
+    return [*_own_headers(body), (b"vary", known.vary), *known.headers]
+
+
+def _own_headers(body: Body) -> HeaderList:
+    own = {"Content-Type": "application/json"} | headers_of(body)
+    return [
+        (name.lower().encode(), value.encode()) for name, value in own.items() if name != "Vary"
+    ]
+
+
+async def _stream(events: AsyncGenerator[bytes], receive: Receive, send: Send) -> None:
+    """Send a body as it comes, until it ends or the client is gone."""
+    sending = asyncio.create_task(_send_all(events, send))
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (sending, gone):
+            task.cancel()
+        await asyncio.gather(sending, gone, return_exceptions=True)
+
+
+async def _send_all(events: AsyncGenerator[bytes], send: Send) -> None:
+    async with contextlib.aclosing(events) as each:
+        async for event in each:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,33 @@
+"""Gzip bodies put together from parts that were compressed before.
+
+A deflate stream may be cut at a full flush: what follows needs nothing of what came before. So the
+large part of a body is compressed once, and a new beginning costs no second pass over it.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+# Magic, deflate, no flags, no time, no hint, unknown system (RFC 1952).
+HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+
+# Above this level a page of candles gets a few per cent smaller for several times the work.
+LEVEL = 4
+
+
+def deflated(part: bytes | memoryview) -> bytes:
+    """`part` as raw deflate blocks that end on a byte and refer to nothing outside."""
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return compressor.compress(part) + compressor.flush(zlib.Z_FULL_FLUSH)
+
+
+def gzipped(body: bytes, *, head: int, tail: int, middle: bytes) -> bytes:
+    """`body` as one gzip member.
+
+    `middle` is what `deflated` made of ``body[head:-tail]``; only the ends are compressed here.
+    """
+    last = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    ending = last.compress(body[-tail:]) + last.flush(zlib.Z_FINISH)
+    checksum = zlib.crc32(body).to_bytes(4, "little")
+    length = (len(body) & 0xFFFFFFFF).to_bytes(4, "little")
+    return b"".join((HEADER, deflated(body[:head]), middle, ending, checksum, length))

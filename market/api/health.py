@@ -1,0 +1,129 @@
+"""GET /api/market/health: how far a series is behind."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from market import blocking
+from market.api.answers import HealthAnswer
+from market.api.endpoint import Endpoint, require
+from market.api.requests import HealthQuery
+from market.api.schema import (
+    BAD_SERIES_ID,
+    STORE_DOWN,
+    SWITCHED_OFF,
+    parameters_of,
+    responses,
+)
+from market.domain.registry import IDLE, BackfillProgress, RegistryUnavailable
+from market.domain.series import SeriesId
+from market.domain.timeframe import Timeframe
+from market.ingest.wiring import registry
+from market.runtime import candle_store
+
+
+class Health(Endpoint):
+    """The lamp of a series."""
+
+    @extend_schema(
+        operation_id="health",
+        description=(
+            "Green: up to date. Yellow: ahead of the clock, or a backfill runs or ended lately. "
+            "Red: behind and nobody works on it, or empty."
+        ),
+        parameters=parameters_of(HealthQuery),
+        responses=responses(HealthAnswer, BAD_SERIES_ID, SWITCHED_OFF, STORE_DOWN),
+    )
+    def get(self, request: Request) -> Response:
+        """Health of one series."""
+        asked = self.query(HealthQuery)
+        switches = settings.SWITCHES
+        require(switches.enable_kline_health_v2 or switches.enable_debug_api)
+        series = SeriesId.parse(asked.series_id)
+        now = int(time.time()) if asked.now_time is None else asked.now_time
+        head = blocking.call(candle_store().state, series).head
+        return Response(series_health(series, head, now=now, backfill=_progress(series)))
+
+
+def _progress(series: SeriesId) -> BackfillProgress:
+    # The lamp is for people who look into trouble: without the registry it shows what it knows.
+    try:
+        return registry().progress(series)
+    except RegistryUnavailable:
+        return IDLE
+
+
+def series_health(
+    series: SeriesId, head: int | None, *, now: int, backfill: BackfillProgress
+) -> dict[str, Any]:
+    """The health answer at `now` (Unix seconds) for a series whose newest candle is `head`."""
+    timeframe = series.timeframe
+    expected = timeframe.latest_closed(now)
+    missing = None if head is None else max(0, expected - head)
+    told = _backfill(backfill, timeframe, missing or 0, now=now)
+    status, reason = _status(head, expected, told)
+    return {
+        "series_id": str(series),
+        "timeframe_seconds": timeframe.seconds,
+        "now_time": now,
+        "expected_latest_closed_time": expected,
+        "head_time": head,
+        "lag_seconds": None if head is None else max(0, now - head),
+        "missing_seconds": missing,
+        "missing_candles": None if missing is None else _candles(missing, timeframe),
+        "status": status,
+        "status_reason": reason,
+        "backfill": told,
+    }
+
+
+def _status(head: int | None, expected: int, backfill: dict[str, Any]) -> tuple[str, str]:
+    if head is None:
+        return "red", "missing_head"
+    if head > expected:
+        return "yellow", "head_ahead_of_closed_window"
+    if head == expected:
+        return "green", "up_to_date"
+    if backfill["state"] == "running":
+        return "yellow", "backfill_running"
+    if backfill["state"] == "succeeded" and backfill["recent"]:
+        return "yellow", "backfill_recent"
+    return "red", "lagging_no_recent_backfill"
+
+
+def _backfill(
+    progress: BackfillProgress, timeframe: Timeframe, missing: int, *, now: int
+) -> dict[str, Any]:
+    horizon = settings.SWITCHES.kline_health_backfill_recent_seconds
+    updated = progress.updated_at
+    start = progress.start_missing_seconds
+    return {
+        "state": progress.state,
+        "progress_pct": _percent(start, missing),
+        "started_at": progress.started_at,
+        "updated_at": updated,
+        "reason": progress.reason,
+        "note": progress.note,
+        "error": progress.error,
+        "recent": updated is not None and now - updated <= horizon,
+        "start_missing_seconds": start,
+        "start_missing_candles": _candles(start, timeframe),
+        "current_missing_seconds": missing,
+        "current_missing_candles": _candles(missing, timeframe),
+    }
+
+
+def _percent(start: int, current: int) -> float | None:
+    if start <= 0:
+        return 100.0 if current <= 0 else None
+    return min(100.0, max(0.0, 100.0 * (start - current) / start))
+
+
+def _candles(seconds: int, timeframe: Timeframe) -> int:
+    return -(-seconds // timeframe.seconds)

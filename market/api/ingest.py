@@ -1,0 +1,151 @@
+"""Candles by HTTP: one closed, one forming, or a batch for development."""
+
+from __future__ import annotations
+
+import time
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from market import blocking
+from market.api.answers import IngestedAnswer, IngestedBatchAnswer
+from market.api.endpoint import Endpoint, require
+from market.api.requests import (
+    ClosedBatchBody,
+    ClosedCandleBody,
+    FormingCandleBody,
+    checked_candle,
+    refuse_open,
+)
+from market.api.schema import (
+    BAD_SERIES_ID,
+    NO_BODY,
+    NO_WRITER,
+    PIPELINE_FAILED,
+    SWITCHED_OFF,
+    responses,
+)
+from market.api.writes import require_writer
+from market.domain.candle import Candle
+from market.domain.series import SeriesId
+from market.live.publish import publish_change, publish_forming
+from market.runtime import pipeline
+
+# 20,000 candles with generous numbers.
+MAX_BATCH_BYTES = 8_000_000
+
+
+def closed_candle(body: ClosedCandleBody) -> tuple[SeriesId, Candle]:
+    """Series and candle of a checked body.
+
+    Raises SeriesIdError, and ApiError 422 for an impossible or still open candle.
+    """
+    series = SeriesId.parse(body.series_id)
+    loc: list[str | int] = ["body", "candle"]
+    candle = checked_candle(body.candle, loc)
+    refuse_open(series, candle, time.time(), loc=loc)
+    return series, candle
+
+
+async def store_and_publish(series: SeriesId, candles: list[Candle], *, publish: bool) -> None:
+    """Take candles through the pipeline and announce what changed; raises PipelineError."""
+    change = await blocking.run(pipeline().ingest, series, candles)
+    if publish:
+        await publish_change(change)
+
+
+def ingested(series: SeriesId, candle: Candle) -> dict[str, object]:
+    """The answer to a single candle."""
+    return {"ok": True, "series_id": str(series), "candle_time": candle.candle_time}
+
+
+class ClosedCandle(Endpoint):
+    """POST /api/market/ingest/candle_closed."""
+
+    @extend_schema(
+        operation_id="ingest_candle_closed",
+        description=(
+            "Stores a closed candle with everything that follows from it in one transaction, "
+            "then announces it. The same candle again changes nothing. A candle whose time is "
+            "not over is refused with code `candle_not_closed`."
+        ),
+        request=ClosedCandleBody,
+        responses=responses(IngestedAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, PIPELINE_FAILED),
+    )
+    def post(self, request: Request) -> Response:
+        """Take one closed candle."""
+        require_writer(request._request)
+        series, candle = closed_candle(self.body(ClosedCandleBody))
+        async_to_sync(store_and_publish)(series, [candle], publish=True)
+        return Response(ingested(series, candle))
+
+
+class FormingCandle(Endpoint):
+    """POST /api/market/ingest/candle_forming (debug switch)."""
+
+    @extend_schema(
+        operation_id="ingest_candle_forming",
+        description="Shows watchers an open candle; stores nothing.",
+        request=FormingCandleBody,
+        responses=responses(IngestedAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, SWITCHED_OFF),
+    )
+    def post(self, request: Request) -> Response:
+        """Show one forming candle."""
+        if settings.SWITCHES.enable_debug_api:
+            require_writer(request._request)
+        # Checked before the gate, as the written contract has it.
+        body = self.body(FormingCandleBody)
+        require(settings.SWITCHES.enable_debug_api)
+        series = SeriesId.parse(body.series_id)
+        candle = checked_candle(body.candle, ["body", "candle"])
+        async_to_sync(publish_forming)(series, candle)
+        return Response(ingested(series, candle))
+
+
+class ClosedBatch(Endpoint):
+    """POST /api/dev/market/ingest/candles_closed_batch (dev switch)."""
+
+    max_body_bytes = MAX_BATCH_BYTES
+
+    @extend_schema(
+        operation_id="ingest_candles_closed_batch",
+        description=(
+            "Stores 1 to 20,000 closed candles of one series in one transaction. The body may "
+            "have up to 8 MB. Watchers hear of it at once only with `publish_ws`."
+        ),
+        request=ClosedBatchBody,
+        responses=responses(
+            IngestedBatchAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, SWITCHED_OFF, PIPELINE_FAILED
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        """Take a batch of closed candles."""
+        require(settings.SWITCHES.enable_dev_api)
+        require_writer(request._request)
+        body = self.body(ClosedBatchBody)
+        series = SeriesId.parse(body.series_id)
+        candles = _checked_batch(series, body)
+        async_to_sync(store_and_publish)(series, candles, publish=body.publish_ws)
+        return Response(
+            {
+                "ok": True,
+                "series_id": str(series),
+                "count": len(candles),
+                "first_candle_time": min(candle.candle_time for candle in candles),
+                "last_candle_time": max(candle.candle_time for candle in candles),
+            }
+        )
+
+
+def _checked_batch(series: SeriesId, body: ClosedBatchBody) -> list[Candle]:
+    now = time.time()
+    candles = []
+    for position, item in enumerate(body.candles):
+        loc: list[str | int] = ["body", "candles", position]
+        candle = checked_candle(item, loc)
+        refuse_open(series, candle, now, loc=loc)
+        candles.append(candle)
+    return candles

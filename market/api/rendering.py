@@ -1,0 +1,110 @@
+"""JSON in and out with orjson: exact floats, and nothing read that JSON does not define."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+import orjson
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+
+from market.api.errors import ApiError, validation_error
+
+MAX_BODY_BYTES = 1_000_000
+
+
+class OrjsonRenderer(BaseRenderer):
+    """Writes answers as UTF-8 JSON; bytes are a finished body and go out as they are."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+    render_style = "binary"
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """The body of an answer; an answer without data has an empty one."""
+        if data is None:
+            return b""
+        return data if isinstance(data, bytes) else orjson.dumps(data)
+
+
+class OrjsonParser(BaseParser):
+    """Reads a JSON body, bounded by the view's `max_body_bytes`."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The body as Python values; raises ApiError 413 and 422."""
+        view = (parser_context or {}).get("view")
+        bound = getattr(view, "max_body_bytes", MAX_BODY_BYTES)
+        return parse_json(read_bounded(stream, bound))
+
+
+def read_bounded(stream: IO[Any], bound: int) -> bytes:
+    """The whole of `stream`; raises ApiError 413 when it is longer than `bound` bytes."""
+    body: bytes = stream.read(bound + 1)
+    if len(body) > bound:
+        raise too_large(bound)
+    return body
+
+
+def too_large(bound: int) -> ApiError:
+    """The answer to a body beyond the bound."""
+    return ApiError(413, "body_too_large", f"the body is larger than {bound} bytes")
+
+
+def parse_json(body: bytes) -> Any:
+    """`body` as Python values; raises ApiError 422 for anything that is not strict JSON."""
+    if not body.strip():
+        raise validation_error([{"type": "missing", "loc": ["body"], "msg": "Field required"}])
+    try:
+        values = orjson.loads(body)
+        # orjson keeps the last of two equal names: whoever sent both meant one of them.
+        json.loads(body, object_pairs_hook=_refuse_repeats)
+    except orjson.JSONDecodeError as error:
+        raise _invalid(error.msg, error.pos) from None
+    except RepeatedName as error:
+        raise _invalid(str(error), 0) from None
+    except (RecursionError, ValueError):
+        raise _invalid("nested too deeply, or a number with too many digits", 0) from None
+    return values
+
+
+class RepeatedName(ValueError):
+    """An object that names one field twice."""
+
+
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
+    names = {name for name, _ in pairs}
+    if len(names) != len(pairs):
+        raise RepeatedName("a name is given twice in one object")
+
+
+def _invalid(reason: str, position: int) -> ApiError:
+    item = {
+        "type": "json_invalid",
+        "loc": ["body", position],
+        "msg": "JSON decode error",
+        "input": {},
+        "ctx": {"error": reason},
+    }
+    return validation_error([item])
+
+
+def require_json(content_type: str) -> None:
+    """Raise UnsupportedMediaType unless a content type names JSON."""
+    if content_type.split(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType(content_type)

@@ -1,0 +1,163 @@
+"""What clients may ask and send: one model for each query and body."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from market.api.errors import validation_error
+from market.domain.candle import Candle, CandleError, check_candle
+from market.domain.freshness import is_withheld
+from market.domain.series import SeriesId
+from market.domain.timeframe import MAX_TIME
+
+MAX_BATCH = 20_000
+
+
+def _no_boolean(value: Any) -> Any:
+    """Python takes true for 1; nobody means that as a price."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "Input should be a number, not a boolean")
+    return value
+
+
+def _at_most_max_time(value: int | None) -> int | None:
+    """No candle is later, so a greater time asks the same question."""
+    return value if value is None else min(value, MAX_TIME)
+
+
+BodyInt = Annotated[int, BeforeValidator(_no_boolean)]
+# Adding zero makes -0.0 a 0.0, which is what every store hands back.
+BodyFloat = Annotated[
+    float,
+    Field(allow_inf_nan=False),
+    BeforeValidator(_no_boolean),
+    AfterValidator(lambda value: value + 0.0),
+]
+Time = Annotated[int, Field(ge=0), AfterValidator(_at_most_max_time)]
+SeriesText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="exchange:market:symbol:timeframe",
+        examples=["binance:futures:BTC/USDT:1m"],
+    ),
+]
+
+
+class CandleBody(BaseModel):
+    """One candle; `candle_time` is its open time in Unix seconds (UTC)."""
+
+    candle_time: BodyInt
+    open: BodyFloat
+    high: BodyFloat
+    low: BodyFloat
+    close: BodyFloat
+    volume: BodyFloat
+
+
+class ClosedCandleBody(BaseModel):
+    """A closed candle of a series."""
+
+    series_id: str
+    candle: CandleBody
+
+
+class FormingCandleBody(BaseModel):
+    """The still open candle of a series."""
+
+    series_id: str
+    candle: CandleBody
+
+
+class ClosedBatchBody(BaseModel):
+    """Closed candles of one series, in any order; of two with one time the later item wins."""
+
+    series_id: str
+    candles: Annotated[list[CandleBody], Field(min_length=1, max_length=MAX_BATCH)]
+    publish_ws: bool = False
+
+
+class CandlesQuery(BaseModel):
+    """A page of a series: the newest candles, or those after a time."""
+
+    series_id: SeriesText
+    since: Annotated[
+        Time | None, Field(description="exclusive lower bound; absent: the newest candles")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=5000)] = 500
+
+
+class HealthQuery(BaseModel):
+    """A series, and the time to judge it at."""
+
+    series_id: SeriesText
+    now_time: Annotated[Time | None, Field(description="Unix seconds; absent: now")] = None
+
+
+class SeriesHealthQuery(BaseModel):
+    """A series, and how much of it to list."""
+
+    series_id: SeriesText
+    max_recent_gaps: Annotated[int, Field(ge=1, le=50)] = 5
+    recent_base_buckets: Annotated[int, Field(ge=1, le=48)] = 8
+
+
+class RankingQuery(BaseModel):
+    """Which markets to rank, and how many."""
+
+    exchange: Annotated[str, Field(min_length=1, max_length=40)] = "binance"
+    market: Literal["spot", "futures"]
+    quote_asset: Annotated[str, Field(min_length=1, max_length=12)] = "USDT"
+    limit: Annotated[int, Field(ge=1, le=200)] = 20
+
+
+class TopMarketsQuery(RankingQuery):
+    """A single ranking."""
+
+    force: Annotated[bool, Field(description="fetch now, whatever is cached")] = False
+
+
+class TopMarketsStreamQuery(RankingQuery):
+    """A ranking that is sent again whenever it changes."""
+
+    interval_s: Annotated[float, Field(ge=0.2, le=30, allow_inf_nan=False)] = 2.0
+    max_events: Annotated[int, Field(ge=0, le=1000, description="0: no limit")] = 0
+
+
+def checked_candle(body: CandleBody, loc: list[str | int]) -> Candle:
+    """The candle of a body found at `loc`; raises ApiError 422 for an impossible one."""
+    candle = Candle(body.candle_time, body.open, body.high, body.low, body.close, body.volume)
+    try:
+        check_candle(candle)
+    except CandleError as error:
+        item = {
+            "type": "value_error",
+            "loc": [*loc, error.field],
+            "msg": str(error),
+            "input": _printable(getattr(body, error.field)),
+        }
+        raise validation_error([item]) from None
+    return candle
+
+
+def _printable(value: float) -> Any:
+    """JSON integers end at 64 bits for our writer; a greater one is shown as text."""
+    return str(value)[:50] if isinstance(value, int) and abs(value) >= 2**63 else value
+
+
+def refuse_open(series: SeriesId, candle: Candle, now: float, *, loc: list[str | int]) -> None:
+    """Raise ApiError 422 `candle_not_closed` for a candle whose time is not over at `now`."""
+    if not is_withheld(candle.candle_time, series.timeframe, now):
+        return
+    item = {
+        "type": "candle_not_closed",
+        "loc": [*loc, "candle_time"],
+        "msg": "the candle is still open",
+        "input": candle.candle_time,
+    }
+    error = validation_error([item])
+    error.code = "candle_not_closed"
+    raise error

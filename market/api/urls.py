@@ -1,0 +1,24 @@
+"""Addresses below /api/market/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from market.api.candles import Candles
+from market.api.debug import IngestState, SeriesHealth
+from market.api.health import Health
+from market.api.ingest import ClosedCandle, FormingCandle
+from market.api.top_markets import TopMarkets, TopMarketsStream
+from market.api.whitelist import Whitelist
+
+urlpatterns = [
+    path("candles", Candles.as_view()),
+    path("ingest/candle_closed", ClosedCandle.as_view()),
+    path("ingest/candle_forming", FormingCandle.as_view()),
+    path("whitelist", Whitelist.as_view()),
+    path("health", Health.as_view()),
+    path("debug/ingest_state", IngestState.as_view()),
+    path("debug/series_health", SeriesHealth.as_view()),
+    path("top_markets", TopMarkets.as_view()),
+    path("top_markets/stream", TopMarketsStream.as_view()),
+]

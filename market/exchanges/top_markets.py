@@ -1,0 +1,252 @@
+"""Which symbols of an exchange trade most: tickers through ccxt, cached, fetched once for all.
+
+ccxt's objects belong to the event loop that first used them, and requests come from many threads
+and loops. So one thread with a loop of its own talks to the exchanges, for the whole process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
+
+from django.conf import settings
+
+from market.domain.feed import FeedError
+from market.exchanges.ccxt_client import FUTURES, feed_errors, open_exchange
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+FETCH_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
+# Both parts, one after the other, and a moment for the loop.
+ANSWER_TIMEOUT_S = 2 * FETCH_TIMEOUT_S + 2.0
+
+# Exchange objects hold all markets in memory: tens of megabytes for the large ones.
+MAX_VENUES = 8
+
+
+class TopMarketsUnavailable(Exception):
+    """The exchange can't be reached and nothing is cached; `str()` says why."""
+
+
+class TopMarket(NamedTuple):
+    """A symbol and its last 24 hours; volume in the quote asset."""
+
+    symbol: str
+    symbol_id: str
+    base_asset: str
+    quote_asset: str
+    last_price: float | None
+    quote_volume: float
+    price_change_percent: float | None
+
+
+class Ranking(NamedTuple):
+    """Symbols by falling volume; `cached` when nothing was fetched for it."""
+
+    items: list[TopMarket]
+    cached: bool
+
+
+@dataclass(slots=True)
+class Venue:
+    """One market of an exchange: its ccxt object and what was fetched last, with its time."""
+
+    name: str
+    market: str
+    exchange: Any
+    listings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    listed_at: float = -math.inf
+    tickers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    ticked_at: float = -math.inf
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ranked: dict[str, tuple[float, list[TopMarket]]] = field(default_factory=dict)
+
+
+class TopMarketsSource:
+    """Rankings of many exchanges. Its coroutines run on one event loop."""
+
+    def __init__(
+        self,
+        open_exchange: Callable[[str, str], Any],
+        *,
+        listing_ttl_s: float,
+        ticker_ttl_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open = open_exchange
+        self._listing_ttl_s = listing_ttl_s
+        self._ticker_ttl_s = ticker_ttl_s
+        self._clock = clock
+        self._venues: OrderedDict[tuple[str, str], Venue] = OrderedDict()
+
+    async def ranking(self, exchange: str, market: str, *, quote: str, force: bool) -> Ranking:
+        """Every symbol of `market` that trades against `quote`.
+
+        Raises FeedRefused for an exchange that is not known, and TopMarketsUnavailable.
+        """
+        venue = await self._venue(exchange, market)
+        # One fetch at a time: whoever waited for it finds its result cached.
+        async with venue.lock:
+            fetched = await self._refresh(venue, force=force)
+        return Ranking(_ranked(venue, quote), cached=not fetched and not force)
+
+    async def close(self) -> None:
+        """Close the connections to all exchanges."""
+        venues, self._venues = self._venues, OrderedDict()
+        for venue in venues.values():
+            await _close(venue)
+
+    async def _venue(self, exchange: str, market: str) -> Venue:
+        key = (exchange, market)
+        if key not in self._venues:
+            self._venues[key] = Venue(exchange, market, self._open(exchange, market))
+        self._venues.move_to_end(key)
+        while len(self._venues) > MAX_VENUES:
+            _, dropped = self._venues.popitem(last=False)
+            await _close(dropped)
+        return self._venues[key]
+
+    async def _refresh(self, venue: Venue, *, force: bool) -> bool:
+        """Fetch what is too old; answer whether anything was fetched."""
+        now = self._clock()
+        listed = force or now - venue.listed_at >= self._listing_ttl_s
+        ticked = force or now - venue.ticked_at >= self._ticker_ttl_s
+        if listed:
+            await self._fetch(venue, "listings")
+        if ticked:
+            await self._fetch(venue, "tickers")
+        return listed or ticked
+
+    async def _fetch(self, venue: Venue, part: str) -> None:
+        try:
+            with feed_errors(f"{venue.name} {venue.market}"):
+                async with asyncio.timeout(FETCH_TIMEOUT_S):
+                    await (self._list(venue) if part == "listings" else self._tick(venue))
+        except FeedError as error:
+            if not getattr(venue, part):
+                raise TopMarketsUnavailable(str(error)) from error
+            logger.warning("%s of %s %s kept: %s", part, venue.name, venue.market, error)
+
+    async def _list(self, venue: Venue) -> None:
+        found = await venue.exchange.load_markets(True)
+        venue.listings = {s: one for s, one in found.items() if _is_traded(one, venue.market)}
+        venue.listed_at = self._clock()
+
+    async def _tick(self, venue: Venue) -> None:
+        venue.tickers = dict(await venue.exchange.fetch_tickers())
+        venue.ticked_at = self._clock()
+
+
+async def _close(venue: Venue) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await venue.exchange.close()
+
+
+def _is_traded(listing: Mapping[str, Any], market: str) -> bool:
+    """Open for trading; of futures only perpetuals that settle in the quote asset."""
+    if listing.get("active") is False:
+        return False
+    if market != FUTURES:
+        return bool(listing.get("spot"))
+    return bool(listing.get("swap")) and listing.get("linear") is not False
+
+
+def _ranked(venue: Venue, quote: str) -> list[TopMarket]:
+    """The ranking against `quote`, made once for each set of tickers."""
+    known = venue.ranked.get(quote)
+    if known and known[0] == venue.ticked_at:
+        return known[1]
+    if len(venue.ranked) >= MAX_VENUES:
+        venue.ranked.clear()
+    found = [
+        _top_market(listing, venue.tickers[symbol])
+        for symbol, listing in venue.listings.items()
+        if listing.get("quote") == quote and symbol in venue.tickers
+    ]
+    traded = [one for one in found if one is not None]
+    traded.sort(key=lambda one: -one.quote_volume)
+    venue.ranked[quote] = (venue.ticked_at, traded)
+    return traded
+
+
+def _top_market(listing: Mapping[str, Any], ticker: Mapping[str, Any]) -> TopMarket | None:
+    volume = _number(ticker.get("quoteVolume"))
+    if volume is None:
+        return None
+    base, quote = str(listing["base"]), str(listing["quote"])
+    return TopMarket(
+        # ccxt writes a perpetual BTC/USDT:USDT; the settle asset is the quote asset here.
+        f"{base}/{quote}",
+        str(listing["id"]),
+        base,
+        quote,
+        _number(ticker.get("last")),
+        volume,
+        _number(ticker.get("percentage")),
+    )
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+class ExchangeLoop:
+    """A daemon thread whose event loop talks to exchanges."""
+
+    def __init__(self, source: TopMarketsSource) -> None:
+        self._source = source
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="exchange-loop", daemon=True
+        )
+        self._thread.start()
+
+    def ranking(self, exchange: str, market: str, *, quote: str, force: bool) -> Future[Ranking]:
+        """TopMarketsSource.ranking, begun on the loop."""
+        return self._begin(
+            self._source.ranking(exchange, market, quote=quote, force=force), ANSWER_TIMEOUT_S
+        )
+
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        with contextlib.suppress(Exception):
+            self._begin(self._source.close(), CLOSE_TIMEOUT_S).result(2 * CLOSE_TIMEOUT_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_TIMEOUT_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def _begin(self, work: Coroutine[Any, Any, T], timeout: float) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, timeout), self._loop)
+
+
+@lru_cache(maxsize=1)
+def exchange_loop() -> ExchangeLoop:
+    """The one of this process, made at first use (after any fork) and closed at exit."""
+    switches = settings.SWITCHES
+    made = ExchangeLoop(
+        TopMarketsSource(
+            open_exchange,
+            listing_ttl_s=switches.binance_exchangeinfo_ttl_s,
+            ticker_ttl_s=switches.binance_ticker_ttl_s,
+        )
+    )
+    atexit.register(made.close)
+    return made

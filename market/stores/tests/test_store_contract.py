@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,12 +19,9 @@ from market.tests.builders import MINUTE, candle, candles
 OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def store(request):
-    if request.param == "memory":
-        return MemoryCandleStore()
-    request.getfixturevalue("transactional_db")
-    return PostgresCandleStore()
+@pytest.fixture(params=[MemoryCandleStore, PostgresCandleStore])
+def store(request, transactional_db):
+    return request.param()
 
 
 def put(store, rows, series=MINUTE, **options):
@@ -98,7 +96,7 @@ def test_writers_of_a_series_wait_for_each_other(store):
         entered.wait(5)
         with store.writing(MINUTE) as writer:
             order.append(("second", writer.state.head))
-        connections_of_thread_closed()
+        connections.close_all()
 
     thread = threading.Thread(target=second)
     thread.start()
@@ -110,13 +108,6 @@ def test_writers_of_a_series_wait_for_each_other(store):
         writer.advance(60, revised_from=None)
     thread.join(5)
     assert order == [("first", None), ("second", 60)]
-
-
-def connections_of_thread_closed():
-    """Close the connection that a thread of a test has opened."""
-    from django.db import connections  # noqa: PLC0415
-
-    connections.close_all()
 
 
 def test_reads_by_cursor(store):

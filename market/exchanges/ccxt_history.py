@@ -165,11 +165,18 @@ def checked(rows: Iterable[Any], series: SeriesId) -> list[Candle]:
 
 def candle_of(row: Any, timeframe: Timeframe) -> Candle:
     """One row ``[milliseconds, open, high, low, close, volume]``, copied and checked."""
-    opened, *prices, volume = row[:6]
+    opened, first, high, low, last, volume = row[:6]
     if int(opened) % 1000:
         raise CandleError("candle_time", "not on a whole second")
-    # Some exchanges have no volume for an index or for a quiet candle.
-    candle = Candle(int(opened) // 1000, *map(float, prices), float(volume or 0.0))
+    candle = Candle(
+        candle_time=int(opened) // 1000,
+        open=float(first),
+        high=float(high),
+        low=float(low),
+        close=float(last),
+        # Some exchanges have no volume for an index or for a quiet candle.
+        volume=float(volume or 0.0),
+    )
     check_candle(candle, timeframe)
     return candle
 

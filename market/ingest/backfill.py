@@ -1,0 +1,183 @@
+"""History from the exchange into the store, page by page, and what of it the exchange lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from market import blocking, runtime
+from market.domain.candle import Candle
+from market.domain.feed import Feed, FeedError
+from market.domain.series import SeriesId
+from market.domain.store import CandleStore
+from market.ingest.gap_ledger import GapLedger, ledger
+from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, without_all
+from market.live import publish
+from market.pipeline import Change, Pipeline
+
+OnPage = Callable[[Sequence[Candle]], None]
+
+
+class Publisher(Protocol):
+    """Where committed changes and open candles are announced (market.live.publish)."""
+
+    async def publish_change(self, change: Change) -> None:
+        """Announce a committed change; never raises."""
+        ...
+
+    async def publish_forming(self, series: SeriesId, candle: Candle) -> None:
+        """Show an open candle; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestPorts:
+    """What ingest writes to and reads from."""
+
+    store: CandleStore
+    pipeline: Pipeline
+    ledger: GapLedger
+    publisher: Publisher
+
+
+def runtime_ports() -> IngestPorts:
+    """This process's own, as the switches say."""
+    return IngestPorts(
+        store=runtime.candle_store(),
+        pipeline=runtime.pipeline(),
+        ledger=ledger(),
+        publisher=publish,
+    )
+
+
+class FillResult(NamedTuple):
+    """What a fill did: candles new or changed, holes that stay, the last time the exchange gave.
+
+    Holes are (first, last) open times of missing candles between stored ones.
+    """
+
+    stored: int
+    missing_ranges: list[Range]
+    through: int | None
+
+
+async def fill(
+    feed: Feed,
+    series: SeriesId,
+    start: int,
+    end: int,
+    *,
+    fence: int | None = None,
+    on_page: OnPage | None = None,
+    ports: IngestPorts | None = None,
+) -> FillResult:
+    """Read ``start..end`` (open times, inclusive) from the exchange into the store and announce it.
+
+    Each page is committed by itself, so a fill that was broken off is resumed by filling again.
+    Holes that remain between stored candles go into the gap ledger: absent, because the exchange
+    answered without them. Raises FeedError and its kinds (the holes then are noted as open),
+    PipelineError and StaleFence.
+    """
+    ports = ports or runtime_ports()
+    stored, through = 0, None
+    try:
+        async for page in feed.history(series, start, end):
+            stored += await store_batch(ports, series, page, fence=fence)
+            through = page[-1].candle_time
+            if on_page is not None:
+                on_page(page)
+    except FeedError:
+        await blocking.run(note_holes, ports, series, (start, end), state=GapState.OPEN)
+        raise
+    missing = await blocking.run(note_holes, ports, series, (start, end), state=GapState.ABSENT)
+    return FillResult(stored, missing, through)
+
+
+async def store_batch(
+    ports: IngestPorts, series: SeriesId, candles: Sequence[Candle], *, fence: int | None
+) -> int:
+    """Run candles through the pipeline and announce the change; how many were new or differed."""
+    change = await blocking.run(ports.pipeline.ingest, series, candles, fence=fence)
+    await ports.publisher.publish_change(change)
+    return len(change.fresh) + len(change.past)
+
+
+def note_holes(
+    ports: IngestPorts, series: SeriesId, span: Range, *, state: GapState
+) -> list[Range]:
+    """Bring the gap ledger up to the store within `span`; the holes there. Blocking.
+
+    Holes get `state`; what was noted there and is no hole any more becomes filled.
+    """
+    holes = holes_between(ports.store, series, span)
+    noted = ports.ledger.entries(series, states=UNSETTLED)
+    if any(_overlap(entry, span) for entry in noted):
+        _settle(ports, series, noted, span=span)
+    reason = "not on the exchange" if state is GapState.ABSENT else "exchange unreachable"
+    for first, last in holes:
+        ports.ledger.record(
+            GapEntry(series=series, from_time=first, to_time=last, reason=reason, state=state)
+        )
+    return holes
+
+
+def _settle(
+    ports: IngestPorts, series: SeriesId, noted: Sequence[GapEntry], *, span: Range
+) -> None:
+    """Mark what was noted within `span` and is stored by now as filled."""
+    step = series.timeframe.seconds
+    missing = missing_between(ports.store, series, span)
+    for entry in noted:
+        inside = entry.part(*span)
+        if inside is None:
+            continue
+        for stored in without_all((inside.from_time, inside.to_time), missing, step):
+            ports.ledger.set_state(series, stored, state=GapState.FILLED, was=entry.state)
+
+
+def holes_between(store: CandleStore, series: SeriesId, span: Range) -> list[Range]:
+    """Holes between stored candles, as far as they lie within `span`. Blocking.
+
+    What lies before the first or behind the last stored candle is no hole.
+    """
+    start, end = span
+    step = series.timeframe.seconds
+    before = store.floor(series, start - 1)
+    behind = store.read_after(series, end, 1)
+    around = store.gaps(series, before, behind[0].candle_time if behind else None)
+    holes = []
+    for gap in around:
+        count = gap.missing_candles(series.timeframe)
+        first, last = gap.prev_time + step, gap.prev_time + count * step
+        if count and first <= end and last >= start:
+            holes.append((max(first, start), min(last, end)))
+    return holes
+
+
+def missing_between(store: CandleStore, series: SeriesId, span: Range) -> list[Range]:
+    """Every candle of `span` (on the grid) that is not stored, as ranges. Blocking."""
+    start, end = span
+    step = series.timeframe.seconds
+    inside = store.read_range(series, start, end, limit=1)
+    last = store.floor(series, end)
+    if not inside or last is None:
+        return [span] if start <= end else []
+    first = inside[0].candle_time
+    ranges = [(start, first - step), *holes_between(store, series, (first, last))]
+    return [one for one in [*ranges, (last + step, end)] if one[0] <= one[1]]
+
+
+def merged(ranges: Sequence[Range], *, reach: int) -> list[Range]:
+    """Ascending ranges, those less than `reach` seconds apart joined: one request reads both."""
+    joined: list[Range] = []
+    for first, last in ranges:
+        if joined and first - joined[-1][1] <= reach:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _overlap(entry: GapEntry, span: Range) -> bool:
+    return entry.from_time <= span[1] and entry.to_time >= span[0]

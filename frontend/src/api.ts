@@ -82,7 +82,10 @@ export class Api implements CandleReader {
     return body["items"].flatMap((item) => readTopMarket(item as Json));
   }
 
-  private async get(path: string, signal?: AbortSignal): Promise<{ body: Json; date: number | null }> {
+  private async get(
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<{ body: Json; date: number | null }> {
     const limit = AbortSignal.timeout(this.timeoutMs);
     const signals = signal ? AbortSignal.any([signal, limit]) : limit;
     try {
@@ -119,7 +122,11 @@ async function readJson(response: Response): Promise<Json> {
 function errorOf(status: number, body: Json): ApiError {
   const detail = body["detail"];
   const code = typeof body["code"] === "string" ? body["code"] : `http_${status}`;
-  return new ApiError(status, code, typeof detail === "string" ? detail : firstMessage(detail, status));
+  return new ApiError(
+    status,
+    code,
+    typeof detail === "string" ? detail : firstMessage(detail, status),
+  );
 }
 
 /** Validation errors come as a list. */

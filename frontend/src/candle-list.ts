@@ -18,7 +18,7 @@ export function mergeCandles(current: readonly Candle[], incoming: readonly Cand
   let changedFrom: number | null = null;
   let index = start;
   for (const arrival of arrivals) {
-    for (let held = current[index]; held && held.candle_time < arrival.candle_time; ) {
+    for (let held = current[index]; held && held.candle_time < arrival.candle_time;) {
       merged.push(held);
       index += 1;
       held = current[index];

@@ -36,7 +36,12 @@ export function formatPrice(price: number, precision: number): string {
 /** 1234567 becomes 1.23M. */
 export function formatVolume(volume: number): string {
   const size = Math.abs(volume);
-  for (const [unit, name] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "K"]] as const) {
+  for (const [unit, name] of [
+    [1e12, "T"],
+    [1e9, "B"],
+    [1e6, "M"],
+    [1e3, "K"],
+  ] as const) {
     if (size >= unit) return `${trimmed(volume / unit)}${name}`;
   }
   return size === 0 ? "0" : trimmed(volume);

@@ -18,7 +18,8 @@ export interface SessionDependencies extends ReadDependencies {
   readonly openSocket: OpenSocket;
 }
 
-type TimerName = "open" | "reconnect" | "stable" | "refresh" | "silence" | "poll" | "resubscribe" | "accepted";
+type TimerName =
+  "open" | "reconnect" | "stable" | "refresh" | "silence" | "poll" | "resubscribe" | "accepted";
 
 const OPEN_LIMIT_MS = 10_000;
 const STABLE_AFTER_MS = 10_000;
@@ -53,11 +54,7 @@ export class SyncSession {
   private stopped = false;
 
   /** `listener` hears every change of the state. Throws when `seriesId` can not be parsed. */
-  constructor(
-    seriesId: string,
-    dependencies: SessionDependencies,
-    listener: (step: Step) => void,
-  ) {
+  constructor(seriesId: string, dependencies: SessionDependencies, listener: (step: Step) => void) {
     this.dependencies = dependencies;
     this.listener = listener;
     this.current = initialState(seriesId);

@@ -26,8 +26,14 @@ describe("Api", () => {
     const headers = { date: "Tue, 14 Nov 2023 22:13:20 GMT" };
     const api = apiAnswering({ candles: [candle(60)], server_head_time: 60 }, { headers }, asked);
     const page = await api.candles("sim:spot:A/B:1m", { since: 0, limit: 5 });
-    expect(asked).toEqual(["/api/market/candles?series_id=sim%3Aspot%3AA%2FB%3A1m&limit=5&since=0"]);
-    expect(page).toEqual({ candles: [candle(60)], serverHead: 60, serverTimeMs: 1_700_000_000_000 });
+    expect(asked).toEqual([
+      "/api/market/candles?series_id=sim%3Aspot%3AA%2FB%3A1m&limit=5&since=0",
+    ]);
+    expect(page).toEqual({
+      candles: [candle(60)],
+      serverHead: 60,
+      serverTimeMs: 1_700_000_000_000,
+    });
   });
 
   it("refuses a page with a candle that is none", async () => {
@@ -39,8 +45,15 @@ describe("Api", () => {
   it("tells code and detail of an error, and whether to ask again", async () => {
     const refused = apiAnswering({ detail: "bad", code: "invalid_series_id" }, { status: 400 });
     const failure = await failureOf(refused.whitelist());
-    expect([failure.status, failure.code, failure.message, failure.transient]).toEqual([400, "invalid_series_id", "bad", false]);
-    const validation = await failureOf(apiAnswering({ detail: [{ msg: "too large" }] }, { status: 422 }).whitelist());
+    expect([failure.status, failure.code, failure.message, failure.transient]).toEqual([
+      400,
+      "invalid_series_id",
+      "bad",
+      false,
+    ]);
+    const validation = await failureOf(
+      apiAnswering({ detail: [{ msg: "too large" }] }, { status: 422 }).whitelist(),
+    );
     expect(validation.message).toBe("too large");
     const proxy = await failureOf(apiAnswering("<html>", { status: 502 }).whitelist());
     expect([proxy.code, proxy.transient]).toEqual(["http_502", true]);
@@ -48,7 +61,10 @@ describe("Api", () => {
 
   it("gives up an answer that takes too long", async () => {
     const silent = new Api(
-      (_, init) => new Promise((_, reject) => init.signal?.addEventListener("abort", () => reject(init.signal?.reason as Error))),
+      (_, init) =>
+        new Promise((_, reject) =>
+          init.signal?.addEventListener("abort", () => reject(init.signal?.reason as Error)),
+        ),
       5,
     );
     expect((await failureOf(silent.whitelist())).code).toBe("timeout");
@@ -60,7 +76,9 @@ describe("Api", () => {
   });
 
   it("reads top markets and bears missing figures", async () => {
-    const api = apiAnswering({ items: [{ symbol: "BTC/USDT", last_price: 1, quote_volume: null }, { symbol: 5 }] });
+    const api = apiAnswering({
+      items: [{ symbol: "BTC/USDT", last_price: 1, quote_volume: null }, { symbol: 5 }],
+    });
     expect(await api.topMarkets("sim", "spot")).toEqual([
       { symbol: "BTC/USDT", lastPrice: 1, quoteVolume: null, changePercent: null },
     ]);
@@ -68,12 +86,18 @@ describe("Api", () => {
 });
 
 describe("parseServerMessage", () => {
-  it.each(["", "[]", "null", "{", '{"type":"gap","series_id":"s"}', '{"type":"candle_closed","candle":{}}', '{"type":"system","series_id":"s","event":"factor.rebuild","data":null}'])(
-    "makes nothing of %s",
-    (text) => expect(parseServerMessage(text)).toBeNull(),
-  );
+  it.each([
+    "",
+    "[]",
+    "null",
+    "{",
+    '{"type":"gap","series_id":"s"}',
+    '{"type":"candle_closed","candle":{}}',
+    '{"type":"system","series_id":"s","event":"factor.rebuild","data":null}',
+  ])("makes nothing of %s", (text) => expect(parseServerMessage(text)).toBeNull());
 
-  it("makes nothing of a binary frame", () => expect(parseServerMessage(new ArrayBuffer(2))).toBeNull());
+  it("makes nothing of a binary frame", () =>
+    expect(parseServerMessage(new ArrayBuffer(2))).toBeNull());
 
   it("reads an error without a series", () => {
     expect(parseServerMessage('{"type":"error","code":"bad_request","message":"m"}')).toEqual({

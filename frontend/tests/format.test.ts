@@ -42,7 +42,12 @@ describe("numbers", () => {
   ])("shorten the volume %d to %s", (volume, text) => expect(formatVolume(volume)).toBe(text));
 
   it("give changes a sign, but not to nothing", () => {
-    expect([1.234, -1.234, 0.001, -0.001].map(formatPercent)).toEqual(["+1.23%", "−1.23%", "0.00%", "0.00%"]);
+    expect([1.234, -1.234, 0.001, -0.001].map(formatPercent)).toEqual([
+      "+1.23%",
+      "−1.23%",
+      "0.00%",
+      "0.00%",
+    ]);
   });
 });
 
@@ -54,7 +59,13 @@ describe("times", () => {
   });
 
   it("become short durations and countdowns", () => {
-    expect([0, 59, 75, 3600, 90061].map(formatDuration)).toEqual(["0s", "59s", "1m 15s", "1h", "1d 1h"]);
+    expect([0, 59, 75, 3600, 90061].map(formatDuration)).toEqual([
+      "0s",
+      "59s",
+      "1m 15s",
+      "1h",
+      "1d 1h",
+    ]);
     expect([0, 75, 3700].map(formatCountdown)).toEqual(["00:00", "01:15", "1:01:40"]);
   });
 });

@@ -5,7 +5,8 @@ import { parseSeriesId } from "../src/series-id";
 
 const WHITELIST = ["sim:spot:BTC/USDT:1s", "sim:spot:ETH/USDT:1m"];
 const chosen = (linked: string | null, remembered: string | null, whitelist = WHITELIST) =>
-  chooseSeries({ linked: linked ? parseSeriesId(linked) : null, remembered, whitelist })?.text ?? null;
+  chooseSeries({ linked: linked ? parseSeriesId(linked) : null, remembered, whitelist })?.text ??
+  null;
 
 describe("chooseSeries", () => {
   it("prefers the link, then the remembered one, then the whitelist", () => {

@@ -28,7 +28,11 @@ const page = (list: readonly Candle[], complete = true): Action => ({
   complete,
 });
 
-const following: Action[] = [page(candles(60, 3)), { type: "connecting" }, { type: "socket_opened" }];
+const following: Action[] = [
+  page(candles(60, 3)),
+  { type: "connecting" },
+  { type: "socket_opened" },
+];
 
 describe("status", () => {
   it("goes from loading over backfilling to live", () => {
@@ -57,7 +61,11 @@ describe("status", () => {
   });
 
   it("forgets capacity and silence with the next word about the series", () => {
-    const refused = run([...following, { type: "capacity", reached: true }, { type: "stale", stale: true }]);
+    const refused = run([
+      ...following,
+      { type: "capacity", reached: true },
+      { type: "stale", stale: true },
+    ]);
     const heard = run([{ type: "candle_forming", candle: candle(240) }], refused);
     expect([heard.atCapacity, heard.stale]).toEqual([false, false]);
   });
@@ -76,7 +84,9 @@ describe("closed candles", () => {
   });
 
   it("may come in any order and twice", () => {
-    const state = run([{ type: "candles_batch", candles: [candle(180), candle(60), candle(120), candle(60, 9)] }]);
+    const state = run([
+      { type: "candles_batch", candles: [candle(180), candle(60), candle(120), candle(60, 9)] },
+    ]);
     expect(timesOf(state.candles)).toEqual([60, 120, 180]);
     expect(state.candles[0]?.close).toBe(9);
   });
@@ -110,12 +120,22 @@ describe("the forming candle", () => {
   it("is ignored when its time is closed already, or older than the one shown", () => {
     const state = run([...following, { type: "candle_forming", candle: candle(180, 5) }]);
     expect(state.forming).toBeNull();
-    const later = run([{ type: "candle_forming", candle: candle(300) }, { type: "candle_forming", candle: candle(240) }], state);
+    const later = run(
+      [
+        { type: "candle_forming", candle: candle(300) },
+        { type: "candle_forming", candle: candle(240) },
+      ],
+      state,
+    );
     expect(later.forming?.candle_time).toBe(300);
   });
 
   it("gives way to the closed candle of its time", () => {
-    const state = run([...following, { type: "candle_forming", candle: candle(240) }, { type: "candle_closed", candle: candle(240, 8) }]);
+    const state = run([
+      ...following,
+      { type: "candle_forming", candle: candle(240) },
+      { type: "candle_closed", candle: candle(240, 8) },
+    ]);
     expect(state.forming).toBeNull();
     expect(state.candles.at(-1)?.close).toBe(8);
   });
@@ -141,7 +161,10 @@ describe("gaps", () => {
 
   it("are found anywhere in what is loaded", () => {
     const state = run([page([candle(60), candle(180), candle(240), candle(480)])]);
-    expect(state.holes.map((hole) => [hole.from, hole.missing])).toEqual([[120, 1], [300, 3]]);
+    expect(state.holes.map((hole) => [hole.from, hole.missing])).toEqual([
+      [120, 1],
+      [300, 3],
+    ]);
     const older: Action = { type: "older_loaded", candles: [candle(0)], exhausted: false };
     expect(run([older], state).holes.length).toBe(2);
   });
@@ -167,7 +190,8 @@ describe("lag", () => {
 });
 
 describe("chart change", () => {
-  const changeAfter = (action: Action, before = run(following)): ChartChange => reduce(before, action).change;
+  const changeAfter = (action: Action, before = run(following)): ChartChange =>
+    reduce(before, action).change;
 
   it("is a replacement for the first page and nothing for a repeated one", () => {
     expect(changeAfter(page(candles(60, 3)), initialState(SERIES))).toEqual({ kind: "replace" });
@@ -175,19 +199,31 @@ describe("chart change", () => {
   });
 
   it("is an update for what is new at the end", () => {
-    expect(changeAfter({ type: "candle_closed", candle: candle(240) })).toEqual({ kind: "update", candles: [candle(240)] });
-    expect(changeAfter({ type: "candle_forming", candle: candle(240) })).toEqual({ kind: "update", candles: [candle(240)] });
+    expect(changeAfter({ type: "candle_closed", candle: candle(240) })).toEqual({
+      kind: "update",
+      candles: [candle(240)],
+    });
+    expect(changeAfter({ type: "candle_forming", candle: candle(240) })).toEqual({
+      kind: "update",
+      candles: [candle(240)],
+    });
   });
 
   it("is a replacement when a shown forming candle was skipped", () => {
     const forming = run([...following, { type: "candle_forming", candle: candle(240) }]);
-    expect(changeAfter({ type: "candle_closed", candle: candle(300) }, forming)).toEqual({ kind: "replace" });
-    expect(changeAfter({ type: "candle_closed", candle: candle(240) }, forming).kind).toBe("update");
+    expect(changeAfter({ type: "candle_closed", candle: candle(300) }, forming)).toEqual({
+      kind: "replace",
+    });
+    expect(changeAfter({ type: "candle_closed", candle: candle(240) }, forming).kind).toBe(
+      "update",
+    );
   });
 
   it("is a replacement for a change behind the end or another series", () => {
     expect(changeAfter(page([candle(120, 5)])).kind).toBe("replace");
-    expect(changeAfter({ type: "older_loaded", candles: [candle(0)], exhausted: false }).kind).toBe("replace");
+    expect(changeAfter({ type: "older_loaded", candles: [candle(0)], exhausted: false }).kind).toBe(
+      "replace",
+    );
     expect(changeAfter({ type: "series_changed", seriesId: SERIES }).kind).toBe("replace");
   });
 });
@@ -225,7 +261,10 @@ describe("any interleaving", () => {
     const closed = (index: number): Candle => candle(index * 60, versions.get(index) ?? 100);
     const some = (): Candle[] => {
       const start = at();
-      const list = Array.from({ length: 1 + Math.floor(random() * 12) }, (_, offset) => start + offset);
+      const list = Array.from(
+        { length: 1 + Math.floor(random() * 12) },
+        (_, offset) => start + offset,
+      );
       const thinned = list.filter((index) => index <= HEAD && random() > 0.2).map(closed);
       return random() < 0.3 ? thinned.reverse().concat(thinned.slice(0, 2)) : thinned;
     };
@@ -250,30 +289,38 @@ describe("any interleaving", () => {
       for (const item of action.candles) model.set(item.candle_time, item);
     }
     if (action.type === "older_loaded") {
-      for (const item of action.candles) if (item.candle_time < first) model.set(item.candle_time, item);
+      for (const item of action.candles)
+        if (item.candle_time < first) model.set(item.candle_time, item);
     }
   }
 
-  it.each(Array.from({ length: 30 }, (_, seed) => seed))("loses, repeats and reorders nothing (seed %i)", (seed) => {
-    const random = seededRandom(seed);
-    const versions = new Map<number, number>();
-    const model = new Map<number, Candle>();
-    const chart = new ModelChart();
-    let state = initialState(SERIES);
-    for (let turn = 0; turn < 150; turn += 1) {
-      const action = randomAction(random, versions);
-      const step = reduce(state, action);
-      state = step.state;
-      remember(model, action);
-      chart.follow(state, step.change);
+  it.each(Array.from({ length: 30 }, (_, seed) => seed))(
+    "loses, repeats and reorders nothing (seed %i)",
+    (seed) => {
+      const random = seededRandom(seed);
+      const versions = new Map<number, number>();
+      const model = new Map<number, Candle>();
+      const chart = new ModelChart();
+      let state = initialState(SERIES);
+      for (let turn = 0; turn < 150; turn += 1) {
+        const action = randomAction(random, versions);
+        const step = reduce(state, action);
+        state = step.state;
+        remember(model, action);
+        chart.follow(state, step.change);
 
-      const expected = [...model.values()].sort((left, right) => left.candle_time - right.candle_time);
-      expect(state.candles).toEqual(expected);
-      expect(strictlyAscending(timesOf(shown(state)))).toBe(true);
-      expect(chart.candles).toEqual(shown(state));
-      const missing = state.holes.reduce((sum, hole) => sum + hole.missing, 0);
-      const span = expected.length && ((expected.at(-1) as Candle).candle_time - (expected[0] as Candle).candle_time) / 60 + 1;
-      expect(missing).toBe(span - expected.length);
-    }
-  });
+        const expected = [...model.values()].sort(
+          (left, right) => left.candle_time - right.candle_time,
+        );
+        expect(state.candles).toEqual(expected);
+        expect(strictlyAscending(timesOf(shown(state)))).toBe(true);
+        expect(chart.candles).toEqual(shown(state));
+        const missing = state.holes.reduce((sum, hole) => sum + hole.missing, 0);
+        const span =
+          expected.length &&
+          ((expected.at(-1) as Candle).candle_time - (expected[0] as Candle).candle_time) / 60 + 1;
+        expect(missing).toBe(span - expected.length);
+      }
+    },
+  );
 });

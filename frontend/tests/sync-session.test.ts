@@ -40,17 +40,39 @@ async function following(list?: readonly Candle[]): Promise<World> {
   return made;
 }
 
-const closed = (item: Candle, series_id = SERIES) => ({ type: "candle_closed", series_id, candle: item });
+const closed = (item: Candle, series_id = SERIES) => ({
+  type: "candle_closed",
+  series_id,
+  candle: item,
+});
 const forming = (item: Candle) => ({ type: "candle_forming", series_id: SERIES, candle: item });
-const gap = (expected_next_time: number, actual_time: number) => ({ type: "gap", series_id: SERIES, expected_next_time, actual_time });
-const revised = (from_time: number) => ({ type: "system", series_id: SERIES, event: "candle.revised", message: "", data: { series_id: SERIES, from_time } });
-const capacity = { type: "error", code: "capacity", message: "ondemand_ingest_capacity", series_id: SERIES };
+const gap = (expected_next_time: number, actual_time: number) => ({
+  type: "gap",
+  series_id: SERIES,
+  expected_next_time,
+  actual_time,
+});
+const revised = (from_time: number) => ({
+  type: "system",
+  series_id: SERIES,
+  event: "candle.revised",
+  message: "",
+  data: { series_id: SERIES, from_time },
+});
+const capacity = {
+  type: "error",
+  code: "capacity",
+  message: "ondemand_ingest_capacity",
+  series_id: SERIES,
+};
 
 describe("catch-up", () => {
   it("reads the newest page, then subscribes from the last closed candle", async () => {
     const { server, session } = await following();
     expect(server.asked).toEqual([{ seriesId: SERIES, since: null, limit: 2000 }]);
-    expect(server.socket.sent).toEqual([{ type: "subscribe", series_id: SERIES, since: 180, supports_batch: true }]);
+    expect(server.socket.sent).toEqual([
+      { type: "subscribe", series_id: SERIES, since: 180, supports_batch: true },
+    ]);
     expect(session.state.status).toBe("live");
   });
 
@@ -95,7 +117,10 @@ describe("catch-up", () => {
     const refusal = new ApiError(400, "invalid_series_id", "no such series");
     const made = world({ prepare: (server) => server.failures.push(refusal) });
     await made.clock.advance(60_000);
-    expect(made.session.state.failure).toEqual({ code: "invalid_series_id", detail: "no such series" });
+    expect(made.session.state.failure).toEqual({
+      code: "invalid_series_id",
+      detail: "no such series",
+    });
     expect(made.session.state.status).toBe("error");
     made.session.retry();
     await made.clock.advance(0);
@@ -165,7 +190,10 @@ describe("reconnect", () => {
     const { server, clock, session } = await following();
     server.socket.drop(code);
     await clock.advance(60_000);
-    expect([session.state.status, session.state.failure?.code]).toEqual(["error", `closed_${code}`]);
+    expect([session.state.status, session.state.failure?.code]).toEqual([
+      "error",
+      `closed_${code}`,
+    ]);
     expect(server.sockets.length).toBe(1);
   });
 
@@ -303,7 +331,10 @@ describe("messages", () => {
   it("that we misspelt are an error", async () => {
     const { server, session } = await following();
     server.socket.say({ type: "error", code: "bad_request", message: "invalid since" });
-    expect([session.state.status, session.state.failure?.detail]).toEqual(["error", "invalid since"]);
+    expect([session.state.status, session.state.failure?.detail]).toEqual([
+      "error",
+      "invalid since",
+    ]);
     expect(server.sockets[0]?.closed).toBe(true);
   });
 
@@ -406,47 +437,51 @@ describe("older candles", () => {
 });
 
 describe("a bad day", () => {
-  it.each(Array.from({ length: 25 }, (_, seed) => seed))("ends with exactly the server's candles (seed %i)", async (seed) => {
-    const random = seededRandom(seed);
-    const { server, clock, session } = world({ list: candles(60, 5), random });
-    await clock.advance(0);
-    let socket: FakeSocket | null = null;
-    let sent = 0;
-    let head = 300;
-    for (let turn = 0; turn < 120; turn += 1) {
-      if (server.sockets.length > 0 && server.socket !== socket && !server.socket.closed) {
-        socket = server.socket;
-        socket.open();
-        sent = Number(socket.sent[0]?.["since"] ?? 0);
-        const missed = server.rows(SERIES).filter((row) => row.candle_time > sent);
-        if (missed.length > 0) socket.say({ type: "candles_batch", series_id: SERIES, candles: missed });
-        sent = head;
+  it.each(Array.from({ length: 25 }, (_, seed) => seed))(
+    "ends with exactly the server's candles (seed %i)",
+    async (seed) => {
+      const random = seededRandom(seed);
+      const { server, clock, session } = world({ list: candles(60, 5), random });
+      await clock.advance(0);
+      let socket: FakeSocket | null = null;
+      let sent = 0;
+      let head = 300;
+      for (let turn = 0; turn < 120; turn += 1) {
+        if (server.sockets.length > 0 && server.socket !== socket && !server.socket.closed) {
+          socket = server.socket;
+          socket.open();
+          sent = Number(socket.sent[0]?.["since"] ?? 0);
+          const missed = server.rows(SERIES).filter((row) => row.candle_time > sent);
+          if (missed.length > 0)
+            socket.say({ type: "candles_batch", series_id: SERIES, candles: missed });
+          sent = head;
+        }
+        head += 60;
+        server.put(SERIES, [candle(head, turn)]);
+        const roll = random();
+        if (roll < 0.1) socket?.drop(roll < 0.05 ? 4008 : 1006);
+        else if (roll < 0.2) server.failures.push(unreachable());
+        else if (roll < 0.3) {
+          const time = 60 * (1 + Math.floor(random() * (head / 60)));
+          server.put(SERIES, [candle(time, 1000 + turn)]);
+          socket?.say(revised(time));
+        } else if (roll < 0.7) {
+          if (head > sent + 60) socket?.say(gap(sent + 60, head));
+          socket?.say(closed(candle(head, turn)));
+          if (random() < 0.2) socket?.say(closed(candle(head, turn)));
+          sent = head;
+        } else socket?.say(forming(candle(head + 60, turn)));
+        await clock.advance(random() * 4000);
+        expect(strictlyAscending(timesOf(session.state.candles))).toBe(true);
       }
-      head += 60;
-      server.put(SERIES, [candle(head, turn)]);
-      const roll = random();
-      if (roll < 0.1) socket?.drop(roll < 0.05 ? 4008 : 1006);
-      else if (roll < 0.2) server.failures.push(unreachable());
-      else if (roll < 0.3) {
-        const time = 60 * (1 + Math.floor(random() * (head / 60)));
-        server.put(SERIES, [candle(time, 1000 + turn)]);
-        socket?.say(revised(time));
-      } else if (roll < 0.7) {
-        if (head > sent + 60) socket?.say(gap(sent + 60, head));
-        socket?.say(closed(candle(head, turn)));
-        if (random() < 0.2) socket?.say(closed(candle(head, turn)));
-        sent = head;
-      } else socket?.say(forming(candle(head + 60, turn)));
-      await clock.advance(random() * 4000);
-      expect(strictlyAscending(timesOf(session.state.candles))).toBe(true);
-    }
-    server.failures.length = 0;
-    session.wake();
-    if (session.state.connection !== "open") server.socket.open();
-    server.socket.say(gap(sent + 60, head));
-    await clock.advance(20_000);
-    expect(session.state.candles).toEqual(server.rows(SERIES));
-    session.stop();
-    expect(clock.pending).toBe(0);
-  });
+      server.failures.length = 0;
+      session.wake();
+      if (session.state.connection !== "open") server.socket.open();
+      server.socket.say(gap(sent + 60, head));
+      await clock.advance(20_000);
+      expect(session.state.candles).toEqual(server.rows(SERIES));
+      session.stop();
+      expect(clock.pending).toBe(0);
+    },
+  );
 });

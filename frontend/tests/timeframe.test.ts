@@ -13,9 +13,12 @@ describe("parseTimeframe", () => {
     [" 1m ", 60],
   ])("reads %s", (text, seconds) => expect(parseTimeframe(text).seconds).toBe(seconds));
 
-  it.each(["", "m", "0m", "-1m", "1.5m", "1M", "1H", "1y", "m1", "1e3m"])("refuses '%s'", (text) => {
-    expect(() => parseTimeframe(text)).toThrow();
-  });
+  it.each(["", "m", "0m", "-1m", "1.5m", "1M", "1H", "1y", "m1", "1e3m"])(
+    "refuses '%s'",
+    (text) => {
+      expect(() => parseTimeframe(text)).toThrow();
+    },
+  );
 });
 
 describe("the grid", () => {
@@ -33,14 +36,28 @@ describe("the grid", () => {
 
 describe("offeredTimeframes", () => {
   it("adds what a whitelist knows, by length, once", () => {
-    expect(offeredTimeframes(["1s", "1m", "30m", "bad"])).toEqual(["1s", "1m", "5m", "15m", "30m", "1h", "4h", "1d"]);
+    expect(offeredTimeframes(["1s", "1m", "30m", "bad"])).toEqual([
+      "1s",
+      "1m",
+      "5m",
+      "15m",
+      "30m",
+      "1h",
+      "4h",
+      "1d",
+    ]);
   });
 });
 
 describe("parseSeriesId", () => {
   it("splits on the first, second and last colon", () => {
     const id = parseSeriesId("binance:futures:BTC/USDT:USDT:5m");
-    expect([id.exchange, id.market, id.symbol, id.timeframe.seconds]).toEqual(["binance", "futures", "BTC/USDT:USDT", 300]);
+    expect([id.exchange, id.market, id.symbol, id.timeframe.seconds]).toEqual([
+      "binance",
+      "futures",
+      "BTC/USDT:USDT",
+      300,
+    ]);
   });
 
   it.each(["", "abc", "a::b:1m", "a:b:c", "a:b:c:1x", ":b:c:1m"])("refuses '%s'", (text) => {

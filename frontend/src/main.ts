@@ -1,0 +1,71 @@
+/** Starts the page: chooses the series, keeps the link in step, listens to the browser. */
+
+import { Api } from "./api";
+import { Page } from "./page";
+import { browserClock, openBrowserSocket } from "./ports";
+import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "./preferences";
+import { parseSeriesId, type SeriesId } from "./series-id";
+import { exposeTradeCanvas } from "./test-surface";
+import "./styles.css";
+
+const WHITELIST_MS = 60_000;
+const IMPATIENT_WHITELIST_MS = 3_000;
+
+const preferences = new Preferences(() => window.localStorage);
+const api = new Api((path, init) => window.fetch(path, init));
+const page = new Page(
+  api,
+  { api, clock: browserClock, openSocket: openBrowserSocket, random: Math.random },
+  { chosen: (seriesId) => choose(parseSeriesId(seriesId)) },
+);
+
+/** A choice of the user: a step in the browser's history. */
+function choose(series: SeriesId): void {
+  window.history.pushState(null, "", urlWithSeries(window.location.href, series.text));
+  open(series);
+}
+
+function open(series: SeriesId): void {
+  preferences.remember(series.text);
+  page.open(series);
+}
+
+/** Opens the first series there is; whether one is open. */
+function openChosen(whitelist: readonly string[]): boolean {
+  if (page.state !== null) return true;
+  const linked = seriesFromUrl(window.location.search);
+  const series = chooseSeries({ linked, remembered: preferences.lastSeries(), whitelist });
+  if (series === null) return false;
+  window.history.replaceState(null, "", urlWithSeries(window.location.href, series.text));
+  open(series);
+  return true;
+}
+
+/** Reads the whitelist now and then: series are added while the page is open. */
+async function followWhitelist(): Promise<void> {
+  let opened = page.state !== null;
+  try {
+    const whitelist = await api.whitelist();
+    page.setWhitelist(whitelist);
+    opened = openChosen(whitelist);
+    if (!opened)
+      page.showNothing("No series yet", "Waiting for the first series to be whitelisted.");
+  } catch {
+    if (!opened) page.showNothing("Server not reachable", "Trying again every few seconds.");
+  }
+  const delay = opened ? WHITELIST_MS : IMPATIENT_WHITELIST_MS;
+  window.setTimeout(() => void followWhitelist(), delay);
+}
+
+window.addEventListener("popstate", () => {
+  const series = seriesFromUrl(window.location.search);
+  if (series !== null && series.text !== page.state?.seriesId) open(series);
+});
+window.addEventListener("online", () => page.wake());
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) page.wake();
+});
+
+exposeTradeCanvas(() => page.state);
+if (seriesFromUrl(window.location.search) !== null) openChosen([]);
+void followWhitelist();

@@ -1,0 +1,260 @@
+/** The market panel: spot and futures, search, whitelisted and top markets with their figures. */
+
+import { asApiError, type Api, type TopMarket } from "./api";
+import { element, setText } from "./dom";
+import { formatPercent, formatPrice, formatVolume, pricePrecision } from "./format";
+import { isRowOf, marketRows, MARKETS, seriesOfRow, type MarketRow } from "./market-list";
+import { displaySymbol, tryParseSeriesId, type SeriesId } from "./series-id";
+
+const REFRESH_MS = 10_000;
+
+export interface PickerEvents {
+  picked(seriesId: string): void;
+  closed(): void;
+  /** New figures arrived. */
+  refreshed(): void;
+}
+
+export class SeriesPicker {
+  private readonly api: Pick<Api, "topMarkets">;
+  private readonly events: PickerEvents;
+  private readonly search: HTMLInputElement;
+  private readonly tabs: readonly HTMLButtonElement[];
+  private readonly list = element("ul", { class: "market-list" });
+  private readonly note = element("p", {
+    class: "market-note",
+    attributes: { "aria-live": "polite" },
+  });
+  private whitelist: readonly string[] = [];
+  private current: SeriesId | null = null;
+  private market: string = MARKETS[0];
+  private topMarkets: readonly TopMarket[] = [];
+  private problem: string | null = null;
+  private request: AbortController | null = null;
+  private timer = 0;
+
+  constructor(root: HTMLElement, api: Pick<Api, "topMarkets">, events: PickerEvents) {
+    this.api = api;
+    this.events = events;
+    this.search = element("input", {
+      class: "market-search",
+      attributes: {
+        type: "search",
+        placeholder: "Search markets",
+        "aria-label": "Search markets",
+        autocomplete: "off",
+        spellcheck: "false",
+      },
+    });
+    this.search.addEventListener("input", () => this.render());
+    this.search.addEventListener("keydown", (event) => this.pickFirst(event));
+    this.tabs = MARKETS.map((market) => this.tab(market));
+    root.append(this.head(), this.search, columnNames(), this.list, this.note);
+    this.list.addEventListener("keydown", (event) => this.moveFocus(event));
+  }
+
+  setWhitelist(whitelist: readonly string[]): void {
+    this.whitelist = whitelist;
+    this.render();
+  }
+
+  /** Shows the series as the chosen one and reads its exchange's markets. */
+  setCurrent(series: SeriesId): void {
+    const moved = this.current?.exchange !== series.exchange || this.market !== series.market;
+    this.current = series;
+    this.market = series.market;
+    if (moved) this.restart();
+    else this.render();
+  }
+
+  /** Figures of the chosen series over the last 24 hours, where the venue lists it. */
+  currentFigures(): TopMarket | null {
+    const { current } = this;
+    if (current === null || current.market !== this.market) return null;
+    const name = displaySymbol(current.symbol);
+    return this.topMarkets.find((figures) => displaySymbol(figures.symbol) === name) ?? null;
+  }
+
+  focusSearch(): void {
+    this.search.focus();
+    this.search.select();
+  }
+
+  private head(): HTMLElement {
+    const close = element("button", {
+      class: "picker-close",
+      text: "✕",
+      attributes: { type: "button", "aria-label": "Close markets" },
+      onClick: () => this.events.closed(),
+    });
+    const tabs = element(
+      "div",
+      { class: "tabs", attributes: { role: "group", "aria-label": "Market" } },
+      this.tabs,
+    );
+    return element("div", { class: "picker-head" }, [tabs, close]);
+  }
+
+  private tab(market: string): HTMLButtonElement {
+    return element("button", {
+      class: "tab",
+      text: market === "spot" ? "Spot" : "Futures",
+      attributes: { type: "button", "data-market": market },
+      onClick: () => {
+        this.market = market;
+        this.restart();
+      },
+    });
+  }
+
+  private restart(): void {
+    this.topMarkets = [];
+    this.problem = null;
+    this.render();
+    void this.refresh();
+  }
+
+  private async refresh(): Promise<void> {
+    window.clearTimeout(this.timer);
+    this.request?.abort();
+    const request = new AbortController();
+    this.request = request;
+    if (!document.hidden && this.current !== null)
+      await this.read(this.current.exchange, request.signal);
+    if (!request.signal.aborted)
+      this.timer = window.setTimeout(() => void this.refresh(), REFRESH_MS);
+  }
+
+  private async read(exchange: string, signal: AbortSignal): Promise<void> {
+    try {
+      const topMarkets = await this.api.topMarkets(exchange, this.market, signal);
+      if (signal.aborted) return;
+      this.topMarkets = topMarkets;
+      this.problem = null;
+    } catch (error) {
+      if (signal.aborted) return;
+      this.problem = problemText(asApiError(error).status);
+    }
+    this.render();
+    this.events.refreshed();
+  }
+
+  private render(): void {
+    for (const tab of this.tabs) {
+      tab.setAttribute("aria-pressed", String(tab.dataset["market"] === this.market));
+    }
+    const rows = marketRows({
+      whitelist: this.whitelist,
+      exchange: this.current?.exchange ?? tryParseSeriesId(this.whitelist[0])?.exchange ?? "",
+      market: this.market,
+      topMarkets: this.topMarkets,
+      search: this.search.value,
+    });
+    this.replaceRows(rows);
+    setText(this.note, this.problem ?? (rows.length === 0 ? this.emptyText() : ""));
+    this.note.hidden = this.note.textContent === "";
+  }
+
+  /** The list is rebuilt with every refresh; the keyboard's place in it is kept. */
+  private replaceRows(rows: readonly MarketRow[]): void {
+    const focused = this.buttons().find((button) => button === document.activeElement);
+    this.list.replaceChildren(...rows.map((row) => this.row(row)));
+    if (focused === undefined) return;
+    const { seriesId } = focused.dataset;
+    const same = this.buttons().find((button) => button.dataset["seriesId"] === seriesId);
+    same?.focus({ preventScroll: true });
+  }
+
+  private row(row: MarketRow): HTMLElement {
+    const seriesId = seriesOfRow(row, this.current?.timeframe.text ?? null);
+    const button = element(
+      "button",
+      {
+        class: "market",
+        attributes: { type: "button", "data-series-id": seriesId },
+        onClick: () => this.events.picked(seriesId),
+      },
+      [nameCell(row, this.current), ...figureCells(row)],
+    );
+    if (isRowOf(row, this.current)) button.setAttribute("aria-current", "true");
+    return element("li", {}, [button]);
+  }
+
+  private emptyText(): string {
+    if (this.search.value.trim() !== "") return "No market matches.";
+    return this.topMarkets.length === 0 && this.request !== null ? "No markets here yet." : "";
+  }
+
+  private pickFirst(event: KeyboardEvent): void {
+    const first = this.buttons()[0];
+    if (event.key === "Enter") first?.click();
+    else if (event.key === "ArrowDown") first?.focus();
+    else return;
+    event.preventDefault();
+  }
+
+  private moveFocus(event: KeyboardEvent): void {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    if (step === 0) return;
+    event.preventDefault();
+    const buttons = this.buttons();
+    const next = buttons.indexOf(document.activeElement as HTMLButtonElement) + step;
+    if (next < 0) this.search.focus();
+    else buttons[next]?.focus();
+  }
+
+  private buttons(): HTMLButtonElement[] {
+    return [...this.list.querySelectorAll<HTMLButtonElement>("button.market")];
+  }
+}
+
+function columnNames(): HTMLElement {
+  const names = ["Market", "Last", "24 h"].map((text) => element("span", { text }));
+  return element("div", { class: "market-columns", attributes: { "aria-hidden": "true" } }, names);
+}
+
+function nameCell(row: MarketRow, current: SeriesId | null): HTMLElement {
+  const [base = "", quote] = displaySymbol(row.symbol).split("/");
+  const elsewhere = current !== null && row.exchange !== current.exchange;
+  const volume = row.figures?.quoteVolume;
+  const facts = [
+    elsewhere ? row.exchange : null,
+    volume == null ? null : `Vol ${formatVolume(volume)}`,
+    row.timeframes.length > 0 ? row.timeframes.join(" ") : null,
+  ];
+  const detail = facts.filter((text) => text !== null).join(" · ");
+  const name = element("span", { class: "market-symbol" }, [
+    element("strong", { text: base }),
+    element("span", { class: "market-quote", text: quote === undefined ? "" : `/${quote}` }),
+  ]);
+  if (row.timeframes.length > 0) {
+    const title = "Followed all the time";
+    name.append(
+      element("span", {
+        class: "followed",
+        attributes: { title, role: "img", "aria-label": title },
+      }),
+    );
+  }
+  return element("span", { class: "market-name" }, [
+    name,
+    element("span", { class: "market-detail", text: detail }),
+  ]);
+}
+
+function figureCells({ figures }: MarketRow): HTMLElement[] {
+  const price = figures?.lastPrice ?? null;
+  const percent = figures?.changePercent ?? null;
+  const change = element("span", {
+    class: "market-change",
+    text: percent === null ? "" : formatPercent(percent),
+  });
+  if (percent !== null) change.dataset["direction"] = percent >= 0 ? "up" : "down";
+  const text = price === null ? "" : formatPrice(price, pricePrecision([price]));
+  return [element("span", { class: "market-price", text }), change];
+}
+
+function problemText(status: number): string {
+  if (status === 400) return "This exchange gives no market ranking; whitelisted series only.";
+  return "Market figures are not available right now; trying again.";
+}

@@ -1,0 +1,127 @@
+/** What lies over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
+
+import { element, setText } from "./dom";
+import { holeText, retryText } from "./connection-text";
+import type { SeriesState } from "./series-state";
+
+const LISTED_HOLES = 20;
+
+/** The mask covers the chart only while there is nothing to see. */
+export class Mask {
+  private readonly root: HTMLElement;
+  private readonly spinner = element("div", {
+    class: "spinner",
+    attributes: { "aria-hidden": "true" },
+  });
+  private readonly title = element("p", { class: "mask-title" });
+  private readonly text = element("p", { class: "mask-text" });
+  private readonly retry: HTMLButtonElement;
+
+  constructor(root: HTMLElement, onRetry: () => void) {
+    this.root = root;
+    this.retry = element("button", {
+      class: "button",
+      text: "Try again",
+      attributes: { type: "button" },
+      onClick: onRetry,
+    });
+    root.append(
+      element("div", { class: "mask-card" }, [this.spinner, this.title, this.text, this.retry]),
+    );
+  }
+
+  render(state: SeriesState, nowMs: number): void {
+    const words = maskWords(state, nowMs);
+    this.root.hidden = words === null;
+    if (words === null) return;
+    this.show(words);
+    this.root.dataset["tone"] = state.status;
+    this.spinner.hidden = state.status === "error";
+    this.retry.hidden = state.status !== "error" && state.status !== "reconnecting";
+  }
+
+  /** There is no series at all yet. */
+  renderNothing(title: string, text: string): void {
+    this.root.hidden = false;
+    this.retry.hidden = true;
+    this.show([title, text]);
+  }
+
+  private show([title, text]: readonly [string, string]): void {
+    setText(this.title, title);
+    setText(this.text, text);
+  }
+}
+
+function maskWords(state: SeriesState, nowMs: number): readonly [string, string] | null {
+  if (state.candles.length > 0 || state.forming !== null) return null;
+  switch (state.status) {
+    case "error":
+      return ["This series can not be shown", state.failure?.detail ?? ""];
+    case "reconnecting":
+      return ["Server not reachable", retryText(state, nowMs)];
+    case "empty":
+      return ["No candles yet", "Waiting for background sync. The chart starts by itself."];
+    case "backfilling":
+      return ["Backfilling", "Reading up to the newest candle…"];
+    default:
+      return ["Loading candles", "Reading the newest history…"];
+  }
+}
+
+/** Banners at the chart's upper edge, over candles that stay visible. */
+export class Notices {
+  private readonly banner = element("div", { class: "notice" });
+  private readonly bannerText = element("span");
+  private readonly retry: HTMLButtonElement;
+  private readonly capacity = element("div", {
+    class: "notice notice-warning",
+    text: "Capacity reached: this series is read every few seconds instead of live.",
+  });
+  private readonly gaps = element("details", { class: "notice notice-gap" });
+  private readonly gapSummary = element("summary");
+  private readonly gapList = element("ul");
+
+  constructor(root: HTMLElement, onRetry: () => void) {
+    this.retry = element("button", {
+      class: "button button-small",
+      attributes: { type: "button" },
+      onClick: onRetry,
+    });
+    this.banner.append(this.bannerText, this.retry);
+    this.gaps.append(this.gapSummary, this.gapList);
+    root.append(this.banner, this.capacity, this.gaps);
+  }
+
+  render(state: SeriesState, nowMs: number): void {
+    this.renderBanner(state, nowMs);
+    this.capacity.hidden = !state.atCapacity;
+    this.renderGaps(state);
+  }
+
+  private renderBanner(state: SeriesState, nowMs: number): void {
+    const failed = state.status === "error";
+    const visible = state.candles.length > 0 && (failed || state.status === "reconnecting");
+    this.banner.hidden = !visible;
+    if (!visible) return;
+    this.banner.dataset["tone"] = failed ? "bad" : "warning";
+    const detail = state.failure?.detail ?? "The connection was lost.";
+    setText(this.bannerText, failed ? detail : `${detail} ${retryText(state, nowMs)}`);
+    setText(this.retry, failed ? "Try again" : "Now");
+  }
+
+  private renderGaps(state: SeriesState): void {
+    const newest = state.holes.at(-1);
+    this.gaps.hidden = newest === undefined;
+    if (newest === undefined) return;
+    const others = state.holes.length - 1;
+    const more = others === 0 ? "" : ` · ${others} more ${others === 1 ? "gap" : "gaps"}`;
+    setText(this.gapSummary, holeText(state, newest) + more);
+    if (!this.gaps.open) return;
+    const texts = state.holes
+      .slice(-LISTED_HOLES)
+      .reverse()
+      .map((hole) => holeText(state, hole));
+    this.gapList.replaceChildren(...texts.map((text) => element("li", { text })));
+  }
+}

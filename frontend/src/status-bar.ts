@@ -1,0 +1,83 @@
+/** The connection indicator in the top bar and the figures at the bottom. */
+
+import { closingText, connectionSign } from "./connection-text";
+import { element, setText } from "./dom";
+import { formatDateTime, formatDuration } from "./format";
+import { lagSeconds, lastClosedTime, type SeriesState } from "./series-state";
+
+export class ConnectionSign {
+  private readonly root: HTMLElement;
+  private readonly label = element("span", { class: "connection-label" });
+
+  constructor(root: HTMLElement) {
+    this.root = root;
+    root.append(
+      element("span", { class: "dot", attributes: { "aria-hidden": "true" } }),
+      this.label,
+    );
+  }
+
+  render(state: SeriesState, nowMs: number): void {
+    const sign = connectionSign(state, nowMs);
+    this.root.dataset["tone"] = sign.tone;
+    this.root.title = sign.explanation;
+    setText(this.label, sign.label);
+  }
+}
+
+export class StatusFacts {
+  private readonly lag = fact(
+    "Lag",
+    "Seconds between the newest closed candle and the one expected by now",
+  );
+  private readonly last = fact("Last close", "When the newest closed candle closed");
+  private readonly count = fact("Candles", "Closed candles loaded");
+  private readonly gaps = fact("Gaps", "Holes in the loaded range");
+  private readonly closing = fact("Closes in", "Time left until the open candle closes");
+
+  constructor(root: HTMLElement) {
+    root.append(
+      ...[this.lag, this.last, this.closing, this.count, this.gaps].map((item) => item.root),
+    );
+  }
+
+  render(state: SeriesState, nowMs: number): void {
+    const { seconds } = state.timeframe;
+    const lag = lagSeconds(state, nowMs);
+    const last = lastClosedTime(state);
+    this.lag.show(lag === null ? null : formatDuration(lag));
+    this.lag.root.dataset["tone"] =
+      lag !== null && lag >= 2 * seconds && lag > 5 ? "warning" : "good";
+    this.last.show(last === null ? null : formatDateTime(last + seconds, seconds < 60));
+    this.closing.show(closingText(state, nowMs));
+    this.count.show(last === null ? null : state.candles.length.toLocaleString("en-US"));
+    this.gaps.show(state.holes.length === 0 ? null : String(state.holes.length));
+    this.gaps.root.dataset["tone"] = "warning";
+  }
+}
+
+interface Fact {
+  readonly root: HTMLElement;
+  /** Null hides the figure. */
+  show(text: string | null): void;
+}
+
+function fact(name: string, explanation: string): Fact {
+  const value = element("span", { class: "fact-value" });
+  const root = element(
+    "span",
+    {
+      class: `fact fact-${name.toLowerCase().replace(" ", "-")}`,
+      attributes: { title: explanation },
+    },
+    [element("span", { class: "fact-name", text: name }), value],
+  );
+  root.hidden = true;
+  return {
+    root,
+    show(text) {
+      root.hidden = text === null;
+      setText(value, text ?? "");
+    },
+  };
+}

@@ -1,0 +1,181 @@
+// @vitest-environment happy-dom
+import { beforeEach, describe, expect, it } from "vitest";
+
+import { SeriesPicker } from "../src/series-picker";
+import { parseSeriesId } from "../src/series-id";
+import { initialState, reduce, type Action, type SeriesState } from "../src/series-state";
+import { Mask, Notices } from "../src/stage-notices";
+import { describeChart } from "../src/test-surface";
+import { TimeframeBar } from "../src/timeframe-bar";
+import { candle, candles } from "./fakes/candles";
+import { settle } from "./fakes/clock";
+import type { TopMarket } from "../src/api";
+
+const SERIES = "sim:spot:BTC/USDT:1m";
+const failure = { code: "x", detail: "no such series" };
+let root: HTMLElement;
+
+beforeEach(() => {
+  root = document.createElement("div");
+  document.body.replaceChildren(root);
+});
+
+function after(...actions: Action[]): SeriesState {
+  return actions.reduce((state, action) => reduce(state, action).state, initialState(SERIES));
+}
+
+const loaded: Action = {
+  type: "page_loaded",
+  candles: candles(60, 3),
+  serverHead: 180,
+  complete: true,
+};
+const opened: Action = { type: "socket_opened" };
+const visibleText = (node: Element): string =>
+  [...node.children]
+    .filter((child) => !(child as HTMLElement).hidden)
+    .map((child) => child.textContent)
+    .join(" ");
+
+describe("Mask", () => {
+  it("covers the chart until there are candles", () => {
+    const mask = new Mask(root, () => undefined);
+    mask.render(initialState(SERIES), 0);
+    expect([root.hidden, root.textContent]).toEqual([
+      false,
+      expect.stringContaining("Loading candles"),
+    ]);
+    mask.render(after(loaded, opened), 0);
+    expect(root.hidden).toBe(true);
+  });
+
+  it("offers to try again after an error", () => {
+    let retries = 0;
+    new Mask(root, () => (retries += 1)).render(after({ type: "failed", failure }), 0);
+    expect(root.textContent).toContain("no such series");
+    root.querySelector("button")?.click();
+    expect(retries).toBe(1);
+  });
+
+  it("hints that an empty series is waited for", () => {
+    const empty: Action = { type: "page_loaded", candles: [], serverHead: null, complete: true };
+    new Mask(root, () => undefined).render(after(empty, opened), 0);
+    expect(root.textContent).toContain("Waiting for background sync");
+    expect(root.querySelector("button")?.hidden).toBe(true);
+  });
+});
+
+describe("Notices", () => {
+  it("show nothing while all is well", () => {
+    new Notices(root, () => undefined).render(after(loaded, opened), 0);
+    expect(visibleText(root)).toBe("");
+  });
+
+  it("count down to the next attempt over candles that stay", () => {
+    const waiting: Action = { type: "waiting", retryAt: 4000, failure: null };
+    new Notices(root, () => undefined).render(after(loaded, opened, waiting), 1000);
+    expect(visibleText(root)).toContain("Next try in 3 s");
+  });
+
+  it("name the newest hole and count the others", () => {
+    const holed = after(loaded, opened, {
+      type: "candles_batch",
+      candles: [candle(300), candle(420)],
+    });
+    new Notices(root, () => undefined).render(holed, 0);
+    expect(visibleText(root)).toMatch(/^1 candle missing .* · 1 more gap$/);
+  });
+});
+
+describe("describeChart", () => {
+  it("tells what is held and whether it ascends", () => {
+    const state = after(loaded, opened, { type: "candle_closed", candle: candle(300) });
+    describeChart(root, state, [60, 120, 180, 300]);
+    expect({ ...root.dataset }).toEqual({
+      seriesId: SERIES,
+      candleCount: "4",
+      firstTime: "60",
+      lastTime: "300",
+      formingTime: "",
+      status: "live",
+      gapCount: "1",
+      strictlyAscending: "true",
+      wsLastTime: "300",
+    });
+    describeChart(root, state, [60, 60]);
+    expect(root.dataset["strictlyAscending"]).toBe("false");
+  });
+});
+
+describe("TimeframeBar", () => {
+  it("offers the standard timeframes and the whitelisted ones of this symbol", () => {
+    const picked: string[] = [];
+    const bar = new TimeframeBar(root, (timeframe) => picked.push(timeframe));
+    bar.render(parseSeriesId(SERIES), ["sim:spot:BTC/USDT:1s", "sim:spot:ETH/USDT:30m"]);
+    const buttons = [...root.querySelectorAll("button")];
+    expect(buttons.map((button) => button.textContent)).toEqual([
+      "1s",
+      "1m",
+      "5m",
+      "15m",
+      "1h",
+      "4h",
+      "1d",
+    ]);
+    expect(root.querySelector('[aria-pressed="true"]')?.textContent).toBe("1m");
+    buttons[0]?.click();
+    expect(picked).toEqual(["1s"]);
+  });
+});
+
+describe("SeriesPicker", () => {
+  const markets: TopMarket[] = [
+    { symbol: "BTC/USDT", lastPrice: 64000.5, quoteVolume: 9e9, changePercent: 1.5 },
+    { symbol: "ETH/USDT", lastPrice: 2500, quoteVolume: 3e9, changePercent: -2 },
+  ];
+
+  function picker(topMarkets: (exchange: string, market: string) => Promise<TopMarket[]>) {
+    const picked: string[] = [];
+    const events = {
+      picked: (seriesId: string) => picked.push(seriesId),
+      closed: () => undefined,
+      refreshed: () => undefined,
+    };
+    const made = new SeriesPicker(root, { topMarkets }, events);
+    made.setWhitelist(["sim:spot:BTC/USDT:1m"]);
+    made.setCurrent(parseSeriesId(SERIES));
+    return { made, picked };
+  }
+
+  const rows = (): (string | null)[] =>
+    [...root.querySelectorAll(".market-symbol")].map((row) => row.textContent);
+
+  it("lists markets with figures and opens the one clicked", async () => {
+    const { made, picked } = picker(async () => markets);
+    await settle();
+    expect(rows()).toEqual(["BTC/USDT", "ETH/USDT"]);
+    expect(root.querySelector('[aria-current="true"]')?.textContent).toContain("64,000.50+1.50%");
+    expect(made.currentFigures()?.changePercent).toBe(1.5);
+    root.querySelector<HTMLElement>('[data-series-id="sim:spot:ETH/USDT:1m"]')?.click();
+    expect(picked).toEqual(["sim:spot:ETH/USDT:1m"]);
+  });
+
+  it("drops the answer for a market that was left", async () => {
+    let answerSpot: (list: TopMarket[]) => void = () => undefined;
+    picker((_, market) =>
+      market === "spot" ? new Promise((resolve) => (answerSpot = resolve)) : Promise.resolve([]),
+    );
+    root.querySelector<HTMLElement>('[data-market="futures"]')?.click();
+    await settle();
+    answerSpot(markets);
+    await settle();
+    expect(rows()).toEqual([]);
+  });
+
+  it("keeps the whitelist when there are no figures", async () => {
+    picker(async () => Promise.reject(new Error("down")));
+    await settle();
+    expect(rows()).toEqual(["BTC/USDT"]);
+    expect(root.querySelector(".market-note")?.textContent).toContain("not available");
+  });
+});

@@ -135,7 +135,7 @@ class Registry(Protocol):
         """Become the owner of a group's follow job, unless somebody else is."""
 
     def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """Stay the owner: False when somebody else is by now. A vanished lock is taken again."""
+        """Stay the owner: False when `token` is not the owner's any more."""
 
     def release_group(self, group: Group, token: str) -> None:
         """End the ownership, if it is still held by `token`."""
@@ -146,11 +146,14 @@ class Registry(Protocol):
     def claim(self, name: str, *, ttl: float) -> bool:
         """Put up a marker for `ttl` seconds; False when it is up already."""
 
+    def is_claimed(self, name: str) -> bool:
+        """Whether a marker is up."""
+
     def unclaim(self, name: str) -> None:
         """Take a marker down."""
 
-    def report(self, series: SeriesId, report: JobReport, *, ttl: float) -> None:
-        """Publish a job's report; it vanishes after `ttl` unless it is repeated."""
+    def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
+        """Publish jobs' reports in one call; each vanishes after `ttl` unless it is repeated."""
 
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
         """The reports of these series, in one call; a series without one is left out."""

@@ -59,7 +59,7 @@ def noticed(entries: Iterable[GapEntry], new: GapEntry) -> list[GapEntry]:
             kept.append(old)
         elif new.state is GapState.OPEN and old.state is not GapState.FILLED:
             kept.append(old)
-            uncovered = _without(uncovered, (old.from_time, old.to_time), step)
+            uncovered = without(uncovered, (old.from_time, old.to_time), step)
         else:
             kept.extend(_outside(old, inside, step))
     fresh = [replace(new, from_time=start, to_time=end) for start, end in uncovered]
@@ -89,11 +89,20 @@ def _outside(whole: GapEntry, inside: GapEntry, step: int) -> Iterator[GapEntry]
     yield from (part for part in (before, after) if part is not None)
 
 
-def _without(ranges: Iterable[Range], hole: Range, step: int) -> list[Range]:
+def without(ranges: Iterable[Range], hole: Range, step: int) -> list[Range]:
+    """The ranges with a hole cut out; all are open times with both ends inclusive."""
     left: list[Range] = []
     for start, end in ranges:
         pieces = [(start, min(end, hole[0] - step)), (max(start, hole[1] + step), end)]
         left.extend(piece for piece in pieces if piece[0] <= piece[1])
+    return left
+
+
+def without_all(span: Range, holes: Iterable[Range], step: int) -> list[Range]:
+    """What is left of `span` between the holes."""
+    left = [span]
+    for hole in holes:
+        left = without(left, hole, step)
     return left
 
 

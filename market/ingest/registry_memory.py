@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from market.domain.registry import (
     IDLE,
@@ -103,7 +103,7 @@ class MemoryRegistry:
     def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
         """See Registry.renew_group."""
         with self._lock:
-            if self._owner(group) not in (token, None):
+            if self._owner(group) != token:
                 return False
             self._owners[group] = (token, self._clock() + ttl)
             return True
@@ -129,15 +129,21 @@ class MemoryRegistry:
             self._markers[name] = now + ttl
             return True
 
+    def is_claimed(self, name: str) -> bool:
+        """See Registry.is_claimed."""
+        with self._lock:
+            return self._markers.get(name, 0.0) > self._clock()
+
     def unclaim(self, name: str) -> None:
         """See Registry.unclaim."""
         with self._lock:
             self._markers.pop(name, None)
 
-    def report(self, series: SeriesId, report: JobReport, *, ttl: float) -> None:
+    def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
         """See Registry.report."""
         with self._lock:
-            self._reports[series] = (report, self._clock() + ttl)
+            until = self._clock() + ttl
+            self._reports.update({series: (told, until) for series, told in reports.items()})
 
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
         """See Registry.reports."""

@@ -6,7 +6,7 @@ one script. All keys carry one hash tag: they live in one slot of a cluster, as 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -100,10 +100,8 @@ return answer
 """
 )
 RENEW_OWNER = """
-local owner = redis.call('GET', KEYS[1])
-if owner and owner ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 RELEASE_OWNER = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
@@ -205,15 +203,22 @@ class ValkeyRegistry:
         with _reaching():
             return bool(self._client.set(self._key("claim", name), "1", nx=True, px=_ms(ttl)))
 
+    def is_claimed(self, name: str) -> bool:
+        """See Registry.is_claimed."""
+        with _reaching():
+            return bool(self._client.exists(self._key("claim", name)))
+
     def unclaim(self, name: str) -> None:
         """See Registry.unclaim."""
         with _reaching():
             self._client.delete(self._key("claim", name))
 
-    def report(self, series: SeriesId, report: JobReport, *, ttl: float) -> None:
+    def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
         """See Registry.report."""
-        with _reaching():
-            self._client.set(self._key("report", series), _pack(report), px=_ms(ttl))
+        with _reaching(), self._client.pipeline(transaction=False) as calls:
+            for series, told in reports.items():
+                calls.set(self._key("report", series), _pack(told), px=_ms(ttl))
+            calls.execute()
 
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
         """See Registry.reports."""

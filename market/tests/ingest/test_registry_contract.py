@@ -179,22 +179,27 @@ def test_group_ownership_is_kept_by_renewing(registry):
     assert registry.owned_groups([GROUP]) == set()
 
 
-def test_vanished_ownership_is_taken_again_by_renewing(registry):
-    assert registry.renew_group(GROUP, "owner", ttl=30)
-    assert not registry.take_group(GROUP, "other", ttl=30)
+def test_vanished_ownership_must_be_taken_anew(registry):
+    registry.take_group(GROUP, "owner", ttl=0.05)
+    wait_until(lambda: not registry.owned_groups([GROUP]))
+    assert not registry.renew_group(GROUP, "owner", ttl=30)
+    assert registry.take_group(GROUP, "owner", ttl=30)
 
 
 def test_marker_is_put_up_once_until_it_ends(registry):
     assert registry.claim("start", ttl=30)
     assert not registry.claim("start", ttl=30)
+    assert registry.is_claimed("start") and not registry.is_claimed("other")
     registry.unclaim("start")
+    assert not registry.is_claimed("start")
     assert registry.claim("start", ttl=0.05)
     wait_until(lambda: registry.claim("start", ttl=30))
 
 
 def test_report_reads_back_equal_until_it_ends(registry):
-    registry.report(BTC, REPORT, ttl=30)
-    registry.report(ETH, REPORT, ttl=0.05)
+    registry.report({BTC: REPORT}, ttl=30)
+    registry.report({ETH: REPORT}, ttl=0.05)
+    registry.report({}, ttl=30)
     assert registry.reports([BTC, XRP])[BTC] == REPORT
     wait_until(lambda: registry.reports([BTC, ETH, XRP]) == {BTC: REPORT})
     registry.drop_reports([BTC])

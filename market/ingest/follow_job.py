@@ -1,0 +1,237 @@
+"""One job that follows the desired series of a group, for as long as it owns the group.
+
+The lock in the registry keeps two jobs of a group from working at once most of the time; the
+fencing token that the candle store gave for each series keeps a job that lost it from writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from market import blocking
+from market.domain.feed import FeedRefused
+from market.domain.registry import Group, JobReport, Registry, RegistryUnavailable
+from market.domain.series import SeriesId
+from market.domain.store import CandleStore
+from market.ingest.desired import desired_series
+from market.ingest.follow import Report, Wanted, open_follower
+from market.ingest.wiring import ask, registry
+from market.runtime import candle_store
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOOK_S = 0.2
+# A job with nothing to follow stays a little: a page that is reloaded finds it still there.
+IDLE_END_S = 5.0
+RESTART_PAUSE_S = 5.0
+REFUSED_PAUSE_S = 60.0
+RENEWALS_A_TTL = 3
+REPORT_TTLS = 4
+
+
+class Following(Protocol):
+    """What does the work of a job: market.ingest.follow.Follower."""
+
+    async def run(self, wanted: Wanted, stop: asyncio.Event) -> None:
+        """Follow what `wanted` names, each with its fencing token, until `stop`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPorts:
+    """What a follow job works with; `desired` names the group's series and blocks."""
+
+    registry: Registry
+    store: CandleStore
+    desired: Callable[[], list[SeriesId]]
+    open_follower: Callable[[Report], Following]
+    ttl: float
+
+
+def runtime_ports(group: Group) -> JobPorts:
+    """This process's own, as the switches say."""
+    return JobPorts(
+        registry=registry(),
+        store=candle_store(),
+        desired=partial(desired_of, registry(), group),
+        open_follower=lambda report: open_follower(*group, report=report),
+        ttl=settings.SWITCHES.lease_ttl_s,
+    )
+
+
+def desired_of(registry: Registry, group: Group) -> list[SeriesId]:
+    """The desired series of one group. Blocking."""
+    return [each.series for each in desired_series(registry) if Group.of(each.series) == group]
+
+
+class FollowJob:
+    """Owns a group and follows its desired series."""
+
+    def __init__(self, group: Group, ports: JobPorts) -> None:
+        self._group = group
+        self._ports = ports
+        self._token = uuid.uuid4().hex
+        self._fences: dict[SeriesId, int] = {}
+        self._reports: dict[SeriesId, JobReport] = {}
+        self._unsent: set[SeriesId] = set()
+        self._idle_since = time.monotonic()
+        self._must_fence_anew = False
+
+    async def run(self, *, stopping: Callable[[], bool], max_seconds: float) -> bool:
+        """Follow until told to stop, replaced, idle, or `max_seconds` are over.
+
+        True when it ended by its time alone, so that another should go on at once. A job whose
+        group has an owner ends at once. What goes wrong is reported, not raised.
+        """
+        ports = self._ports
+        if not await ask(ports.registry.take_group, self._group, self._token, ttl=ports.ttl):
+            return False
+        log.info("%s: following", self._group)
+        try:
+            await ask(ports.registry.unclaim, start_marker(self._group))
+            return await self._follow(stopping, time.monotonic() + max_seconds)
+        except FeedRefused as error:
+            await self._crashed(error, REFUSED_PAUSE_S)
+        except Exception as error:
+            log.exception("%s: the follow job failed", self._group)
+            await self._crashed(error, RESTART_PAUSE_S)
+        finally:
+            await self._give_up()
+        return False
+
+    async def _follow(self, stopping: Callable[[], bool], until: float) -> bool:
+        follower = self._ports.open_follower(self._note)
+        end = asyncio.Event()
+        watch = asyncio.create_task(self._watch(end, stopping, until=until))
+        try:
+            await follower.run(self.wanted, end)
+            return not stopping() and time.monotonic() >= until
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def wanted(self) -> Mapping[SeriesId, int]:
+        """The desired series of the group with this job's fencing tokens.
+
+        While the registry or the database is away it is what it was: nobody stops watching
+        because of that.
+        """
+        try:
+            desired = await blocking.run(self._ports.desired)
+            fences_anew, self._must_fence_anew = self._must_fence_anew, False
+            for series in desired:
+                if fences_anew or series not in self._fences:
+                    fence = await blocking.run(self._ports.store.next_fence, series)
+                    self._fences[series] = fence
+                    log.info("%s: following with fence %d", series, fence)
+        except (RegistryUnavailable, DatabaseError, TimeoutError) as error:
+            log.warning("%s: what is desired can't be read: %s", self._group, error)
+            return dict(self._fences)
+        await self._drop([series for series in self._fences if series not in set(desired)])
+        if desired:
+            self._idle_since = time.monotonic()
+        return dict(self._fences)
+
+    async def _drop(self, released: list[SeriesId]) -> None:
+        for series in released:
+            log.info("%s: released", series)
+            del self._fences[series]
+            self._reports.pop(series, None)
+            self._unsent.discard(series)
+        if released:
+            await self._try(partial(self._ports.registry.drop_reports, released))
+
+    async def _watch(
+        self, end: asyncio.Event, stopping: Callable[[], bool], *, until: float
+    ) -> None:
+        """Set `end` when the job has to; renew the ownership and send reports until then."""
+        renew_at = 0.0
+        while not (stopping() or time.monotonic() >= until or self._is_idle()):
+            if time.monotonic() >= renew_at:
+                renew_at = time.monotonic() + self._ports.ttl / RENEWALS_A_TTL
+                if not await self._renew():
+                    log.warning("%s: somebody else took over", self._group)
+                    break
+            await self._send_reports()
+            await asyncio.sleep(LOOK_S)
+        end.set()
+
+    def _is_idle(self) -> bool:
+        return not self._fences and time.monotonic() - self._idle_since > IDLE_END_S
+
+    async def _renew(self) -> bool:
+        """Stay the owner; an unreachable registry takes nothing from us, the fences see to that.
+
+        When the lock is gone and free (the registry was emptied, or we were suspended), somebody
+        may have followed meanwhile: our fencing tokens count no more, new ones are taken.
+        """
+        self._unsent.update(self._reports)
+        known, ttl = self._ports.registry, self._ports.ttl
+        if await self._try(partial(known.renew_group, self._group, self._token, ttl=ttl)) is False:
+            if not await self._try(partial(known.take_group, self._group, self._token, ttl=ttl)):
+                return False
+            self._must_fence_anew = True
+        return True
+
+    def _note(self, series: SeriesId, report: JobReport) -> None:
+        if series in self._fences:
+            self._reports[series] = report
+            self._unsent.add(series)
+
+    async def _send_reports(self) -> None:
+        unsent = {series: self._reports[series] for series in self._unsent}
+        if unsent:
+            self._unsent.clear()
+            await self._try(
+                partial(self._ports.registry.report, unsent, ttl=REPORT_TTLS * self._ports.ttl)
+            )
+
+    async def _crashed(self, error: Exception, pause: float) -> None:
+        """Report the crash for every series, and keep the next job from starting at once."""
+        now = time.time()
+        names = list(self._fences) or await self._try(self._ports.desired) or []
+        fresh = JobReport(state="waiting", started_at=now)
+        told = {
+            series: replace(
+                known := self._reports.get(series, fresh),
+                state="waiting",
+                last_error=str(error) or type(error).__name__,
+                crashes=known.crashes + 1,
+                last_crash_at=now,
+            )
+            for series in names
+        }
+        self._fences.clear()
+        await self._try(partial(self._ports.registry.report, told, ttl=pause + self._ports.ttl))
+        await self._try(partial(self._ports.registry.claim, start_marker(self._group), ttl=pause))
+
+    async def _give_up(self) -> None:
+        followed = list(self._fences)
+        await self._try(partial(self._ports.registry.drop_reports, followed))
+        await self._try(partial(self._ports.registry.release_group, self._group, self._token))
+        log.info("%s: given up", self._group)
+
+    async def _try(self, call: Callable[[], T]) -> T | None:
+        """Ask the registry; None, with a warning, when it can't be reached."""
+        try:
+            return await ask(call)
+        except (RegistryUnavailable, DatabaseError) as error:
+            log.warning("%s: the registry is away: %s", self._group, error)
+            return None
+
+
+def start_marker(group: Group) -> str:
+    """The name of the marker that a job of the group was asked for, or must wait."""
+    return f"start:{group}"

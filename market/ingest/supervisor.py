@@ -1,0 +1,199 @@
+"""Brings what is followed in line with what is desired, and shows how it stands.
+
+`reconcile` may run anywhere, as often as one likes and twice at once: it only asks for follow jobs,
+and the registry lets one job own a group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from market import blocking
+from market.domain.registry import Group, JobReport, Registry, RegistryUnavailable
+from market.domain.series import SeriesId
+from market.ingest import dispatch
+from market.ingest.background import BACKGROUND
+from market.ingest.coverage import repair_due, repair_gap, request_newest, request_tail
+from market.ingest.desired import Desired, desired_series
+from market.ingest.follow_job import FollowJob, JobPorts, runtime_ports, start_marker
+from market.ingest.whitelist import whitelisted_series
+from market.ingest.wiring import registry
+
+__all__ = [
+    "ingest_state",
+    "reconcile",
+    "repair_gap",
+    "request_newest",
+    "request_tail",
+    "start_in_process",
+    "stop_in_process",
+]
+
+log = logging.getLogger(__name__)
+
+# How long a worker may take to begin a job before another is asked for.
+START_TTL_S = 10.0
+REPAIR_INTERVAL_S = 30.0
+PINNED = -1
+
+
+def groups_to_start(registry: Registry) -> list[Group]:
+    """Groups with desired series that nobody owns, each named to one caller only. Blocking."""
+    switches = settings.SWITCHES
+    if not switches.ingest_jobs_enabled:
+        return []
+    groups = sorted({Group.of(each.series) for each in desired_series(registry)})
+    owned = registry.owned_groups(groups)
+    return [
+        group
+        for group in groups
+        if group not in owned and registry.claim(start_marker(group), ttl=START_TTL_S)
+    ]
+
+
+def reconcile() -> list[Group]:
+    """Ask the workers for the follow jobs that are missing; which they are. Blocking."""
+    known = registry()
+    missing = groups_to_start(known)
+    for group in missing:
+        if not dispatch.send(dispatch.FOLLOW, str(group), expires=START_TTL_S):
+            known.unclaim(start_marker(group))
+    return missing
+
+
+def ingest_state() -> dict[str, Any]:
+    """The jobs and switches in the shape of /api/market/debug/ingest_state. Blocking."""
+    switches = settings.SWITCHES
+    return {
+        "jobs": _jobs(),
+        "whitelist_series_ids": sorted(map(str, whitelisted_series())),
+        "ondemand_max_jobs": switches.ondemand_max_jobs,
+        "whitelist_ingest_enabled": switches.enable_whitelist_ingest,
+        "ingest_role_guard_enabled": switches.enable_ingest_role_guard,
+        "ingest_role": switches.ingest_role,
+        "ingest_jobs_enabled": switches.ingest_jobs_enabled,
+        "loop_guardrail_enabled": switches.enable_ingest_loop_guardrail,
+    }
+
+
+def _jobs() -> list[dict[str, Any]]:
+    known = registry()
+    try:
+        desired = desired_series(known)
+        reports = known.reports([each.series for each in desired])
+    except RegistryUnavailable as error:
+        log.warning("ingest_state without jobs: %s", error)
+        return []
+    return [_job(each, reports.get(each.series)) for each in desired]
+
+
+def _job(desired: Desired, report: JobReport | None) -> dict[str, Any]:
+    lease = desired.lease
+    is_idle = lease is not None and not lease.leases and not desired.is_pinned
+    told = report or JobReport(state="starting", started_at=0.0)
+    return {
+        "series_id": str(desired.series),
+        "source": f"{desired.series.exchange}_ws",
+        "refcount": PINNED if desired.is_pinned else (lease.leases if lease else 0),
+        "last_zero_at": lease.leased_until if lease and is_idle else None,
+        "started_at": told.started_at or None,
+        "crashes": told.crashes,
+        "last_crash_at": told.last_crash_at,
+        "running": report is not None,
+        "guardrail": told.guardrail,
+        "state": told.state,
+        "last_error": told.last_error,
+        "last_candle_time": told.last_candle_time,
+    }
+
+
+def reports_of(series: list[SeriesId]) -> dict[SeriesId, JobReport]:
+    """The reports of some series in one call; none when the registry is away. Blocking."""
+    try:
+        return registry().reports(series)
+    except RegistryUnavailable as error:
+        log.warning("no reports: %s", error)
+        return {}
+
+
+class InProcess:
+    """Reconciles and follows inside the web process, as asyncio tasks."""
+
+    def __init__(
+        self,
+        *,
+        ports_of: Callable[[Group], JobPorts] = runtime_ports,
+        interval: float,
+        repair_interval: float = REPAIR_INTERVAL_S,
+    ) -> None:
+        self._ports_of = ports_of
+        self._interval = interval
+        self._repair_interval = repair_interval
+        self._jobs: set[asyncio.Task[bool]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._end = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin; the tasks belong to the running event loop."""
+        BACKGROUND.open()
+        if settings.SWITCHES.ingest_jobs_enabled:
+            self._loops = [
+                asyncio.create_task(self._every(self._interval, self._reconcile)),
+                asyncio.create_task(self._every(self._repair_interval, self._repair)),
+            ]
+
+    async def stop(self) -> None:
+        """End every job and give up its group; the jobs end by themselves when told."""
+        self._end.set()
+        await BACKGROUND.close()
+        await asyncio.gather(*self._loops, *self._jobs, return_exceptions=True)
+
+    async def _every(self, interval: float, work: Callable[[], Any]) -> None:
+        while not self._end.is_set():
+            try:
+                await work()
+            except (RegistryUnavailable, DatabaseError, TimeoutError) as error:
+                log.warning("ingest goes on as it is: %s", error)
+            except Exception:
+                log.exception("ingest supervision failed")
+            try:
+                await asyncio.wait_for(self._end.wait(), interval)
+            except TimeoutError:
+                continue
+
+    async def _reconcile(self) -> None:
+        for group in await blocking.run(groups_to_start, registry()):
+            job = asyncio.create_task(self._follow(group), name=f"follow {group}")
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+
+    async def _follow(self, group: Group) -> bool:
+        job = FollowJob(group, self._ports_of(group))
+        seconds = settings.SWITCHES.follow_task_max_s
+        return await job.run(stopping=self._end.is_set, max_seconds=seconds)
+
+    async def _repair(self) -> None:
+        await repair_due(stopping=self._end.is_set)
+
+
+_running: list[InProcess] = []
+
+
+async def start_in_process() -> None:
+    """Begin to ingest inside this process, on the running event loop."""
+    if not _running:
+        ingest = InProcess(interval=settings.SWITCHES.reconcile_interval_s)
+        ingest.start()
+        _running.append(ingest)
+
+
+async def stop_in_process() -> None:
+    """End what start_in_process began; the followed series are given up."""
+    while _running:
+        await _running.pop().stop()

@@ -1,0 +1,129 @@
+"""The work of Celery workers: reconcile, follow, backfill, repair.
+
+Every task may be delivered twice or lost: each is idempotent, and reconcile asks again for what is
+missing. They run in the threads pool, each with an event loop of its own, so their time limits are
+their own too: Celery can't end a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from celery import current_app, shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
+
+from market.domain.registry import Group, RegistryUnavailable
+from market.domain.series import SeriesId
+from market.ingest import coverage, dispatch, supervisor
+from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
+from market.ingest.wiring import registry
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.2
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "reconcile": {
+        "task": dispatch.RECONCILE,
+        "schedule": settings.SWITCHES.reconcile_interval_s,
+        "options": {
+            "queue": dispatch.QUEUES[dispatch.RECONCILE],
+            "expires": max(1.0, 2 * settings.SWITCHES.reconcile_interval_s),
+        },
+    },
+    "repair gaps": {
+        "task": dispatch.REPAIR_GAPS,
+        "schedule": supervisor.REPAIR_INTERVAL_S,
+        "options": {
+            "queue": dispatch.QUEUES[dispatch.REPAIR_GAPS],
+            "expires": supervisor.REPAIR_INTERVAL_S,
+        },
+    },
+}
+# Here, not in the Celery module: that one is imported before Django's apps are there.
+current_app.conf.beat_schedule = BEAT_SCHEDULE
+
+
+class StopFlag:
+    """Told once, at the end of the worker; a plain attribute, as a signal handler sets it."""
+
+    is_set = False
+
+
+STOP = StopFlag()
+
+
+def request_stop() -> None:
+    """Have every running task of this worker end within a few seconds."""
+    STOP.is_set = True
+
+
+@worker_shutting_down.connect
+def _on_shutdown(**_: object) -> None:
+    request_stop()
+
+
+def _stopping() -> bool:
+    return STOP.is_set
+
+
+@shared_task(name=dispatch.RECONCILE)
+def reconcile() -> None:
+    """Ask for the follow jobs that are missing."""
+    try:
+        started = supervisor.reconcile()
+    except RegistryUnavailable as error:
+        log.warning("reconcile: %s", error)
+    else:
+        for group in started:
+            log.info("%s: a follow job was asked for", group)
+
+
+@shared_task(name=dispatch.FOLLOW)
+def follow(group_text: str) -> None:
+    """Follow a group until its time is over; delivered twice, the second ends at once."""
+    if _stopping():
+        return
+    group = Group.parse(group_text)
+    job = FollowJob(group, runtime_ports(group))
+    seconds = settings.SWITCHES.follow_task_max_s
+    if asyncio.run(job.run(stopping=_stopping, max_seconds=seconds)):
+        _hand_over(group)
+
+
+def _hand_over(group: Group) -> None:
+    """Ask for the next job of the group without waiting for the beat."""
+    try:
+        if registry().claim(start_marker(group), ttl=supervisor.START_TTL_S):
+            dispatch.send(dispatch.FOLLOW, str(group), expires=supervisor.START_TTL_S)
+    except RegistryUnavailable as error:
+        log.warning("%s: handing over is left to reconcile: %s", group, error)
+
+
+@shared_task(name=dispatch.BACKFILL)
+def backfill(series_text: str, start: int, end: int, reason: str = coverage.GAP) -> None:
+    """Fetch a range of candles (open times, inclusive); bounded by coverage.MAX_BACKFILL_S."""
+    series = SeriesId.parse(series_text)
+    asyncio.run(_until_stopped(coverage.backfill_range(series, start, end, reason=reason)))
+
+
+@shared_task(name=dispatch.REPAIR_GAPS)
+def repair_gaps() -> None:
+    """Try due holes of the ledger again."""
+    if settings.SWITCHES.ingest_jobs_enabled and not _stopping():
+        asyncio.run(_until_stopped(coverage.repair_due(stopping=_stopping)))
+
+
+async def _until_stopped(work: Coroutine[Any, Any, object]) -> None:
+    """Run `work`, but break it off when the worker ends; what it did by then stays."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        if _stopping():
+            task.cancel()
+        await asyncio.wait([task], timeout=LOOK_S)
+    if not task.cancelled():
+        task.result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -12,12 +12,6 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HeaderList = list[tuple[bytes, bytes]]
-
-
-def headers_named(scope: Scope, names: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Those of the request's headers that are in `names` (lower case), the last of each."""
-    wanted = frozenset(names)
-    return {name: value for name, value in scope["headers"] if name in wanted}
 
 
 async def respond(send: Send, status: int, headers: HeaderList, body: bytes = b"") -> None:

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from market import blocking
 from market.api.asgi import (
@@ -21,72 +22,97 @@ from market.api.asgi import (
     Receive,
     Scope,
     Send,
-    headers_named,
     respond,
 )
 from market.api.candle_pages import Body, Page, PageQuery, candle_pages
 from market.api.conditional import accepts_gzip, headers_of, is_unchanged
 from market.api.handover import SCOPE_KEY, Handover
-from market.api.series_states import SeriesStates
+from market.api.series_states import ReadStates, SeriesStates
 from market.api.tail import after_read
 from market.domain.store import SeriesState
-from market.runtime import candle_store
 
 CANDLES_PATH = "/api/market/candles"
 MAX_KNOWN_QUERIES = 4096
 
-ASKED = (b"host", b"accept-encoding", b"if-none-match")
 # What a page brings itself; everything else on Django's answer is the same for every page.
 OWN_HEADERS = frozenset(
     {b"content-length", b"content-type", b"content-encoding", b"etag", b"cache-control", b"vary"}
 )
 
+# A 304 has no body: it keeps the headers that would go with one, but not those of its bytes.
+OF_A_BODY = frozenset({b"content-length", b"content-encoding", b"content-type"})
+
 QueryKey = tuple[bytes, bytes]
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
+class Asked(NamedTuple):
+    """A request for candles, as far as its answer depends on it."""
+
+    key: QueryKey
+    accept_encoding: bytes
+    if_none_match: bytes
+
+
+@dataclass(slots=True)
 class KnownQuery:
-    """A query that Django has accepted, and the headers it put on its answer."""
+    """A query that Django has accepted, and the headers it put on its answer.
+
+    `prepared` are the bodies that were sent last, with their headers, by content coding.
+    """
 
     page: PageQuery
-    headers: Headers
+    headers: HeaderList
     vary: bytes
+    prepared: dict[str | None, tuple[Body, HeaderList]] = field(default_factory=dict)
+
+    def headers_of(self, body: Body) -> HeaderList:
+        """The headers of a body, made once for it."""
+        ready = self.prepared.get(body.encoding)
+        if ready is None or ready[0] is not body:
+            ready = self.prepared[body.encoding] = (body, self._headers(body))
+        return ready[1]
+
+    def _headers(self, body: Body) -> HeaderList:
+        own = {"Content-Type": "application/json", **headers_of(body)}
+        own["Content-Length"] = str(len(body.content))
+        own["Vary"] = self.vary.decode("latin-1")
+        return [(name.lower().encode(), value.encode()) for name, value in own.items()] + (
+            self.headers
+        )
 
 
 class CandlePath:
     """ASGI middleware for GET candles; also streams what a view hands over."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, *, read_states: ReadStates) -> None:
         self._application = application
         self._known: OrderedDict[QueryKey, KnownQuery] = OrderedDict()
         self._building: dict[tuple[PageQuery, SeriesState], asyncio.Task[Page]] = {}
-        self._states = SeriesStates(lambda series: blocking.run(candle_store().states, series))
+        self._states = SeriesStates(read_states)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a known query, pass everything else to Django."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        known = self._known.get(_key(scope)) if _is_plain_read(scope) else None
-        if known is None or not await self._answer(known, scope, send):
+        asked = _asked(scope)
+        known = self._known.get(asked.key) if asked else None
+        if asked is None or known is None or not await self._answer(known, asked, send):
             await self._pass_on(scope, receive, send)
 
-    async def _answer(self, known: KnownQuery, scope: Scope, send: Send) -> bool:
+    async def _answer(self, known: KnownQuery, asked: Asked, send: Send) -> bool:
         """Whether the answer was given; Django words what goes wrong."""
-        asked = headers_named(scope, ASKED)
-        gzip = accepts_gzip(asked.get(b"accept-encoding", b"").decode("latin-1"))
+        gzip = accepts_gzip(asked.accept_encoding.decode("latin-1"))
         try:
             body = await self._body(known.page, gzip=gzip)
         except Exception:
             return False
-        headers = _headers(body, known)
-        tags = asked.get(b"if-none-match", b"").decode("latin-1")
+        headers = known.headers_of(body)
+        tags = asked.if_none_match.decode("latin-1")
         if tags and is_unchanged(tags, body.etag):
-            await respond(send, 304, [one for one in headers if one[0] != b"content-encoding"])
+            await respond(send, 304, [one for one in headers if one[0] not in OF_A_BODY])
         else:
-            length = (b"content-length", str(len(body.content)).encode())
-            await respond(send, 200, [length, *headers], body.content)
+            await respond(send, 200, headers, body.content)
         after_read(known.page)
         return True
 
@@ -117,17 +143,38 @@ class CandlePath:
         handover = Handover()
         answer = _Answer(handover, send)
         await self._application({**scope, SCOPE_KEY: handover}, receive, answer.send)
-        if handover.page is not None and answer.status == 200 and _is_plain_read(scope):
-            self._learn(_key(scope), handover.page, answer.headers)
+        asked = _asked(scope)
+        if handover.page is not None and answer.status == 200 and asked is not None:
+            self._learn(asked.key, handover.page, answer.headers)
         if handover.stream is not None:
             await _stream(handover.stream, receive, send)
 
     def _learn(self, key: QueryKey, page: PageQuery, headers: HeaderList) -> None:
-        kept = tuple((name, value) for name, value in headers if name not in OWN_HEADERS)
+        kept = [(name, value) for name, value in headers if name not in OWN_HEADERS]
         vary = dict(headers).get(b"vary", b"Accept-Encoding")
         self._known[key] = KnownQuery(page, kept, vary)
         if len(self._known) > MAX_KNOWN_QUERIES:
             self._known.popitem(last=False)
+
+
+def _asked(scope: Scope) -> Asked | None:
+    """What a GET of candles asks for; None for other requests, and for other origins' pages.
+
+    CORS is Django's business, and so is the Host: it refuses those that are not ours.
+    """
+    if scope["path"] != CANDLES_PATH or scope["method"] != "GET":
+        return None
+    host = accept_encoding = if_none_match = b""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = value
+        elif name == b"accept-encoding":
+            accept_encoding = value
+        elif name == b"if-none-match":
+            if_none_match = value
+        elif name == b"origin":
+            return None
+    return Asked((scope["query_string"], host), accept_encoding, if_none_match)
 
 
 class _Answer:
@@ -150,30 +197,6 @@ class _Answer:
         elif self._handover.stream is not None:
             return
         await self._send(message)
-
-
-def _is_plain_read(scope: Scope) -> bool:
-    """A GET of candles that no other origin's page makes: CORS is Django's business."""
-    if scope["path"] != CANDLES_PATH or scope["method"] != "GET":
-        return False
-    return all(name != b"origin" for name, _ in scope["headers"])
-
-
-def _key(scope: Scope) -> QueryKey:
-    # The Host too: Django refuses hosts that are not ours.
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    return scope["query_string"], host
-
-
-def _headers(body: Body, known: KnownQuery) -> HeaderList:
-    return [*_own_headers(body), (b"vary", known.vary), *known.headers]
-
-
-def _own_headers(body: Body) -> HeaderList:
-    own = {"Content-Type": "application/json"} | headers_of(body)
-    return [
-        (name.lower().encode(), value.encode()) for name, value in own.items() if name != "Vary"
-    ]
 
 
 async def _stream(events: AsyncGenerator[bytes], receive: Receive, send: Send) -> None:

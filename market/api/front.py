@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
+
 from market.api.asgi import Application
 from market.api.edge import ApiEdge
 from market.api.fast_path import CandlePath
+from market.api.series_states import ReadStates
+from market.domain.series import SeriesId
+from market.domain.store import SeriesState
+from market.runtime import candle_store
+from market.stores.postgres_states import PostgresStates
 
 
 def in_front_of(django_application: Application) -> Application:
     """The application that answers HTTP: known reads at once, the rest through Django."""
-    return CandlePath(ApiEdge(django_application))
+    return CandlePath(ApiEdge(django_application), read_states=_read_states())
+
+
+def _read_states() -> ReadStates:
+    if not settings.SWITCHES.enable_pg_store:
+        return _from_memory
+    parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
+    parameters.pop("cursor_factory", None)
+    return PostgresStates(parameters).states
+
+
+async def _from_memory(series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
+    return candle_store().states(series)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import chain
 
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState
@@ -20,18 +21,17 @@ class SeriesStates:
 
     def __init__(self, read: ReadStates) -> None:
         self._read = read
-        self._waiting: dict[SeriesId, asyncio.Future[SeriesState]] = {}
+        # A future for every reader: one that goes away must not take the answer from the others.
+        self._waiting: dict[SeriesId, list[asyncio.Future[SeriesState]]] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def state(self, series: SeriesId) -> SeriesState:
         """Where the series stands now; raises what the store raises."""
-        waiting = self._waiting.get(series)
-        if waiting is None:
-            waiting = self._waiting[series] = asyncio.get_running_loop().create_future()
-            if self._reading is None:
-                self._reading = asyncio.create_task(self._read_while_awaited())
-        # Shielded: one reader that goes away must not take the answer from the others.
-        return await asyncio.shield(waiting)
+        answer: asyncio.Future[SeriesState] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(series, []).append(answer)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_while_awaited())
+        return await answer
 
     async def _read_while_awaited(self) -> None:
         try:
@@ -41,14 +41,16 @@ class SeriesStates:
         finally:
             self._reading = None
 
-    async def _answer(self, asked: dict[SeriesId, asyncio.Future[SeriesState]]) -> None:
+    async def _answer(self, asked: dict[SeriesId, list[asyncio.Future[SeriesState]]]) -> None:
         try:
             found = await self._read(list(asked))
         except Exception as error:
-            for waiting in asked.values():
-                waiting.set_exception(error)
-                # Whoever asked may be gone; an error nobody awaits is no news.
-                waiting.exception()
+            for answer in chain.from_iterable(asked.values()):
+                if not answer.done():
+                    answer.set_exception(error)
             return
-        for series, waiting in asked.items():
-            waiting.set_result(found.get(series, EMPTY))
+        for series, answers in asked.items():
+            state = found.get(series, EMPTY)
+            for answer in answers:
+                if not answer.done():
+                    answer.set_result(state)

@@ -8,6 +8,11 @@ import sys
 
 from django.core.management import execute_from_command_line
 
+from trade_canvas import environment
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trade_canvas.settings")
+    if sys.argv[1:2] != ["up"]:
+        # `up` decides anew and writes what the others take as defaults.
+        environment.load(os.environ)
     execute_from_command_line(sys.argv)

@@ -18,6 +18,7 @@ django_application = get_asgi_application()
 
 from django.urls import path, re_path  # noqa: E402  (apps must be loaded first)
 
+from market.api.front import in_front_of  # noqa: E402
 from market.live.consumer import MarketConsumer  # noqa: E402
 
 
@@ -29,7 +30,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": in_front_of(django_application),
         "websocket": URLRouter(
             [path("ws/market", MarketConsumer.as_asgi()), re_path(r"", refuse)],
         ),

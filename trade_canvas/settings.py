@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_INLINE
@@ -107,7 +108,9 @@ TEMPLATES = [
 # One store: PostgreSQL, given or embedded. Without the switch there is no database at all.
 if SWITCHES.enable_pg_store:
     DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.database_url(DATA_DIR)
-    DATABASES = {"default": {**dj_database_url.parse(DATABASE_URL, conn_max_age=None)}}
+    DATABASES: dict[str, dict[str, Any]] = {
+        "default": {**dj_database_url.parse(DATABASE_URL, conn_max_age=None)}
+    }
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"].setdefault("OPTIONS", {}).update(
         connect_timeout=max(1, round(SWITCHES.postgres_connect_timeout_s)),

@@ -91,6 +91,11 @@ class EmbeddedServer:
         self._record: Record | None = None
 
     @property
+    def name(self) -> str:
+        """What kind of server it is."""
+        return self._kind.name
+
+    @property
     def url(self) -> str:
         """The server's address, password included. Raises ServerFailed before `start`."""
         return self._kind.url(self._known())

@@ -1,0 +1,90 @@
+# trade_canvas needs Python 3.11 or newer and nothing else: `make run` starts it, `make test` proves
+# it. PORT, DATA_DIR, EXCHANGE and every TRADE_CANVAS_ switch go through to `up`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
+	command -v $$each > /dev/null && $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	&& echo $$each && break; done)
+
+# Steps are skipped while what they were made from is the same: its checksum is in the stamp's name.
+checksum = $(shell cat $(1) 2> /dev/null | cksum | tr ' ' -)
+FRONTEND_FILES := $(shell find frontend -type d \( -name node_modules -o -name dist \) -prune \
+	-o -type f -print 2> /dev/null | LC_ALL=C sort)
+RUN_READY := $(VENV)/.run-$(call checksum,requirements.lock)
+DEV_READY := $(VENV)/.dev-$(call checksum,requirements-dev.lock)
+NODE_READY := frontend/node_modules/.ready-$(call checksum,frontend/package-lock.json)
+PAGE_READY := frontend/dist/.built-$(call checksum,$(FRONTEND_FILES))
+
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --no-update-notifier
+
+.PHONY: run test check lint types format frontend lock bench clean
+
+run: $(RUN_READY) $(PAGE_READY)
+	@$(BIN)/python manage.py up
+
+test: $(DEV_READY) $(PAGE_READY)
+	$(BIN)/python -m pytest
+	$(NPM) test
+
+check: lint types test
+
+lint: $(DEV_READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(DEV_READY) $(NODE_READY)
+	$(BIN)/mypy
+	$(NPM) run typecheck
+
+format: $(DEV_READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+frontend: $(PAGE_READY)
+
+bench: $(DEV_READY)
+	$(BIN)/python -m benchmarks
+
+# Versions come from here only; where to get them from is the machine's business.
+lock: $(DEV_READY)
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file requirements.lock requirements.txt
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate --allow-unsafe \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
+
+# Keeps the data; `rm -r .data` throws that away too.
+clean:
+	rm -rf $(VENV) frontend/node_modules frontend/dist staticfiles .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "trade_canvas needs Python 3.11 or newer"; exit 1; }
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN_READY): | $(BIN)/python
+	@echo "installing requirements.lock"
+	@$(PIP) -r requirements.lock
+	@rm -f $(VENV)/.run-* && touch $@
+
+$(DEV_READY): | $(BIN)/python
+	@echo "installing requirements-dev.lock"
+	@$(PIP) -r requirements-dev.lock
+	@rm -f $(VENV)/.dev-* && touch $@
+
+# npm is in both locks; whichever is installed will do.
+$(NODE_READY): | $(BIN)/npm
+	@echo "installing the front end's packages"
+	@$(NPM) ci --loglevel=error
+	@rm -f frontend/node_modules/.ready-* && touch $@
+
+$(BIN)/npm:
+	@$(MAKE) --no-print-directory $(RUN_READY)
+
+$(PAGE_READY): $(NODE_READY)
+	@echo "building the page"
+	@$(NPM) exec -- vite build --logLevel warn
+	@rm -f frontend/dist/.built-* && touch $@

@@ -1,0 +1,52 @@
+"""What a running installation was started with, so that commands in other terminals join it.
+
+`up` writes its switches to DATA_DIR/environment; `manage.py` takes them as defaults. Variables that
+are set win. Addresses of embedded servers are not in it: every process finds those in DATA_DIR.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+NAMES = ("DEBUG", "DATABASE_URL", "REDIS_URL")
+PREFIX = "TRADE_CANVAS_"
+
+
+def data_directory(environment: Mapping[str, str]) -> Path:
+    """Return DATA_DIR, or its default in the checkout."""
+    return Path(environment.get("DATA_DIR") or BASE_DIR / ".data").resolve()
+
+
+def load(environment: MutableMapping[str, str]) -> None:
+    """Add what the installation on DATA_DIR runs with, where `environment` says nothing else."""
+    try:
+        text = _file(data_directory(environment)).read_text()
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not name.startswith("#"):
+            environment.setdefault(name, value)
+
+
+def save(environment: Mapping[str, str]) -> None:
+    """Write what of `environment` concerns every process of the installation, for `load`."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if (name in NAMES or name.startswith(PREFIX)) and "\n" not in value
+    }
+    path = _file(data_directory(environment))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.touch(mode=0o600)
+    lines = ["# Written by `manage.py up` at every start; `manage.py` reads it as defaults."]
+    draft.write_text("\n".join([*lines, *(f"{name}={kept[name]}" for name in sorted(kept)), ""]))
+    os.replace(draft, path)
+
+
+def _file(data_dir: Path) -> Path:
+    return data_dir / "environment"

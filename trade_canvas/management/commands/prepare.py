@@ -1,0 +1,105 @@
+"""Brings an installation to where it can serve; `up` runs it at every start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from market.models import WhitelistedSeries
+from trade_canvas.up.plan import LOCAL_EXCHANGE, demo_series
+
+ADMIN = "admin"
+
+
+class Command(BaseCommand):
+    """Tables, static files, admin account, demo series: each only when it is missing."""
+
+    help = "Migrate, collect static files, make the admin account and the demo whitelist."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--exchange", default=LOCAL_EXCHANGE, help="whose demo series to whitelist"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self._collect_static()
+        if settings.SWITCHES.enable_pg_store:
+            call_command("migrate", verbosity=0, interactive=False)
+            self._make_admin(os.environ.get("ADMIN_PASSWORD", ""))
+            self._whitelist_rows(options["exchange"])
+        else:
+            self._whitelist_file(Path(settings.SWITCHES.whitelist_path), options["exchange"])
+
+    def _collect_static(self) -> None:
+        stamp = settings.STATIC_ROOT / ".collected"
+        wanted = _fingerprint([settings.FRONTEND_DIST, settings.BASE_DIR / "requirements.lock"])
+        if stamp.is_file() and stamp.read_text() == wanted:
+            return
+        self.stdout.write("collecting static files")
+        settings.STATIC_ROOT.mkdir(exist_ok=True)
+        call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+        stamp.write_text(wanted)
+
+    def _make_admin(self, password: str) -> None:
+        users = get_user_model().objects
+        admin = users.filter(username=ADMIN).first()
+        if admin is None:
+            shown = password or secrets.token_urlsafe(12)
+            users.create_superuser(ADMIN, password=shown)
+            if not password:
+                # Once: only its hash is kept.
+                self.stdout.write(f"admin account made: user {ADMIN}, password {shown}")
+        elif password and not admin.check_password(password):
+            admin.set_password(password)
+            admin.save()
+            self.stdout.write("admin password set from ADMIN_PASSWORD")
+
+    def _whitelist_rows(self, exchange: str) -> None:
+        rows = WhitelistedSeries.objects
+        if not rows.filter(series_id__startswith=f"{exchange}:").exists():
+            self._tell(exchange)
+            rows.bulk_create(WhitelistedSeries(series_id=each) for each in demo_series(exchange))
+        if exchange != LOCAL_EXCHANGE:
+            # The local exchange is not running then.
+            rows.filter(series_id__in=demo_series(LOCAL_EXCHANGE)).update(enabled=False)
+        elif not rows.filter(series_id__startswith=f"{exchange}:", enabled=True).exists():
+            rows.filter(series_id__in=demo_series(exchange)).update(enabled=True)
+
+    def _whitelist_file(self, path: Path, exchange: str) -> None:
+        path = settings.BASE_DIR / path
+        if path.exists() and any(each.startswith(f"{exchange}:") for each in _entries(path)):
+            return
+        self._tell(exchange)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"series_ids": demo_series(exchange)}, indent=2) + "\n")
+
+    def _tell(self, exchange: str) -> None:
+        self.stdout.write(f"whitelisted: {', '.join(demo_series(exchange))}")
+
+
+def _entries(path: Path) -> list[str]:
+    content = json.loads(path.read_text())
+    return list(content["series_ids"] if isinstance(content, dict) else content)
+
+
+def _fingerprint(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file():
+                facts = file.stat()
+                digest.update(f"{file}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""One process that `up` keeps running: started, its lines shown, restarted, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+from trade_canvas.embedded.guard import die_with_parent
+from trade_canvas.environment import BASE_DIR
+from trade_canvas.up.output import Output
+from trade_canvas.up.plan import Program
+
+GOOD_RUN_S = 60.0
+FAILURES_MAX = 8
+BACKOFF_MAX_S = 30.0
+STOP_TIMEOUT_S = 6.5
+LINE_BYTES = 1 << 20
+
+
+class ChildFailed(Exception):
+    """A child ended too often in a row; the message names it."""
+
+
+class Child:
+    """Keeps one program running until `stop`."""
+
+    def __init__(self, program: Program, environment: Mapping[str, str], *, output: Output) -> None:
+        self.name = program.name
+        self._program = program
+        self._environment = environment
+        self._output = output
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run the program, again and again with growing pauses; raise ChildFailed at last."""
+        failures = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            status = await self.run_once()
+            if self._stopping.is_set():
+                return
+            failures = 1 if time.monotonic() - began > GOOD_RUN_S else failures + 1
+            if failures > FAILURES_MAX:
+                raise ChildFailed(f"{self.name} ended {failures} times in a row")
+            await self._pause(status, min(2.0 ** (failures - 1), BACKOFF_MAX_S))
+
+    async def run_once(self) -> int:
+        """Run the program to its end, showing its lines; return its status."""
+        process = self._process = await asyncio.create_subprocess_exec(
+            *self._program.command,
+            cwd=BASE_DIR,
+            env=dict(self._environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            # Ctrl-C is for `up` alone: it stops the processes in their order.
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+            limit=LINE_BYTES,
+        )
+        assert process.stdout is not None
+        await self._show(process.stdout)
+        return await process.wait()
+
+    async def stop(self) -> None:
+        """End the process and whatever it started, and don't start it again."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            self._output.say(f"{self.name} does not stop; killed")
+        with suppress(ProcessLookupError):
+            # The whole session: nothing that it started may stay.
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+    async def _pause(self, status: int, seconds: float) -> None:
+        reason = f"signal {-status}" if status < 0 else f"status {status}"
+        self._output.say(f"{self.name} ended ({reason}); starts again in {seconds:g} s")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _show(self, stream: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:
+                # Longer than the limit: that part is dropped.
+                continue
+            if not line:
+                return
+            self._output.line(self.name, line.decode(errors="replace").rstrip())

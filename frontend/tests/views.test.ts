@@ -91,16 +91,17 @@ describe("describeChart", () => {
   it("tells what is held and whether it ascends", () => {
     const state = after(loaded, opened, { type: "candle_closed", candle: candle(300) });
     describeChart(root, state, [60, 120, 180, 300]);
-    expect({ ...root.dataset }).toEqual({
-      seriesId: SERIES,
-      candleCount: "4",
-      firstTime: "60",
-      lastTime: "300",
-      formingTime: "",
-      status: "live",
-      gapCount: "1",
-      strictlyAscending: "true",
-      wsLastTime: "300",
+    const attributes = [...root.attributes].map(({ name, value }) => [name, value]);
+    expect(Object.fromEntries(attributes)).toEqual({
+      "data-series-id": SERIES,
+      "data-candle-count": "4",
+      "data-first-time": "60",
+      "data-last-time": "300",
+      "data-forming-time": "",
+      "data-status": "live",
+      "data-gap-count": "1",
+      "data-strictly-ascending": "true",
+      "data-ws-last-time": "300",
     });
     describeChart(root, state, [60, 60]);
     expect(root.dataset["strictlyAscending"]).toBe("false");

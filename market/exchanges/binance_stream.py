@@ -204,8 +204,7 @@ class BinanceStream:
         quiet = [
             one
             for one in socket.subscriptions.values()
-            if now - one.heard_at
-            > self._grown(self._limits.patience_of(one.series.timeframe), one.quiet)
+            if one.heard_at < socket.heard_at and self._is_quiet(one, now)
         ]
         # The others are well, so only these are subscribed anew.
         for subscription in quiet:

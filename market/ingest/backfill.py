@@ -99,7 +99,8 @@ async def store_batch(
 ) -> int:
     """Run candles through the pipeline and announce the change; how many were new or differed."""
     change = await blocking.run(ports.pipeline.ingest, series, candles, fence=fence)
-    await ports.publisher.publish_change(change)
+    if not change.is_empty:
+        await ports.publisher.publish_change(change)
     return len(change.fresh) + len(change.past)
 
 

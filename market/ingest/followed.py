@@ -90,14 +90,18 @@ class FollowedSeries:
         self._shown_at = 0.0
         self._head: int | None = None
         self._known = False
+        # Whether history has been read up to live once, and as far back as the switches ask.
+        self._joined = False
         self._synced = False
+        # The next read of REST, the end of the pause after a failure of it, and of a failed write.
         self._read_at = 0.0
+        self._rest_at = 0.0
+        self._store_at = 0.0
         self._recheck_at = 0.0
         self._recheck = True
         self._useless_reads = 0
         self._hole_reads = 0
         self._flushed_at = 0.0
-        self._store_at = 0.0
         self._state = "backfilling"
         self._started_at = time.time()
         self._crashes = 0
@@ -111,7 +115,8 @@ class FollowedSeries:
         if len(self._held) >= self._limits.held_max:
             # REST has them all; what matters is that memory stays bounded.
             self._held.clear()
-            self._ask_soon()
+            self._recheck = True
+            self._read_at = 0.0
         self._held[candle.candle_time] = candle
         self._wake.set()
 
@@ -124,7 +129,7 @@ class FollowedSeries:
         """Something may have been missed."""
         self._recheck = True
         self._last_error = reason[:_LAST_ERROR_LENGTH]
-        self._ask_soon()
+        self._read_at = 0.0
         self._wake.set()
 
     # The task
@@ -166,6 +171,7 @@ class FollowedSeries:
             if await self._must_read():
                 await self._read()
                 await self._store_held()
+                await self._sync_older()
             await self._show_forming()
         except (StaleFence, FeedRefused):
             raise
@@ -203,7 +209,7 @@ class FollowedSeries:
             await self._store(batch[: self._limits.batch_max])
 
     def _joining(self) -> list[Candle]:
-        if not self._synced:
+        if not self._joined:
             return []
         expected = self._expected
         batch = []
@@ -223,7 +229,8 @@ class FollowedSeries:
             if self._held.get(candle.candle_time) == candle:
                 del self._held[candle.candle_time]
         self._moved(change.state.head)
-        await self._ports.publisher.publish_change(change)
+        if not change.is_empty:
+            await self._ports.publisher.publish_change(change)
         self._well()
 
     def _moved(self, head: int | None) -> None:
@@ -249,10 +256,14 @@ class FollowedSeries:
 
     # Over REST
 
+    @property
+    def _read_allowed_at(self) -> float:
+        return max(self._read_at, self._rest_at, self._store_at)
+
     async def _must_read(self) -> bool:
         """Whether REST is due: at the start, after a disturbance, for a hole, for a late candle."""
         now = time.monotonic()
-        if now < self._read_at or now < self._store_at:
+        if now < self._read_allowed_at:
             return False
         return self._recheck or now >= self._recheck_at or await self._overdue_in() <= 0
 
@@ -272,8 +283,8 @@ class FollowedSeries:
     async def _read(self) -> None:
         """Read from the head (a little before it) to now; then decide about what is held."""
         async with self._reading:
-            if not self._synced or self._recheck:
-                self._state = "backfilling" if not self._synced else self._state
+            if not self._joined:
+                self._state = "backfilling"
                 self.tell()
             await self._learn_head()
             head = self._head
@@ -291,7 +302,7 @@ class FollowedSeries:
                 ports=self._ports,
             )
             await self._learn_head()
-            await self._sync_older(end)
+        self._joined = True
         self._read_done(useful=self._head != head or bool(result.stored))
         await self._give_up_on_hole()
 
@@ -302,14 +313,17 @@ class FollowedSeries:
             return max(0, end - (wanted - 1) * step)
         return max(0, self._expected - self._limits.recheck_candles * step)
 
-    async def _sync_older(self, end: int) -> None:
+    async def _sync_older(self) -> None:
         """Once: let the series reach back as far as the start-up sync asks."""
+        if self._synced or self._head is None:
+            return
         step = self.series.timeframe.seconds
         first = await blocking.run(self._ports.store.first, self.series)
-        wanted = end - (self._limits.sync_candles - 1) * step
-        if not self._synced and self._limits.sync_candles and first is not None and wanted < first:
-            older = (max(0, wanted), first - step)
-            await fill(self._feed, self.series, *older, fence=self.fence, ports=self._ports)
+        wanted = max(0, self._head - (self._limits.sync_candles - 1) * step)
+        if self._limits.sync_candles and first is not None and wanted < first:
+            older = (wanted, first - step)
+            async with self._reading:
+                await fill(self._feed, self.series, *older, fence=self.fence, ports=self._ports)
         self._synced = True
 
     def _took(self, page: object) -> None:
@@ -320,7 +334,8 @@ class FollowedSeries:
         self._recheck_at = time.monotonic() + self._limits.recheck_s
         self._useless_reads = 0 if useful else self._useless_reads + 1
         self._read_at = time.monotonic() + self._useless_pause()
-        self._well()
+        if not self._joining():
+            self._well()
 
     def _useless_pause(self) -> float:
         """Until the next read; a quiet market is asked ever more seldom."""
@@ -346,11 +361,6 @@ class FollowedSeries:
 
     # When it does not work
 
-    def _ask_soon(self) -> None:
-        """Read over REST as soon as the pauses after failures allow."""
-        if not self._breaker.before_attempt():
-            self._read_at = 0.0
-
     def _well(self) -> None:
         self._state = "running"
         self._breaker.succeeded()
@@ -363,26 +373,27 @@ class FollowedSeries:
         self._wait_for(error, self._breaker.failed(str(error)))
         if not isinstance(error, FeedError):
             # Only trouble of our own stops the candles that the stream goes on to give.
-            self._store_at = self._read_at
+            self._store_at = self._rest_at
             self._known = False
 
     def _wait_for(self, error: Exception, seconds: float) -> None:
         self._last_error = str(error)[:_LAST_ERROR_LENGTH]
         self._state = "waiting"
         self._recheck = True
-        self._read_at = time.monotonic() + seconds
+        self._rest_at = time.monotonic() + seconds
         self.tell()
 
     async def _pause(self) -> float:
         """Seconds until something is due."""
         now = time.monotonic()
         self._breaker.before_attempt()
-        due = [self._recheck_at if not self._recheck else self._read_at]
+        allowed = self._read_allowed_at
+        due = [allowed if self._recheck else max(allowed, self._recheck_at)]
         if self._joining():
             due.append(max(self._store_at, self._flushed_at + self._limits.flush_s))
         if self._forming is not None and self._forming.candle_time == self._expected:
             due.append(now + self._forming_wait(self._forming))
         # The exchange's clock may be unreachable, and then the last word on it is what counts.
         with contextlib.suppress(FeedError):
-            due.append(max(self._read_at, now + await self._overdue_in()))
+            due.append(max(allowed, now + await self._overdue_in()))
         return max(0.001, min(due) - now)

@@ -38,6 +38,8 @@ export class Mask {
     this.root.dataset["tone"] = state.status;
     this.spinner.hidden = state.status === "error";
     this.retry.hidden = state.status !== "error" && state.status !== "reconnecting";
+    // A countdown read out every second helps nobody.
+    this.text.ariaHidden = String(state.status === "reconnecting");
   }
 
   /** There is no series at all yet. */
@@ -73,6 +75,7 @@ function maskWords(state: SeriesState, nowMs: number): readonly [string, string]
 export class Notices {
   private readonly banner = element("div", { class: "notice" });
   private readonly bannerText = element("span");
+  private readonly countdown = element("span", { attributes: { "aria-hidden": "true" } });
   private readonly retry: HTMLButtonElement;
   private readonly capacity = element("div", {
     class: "notice notice-warning",
@@ -80,7 +83,8 @@ export class Notices {
   });
   private readonly gaps = element("details", { class: "notice notice-gap" });
   private readonly gapSummary = element("summary");
-  private readonly gapList = element("ul");
+  private readonly gapList = element("ul", { attributes: { "aria-live": "off" } });
+  private holed: SeriesState | null = null;
 
   constructor(root: HTMLElement, onRetry: () => void) {
     this.retry = element("button", {
@@ -88,9 +92,10 @@ export class Notices {
       attributes: { type: "button" },
       onClick: onRetry,
     });
-    this.banner.append(this.bannerText, this.retry);
+    this.banner.append(this.bannerText, this.countdown, this.retry);
     this.gaps.append(this.gapSummary, this.gapList);
     root.append(this.banner, this.capacity, this.gaps);
+    this.gaps.addEventListener("toggle", () => this.listGaps());
   }
 
   render(state: SeriesState, nowMs: number): void {
@@ -106,7 +111,9 @@ export class Notices {
     if (!visible) return;
     this.banner.dataset["tone"] = failed ? "bad" : "warning";
     const detail = state.failure?.detail ?? "The connection was lost.";
-    setText(this.bannerText, failed ? detail : `${detail} ${retryText(state, nowMs)}`);
+    setText(this.bannerText, detail);
+    setText(this.countdown, failed ? "" : retryText(state, nowMs));
+    this.countdown.hidden = failed;
     setText(this.retry, failed ? "Try again" : "Now");
   }
 
@@ -117,11 +124,17 @@ export class Notices {
     const others = state.holes.length - 1;
     const more = others === 0 ? "" : ` · ${others} more ${others === 1 ? "gap" : "gaps"}`;
     setText(this.gapSummary, holeText(state, newest) + more);
-    if (!this.gaps.open) return;
-    const texts = state.holes
-      .slice(-LISTED_HOLES)
-      .reverse()
-      .map((hole) => holeText(state, hole));
-    this.gapList.replaceChildren(...texts.map((text) => element("li", { text })));
+    const same =
+      this.holed?.holes === state.holes && this.holed.announcedGaps === state.announcedGaps;
+    this.holed = state;
+    if (!same) this.listGaps();
+  }
+
+  private listGaps(): void {
+    const { holed } = this;
+    if (holed === null || !this.gaps.open) return;
+    const newest = holed.holes.slice(-LISTED_HOLES).reverse();
+    const items = newest.map((hole) => element("li", { text: holeText(holed, hole) }));
+    this.gapList.replaceChildren(...items);
   }
 }

@@ -173,10 +173,14 @@ export class SyncSession {
     this.socket?.send(subscribeMessage(seriesId, lastClosedTime(this.current)));
   }
 
-  /** Revisions made while we were away were told to nobody: read the newest page again. */
+  /** Revisions made while we were away were told to nobody: read again what is loaded. */
   private scheduleRefresh(): void {
     const delay = REFRESH_SPREAD_MS * this.dependencies.random();
-    this.timers.arm("refresh", delay, () => this.reads.request(null));
+    this.timers.arm("refresh", delay, () => {
+      const { candles } = this.current;
+      const first = candles[0]?.candle_time ?? 0;
+      this.reads.request(candles.length > NEWEST_LIMIT ? first - 1 : null);
+    });
   }
 
   private closed(code: number): void {

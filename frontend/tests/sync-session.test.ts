@@ -211,13 +211,16 @@ describe("reconnect", () => {
     expect(server.sockets.length).toBe(2);
   });
 
-  it("reads the newest page again, so that revisions made meanwhile are seen", async () => {
-    const { server, clock, session } = await following();
+  it.each([3, 3000])("sees revisions made meanwhile anywhere in %i candles", async (count) => {
+    const { server, clock, session } = await following(candles(60, count));
+    session.loadOlder();
+    await clock.advance(0);
     server.socket.drop();
     server.put(SERIES, [candle(120, 55)]);
     await clock.advance(250);
     server.socket.open();
     await clock.advance(3000);
+    expect(session.state.candles.length).toBe(count);
     expect(session.state.candles[1]?.close).toBe(55);
   });
 });

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _UNSUBSCRIBE_S = 5.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Subscription:
     """A followed series: its stream on the wire, and when it was heard of last (monotonic)."""
 
@@ -36,7 +36,7 @@ class _Subscription:
     quiet: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Socket:
     """One connection. `down` is why it has to be opened again, not before `open_at`."""
 

@@ -1,0 +1,174 @@
+"""Reads a stretch of a series' history from its exchange into the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_exponential_jitter
+from tenacity.retry import retry_if_exception
+from tqdm import tqdm
+
+from market import blocking
+from market.domain.candle import Candle
+from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
+from market.domain.series import SeriesId, SeriesIdError
+from market.exchanges.ccxt_feed import open_feed
+from market.ingest.backfill import (
+    IngestPorts,
+    OnPage,
+    fill,
+    holes_between,
+    merged,
+    missing_between,
+    runtime_ports,
+)
+from market.ingest.gap_ranges import Range
+from market.pipeline import PipelineError
+
+ATTEMPTS = 8
+# Ranges closer to each other than this many candles are read as one.
+REACH = 500
+_backoff = wait_exponential_jitter(initial=1, max=30)
+
+
+def moment(text: str) -> int:
+    """Unix seconds, or an ISO date or time (UTC unless it says otherwise), as Unix seconds."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is neither an ISO date nor Unix seconds") from None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return max(_backoff(state), error.retry_after_s if isinstance(error, RateLimited) else 0.0)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, FeedError) and not isinstance(error, FeedRefused)
+
+
+async def backfill(
+    feed: Feed, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
+) -> None:
+    """Read what is not stored of `span`; raises FeedError when it fails for good."""
+    ranges = await blocking.run(missing_between, ports.store, series, span)
+    for first, last in merged(ranges, reach=REACH * series.timeframe.seconds):
+        await _read(feed, series, (first, last), ports=ports, on_page=on_page)
+
+
+async def _read(
+    feed: Feed, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
+) -> None:
+    start = span[0]
+
+    def took(page: Sequence[Candle]) -> None:
+        nonlocal start
+        start = page[-1].candle_time + series.timeframe.seconds
+        on_page(page)
+
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception(_may_pass),
+        wait=_pause,
+        stop=stop_after_attempt(ATTEMPTS),
+        reraise=True,
+    ):
+        with attempt:
+            await fill(feed, series, start, span[1], on_page=took, ports=ports)
+
+
+class Command(BaseCommand):
+    """Safe to break off and to repeat: only what is missing is read."""
+
+    help = (
+        "Read the candles of SERIES between --from and --to from its exchange. Only what is not "
+        "stored yet is read, so a backfill that was broken off goes on where it stopped."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """SERIES --from --to."""
+        parser.add_argument("series", help="for example binance:spot:BTC/USDT:1m")
+        parser.add_argument(
+            "--from", dest="start", type=moment, required=True, help="ISO date or Unix seconds"
+        )
+        parser.add_argument(
+            "--to", dest="end", type=moment, help="ISO date or Unix seconds; now without it"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Read, show how it goes, and say what is stored and what is missing."""
+        if not settings.SWITCHES.enable_pg_store:
+            raise CommandError("there is no database: TRADE_CANVAS_ENABLE_PG_STORE is off")
+        try:
+            series = SeriesId.parse(options["series"])
+            feed = open_feed(series.exchange, series.market)
+        except (SeriesIdError, FeedRefused) as error:
+            raise CommandError(str(error)) from error
+        span = _on_grid(series, options["start"], options["end"])
+        try:
+            whole = asyncio.run(self._run(feed, series, span))
+        except (FeedError, PipelineError) as error:
+            raise CommandError(f"{error}; run it again to go on") from error
+        if not whole:
+            raise CommandError("broken off; run it again to go on", returncode=130)
+
+    async def _run(self, feed: Feed, series: SeriesId, span: Range) -> bool:
+        """Whether it came to its end; Ctrl-C ends it between two pages."""
+        ports = runtime_ports()
+        working = asyncio.current_task()
+        assert working is not None
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, working.cancel)
+        total = (span[1] - span[0]) // series.timeframe.seconds + 1
+        before = await blocking.run(ports.store.count, series, *span)
+        with tqdm(total=total, initial=before, unit="candle", disable=None) as bar:
+            try:
+                await backfill(
+                    feed, series, span, ports=ports, on_page=lambda page: bar.update(len(page))
+                )
+                return True
+            except asyncio.CancelledError:
+                working.uncancel()
+                return False
+            finally:
+                await feed.close()
+                bar.close()
+                await self._sum_up(ports, series, span, before=before)
+
+    async def _sum_up(
+        self, ports: IngestPorts, series: SeriesId, span: Range, *, before: int
+    ) -> None:
+        step = series.timeframe.seconds
+        after = await blocking.run(ports.store.count, series, *span)
+        missing = await blocking.run(missing_between, ports.store, series, span)
+        holes = await blocking.run(holes_between, ports.store, series, span)
+        candles = sum((last - first) // step + 1 for first, last in missing)
+        self.stdout.write(
+            f"{series}: {after - before} candles stored, {after} there now, {candles} missing, "
+            f"of them {len(holes)} holes between candles"
+        )
+
+
+def _on_grid(series: SeriesId, start: int, end: int | None) -> Range:
+    timeframe = series.timeframe
+    newest = timeframe.latest_closed(time.time())
+    first = -((timeframe.offset - start) // timeframe.seconds) * timeframe.seconds
+    span = (
+        first + timeframe.offset,
+        min(newest, timeframe.open_of(newest if end is None else end)),
+    )
+    if span[0] > span[1]:
+        raise CommandError("there is no closed candle between --from and --to")
+    return span

@@ -1,0 +1,145 @@
+"""A scripted feed for tests of following and backfilling: it tells what it is told to tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from market.domain.candle import Candle
+from market.domain.feed import Closed, FeedRefused, Forming, Interrupted
+from market.domain.series import SeriesId
+from market.ingest.backfill import IngestPorts
+from market.ingest.gap_ledger import MemoryGapLedger
+from market.pipeline import Pipeline
+from market.stores.memory import MemoryCandleStore
+
+START = 1_700_000_040
+STEP = 60
+SERIES = SeriesId.parse("binance:spot:BTC/USDT:1m")
+OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")
+
+
+def candle_at(number, price=100.0):
+    """The candle number `number` of the test's market, or another state of it."""
+    return Candle(START + number * STEP, price, price + 2, price - 2, price + 1, 1.0 + number)
+
+
+class FakeFeed:
+    """An exchange whose truth is `candles`, whose clock is set, and whose stream is scripted.
+
+    Each item of `faults` is raised by one read of history after `pages_before_fault` pages.
+    """
+
+    exchange = "binance"
+    market = "spot"
+
+    def __init__(self, page=3):
+        self.candles = defaultdict(dict)
+        self.time = float(START)
+        self.page = page
+        self.faults = []
+        self.pages_before_fault = 0
+        self.reads = []
+        self.followed = frozenset()
+        self.closed = False
+        self.gate = None
+        self._queue = asyncio.Queue()
+
+    def happened(self, number, price=100.0, series=SERIES):
+        """A candle closed on the exchange; its clock moves on."""
+        candle = candle_at(number, price)
+        self.candles[series][candle.candle_time] = candle
+        self.time = max(self.time, candle.candle_time + STEP)
+        return candle
+
+    def say_closed(self, candle, series=SERIES):
+        self._queue.put_nowait(Closed(series, candle))
+
+    def say_forming(self, candle, series=SERIES):
+        self._queue.put_nowait(Forming(series, candle))
+
+    def say_interrupted(self, series=None):
+        self._queue.put_nowait(Interrupted(series, "test"))
+
+    async def now(self):
+        return self.time
+
+    async def history(self, series, start, end):
+        self.reads.append((series, start, end))
+        if series.symbol == "NO/SUCH":
+            raise FeedRefused("no such symbol")
+        if self.gate is not None:
+            await self.gate.wait()
+        fault = self.faults.pop(0) if self.faults else None
+        known = self.candles[series]
+        end = min(end, series.timeframe.latest_closed(self.time))
+        wanted = [known[time] for time in sorted(known) if start <= time <= end]
+        for number, first in enumerate(range(0, len(wanted), self.page)):
+            if fault is not None and number >= self.pages_before_fault:
+                raise fault
+            await asyncio.sleep(0)
+            yield wanted[first : first + self.page]
+        if fault is not None:
+            raise fault
+
+    async def follow(self, series):
+        self.followed = series
+
+    async def events(self):
+        while (event := await self._queue.get()) is not None:
+            yield event
+
+    async def close(self):
+        self.closed = True
+        self._queue.put_nowait(None)
+
+
+class Published:
+    """Remembers what was announced, in order."""
+
+    def __init__(self):
+        self.changes = []
+        self.fresh = defaultdict(list)
+        self.forming = []
+        self.order = []
+
+    async def publish_change(self, change):
+        self.changes.append(change)
+        self.fresh[change.series] += [candle.candle_time for candle in change.fresh]
+        self.order += [("closed", candle.candle_time) for candle in change.fresh]
+
+    async def publish_forming(self, series, candle):
+        self.forming.append((series, candle))
+        self.order.append(("forming", candle.candle_time))
+
+
+class FlakyPipeline(Pipeline):
+    """Raises the exceptions in `faults`, one a batch, before it does what it should."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.faults = []
+        self.batches = []
+
+    def ingest(self, series, candles, *, fence=None):
+        candles = list(candles)
+        if self.faults:
+            raise self.faults.pop(0)
+        self.batches.append(candles)
+        return super().ingest(series, candles, fence=fence)
+
+
+def memory_ports():
+    """Memory behind every port."""
+    store = MemoryCandleStore()
+    return IngestPorts(
+        store=store,
+        pipeline=FlakyPipeline(store),
+        ledger=MemoryGapLedger(),
+        publisher=Published(),
+    )
+
+
+def stored(ports, series=SERIES):
+    """Everything in the store."""
+    return ports.store.read_after(series, -1, 100_000)

@@ -30,18 +30,19 @@ SELECT pg_advisory_xact_lock(hashtextextended(%s, 0));
 SELECT id, head_time, epoch, fence FROM series WHERE name = %s
 """
 
-UPSERT = f"""
-WITH given ({COLUMNS}) AS (%s), changed AS (
-    INSERT INTO candles AS stored (series_id, {COLUMNS})
-    SELECT %s, {COLUMNS} FROM given
-    ON CONFLICT (series_id, candle_time) DO UPDATE SET
-        open = excluded.open, high = excluded.high, low = excluded.low,
-        close = excluded.close, volume = excluded.volume
-    WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
-        IS DISTINCT FROM
-        (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
-    RETURNING candle_time, (xmax = 0) AS is_new
-)
+WRITE = f"""
+INSERT INTO candles AS stored (series_id, {COLUMNS})
+SELECT %(key)s, {COLUMNS} FROM (%(given)s) AS given ({COLUMNS})
+ON CONFLICT (series_id, candle_time) DO UPDATE SET
+    open = excluded.open, high = excluded.high, low = excluded.low,
+    close = excluded.close, volume = excluded.volume
+WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
+    IS DISTINCT FROM
+    (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
+"""
+
+WRITE_AND_TELL = f"""
+WITH changed AS ({WRITE} RETURNING candle_time, (xmax = 0) AS is_new)
 SELECT array_agg(candle_time ORDER BY candle_time) FILTER (WHERE is_new),
        array_agg(candle_time ORDER BY candle_time) FILTER (WHERE NOT is_new)
 FROM changed
@@ -73,13 +74,20 @@ class PostgresWriter:
         self.state = state
         self.key = key
         self.cursor = cursor
+        self._newest = state.head
         self._undo: list[Callable[[], None]] = []
 
     def upsert(self, candles: list[Candle]) -> Upserted:
         """See SeriesWriter.upsert."""
         if not candles:
             return Upserted([], [], 0)
-        self.cursor.execute(UPSERT % (self._given(candles), self.key))
+        parts = {"key": self.key, "given": self._given(candles)}
+        if self._newest is None or candles[0].candle_time > self._newest:
+            # Nothing can stand there already, so nothing has to be told back row by row.
+            self._newest = candles[-1].candle_time
+            self.cursor.execute(WRITE % parts)
+            return Upserted([candle.candle_time for candle in candles], [], 0)
+        self.cursor.execute(WRITE_AND_TELL % parts)
         inserted, revised = (times or [] for times in self.cursor.fetchone())
         return Upserted(inserted, revised, len(candles) - len(inserted) - len(revised))
 

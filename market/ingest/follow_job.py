@@ -117,6 +117,8 @@ class FollowJob:
         watch = asyncio.create_task(self._watch(end, stopping, until=until))
         try:
             await follower.run(self.wanted, end)
+            if watch.done():
+                watch.result()
             return not stopping() and time.monotonic() >= until
         finally:
             watch.cancel()
@@ -158,15 +160,18 @@ class FollowJob:
     ) -> None:
         """Set `end` when the job has to; renew the ownership and send reports until then."""
         renew_at = 0.0
-        while not (stopping() or time.monotonic() >= until or self._is_idle()):
-            if time.monotonic() >= renew_at:
-                renew_at = time.monotonic() + self._ports.ttl / RENEWALS_A_TTL
-                if not await self._renew():
-                    log.warning("%s: somebody else took over", self._group)
-                    break
-            await self._send_reports()
-            await asyncio.sleep(LOOK_S)
-        end.set()
+        try:
+            while not (stopping() or time.monotonic() >= until or self._is_idle()):
+                if time.monotonic() >= renew_at:
+                    renew_at = time.monotonic() + self._ports.ttl / RENEWALS_A_TTL
+                    if not await self._renew():
+                        log.warning("%s: somebody else took over", self._group)
+                        break
+                await self._send_reports()
+                await asyncio.sleep(LOOK_S)
+        finally:
+            # A job must not go on unwatched, whatever ended the watch.
+            end.set()
 
     def _is_idle(self) -> bool:
         return not self._fences and time.monotonic() - self._idle_since > IDLE_END_S

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
+from django.utils.module_loading import import_string
 
 from market.ingest.registry_memory import MemoryRegistry
 from market.ingest.registry_valkey import ValkeyRegistry, connect
@@ -16,7 +18,7 @@ _prefixes = itertools.count()
 @pytest.fixture
 def valkey_registry():
     """A registry of its own in the session's Valkey."""
-    client = connect(settings.REDIS_URL)
+    client = connect(django_settings.REDIS_URL)
     prefix = f"test:{{{next(_prefixes)}}}:"
     yield ValkeyRegistry(client, prefix=prefix)
     for key in client.scan_iter(match=f"{prefix}*"):
@@ -30,3 +32,21 @@ def registry(request):
     if request.param == "memory":
         return MemoryRegistry()
     return request.getfixturevalue("valkey_registry")
+
+
+@pytest.fixture
+def switched(settings):
+    """Set switches for one test."""
+
+    def switch(**values):
+        settings.SWITCHES = dataclasses.replace(settings.SWITCHES, **values)
+
+    return switch
+
+
+@pytest.fixture
+def database(transactional_db):
+    """The test database, for tests whose work runs on the pool's threads."""
+    yield
+    # By name: it can be imported only when Django is set up, after this file was read.
+    import_string("market.tests.pool_end.end_pool")()

@@ -1,0 +1,274 @@
+"""The admin: what is followed and how that goes, the series that are stored, and their holes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+
+from market.domain.feed import FeedError, FeedRefused
+from market.domain.registry import JobReport
+from market.domain.series import SeriesId, SeriesIdError
+from market.ingest.coverage import is_supported, request_backfill, request_newest
+from market.ingest.gap_ranges import UNSETTLED
+from market.ingest.listing import check_listed
+from market.ingest.supervisor import reports_of
+from market.models import GapRecord, Series, WhitelistedSeries
+
+log = logging.getLogger(__name__)
+
+LISTING_TIMEOUT_S = 5.0
+NOTHING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a whitelisted series stands: newest candle (Unix seconds) and its job's report."""
+
+    series: SeriesId | None
+    head: int | None
+    report: JobReport | None
+
+    def lag(self) -> str:
+        """How far the store is behind, in words."""
+        if self.series is None or self.head is None:
+            return NOTHING
+        timeframe = self.series.timeframe
+        behind = (timeframe.latest_closed(time.time()) - self.head) // timeframe.seconds
+        return f"{behind} candles behind" if behind > 0 else "up to date"
+
+    def status(self, *, is_enabled: bool) -> str:
+        """What the follower is doing, in a word or two."""
+        if not is_enabled:
+            return "disabled"
+        if not settings.SWITCHES.enable_whitelist_ingest:
+            return "whitelist ingest is switched off"
+        return self.report.state.replace("_", " ") if self.report else "waits for a worker"
+
+
+def standings(names: Iterable[str]) -> dict[str, Standing]:
+    """How the named series stand: one query and one call of the registry for all of them."""
+    parsed = {name: _parsed(name) for name in names}
+    heads = dict(Series.objects.filter(name__in=parsed).values_list("name", "head_time"))
+    reports = reports_of([series for series in parsed.values() if series is not None])
+    return {
+        name: Standing(series, heads.get(name), reports.get(series) if series else None)
+        for name, series in parsed.items()
+    }
+
+
+def _parsed(name: str) -> SeriesId | None:
+    try:
+        return SeriesId.parse(name)
+    except SeriesIdError:
+        return None
+
+
+def as_time(unix_seconds: int | None) -> str:
+    """A time as the lists show it, UTC."""
+    if unix_seconds is None:
+        return NOTHING
+    return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+class WhitelistForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A series is checked against its exchange, as far as that can be reached in a few seconds."""
+
+    unchecked = ""
+
+    class Meta:
+        model = WhitelistedSeries
+        fields: ClassVar = ["series_id", "enabled"]
+
+    def clean_series_id(self) -> str:
+        """Refuse what the exchange does not have; remember when it could not be asked."""
+        name: str = self.cleaned_data["series_id"]
+        series = SeriesId.parse(name)
+        if not is_supported(series):
+            raise forms.ValidationError(f"unknown exchange: {series.exchange}", "unknown_exchange")
+        if self.instance.pk is None or self.instance.series_id != name:
+            self._ask_exchange(series)
+        return name
+
+    def _ask_exchange(self, series: SeriesId) -> None:
+        try:
+            asyncio.run(check_listed(series, timeout=LISTING_TIMEOUT_S))
+        except FeedRefused as error:
+            raise forms.ValidationError(str(error), "not_listed") from error
+        except FeedError as error:
+            log.warning("%s is whitelisted unchecked: %s", series, error)
+            self.unchecked = f"{series.exchange} could not be asked whether it has this series."
+
+
+class StandingList(ChangeList):
+    """A page of the whitelist with the standing of its rows, fetched at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Attach to each row of the page how its series stands."""
+        super().get_results(request)
+        found = standings([row.series_id for row in self.result_list])
+        for row in self.result_list:
+            row.standing = found[row.series_id]
+
+
+@admin.register(WhitelistedSeries)
+class WhitelistedSeriesAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The series that are followed always."""
+
+    form = WhitelistForm
+    list_display = ("series_id", "enabled", "head", "lag", "status", "last_error")
+    list_editable = ("enabled",)
+    list_per_page = 50
+    search_fields = ("series_id",)
+    actions = ("backfill_now", "enable", "disable")
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        """The page that knows how its series stand."""
+        return StandingList
+
+    @admin.display(description="newest candle (UTC)")
+    def head(self, row: Any) -> str:
+        """Open time of the newest stored candle."""
+        return as_time(row.standing.head)
+
+    @admin.display
+    def lag(self, row: Any) -> str:
+        """How far the store is behind."""
+        return str(row.standing.lag())
+
+    @admin.display
+    def status(self, row: Any) -> str:
+        """What the follower is doing."""
+        return str(row.standing.status(is_enabled=row.enabled))
+
+    @admin.display(description="last error")
+    def last_error(self, row: Any) -> str:
+        """What went wrong last."""
+        report = row.standing.report
+        return report.last_error or NOTHING if report else NOTHING
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save, and say so when the exchange could not be asked."""
+        super().save_model(request, obj, form, change)
+        if unchecked := getattr(form, "unchecked", ""):
+            self.message_user(request, unchecked, messages.WARNING)
+
+    @admin.action(description="Backfill the newest candles now", permissions=["change"])
+    def backfill_now(self, request: HttpRequest, rows: QuerySet[WhitelistedSeries]) -> None:
+        """Have the newest candles fetched, however many the start-up sync asks for."""
+        candles = settings.SWITCHES.startup_kline_sync_target_candles
+        series = [parsed for row in rows if (parsed := _parsed(row.series_id)) is not None]
+        asked = sum(is_supported(each) and request_newest(each, candles) for each in series)
+        _tell_asked(self, request, asked, of=len(rows))
+
+    @admin.action(description="Enable", permissions=["change"])
+    def enable(self, request: HttpRequest, rows: QuerySet[WhitelistedSeries]) -> None:
+        """Follow the series from now on."""
+        self.message_user(request, f"{rows.update(enabled=True)} series enabled.")
+
+    @admin.action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, rows: QuerySet[WhitelistedSeries]) -> None:
+        """Follow the series no more, unless somebody watches them."""
+        self.message_user(request, f"{rows.update(enabled=False)} series disabled.")
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that only the ingest itself writes."""
+
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds rows by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody edits rows by hand."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes rows by hand."""
+        return False
+
+
+@admin.register(Series)
+class SeriesAdmin(ReadOnlyAdmin):
+    """The series that the store has."""
+
+    list_display = ("name", "head", "epoch", "open_gaps")
+    search_fields = ("name",)
+    ordering = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Series]:
+        """With the number of holes that are not settled, in the same query."""
+        unsettled = Q(gaprecord__state__in=[state.value for state in UNSETTLED])
+        rows: QuerySet[Series] = super().get_queryset(request)
+        return rows.annotate(open_gaps=Count("gaprecord", filter=unsettled))
+
+    @admin.display(description="newest candle (UTC)", ordering="head_time")
+    def head(self, row: Series) -> str:
+        """Open time of the newest stored candle."""
+        return as_time(row.head_time)
+
+    @admin.display(description="open gaps", ordering="open_gaps")
+    def open_gaps(self, row: Any) -> int:
+        """How many noticed holes are neither filled nor known to be absent."""
+        return int(row.open_gaps)
+
+
+@admin.register(GapRecord)
+class GapRecordAdmin(ReadOnlyAdmin):
+    """The ledger of holes."""
+
+    list_display = ("series", "first", "last", "state", "reason", "attempts", "updated_at")
+    list_filter = ("state", "reason")
+    list_select_related = ("series",)
+    search_fields = ("series__name",)
+    ordering = ("series__name", "from_time")
+    actions = ("repair",)
+
+    @admin.display(description="first missing (UTC)", ordering="from_time")
+    def first(self, row: GapRecord) -> str:
+        """Open time of the first missing candle."""
+        return as_time(row.from_time)
+
+    @admin.display(description="last missing (UTC)", ordering="to_time")
+    def last(self, row: GapRecord) -> str:
+        """Open time of the last missing candle."""
+        return as_time(row.to_time)
+
+    def has_repair_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may have holes repaired: who may change them."""
+        # Not a Django permission check of this admin: rows can't be edited, only repaired.
+        user: Any = request.user
+        return bool(user.has_perm("market.change_gaprecord"))
+
+    @admin.action(description="Repair now", permissions=["repair"])
+    def repair(self, request: HttpRequest, rows: QuerySet[GapRecord]) -> None:
+        """Ask the exchange for the candles again, from the first attempt on."""
+        # Read first: the list may be filtered by the state that changes now.
+        chosen = list(rows.select_related("series"))
+        rows.exclude(state=GapRecord.State.FILLED).update(
+            state=GapRecord.State.OPEN, attempts=0, updated_at=datetime.now(UTC)
+        )
+        asked = 0
+        for row in chosen:
+            series = _parsed(row.series.name)
+            if series is not None and is_supported(series):
+                asked += request_backfill(series, row.from_time, row.to_time)
+        _tell_asked(self, request, asked, of=len(chosen))
+
+
+def _tell_asked(where: Any, request: HttpRequest, asked: int, *, of: int) -> None:
+    level = messages.SUCCESS if asked == of else messages.WARNING
+    where.message_user(request, f"{asked} of {of} backfills asked for.", level)

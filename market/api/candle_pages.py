@@ -140,9 +140,9 @@ class CandlePages:
         return self._store.floor(series, series.timeframe.latest_closed(now))
 
     def _build(self, query: PageQuery, state: SeriesState, now: float) -> Page:
-        candles = _only_closed(self._candles(query, state.head), query.series, now)
-        page = _page(query, state, candles)
-        if _lasts(candles, query.series, state.head, now=now):
+        read = self._candles(query, state.head)
+        page = _page(query, state, _only_closed(read, query.series, now))
+        if _lasts(read, query.series, state.head, now=now):
             self._keep(query, page)
         return page
 
@@ -196,7 +196,7 @@ def _only_closed(candles: list[Candle], series: SeriesId, now: float) -> list[Ca
 
 
 def _lasts(candles: list[Candle], series: SeriesId, head: int | None, *, now: float) -> bool:
-    """Whether the passing of time alone can't change these candles."""
+    """Whether the passing of time alone can't change what is served of the candles read."""
     if not candles or candles[-1].candle_time == head:
         return True
     return candles[-1].candle_time <= series.timeframe.latest_closed(now)

@@ -14,6 +14,7 @@ from django.views import defaults
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.response import Response
 
+from market.domain.registry import RegistryUnavailable
 from market.domain.series import SeriesIdError
 from market.pipeline import PipelineError
 
@@ -85,6 +86,10 @@ _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], 
     (
         (DatabaseError, TimeoutError),
         lambda error: ApiError(503, "store_unavailable", "the store does not answer"),
+    ),
+    (
+        RegistryUnavailable,
+        lambda error: ApiError(503, "registry_unavailable", "the ingest registry does not answer"),
     ),
     (Http404, lambda error: ApiError(404, "not_found", "Not Found")),
     (PermissionDenied, lambda error: ApiError(403, "permission_denied", "Forbidden")),

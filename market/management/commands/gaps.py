@@ -1,0 +1,103 @@
+"""Lists the holes of a series, and fills them from its exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from market.domain.feed import FeedError
+from market.domain.gaps import Gap
+from market.domain.series import SeriesId
+from market.exchanges.ccxt_feed import open_feed
+from market.ingest.backfill import fill, merged
+from market.management.arguments import require_database, series_argument, shown, time_argument
+from market.pipeline import PipelineError
+from market.runtime import candle_store
+
+# Holes closer to each other than this many candles are asked for in one request.
+REACH = 200
+
+
+class Command(BaseCommand):
+    """The exact list with totals."""
+
+    help = (
+        "List every hole between stored candles: open times (UTC) of the first and the last "
+        "missing candle and how many are missing. With --repair, ask the exchange for them; what "
+        "it does not have either is noted in the gap ledger as absent."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("series", type=series_argument, help="exchange:market:symbol:timeframe")
+        parser.add_argument("--from", dest="start", type=time_argument, help="look from here on")
+        parser.add_argument("--to", dest="end", type=time_argument, help="look up to here")
+        parser.add_argument("--repair", action="store_true", help="fill the holes")
+        parser.add_argument("--json", action="store_true", help="print JSON, times in Unix seconds")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print the holes; repair them on request and print what is left."""
+        require_database()
+        series = options["series"]
+        self._print(series, _holes(series, options), as_json=options["json"])
+        if not options["repair"]:
+            return
+        before = _missing(_holes(series, options))
+        self._repair(series, _holes(series, options))
+        left = _holes(series, options)
+        filled = before - _missing(left)
+        self.stderr.write(
+            f"{filled:,} candles filled, {_missing(left):,} in {len(left):,} holes are left"
+        )
+
+    def _print(self, series: SeriesId, holes: list[dict[str, int]], *, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(holes, indent=2))
+            return
+        for hole in holes:
+            first, last = shown(hole["from_time"]), shown(hole["to_time"])
+            self.stdout.write(f"{first} .. {last}  {hole['missing_candles']:,}")
+        self.stdout.write(f"{series}: {len(holes):,} holes, {_missing(holes):,} candles missing")
+
+    def _repair(self, series: SeriesId, holes: list[dict[str, int]]) -> None:
+        ranges = [(hole["from_time"], hole["to_time"]) for hole in holes]
+        wanted = merged(ranges, reach=REACH * series.timeframe.seconds)
+        try:
+            asyncio.run(_fill_all(series, wanted))
+        except (FeedError, PipelineError) as error:
+            raise CommandError(str(error)) from error
+
+
+async def _fill_all(series: SeriesId, ranges: list[tuple[int, int]]) -> None:
+    feed = open_feed(series.exchange, series.market)
+    try:
+        # disable=None shows the bar on a terminal only.
+        for start, end in tqdm(ranges, desc=str(series), unit=" ranges", disable=None):
+            await fill(feed, series, start, end)
+    finally:
+        await feed.close()
+
+
+def _holes(series: SeriesId, options: dict[str, Any]) -> list[dict[str, int]]:
+    """Holes in which at least one candle of the grid is missing."""
+    found = candle_store().gaps(series, options["start"], options["end"])
+    return [_hole(gap, series) for gap in found if gap.missing_candles(series.timeframe)]
+
+
+def _hole(gap: Gap, series: SeriesId) -> dict[str, int]:
+    missing = gap.missing_candles(series.timeframe)
+    step = series.timeframe.seconds
+    return {
+        "from_time": gap.prev_time + step,
+        "to_time": gap.prev_time + missing * step,
+        "missing_candles": missing,
+    }
+
+
+def _missing(holes: list[dict[str, int]]) -> int:
+    return sum(hole["missing_candles"] for hole in holes)

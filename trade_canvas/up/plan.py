@@ -145,7 +145,10 @@ def _manage(*arguments: str) -> tuple[str, ...]:
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "celery", "-A", "trade_canvas", *arguments)
+    # In a container root is the only account, and the tasks are our own.
+    warnings = "ignore:You're running the worker with superuser privileges"
+    celery = (sys.executable, "-W", warnings, "-m", "celery", "--quiet", "-A", "trade_canvas")
+    return (*celery, *arguments)
 
 
 def _port(text: str) -> int:

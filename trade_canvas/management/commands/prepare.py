@@ -20,6 +20,8 @@ from market.models import WhitelistedSeries
 from trade_canvas.up.plan import LOCAL_EXCHANGE, demo_series
 
 ADMIN = "admin"
+# Large files of packages that no page of ours asks for.
+UNUSED = ["*.map", "redoc"]
 
 
 class Command(BaseCommand):
@@ -49,7 +51,9 @@ class Command(BaseCommand):
             return
         self.stdout.write("collecting static files")
         settings.STATIC_ROOT.mkdir(exist_ok=True)
-        call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+        call_command(
+            "collectstatic", verbosity=0, interactive=False, clear=True, ignore_patterns=UNUSED
+        )
         stamp.write_text(wanted)
 
     def _make_admin(self, password: str) -> None:

@@ -24,7 +24,7 @@ from market.ingest.coverage import is_supported, request_backfill, request_newes
 from market.ingest.gap_ranges import UNSETTLED
 from market.ingest.listing import check_listed
 from market.ingest.supervisor import reports_of
-from market.models import GapRecord, Series, WhitelistedSeries
+from market.models import GapRecord, Series, WhitelistedSeries, validate_series_id
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,8 @@ class WhitelistForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_series_id(self) -> str:
         """Refuse what the exchange does not have; remember when it could not be asked."""
         name: str = self.cleaned_data["series_id"]
+        # The model's own validators run after this.
+        validate_series_id(name)
         series = SeriesId.parse(name)
         if not is_supported(series):
             raise forms.ValidationError(f"unknown exchange: {series.exchange}", "unknown_exchange")

@@ -1,0 +1,192 @@
+"""The admin's pages: what they show, what they refuse, what their actions ask for."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.contrib.messages import get_messages
+
+from market import admin
+from market.domain.candle import Candle
+from market.domain.feed import FeedError, FeedRefused
+from market.domain.registry import JobReport
+from market.domain.series import SeriesId
+from market.ingest import coverage, gap_ledger
+from market.ingest.registry_memory import MemoryRegistry
+from market.models import GapRecord, Series, WhitelistedSeries
+from market.runtime import pipeline
+
+pytestmark = pytest.mark.django_db
+
+BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
+ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
+WHITELIST = "/admin/market/whitelistedseries/"
+SERIES = "/admin/market/series/"
+GAPS = "/admin/market/gaprecord/"
+
+
+@pytest.fixture
+def client(client, django_user_model):
+    """Logged in as an admin, without hashing a password."""
+    admin = django_user_model.objects.create(username="admin", is_staff=True, is_superuser=True)
+    client.force_login(admin)
+    return client
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    registry = MemoryRegistry()
+    monkeypatch.setattr("market.ingest.supervisor.registry", lambda: registry)
+    monkeypatch.setattr(coverage, "registry", lambda: registry)
+    return registry
+
+
+@pytest.fixture
+def asked(monkeypatch, registry):
+    """Backfills that workers were asked for."""
+    tasks = []
+
+    def send(task, *arguments, expires):
+        tasks.append(arguments)
+        return True
+
+    monkeypatch.setattr(coverage.dispatch, "send", send)
+    return tasks
+
+
+@pytest.fixture
+def exchange(monkeypatch):
+    """What the exchange says to a new series: raises the error it is given."""
+    answers = {}
+
+    async def check_listed(series, *, timeout):
+        if series in answers:
+            raise answers[series]
+
+    monkeypatch.setattr(admin, "check_listed", check_listed)
+    return answers
+
+
+def said(response):
+    return " ".join(str(message) for message in get_messages(response.wsgi_request))
+
+
+def add(client, series_id):
+    return client.post(f"{WHITELIST}add/", {"series_id": series_id, "enabled": "on"})
+
+
+def act(client, page, action, *rows):
+    return client.post(page, {"action": action, "_selected_action": [row.pk for row in rows]})
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "sim:spot:BTC/USDT:7x", "sim:spot:BTC/USDT:01m"])
+def test_whitelist_refuses_what_is_no_series_id(client, exchange, bad):
+    response = add(client, bad)
+    assert response.status_code == 200
+    assert "series_id" in response.context["adminform"].form.errors
+    assert not WhitelistedSeries.objects.exists()
+
+
+def test_whitelist_refuses_an_unknown_exchange(client, exchange):
+    response = add(client, "nowhere:spot:BTC/USDT:1m")
+    assert "unknown exchange: nowhere" in response.content.decode()
+    assert not WhitelistedSeries.objects.exists()
+
+
+def test_whitelist_refuses_what_the_exchange_does_not_have(client, exchange):
+    exchange[BTC] = FeedRefused("sim has no spot market BTC/USDT")
+    assert "sim has no spot market" in add(client, str(BTC)).content.decode()
+    assert not WhitelistedSeries.objects.exists()
+
+
+def test_whitelist_takes_a_series_of_an_unreachable_exchange_with_a_warning(client, exchange):
+    exchange[BTC] = FeedError("timed out")
+    response = add(client, str(BTC))
+    assert response.status_code == 302
+    assert "could not be asked" in said(response)
+    assert WhitelistedSeries.objects.get().series_id == str(BTC)
+
+
+def test_whitelist_takes_a_series_the_exchange_has(client, exchange):
+    response = add(client, str(BTC))
+    assert response.status_code == 302
+    assert "could not be asked" not in said(response)
+
+
+def test_whitelist_entry_can_be_disabled_while_the_exchange_is_gone(client, exchange):
+    row = WhitelistedSeries.objects.create(series_id=str(BTC))
+    exchange[BTC] = FeedRefused("delisted")
+    response = client.post(f"{WHITELIST}{row.pk}/change/", {"series_id": str(BTC)})
+    assert response.status_code == 302
+    assert not WhitelistedSeries.objects.get().enabled
+
+
+def test_whitelist_page_shows_head_lag_status_and_error(client, registry, switched):
+    switched(enable_whitelist_ingest=True)
+    for name in (str(BTC), str(ETH), "broken"):
+        WhitelistedSeries.objects.create(series_id=name, enabled=name != str(ETH))
+    head = BTC.timeframe.latest_closed(time.time()) - 7 * 60
+    pipeline().ingest(BTC, [Candle(head, 1.0, 2.0, 0.5, 1.5, 10.0)])
+    failing = JobReport(state="open_breaker", started_at=1.0, last_error="429 <slow down>")
+    registry.report({BTC: failing}, ttl=30)
+    page = client.get(WHITELIST).content.decode()
+    for text in ("open breaker", "429 &lt;slow down&gt;", admin.as_time(head), "disabled"):
+        assert text in page
+    assert "7 candles behind" in page or "8 candles behind" in page
+
+
+def test_whitelist_page_needs_as_many_queries_for_many_rows_as_for_one(
+    client, registry, django_assert_num_queries, django_assert_max_num_queries
+):
+    WhitelistedSeries.objects.create(series_id=str(BTC))
+    with django_assert_max_num_queries(30) as one_row:
+        client.get(WHITELIST)
+    for number in range(30):
+        WhitelistedSeries.objects.create(series_id=f"sim:spot:C{number}/USDT:1m")
+    with django_assert_num_queries(len(one_row)):
+        client.get(WHITELIST)
+
+
+def test_whitelist_actions_enable_disable_and_backfill(client, asked):
+    rows = [WhitelistedSeries.objects.create(series_id=str(each)) for each in (BTC, ETH)]
+    act(client, WHITELIST, "disable", *rows)
+    assert not WhitelistedSeries.objects.filter(enabled=True).exists()
+    act(client, WHITELIST, "enable", rows[0])
+    assert WhitelistedSeries.objects.get(enabled=True) == rows[0]
+    assert "2 of 2 backfills" in said(act(client, WHITELIST, "backfill_now", *rows))
+    assert [arguments[0] for arguments in asked] == [str(BTC), str(ETH)]
+    assert all(end - start == 1999 * 60 for _, start, end, _ in asked)
+
+
+def test_series_page_shows_heads_and_open_gaps_and_changes_nothing(client):
+    pipeline().ingest(BTC, [Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)])
+    for time_, state in ((120, "open"), (240, "absent"), (360, "open")):
+        gap_ledger.record(BTC, time_, time_, "seen", state)
+    response = client.get(SERIES)
+    (row,) = response.context["cl"].result_list
+    assert (row.name, row.open_gaps) == (str(BTC), 2)
+    assert "1970-01-01 00:01:00" in response.content.decode()
+    assert client.post(f"{SERIES}add/").status_code == 403
+    assert client.post(f"{SERIES}{row.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert Series.objects.count() == 1
+
+
+def test_gap_page_repairs_even_what_was_given_up(client, asked):
+    gap_ledger.record(BTC, 120, 180, "seen", "absent")
+    row = GapRecord.objects.get()
+    GapRecord.objects.update(attempts=5)
+    assert "absent" in client.get(GAPS).content.decode()
+    response = act(client, f"{GAPS}?state__exact=absent", "repair", row)
+    assert "1 of 1 backfills" in said(response)
+    assert asked == [(str(BTC), 120, 180, "gap")]
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == ("open", 0)
+
+
+def test_gap_page_lets_a_mere_viewer_repair_nothing(client, asked, django_user_model):
+    gap_ledger.record(BTC, 120, 180, "seen")
+    django_user_model.objects.update(is_superuser=False)
+    response = act(client, GAPS, "repair", GapRecord.objects.get())
+    assert response.status_code == 403
+    assert asked == []

@@ -10,9 +10,10 @@ import os
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from trade_canvas.switches import PREFIX
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 NAMES = ("DEBUG", "DATABASE_URL", "REDIS_URL")
-PREFIX = "TRADE_CANVAS_"
 
 
 def data_directory(environment: Mapping[str, str]) -> Path:

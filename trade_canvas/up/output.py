@@ -40,6 +40,14 @@ class Output:
         lines = [f"  {name.ljust(width)}  {value}" for name, value in rows]
         print("\n" + "\n".join(lines) + "\n", file=self._stream, flush=True)
 
+    def close(self) -> None:
+        """Close the files."""
+        for logger in self._files.values():
+            for handler in list(logger.handlers):
+                logger.removeHandler(handler)
+                handler.close()
+        self._files.clear()
+
     def _prefix(self, name: str) -> str:
         label = f"[{name}]".ljust(NAME_WIDTH + 2)
         return f"\033[{COLOURS.get(name, 0)}m{label}\033[0m" if self._stream.isatty() else label

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import closing
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -34,6 +35,7 @@ class Command(BaseCommand):
             with only_one(work.data_dir):
                 check_port(work.port)
                 environment.save(work.environment)
-                asyncio.run(Installation(work, Output(work.data_dir / "logs")).run())
+                with closing(Output(work.data_dir / "logs")) as output:
+                    asyncio.run(Installation(work, output).run())
         except (PlanError, SwitchError, UpFailed, ServerFailed) as error:
             raise CommandError(str(error)) from error

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from trade_canvas.switches import SwitchError, Switches
+
+# Everything that can do harm is off until somebody asks for it.
+RISKY = [each.name for each in fields(Switches) if isinstance(each.default, bool)]
+
+
+@pytest.mark.parametrize("name", RISKY)
+def test_switch_is_off_by_default(name):
+    assert getattr(Switches.from_environment({}), name) is False
+
+
+@pytest.mark.parametrize("word", ["1", "true", "yes", "on", "TRUE", " On "])
+def test_switch_is_turned_on_by(word):
+    environment = {"TRADE_CANVAS_ENABLE_DEBUG_API": word}
+    assert Switches.from_environment(environment).enable_debug_api
+
+
+@pytest.mark.parametrize("word", ["0", "", "no", "enabled", "2"])
+def test_switch_is_not_turned_on_by(word):
+    environment = {"TRADE_CANVAS_ENABLE_DEBUG_API": word}
+    assert not Switches.from_environment(environment).enable_debug_api
+
+
+@pytest.mark.parametrize("text", ["", "many", "1.5", "nan", "0x10"])
+def test_whole_number_that_can_not_be_read_is_the_default(text):
+    environment = {"TRADE_CANVAS_LEASE_TTL_S": text}
+    assert Switches.from_environment(environment).lease_ttl_s == 15
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "soon"])
+def test_number_that_can_not_be_read_is_the_default(text):
+    environment = {"TRADE_CANVAS_RECONCILE_INTERVAL_S": text}
+    assert Switches.from_environment(environment).reconcile_interval_s == 2.0
+
+
+@pytest.mark.parametrize("each", [f for f in fields(Switches) if f.metadata], ids=lambda f: f.name)
+def test_number_below_its_minimum_is_raised_to_it(each):
+    environment = {f"TRADE_CANVAS_{each.name.upper()}": "-1"}
+    switches = Switches.from_environment(environment)
+    assert getattr(switches, each.name) == each.metadata["minimum"]
+
+
+def test_number_is_read():
+    environment = {"TRADE_CANVAS_ONDEMAND_MAX_JOBS": "8", "TRADE_CANVAS_BINANCE_WS_FLUSH_S": "0.25"}
+    switches = Switches.from_environment(environment)
+    assert (switches.ondemand_max_jobs, switches.binance_ws_flush_s) == (8, 0.25)
+
+
+def test_unknown_ingest_role_is_hybrid():
+    environment = {"TRADE_CANVAS_INGEST_ROLE": "writer"}
+    assert Switches.from_environment(environment).ingest_role == "hybrid"
+
+
+def test_pg_only_without_pg_store_is_refused():
+    with pytest.raises(SwitchError, match="^pg_store_required_when_pg_only_enabled$"):
+        Switches.from_environment({"TRADE_CANVAS_ENABLE_PG_ONLY": "1"})
+
+
+@pytest.mark.parametrize(
+    ("store", "bus", "in_process"),
+    [("0", "0", True), ("1", "0", True), ("0", "1", True), ("1", "1", False)],
+)
+def test_ingest_is_in_process_unless_store_and_bus_are_shared(store, bus, in_process):
+    environment = {"TRADE_CANVAS_ENABLE_PG_STORE": store, "TRADE_CANVAS_ENABLE_WS_PUBSUB": bus}
+    assert Switches.from_environment(environment).ingest_in_process is in_process
+
+
+@pytest.mark.parametrize(
+    ("guard", "role", "enabled"),
+    [("0", "read", True), ("1", "read", False), ("1", "ingest", True), ("1", "hybrid", True)],
+)
+def test_guarded_reader_may_not_start_ingest_jobs(guard, role, enabled):
+    environment = {
+        "TRADE_CANVAS_ENABLE_INGEST_ROLE_GUARD": guard,
+        "TRADE_CANVAS_INGEST_ROLE": role,
+    }
+    assert Switches.from_environment(environment).ingest_jobs_enabled is enabled

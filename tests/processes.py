@@ -76,6 +76,11 @@ def post(url: str, body: Any, timeout_s: float = 10.0, headers: Mapping[str, str
     return _open(urllib.request.Request(url, data, headers), timeout_s)
 
 
+def delete(url: str, timeout_s: float = 10.0) -> tuple[int, Any]:
+    """Return status and JSON body of a DELETE."""
+    return _open(urllib.request.Request(url, method="DELETE"), timeout_s)
+
+
 def _open(request: urllib.request.Request, timeout_s: float) -> tuple[int, Any]:
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as response:
@@ -200,22 +205,38 @@ class Stack:
         wait_until(is_ready, START_TIMEOUT_S, "the web process to be ready")
 
     def worker(
-        self, *, queues: str = "control,follow,backfill", threads: int = 16, **switches: str
+        self,
+        *,
+        wait: bool = True,
+        queues: str = "control,follow,backfill",
+        threads: int = 16,
+        **switches: str,
     ) -> RunningProcess:
         """Start a Celery worker with the threads pool."""
         options = ["--pool", "threads", "--concurrency", str(threads), "--queues", queues]
         options += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
         node = f"worker{next(_numbers)}@%h"
         process = self.start("worker", celery("worker", *options, "-n", node), switches)
-        process.wait_for_line(" ready.")
+        if wait:
+            process.wait_for_line(" ready.")
         return process
 
-    def beat(self, **switches: str) -> RunningProcess:
+    def beat(self, *, wait: bool = True, **switches: str) -> RunningProcess:
         """Start Celery's beat."""
         options = ["--scheduler", "celery.beat:Scheduler", "--loglevel", "INFO"]
         process = self.start("beat", celery("beat", *options), switches)
-        process.wait_for_line("beat: Starting")
+        if wait:
+            process.wait_for_line("beat: Starting")
         return process
+
+    def installation(self, **switches: str) -> RunningProcess:
+        """Start web, worker and beat side by side; return the web process when all are ready."""
+        web = self.web(wait=False, **switches)
+        worker, beat = self.worker(wait=False, **switches), self.beat(wait=False, **switches)
+        worker.wait_for_line(" ready.")
+        beat.wait_for_line("beat: Starting")
+        self.wait_ready(web)
+        return web
 
     def local_exchange(self, *options: str, **switches: str) -> RunningProcess:
         """Start a local exchange on a free port; every process started later follows it."""

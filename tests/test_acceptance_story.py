@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from django.db import connection
-
 from tests.clients import Client
-from tests.conftest import TOKEN
 
 SERIES = "binance:futures:BTC/USDT:1m"
 FIRST = (1_700_000_000, 100, 101, 99, 100.5, 10)
@@ -17,13 +14,11 @@ THIRD = (1_700_000_120, 101.2, 103, 101, 102.4, 12)
 
 def test_two_instances_one_truth(stack):
     asyncio.run(story(stack.web(), stack.web()))
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT max(candle_time) FROM candles")
-        assert cursor.fetchone() == (THIRD[0],)
+    assert stack.sql("SELECT max(candle_time) FROM candles") == [(THIRD[0],)]
 
 
 async def story(instance_a, instance_b):
-    async with Client(instance_a.url, TOKEN) as a, Client(instance_b.url) as b:
+    async with Client(instance_a.url) as a, Client(instance_b.url) as b:
         await a.ingest(SERIES, FIRST, SECOND)
         watcher = await b.follow(SERIES, since=SECOND[0])
         # Nothing to catch up is not acknowledged; an answer to nonsense comes after the subscribe.

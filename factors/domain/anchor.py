@@ -1,0 +1,180 @@
+"""Anchor: a pointer to the pen that matters most, and its switches from one pen to another.
+
+It moves to a stronger pen (confirmed, or the candidate against the last one) and to the entry pen
+of every zhongshu that forms. Defined in the factor contract, section 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.graph import FactorSpec, Feature
+from factors.domain.pen import Pen, PenState
+from factors.domain.zhongshu import ZhongshuState
+from market.domain.candle import Candle
+
+CONFIRMED = "confirmed"
+CANDIDATE = "candidate"
+ZHONGSHU_ENTRY = "zhongshu_entry"
+STRONG_PEN = "strong_pen"
+
+
+class Reference(NamedTuple):
+    """The pen that the anchor points to. It is the same anchor while `start_time` is the same."""
+
+    kind: str
+    start_time: int
+    end_time: int
+    direction: int
+
+
+@dataclass(slots=True)
+class AnchorState:
+    """The current anchor and the price distance its pen covers."""
+
+    current: Reference | None = None
+    strength: float | None = None
+
+
+def initial(setup: Setup) -> AnchorState:
+    """The state before the first candle."""
+    return AnchorState()
+
+
+def step(state: AnchorState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome | None:
+    """Take one candle in; tell the anchor's switches, and the anchor when it changed."""
+    pens: PenState = upstream["pen"]
+    zhongshu: ZhongshuState = upstream["zhongshu"]
+    end = pens.candidate_end()
+    last = pens.last
+    if end is None or last is None:
+        return None
+    before, baseline = state.current, state.strength
+    reach = abs(end[1] - last.end_price)
+    grown = baseline is None or reach > baseline
+    if not (grown or pens.confirmed or zhongshu.formed):
+        return None
+    strongest = _strongest(pens.confirmed, baseline)
+    if grown and (strongest is None or reach > strongest[1]):
+        candidate = Reference(CANDIDATE, last.end_time, end[0], -last.direction)
+        strongest = (candidate, reach)
+    events = _enter(state, zhongshu.formed, candle.candle_time)
+    if strongest is not None:
+        events += _switch(state, *strongest, reason=STRONG_PEN, time=candle.candle_time)
+    return Outcome(events, _head(state)) if state.current != before else None
+
+
+def _strongest(pens: tuple[Pen, ...], baseline: float | None) -> tuple[Reference, float] | None:
+    """The first of the longest pens that are longer than `baseline`."""
+    best: tuple[Reference, float] | None = None
+    for pen in pens:
+        strength = _strength(pen)
+        if baseline is not None and strength <= baseline:
+            continue
+        if best is None or strength > best[1]:
+            best = (_reference(pen), strength)
+    return best
+
+
+def _enter(state: AnchorState, entries: tuple[Pen, ...], time: int) -> list[Event]:
+    """Move the anchor to the entry pens of the zones that formed, one after the other."""
+    return [
+        event
+        for entry in entries
+        for event in _switch(
+            state, _reference(entry), _strength(entry), reason=ZHONGSHU_ENTRY, time=time
+        )
+    ]
+
+
+def _switch(
+    state: AnchorState, reference: Reference, strength: float, *, reason: str, time: int
+) -> list[Event]:
+    """Point to a pen; tell so when it is another anchor than before."""
+    old = state.current
+    state.current, state.strength = reference, strength
+    if old is not None and old.start_time == reference.start_time:
+        return []
+    payload = {
+        "switch_time": time,
+        "reason": reason,
+        "old_anchor": None if old is None else old._asdict(),
+        "new_anchor": reference._asdict(),
+        "visible_time": time,
+    }
+    return [Event(SPEC.name, "anchor.switch", time, _key(reference, reason, time), payload)]
+
+
+def _key(reference: Reference, reason: str, time: int) -> str:
+    kind = f"{reference.kind}:" if reason == STRONG_PEN else ""
+    pen = f"{reference.start_time}:{reference.end_time}:{reference.direction}"
+    return f"{reason}:{time}:{kind}{pen}"
+
+
+def _reference(pen: Pen) -> Reference:
+    return Reference(CONFIRMED, pen.start_time, pen.end_time, pen.direction)
+
+
+def _strength(pen: Pen) -> float:
+    return abs(pen.end_price - pen.start_price)
+
+
+def _head(state: AnchorState) -> Payload:
+    current = state.current
+    return {"current_anchor_ref": None if current is None else current._asdict()}
+
+
+def freeze(state: AnchorState) -> Any:
+    """The state as JSON values."""
+    return [state.current, state.strength]
+
+
+def thaw(data: Any, setup: Setup, past: Past) -> AnchorState:
+    """The state that was frozen."""
+    current, strength = data
+    return AnchorState(None if current is None else Reference(*current), strength)
+
+
+def read(history: History, head: Payload | None) -> Slice | None:
+    """The slice: switches to anchors not seen before in the window, and the current anchor."""
+    switches = history.of("anchor.switch", "visible_time", "switch_time")
+    if not switches and not history.of("pen.confirmed"):
+        return None
+    kept = _first_of_each_anchor(_last_of_each_time(switches))
+    anchors = [switch["new_anchor"] for switch in kept]
+    return Slice(
+        {"anchors": anchors, "switches": kept},
+        {"current_anchor_ref": None if head is None else head["current_anchor_ref"]},
+    )
+
+
+def _last_of_each_time(switches: list[Payload]) -> list[Payload]:
+    return list({switch["switch_time"]: switch for switch in switches}.values())
+
+
+def _first_of_each_anchor(switches: list[Payload]) -> list[Payload]:
+    first: dict[int, Payload] = {}
+    for switch in switches:
+        first.setdefault(switch["new_anchor"]["start_time"], switch)
+    return list(first.values())
+
+
+SPEC = FactorSpec(
+    name="anchor",
+    depends_on=("pen", "zhongshu"),
+    version=1,
+    label="Anchor",
+    features=(
+        Feature("anchor.current", "Current"),
+        Feature("anchor.history", "History"),
+        Feature("anchor.switch", "Switches"),
+    ),
+    initial=initial,
+    step=step,
+    freeze=freeze,
+    thaw=thaw,
+    read=read,
+)

@@ -1,0 +1,125 @@
+"""What a factor declares about itself, and the order in which factors run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from factors.domain.facts import History, Outcome, Past, Payload, Setup, Slice
+from market.domain.candle import Candle
+
+
+class GraphError(ValueError):
+    """Factors that can't be put in order; the message is part of the contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A part of a factor's drawings that a client can show or hide."""
+
+    key: str
+    label: str
+    default_visible: bool = True
+
+
+def unchanged(head: Payload, at_time: int) -> Payload:
+    """A head that reads the same at every later candle."""
+    return head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorSpec:
+    """One factor: its name, place in the graph, catalog entry and logic.
+
+    `initial` makes the state before the first candle. `step` changes that state by one candle; it
+    may read the states of the factors in `depends_on`, which took the same candle already, by
+    name. It answers None when there is nothing to say. `freeze` turns a state into JSON values,
+    `thaw` turns them back. `read` makes the slice of what the ledger holds, None when there is
+    nothing to show. `carry` gives a stored head as it reads at a later candle.
+
+    `version` must grow whenever the same candles would give other facts.
+    """
+
+    name: str
+    depends_on: tuple[str, ...] = ()
+    version: int
+    label: str
+    default_visible: bool = True
+    features: tuple[Feature, ...]
+    parameters: Any = None
+    initial: Callable[[Setup], Any]
+    step: Callable[[Any, Candle, Mapping[str, Any]], Outcome | None]
+    freeze: Callable[[Any], Any]
+    thaw: Callable[[Any, Setup, Past], Any]
+    read: Callable[[History, Payload | None], Slice | None]
+    carry: Callable[[Payload, int], Payload] = unchanged
+
+
+def in_order(specs: Iterable[FactorSpec]) -> tuple[FactorSpec, ...]:
+    """The factors with every dependency before its dependants, otherwise alphabetical.
+
+    Raises GraphError when a name is empty or given twice, a dependency is missing, or factors
+    depend on each other in a circle.
+    """
+    by_name = _by_name(specs)
+    missing = sorted(
+        f"{spec.name}->{needed}"
+        for spec in by_name.values()
+        for needed in spec.depends_on
+        if needed not in by_name
+    )
+    if missing:
+        raise GraphError(f"missing_deps:{missing}")
+    ordered: dict[str, FactorSpec] = {}
+    for name in sorted(by_name):
+        _visit(name, by_name, ordered=ordered, path=())
+    return tuple(ordered.values())
+
+
+def catalog(specs: Iterable[FactorSpec]) -> dict[str, Any]:
+    """What a client may show or hide: factors in the given order, with their features."""
+    return {"schema_version": 1, "factors": [_catalog_entry(spec) for spec in specs]}
+
+
+def _by_name(specs: Iterable[FactorSpec]) -> dict[str, FactorSpec]:
+    by_name: dict[str, FactorSpec] = {}
+    for spec in specs:
+        if not spec.name.strip():
+            raise GraphError("empty_factor_name")
+        if spec.name in by_name:
+            raise GraphError(f"duplicate_factor:{spec.name}")
+        by_name[spec.name] = spec
+    return by_name
+
+
+def _visit(
+    name: str,
+    by_name: Mapping[str, FactorSpec],
+    *,
+    ordered: dict[str, FactorSpec],
+    path: tuple[str, ...],
+) -> None:
+    if name in path:
+        raise GraphError("cycle:" + "->".join((*path[path.index(name) :], name)))
+    if name in ordered:
+        return
+    for needed in sorted(by_name[name].depends_on):
+        _visit(needed, by_name, ordered=ordered, path=(*path, name))
+    ordered[name] = by_name[name]
+
+
+def _catalog_entry(spec: FactorSpec) -> dict[str, Any]:
+    return {
+        "key": spec.name,
+        "label": spec.label,
+        "default_visible": spec.default_visible,
+        "sub_features": [
+            {
+                "key": feature.key,
+                "label": feature.label,
+                "default_visible": feature.default_visible,
+            }
+            for feature in spec.features
+        ],
+    }

@@ -1,0 +1,234 @@
+"""Pivots: candles whose high or low stands out from the candles on both sides.
+
+A major pivot is the first extreme among `window_major` candles on either side; a minor one is an
+extreme, ties allowed, within the smaller window. Defined in the factor contract, section 7.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.graph import FactorSpec, Feature
+from market.domain.candle import Candle
+
+RESISTANCE = "resistance"
+SUPPORT = "support"
+
+
+@dataclass(frozen=True, slots=True)
+class PivotParameters:
+    """How many candles on each side a pivot must stand out from."""
+
+    window_major: int = 50
+    window_minor: int = 5
+
+    def __post_init__(self) -> None:
+        if self.window_major < 1 or self.window_minor < 1:
+            raise ValueError("pivot windows must be at least 1")
+
+
+class Wick(NamedTuple):
+    """The reach of one candle."""
+
+    time: int
+    high: float
+    low: float
+
+
+class Pivot(NamedTuple):
+    """A confirmed pivot: `price` is the high or low of the candle at `index`.
+
+    `high` and `low` are that candle's; `visible_time` is the candle that confirmed it.
+    """
+
+    time: int
+    price: float
+    direction: str
+    visible_time: int
+    window: int
+    index: int
+    high: float
+    low: float
+
+    def payload(self) -> Payload:
+        """The pivot as its event shows it."""
+        return {
+            "pivot_time": self.time,
+            "pivot_price": self.price,
+            "direction": self.direction,
+            "visible_time": self.visible_time,
+            "window": self.window,
+            "pivot_idx": self.index,
+        }
+
+
+Extremes = deque[tuple[int, float]]
+
+
+@dataclass(slots=True)
+class Window:
+    """The candles around a centre, reduced to those that can still become the extreme.
+
+    `highs` and `lows` hold (ordinal, height) with heights falling from left to right; lows are
+    negated, so that one rule serves both. The first entry is the earliest extreme of the window.
+    """
+
+    size: int
+    span: int
+    highs: Extremes = field(default_factory=deque)
+    lows: Extremes = field(default_factory=deque)
+
+    def push(self, index: int, high: float, low: float) -> None:
+        """Take one more candle in and let the one that falls out of the window go."""
+        oldest = index - 2 * self.size
+        for extremes, height in ((self.highs, high), (self.lows, -low)):
+            while extremes and extremes[-1][1] < height:
+                extremes.pop()
+            extremes.append((index, height))
+            if extremes[0][0] < oldest:
+                extremes.popleft()
+
+
+@dataclass(slots=True)
+class PivotState:
+    """`count` candles seen, the reach of the newest, and the majors the newest confirmed."""
+
+    major: Window
+    minor: Window
+    recent: deque[Wick]
+    count: int = 0
+    last_major: int = -1
+    majors: tuple[Pivot, ...] = ()
+
+
+def initial(setup: Setup) -> PivotState:
+    """The state before the first candle."""
+    parameters: PivotParameters = setup.parameters[SPEC.name]
+    major, minor = parameters.window_major, parameters.window_minor
+    seconds = setup.timeframe.seconds
+    return PivotState(
+        major=Window(major, major * seconds),
+        minor=Window(minor, minor * seconds),
+        recent=deque(maxlen=max(major, minor) + 1),
+    )
+
+
+def step(state: PivotState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome | None:
+    """Take one candle in and tell the pivots it confirms."""
+    time, _, high, low, _, _ = candle
+    index = state.count
+    state.count = index + 1
+    state.recent.append(Wick(time, high, low))
+    major, minor = state.major, state.minor
+    major.push(index, high, low)
+    minor.push(index, high, low)
+    # Cheap look first: most candles are the centre of nothing.
+    centre = index - major.size
+    state.majors = ()
+    if major.highs[0][0] == centre or major.lows[0][0] == centre:
+        state.majors = tuple(_majors(state, index, time))
+        if state.majors:
+            state.last_major = centre
+    events = [_event("major", pivot) for pivot in state.majors]
+    if state.last_major >= 0 and index - 2 * minor.size >= state.last_major:
+        events += [_event("minor", pivot) for pivot in _minors(state, index, time)]
+    return Outcome(events) if events else None
+
+
+def _majors(state: PivotState, index: int, time: int) -> Iterator[Pivot]:
+    window = state.major
+    centre = index - window.size
+    # The candle that opened exactly one window before this one, with a full window before it.
+    if centre < window.size or state.recent[-1 - window.size].time != time - window.span:
+        return
+    if window.highs[0][0] == centre:
+        yield _pivot(state, window, RESISTANCE, time=time)
+    if window.lows[0][0] == centre:
+        yield _pivot(state, window, SUPPORT, time=time)
+
+
+def _minors(state: PivotState, index: int, time: int) -> Iterator[Pivot]:
+    window = state.minor
+    centre = state.recent[-1 - window.size]
+    if centre.time != time - window.span:
+        return
+    if centre.high >= window.highs[0][1]:
+        yield _pivot(state, window, RESISTANCE, time=time)
+    if -centre.low >= window.lows[0][1]:
+        yield _pivot(state, window, SUPPORT, time=time)
+
+
+def _pivot(state: PivotState, window: Window, direction: str, *, time: int) -> Pivot:
+    centre = state.recent[-1 - window.size]
+    return Pivot(
+        time=centre.time,
+        price=centre.high if direction == RESISTANCE else centre.low,
+        direction=direction,
+        visible_time=time,
+        window=window.size,
+        index=state.count - 1 - window.size,
+        high=centre.high,
+        low=centre.low,
+    )
+
+
+def _event(size: str, pivot: Pivot) -> Event:
+    return Event(
+        SPEC.name,
+        f"pivot.{size}",
+        pivot.visible_time,
+        f"{size}:{pivot.time}:{pivot.direction}:{pivot.window}",
+        pivot.payload(),
+    )
+
+
+def freeze(state: PivotState) -> Any:
+    """The state as JSON values."""
+    return {
+        "count": state.count,
+        "last_major": state.last_major,
+        "recent": list(state.recent),
+        "extremes": [
+            list(extremes)
+            for window in (state.major, state.minor)
+            for extremes in (window.highs, window.lows)
+        ],
+    }
+
+
+def thaw(data: Any, setup: Setup, past: Past) -> PivotState:
+    """The state that was frozen."""
+    state = initial(setup)
+    state.count = data["count"]
+    state.last_major = data["last_major"]
+    state.recent.extend(Wick(*wick) for wick in data["recent"])
+    windows = (state.major.highs, state.major.lows, state.minor.highs, state.minor.lows)
+    for extremes, saved in zip(windows, data["extremes"], strict=True):
+        extremes.extend((index, height) for index, height in saved)
+    return state
+
+
+def read(history: History, head: Payload | None) -> Slice | None:
+    """The slice: pivots of both sizes, once there is a major one. There is no head."""
+    majors = history.of("pivot.major", "visible_time", "pivot_time")
+    if not majors:
+        return None
+    return Slice({"major": majors, "minor": history.of("pivot.minor")}, {})
+
+
+SPEC = FactorSpec(
+    name="pivot",
+    version=1,
+    label="Pivot",
+    features=(Feature("pivot.major", "Major"), Feature("pivot.minor", "Minor", False)),
+    parameters=PivotParameters(),
+    initial=initial,
+    step=step,
+    freeze=freeze,
+    thaw=thaw,
+    read=read,
+)

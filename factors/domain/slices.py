@@ -1,0 +1,67 @@
+"""Factors as seen at one time: what the ledger holds, in the envelope of the contract.
+
+Nothing is computed here: events visible by then, and the newest head at or before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from factors.domain.facts import Event, History, Payload
+from factors.domain.graph import FactorSpec
+from market.domain.series import SeriesId
+from market.domain.timeframe import Timeframe
+
+SCHEMA_VERSION = 1
+
+EVENT_LIMIT = 20_000
+"""How many events, from the oldest of the window on, a slice shows at most."""
+
+
+def window_start(at_time: int, window_candles: int, timeframe: Timeframe) -> int:
+    """The earliest candle time whose events a slice at `at_time` shows (Unix seconds)."""
+    return max(0, at_time - window_candles * timeframe.seconds)
+
+
+def head_at(spec: FactorSpec, head: Payload | None, at_time: int) -> Payload | None:
+    """A stored head as it reads at a candle time from its own on, before the next head's."""
+    return None if head is None else spec.carry(head, at_time)
+
+
+def slices(
+    specs: Iterable[FactorSpec],
+    series: SeriesId,
+    *,
+    at_time: int,
+    events: Iterable[Event],
+    heads: Mapping[str, Payload],
+) -> dict[str, dict[str, Any]]:
+    """The envelopes of all factors that have something to show, in the order of `specs`.
+
+    `at_time` is the open time of a stored candle. `events` are those of the window in ledger
+    order, at most EVENT_LIMIT; `heads` the newest of each factor at or before `at_time`.
+    """
+    history = History(events, at_time)
+    found: dict[str, dict[str, Any]] = {}
+    for spec in specs:
+        seen = spec.read(history, head_at(spec, heads.get(spec.name), at_time))
+        if seen is not None:
+            meta = _meta(series, at_time, spec.name)
+            found[spec.name] = {
+                "schema_version": SCHEMA_VERSION,
+                "history": seen.history,
+                "head": seen.head,
+                "meta": meta,
+            }
+    return found
+
+
+def _meta(series: SeriesId, at_time: int, factor: str) -> dict[str, Any]:
+    return {
+        "series_id": str(series),
+        "epoch": 0,
+        "at_time": at_time,
+        "candle_id": series.candle_id(at_time),
+        "factor_name": factor,
+    }

@@ -1,0 +1,284 @@
+"""Support and resistance: prices at which pivots of one kind met, and what became of them.
+
+With every major pivot all levels are judged anew on what is known then, and a snapshot is taken.
+Defined in the factor contract, section 11.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from factors.domain.closes import CloseWindow
+from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.graph import FactorSpec, Feature
+from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
+from factors.domain.sr_levels import BROKEN, FLIP, Level, Moment, Side, SrParameters, Touch
+from market.domain.candle import Candle
+
+ALGORITHM = "pivot_wick_overlap"
+FEWEST_CANDLES = 5
+DIGEST_LEVELS = 10
+FULL_SCORE_TOUCHES = 4
+
+
+@dataclass(slots=True)
+class SrState:
+    """Average true range, closes and pivots, as far back as levels need them.
+
+    `ranges` are the true ranges of the period, `averages` the averages back to the candle that
+    can become a pivot next. `shown` is the last snapshot, None before the first; its levels by
+    what can differ: start, status and touches.
+    """
+
+    parameters: SrParameters
+    ranges: deque[float]
+    averages: deque[float]
+    closes: CloseWindow
+    sides: tuple[Side, Side]
+    count: int = 0
+    range_sum: float = 0.0
+    last_close: float = 0.0
+    shown: list[list[Any]] | None = None
+
+
+def initial(setup: Setup) -> SrState:
+    """The state before the first candle."""
+    parameters: SrParameters = setup.parameters[SPEC.name]
+    return SrState(
+        parameters=parameters,
+        ranges=deque(maxlen=parameters.atr_period),
+        averages=deque(maxlen=setup.parameters["pivot"].window_major + 1),
+        closes=CloseWindow(),
+        sides=(Side(RESISTANCE, parameters), Side(SUPPORT, parameters)),
+    )
+
+
+def step(state: SrState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome | None:
+    """Take one candle in; with a major pivot, tell the levels as they are now."""
+    _take(state, candle.candle_time, candle.high, low=candle.low, close=candle.close)
+    pivots: PivotState = upstream["pivot"]
+    if not pivots.majors:
+        return None
+    state.closes.refresh()
+    for pivot in pivots.majors:
+        _add(state, pivot)
+    levels = _levels(state)
+    state.closes.release(_needed_from(state))
+    return _outcome(state, levels, candle.candle_time)
+
+
+def _take(state: SrState, time: int, high: float, *, low: float, close: float) -> None:
+    previous = state.last_close if state.count else close
+    reach = max(high - low, abs(high - previous), abs(low - previous), 0.0)
+    # Add before taking away: the contract's order, on which the last digits depend.
+    total = state.range_sum + reach
+    ranges = state.ranges
+    if state.count >= state.parameters.atr_period:
+        total -= ranges[0]
+    ranges.append(reach)
+    state.range_sum = total
+    state.averages.append(total / len(ranges))
+    state.closes.append(time, close)
+    state.last_close = close
+    state.count += 1
+
+
+def _add(state: SrState, pivot: Pivot) -> None:
+    """Remember a pivot, which lies as far back as the averages go."""
+    if pivot.price > 0:
+        touch = Touch(pivot.index, pivot.time, pivot.high, pivot.low, state.averages[0])
+        side = state.sides[0 if pivot.direction == RESISTANCE else 1]
+        side.add(touch, state.closes)
+
+
+def _levels(state: SrState) -> list[Payload]:
+    """The chosen levels: the nearest that stand, then all that are broken."""
+    if state.count < FEWEST_CANDLES:
+        return []
+    moment = Moment(state.closes, state.count, state.last_close, state.averages[-1])
+    found = [(level, side.kind) for side in state.sides for level in side.standing(moment)]
+    close = state.last_close
+    found.sort(key=lambda item: abs(item[0].line - close))
+    living = [item for item in found if item[0].status != BROKEN]
+    broken = [item for item in found if item[0].status == BROKEN]
+    chosen = chain(living[: state.parameters.max_levels], broken)
+    return [_show(state, level, kind) for level, kind in chosen]
+
+
+def _outcome(state: SrState, levels: list[Payload], time: int) -> Outcome:
+    head: Payload = {
+        "algorithm": ALGORITHM if levels else "",
+        "levels": levels,
+        "pivots": _touched(levels),
+    }
+    key = f"snapshot:{time}:{len(levels)}:{_digest(levels)}"
+    event = Event(SPEC.name, "sr.snapshot", time, key, {"visible_time": time, **head})
+    shown = [_essence(level) for level in levels]
+    changed = shown != state.shown
+    state.shown = shown
+    return Outcome([event], head if changed else None)
+
+
+def _essence(level: Payload) -> list[Any]:
+    """What tells a level apart from any other the same series may show."""
+    return [
+        level["level_type"],
+        level["last_idx"],
+        level["status"],
+        level["flip_dir"],
+        level["death_idx"],
+        level["count"],
+        level["level_score"],
+    ]
+
+
+def _show(state: SrState, level: Level, kind: str) -> Payload:
+    """The level as a payload; the one shown before when nothing about it changed."""
+    changing = (level.status, level.flip_dir, level.death_idx, level.touches)
+    if level.shown is None or level.shown[0] != changing:
+        level.shown = (changing, _payload(state, level, kind))
+    return level.shown[1]
+
+
+def _payload(state: SrState, level: Level, kind: str) -> Payload:
+    first, last = level.partner, level.start
+    died = None if level.death_idx is None else state.closes.time_at(level.death_idx)
+    touches = level.touches
+    return {
+        "price": level.line,
+        "type": FLIP if level.status == FLIP else kind,
+        "level_type": kind,
+        "status": level.status,
+        "first_idx": first.index,
+        "second_idx": last.index,
+        "last_idx": last.index,
+        "first_time": first.time,
+        "second_time": last.time,
+        "last_time": last.time,
+        "count": max(state.parameters.min_touches, touches),
+        "flip_dir": level.flip_dir,
+        "touch_indices": [first.index, last.index],
+        "touch_times": [first.time, last.time],
+        "level_score": 0.5 * min(1, touches / FULL_SCORE_TOUCHES) + 0.5 * (touches > 0),
+        "band_low": level.band_low,
+        "band_high": level.band_high,
+        "band_width_atr": level.band_width_atr,
+        "death_idx": level.death_idx,
+        "death_time": died,
+        "death_price": None if died is None else level.line,
+    }
+
+
+def _touched(levels: Iterable[Payload]) -> list[Payload]:
+    touched = [
+        {
+            "idx": index,
+            "time": time,
+            "price": level["price"],
+            "type": level["type"],
+            "source_window": "major",
+        }
+        for level in levels
+        for index, time in zip(level["touch_indices"], level["touch_times"], strict=True)
+    ]
+    return sorted(touched, key=lambda item: (item["idx"], item["price"]))
+
+
+def _digest(levels: list[Payload]) -> str:
+    if not levels:
+        return "none"
+    token = ";".join(
+        f"{level['status']}:{level['type']}:{level['price']:.8f}:{level['last_time']}"
+        for level in levels[:DIGEST_LEVELS]
+    )
+    return hashlib.sha1(token.encode(), usedforsecurity=False).hexdigest()[:12]
+
+
+def _needed_from(state: SrState) -> int:
+    """The first ordinal whose close a judgement may still look at."""
+    oldest = [side.pivots[0].index for side in state.sides if side.pivots]
+    return min([*oldest, state.count - len(state.averages)])
+
+
+def freeze(state: SrState) -> Any:
+    """The state as JSON values. Closes are left out: they are read again when needed."""
+    return {
+        "count": state.count,
+        "range_sum": state.range_sum,
+        "last_close": state.last_close,
+        "ranges": list(state.ranges),
+        "averages": list(state.averages),
+        "shown": state.shown,
+        "sides": [_freeze_side(side) for side in state.sides],
+        "closes": _freeze_closes(state),
+    }
+
+
+def _freeze_side(side: Side) -> Any:
+    partners = [None if level is None else level.partner.index for level in side.levels]
+    return [side.pivots, partners]
+
+
+def _freeze_closes(state: SrState) -> Any:
+    """Ordinal and open time of the first candle whose close is needed."""
+    if not state.count:
+        return [0, 0]
+    needed = _needed_from(state)
+    for side in state.sides:
+        if side.pivots and side.pivots[0].index == needed:
+            return [needed, side.pivots[0].time]
+    return state.closes.oldest(needed)
+
+
+def thaw(data: Any, setup: Setup, past: Past) -> SrState:
+    """The state that was frozen; closes are read from `past` when a pivot needs them."""
+    state = initial(setup)
+    state.count = data["count"]
+    state.range_sum = data["range_sum"]
+    state.last_close = data["last_close"]
+    state.ranges.extend(data["ranges"])
+    state.averages.extend(data["averages"])
+    state.shown = data["shown"]
+    for side, saved in zip(state.sides, data["sides"], strict=True):
+        _thaw_side(side, saved)
+    base, time = data["closes"]
+    state.closes = CloseWindow.absent(base, time, state.count - base, past=past)
+    return state
+
+
+def _thaw_side(side: Side, saved: Any) -> None:
+    rows, partners = saved
+    side.pivots = [Touch(*row) for row in rows]
+    side.levels = [None] * len(rows)
+    by_index = {pivot.index: pivot for pivot in side.pivots}
+    for position, partner in enumerate(partners):
+        if partner is not None:
+            side.put(position, by_index[partner])
+
+
+def read(history: History, head: Payload | None) -> Slice | None:
+    """The slice: snapshots of the window and the levels as they are, once there is either."""
+    snapshots = history.of("sr.snapshot", "visible_time")
+    if head is None:
+        return None
+    return Slice({"snapshots": snapshots}, head)
+
+
+SPEC = FactorSpec(
+    name="sr",
+    depends_on=("pivot",),
+    version=1,
+    label="SR",
+    features=(Feature("sr.active", "Active"), Feature("sr.broken", "Broken", False)),
+    parameters=SrParameters(),
+    initial=initial,
+    step=step,
+    freeze=freeze,
+    thaw=thaw,
+    read=read,
+)

@@ -1,0 +1,256 @@
+"""Candidates for support and resistance levels, and which of them stand at a moment.
+
+A level comes from a pivot (its start) and an earlier pivot of the same kind whose wick overlaps
+(its partner). The partner, the line and the band never change once the start is known; only the
+status does, so that a snapshot looks at nothing twice. Factor contract, sections 11.3 to 11.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from factors.domain.closes import CloseWindow
+from factors.domain.facts import Payload
+from factors.domain.pivot import RESISTANCE
+
+ACTIVE = "active"
+FLIP = "flip"
+BROKEN = "broken"
+
+# A level without any true range around it takes these parts of its price instead.
+PRICE_TOLERANCE = 0.002
+PRICE_RANGE = 0.02
+TINY = 1e-9
+
+# The band's width in true ranges, and how close (in prices) two levels are the same.
+NARROWEST_BAND = 0.5
+WIDEST_BAND = 3.0
+SAME_PRICE = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class SrParameters:
+    """How levels are found, judged and chosen; the last two are declared but decide nothing."""
+
+    tolerance_atr: float = 0.5
+    min_touches: int = 2
+    max_levels: int = 10
+    broken_cross_count: int = 3
+    atr_period: int = 14
+    cluster_pivot_limit: int = 200
+    cross_atr_multiplier: float = 0.5
+    flip_pivot_count: int = 3
+
+    def __post_init__(self) -> None:
+        counts = (self.max_levels, self.broken_cross_count, self.atr_period)
+        if min(*counts, self.cluster_pivot_limit) < 1:
+            raise ValueError("sr counts, period and limits must be at least 1")
+
+
+class Moment(NamedTuple):
+    """What a judgement sees: closes before ordinal `end`, the newest close and true range."""
+
+    closes: CloseWindow
+    end: int
+    last_close: float
+    atr: float
+
+
+class Touch(NamedTuple):
+    """A pivot as levels see it: its candle's reach and the average true range there."""
+
+    index: int
+    time: int
+    high: float
+    low: float
+    atr: float
+
+
+@dataclass(slots=True)
+class Level:
+    """A level with its status as judged last.
+
+    `newer` are levels of later starts that count as the same price. `place` is where the level
+    stands in the list of its kind, -1 when it does not.
+    """
+
+    start: Touch
+    partner: Touch
+    line: float
+    same_within: float
+    band_low: float
+    band_high: float
+    band_width_atr: float
+    touches: int = 0
+    newer: list[Level] = field(default_factory=list)
+    place: int = -1
+    status: str = ACTIVE
+    flip_dir: str | None = None
+    death_idx: int | None = None
+    shown: tuple[tuple[int | str | None, ...], Payload] | None = None
+
+
+def tolerance(first: float, second: float, reference: float, *, part: float) -> float:
+    """How far prices may lie apart near candles with these true ranges (contract 11.3)."""
+    found = _mean_positive(first, second) * part
+    if found > 0:
+        return found
+    return PRICE_TOLERANCE * (reference if reference > 0 else 1)
+
+
+def _mean_positive(first: float, second: float) -> float:
+    """The mean of those that are positive, 0 when none is."""
+    if first > 0 and second > 0:
+        return (first + second) / 2
+    return max(first, second, 0.0)
+
+
+@dataclass(slots=True)
+class Side:
+    """The newest pivots of one kind, oldest first, and the level that starts at each, if any."""
+
+    kind: str
+    parameters: SrParameters
+    pivots: list[Touch] = field(default_factory=list)
+    levels: list[Level | None] = field(default_factory=list)
+
+    def add(self, pivot: Touch, closes: CloseWindow) -> None:
+        """Take in a pivot that is newer than all others."""
+        self._drop_oldest()
+        self.pivots.append(pivot)
+        partner = self._partner(pivot, closes)
+        for level in self.levels:
+            if level is not None and self._meets(level, pivot):
+                level.touches += 1
+        self.levels.append(None)
+        if partner is not None:
+            self.put(len(self.pivots) - 1, partner)
+
+    def put(self, position: int, partner: Touch) -> None:
+        """Give the pivot at this position its level, after those of all earlier pivots."""
+        level = self._level(self.pivots[position], partner)
+        level.touches = sum(self._meets(level, pivot) for pivot in self.pivots)
+        for older in self.levels[:position]:
+            if older is not None and abs(level.line - older.line) <= older.same_within:
+                older.newer.append(level)
+        self.levels[position] = level
+
+    def standing(self, moment: Moment) -> list[Level]:
+        """Judge the levels and merge those of one price; in the order of the contract's list."""
+        standing: list[Level] = []
+        for level in reversed(self.levels):
+            if level is None:
+                continue
+            level.place = -1
+            same = _first_same(level, standing)
+            if same is None:
+                self._judge(level, moment)
+                level.place = len(standing)
+                standing.append(level)
+            elif same.status == BROKEN:
+                self._judge(level, moment)
+                if level.status != BROKEN:
+                    level.place, same.place = same.place, -1
+                    standing[level.place] = level
+        return standing
+
+    def _drop_oldest(self) -> None:
+        if len(self.pivots) < self.parameters.cluster_pivot_limit:
+            return
+        gone = self.pivots.pop(0)
+        del self.levels[0]
+        for position, level in enumerate(self.levels):
+            if level is None:
+                continue
+            if level.partner is gone:
+                # Whoever was refused before this partner is still refused: no level any more.
+                self.levels[position] = None
+                level.place = -1
+            elif self._meets(level, gone):
+                level.touches -= 1
+
+    def _partner(self, start: Touch, closes: CloseWindow) -> Touch | None:
+        return next(self._partners(start, closes), None)
+
+    def _partners(self, start: Touch, closes: CloseWindow) -> Iterator[Touch]:
+        limit = self.parameters.broken_cross_count
+        for other in reversed(self.pivots[:-1]):
+            low, high = max(other.low, start.low), min(other.high, start.high)
+            line = high if self.kind == RESISTANCE else low
+            near = self._tolerance(start, other, line)
+            if low > high + near:
+                continue
+            turns = closes.turns(
+                other.index + 1, start.index, low=line - near, high=line + near, limit=limit + 1
+            )
+            if len(turns) <= limit:
+                yield other
+
+    def _level(self, start: Touch, partner: Touch) -> Level:
+        overlap = (max(partner.low, start.low), min(partner.high, start.high))
+        line = overlap[1] if self.kind == RESISTANCE else overlap[0]
+        low, high = sorted(overlap)
+        scale = _mean_positive(partner.atr, start.atr) or line * PRICE_RANGE
+        if not scale > 0:
+            scale = max(abs(line) * PRICE_RANGE, TINY)
+        width = (high - low) or NARROWEST_BAND * scale
+        width = max(NARROWEST_BAND * scale, min(width, WIDEST_BAND * scale))
+        middle = (low + high) / 2
+        return Level(
+            start=start,
+            partner=partner,
+            line=line,
+            same_within=max(SAME_PRICE * abs(line), self._tolerance(start, partner, line) / 2),
+            band_low=middle - width / 2,
+            band_high=middle + width / 2,
+            band_width_atr=width / scale,
+        )
+
+    def _tolerance(self, first: Touch, second: Touch, reference: float) -> float:
+        return tolerance(first.atr, second.atr, reference, part=self.parameters.tolerance_atr)
+
+    def _meets(self, level: Level, pivot: Touch) -> bool:
+        """Whether the pivot's wick comes near the level's band."""
+        low, high = level.band_low, level.band_high
+        near = pivot.atr * self.parameters.tolerance_atr
+        if not near > 0:
+            near = self._tolerance(pivot, pivot, (low + high) / 2)
+        return not (pivot.high < low - near) and not (pivot.low > high + near)
+
+    def _judge(self, level: Level, moment: Moment) -> None:
+        """Set the status: what the closes since the level's start did to it."""
+        line = level.line
+        scale = moment.atr if moment.atr > 0 else max(abs(line) * PRICE_RANGE, TINY)
+        near = self.parameters.tolerance_atr * scale
+        low, high = line - near, line + near
+        limit = self.parameters.broken_cross_count
+        turns = moment.closes.turns(
+            level.start.index + 1, moment.end, low=low, high=high, limit=limit
+        )
+        level.death_idx = turns[-1] if turns else None
+        level.flip_dir = None
+        if len(turns) == limit:
+            level.status = BROKEN
+        elif turns:
+            level.status = FLIP
+            if moment.last_close > high:
+                level.flip_dir = "up"
+            elif moment.last_close < low:
+                level.flip_dir = "down"
+        else:
+            level.status = ACTIVE
+
+
+def _first_same(level: Level, standing: list[Level]) -> Level | None:
+    """The first standing level that counts as the same price."""
+    newer = level.newer
+    if len(standing) < len(newer):
+        line, within = level.line, level.same_within
+        return next((other for other in standing if abs(other.line - line) <= within), None)
+    first: Level | None = None
+    for other in newer:
+        if other.place >= 0 and (first is None or other.place < first.place):
+            first = other
+    return first

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -15,6 +16,19 @@ POLL_S = 0.25
 REQUEST_TIMEOUT_S = 5.0
 # How many candles a head may be behind: one is closing, one may be on its way.
 FRESH_CANDLES = 3
+
+
+async def wait_until_listening(base_url: str) -> None:
+    """Wait for as long as it takes until somebody accepts connections there."""
+    address = urlsplit(base_url)
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(address.hostname, address.port)
+        except OSError:
+            await asyncio.sleep(POLL_S)
+        else:
+            writer.close()
+            return
 
 
 async def wait_until_ready(base_url: str) -> None:

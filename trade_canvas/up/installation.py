@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 from trade_canvas.embedded import EmbeddedServer, start_postgres, start_valkey
 from trade_canvas.embedded.server import is_port_free
 from trade_canvas.up.child import Child, ChildFailed
-from trade_canvas.up.flow import wait_until_flowing, wait_until_ready
+from trade_canvas.up.flow import wait_until_flowing, wait_until_listening, wait_until_ready
 from trade_canvas.up.output import Output
 from trade_canvas.up.plan import Plan, Program
 
+SOURCE_TIMEOUT_S = 30.0
 READY_TIMEOUT_S = 60.0
 FLOW_TIMEOUT_S = 90.0
 SERVER_CHECK_S = 1.0
@@ -59,11 +60,12 @@ class Installation:
     async def _work(self) -> None:
         try:
             await self._start_servers()
-            await self._prepare()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_servers())
-                for child in self._start_children():
-                    group.create_task(child.run())
+                self._sources = self._run_in(group, self._plan.sources)
+                await self._prepare()
+                await self._wait_for_sources()
+                self._children += self._run_in(group, self._plan.programs)
                 group.create_task(self._announce())
         except* ChildFailed as failed:
             raise UpFailed(str(failed.exceptions[0])) from None
@@ -86,11 +88,20 @@ class Installation:
         if status:
             raise UpFailed(f"preparing the installation failed (status {status})")
 
-    def _start_children(self) -> list[Child]:
-        self._sources = [self._child(program) for program in self._plan.sources]
-        programs = [self._child(program) for program in self._plan.programs]
-        self._children += programs
-        return [*self._sources, *programs]
+    def _run_in(self, group: asyncio.TaskGroup, programs: Iterable[Program]) -> list[Child]:
+        children = [self._child(program) for program in programs]
+        for child in children:
+            group.create_task(child.run())
+        return children
+
+    async def _wait_for_sources(self) -> None:
+        """Ingest that begins before there is anything to ask would begin with failures."""
+        if self._sources:
+            await self._expect(
+                wait_until_listening(self._plan.switches.sim_url),
+                SOURCE_TIMEOUT_S,
+                "the local exchange does not listen yet",
+            )
 
     def _child(self, program: Program) -> Child:
         return Child(program, self._plan.environment, output=self._output)

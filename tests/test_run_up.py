@@ -1,0 +1,126 @@
+"""`up` for real: everything starts, candles flow, a second start is quick, and nothing is left."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import time
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.processes import get, launch, manage, wait_until
+from trade_canvas.embedded.server import free_port
+
+SERIES = "sim:futures:BTC/USDT:1s"
+
+
+@contextmanager
+def up(folder, **variables):
+    """Run `up` on a folder as data directory; whatever happens, end it."""
+    environment = {"DATA_DIR": str(folder), "PORT": str(free_port()), **variables}
+    process = launch("up", manage("up"), environment=environment, directory=folder)
+    process.url = f"http://127.0.0.1:{environment['PORT']}"
+    try:
+        yield process
+    except BaseException:
+        print(process.output())
+        raise
+    finally:
+        if process.is_running():
+            process.terminate(20)
+
+
+def family(folder):
+    """Every process of the installation on `folder`, told by its environment or command line."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.environ().get("DATA_DIR") == str(folder)
+            if ours or str(folder) in " ".join(process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def stop_within_10_s(process, folder):
+    began = time.monotonic()
+    assert process.terminate(15) == 0
+    assert time.monotonic() - began < 10
+    assert family(folder) == []
+
+
+def head(url):
+    answer = get(f"{url}/api/market/candles?series_id={SERIES}&limit=1")[1]
+    return answer and answer["server_head_time"]
+
+
+def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
+    with up(open_folder) as first:
+        first.wait_for_line("Stop ", 60)
+        assert re.search(r"admin account made: user admin, password \S{12,}", first.output())
+        assert get(f"{first.url}/readyz")[0] == 200
+        before = wait_until(lambda: head(first.url), 20, "a candle")
+        wait_until(lambda: head(first.url) > before, 20, "the next candle")
+        kept = head(first.url)
+        running = {name for each in family(open_folder) for name in [" ".join(each.cmdline())]}
+        for part in ("manage.py web", "celery", "local_exchange", "valkey", "postgres"):
+            assert any(part in line for line in running), f"{part} is not running"
+        stop_within_10_s(first, open_folder)
+
+    began = time.monotonic()
+    with up(open_folder) as second:
+        second.wait_for_line("Stop ", 30)
+        assert time.monotonic() - began < 20
+        assert "admin account made" not in second.output()
+        assert head(second.url) >= kept
+        # As when the machine's memory runs out: nobody is left to stop the others.
+        second.kill()
+        wait_until(lambda: family(open_folder) == [], 15, "everything to end with it")
+
+
+def test_up_without_store_and_bus_is_one_process_and_the_exchange(open_folder):
+    off = {"TRADE_CANVAS_ENABLE_PG_STORE": "0", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
+    with up(open_folder, **off) as first:
+        first.wait_for_line("Stop ", 60)
+        wait_until(lambda: head(first.url), 20, "candles")
+        commands = [" ".join(each.cmdline()) for each in family(open_folder)]
+        assert len(commands) == 3, commands
+
+        with up(open_folder, **off) as second:
+            assert second.process.wait(30) == 1
+        assert f"already running on {open_folder} (process {first.pid})" in second.output()
+
+        (web,) = [each for each in family(open_folder) if "web" in each.cmdline()]
+        web.send_signal(signal.SIGKILL)
+        first.wait_for_line("web ended (signal 9); starts again in 1 s")
+        wait_until(lambda: get(f"{first.url}/readyz")[0] == 200, 30, "web to be back")
+        stop_within_10_s(first, open_folder)
+
+
+def test_up_on_a_taken_port_says_so_and_starts_nothing(open_folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with up(open_folder, PORT=port) as process:
+            assert process.process.wait(30) == 1
+    assert f"port {port} is in use" in process.output()
+    assert not (open_folder / "postgres").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"PORT": "http"}, "PORT must be a number"),
+        (
+            {"TRADE_CANVAS_ENABLE_PG_ONLY": "1", "TRADE_CANVAS_ENABLE_PG_STORE": "0"},
+            "pg_store_required_when_pg_only_enabled",
+        ),
+    ],
+)
+def test_up_with_bad_variables_says_so(open_folder, variables, complaint):
+    with up(open_folder, **variables) as process:
+        assert process.process.wait(30) == 1
+    assert complaint in process.output()

@@ -24,35 +24,41 @@ class ApiEdge:
             return
         try:
             _require_text(scope["query_string"])
-            self._require_length(scope)
-            await self._application(scope, self._bounded(receive), send)
+            _require_length(scope, self._max_body_bytes)
+            body = _BoundedBody(receive, self._max_body_bytes)
+            await self._application(scope, body.receive, send)
+            if body.is_too_large:
+                raise too_large(self._max_body_bytes)
         except ApiError as error:
-            # Django reads the whole body before it answers, so nothing has been sent yet.
-            body = orjson.dumps(error.body())
-            headers = [*json_headers(body), (b"connection", b"close")]
-            await respond(send, error.status, headers, body)
+            content = orjson.dumps(error.body())
+            headers = [*json_headers(content), (b"connection", b"close")]
+            await respond(send, error.status, headers, content)
 
-    def _require_length(self, scope: Scope) -> None:
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and len(value) < 20:
-                self._require(int(value))
 
-    def _require(self, length: int) -> None:
-        if length > self._max_body_bytes:
-            raise too_large(self._max_body_bytes)
+class _BoundedBody:
+    """Passes a body on up to a bound; beyond it, the application sees its client go away."""
 
-    def _bounded(self, receive: Receive) -> Receive:
-        received = 0
+    def __init__(self, receive: Receive, bound: int) -> None:
+        self._receive = receive
+        self._left = bound
+        self.is_too_large = False
 
-        async def bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                self._require(received)
-            return message
+    async def receive(self) -> Message:
+        """The next message."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                # Django frees what it collected and answers nothing, so we can.
+                self.is_too_large = True
+                return {"type": "http.disconnect"}
+        return message
 
-        return bounded
+
+def _require_length(scope: Scope, bound: int) -> None:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > bound:
+            raise too_large(bound)
 
 
 def _require_text(query_string: bytes) -> None:

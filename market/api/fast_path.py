@@ -27,7 +27,7 @@ from market.api.asgi import (
 from market.api.candle_pages import Body, Page, PageQuery, candle_pages
 from market.api.conditional import accepts_gzip, headers_of, is_unchanged
 from market.api.handover import SCOPE_KEY, Handover
-from market.api.series_states import ReadStates, SeriesStates
+from market.api.series_states import SeriesStates, StatesReader
 from market.api.tail import after_read
 from market.domain.store import SeriesState
 
@@ -84,11 +84,12 @@ class KnownQuery:
 class CandlePath:
     """ASGI middleware for GET candles; also streams what a view hands over."""
 
-    def __init__(self, application: Application, *, read_states: ReadStates) -> None:
+    def __init__(self, application: Application, *, reader: StatesReader) -> None:
         self._application = application
         self._known: OrderedDict[QueryKey, KnownQuery] = OrderedDict()
         self._building: dict[tuple[PageQuery, SeriesState], asyncio.Task[Page]] = {}
-        self._states = SeriesStates(read_states)
+        self._states = SeriesStates(reader)
+        self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a known query, pass everything else to Django."""
@@ -99,6 +100,10 @@ class CandlePath:
         known = self._known.get(asked.key) if asked else None
         if asked is None or known is None or not await self._answer(known, asked, send):
             await self._pass_on(scope, receive, send)
+
+    def close(self) -> None:
+        """Free the connection for look-ups; to be called on the event loop."""
+        self._reader.close()
 
     async def _answer(self, known: KnownQuery, asked: Asked, send: Send) -> bool:
         """Whether the answer was given; Django words what goes wrong."""

@@ -10,25 +10,31 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from market.api.asgi import Application
 from market.api.edge import ApiEdge
 from market.api.fast_path import CandlePath
-from market.api.series_states import ReadStates
+from market.api.series_states import StatesReader
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.runtime import candle_store
 from market.stores.postgres_states import PostgresStates
 
 
-def in_front_of(django_application: Application) -> Application:
+def in_front_of(django_application: Application) -> CandlePath:
     """The application that answers HTTP: known reads at once, the rest through Django."""
-    return CandlePath(ApiEdge(django_application), read_states=_read_states())
+    return CandlePath(ApiEdge(django_application), reader=_reader())
 
 
-def _read_states() -> ReadStates:
+def _reader() -> StatesReader:
     if not settings.SWITCHES.enable_pg_store:
-        return _from_memory
+        return _MemoryStates()
     parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
     parameters.pop("cursor_factory", None)
-    return PostgresStates(parameters).states
+    return PostgresStates(parameters)
 
 
-async def _from_memory(series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-    return candle_store().states(series)
+class _MemoryStates:
+    """Memory answers at once."""
+
+    async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
+        return candle_store().states(series)
+
+    def close(self) -> None:
+        """Nothing is held."""

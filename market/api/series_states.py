@@ -7,20 +7,29 @@ was already stale. So all reads that arrive while one query runs share the next 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
+from typing import Protocol
 
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState
 
-ReadStates = Callable[[Iterable[SeriesId]], Awaitable[Mapping[SeriesId, SeriesState]]]
+
+class StatesReader(Protocol):
+    """Where heads and epochs come from."""
+
+    async def states(self, series: Iterable[SeriesId]) -> Mapping[SeriesId, SeriesState]:
+        """See CandleStore.states; may raise what the store's driver raises."""
+
+    def close(self) -> None:
+        """Free what is held."""
 
 
 class SeriesStates:
     """Coalesces look-ups; belongs to one event loop."""
 
-    def __init__(self, read: ReadStates) -> None:
-        self._read = read
+    def __init__(self, reader: StatesReader) -> None:
+        self._reader = reader
         # A future for every reader: one that goes away must not take the answer from the others.
         self._waiting: dict[SeriesId, list[asyncio.Future[SeriesState]]] = {}
         self._reading: asyncio.Task[None] | None = None
@@ -43,7 +52,7 @@ class SeriesStates:
 
     async def _answer(self, asked: dict[SeriesId, list[asyncio.Future[SeriesState]]]) -> None:
         try:
-            found = await self._read(list(asked))
+            found = await self._reader.states(list(asked))
         except Exception as error:
             for answer in chain.from_iterable(asked.values()):
                 if not answer.done():

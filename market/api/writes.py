@@ -6,6 +6,8 @@ import hmac
 from ipaddress import ip_address
 
 from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import AbstractUser
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import CSRFCheck
 
@@ -53,8 +55,9 @@ def _is_admin(request: HttpRequest) -> bool:
         return False
     if settings.SESSION_COOKIE_NAME not in request.COOKIES:
         return False
-    user = getattr(request, "user", None)
-    return bool(user is not None and user.is_active and user.is_staff)
+    # Not request.user: REST framework has put its own idea of it there.
+    user = get_user(request)
+    return isinstance(user, AbstractUser) and user.is_active and user.is_staff
 
 
 def _no_view(request: HttpRequest) -> HttpResponse:

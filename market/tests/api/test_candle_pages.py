@@ -1,0 +1,148 @@
+"""The page cache: what it saves, and that it never serves a stale page."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from market.api.candle_pages import CandlePages, PageQuery
+from market.domain.freshness import clamp_cursor, is_withheld
+from market.pipeline import Pipeline
+from market.stores.memory import MemoryCandleStore
+from market.tests.builders import MINUTE, candle, candles
+
+
+class CountingStore(MemoryCandleStore):
+    """Counts the reads of candles."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = Counter()
+
+    def newest(self, series, limit, *, up_to=None):
+        self.reads["newest"] += 1
+        return super().newest(series, limit, up_to=up_to)
+
+    def read_after(self, series, after, limit):
+        self.reads["read_after"] += 1
+        return super().read_after(series, after, limit)
+
+
+def pages_over(*times, now=10_000.0, **options):
+    store = CountingStore()
+    Pipeline(store).ingest(MINUTE, candles(*times))
+    return store, CandlePages(store, clock=lambda: now, **options)
+
+
+def page(pages, since=None, limit=500):
+    return pages.read(PageQuery(MINUTE, since, limit))
+
+
+def test_second_read_takes_nothing_from_the_store():
+    store, pages = pages_over(60, 120, 180)
+    assert page(pages, 0) is page(pages, 0)
+    assert page(pages) is page(pages)
+    assert store.reads == {"read_after": 1, "newest": 1}
+
+
+def test_full_page_outlives_the_head():
+    store, pages = pages_over(60, 120, 180)
+    first = page(pages, 0, 2)
+    first.gzip()
+    Pipeline(store).ingest(MINUTE, candles(240))
+    second = page(pages, 0, 2)
+    assert store.reads == {"read_after": 1}
+    assert b'"server_head_time":240' in second.plain.content
+    assert second.plain.etag != first.plain.etag
+
+
+def test_full_page_is_compressed_once_whatever_the_head():
+    store, pages = pages_over(*range(0, 6_000, 60), now=100_000.0)
+    first = page(pages, 0, 90)
+    first.gzip()
+    Pipeline(store).ingest(MINUTE, candles(6_000))
+    assert page(pages, 0, 90).deflated_candles is first.deflated_candles is not None
+
+
+def test_small_page_is_not_compressed():
+    _, pages = pages_over(60)
+    assert page(pages).gzip().encoding is None
+
+
+def test_row_newer_than_the_state_is_left_out():
+    store, pages = pages_over(60, 120)
+    state = store.state(MINUTE)
+    Pipeline(store).ingest(MINUTE, candles(180))
+    for query in (PageQuery(MINUTE, None, 5), PageQuery(MINUTE, 0, 5)):
+        content = pages.page_at(query, state).plain.content
+        assert b'"server_head_time":120' in content
+        assert b'"candle_time":180' not in content
+
+
+def test_cache_stays_within_its_bytes():
+    times = range(0, 60_000, 60)
+    _, pages = pages_over(*times, now=1e6, max_bytes=100_000)
+    for since in times[:100]:
+        page(pages, since, 100)
+    assert 0 < pages._bytes <= 100_000
+    assert pages._bytes == sum(one.size() for one in pages._pages.values())
+
+
+def test_look_without_the_store_finds_only_what_is_cached():
+    store, pages = pages_over(60, 120)
+    query = PageQuery(MINUTE, 0, 500)
+    assert pages.cached(query, store.state(MINUTE)) is None
+    kept = pages.read(query)
+    assert pages.cached(query, store.state(MINUTE)) is kept
+
+
+STEP = st.one_of(
+    st.tuples(st.just("write"), st.integers(0, 30), st.sampled_from([1.5, 1.75])),
+    st.tuples(st.just("read"), st.one_of(st.none(), st.integers(0, 31)), st.integers(1, 6)),
+    st.tuples(st.just("wait"), st.integers(0, 90), st.none()),
+)
+
+
+def expected(store, query, now):
+    """The answer by the contract's rule, without a cache."""
+    after, head = query.since, store.state(MINUTE).head
+    if head is not None and is_withheld(head, MINUTE.timeframe, now):
+        head = store.floor(MINUTE, MINUTE.timeframe.latest_closed(now))
+    rows = store.read_range(MINUTE, 0, -1 if head is None else head, limit=1_000)
+    if after is None:
+        rows = rows[-query.limit :]
+    else:
+        after = clamp_cursor(after, MINUTE.timeframe, now)
+        rows = [row for row in rows if row.candle_time > after][: query.limit]
+    if rows and is_withheld(rows[-1].candle_time, MINUTE.timeframe, now):
+        rows = [r for r in rows if r.candle_time <= MINUTE.timeframe.latest_closed(now)]
+    return head, [row.candle_time for row in rows], [row.close for row in rows]
+
+
+@given(st.lists(STEP, max_size=60))
+def test_every_answer_is_the_one_without_a_cache(steps):
+    store = MemoryCandleStore()
+    pipeline = Pipeline(store)
+    now = [900.0]
+    pages = CandlePages(store, clock=lambda: now[0], max_bytes=8_000)
+    for kind, first, second in steps:
+        if kind == "write":
+            pipeline.ingest(MINUTE, [candle(first * 60, second)])
+        elif kind == "wait":
+            now[0] += first
+        else:
+            query = PageQuery(MINUTE, None if first is None else first * 60, second)
+            assert answered(pages.read(query)) == expected(store, query, now[0])
+
+
+def answered(found):
+    body = orjson.loads(found.plain.content)
+    rows = body["candles"]
+    return (
+        body["server_head_time"],
+        [row["candle_time"] for row in rows],
+        [row["close"] for row in rows],
+    )

@@ -1,0 +1,103 @@
+"""Ingest by real processes: beat, workers and the local exchange, and what survives their end."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from market.domain.registry import Admission, Group
+from market.domain.series import SeriesId
+from market.ingest.registry_valkey import ValkeyRegistry, connect
+from tests.processes import wait_until
+
+BTC = SeriesId.parse("sim:spot:BTC/USDT:1s")
+ETH = SeriesId.parse("sim:spot:ETH/USDT:1s")
+GROUP = Group.of(BTC)
+STOPS_WITHIN_S = 6.0
+SWITCHES = {
+    "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
+    "TRADE_CANVAS_ENABLE_ONDEMAND_INGEST": "1",
+    "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.3",
+    "TRADE_CANVAS_ONDEMAND_IDLE_TTL_S": "2",
+    "TRADE_CANVAS_LEASE_TTL_S": "3",
+    "TRADE_CANVAS_STARTUP_KLINE_SYNC_TARGET_CANDLES": "100",
+}
+
+
+@pytest.fixture
+def ingest(stack):
+    """A stack with an exchange and a beat, where BTC is whitelisted."""
+    stack.local_exchange()
+    stack.environment.update(SWITCHES)
+    stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", str(BTC))
+    stack.beat()
+    return stack
+
+
+@pytest.fixture
+def registry(stack):
+    client = connect(stack.valkey.url)
+    yield ValkeyRegistry(client)
+    client.close()
+    client.connection_pool.disconnect()
+
+
+def times(stack, series):
+    rows = stack.sql(
+        "SELECT candle_time FROM candles JOIN series ON id = series_id"
+        " WHERE name = %s ORDER BY candle_time",
+        str(series),
+    )
+    return [time for (time,) in rows]
+
+
+def flows(stack, series, more=2):
+    """Wait until `more` candles have come, and return all times."""
+    before = len(times(stack, series))
+    wait_until(lambda: len(times(stack, series)) >= before + more, 15, f"candles of {series}")
+    return times(stack, series)
+
+
+def assert_without_hole(found):
+    assert all(later - earlier == 1 for earlier, later in itertools.pairwise(found))
+
+
+def state_of(registry, series):
+    report = registry.reports([series]).get(series)
+    return report.state if report else "not followed"
+
+
+def fence_of(stack, series):
+    ((fence,),) = stack.sql("SELECT fence FROM series WHERE name = %s", str(series))
+    return fence
+
+
+def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(ingest, registry):
+    first = ingest.worker()
+    flows(ingest, BTC)
+    wait_until(lambda: state_of(registry, BTC) == "running", 10, "BTC to be followed")
+    assert registry.lease(ETH, "web", ttl=30, admission=Admission(idle_ttl=2))
+    wait_until(lambda: state_of(registry, ETH) == "running", 10, "ETH to be followed")
+    flows(ingest, ETH)
+    registry.release(ETH, "web")
+    wait_until(lambda: state_of(registry, ETH) == "not followed", 10, "ETH to be let go")
+    # What was under way may still land.
+    flows(ingest, BTC, more=1)
+    let_go_at = times(ingest, ETH)
+    flows(ingest, BTC)
+    assert times(ingest, ETH) == let_go_at
+    assert first.terminate(STOPS_WITHIN_S) == 0
+    assert registry.owned_groups([GROUP]) == set()
+    ingest.worker()
+    assert_without_hole(flows(ingest, BTC))
+
+
+def test_group_of_a_killed_worker_is_taken_over_without_a_hole(ingest):
+    first = ingest.worker()
+    flows(ingest, BTC)
+    fence = fence_of(ingest, BTC)
+    ingest.worker()
+    first.kill()
+    wait_until(lambda: fence_of(ingest, BTC) > fence, 15, "the other worker to take over")
+    assert_without_hole(flows(ingest, BTC))

@@ -1,0 +1,56 @@
+"""docs/configuration.md says of every variable what the code does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from trade_canvas.switches import PREFIX, Switches
+from trade_canvas.up.plan import DEFAULTS
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "configuration.md").read_text()
+ROWS = {cells[0]: cells for cells in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", PAGE, re.M)}
+SWITCHES = {PREFIX + each.name.upper(): each for each in fields(Switches)}
+
+
+def as_text(value):
+    if isinstance(value, bool):
+        return "`1`" if value else "`0`"
+    return f"`{value}`" if value != "" else "empty"
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_page_tells_default_and_minimum_of_switch(name):
+    assert name in ROWS, "has no row"
+    default, minimum = ROWS[name][1], ROWS[name][2].split(" | ")[0].strip("| ")
+    each = SWITCHES[name]
+    assert default == as_text(each.default)
+    if each.metadata:
+        assert float(minimum) == each.metadata["minimum"]
+    else:
+        assert ROWS[name][2].startswith("|")
+
+
+def test_page_has_no_row_for_a_switch_that_is_gone():
+    assert {name for name in ROWS if name.startswith(PREFIX)} == set(SWITCHES)
+
+
+def test_page_has_a_row_for_every_other_variable_that_is_read():
+    files = [*(ROOT / "trade_canvas").rglob("*.py"), ROOT / "conftest.py"]
+    sources = "".join(path.read_text() for path in files if "tests" not in path.parts)
+    read = set(re.findall(r'environ(?:ment)?(?:\.get\(|\[)"([A-Z_]+)"', sources))
+    read |= set(re.findall(r'given\.get\("([A-Z_]+)"', sources))
+    assert {"DATA_DIR", "PORT", "REDIS_URL"} <= read
+    assert read - {"DJANGO_SETTINGS_MODULE", "PYTHONUNBUFFERED"} <= set(ROWS)
+
+
+def test_page_names_what_up_turns_on():
+    section = PAGE.split("## What `make run` turns on")[1]
+    for name in DEFAULTS:
+        short = name.removeprefix(PREFIX)
+        if short != "MARKET_AUTO_TAIL_BACKFILL_MAX_CANDLES":
+            assert short in section

@@ -169,6 +169,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Exchange candles in sync: history over HTTP, live over /ws/market.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # pydantic writes values that may be null as 3.1 does.
+    "OAS_VERSION": "3.1.0",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

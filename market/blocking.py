@@ -39,7 +39,9 @@ async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     running = asyncio.get_running_loop().run_in_executor(
         pool(), partial(_guarded, partial(work, *args, **kwargs))
     )
-    return await asyncio.wait_for(running, CALL_TIMEOUT_S)
+    # Not wait_for: it swallows a cancellation that comes together with the result.
+    async with asyncio.timeout(CALL_TIMEOUT_S):
+        return await running
 
 
 def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -18,6 +18,7 @@ from market.exchanges.ccxt_history import History, candle_of
 from market.exchanges.outlet import Outlet
 from market.exchanges.sockets import hang_up, retire, unless_hung_up
 from market.exchanges.stream_limits import StreamLimits
+from market.stopping import stop
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +94,7 @@ class BinanceStream:
     async def close(self) -> None:
         """Hang up everything."""
         self._exchange.sink = None
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await stop(list(self._background))
         await hang_up(retire(self._exchange, list(self._exchange.clients.values())))
 
     # What the sockets say (market.exchanges.ccxt_client.KlineSink)

@@ -16,6 +16,7 @@ from market.exchanges.ccxt_history import History
 from market.exchanges.outlet import Outlet
 from market.exchanges.plain_stream import PlainStream
 from market.exchanges.stream_limits import StreamLimits
+from market.stopping import stop
 
 __all__ = ["CcxtFeed", "known_exchanges", "open_exchange", "open_feed"]
 
@@ -76,8 +77,7 @@ class CcxtFeed:
     async def close(self) -> None:
         """Hang up and free everything."""
         if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            await stop([self._running])
         await self._stream.close()
         await self._client.close()
         self._outlet.close()

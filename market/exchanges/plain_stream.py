@@ -23,6 +23,7 @@ from market.exchanges.outlet import Outlet
 from market.exchanges.polling import poll
 from market.exchanges.sockets import hang_up, retire, unless_hung_up
 from market.exchanges.stream_limits import StreamLimits
+from market.stopping import stop
 
 logger = logging.getLogger(__name__)
 
@@ -86,15 +87,11 @@ class PlainStream:
 
     async def close(self) -> None:
         """End all tasks and hang up."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await stop(self._tasks.values())
         await self._hang_up()
 
     async def _leave(self, series: SeriesId) -> None:
-        task = self._tasks.pop(series)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await stop([self._tasks.pop(series)])
         if not self._tasks:
             await self._hang_up()
         else:

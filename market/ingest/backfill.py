@@ -16,7 +16,7 @@ from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, witho
 from market.live import publish
 from market.pipeline import Change, Pipeline
 
-OnPage = Callable[[Sequence[Candle]], None]
+OnPage = Callable[[Sequence[Candle]], object]
 
 
 class Publisher(Protocol):

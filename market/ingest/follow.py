@@ -18,7 +18,9 @@ from market.domain.store import StaleFence
 from market.exchanges.ccxt_feed import open_feed
 from market.ingest.backfill import IngestPorts, runtime_ports
 from market.ingest.breaker import Breaker
-from market.ingest.followed import FollowedSeries, FollowLimits, Report
+from market.ingest.follow_limits import FollowLimits
+from market.ingest.followed import FollowedSeries, Report
+from market.stopping import stop as stop_tasks
 
 __all__ = ["FollowLimits", "Follower", "Report", "Wanted", "limits_from_switches", "open_follower"]
 
@@ -79,9 +81,7 @@ class Follower:
             await self._end([hearing, *(job.task for job in self._jobs.values())])
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop_tasks(tasks)
         self._jobs.clear()
         try:
             async with asyncio.timeout(_CLOSE_S):
@@ -110,10 +110,7 @@ class Follower:
                 job.followed.tell()
 
     async def _drop(self, gone: list[SeriesId]) -> None:
-        tasks = [self._jobs.pop(series).task for series in gone]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop_tasks([self._jobs.pop(series).task for series in gone])
 
     def _retry_refused(self) -> None:
         now = time.monotonic()

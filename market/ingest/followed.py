@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from market import blocking
@@ -23,6 +23,7 @@ from market.domain.series import SeriesId
 from market.domain.store import StaleFence
 from market.ingest.backfill import IngestPorts, fill, note_holes
 from market.ingest.breaker import Breaker, BreakerState
+from market.ingest.follow_limits import FollowLimits
 from market.ingest.gap_ranges import GapState
 from market.pipeline import PipelineError
 
@@ -31,32 +32,6 @@ logger = logging.getLogger(__name__)
 Report = Callable[[SeriesId, JobReport], None]
 
 _LAST_ERROR_LENGTH = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FollowLimits:
-    """How following is paced; times in seconds.
-
-    A new series is given `new_series_candles` of history; `sync_candles` is what an older one must
-    reach back to as well (0: nothing more than from its head on). After a disturbance, and every
-    `recheck_s`, the newest `recheck_candles` are read again for late corrections.
-    """
-
-    new_series_candles: int = 500
-    sync_candles: int = 0
-    batch_max: int = 200
-    flush_s: float = 0.5
-    forming_interval_s: float = 0.25
-    recheck_candles: int = 5
-    recheck_s: float = 300.0
-    # After the end of a candle that is still missing, and between two reads that bring nothing.
-    overdue_s: float = 3.0
-    longest_overdue_s: float = 60.0
-    # Reads that may fail to reach a held candle before the hole in front of it is left open.
-    hole_reads: int = 6
-    held_max: int = 5_000
-    tick_s: float = 1.0
-    refused_s: float = 300.0
 
 
 class FollowedSeries:
@@ -272,6 +247,9 @@ class FollowedSeries:
         expected = self._expected
         if expected is None:
             return 0.0
+        if expected in self._held:
+            # It only waits to be written together with others.
+            return self._limits.overdue_s
         seen = max(self._held, default=0)
         if self._forming is not None:
             seen = max(seen, self._forming.candle_time)
@@ -286,6 +264,8 @@ class FollowedSeries:
             if not self._joined:
                 self._state = "backfilling"
                 self.tell()
+            # Set again by a failure, and by an interruption while this read is under way.
+            self._recheck = False
             await self._learn_head()
             head = self._head
             end = max(
@@ -298,7 +278,7 @@ class FollowedSeries:
                 self._first_wanted(end),
                 end,
                 fence=self.fence,
-                on_page=self._took,
+                on_page=partial(self._took, dict(self._held)),
                 ports=self._ports,
             )
             await self._learn_head()
@@ -326,14 +306,20 @@ class FollowedSeries:
                 await fill(self._feed, self.series, *older, fence=self.fence, ports=self._ports)
         self._synced = True
 
-    def _took(self, page: object) -> None:
+    def _took(self, told: Mapping[int, Candle], page: Sequence[Candle]) -> None:
+        """A page was stored. `told` is what the stream had said before REST was asked."""
+        for candle in page:
+            before = told.get(candle.candle_time)
+            if before is not None and self._held.get(candle.candle_time) is before:
+                # REST answered later, so a repeat of an old state must not undo its word.
+                del self._held[candle.candle_time]
         self._well()
 
     def _read_done(self, *, useful: bool) -> None:
-        self._recheck = False
-        self._recheck_at = time.monotonic() + self._limits.recheck_s
+        now = time.monotonic()
+        self._recheck_at = now + self._limits.recheck_s
         self._useless_reads = 0 if useful else self._useless_reads + 1
-        self._read_at = time.monotonic() + self._useless_pause()
+        self._read_at = now if self._recheck else now + self._useless_pause()
         if not self._joining():
             self._well()
 

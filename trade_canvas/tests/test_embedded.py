@@ -25,6 +25,8 @@ from trade_canvas.embedded import account
 from trade_canvas.embedded.server import is_port_free, wait_for
 
 ROOT = Path(__file__).parents[2]
+# No other account: what holds for it holds without being root.
+ME = account.Account(None, None)
 
 
 @contextmanager
@@ -213,23 +215,37 @@ def test_account_can_not_reach_below_a_private_folder(stranger, tmp_path):
 def test_server_directory_out_of_reach_is_linked_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(account, "STATE_PLACES", (tmp_path / "state",))
     monkeypatch.setattr(account, "can_reach", lambda *_: False)
-    nobody = account.Account(None, None)
     wanted = tmp_path / "data" / "postgres"
-    made = account.server_directory(nobody, wanted)
+    made = account.server_directory(ME, wanted)
     assert made.parent == tmp_path / "state"
     assert wanted.resolve() == made
-    assert account.server_directory(nobody, wanted) == made
+    assert account.server_directory(ME, wanted) == made
 
 
 def test_programs_out_of_reach_are_copied_once(tmp_path, monkeypatch):
     monkeypatch.setattr(account, "STATE_PLACES", (tmp_path / "state",))
     monkeypatch.setattr(account, "can_reach", lambda *_: False)
-    part = tmp_path / "programs"
-    part.mkdir()
-    (part / "serve").write_text("1")
-    nobody = account.Account(None, None)
-    (copy,) = account.reachable_copy(nobody, (part,), "1.0")
-    assert (copy / "serve").read_text() == "1"
-    (copy / "serve").write_text("kept")
-    assert account.reachable_copy(nobody, (part,), "1.0") == (copy,)
-    assert (copy / "serve").read_text() == "kept"
+    (tmp_path / "root" / "package" / "bin").mkdir(parents=True)
+    (tmp_path / "root" / "package" / "bin" / "serve").write_text("1")
+    (tmp_path / "root" / "package" / "bin").chmod(0o700)
+
+    def copied():
+        root, parts = tmp_path / "root", ("package/bin",)
+        return account.reachable_root(ME, root, parts=parts, version="1") / "package/bin/serve"
+
+    assert copied().read_text() == "1"
+    assert stat.S_IMODE(copied().parent.stat().st_mode) == 0o755
+    copied().write_text("kept")
+    assert copied().read_text() == "kept"
+
+
+@pytest.mark.parametrize("start", [embedded.start_postgres, embedded.start_valkey])
+def test_server_runs_from_a_copy_of_its_programs(directory, monkeypatch, start):
+    monkeypatch.setattr(account, "STATE_PLACES", (directory / "state",))
+    ours = str(directory)
+    monkeypatch.setattr(account, "can_reach", lambda who, path: str(path).startswith(ours))
+    server = start(directory / "data")
+    try:
+        assert "state/programs" in os.readlink(f"/proc/{server.pid}/exe")
+    finally:
+        server.stop()

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from market.stopping import stop
+
 log = logging.getLogger(__name__)
 
 AT_ONCE = 2
@@ -28,9 +30,7 @@ class Background:
     async def close(self) -> None:
         """Accept no more, and end what runs."""
         self._loop = None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(self._tasks)
 
     def submit(self, work: Callable[[], Awaitable[object]]) -> bool:
         """Run `work` soon, from any thread; False when that can't be."""

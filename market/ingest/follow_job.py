@@ -27,6 +27,7 @@ from market.ingest.desired import desired_series
 from market.ingest.follow import Report, Wanted, open_follower
 from market.ingest.wiring import ask, registry
 from market.runtime import candle_store
+from market.stopping import stop
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +122,7 @@ class FollowJob:
                 watch.result()
             return not stopping() and time.monotonic() >= until
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            await stop([watch])
 
     async def wanted(self) -> Mapping[SeriesId, int]:
         """The desired series of the group with this job's fencing tokens.

@@ -236,16 +236,13 @@ def ledger() -> GapLedger:
 
 
 def record(
-    series: SeriesId,
-    from_time: int,
-    to_time: int,
-    reason: str,
-    state: GapState | str = GapState.OPEN,
+    series: SeriesId, span: Range, *, reason: str, state: GapState | str = GapState.OPEN
 ) -> None:
     """Note a hole by the open times of its first and last missing candle. Blocking."""
+    first, last = span
     known = GapState(state)
     ledger().record(
-        GapEntry(series=series, from_time=from_time, to_time=to_time, reason=reason, state=known)
+        GapEntry(series=series, from_time=first, to_time=last, reason=reason, state=known)
     )
 
 

@@ -18,6 +18,7 @@ from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import known_exchanges
 from market.ingest.whitelist import whitelisted_series
 from market.ingest.wiring import ask, instance_id, registry
+from market.stopping import stop
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,7 @@ class LeaseKeeper:
     async def close(self) -> None:
         """End every lease, as at the shutdown of the instance."""
         if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.wait([self._renewal])
+            await stop([self._renewal])
             self._renewal = None
         held = list(self._holders)
         self._holders.clear()

@@ -162,7 +162,7 @@ def test_whitelist_actions_enable_disable_and_backfill(client, asked):
 def test_series_page_shows_heads_and_open_gaps_and_changes_nothing(client):
     pipeline().ingest(BTC, [Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)])
     for time_, state in ((120, "open"), (240, "absent"), (360, "open")):
-        gap_ledger.record(BTC, time_, time_, "seen", state)
+        gap_ledger.record(BTC, (time_, time_), reason="seen", state=state)
     response = client.get(SERIES)
     (row,) = response.context["cl"].result_list
     assert (row.name, row.open_gaps) == (str(BTC), 2)
@@ -173,7 +173,7 @@ def test_series_page_shows_heads_and_open_gaps_and_changes_nothing(client):
 
 
 def test_gap_page_repairs_even_what_was_given_up(client, asked):
-    gap_ledger.record(BTC, 120, 180, "seen", "absent")
+    gap_ledger.record(BTC, (120, 180), reason="seen", state="absent")
     row = GapRecord.objects.get()
     GapRecord.objects.update(attempts=5)
     assert "absent" in client.get(GAPS).content.decode()
@@ -185,7 +185,7 @@ def test_gap_page_repairs_even_what_was_given_up(client, asked):
 
 
 def test_gap_page_lets_a_mere_viewer_repair_nothing(client, asked, django_user_model):
-    gap_ledger.record(BTC, 120, 180, "seen")
+    gap_ledger.record(BTC, (120, 180), reason="seen")
     django_user_model.objects.update(is_superuser=False)
     response = act(client, GAPS, "repair", GapRecord.objects.get())
     assert response.status_code == 403

@@ -104,7 +104,8 @@ def entries():
 
 
 def note(first, last, *, series=BTC, state=GapState.OPEN):
-    blocking.call(gap_ledger.record, series, first * 60, last * 60, "seen", state)
+    span = (first * 60, last * 60)
+    blocking.call(gap_ledger.record, series, span, reason="seen", state=state)
 
 
 async def test_backfill_stores_and_closes_its_feed():

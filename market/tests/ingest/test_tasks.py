@@ -1,0 +1,165 @@
+"""The Celery tasks by themselves; tests/test_tasks_processes.py runs them in real workers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from celery import Celery, current_app
+
+from market import tasks
+from market.domain.registry import Group, RegistryUnavailable
+from market.ingest import dispatch
+from market.ingest.follow_job import start_marker
+from market.ingest.registry_memory import MemoryRegistry
+
+GROUP = Group("sim", "spot")
+
+
+class FakeJob:
+    """Ends at once with the given answer."""
+
+    answer = True
+    runs = 0
+
+    def __init__(self, group, ports):
+        assert (group, ports) == (GROUP, f"ports of {GROUP}")
+
+    async def run(self, *, stopping, max_seconds):
+        assert not stopping() and max_seconds > 0
+        FakeJob.runs += 1
+        return FakeJob.answer
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    registry = MemoryRegistry()
+    monkeypatch.setattr(tasks, "registry", lambda: registry)
+    return registry
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    messages = []
+    monkeypatch.setattr(
+        dispatch, "send", lambda task, *arguments, expires: messages.append((task, *arguments))
+    )
+    return messages
+
+
+@pytest.fixture
+def job(monkeypatch):
+    monkeypatch.setattr(tasks, "FollowJob", FakeJob)
+    monkeypatch.setattr(tasks, "runtime_ports", lambda group: f"ports of {group}")
+    monkeypatch.setattr(FakeJob, "runs", 0)
+    return FakeJob
+
+
+@pytest.fixture
+def stop(monkeypatch):
+    """The worker's stop flag, down again after the test."""
+    monkeypatch.setattr(tasks, "STOP", tasks.StopFlag())
+    return tasks.request_stop
+
+
+def test_follow_hands_over_when_its_time_is_over(job, registry, sent):
+    tasks.follow(str(GROUP))
+    assert sent == [(dispatch.FOLLOW, "sim:spot")]
+    assert registry.is_claimed(start_marker(GROUP))
+
+
+def test_follow_hands_over_once_when_another_was_asked_for(job, registry, sent):
+    registry.claim(start_marker(GROUP), ttl=30)
+    tasks.follow(str(GROUP))
+    assert sent == []
+
+
+def test_follow_that_ended_for_good_asks_for_no_other(job, registry, sent, monkeypatch):
+    monkeypatch.setattr(FakeJob, "answer", False)
+    tasks.follow(str(GROUP))
+    assert sent == []
+
+
+def test_follow_that_is_delivered_to_a_stopping_worker_does_nothing(job, sent, stop):
+    stop()
+    tasks.follow(str(GROUP))
+    assert FakeJob.runs == 0
+
+
+def test_hand_over_is_left_to_reconcile_while_the_registry_is_away(job, sent, monkeypatch):
+    class Away:
+        def claim(self, name, *, ttl):
+            raise RegistryUnavailable("away")
+
+    monkeypatch.setattr(tasks, "registry", Away)
+    tasks.follow(str(GROUP))
+    assert sent == []
+
+
+def test_reconcile_survives_the_registrys_absence(monkeypatch, caplog):
+    def away():
+        raise RegistryUnavailable("gone fishing")
+
+    monkeypatch.setattr(tasks.supervisor, "reconcile", away)
+    tasks.reconcile()
+    assert "gone fishing" in caplog.text
+
+
+def test_backfill_is_broken_off_when_the_worker_stops(monkeypatch, stop):
+    ended = []
+
+    async def endless(series, start, end, *, reason):
+        try:
+            stop()
+            await asyncio.sleep(3600)
+        finally:
+            ended.append((str(series), start, end, reason))
+
+    monkeypatch.setattr(tasks.coverage, "backfill_range", endless)
+    tasks.backfill("sim:spot:BTC/USDT:1m", 60, 120, "gap")
+    assert ended == [("sim:spot:BTC/USDT:1m", 60, 120, "gap")]
+
+
+def test_failure_of_a_backfill_is_the_tasks_failure(monkeypatch):
+    async def fail(series, start, end, *, reason):
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(tasks.coverage, "backfill_range", fail)
+    with pytest.raises(ValueError, match="unforeseen"):
+        tasks.backfill("sim:spot:BTC/USDT:1m", 60, 120)
+
+
+def test_gaps_are_not_repaired_by_a_guarded_reader_or_a_stopping_worker(
+    monkeypatch, switched, stop
+):
+    repairs = []
+
+    async def repair(*, stopping):
+        repairs.append(stopping())
+
+    monkeypatch.setattr(tasks.coverage, "repair_due", repair)
+    tasks.repair_gaps()
+    switched(enable_ingest_role_guard=True, ingest_role="read")
+    tasks.repair_gaps()
+    switched(enable_ingest_role_guard=False)
+    stop()
+    tasks.repair_gaps()
+    assert repairs == [False]
+
+
+def test_schedule_names_real_tasks_and_their_queues_where_beat_looks():
+    assert current_app.conf.beat_schedule == tasks.BEAT_SCHEDULE
+    queues = {queue.name for queue in current_app.conf.task_queues}
+    assert set(dispatch.QUEUES.values()) == queues
+    for entry in tasks.BEAT_SCHEDULE.values():
+        assert entry["task"] in current_app.tasks
+        assert entry["options"]["queue"] == dispatch.QUEUES[entry["task"]]
+        assert entry["options"]["expires"] >= entry["schedule"]
+
+
+def test_unreachable_broker_is_an_answer_and_no_error(monkeypatch):
+    unreachable = Celery(broker="redis://127.0.0.1:1/0", set_as_current=False)
+    monkeypatch.setattr(dispatch, "current_app", unreachable)
+    unreachable.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0}
+    assert dispatch.send(dispatch.FOLLOW, str(GROUP), expires=1) is False
+    unreachable.close()

@@ -98,12 +98,17 @@ _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], 
 )
 
 
-def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
-    """REST framework's exception handler: no exception of a view leaves without a code."""
+def answer_to(error: Exception, place: str) -> ApiError:
+    """The answer to any exception; one that is our fault is logged as `place` failing."""
     answer = as_api_error(error)
     if answer is None or answer.status == 500:
-        logger.error("%s failed", type(context.get("view")).__name__, exc_info=error)
-    answer = answer or ApiError(500, "internal_error", "Internal Server Error")
+        logger.error("%s failed", place, exc_info=error)
+    return answer or ApiError(500, "internal_error", "Internal Server Error")
+
+
+def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
+    """REST framework's exception handler: no exception of a view leaves without a code."""
+    answer = answer_to(error, type(context.get("view")).__name__)
     return Response(answer.body(), status=answer.status, headers=answer.headers)
 
 

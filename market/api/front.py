@@ -11,6 +11,7 @@ from market.api.asgi import Application
 from market.api.edge import ApiEdge
 from market.api.fast_path import CandlePath
 from market.api.series_states import StatesReader
+from market.api.write_path import ClosedCandlePath
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.runtime import candle_store
@@ -19,7 +20,8 @@ from market.stores.postgres_states import PostgresStates
 
 def in_front_of(django_application: Application) -> CandlePath:
     """The application that answers HTTP: known reads at once, the rest through Django."""
-    return CandlePath(ApiEdge(django_application), reader=_reader())
+    paths = ClosedCandlePath(ApiEdge(django_application))
+    return CandlePath(paths, reader=_reader())
 
 
 def _reader() -> StatesReader:

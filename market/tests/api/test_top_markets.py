@@ -282,7 +282,9 @@ def events(content):
     """The events of a stream as (name, number, data); comments are left out."""
     found = []
     for block in content.decode().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.split("\n") if line[:1] not in ("", ":"))
+        fields = dict(
+            line.split(": ", 1) for line in block.split("\n") if line[:1] not in ("", ":")
+        )
         if fields:
             found.append((fields["event"], fields.get("id"), orjson.loads(fields["data"])))
     return found

@@ -1,4 +1,4 @@
-"""The local exchange as a test sees it: faults to put in force, and the candles as they truly are."""
+"""The local exchange as a test sees it: faults to put in force, and the true candles."""
 
 from __future__ import annotations
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 
 import pytest
+from django.conf import settings as django_settings
 
 from market.domain.feed import RateLimited
 from market.exchanges import rate_limit
@@ -17,8 +19,6 @@ from market.exchanges.rate_limit import (
     rate_limit_of,
     take_turn,
 )
-
-_names = itertools.count()
 
 
 class Clock:
@@ -34,9 +34,14 @@ def clock():
 
 
 @pytest.fixture
+def valkey_url():
+    return django_settings.REDIS_URL
+
+
+@pytest.fixture
 async def shared(valkey_url):
     """Two workers' books of one exchange, and one of another exchange."""
-    name = f"test{next(_names)}"
+    name = f"test-{uuid.uuid4()}"
     books = [
         ValkeyRateLimit(valkey_url, exchange, spare=LocalRateLimit())
         for exchange in (name, name, f"{name}-other")

@@ -69,6 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings  # noqa: PLC0415  Reads the environment made above.
 
     assert settings.SWITCHES.enable_pg_store
+    # whitenoise warns of a missing folder, and warnings are errors here.
+    settings.STATIC_ROOT.mkdir(exist_ok=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

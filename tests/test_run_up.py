@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import time
+import urllib.request
 from contextlib import contextmanager
 
 import psutil
@@ -58,11 +59,31 @@ def head(url):
     return answer and answer["server_head_time"]
 
 
+def check_page(url):
+    """The page is there; its assets are small on the wire and kept by the browser for good."""
+    status, headers, body = fetch(url)
+    assert status == 200, "the page is not built: make frontend"
+    assert "no-cache" in headers["Cache-Control"]
+    assets = re.findall(r'"(/static/assets/[^"]+)"', body.decode())
+    assert assets
+    for asset in assets:
+        status, headers, _ = fetch(url + asset)
+        assert (status, headers["Content-Encoding"]) == (200, "gzip")
+        assert "immutable" in headers["Cache-Control"]
+
+
+def fetch(url):
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.status, response.headers, response.read()
+
+
 def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
     with up(open_folder) as first:
         first.wait_for_line("Stop ", 60)
         assert re.search(r"admin account made: user admin, password \S{12,}", first.output())
         assert get(f"{first.url}/readyz")[0] == 200
+        check_page(first.url)
         before = wait_until(lambda: head(first.url), 20, "a candle")
         wait_until(lambda: head(first.url) > before, 20, "the next candle")
         kept = head(first.url)

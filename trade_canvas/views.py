@@ -9,8 +9,7 @@ import redis
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
-from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -28,12 +27,12 @@ Run <code>make run</code>, or <code>make frontend</code> and start the server ag
 
 @require_safe
 @never_cache
-def page(request: HttpRequest) -> HttpResponseBase:
+def page(request: HttpRequest) -> HttpResponse:
     """The chart page; its assets have hashed names, so only it must be asked for anew."""
     path = settings.FRONTEND_DIST / "index.html"
     if not path.is_file():
         return HttpResponse(PAGE_NOT_BUILT, status=503)
-    return FileResponse(path.open("rb"), content_type="text/html; charset=utf-8")
+    return HttpResponse(path.read_bytes(), content_type="text/html; charset=utf-8")
 
 
 @require_safe

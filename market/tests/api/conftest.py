@@ -29,7 +29,7 @@ def fresh_process(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     _forget()
     yield
-    _end_pool(import_string("market.blocking.pool"))
+    end_pool()
     _forget()
 
 
@@ -71,8 +71,9 @@ def api():
     return import_string("market.tests.api.asking.ApiClient")(TOKEN)
 
 
-def _end_pool(pool):
+def end_pool():
     """Its threads keep connections, which would hold up the removal of the test database."""
+    pool = import_string("market.blocking.pool")
     if pool.cache_info().currsize:
         size = pool()._max_workers
         # Every thread closes its own connection, and waits so that none does it twice.

@@ -1,0 +1,147 @@
+"""import_candles and export_candles."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+
+import pytest
+from django.core.management import CommandError
+
+from market.csv_candles import HEADER
+from market.management.commands import import_candles
+from market.tests.builders import MINUTE, candles
+
+SERIES = str(MINUTE)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file of lines."""
+
+    def write(*lines, name="candles.csv"):
+        path = tmp_path / name
+        text = "".join(f"{line}\n" for line in (HEADER, *lines)).encode()
+        path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+        return path
+
+    return write
+
+
+def line(time, close="1.5"):
+    return f"{time},1.0,2.0,0.5,{close},10.0"
+
+
+@pytest.mark.parametrize("name", ["candles.csv", "candles.csv.gz", "candles.txt.gz"])
+def test_file_is_imported_packed_or_not(run, empty_store, file, name):
+    said = run("import_candles", file(line(60), line(120), name=name), SERIES)
+    assert said == f"{SERIES}: 2 inserted, 0 revised, 0 unchanged\n"
+    assert empty_store.newest(MINUTE, 9) == candles(60, 120)
+
+
+def test_second_import_tells_what_differs(run, empty_store, file):
+    run("import_candles", file(line(60), line(180)), SERIES)
+    again = file(line(60), line(120), line(180, close="1.75"), line(240))
+    assert run("import_candles", again, SERIES).endswith(": 2 inserted, 1 revised, 1 unchanged\n")
+    assert run("import_candles", again, SERIES).endswith(": 0 inserted, 0 revised, 4 unchanged\n")
+    assert empty_store.state(MINUTE).epoch == 1
+
+
+WRONG = {
+    "is not a number": "180,1.0,2.0,x,1.5,1.0",
+    "6 values expected, 5 found": "180,1.0,2.0,0.5,1.5",
+    "low must not be above open or close": "180,1.0,2.0,1.2,1.5,1.0",
+    "open must be a finite number": "180,nan,2.0,1.2,1.5,1.0",
+    "close must be a finite number": "180,1.0,2.0,1.2,inf,1.0",
+    "volume must not be negative": "180,1.0,2.0,0.5,1.5,-1.0",
+    "candle_time must lie between": "-60,1.0,2.0,0.5,1.5,1.0",
+    "candle_time is not a number": "60.5,1.0,2.0,0.5,1.5,1.0",
+    "candle_time is not on the 1m grid": "181,1.0,2.0,0.5,1.5,1.0",
+    "must be later than on the line before": "120,1.0,2.0,0.5,1.5,1.0",
+    "volume is not a number": "180,1.0,2.0,0.5,1.5,1.0\0",
+    "the candle is still open": "253402300740,1.0,2.0,0.5,1.5,1.0",
+}
+
+
+@pytest.mark.parametrize(("message", "wrong"), WRONG.items(), ids=WRONG)
+def test_wrong_line_is_named_and_nothing_of_its_chunk_stored(
+    run, empty_store, file, message, wrong
+):
+    with pytest.raises(CommandError, match=message) as error:
+        run("import_candles", file(line(60), line(120), wrong), SERIES)
+    assert "line 4: " in str(error.value)
+    assert empty_store.series() == []
+
+
+def test_chunks_before_the_wrong_line_stay(run, empty_store, file, monkeypatch):
+    monkeypatch.setattr(import_candles, "CHUNK", 2)
+    with pytest.raises(CommandError, match="line 6: .*\nstored before that: 4 inserted"):
+        run("import_candles", file(*map(line, (60, 120, 180, 240)), "x"), SERIES)
+    assert empty_store.newest(MINUTE, 9) == candles(60, 120, 180, 240)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1: the header must be"),
+        (b"time,open\n1,2\n", "line 1: the header must be"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03rubbish", "line 1: "),
+        (gzip.compress(f"{HEADER}\n{line(60)}\n".encode())[:-9], "ended before"),
+        (bytes(range(128, 256)) * 9, "UTF-8"),
+    ],
+)
+def test_file_that_is_something_else_is_refused(run, empty_store, tmp_path, content, message):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(CommandError, match=message):
+        run("import_candles", path, SERIES)
+    assert empty_store.series() == []
+
+
+def test_missing_file_and_bad_series_are_refused(run, tmp_path):
+    with pytest.raises(CommandError, match="No such file"):
+        run("import_candles", tmp_path / "none.csv", SERIES)
+    with pytest.raises(CommandError, match="series_id must be"):
+        run("import_candles", tmp_path / "none.csv", "abc")
+
+
+def test_off_grid_times_are_imported_on_request(run, empty_store, file):
+    run("import_candles", "--off-grid", file(line(61)), SERIES)
+    assert empty_store.newest(MINUTE, 9) == candles(61)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz"])
+def test_export_can_be_imported_to_the_same_candles(run, empty_store, file, tmp_path, name):
+    exact = ("60,0.1,0.30000000000000004,1e-300,0.1,5e-324", "120,100.0,1e+300,0.5,1.5,0.0")
+    run("import_candles", file(*exact), SERIES)
+    target = tmp_path / name
+    run("export_candles", SERIES, "--output", target)
+    packed = target.read_bytes()
+    text = gzip.decompress(packed) if name.endswith(".gz") else packed
+    assert text.decode() == "".join(f"{each}\n" for each in (HEADER, *exact))
+    again = run("import_candles", target, SERIES)
+    assert again.endswith(": 0 inserted, 0 revised, 2 unchanged\n")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_export_goes_to_standard_output_and_keeps_to_its_range(run, file):
+    run("import_candles", file(*map(line, range(60, 600, 60))), SERIES)
+    told = run("export_candles", SERIES, "--from", "120", "--to", "1970-01-01T00:04:00Z")
+    assert told.splitlines() == [HEADER, line(120), line(180), line(240)]
+
+
+def test_export_of_nothing_is_refused(run):
+    with pytest.raises(CommandError, match="no candles"):
+        run("export_candles", SERIES)
+
+
+@pytest.mark.parametrize("command", ["series", "export_candles", "import_candles", "gaps"])
+def test_without_database_the_command_says_what_to_do(run, switched_off, file, command):
+    arguments = {"series": [], "import_candles": [file(), SERIES]}.get(command, [SERIES])
+    with pytest.raises(CommandError, match="TRADE_CANVAS_ENABLE_PG_STORE=1"):
+        run(command, *arguments)
+
+
+@pytest.fixture
+def switched_off(settings):
+    settings.SWITCHES = replace(settings.SWITCHES, enable_pg_store=False)

@@ -1,0 +1,112 @@
+"""series and gaps."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.management import CommandError
+
+from market.domain.feed import FeedError
+from market.domain.series import SeriesId
+from market.pipeline import Pipeline
+from market.tests.builders import MINUTE, candles
+
+SERIES = str(MINUTE)
+OTHER = SeriesId.parse("sim:spot:A/B:5m")
+
+
+@pytest.fixture
+def stored(empty_store):
+    """A series with three holes, one of them smaller than a candle, and one without."""
+    pipeline = Pipeline(empty_store)
+    pipeline.ingest(MINUTE, candles(0, 60, 180, 240, 600, 661))
+    pipeline.ingest(OTHER, candles(300, 600))
+    return empty_store
+
+
+def test_series_are_listed(run, stored):
+    header, first, second = run("series").splitlines()
+    assert header.split() == ["series", "first", "head", "lag", "s", "candles", "holes"]
+    assert first.startswith(f"{SERIES}  1970-01-01 00:00:00  1970-01-01 00:11:01  ")
+    assert first.split()[-2:] == ["6", "3"]
+    assert second.split()[-2:] == ["2", "0"]
+
+
+def test_series_are_listed_as_json(run, stored):
+    first, second = json.loads(run("series", "--json"))
+    lag = first.pop("lag_seconds")
+    assert lag > 1_700_000_000
+    assert first == {
+        "series_id": SERIES,
+        "first_time": 0,
+        "head_time": 661,
+        "candle_count": 6,
+        "gap_count": 3,
+    }
+    assert second["series_id"] == str(OTHER)
+
+
+def test_empty_store_is_told(run):
+    assert "no candles are stored" in run("series")
+    assert json.loads(run("series", "--json")) == []
+
+
+def test_gaps_are_listed_with_totals(run, stored):
+    assert run("gaps", SERIES).splitlines() == [
+        "1970-01-01 00:02:00 .. 1970-01-01 00:02:00  1",
+        "1970-01-01 00:05:00 .. 1970-01-01 00:09:00  5",
+        f"{SERIES}: 2 holes, 6 candles missing",
+    ]
+
+
+def test_gaps_keep_to_their_range_and_come_as_json(run, stored):
+    found = json.loads(run("gaps", SERIES, "--json", "--from", "180"))
+    assert found == [{"from_time": 300, "to_time": 540, "missing_candles": 5}]
+
+
+class Exchange:
+    """A feed that has every candle but one, or none at all."""
+
+    def __init__(self, failure=None):
+        self.failure = failure
+        self.asked = []
+        self.closed = False
+
+    async def history(self, series, start, end):
+        self.asked.append((start, end))
+        if self.failure:
+            raise self.failure
+        yield candles(*(time for time in range(start, end + 1, 60) if time != 420))
+
+    async def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def exchange(monkeypatch):
+    made = Exchange()
+    monkeypatch.setattr("market.management.commands.gaps.open_feed", lambda *_: made)
+    return made
+
+
+def test_repair_fills_what_the_exchange_has(run, stored, exchange):
+    run("gaps", SERIES, "--repair")
+    assert exchange.closed
+    # Close to each other, so one request reads both.
+    assert exchange.asked == [(120, 540)]
+    assert [gap.prev_time for gap in stored.gaps(MINUTE)] == [360, 600]
+
+
+def test_repair_that_fails_says_why(run, stored, exchange):
+    exchange.failure = FeedError("unreachable")
+    with pytest.raises(CommandError, match="unreachable"):
+        run("gaps", SERIES, "--repair")
+    assert exchange.closed
+    assert len(stored.gaps(MINUTE)) == 3
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "99999999999999", "2020-13-01"])
+def test_time_that_is_none_is_refused(run, text):
+    with pytest.raises(CommandError):
+        run("gaps", SERIES, "--from", text)

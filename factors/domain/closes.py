@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
 
 from factors.domain.facts import Past, StateError
 from market.domain.candle import Candle
@@ -19,6 +21,40 @@ CHUNK = FAN**DEPTH
 
 Rows = list["array[float]"]
 """A row of values, and above it a row of maxima for each further kind of block."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """Where closes changed from above one price to below a lower one, or back: `turns`.
+
+    `above` and `below` are the next closes on either side, or where their search stopped. The
+    walk is the same for all prices between which it passed no close: that `holds`.
+    """
+
+    above: int
+    below: int
+    turns: list[int] = field(default_factory=list)
+    seeks_above: bool = True
+    seeks_below: bool = True
+    high_from: float = -inf
+    high_to: float = inf
+    low_from: float = inf
+    low_to: float = -inf
+
+    def holds(self, low: float, high: float) -> bool:
+        """Whether the walk between these prices began just like this one."""
+        return self.high_from <= high < self.high_to and self.low_to < low <= self.low_from
+
+    def turn(self) -> None:
+        """Note the turn where the later of the two sides was reached; look on for the other."""
+        if self.above < self.below:
+            self.turns.append(self.below)
+            self.above = self.below + 1
+            self.seeks_above = True
+        else:
+            self.turns.append(self.above)
+            self.below = self.above + 1
+            self.seeks_below = True
 
 
 class CloseWindow:
@@ -81,32 +117,39 @@ class CloseWindow:
             for level, row in enumerate(rows):
                 del row[: chunks * CHUNK // FAN**level]
 
-    def turns(self, start: int, end: int, *, low: float, high: float, limit: int) -> list[int]:
-        """Where closes changed from above `high` to below `low` or back, within [start, end).
+    def follow(self, walk: Walk, end: int, *, low: float, high: float, limit: int) -> None:
+        """Take a walk as far as `end`, or to its turn number `limit`.
 
-        Answers at most the first `limit` ordinals.
+        `low` and `high` must be those the walk began with, or others it `holds` for.
         """
-        above = self._first_above(start, end, high)
-        below = self._first_below(start, end, low)
-        found: list[int] = []
-        while len(found) < limit:
-            turn = max(above, below)
-            if turn >= end:
-                break
-            found.append(turn)
-            if above < below:
-                above = self._first_above(turn + 1, end, high)
-            else:
-                below = self._first_below(turn + 1, end, low)
-        return found
+        while len(walk.turns) < limit:
+            if walk.seeks_above:
+                self._seek_above(walk, end, high)
+            if walk.seeks_below:
+                self._seek_below(walk, end, low)
+            if walk.seeks_above or walk.seeks_below:
+                return
+            walk.turn()
 
-    def _first_above(self, start: int, end: int, price: float) -> int:
-        base = self.base
-        return _first(self._rising, start - base, end - base, price) + base
+    def _seek_above(self, walk: Walk, end: int, high: float) -> None:
+        row, base = self._rising[0], self.base
+        at, passed = _first(self._rising, walk.above - base, high)
+        walk.seeks_above = at >= end - base
+        walk.above = at + base
+        if passed > walk.high_from:
+            walk.high_from = passed
+        if not walk.seeks_above and row[at] < walk.high_to:
+            walk.high_to = row[at]
 
-    def _first_below(self, start: int, end: int, price: float) -> int:
-        base = self.base
-        return _first(self._falling, start - base, end - base, -price) + base
+    def _seek_below(self, walk: Walk, end: int, low: float) -> None:
+        row, base = self._falling[0], self.base
+        at, passed = _first(self._falling, walk.below - base, -low)
+        walk.seeks_below = at >= end - base
+        walk.below = at + base
+        if -passed < walk.low_from:
+            walk.low_from = -passed
+        if not walk.seeks_below and -row[at] > walk.low_to:
+            walk.low_to = -row[at]
 
     def _read(self, start_time: int, count: int, past: Past) -> None:
         candles = past.read(start_time, past.until)
@@ -123,22 +166,29 @@ def _check(candles: Sequence[Candle], start_time: int, count: int) -> None:
         raise StateError(f"expected {count} candles from {start_time} on, found {len(candles)}")
 
 
-def _first(rows: Rows, start: int, end: int, value: float) -> int:
-    """The first position from `start` on whose value is greater; `end` when there is none."""
-    level, at, row = 0, start, rows[0]
+def _first(rows: Rows, start: int, value: float) -> tuple[int, float]:
+    """The first position from `start` on whose value is greater, and the greatest one passed.
+
+    The position behind the last one when there is none.
+    """
+    level, at, passed = 0, start, -inf
     while True:
-        # Along the row to the end of its block, then one level up.
-        stop = len(row)
-        while at < stop and row[at] <= value:
+        # Along the row, at most to the end of the block.
+        row = rows[level]
+        rest = row[at : (at // FAN + 1) * FAN]
+        for seen in rest:
+            if seen > value:
+                break
+            if seen > passed:
+                passed = seen
             at += 1
-            if level < DEPTH and at % FAN == 0:
-                at //= FAN
+        else:
+            if rest and level < DEPTH and at % FAN == 0:
                 level += 1
-                row = rows[level]
-                stop = len(row)
+                at //= FAN
+                continue
         if level == 0:
-            return min(at, end)
+            return at, passed
         # In this block, or behind the last whole block: one level down.
         level -= 1
         at *= FAN
-        row = rows[level]

@@ -189,8 +189,8 @@ def _pen(start: Pivot, end: Pivot, visible_time: int) -> Pen:
         end_price=end.price,
         direction=1 if end.price > start.price else -1,
         visible_time=visible_time,
-        start_idx=start.index,
-        end_idx=end.index,
+        start_idx=start.ordinal,
+        end_idx=end.ordinal,
     )
 
 

@@ -40,7 +40,7 @@ class Wick(NamedTuple):
 
 
 class Pivot(NamedTuple):
-    """A confirmed pivot: `price` is the high or low of the candle at `index`.
+    """A confirmed pivot: `price` is the high or low of the candle at `ordinal`.
 
     `high` and `low` are that candle's; `visible_time` is the candle that confirmed it.
     """
@@ -50,7 +50,7 @@ class Pivot(NamedTuple):
     direction: str
     visible_time: int
     window: int
-    index: int
+    ordinal: int
     high: float
     low: float
 
@@ -62,7 +62,7 @@ class Pivot(NamedTuple):
             "direction": self.direction,
             "visible_time": self.visible_time,
             "window": self.window,
-            "pivot_idx": self.index,
+            "pivot_idx": self.ordinal,
         }
 
 
@@ -170,7 +170,7 @@ def _pivot(state: PivotState, window: Window, direction: str, *, time: int) -> P
         direction=direction,
         visible_time=time,
         window=window.size,
-        index=state.count - 1 - window.size,
+        ordinal=state.count - 1 - window.size,
         high=centre.high,
         low=centre.low,
     )

@@ -91,7 +91,7 @@ def _take(state: SrState, time: int, high: float, *, low: float, close: float) -
 def _add(state: SrState, pivot: Pivot) -> None:
     """Remember a pivot, which lies as far back as the averages go."""
     if pivot.price > 0:
-        touch = Touch(pivot.index, pivot.time, pivot.high, pivot.low, state.averages[0])
+        touch = Touch(pivot.ordinal, pivot.time, pivot.high, pivot.low, state.averages[0])
         side = state.sides[0 if pivot.direction == RESISTANCE else 1]
         side.add(touch, state.closes)
 
@@ -154,15 +154,15 @@ def _payload(state: SrState, level: Level, kind: str) -> Payload:
         "type": FLIP if level.status == FLIP else kind,
         "level_type": kind,
         "status": level.status,
-        "first_idx": first.index,
-        "second_idx": last.index,
-        "last_idx": last.index,
+        "first_idx": first.ordinal,
+        "second_idx": last.ordinal,
+        "last_idx": last.ordinal,
         "first_time": first.time,
         "second_time": last.time,
         "last_time": last.time,
         "count": max(state.parameters.min_touches, touches),
         "flip_dir": level.flip_dir,
-        "touch_indices": [first.index, last.index],
+        "touch_indices": [first.ordinal, last.ordinal],
         "touch_times": [first.time, last.time],
         "level_score": 0.5 * min(1, touches / FULL_SCORE_TOUCHES) + 0.5 * (touches > 0),
         "band_low": level.band_low,
@@ -201,7 +201,7 @@ def _digest(levels: list[Payload]) -> str:
 
 def _needed_from(state: SrState) -> int:
     """The first ordinal whose close a judgement may still look at."""
-    oldest = [side.pivots[0].index for side in state.sides if side.pivots]
+    oldest = [side.pivots[0].ordinal for side in state.sides if side.pivots]
     return min([*oldest, state.count - len(state.averages)])
 
 
@@ -220,7 +220,7 @@ def freeze(state: SrState) -> Any:
 
 
 def _freeze_side(side: Side) -> Any:
-    partners = [None if level is None else level.partner.index for level in side.levels]
+    partners = [None if level is None else level.partner.ordinal for level in side.levels]
     return [side.pivots, partners]
 
 
@@ -230,7 +230,7 @@ def _freeze_closes(state: SrState) -> Any:
         return [0, 0]
     needed = _needed_from(state)
     for side in state.sides:
-        if side.pivots and side.pivots[0].index == needed:
+        if side.pivots and side.pivots[0].ordinal == needed:
             return [needed, side.pivots[0].time]
     return state.closes.oldest(needed)
 
@@ -255,7 +255,7 @@ def _thaw_side(side: Side, saved: Any) -> None:
     rows, partners = saved
     side.pivots = [Touch(*row) for row in rows]
     side.levels = [None] * len(rows)
-    by_index = {pivot.index: pivot for pivot in side.pivots}
+    by_index = {pivot.ordinal: pivot for pivot in side.pivots}
     for position, partner in enumerate(partners):
         if partner is not None:
             side.put(position, by_index[partner])

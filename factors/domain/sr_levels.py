@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from factors.domain.closes import CloseWindow
+from factors.domain.closes import CloseWindow, Walk
 from factors.domain.facts import Payload
 from factors.domain.pivot import RESISTANCE
 
@@ -61,7 +61,7 @@ class Moment(NamedTuple):
 class Touch(NamedTuple):
     """A pivot as levels see it: its candle's reach and the average true range there."""
 
-    index: int
+    ordinal: int
     time: int
     high: float
     low: float
@@ -89,6 +89,7 @@ class Level:
     status: str = ACTIVE
     flip_dir: str | None = None
     death_idx: int | None = None
+    walk: Walk | None = None
     shown: tuple[tuple[int | str | None, ...], Payload] | None = None
 
 
@@ -182,10 +183,9 @@ class Side:
             near = self._tolerance(start, other, line)
             if low > high + near:
                 continue
-            turns = closes.turns(
-                other.index + 1, start.index, low=line - near, high=line + near, limit=limit + 1
-            )
-            if len(turns) <= limit:
+            walk = Walk(other.ordinal + 1, other.ordinal + 1)
+            closes.follow(walk, start.ordinal, low=line - near, high=line + near, limit=limit + 1)
+            if len(walk.turns) <= limit:
                 yield other
 
     def _level(self, start: Touch, partner: Touch) -> Level:
@@ -226,9 +226,11 @@ class Side:
         near = self.parameters.tolerance_atr * scale
         low, high = line - near, line + near
         limit = self.parameters.broken_cross_count
-        turns = moment.closes.turns(
-            level.start.index + 1, moment.end, low=low, high=high, limit=limit
-        )
+        walk = level.walk
+        if walk is None or not walk.holds(low, high):
+            walk = level.walk = Walk(level.start.ordinal + 1, level.start.ordinal + 1)
+        moment.closes.follow(walk, moment.end, low=low, high=high, limit=limit)
+        turns = walk.turns
         level.death_idx = turns[-1] if turns else None
         level.flip_dir = None
         if len(turns) == limit:

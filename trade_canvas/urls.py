@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from trade_canvas.views import healthz, page, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page),
+    path("favicon.ico", RedirectView.as_view(url="/static/favicon.svg", permanent=True)),
     path("healthz", healthz),
     path("readyz", readyz),
     path("api/market/", include("market.api.urls")),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 
 
 def test_page_that_is_not_built_says_what_to_do(client, settings, tmp_path):
@@ -50,3 +51,41 @@ def test_answers_forbid_foreign_content(client, path):
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe-eval" not in policy
+
+
+@pytest.fixture
+def static_file(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "index-DeadBee1.js").write_text("console.log(1)")
+    (tmp_path / "plain.js").write_text("console.log(2)")
+    # whitenoise reads its folder once, when the middleware is made.
+    return Client()
+
+
+def test_hashed_asset_is_kept_by_browsers_for_good(static_file):
+    answer = static_file.get("/static/assets/index-DeadBee1.js")
+    assert answer.content == b"console.log(1)"
+    assert "immutable" in answer["Cache-Control"]
+    assert answer["Content-Type"].startswith("text/javascript")
+
+
+def test_other_static_file_is_not(static_file):
+    answer = static_file.get("/static/plain.js")
+    assert answer.content == b"console.log(2)"
+    assert "immutable" not in answer["Cache-Control"]
+
+
+def test_static_file_that_is_known_is_not_sent_again(static_file):
+    known = static_file.get("/static/plain.js")["Last-Modified"]
+    answer = static_file.get("/static/plain.js", headers={"If-Modified-Since": known})
+    assert (answer.status_code, answer.content) == (304, b"")
+
+
+def test_part_of_a_static_file_can_be_asked_for(static_file):
+    answer = static_file.get("/static/plain.js", headers={"Range": "bytes=0-6"})
+    assert (answer.status_code, answer.content) == (206, b"console")
+
+
+def test_static_file_that_is_missing_is_not_found(static_file):
+    assert static_file.get("/static/nothing.js").status_code == 404

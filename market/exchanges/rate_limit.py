@@ -33,6 +33,8 @@ LONGEST_WAIT_S = 30.0
 SHORT_PAUSE_S = 2.0
 
 _TIMEOUT_S = 2.0
+# Valkey is not asked again for so long after it did not answer.
+_AWAY_S = 5.0
 
 
 class Turn(NamedTuple):
@@ -118,6 +120,7 @@ class ValkeyRateLimit:
     def __init__(self, url: str, exchange: str, *, spare: RateLimit) -> None:
         self._keys = [f"trade_canvas:rate:{exchange}", f"trade_canvas:rate:{exchange}:pause"]
         self._spare = spare
+        self._away_until = 0.0
         self._client: Redis = Redis.from_url(
             url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, max_connections=8
         )
@@ -127,10 +130,13 @@ class ValkeyRateLimit:
     async def reserve(self, cost_ms: float) -> Turn:
         """Reserve `cost_ms` of the shared rate; of this process's while Valkey is away."""
         arguments = [cost_ms, BURST_MS, LONGEST_WAIT_S * 1000]
+        if time.monotonic() < self._away_until:
+            return await self._spare.reserve(cost_ms)
         try:
             wait_ms, pause_ms = await self._reserve(keys=self._keys, args=arguments)
         except (TimeoutError, RedisError, OSError) as error:
             logger.warning("rate limit not shared, Valkey: %s", error)
+            self._away_until = time.monotonic() + _AWAY_S
             return await self._spare.reserve(cost_ms)
         return Turn(float(wait_ms), float(pause_ms))
 

@@ -1,0 +1,105 @@
+"""The draw delta: what is to be drawn at a candle, and the versions that a cursor lacks.
+
+Defined in the overlay contract, section 5, and the HTTP contract, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from market.domain.series import SeriesId
+from overlays.domain.instruction import InstructionVersion, span_of
+from overlays.domain.versions import VersionReader
+
+SCHEMA_VERSION = 1
+
+PATCH_LIMIT = 50_000
+"""How many versions one answer carries at most."""
+
+
+class DrawDelta(NamedTuple):
+    """What a client needs to draw the candle at `to_time`, given what its cursor says it has.
+
+    `to_time` is None when there is no candle to draw for; then there is nothing else either.
+    """
+
+    to_time: int | None
+    active_ids: Sequence[str]
+    patch: Sequence[InstructionVersion]
+    next_cursor: int
+
+    def as_object(self, series: SeriesId) -> dict[str, Any]:
+        """The delta as it goes over the wire."""
+        time = self.to_time
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "series_id": str(series),
+            "to_candle_id": None if time is None else series.candle_id(time),
+            "to_candle_time": time,
+            "active_ids": list(self.active_ids),
+            "instruction_catalog_patch": [version.as_object() for version in self.patch],
+            "series_points": {},
+            "next_cursor": {"version_id": self.next_cursor, "point_time": None},
+        }
+
+
+def nothing(cursor: int) -> DrawDelta:
+    """The delta of a series without a candle to draw for; the cursor stays."""
+    return DrawDelta(None, (), (), cursor)
+
+
+def active_ids(
+    newest: Iterable[InstructionVersion], to_time: int, *, cutoff: int
+) -> tuple[str, ...]:
+    """The instructions to show from `cutoff` to `to_time` (both inclusive), sorted.
+
+    `newest` has the newest version of each instruction at `to_time`. A drawing is shown when the
+    times it covers meet the window, even if no point of it lies inside; a withdrawn one never is.
+    """
+    return tuple(
+        sorted(
+            version.instruction_id
+            for version in newest
+            if (span := span_of(version.definition)) is not None and span.meets(cutoff, to_time)
+        )
+    )
+
+
+def draw_delta(
+    versions: VersionReader,
+    *,
+    cursor: int,
+    to_time: int,
+    cutoff: int,
+    limit: int = PATCH_LIMIT,
+) -> DrawDelta:
+    """The delta at the candle `to_time` for a client that has everything up to `cursor`.
+
+    Versions that appeared after `to_time` take no part, so the answer for a candle is the same
+    whenever it is asked. The next cursor is the greatest number visible at `to_time`, or the last
+    one sent when there are more than `limit`: a cursor never skips. Only a client that has
+    nothing yet (cursor 0) and would need several answers gets one at once instead: the newest
+    versions of what the window shows, which is all it can draw.
+    """
+    newest = list(versions.newest(to_time, cutoff=cutoff))
+    shown = active_ids(newest, to_time, cutoff=cutoff)
+    patch = versions.after(cursor, to_time, limit=limit + 1)
+    if len(patch) <= limit:
+        return DrawDelta(to_time, shown, patch, versions.greatest_id(to_time))
+    if cursor == 0 and len(newest) <= limit:
+        newest.sort(key=lambda version: version.version_id)
+        return DrawDelta(to_time, shown, newest, versions.greatest_id(to_time))
+    return DrawDelta(to_time, shown, patch[:limit], patch[limit - 1].version_id)
+
+
+def has_news(delta: DrawDelta, *, after_id: int, seen_time: int | None) -> bool:
+    """Whether a poll gets a record: new versions, or just a newer candle to draw for.
+
+    `seen_time` is the candle time that the client has drawn for, None when it has none or did not
+    say so. Without it only new versions count, as a cursor alone does not tell candles apart.
+    """
+    if delta.to_time is None:
+        return False
+    moved = seen_time is not None and delta.to_time > seen_time
+    return moved or delta.next_cursor > after_id

@@ -1,0 +1,104 @@
+"""Whether the drawings say the same as the factors, in what a window shows.
+
+Defined in the overlay contract, section 6. Both come from the same stored heads and events, so a
+difference means that a ledger was damaged or written by other logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from factors.domain.facts import Payload
+from overlays.domain.anchor import CURRENT
+from overlays.domain.instruction import Definition, InstructionVersion, span_of
+from overlays.domain.versions import VersionReader
+from overlays.domain.zhongshu import ALIVE_BOTTOM, ALIVE_TOP, dead_ids
+
+ANCHOR_START = "anchor.current.start"
+ZHONGSHU_SIGNATURE = "zhongshu.signature"
+
+
+class Mismatch(NamedTuple):
+    """A check that failed: its name, what the factors say and what is drawn."""
+
+    check: str
+    expected: Any
+    drawn: Any
+
+
+class Facts(NamedTuple):
+    """What the factor slices of one candle say about what is checked.
+
+    `anchors` holds the current anchor (None while there is none yet), and is empty when the
+    window shows nothing from which the anchor's slice could be made.
+    """
+
+    anchors: tuple[Payload | None, ...]
+    dead: tuple[Payload, ...]
+    alive: tuple[Payload, ...]
+
+
+def facts_of(slices: Mapping[str, Mapping[str, Any]]) -> Facts:
+    """The checked facts of factor slices, by factor name; a factor without slice says nothing."""
+    anchor, zhongshu = slices.get("anchor"), slices.get("zhongshu")
+    return Facts(
+        () if anchor is None else (anchor["head"]["current_anchor_ref"],),
+        () if zhongshu is None else tuple(zhongshu["history"]["dead"]),
+        () if zhongshu is None else tuple(zhongshu["head"]["alive"]),
+    )
+
+
+def mismatches(
+    facts: Facts, versions: VersionReader, *, to_time: int, cutoff: int
+) -> tuple[Mismatch, ...]:
+    """The checks that fail at the candle `to_time`; none when the ledgers agree.
+
+    Of the zones, what the window from `cutoff` to `to_time` (both inclusive) does not show is not
+    compared.
+    """
+    shown = {
+        version.instruction_id: version.definition
+        for version in versions.newest(to_time, cutoff=cutoff)
+        if version.instruction_id.startswith("zhongshu.")
+        and _in_window(version.definition, cutoff, to_time=to_time)
+    }
+    checks = [_zhongshu(facts, shown, cutoff)]
+    for anchor in facts.anchors:
+        checks.append(_anchor(anchor, versions.newest_of(CURRENT, to_time)))
+    return tuple(check for check in checks if check.expected != check.drawn)
+
+
+def _in_window(definition: Definition, cutoff: int, *, to_time: int) -> bool:
+    span = span_of(definition)
+    return span is not None and span.meets(cutoff, to_time)
+
+
+def _anchor(anchor: Payload | None, version: InstructionVersion | None) -> Mismatch:
+    expected = None if anchor is None else anchor["start_time"]
+    drawn = None if version is None or not version.definition else _start(version.definition)[0]
+    return Mismatch(ANCHOR_START, expected, drawn)
+
+
+def _zhongshu(facts: Facts, shown: Mapping[str, Definition], cutoff: int) -> Mismatch:
+    """Ids of dead zones as a set, with start and price of the living one's edges."""
+    expected = dict(_living(facts.alive))
+    for zone in facts.dead:
+        if zone["end_time"] >= cutoff:
+            expected.update(dict.fromkeys(dead_ids(zone)))
+    drawn = {
+        name: _start(definition) if name in (ALIVE_TOP, ALIVE_BOTTOM) else None
+        for name, definition in shown.items()
+    }
+    return Mismatch(ZHONGSHU_SIGNATURE, expected, drawn)
+
+
+def _living(alive: Iterable[Payload]) -> Iterator[tuple[str, tuple[int, float] | None]]:
+    for zone in alive:
+        yield ALIVE_TOP, (zone["start_time"], zone["zg"])
+        yield ALIVE_BOTTOM, (zone["start_time"], zone["zd"])
+
+
+def _start(definition: Definition) -> tuple[int, float]:
+    first = definition["points"][0]
+    return first["time"], first["value"]

@@ -1,0 +1,33 @@
+"""The renderers there are, in written lists. A new factor's renderer is one line here."""
+
+from __future__ import annotations
+
+from overlays.domain import anchor, pen, pivot, sr, zhongshu
+from overlays.domain.renderer import WINDOW_CANDLES, OverlayEngine
+
+RENDERERS = (
+    pivot.SPEC,
+    pen.SPEC,
+    zhongshu.SPEC,
+    anchor.SPEC,
+    sr.SPEC,
+)
+
+DRAWING_ORDER = (
+    pivot.MAJOR,
+    pivot.MINOR,
+    anchor.SWITCH,
+    pen.CONFIRMED,
+    zhongshu.DEAD,
+    zhongshu.ALIVE,
+    anchor.CURRENT,
+    anchor.HISTORY,
+    pen.EXTENDING,
+    pen.CANDIDATE,
+)
+"""The order in which the changes of one candle are numbered; features not named come last."""
+
+
+def overlay_engine(window_candles: int = WINDOW_CANDLES) -> OverlayEngine:
+    """The engine of all renderers, drawing as many candles back as given."""
+    return OverlayEngine(RENDERERS, DRAWING_ORDER, window_candles=window_candles)

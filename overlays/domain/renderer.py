@@ -1,0 +1,226 @@
+"""The fold of factor ledger entries through all renderers into new instruction versions.
+
+What is drawn after a candle is a function of the ledger up to it alone, however candles are
+grouped, and whichever worker took over from whichever saved state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from factors.domain.facts import Event, Head, Payload, ReadCandles, StateError
+from market.domain.timeframe import Timeframe
+from overlays.domain.instruction import (
+    WITHDRAWN,
+    Change,
+    Definition,
+    Kind,
+    feature_of,
+)
+
+STATE_FORMAT = 1
+WINDOW_CANDLES = 2000
+
+
+class Setup(NamedTuple):
+    """What renderers start with: the timeframe, and how many candles long drawings may reach."""
+
+    timeframe: Timeframe
+    window_candles: int = WINDOW_CANDLES
+
+    def cutoff(self, time: int) -> int:
+        """The earliest open time inside the window that ends with the candle at `time`."""
+        return max(0, time - self.window_candles * self.timeframe.seconds)
+
+
+class Tick(NamedTuple):
+    """What one closed candle added to the factor ledger.
+
+    `time` is its open time, `events` are in ledger order, `heads` those that changed, by factor.
+    `read` gives stored candles up to `time`.
+    """
+
+    time: int
+    events: Sequence[Event]
+    heads: Mapping[str, Payload]
+    read: ReadCandles
+
+    def payloads(self, kind: str) -> list[Payload]:
+        """The payloads of this candle's events of one kind."""
+        return [event.payload for event in self.events if event.kind == kind]
+
+
+def tick(time: int, events: Sequence[Event], heads: Iterable[Head], *, read: ReadCandles) -> Tick:
+    """What the candle at `time` added: its events in ledger order and its changed heads."""
+    return Tick(time, events, {head.factor: head.head for head in heads}, read)
+
+
+@dataclass(slots=True)
+class Sheet:
+    """What is drawn and may still change, by instruction id, and what one candle changed."""
+
+    drawn: dict[str, Definition] = field(default_factory=dict)
+    changed: list[tuple[str, Kind, Definition]] = field(default_factory=list)
+
+    def add(self, instruction_id: str, definition: Definition) -> None:
+        """Draw something that never changes again."""
+        self.changed.append((instruction_id, definition["type"], definition))
+
+    def draw(self, instruction_id: str, definition: Definition) -> None:
+        """Draw, or draw anew when it differs from what is drawn."""
+        if self.drawn.get(instruction_id) != definition:
+            self.drawn[instruction_id] = definition
+            self.add(instruction_id, definition)
+
+    def withdraw(self, instruction_id: str) -> None:
+        """Take a drawing away, if it is there."""
+        definition = self.drawn.pop(instruction_id, None)
+        if definition is not None:
+            self.changed.append((instruction_id, definition["type"], WITHDRAWN))
+
+    def settle(self, instruction_id: str) -> None:
+        """Leave a drawing as it is for good."""
+        self.drawn.pop(instruction_id, None)
+
+    def replace(self, factor: str, drawings: Mapping[str, Definition]) -> None:
+        """Let exactly these drawings of a factor stand, of those that may still change."""
+        own = [name for name in self.drawn if name.startswith(f"{factor}.")]
+        for instruction_id in own:
+            if instruction_id not in drawings:
+                self.withdraw(instruction_id)
+        for instruction_id, definition in drawings.items():
+            self.draw(instruction_id, definition)
+
+    def take(self, time: int, rank: Mapping[str, int]) -> list[Change]:
+        """The changes since the last call, features in order of `rank`, others behind."""
+        changed = [Change(name, kind, time, new) for name, kind, new in self.changed]
+        self.changed.clear()
+        last = len(rank)
+        changed.sort(key=lambda change: rank.get(feature_of(change.instruction_id), last))
+        return changed
+
+
+def nothing(_: Any) -> None:
+    """The state, frozen or thawed, of a renderer that keeps none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RendererSpec:
+    """How one factor is drawn.
+
+    `initial` makes the state before the first candle, `step` takes one candle's ledger entries
+    into it and draws. `freeze` turns a state into JSON values, `thaw` turns them back.
+
+    `version` must grow whenever the same ledger would give other drawings.
+    """
+
+    factor: str
+    version: int
+    features: tuple[str, ...]
+    initial: Callable[[Setup], Any] = nothing
+    step: Callable[[Any, Tick, Sheet], None]
+    freeze: Callable[[Any], Any] = nothing
+    thaw: Callable[[Any, Setup], Any] = lambda _, __: None
+
+
+@dataclass(slots=True)
+class OverlayState:
+    """The drawings of one series. A step changes it in place.
+
+    `unsaved` says that it differs from what was last dumped by more than `head_time`: a candle
+    without ledger entries that changes no drawing leaves nothing to save. After an exception or
+    a rolled back transaction the state must be thrown away and restored.
+    """
+
+    setup: Setup
+    states: Mapping[str, Any]
+    sheet: Sheet = field(default_factory=Sheet)
+    head_time: int = -1
+    unsaved: bool = False
+
+
+class OverlayEngine:
+    """All renderers of a registry; holds no state, serves every series.
+
+    `order` names the features whose changes come first in a candle's changes, and in what order.
+    """
+
+    def __init__(
+        self,
+        renderers: Iterable[RendererSpec],
+        order: Sequence[str] = (),
+        *,
+        window_candles: int = WINDOW_CANDLES,
+    ) -> None:
+        self.renderers = tuple(renderers)
+        self.window_candles = window_candles
+        self._rank = {feature: position for position, feature in enumerate(order)}
+        self.fingerprint = self._fingerprint(order)
+
+    def initial(self, timeframe: Timeframe) -> OverlayState:
+        """The state of a series before its first candle."""
+        setup = Setup(timeframe, self.window_candles)
+        return OverlayState(setup, {spec.factor: spec.initial(setup) for spec in self.renderers})
+
+    def step(self, state: OverlayState, tick: Tick) -> list[Change]:
+        """Take the next candle's ledger entries in; answer the versions that they make.
+
+        Amortised constant work. `tick.read` is called only in the rare case that the anchor's
+        candidate differs from both strokes of the pen's head. Raises ValueError for a candle that
+        is not after the newest one taken.
+        """
+        if tick.time <= state.head_time:
+            raise ValueError(f"candle {tick.time} is not after {state.head_time}")
+        state.head_time = tick.time
+        for spec in self.renderers:
+            spec.step(state.states[spec.factor], tick, state.sheet)
+        if tick.events or tick.heads or state.sheet.changed:
+            state.unsaved = True
+        return state.sheet.take(tick.time, self._rank) if state.sheet.changed else []
+
+    def dump(self, state: OverlayState) -> bytes:
+        """The state as bytes that `restore` of the same engine understands."""
+        state.unsaved = False
+        document = {
+            "format": STATE_FORMAT,
+            "fingerprint": self.fingerprint,
+            "timeframe": state.setup.timeframe.text,
+            "head_time": state.head_time,
+            "drawn": state.sheet.drawn,
+            "states": {
+                spec.factor: spec.freeze(state.states[spec.factor]) for spec in self.renderers
+            },
+        }
+        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+    def restore(self, data: bytes) -> OverlayState:
+        """The state that was dumped. It continues exactly as the one that was dumped would.
+
+        Raises StateError for bytes of another format, other renderers or another window.
+        """
+        document = self._document(data)
+        setup = Setup(Timeframe.parse(document["timeframe"]), self.window_candles)
+        saved = document["states"]
+        states = {spec.factor: spec.thaw(saved[spec.factor], setup) for spec in self.renderers}
+        return OverlayState(setup, states, Sheet(document["drawn"]), document["head_time"])
+
+    def _document(self, data: bytes) -> dict[str, Any]:
+        try:
+            document: dict[str, Any] = json.loads(data)
+        except ValueError as error:
+            raise StateError("the saved overlay state is not readable") from error
+        if document.get("format") != STATE_FORMAT:
+            raise StateError("the saved overlay state has another format")
+        if document["fingerprint"] != self.fingerprint:
+            raise StateError("the saved overlay state comes from other renderers")
+        return document
+
+    def _fingerprint(self, order: Sequence[str]) -> str:
+        """A digest of everything but the factor ledger that decides what is drawn."""
+        logic = [[spec.factor, spec.version, spec.features] for spec in self.renderers]
+        text = json.dumps([STATE_FORMAT, logic, list(order), self.window_candles])
+        return hashlib.sha256(text.encode()).hexdigest()

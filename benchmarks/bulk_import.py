@@ -10,6 +10,7 @@ import io
 import itertools
 import os
 import time
+from functools import partial
 
 import psycopg2
 
@@ -91,7 +92,7 @@ def main() -> None:
             ("bulk import, new rows", ours.new_rows, limit.new_rows),
             ("bulk import, repeats", ours.repeats, limit.repeats),
         ):
-            figures = interleave(lambda a=a: a(candles), lambda b=b: b(candles))
+            figures = interleave(partial(a, candles), partial(b, candles))
             target = Target(0.8, at_least=True)
             print(Comparison(title, "rows/s", *figures, target), flush=True)
 

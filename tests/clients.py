@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 TIMEOUT_S = 30.0
+NAMES = ("candle_time", "open", "high", "low", "close", "volume")
 
 
 class Client:
@@ -46,15 +47,29 @@ class Client:
 
     async def ingest(self, series_id: str, *candles: tuple[float, ...]) -> None:
         """Post closed candles one by one: (candle_time, open, high, low, close, volume)."""
-        names = ("candle_time", "open", "high", "low", "close", "volume")
         for candle in candles:
-            body = {"series_id": series_id, "candle": dict(zip(names, candle, strict=True))}
+            body = {"series_id": series_id, "candle": dict(zip(NAMES, candle, strict=True))}
             await self.post("/api/market/ingest/candle_closed", body)
+
+    async def ingest_batch(self, series_id: str, candles: list[tuple[float, ...]]) -> None:
+        """Post closed candles in one batch that is published."""
+        rows = [dict(zip(NAMES, candle, strict=True)) for candle in candles]
+        body = {"series_id": series_id, "candles": rows, "publish_ws": True}
+        await self.post("/api/dev/market/ingest/candles_closed_batch", body)
+
+    async def connect(self, path: str = "/ws/market") -> Follower:
+        """Open a WebSocket."""
+        return Follower(await self._session.ws_connect(path, max_msg_size=0))
+
+    async def say_hello(self, follower: Follower) -> None:
+        """Wait until the server has dealt with all that was said: it answers nonsense in turn."""
+        await follower.say(type="hello")
+        while (await follower.next()).get("message") != "unknown message type: hello":
+            pass
 
     async def follow(self, series_id: str, since: int | None = None, **more: Any) -> Follower:
         """Open a WebSocket and subscribe."""
-        socket = await self._session.ws_connect("/ws/market", max_msg_size=0)
-        follower = Follower(socket)
+        follower = await self.connect()
         await follower.say(type="subscribe", series_id=series_id, since=since, **more)
         return follower
 

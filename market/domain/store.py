@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from market.domain.candle import Candle
@@ -28,7 +29,8 @@ class SeriesState(NamedTuple):
 EMPTY = SeriesState(None, 0)
 
 
-class SeriesStats(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesStats:
     """A series at a glance: first and last open time (Unix seconds) and number of candles."""
 
     series: SeriesId

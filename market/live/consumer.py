@@ -10,8 +10,9 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from django.conf import settings
 
+from market.domain.registry import CapacityRefused
 from market.domain.series import SeriesId
-from market.ingest.leases import CapacityRefused, keeper
+from market.ingest.leases import keeper
 from market.live.current import current_hub
 from market.live.frames import error_frame
 from market.live.requests import BadRequest, Subscribe, parse_request
@@ -49,7 +50,7 @@ class MessageRate:
         return True
 
 
-class MarketConsumer(AsyncConsumer):
+class MarketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types.
     """The endpoint of contract ws-protocol.md 1.
 
     It takes nothing from the channel layer: that, and the database clean-up that Channels does in

@@ -11,7 +11,8 @@ from django.conf import settings
 from market import blocking
 from market.domain.series import SeriesId
 from market.ingest.supervisor import repair_gap
-from market.live.hub import Hub, RepairGap
+from market.live.hub import Hub
+from market.live.reads import RepairGap
 from market.runtime import candle_store
 
 REPAIR_TIMEOUT_S = 5.0

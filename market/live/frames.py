@@ -87,12 +87,13 @@ def _candle_message(kind: str, series: SeriesId, candle: Candle) -> dict[str, An
 def _gaps(
     series: SeriesId, cursor: int | None, candles: Sequence[Candle]
 ) -> Iterator[dict[str, Any]]:
+    step = series.timeframe.seconds
     for candle in candles:
-        if cursor and candle.candle_time > cursor + series.timeframe.seconds:
+        if cursor is not None and 0 < cursor < candle.candle_time - step:
             yield {
                 "type": "gap",
                 "series_id": str(series),
-                "expected_next_time": cursor + series.timeframe.seconds,
+                "expected_next_time": cursor + step,
                 "actual_time": candle.candle_time,
             }
         cursor = candle.candle_time

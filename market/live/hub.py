@@ -14,16 +14,16 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from market.domain.candle import Candle
-from market.domain.freshness import clamp_cursor, is_withheld
+from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.domain.timeframe import MAX_TIME
 from market.live.frames import closed_frame
 from market.live.messages import BusMessage, ClosedCandles, decode, group_of
+from market.live.reads import RepairGap, RunBlocking, StoreReads
 from market.live.topic import Subscription, Topic
 from market.live.wires import SLOW_CONSUMER, SLOW_CONSUMER_REASON, Watcher
 from market.pipeline import Notice
@@ -43,8 +43,6 @@ MAX_CATCH_UP_READS = 20
 # A watcher that is behind gets this long to make room for its catch-up.
 ROOM_TIMEOUT_S = 30.0
 
-RunBlocking = Callable[..., Awaitable[Any]]
-
 
 class ChannelLayer(Protocol):
     """What the hub uses of a Channels layer."""
@@ -53,12 +51,6 @@ class ChannelLayer(Protocol):
     async def receive(self, channel: str) -> dict[str, Any]: ...
     async def group_add(self, group: str, channel: str) -> None: ...
     async def group_discard(self, group: str, channel: str) -> None: ...
-
-
-class RepairGap(Protocol):
-    """Asks ingest to fetch a hole from the exchange; True when candles came."""
-
-    async def __call__(self, series: SeriesId, start: int, end: int) -> bool: ...
 
 
 class Hub:
@@ -79,17 +71,14 @@ class Hub:
         repair_gap: RepairGap | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._store = store
+        self._reads = StoreReads(
+            store, run_blocking, limit=catchup_limit, repair_gap=repair_gap, now=now
+        )
         self._layer = layer
-        self._run_blocking = run_blocking
-        self._catchup_limit = catchup_limit
         self._check_interval = check_interval
-        self._repair_gap = repair_gap
         self._now = now
         self._topics: dict[SeriesId, Topic] = {}
         self._watchers: dict[Watcher, dict[SeriesId, Subscription]] = {}
-        # Catch-ups being read, so that watchers who ask for the same share one read.
-        self._reads: dict[tuple[object, ...], asyncio.Task[list[Candle]]] = {}
         self._channel: str | None = None
         self._tried_bus = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -171,7 +160,7 @@ class Hub:
             subscription.cursor = clamp_cursor(cursor, topic.series.timeframe, self._now())
         for _ in range(MAX_CATCH_UP_READS):
             asked_from = subscription.cursor
-            rows = await self._read_catch_up(topic, asked_from)
+            rows = await self._reads.after_for_many(topic, asked_from)
             await self._wait_for_room(subscription.watcher)
             if rows:
                 frame = closed_frame(
@@ -185,7 +174,7 @@ class Hub:
                 self.counts["catchup_candles"] += len(rows)
             # A catch-up cut at its limit is not continued: the watcher pages over HTTP, as the gap
             # before its next live candle tells it.
-            is_cut = asked_from is not None and len(rows) >= self._catchup_limit
+            is_cut = asked_from is not None and len(rows) >= self._reads.limit
             if is_cut or not topic.is_ahead_of(subscription.cursor):
                 break
         if self._is_current(topic.series, subscription):
@@ -194,38 +183,6 @@ class Hub:
 
     def _is_current(self, series: SeriesId, subscription: Subscription) -> bool:
         return self._watchers.get(subscription.watcher, {}).get(series) is subscription
-
-    async def _read_catch_up(self, topic: Topic, cursor: int | None) -> list[Candle]:
-        """Read once for all who ask for the same at the same time.
-
-        A shared read may have begun before its last caller came, but not before the topic's head
-        was delivered, so whatever it misses is still to come live.
-        """
-        series = topic.series
-        key = (series, cursor, topic.head)
-        if (reading := self._reads.get(key)) is None:
-            reading = asyncio.create_task(self._read(topic, cursor))
-            self._reads[key] = reading
-            reading.add_done_callback(lambda _: self._reads.pop(key, None))
-        rows = await asyncio.shield(reading)
-        if cursor and rows and rows[0].candle_time > cursor + series.timeframe.seconds:
-            rows = await self._with_repair(series, cursor, rows)
-        return rows
-
-    async def _read(self, topic: Topic, cursor: int | None) -> list[Candle]:
-        """Closed candles after `cursor`; a still open one is withheld unless it was delivered."""
-        series, limit, head = topic.series, self._catchup_limit, topic.head
-        rows: list[Candle]
-        if cursor is None:
-            rows = await self._run_blocking(self._store.newest, series, limit)
-        else:
-            rows = await self._run_blocking(self._store.read_after, series, cursor, limit)
-        now = self._now()
-        while rows and is_withheld(rows[-1].candle_time, series.timeframe, now):
-            if head is not None and rows[-1].candle_time <= head:
-                break
-            rows.pop()
-        return rows
 
     async def _wait_for_room(self, watcher: Watcher) -> None:
         deadline = asyncio.get_running_loop().time() + ROOM_TIMEOUT_S
@@ -239,7 +196,7 @@ class Hub:
     ) -> None:
         if epoch is None or epoch >= topic.epoch:
             return
-        since = await self._run_blocking(self._store.revised_since, topic.series, epoch)
+        since = await self._reads.revised_since(topic.series, epoch)
         if since is not None:
             topic.tell(_revised(topic, since), to=[subscription])
 
@@ -252,12 +209,8 @@ class Hub:
                 return
             await self._tried_bus.wait()
             await self._attach(topic)
-            state = await self._run_blocking(self._store.state, topic.series)
-            head, timeframe, now = state.head, topic.series.timeframe, self._now()
-            if head is not None and is_withheld(head, timeframe, now):
-                closed = timeframe.latest_closed(now)
-                head = await self._run_blocking(self._store.floor, topic.series, closed)
-            topic.head, topic.epoch, topic.is_open = head, state.epoch, True
+            state = await self._reads.closed_state(topic.series)
+            topic.head, topic.epoch, topic.is_open = state.head, state.epoch, True
 
     async def _attach(self, topic: Topic) -> None:
         """Join the series' group; without a bus the checks against the store have to do."""
@@ -301,18 +254,18 @@ class Hub:
         if topic is None or not topic.is_open:
             return
         self.counts["bus_received"] += 1
-        if topic.task is None and topic.can_take(message) and not self._wants_repair(message):
+        if topic.task is None and not self._needs_store(topic, message):
             topic.take(message)
         else:
             self._queue(topic, message)
 
-    def _wants_repair(self, message: BusMessage) -> bool:
-        """Whether the message's candles leave a hole behind the head that ingest may fill."""
-        if self._repair_gap is None or not isinstance(message, ClosedCandles):
-            return False
-        before = message.predecessor
-        step = message.series.timeframe.seconds
-        return before is not None and message.candles[0].candle_time > before + step
+    def _needs_store(self, topic: Topic, message: BusMessage) -> bool:
+        """Whether the message does not follow what was delivered, or leaves a hole to repair."""
+        if not topic.can_take(message):
+            return True
+        return isinstance(message, ClosedCandles) and self._reads.wants_repair(
+            message.series, message.predecessor, message.candles[0].candle_time
+        )
 
     def _queue(self, topic: Topic, message: BusMessage | None) -> None:
         """Let the topic's own task work on it, in order, while other series go on."""
@@ -329,7 +282,7 @@ class Hub:
         try:
             while topic.inbox:
                 message = topic.inbox.popleft()
-                if message is None or not topic.can_take(message) or self._wants_repair(message):
+                if message is None or self._needs_store(topic, message):
                     await self._heal(topic)
                 if message is not None and topic.can_take(message):
                     topic.take(message)
@@ -343,37 +296,18 @@ class Hub:
     async def _heal(self, topic: Topic) -> None:
         """Deliver from the store what the bus did not, and the revisions it did not tell of."""
         self.counts["heals"] += 1
-        state = await self._run_blocking(self._store.state, topic.series)
+        state = await self._reads.state(topic.series)
         while state.head is not None and (topic.head is None or topic.head < state.head):
-            rows = await self._read(topic, topic.head)
+            rows = await self._reads.after(topic, topic.head)
             if not rows:
                 break
-            if topic.head and rows[0].candle_time > topic.head + topic.series.timeframe.seconds:
-                rows = await self._with_repair(topic.series, topic.head, rows)
             topic.deliver(rows)
             self.counts["healed_candles"] += len(rows)
         if state.epoch > topic.epoch:
-            since = await self._run_blocking(self._store.revised_since, topic.series, topic.epoch)
+            since = await self._reads.revised_since(topic.series, topic.epoch)
             topic.epoch = state.epoch
             if since is not None:
                 topic.tell(_revised(topic, since))
-
-    async def _with_repair(self, series: SeriesId, cursor: int, rows: list[Candle]) -> list[Candle]:
-        """Have the hole between `cursor` and the first row fetched, and merge what came."""
-        if self._repair_gap is None:
-            return rows
-        step = series.timeframe.seconds
-        start, end = cursor + step, rows[0].candle_time - step
-        try:
-            if not await self._repair_gap(series, start, end):
-                return rows
-        except Exception:
-            logger.warning("gap of %s not repaired", series, exc_info=True)
-            return rows
-        found: list[Candle] = await self._run_blocking(
-            self._store.read_range, series, start, end, limit=self._catchup_limit
-        )
-        return [*found, *rows]
 
     async def _check_for_ever(self) -> None:
         while True:
@@ -388,13 +322,13 @@ class Hub:
         for topic in [each for each in self._topics.values() if each.is_idle]:
             await self._close(topic)
         await self._attach_all()
-        watched = [series for series, topic in self._topics.items() if topic.is_open]
+        watched = [topic for topic in self._topics.values() if topic.is_open]
         if not watched:
             return
-        states = await self._run_blocking(self._store.states, watched)
-        for series, state in states.items():
-            topic = self._topics.get(series)
-            if topic is not None and topic.is_open and topic.is_behind(state, self._now()):
+        states = await self._reads.states(topic.series for topic in watched)
+        for topic in watched:
+            state = states.get(topic.series)
+            if state is not None and topic.is_open and topic.is_behind(state, self._now()):
                 self._queue(topic, None)
 
     async def _close(self, topic: Topic) -> None:

@@ -29,6 +29,7 @@ CLOSE_GRACE_S = 10.0
 BEHIND_BYTES = 65_536
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+SendClose = Callable[[int, str], Awaitable[None]]
 
 
 class Wire(Protocol):
@@ -54,7 +55,20 @@ def wire_for(send: Send, *, outbox_bytes: int) -> Wire:
     protocol = getattr(send, "__self__", None)
     if UvicornWire.fits(protocol):
         return UvicornWire(protocol, outbox_bytes)
-    return AsgiWire(send, outbox_bytes)
+    return AsgiWire(send, outbox_bytes, send_close=_daphne_close(send))
+
+
+def _daphne_close(send: Send) -> SendClose | None:
+    """Daphne's own way to close: through ASGI it refuses 1001, 1008 and 1009."""
+    protocol = next(iter(getattr(send, "args", ())), None)
+    send_frame = getattr(protocol, "sendCloseFrame", None)
+    if send_frame is None:
+        return None
+
+    async def send_close(code: int, reason: str) -> None:
+        send_frame(code, reason.encode())
+
+    return send_close
 
 
 class UvicornWire:
@@ -115,10 +129,22 @@ class UvicornWire:
 class AsgiWire:
     """Sends through ASGI; a server without back-pressure (Daphne) hides a stalled peer from it."""
 
-    __slots__ = ("_closing", "_limit", "_open", "_outbox", "_send", "_task", "_waiting")
+    __slots__ = (
+        "_closing",
+        "_limit",
+        "_open",
+        "_outbox",
+        "_send",
+        "_send_close",
+        "_task",
+        "_waiting",
+    )
 
-    def __init__(self, send: Send, outbox_bytes: int) -> None:
+    def __init__(
+        self, send: Send, outbox_bytes: int, *, send_close: SendClose | None = None
+    ) -> None:
         self._send = send
+        self._send_close = send_close or self._asgi_close
         self._limit = outbox_bytes
         self._outbox: deque[Frame] = deque()
         self._waiting = 0
@@ -172,11 +198,13 @@ class AsgiWire:
                 self._waiting -= len(frame.data)
             self._task = None
             if self._closing is not None:
-                code, reason = self._closing
-                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+                await self._send_close(*self._closing)
             return
         self._open = False
         self._outbox.clear()
+
+    async def _asgi_close(self, code: int, reason: str) -> None:
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 class Watcher:

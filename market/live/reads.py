@@ -1,0 +1,129 @@
+"""What the hub reads from the store, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
+
+from market.domain.candle import Candle
+from market.domain.freshness import is_withheld
+from market.domain.series import SeriesId
+from market.domain.store import CandleStore, SeriesState
+from market.live.topic import Topic
+
+logger = logging.getLogger(__name__)
+
+RunBlocking = Callable[..., Awaitable[Any]]
+
+
+class RepairGap(Protocol):
+    """Asks ingest to fetch a hole from the exchange; True when candles came."""
+
+    async def __call__(self, series: SeriesId, start: int, end: int) -> bool: ...
+
+
+class StoreReads:
+    """Reads of closed candles in the order they are delivered, at most `limit` at a time.
+
+    With `repair_gap`, a hole before the first row is fetched from the exchange first.
+    """
+
+    def __init__(
+        self,
+        store: CandleStore,
+        run_blocking: RunBlocking,
+        *,
+        limit: int,
+        repair_gap: RepairGap | None,
+        now: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._run_blocking = run_blocking
+        self._repair_gap = repair_gap
+        self._now = now
+        self._shared: dict[tuple[object, ...], asyncio.Task[list[Candle]]] = {}
+        self.limit = limit
+
+    def wants_repair(self, series: SeriesId, cursor: int | None, first: int) -> bool:
+        """Whether ingest may fill the hole between a cursor and the candle that comes next."""
+        if self._repair_gap is None or cursor is None or cursor <= 0:
+            return False
+        return first > cursor + series.timeframe.seconds
+
+    async def after(self, topic: Topic, cursor: int | None) -> list[Candle]:
+        """Candles after `cursor`; with None the newest. A still open one is withheld.
+
+        It is not withheld once it was delivered live: who joins must get what others have.
+        """
+        series, head = topic.series, topic.head
+        rows: list[Candle]
+        if cursor is None:
+            rows = await self._run_blocking(self._store.newest, series, self.limit)
+        else:
+            rows = await self._run_blocking(self._store.read_after, series, cursor, self.limit)
+        now = self._now()
+        while rows and is_withheld(rows[-1].candle_time, series.timeframe, now):
+            if head is not None and rows[-1].candle_time <= head:
+                break
+            rows.pop()
+        return await self._with_repair(series, cursor, rows)
+
+    async def after_for_many(self, topic: Topic, cursor: int | None) -> list[Candle]:
+        """The same, read once for all who ask for the same at the same time.
+
+        A shared read may have begun before its last caller came, but not before the topic's head
+        was delivered, so whatever it misses is still to come live.
+        """
+        key = (topic.series, cursor, topic.head)
+        if (reading := self._shared.get(key)) is None:
+            reading = asyncio.create_task(self.after(topic, cursor))
+            self._shared[key] = reading
+            reading.add_done_callback(lambda _: self._shared.pop(key, None))
+        return await asyncio.shield(reading)
+
+    async def state(self, series: SeriesId) -> SeriesState:
+        """Head and epoch as stored."""
+        state: SeriesState = await self._run_blocking(self._store.state, series)
+        return state
+
+    async def closed_state(self, series: SeriesId) -> SeriesState:
+        """Head and epoch; the head is the newest candle whose time is over."""
+        state = await self.state(series)
+        now = self._now()
+        if state.head is None or not is_withheld(state.head, series.timeframe, now):
+            return state
+        closed = series.timeframe.latest_closed(now)
+        head = await self._run_blocking(self._store.floor, series, closed)
+        return state._replace(head=head)
+
+    async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
+        """Head and epoch of many series in one query."""
+        states: dict[SeriesId, SeriesState]
+        states = await self._run_blocking(self._store.states, list(series))
+        return states
+
+    async def revised_since(self, series: SeriesId, epoch: int) -> int | None:
+        """The earliest time that was changed after `epoch`."""
+        since: int | None = await self._run_blocking(self._store.revised_since, series, epoch)
+        return since
+
+    async def _with_repair(
+        self, series: SeriesId, cursor: int | None, rows: list[Candle]
+    ) -> list[Candle]:
+        if not rows or not self.wants_repair(series, cursor, rows[0].candle_time):
+            return rows
+        assert self._repair_gap is not None and cursor is not None
+        step = series.timeframe.seconds
+        start, end = cursor + step, rows[0].candle_time - step
+        try:
+            if not await self._repair_gap(series, start, end):
+                return rows
+        except Exception:
+            logger.warning("gap of %s not repaired", series, exc_info=True)
+            return rows
+        found: list[Candle] = await self._run_blocking(
+            self._store.read_range, series, start, end, limit=self.limit
+        )
+        return [*found, *rows]

@@ -1,0 +1,292 @@
+"""`/ws/market` message by message, on both ASGI servers that we support."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import shutil
+import socket
+import struct
+import tempfile
+from pathlib import Path
+
+import aiohttp
+import pytest
+from websockets.frames import Frame, Opcode
+
+from tests.clients import Client
+from tests.processes import drop_database, open_stack
+
+SERIES = "binance:futures:BTC/USDT:1m"
+NUMBERS = itertools.count()
+LIMITS = {"TRADE_CANVAS_WS_MAX_SUBSCRIPTIONS": "3", "TRADE_CANVAS_WS_MESSAGES_PER_S": "20"}
+
+
+def row(time, close=1.5):
+    return (time, 1.0, 2.0, 0.5, close, 10.0)
+
+
+@pytest.fixture(scope="module")
+def servers(migrated_template):
+    """A web process for each server, shared by the tests here: each follows a series of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="trade_canvas-test-"))
+    folder.chmod(0o711)
+    stack = open_stack(folder, migrated_template)
+    yield {name: stack.web(server=name, **LIMITS) for name in ("uvicorn", "daphne")}
+    stack.close()
+    drop_database(stack.database_url)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["uvicorn", "daphne"])
+def web(request, servers):
+    return servers[request.param]
+
+
+@pytest.fixture
+def series():
+    return f"binance:futures:X{next(NUMBERS)}/USDT:1m"
+
+
+def run(web, story):
+    """Run a client's story against a web process."""
+
+    async def told():
+        async with Client(web.url) as client:
+            await story(client)
+
+    asyncio.run(told())
+
+
+def test_subscribe_catches_up_and_follows(web, series):
+    async def story(client):
+        await client.ingest(series, row(60), row(120), row(180))
+        single = await client.follow(series, since=60)
+        batching = await client.follow(series, since=60, supports_batch=True)
+        assert [(await single.next())["type"] for _ in range(2)] == ["candle_closed"] * 2
+        assert (await batching.next())["type"] == "candles_batch"
+        await client.ingest(series, row(240))
+        for follower in (single, batching):
+            message = await follower.next()
+            assert message == {
+                "type": "candle_closed",
+                "series_id": series,
+                "candle": {
+                    "candle_time": 240,
+                    "open": 1.0,
+                    "high": 2.0,
+                    "low": 0.5,
+                    "close": 1.5,
+                    "volume": 10.0,
+                },
+            }
+            assert follower.closed_times() == [120, 180, 240]
+
+    run(web, story)
+
+
+def test_repeated_candle_is_not_pushed_and_a_changed_one_is_announced(web, series):
+    async def story(client):
+        await client.ingest(series, row(60), row(120))
+        follower = await client.follow(series, since=120)
+        await client.ingest(series, row(120), row(60, close=1.7))
+        message = await follower.next()
+        assert (message["type"], message["event"]) == ("system", "candle.revised")
+        assert message["data"]["from_time"] == 60
+        assert follower.closed_times() == []
+
+    run(web, story)
+
+
+def test_forming_candle_is_shown_but_never_stored(web, series):
+    async def story(client):
+        await client.ingest(series, row(60))
+        follower = await client.follow(series, since=60)
+        body = {"candle_time": 120, "open": 1, "high": 2, "low": 0.5, "close": 1.6, "volume": 3}
+        await client.say_hello(follower)
+        await client.post(
+            "/api/market/ingest/candle_forming", {"series_id": series, "candle": body}
+        )
+        assert (await follower.next())["type"] == "candle_forming"
+        assert [c["candle_time"] for c in await client.candles(series)] == [60]
+
+    run(web, story)
+
+
+def test_gap_sequence_of_the_contract(web, series):
+    async def story(client):
+        await client.ingest(series, row(60), row(120), row(180))
+        follower = await client.follow(series, since=180, supports_batch=True)
+        await client.say_hello(follower)
+        await client.ingest(series, row(300))
+        gap, closed = await follower.next(), await follower.next()
+        assert (gap["type"], gap["expected_next_time"], gap["actual_time"]) == ("gap", 240, 300)
+        assert closed["candle"]["candle_time"] == 300
+
+    run(web, story)
+
+
+def test_unsubscribe_stops_the_series(web, series):
+    async def story(client):
+        follower = await client.follow(series)
+        await follower.say(type="unsubscribe", series_id=series)
+        await client.say_hello(follower)
+        await client.ingest(series, row(60))
+        assert await follower.silence()
+
+    run(web, story)
+
+
+def subscribing(fields):
+    return f'{{"type": "subscribe", {fields}}}'
+
+
+def asking_since(fields):
+    return subscribing(f'"series_id": "{SERIES}", {fields}')
+
+
+BAD_MESSAGES = {
+    "[1]": "invalid message envelope",
+    "null": "invalid message envelope",
+    "{}": "missing message type",
+    '{"type": 5}': "missing message type",
+    '{"type": "noop"}': "unknown message type: noop",
+    "{nonsense": "invalid json",
+    '{"type": "subscribe"}': "missing series_id",
+    subscribing('"series_id": " "'): "missing series_id",
+    subscribing('"series_id": 7'): "missing series_id",
+    subscribing('"series_id": "abc"'): "series_id must be "
+    "'{exchange}:{market}:{symbol}:{timeframe}'",
+    subscribing('"series_id": "a::b:1m"'): "invalid series_id (empty component)",
+    subscribing('"series_id": "a:b:c:1x"'): "unsupported timeframe unit: 'x'",
+    subscribing('"series_id": "a:b:c\\u0000:1m"'): "invalid series_id (control character)",
+    asking_since('"since": "100"'): "invalid since",
+    asking_since('"since": 1.5'): "invalid since",
+    asking_since('"since": NaN'): "invalid json",
+    asking_since('"since": 1000000000000000000000000000000'): "invalid since",
+    asking_since('"since": null, "supports_batch": 1'): "invalid supports_batch",
+    asking_since('"epoch": "x"'): "invalid epoch",
+}
+
+
+def test_bad_messages_are_answered_and_keep_the_connection(web):
+    answers = {}
+
+    async def story(client):
+        follower = await client.connect()
+        for text in BAD_MESSAGES:
+            await follower.socket.send_str(text)
+            answer = await follower.next()
+            assert answer["code"] == "bad_request"
+            answers[text] = answer["message"]
+        await follower.socket.send_bytes(b"\x00\xff")
+        assert (await follower.next())["code"] == "bad_request"
+        await follower.say(type="subscribe", series_id=SERIES, since=2**62)
+        await follower.say(type="subscribe", series_id=SERIES, since=-(2**62))
+        await client.say_hello(follower)
+
+    run(web, story)
+    assert answers == BAD_MESSAGES
+
+
+def test_too_many_subscriptions_are_refused(web):
+    async def story(client):
+        follower = await client.connect()
+        for number in range(4):
+            await follower.say(type="subscribe", series_id=f"binance:spot:X{number}/Y:1m")
+        answer = await follower.next()
+        assert answer["code"] == "too_many_subscriptions"
+        assert answer["series_id"] == "binance:spot:X3/Y:1m"
+
+    run(web, story)
+
+
+def test_flood_is_slowed_and_then_closed(web):
+    async def story(client):
+        follower = await client.connect()
+        for _ in range(400):
+            await follower.socket.send_str('{"type": "unsubscribe"}')
+        assert await follower.closed_by() == 1008
+        assert {message["code"] for message in follower.messages} <= {"rate_limited"}
+
+    run(web, story)
+
+
+def test_oversized_message_closes_with_1009(web):
+    async def story(client):
+        follower = await client.connect()
+        await follower.socket.send_str(json.dumps({"type": "x" * 70_000}))
+        assert await follower.closed_by() == 1009
+
+    run(web, story)
+
+
+def test_other_websocket_paths_are_refused(web):
+    async def story(client):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+            await client.connect("/ws/other")
+        assert raised.value.status == 403
+
+    run(web, story)
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "daphne"])
+def test_watchers_are_sent_elsewhere_at_shutdown(stack, server):
+    web = stack.web(server=server)
+
+    async def story(client):
+        follower = await client.follow(SERIES)
+        await client.say_hello(follower)
+        stopping = asyncio.create_task(asyncio.to_thread(web.terminate))
+        assert await follower.closed_by() == 1001
+        assert await stopping == 0
+
+    run(web, story)
+
+
+def test_watcher_that_does_not_read_is_closed_with_4008_and_others_are_not_delayed(stack):
+    web = stack.web(
+        TRADE_CANVAS_WS_OUTBOX_BYTES="65536", TRADE_CANVAS_MARKET_WS_CATCHUP_LIMIT="100"
+    )
+
+    async def story(client):
+        with contextlib.closing(stalled_watcher(web.url)) as stalled:
+            await overflow(client)
+            assert received_close_code(stalled) == 4008
+
+    async def overflow(client):
+        reading = await client.follow(SERIES, since=0, supports_batch=True)
+        await client.say_hello(reading)
+        # More than the kernel's buffers and the outbox can hold for one who does not read.
+        for start in range(60, 60 * 5000 * 16, 60 * 5000):
+            end = start + 60 * 5000
+            await client.ingest_batch(SERIES, [row(time) for time in range(start, end, 60)])
+            async with asyncio.timeout(10):
+                while reading.closed_times()[-1:] != [end - 60]:
+                    await reading.next()
+
+    run(web, story)
+
+
+def stalled_watcher(url):
+    """A socket that subscribes and then reads nothing."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    peer = socket.create_connection((host, int(port)), 10)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.sendall(
+        b"GET /ws/market HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    text = json.dumps({"type": "subscribe", "series_id": SERIES, "since": 0}).encode()
+    peer.sendall(Frame(Opcode.TEXT, text).serialize(mask=True))
+    return peer
+
+
+def received_close_code(peer):
+    """Read everything that waits; the code of the close frame at its end."""
+    data = b""
+    while chunk := peer.recv(65536):
+        data += chunk
+    return struct.unpack("!H", data[data.rindex(b"\x88") + 2 :][:2])[0]

@@ -180,7 +180,7 @@ async def test_candle_that_the_exchange_lacks_becomes_an_absent_gap():
         await it.reached(9)
         it.stream(12)
         await it.reached(12)
-        [gap] = it.ports.ledger.entries(SERIES)
+        [gap] = await _entries(it, 1)
         assert (gap.from_time, gap.to_time, gap.state) == (at(10), at(11), GapState.ABSENT)
 
 

@@ -85,7 +85,6 @@ class CloseWindow:
         """Add the newest candle's close."""
         self.times.append(time)
         self._rising[0].append(close)
-        self._falling[0].append(-close)
 
     def oldest(self, index: int) -> tuple[int, int]:
         """Ordinal and open time of `index`; of the first candle held when that is not known."""
@@ -101,6 +100,8 @@ class CloseWindow:
         """Read what is absent and bring the blocks up to date; to be called before a search."""
         if self._absent is not None:
             self._read(*self._absent)
+        rising, falling = self._rising[0], self._falling[0]
+        falling.extend([-close for close in rising[len(falling) :]])
         for rows in (self._rising, self._falling):
             for below, row in zip(rows, rows[1:], strict=False):
                 for block in range(len(row), len(below) // FAN):
@@ -156,9 +157,7 @@ class CloseWindow:
         _check(candles, start_time, count)
         self._absent = None
         self.times = array("q", [candle.candle_time for candle in candles]) + self.times
-        closes = array("d", [candle.close for candle in candles]) + self._rising[0]
-        self._rising[0] = closes
-        self._falling[0] = array("d", [-close for close in closes])
+        self._rising[0] = array("d", [candle.close for candle in candles]) + self._rising[0]
 
 
 def _check(candles: Sequence[Candle], start_time: int, count: int) -> None:

@@ -175,9 +175,9 @@ def _more_extreme(pivot: Pivot, than: Pivot) -> bool:
 def _leg(pivot: Pivot, pivots: PivotState) -> Leg:
     """A leg from a pivot just confirmed, with the candles since then already looked at."""
     leg = Leg(pivot)
-    for wick in pivots.recent:
-        if wick.time > pivot.time:
-            leg.take(wick.time, wick.high, wick.low)
+    for candle in pivots.recent:
+        if candle.candle_time > pivot.time:
+            leg.take(candle.candle_time, candle.high, candle.low)
     return leg
 
 

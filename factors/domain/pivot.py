@@ -7,7 +7,7 @@ extreme, ties allowed, within the smaller window. Defined in the factor contract
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,14 +29,6 @@ class PivotParameters:
     def __post_init__(self) -> None:
         if self.window_major < 1 or self.window_minor < 1:
             raise ValueError("pivot windows must be at least 1")
-
-
-class Wick(NamedTuple):
-    """The reach of one candle."""
-
-    time: int
-    high: float
-    low: float
 
 
 class Pivot(NamedTuple):
@@ -84,22 +76,27 @@ class Window:
 
     def push(self, index: int, high: float, low: float) -> None:
         """Take one more candle in and let the one that falls out of the window go."""
+        highs, lows = self.highs, self.lows
+        while highs and highs[-1][1] < high:
+            highs.pop()
+        highs.append((index, high))
+        while lows and lows[-1][1] < -low:
+            lows.pop()
+        lows.append((index, -low))
         oldest = index - 2 * self.size
-        for extremes, height in ((self.highs, high), (self.lows, -low)):
-            while extremes and extremes[-1][1] < height:
-                extremes.pop()
-            extremes.append((index, height))
-            if extremes[0][0] < oldest:
-                extremes.popleft()
+        if highs[0][0] < oldest:
+            highs.popleft()
+        if lows[0][0] < oldest:
+            lows.popleft()
 
 
 @dataclass(slots=True)
 class PivotState:
-    """`count` candles seen, the reach of the newest, and the majors the newest confirmed."""
+    """`count` candles seen, the newest of them, and the majors the newest confirmed."""
 
     major: Window
     minor: Window
-    recent: deque[Wick]
+    recent: deque[Candle]
     count: int = 0
     last_major: int = -1
     majors: tuple[Pivot, ...] = ()
@@ -122,50 +119,54 @@ def step(state: PivotState, candle: Candle, upstream: Mapping[str, Any]) -> Outc
     time, _, high, low, _, _ = candle
     index = state.count
     state.count = index + 1
-    state.recent.append(Wick(time, high, low))
-    major, minor = state.major, state.minor
-    major.push(index, high, low)
-    minor.push(index, high, low)
-    # Cheap look first: most candles are the centre of nothing.
-    centre = index - major.size
-    state.majors = ()
-    if major.highs[0][0] == centre or major.lows[0][0] == centre:
-        state.majors = tuple(_majors(state, index, time))
-        if state.majors:
-            state.last_major = centre
-    events = [_event("major", pivot) for pivot in state.majors]
-    if state.last_major >= 0 and index - 2 * minor.size >= state.last_major:
-        events += [_event("minor", pivot) for pivot in _minors(state, index, time)]
-    return Outcome(events) if events else None
+    state.recent.append(candle)
+    state.major.push(index, high, low)
+    state.minor.push(index, high, low)
+    state.majors = majors = _majors(state, index, time)
+    if majors:
+        state.last_major = majors[-1].ordinal
+    minors = _minors(state, index, time)
+    if not majors and not minors:
+        return None
+    events = [_event("major", pivot) for pivot in majors]
+    return Outcome(events + [_event("minor", pivot) for pivot in minors])
 
 
-def _majors(state: PivotState, index: int, time: int) -> Iterator[Pivot]:
+def _majors(state: PivotState, index: int, time: int) -> tuple[Pivot, ...]:
     window = state.major
     centre = index - window.size
-    # The candle that opened exactly one window before this one, with a full window before it.
-    if centre < window.size or state.recent[-1 - window.size].time != time - window.span:
-        return
-    if window.highs[0][0] == centre:
-        yield _pivot(state, window, RESISTANCE, time=time)
-    if window.lows[0][0] == centre:
-        yield _pivot(state, window, SUPPORT, time=time)
+    high, low = window.highs[0][0] == centre, window.lows[0][0] == centre
+    # The cheap look first: most candles are the centre of nothing.
+    if not (high or low) or centre < window.size:
+        return ()
+    return _confirmed(state, window, time, high=high, low=low)
 
 
-def _minors(state: PivotState, index: int, time: int) -> Iterator[Pivot]:
+def _minors(state: PivotState, index: int, time: int) -> tuple[Pivot, ...]:
     window = state.minor
+    if not 0 <= state.last_major <= index - 2 * window.size:
+        return ()
     centre = state.recent[-1 - window.size]
-    if centre.time != time - window.span:
-        return
-    if centre.high >= window.highs[0][1]:
-        yield _pivot(state, window, RESISTANCE, time=time)
-    if -centre.low >= window.lows[0][1]:
-        yield _pivot(state, window, SUPPORT, time=time)
+    high, low = centre.high >= window.highs[0][1], -centre.low >= window.lows[0][1]
+    if not (high or low):
+        return ()
+    return _confirmed(state, window, time, high=high, low=low)
+
+
+def _confirmed(
+    state: PivotState, window: Window, time: int, *, high: bool, low: bool
+) -> tuple[Pivot, ...]:
+    """The pivots at the window's centre, if that opened exactly one window before `time`."""
+    if state.recent[-1 - window.size].candle_time != time - window.span:
+        return ()
+    sides = [RESISTANCE] * high + [SUPPORT] * low
+    return tuple(_pivot(state, window, direction, time=time) for direction in sides)
 
 
 def _pivot(state: PivotState, window: Window, direction: str, *, time: int) -> Pivot:
     centre = state.recent[-1 - window.size]
     return Pivot(
-        time=centre.time,
+        time=centre.candle_time,
         price=centre.high if direction == RESISTANCE else centre.low,
         direction=direction,
         visible_time=time,
@@ -205,7 +206,7 @@ def thaw(data: Any, setup: Setup, past: Past) -> PivotState:
     state = initial(setup)
     state.count = data["count"]
     state.last_major = data["last_major"]
-    state.recent.extend(Wick(*wick) for wick in data["recent"])
+    state.recent.extend(Candle(*candle) for candle in data["recent"])
     windows = (state.major.highs, state.major.lows, state.minor.highs, state.minor.lows)
     for extremes, saved in zip(windows, data["extremes"], strict=True):
         extremes.extend((index, height) for index, height in saved)

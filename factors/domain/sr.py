@@ -24,6 +24,16 @@ ALGORITHM = "pivot_wick_overlap"
 FEWEST_CANDLES = 5
 DIGEST_LEVELS = 10
 FULL_SCORE_TOUCHES = 4
+KEPT_PAYLOADS = 6
+ESSENCE = (
+    "level_type",
+    "last_idx",
+    "status",
+    "flip_dir",
+    "death_idx",
+    "count",
+    "level_score",
+)
 
 
 @dataclass(slots=True)
@@ -31,8 +41,8 @@ class SrState:
     """Average true range, closes and pivots, as far back as levels need them.
 
     `ranges` are the true ranges of the period, `averages` the averages back to the candle that
-    can become a pivot next. `shown` is the last snapshot, None before the first; its levels by
-    what can differ: start, status and touches.
+    can become a pivot next. `shown` are the levels of the last snapshot, None before the first;
+    after a restore `restored` tells what they were until there is another snapshot.
     """
 
     parameters: SrParameters
@@ -43,7 +53,8 @@ class SrState:
     count: int = 0
     range_sum: float = 0.0
     last_close: float = 0.0
-    shown: list[list[Any]] | None = None
+    shown: list[Payload] | None = None
+    restored: list[list[Any]] | None = None
 
 
 def initial(setup: Setup) -> SrState:
@@ -118,31 +129,31 @@ def _outcome(state: SrState, levels: list[Payload], time: int) -> Outcome:
     }
     key = f"snapshot:{time}:{len(levels)}:{_digest(levels)}"
     event = Event(SPEC.name, "sr.snapshot", time, key, {"visible_time": time, **head})
-    shown = [_essence(level) for level in levels]
-    changed = shown != state.shown
-    state.shown = shown
+    changed = _differs(state, levels)
+    state.shown, state.restored = levels, None
     return Outcome([event], head if changed else None)
 
 
+def _differs(state: SrState, levels: list[Payload]) -> bool:
+    if state.restored is not None:
+        return state.restored != [_essence(level) for level in levels]
+    return state.shown != levels
+
+
 def _essence(level: Payload) -> list[Any]:
-    """What tells a level apart from any other the same series may show."""
-    return [
-        level["level_type"],
-        level["last_idx"],
-        level["status"],
-        level["flip_dir"],
-        level["death_idx"],
-        level["count"],
-        level["level_score"],
-    ]
+    """What tells a level from any other that the same series may show."""
+    return [level[field] for field in ESSENCE]
 
 
 def _show(state: SrState, level: Level, kind: str) -> Payload:
-    """The level as a payload; the one shown before when nothing about it changed."""
-    changing = (level.status, level.flip_dir, level.death_idx, level.touches)
-    if level.shown is None or level.shown[0] != changing:
-        level.shown = (changing, _payload(state, level, kind))
-    return level.shown[1]
+    """The level as a payload; one that was shown before when it is the same again."""
+    judgement = (level.status, level.flip_dir, level.death_idx, level.touches)
+    shown = level.shown.get(judgement)
+    if shown is None:
+        if len(level.shown) >= KEPT_PAYLOADS:
+            level.shown.clear()
+        shown = level.shown[judgement] = _payload(state, level, kind)
+    return shown
 
 
 def _payload(state: SrState, level: Level, kind: str) -> Payload:
@@ -213,10 +224,16 @@ def freeze(state: SrState) -> Any:
         "last_close": state.last_close,
         "ranges": list(state.ranges),
         "averages": list(state.averages),
-        "shown": state.shown,
+        "shown": _freeze_shown(state),
         "sides": [_freeze_side(side) for side in state.sides],
         "closes": _freeze_closes(state),
     }
+
+
+def _freeze_shown(state: SrState) -> Any:
+    if state.shown is None:
+        return state.restored
+    return [_essence(level) for level in state.shown]
 
 
 def _freeze_side(side: Side) -> Any:
@@ -243,7 +260,7 @@ def thaw(data: Any, setup: Setup, past: Past) -> SrState:
     state.last_close = data["last_close"]
     state.ranges.extend(data["ranges"])
     state.averages.extend(data["averages"])
-    state.shown = data["shown"]
+    state.restored = data["shown"]
     for side, saved in zip(state.sides, data["sides"], strict=True):
         _thaw_side(side, saved)
     base, time = data["closes"]

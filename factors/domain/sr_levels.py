@@ -29,6 +29,9 @@ NARROWEST_BAND = 0.5
 WIDEST_BAND = 3.0
 SAME_PRICE = 0.001
 
+# The true range goes up and down: a walk of some judgements ago often holds again.
+KEPT_WALKS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class SrParameters:
@@ -68,12 +71,17 @@ class Touch(NamedTuple):
     atr: float
 
 
+Judgement = tuple[str, str | None, int | None, int]
+"""What can change about a level: status, direction of the flip, death, touches."""
+
+
 @dataclass(slots=True)
 class Level:
     """A level with its status as judged last.
 
     `newer` are levels of later starts that count as the same price. `place` is where the level
-    stands in the list of its kind, -1 when it does not.
+    stands in the list of its kind, -1 when it does not. `walks` are the latest judgements' walks,
+    `shown` the payloads of some judgements: both only spare work.
     """
 
     start: Touch
@@ -89,8 +97,8 @@ class Level:
     status: str = ACTIVE
     flip_dir: str | None = None
     death_idx: int | None = None
-    walk: Walk | None = None
-    shown: tuple[tuple[int | str | None, ...], Payload] | None = None
+    walks: list[Walk] = field(default_factory=list)
+    shown: dict[Judgement, Payload] = field(default_factory=dict)
 
 
 def tolerance(first: float, second: float, reference: float, *, part: float) -> float:
@@ -150,7 +158,7 @@ class Side:
                 self._judge(level, moment)
                 level.place = len(standing)
                 standing.append(level)
-            elif same.status == BROKEN:
+            elif same.status == BROKEN and not self._surely_broken(level, moment):
                 self._judge(level, moment)
                 if level.status != BROKEN:
                     level.place, same.place = same.place, -1
@@ -219,16 +227,27 @@ class Side:
             near = self._tolerance(pivot, pivot, (low + high) / 2)
         return not (pivot.high < low - near) and not (pivot.low > high + near)
 
-    def _judge(self, level: Level, moment: Moment) -> None:
-        """Set the status: what the closes since the level's start did to it."""
+    def _zone(self, level: Level, moment: Moment) -> tuple[float, float]:
+        """The closes between these two say nothing about the level."""
         line = level.line
         scale = moment.atr if moment.atr > 0 else max(abs(line) * PRICE_RANGE, TINY)
         near = self.parameters.tolerance_atr * scale
-        low, high = line - near, line + near
+        return line - near, line + near
+
+    def _surely_broken(self, level: Level, moment: Moment) -> bool:
+        """Whether closes are known that break the level; they may not be the first to do so."""
+        low, high = self._zone(level, moment)
         limit = self.parameters.broken_cross_count
-        walk = level.walk
-        if walk is None or not walk.holds(low, high):
-            walk = level.walk = Walk(level.start.ordinal + 1, level.start.ordinal + 1)
+        for walk in level.walks:
+            if high < walk.high_to and low > walk.low_to and len(walk.turns) == limit:
+                return True
+        return False
+
+    def _judge(self, level: Level, moment: Moment) -> None:
+        """Set the status: what the closes since the level's start did to it."""
+        low, high = self._zone(level, moment)
+        limit = self.parameters.broken_cross_count
+        walk = _walk(level, low, high)
         moment.closes.follow(walk, moment.end, low=low, high=high, limit=limit)
         turns = walk.turns
         level.death_idx = turns[-1] if turns else None
@@ -243,6 +262,16 @@ class Side:
                 level.flip_dir = "down"
         else:
             level.status = ACTIVE
+
+
+def _walk(level: Level, low: float, high: float) -> Walk:
+    """The walk that holds for these prices, or a new one in place of the oldest kept."""
+    for walk in level.walks:
+        if walk.holds(low, high):
+            return walk
+    start = level.start.ordinal + 1
+    level.walks = [Walk(start, start), *level.walks[: KEPT_WALKS - 1]]
+    return level.walks[0]
 
 
 def _first_same(level: Level, standing: list[Level]) -> Level | None:

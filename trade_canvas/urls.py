@@ -29,4 +29,5 @@ handler500 = "market.api.errors.server_error"
 
 if settings.SWITCHES.enable_pg_store:
     # Without a database there is nobody to log in and nothing to administer.
+    admin.autodiscover()
     urlpatterns.append(path("admin/", admin.site.urls))

@@ -185,9 +185,16 @@ class Stack:
     environment: dict[str, str] = field(default_factory=dict)
     """Added to every process started from now on."""
 
-    def web(self, *, wait: bool = True, server: str = "uvicorn", **switches: str) -> RunningProcess:
-        """Start a web process on a free port; `switches` are variables for this one process."""
-        port = free_port()
+    def web(
+        self,
+        *,
+        wait: bool = True,
+        server: str = "uvicorn",
+        port: int | None = None,
+        **switches: str,
+    ) -> RunningProcess:
+        """Start a web process (on a free port); `switches` are variables for this one process."""
+        port = port or free_port()
         command = manage("web", "--port", str(port), "--server", server)
         process = self.start("web", command, switches)
         process.url = f"http://127.0.0.1:{port}"

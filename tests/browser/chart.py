@@ -1,0 +1,84 @@
+"""The chart page in a browser, by what it says of itself on `#chart`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Page, Request
+
+from tests.processes import get, wait_until
+
+TIMEOUT_S = 30.0
+
+
+class ChartPage:
+    """One page of the browser. Times are Unix seconds."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.set_default_timeout(TIMEOUT_S * 1000)
+        page.on("request", self._requested)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _requested(self, request: Request) -> None:
+        if not request.url.startswith("data:"):
+            self.requests.append(request.url)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def open(self, series_id: str) -> None:
+        """Load the page; the series goes into the address."""
+        self.page.goto(f"{self.url}/?series={series_id}" if series_id else self.url)
+
+    def fact(self, name: str) -> str:
+        """One of the data attributes of the chart, such as ``candle-count``."""
+        return self.page.get_attribute("#chart", f"data-{name}") or ""
+
+    def number(self, name: str) -> int:
+        """A data attribute that is a number; -1 while it is empty."""
+        return int(self.fact(name) or -1)
+
+    def wait_for(self, **facts: str) -> None:
+        """Wait until data attributes are as named: ``wait_for(status="live")``."""
+        wanted = "".join(
+            f'[data-{name.replace("_", "-")}="{text}"]' for name, text in facts.items()
+        )
+        self.page.wait_for_selector(f"#chart{wanted}", state="attached")
+
+    def wait_past(self, moment: int) -> int:
+        """Wait until the newest closed candle is later than `moment`; its time."""
+
+        def last_time() -> int | None:
+            # Playwright hears of the page only while it is asked something.
+            last = self.number("last-time")
+            return last if last > moment else None
+
+        return int(wait_until(last_time, TIMEOUT_S, f"a candle after {moment} on the page"))
+
+    def closed_times(self) -> list[int]:
+        """Times of all closed candles the page holds."""
+        return list(self.page.evaluate("window.tradeCanvas.closedTimes()"))
+
+    def served_times(self) -> list[int]:
+        """What HTTP has to say about the stretch that the page holds."""
+        times = self.closed_times()
+        series_id = self.fact("series-id")
+        query = f"series_id={series_id}&since={times[0] - 1}&limit=5000"
+        found: dict[str, Any] = get(f"{self.url}/api/market/candles?{query}")[1]
+        served = [candle["candle_time"] for candle in found["candles"]]
+        return [moment for moment in served if moment <= times[-1]]
+
+    def assert_whole(self) -> None:
+        """Every candle that the server has is there, once and in order."""
+        before = self.closed_times()
+        served = self.served_times()
+        # More may have come while HTTP was asked.
+        assert self.closed_times()[: len(before)] == before
+        assert before == served[: len(before)]
+        assert self.fact("strictly-ascending") == "true"

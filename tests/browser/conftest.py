@@ -1,0 +1,118 @@
+"""The built page on a running installation, in Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.browser.chart import ChartPage
+from tests.exchange import Exchange
+from tests.processes import ROOT, manage
+
+CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+)
+BUILD_TIMEOUT_S = 300
+STATIC_TIMEOUT_S = 60
+SCREEN = {"width": 1440, "height": 900}
+SWITCHES = {
+    "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
+    "TRADE_CANVAS_ENABLE_ONDEMAND_INGEST": "1",
+    "TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC": "1",
+    "TRADE_CANVAS_STARTUP_KLINE_SYNC_TARGET_CANDLES": "2500",
+    "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.5",
+}
+PINNED = ("sim:futures:BTC/USDT:1s", "sim:futures:BTC/USDT:1m")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window."""
+    if not shutil.which(CHROMIUM):
+        pytest.skip(f"no Chromium at {CHROMIUM}: install it, or name it in CHROMIUM")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def built_page():
+    """The front end as Django serves it."""
+    if not (ROOT / "frontend" / "dist" / "index.html").is_file():
+        subprocess.run(["make", "frontend"], cwd=ROOT, check=True, timeout=BUILD_TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def installation(browser, built_page, shared_stack):
+    """Web, worker, beat and a local exchange, with two whitelisted series."""
+    shared_stack.environment.update(SWITCHES)
+    shared_stack.local_exchange()
+    static = manage("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
+    collecting = shared_stack.start("static", static)
+    for series_id in PINNED:
+        shared_stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", series_id)
+    assert collecting.process.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
+    shared_stack.installation()
+    return shared_stack
+
+
+@pytest.fixture
+def web(installation):
+    """The web process that serves now."""
+    return next(each for each in installation.processes if each.name == "web" and each.is_running())
+
+
+@pytest.fixture
+def exchange(installation):
+    found = Exchange(next(each for each in installation.processes if each.name == "exchange"))
+    yield found
+    found.clear()
+
+
+@pytest.fixture
+def open_chart(browser, web):
+    """Opens the page at a series; every opened page must stay without complaint."""
+    opened = []
+
+    def open_it(series_id: str = "", *, screen: dict[str, int] = SCREEN) -> ChartPage:
+        context = browser.new_context(viewport=screen)
+        chart = ChartPage(context.new_page(), web.url)
+        opened.append(chart)
+        chart.open(series_id)
+        return chart
+
+    yield open_it
+    for chart in opened:
+        chart.page.context.close()
+    host = urlsplit(web.url).netloc
+    asked = {urlsplit(url).netloc for chart in opened for url in chart.requests}
+    assert asked <= {host}
+    assert [line for chart in opened for line in chart.complaints] == []
+
+
+@pytest.fixture
+def screenshot():
+    """Saves a picture of a page where SCREENSHOT_DIR asks for pictures."""
+
+    def save(chart: ChartPage, name: str) -> None:
+        if directory := os.environ.get("SCREENSHOT_DIR"):
+            chart.page.screenshot(path=Path(directory) / name)
+
+    return save

@@ -1,0 +1,139 @@
+"""The page keeps every candle, through lost connections, gaps and changes of series."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.processes import post, wait_until
+
+pytestmark = pytest.mark.browser
+
+LIVE = "sim:futures:BTC/USDT:1s"
+MINUTES = "sim:futures:BTC/USDT:1m"
+HOLED = "sim:futures:ETH/USDT:1s"
+ANOTHER = "sim:futures:ETH/USDT:1m"
+FOUND = "sim:futures:SOL/USDT:1m"
+UNKNOWN = "sim:spot:NOTHING/USDT:1m"
+REFUSED = "test:spot:ABC/USDT:1m"
+PHONE = {"width": 390, "height": 844}
+
+
+def test_page_loads_two_thousand_candles_and_follows_live(open_chart, screenshot):
+    chart = open_chart(LIVE)
+    chart.wait_for(status="live", gap_count="0")
+    assert chart.number("candle-count") >= 2000
+    loaded = chart.number("last-time")
+    chart.wait_past(loaded + 3)
+    assert chart.number("ws-last-time") > loaded
+    chart.assert_whole()
+    screenshot(chart, "page.png")
+
+
+def test_page_opens_a_whitelisted_series_by_itself(open_chart):
+    chart = open_chart()
+    chart.wait_for(status="live")
+    assert chart.fact("series-id") in (LIVE, MINUTES)
+
+
+@pytest.mark.parametrize("end", ["kill", "terminate"])
+def test_page_has_every_candle_after_its_server_was_replaced(installation, web, open_chart, end):
+    chart = open_chart(LIVE)
+    chart.wait_for(status="live")
+    chart.page.evaluate("window.notReloaded = true")
+    before = chart.wait_past(chart.number("last-time"))
+    getattr(web, end)()
+    chart.wait_for(status="reconnecting")
+    assert chart.page.locator("#notices .notice:visible").count() == 1
+    installation.web(port=urlsplit(web.url).port)
+    chart.wait_for(status="live")
+    chart.wait_past(before + 8)
+    chart.assert_whole()
+    assert chart.fact("gap-count") == "0"
+    assert chart.page.evaluate("window.notReloaded")
+    # That a connection was lost is all it may complain of.
+    assert all("ERR_CONNECTION" in line or "WebSocket" in line for line in chart.complaints)
+    chart.complaints.clear()
+
+
+def test_gap_is_shown_and_recovered_without_a_reload(installation, open_chart, exchange):
+    chart = open_chart(HOLED)
+    chart.wait_for(status="live", gap_count="0")
+    chart.page.evaluate("window.notReloaded = true")
+    exchange.fault("omit", HOLED, next=2, rest=True)
+    chart.wait_for(gap_count="1")
+    assert "2 candles missing" in chart.page.inner_text("#notices")
+    exchange.clear()
+    installation.manage("gaps", HOLED, "--repair")
+    chart.wait_for(gap_count="0", status="live")
+    chart.assert_whole()
+    times = chart.closed_times()
+    assert times == list(range(times[0], times[-1] + 1))
+    assert chart.page.evaluate("window.notReloaded")
+
+
+def test_another_series_is_shown_alone_and_the_way_back_works(open_chart):
+    chart = open_chart(LIVE)
+    chart.wait_for(status="live")
+    chart.page.click('#timeframes [data-timeframe="1m"]')
+    chart.wait_for(series_id=MINUTES, status="live")
+    chart.assert_whole()
+    assert {moment % 60 for moment in chart.closed_times()} == {0}
+    assert f"series={MINUTES}" in chart.page.url
+    chart.page.click(f'#picker [data-series-id="{ANOTHER}"]')
+    chart.wait_for(series_id=ANOTHER, status="live")
+    chart.assert_whole()
+    chart.page.go_back()
+    chart.page.go_back()
+    chart.wait_for(series_id=LIVE, status="live")
+    chart.assert_whole()
+
+
+def test_series_without_candles_says_so(open_chart):
+    chart = open_chart(UNKNOWN)
+    chart.wait_for(status="empty", candle_count="0")
+    assert "No candles yet" in chart.page.inner_text("#mask")
+    assert chart.page.is_visible("#mask")
+
+
+def test_refused_series_is_polled_and_says_so(web, open_chart):
+    store(web, REFUSED, *range(60, 60 * 50, 60))
+    chart = open_chart(REFUSED)
+    chart.page.wait_for_selector("#notices .notice-warning:has-text('Capacity reached'):visible")
+    assert chart.number("candle-count") == 49
+    store(web, REFUSED, 60 * 50)
+    chart.wait_for(last_time=str(60 * 50))
+    chart.assert_whole()
+    # The exchange is made up, so nobody can say what its markets are.
+    [complaint] = chart.complaints
+    assert "400" in complaint
+    chart.complaints.clear()
+
+
+def test_page_is_usable_on_a_phone(open_chart, screenshot):
+    chart = open_chart(LIVE, screen=PHONE)
+    chart.wait_for(status="live")
+    page = chart.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    box = page.locator("#chart").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+    assert box["height"] > PHONE["height"] / 2
+    screenshot(chart, "phone.png")
+    page.click("#series-button")
+    page.fill("#picker input", "SOL")
+    page.click(f'#picker .market[data-series-id="{FOUND}"]')
+    chart.wait_for(series_id=FOUND, status="live")
+    wait_until(lambda: page.get_attribute("#series-button", "aria-expanded") == "false", 5, "panel")
+    chart.assert_whole()
+
+
+def store(web, series_id, *times):
+    candles = [
+        {"candle_time": each, "open": 10, "high": 12, "low": 9, "close": 11, "volume": each}
+        for each in times
+    ]
+    body = {"series_id": series_id, "candles": candles}
+    status, answer = post(f"{web.url}/api/dev/market/ingest/candles_closed_batch", body)
+    assert status == 200, answer

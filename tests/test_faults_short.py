@@ -1,0 +1,196 @@
+"""Parts die and come back under a watcher: nothing is lost, nothing comes twice.
+
+Each test has servers of its own, so that it may stop and kill them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from tests.clients import Client
+from tests.exchange import Exchange
+from tests.processes import Stack, get, post, wait_until
+from trade_canvas.embedded import start_postgres, start_valkey
+
+SERIES = "sim:futures:BTC/USDT:1s"
+POSTED = "test:futures:BTC/USDT:1s"
+SWITCHES = {
+    "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
+    "TRADE_CANVAS_LEASE_TTL_S": "3",
+    "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.5",
+    "TRADE_CANVAS_HUB_CHECK_INTERVAL_S": "0.5",
+}
+RECOVERED_S = 30.0
+
+
+@pytest.fixture
+def ingesting(stack):
+    """A stack with a local exchange and a whitelisted series; nothing runs on it yet."""
+    stack.environment.update(SWITCHES)
+    stack.local_exchange()
+    stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", SERIES)
+    return stack
+
+
+def head_of(web, series_id=SERIES):
+    page = get(f"{web.url}/api/market/candles?series_id={series_id}&limit=1")[1]
+    return page and page["server_head_time"]
+
+
+async def until(condition, what):
+    return await asyncio.to_thread(wait_until, condition, RECOVERED_S, what)
+
+
+async def read_past(watcher, moment):
+    """Read until a closed candle later than `moment` came."""
+    async with asyncio.timeout(RECOVERED_S):
+        while not (times := watcher.closed_times()) or times[-1] <= moment:
+            await watcher.next()
+
+
+def assert_each_once(watcher, since):
+    times = watcher.closed_times()
+    assert times == list(range(since + 1, times[-1] + 1))
+    assert "gap" not in {message["type"] for message in watcher.messages}
+
+
+async def assert_stored_as_on_the_exchange(client, stack):
+    exchange = Exchange(next(each for each in stack.processes if each.name == "exchange"))
+    stored = await client.candles(SERIES, limit=5000)
+    times = [candle["candle_time"] for candle in stored]
+    assert times == list(range(times[0], times[-1] + 1))
+    assert stored == exchange.truth(SERIES, times[0], times[-1])
+
+
+async def test_another_worker_takes_over_from_a_killed_one(ingesting):
+    web = ingesting.installation()
+    await until(lambda: head_of(web), "a first candle")
+    ingesting.worker()
+    first = next(each for each in ingesting.processes if each.name == "worker")
+    async with Client(web.url) as client:
+        since = head_of(web)
+        watcher = await client.follow(SERIES, since)
+        await read_past(watcher, since)
+        first.kill()
+        killed = int(time.time())
+        await read_past(watcher, killed + 5)
+        assert_each_once(watcher, since)
+        await assert_stored_as_on_the_exchange(client, ingesting)
+
+
+async def test_bus_that_restarts_costs_no_candle(ingesting):
+    web = ingesting.installation()
+    await until(lambda: head_of(web), "a first candle")
+    async with Client(web.url) as client:
+        since = head_of(web)
+        watcher = await client.follow(SERIES, since)
+        await read_past(watcher, since)
+        ingesting.valkey.stop()
+        # Candles are stored on, and found there.
+        await read_past(watcher, int(time.time()) + 2)
+        ingesting.valkey.start()
+        await read_past(watcher, int(time.time()) + 2)
+        assert_each_once(watcher, since)
+        # Open candles come over the bus alone.
+        await watcher.next_of("candle_forming")
+        await assert_stored_as_on_the_exchange(client, ingesting)
+
+
+@pytest.fixture
+def postgres(open_folder):
+    server = start_postgres(open_folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_stack(open_folder, postgres):
+    """A stack on a PostgreSQL that may be restarted."""
+    stack = Stack(open_folder, postgres.url, start_valkey(open_folder))
+    stack.manage("migrate", "--verbosity", "0")
+    yield stack
+    stack.close()
+
+
+def post_candle(web, candle_time):
+    """Whether the candle was acknowledged."""
+    prices = {"open": 1, "high": 2, "low": 1, "close": 2, "volume": 1}
+    body = {"series_id": POSTED, "candle": {"candle_time": candle_time, **prices}}
+    return post(f"{web.url}/api/market/ingest/candle_closed", body)[0] == 200
+
+
+async def test_database_that_restarts_keeps_what_was_acknowledged(own_stack, postgres):
+    web = own_stack.web(TRADE_CANVAS_HUB_CHECK_INTERVAL_S="0.5")
+    acknowledged = [moment for moment in range(1, 40) if post_candle(web, moment)]
+    async with Client(web.url) as client:
+        watcher = await client.follow(POSTED, 39)
+        async with posting(web, 40) as acknowledged_meanwhile:
+            await until(lambda: len(acknowledged_meanwhile) > 5, "candles to be taken")
+            postgres.kill()
+            postgres.start()
+            before = len(acknowledged_meanwhile)
+            await until(lambda: len(acknowledged_meanwhile) > before + 5, "candles to be taken")
+        acknowledged += acknowledged_meanwhile
+        await read_past(watcher, acknowledged[-1] - 1)
+        assert_each_once(watcher, 39)
+        stored = [each["candle_time"] for each in await client.candles(POSTED, limit=5000)]
+        assert set(acknowledged) <= set(stored)
+        assert stored == list(range(1, acknowledged[-1] + 1))
+
+
+@asynccontextmanager
+async def posting(web, first):
+    """Post one candle after another, each until it is acknowledged."""
+    acknowledged = []
+    ended = asyncio.Event()
+
+    async def post_on():
+        while not ended.is_set():
+            moment = acknowledged[-1] + 1 if acknowledged else first
+            if await asyncio.to_thread(post_candle, web, moment):
+                acknowledged.append(moment)
+
+    task = asyncio.create_task(post_on())
+    try:
+        yield acknowledged
+    finally:
+        ended.set()
+        await task
+
+
+async def test_watchers_of_a_stopping_instance_go_on_with_another(stack):
+    first, second = stack.web(wait=False), stack.web(wait=False)
+    stack.wait_ready(first)
+    stack.wait_ready(second)
+    assert post_candle(second, 100)
+    async with Client(first.url) as client, Client(second.url) as other, posting(second, 101):
+        watchers = [await client.follow(POSTED, 100) for _ in range(20)]
+        for watcher in watchers:
+            await read_past(watcher, 105)
+        stopping = asyncio.create_task(asyncio.to_thread(first.terminate))
+        closed = await asyncio.gather(*map(closed_with, watchers))
+        assert set(closed) == {(1001, "server_shutdown")}
+        assert await stopping == 0
+        for watcher in watchers:
+            seen = watcher.closed_times()
+            resumed = await other.follow(POSTED, seen[-1])
+            await read_past(resumed, seen[-1] + 10)
+            assert_each_once(watcher, 100)
+            assert_each_once(resumed, seen[-1])
+
+
+async def closed_with(watcher):
+    """Read to the end of the connection; the code and the reason of its close."""
+    async with asyncio.timeout(RECOVERED_S):
+        while True:
+            frame = await watcher.socket.receive()
+            if frame.type is aiohttp.WSMsgType.TEXT:
+                watcher.messages.append(json.loads(frame.data))
+            else:
+                return frame.data, frame.extra

@@ -140,6 +140,7 @@ else:
 
 CORS_ALLOWED_ORIGINS = [o.strip() for o in SWITCHES.cors_origins.split(",") if o.strip()]
 CORS_ALLOW_CREDENTIALS = True
+CORS_EXPOSE_HEADERS = ["ETag", "X-Series-Epoch"]
 
 PIPELINE_STAGES: list[str] = []
 

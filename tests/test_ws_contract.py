@@ -274,7 +274,6 @@ def stalled_watcher(url):
     """A socket that subscribes and then reads nothing."""
     host, _, port = url.removeprefix("http://").partition(":")
     peer = socket.create_connection((host, int(port)), 10)
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     peer.sendall(
         b"GET /ws/market HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"

@@ -46,10 +46,14 @@ class PageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body as it is sent, in one content coding, with its strong entity tag."""
+    """A body as it is sent, in one content coding, with its strong entity tag.
+
+    `epoch` is the series' when its candles were read, or an earlier one.
+    """
 
     content: bytes
     etag: str
+    epoch: int
     encoding: str | None = None
 
 
@@ -95,7 +99,7 @@ class Page:
         whole = gzipped(
             content, head=self.candles_at, tail=len(ENDING), middle=self.deflated_candles
         )
-        return Body(whole, f'"{self.digest}.{self.head}.gz"', "gzip")
+        return Body(whole, f'"{self.digest}.{self.head}.gz"', self.epoch, "gzip")
 
 
 class CandlePages:
@@ -223,7 +227,7 @@ def _page(query: PageQuery, state: SeriesState, candles: list[Candle]) -> Page:
         head=state.head,
         is_behind_head=query.since is not None and len(candles) == query.limit,
         digest=digest,
-        plain=Body(b"".join((beginning, rows, ENDING)), f'"{digest}.{state.head}"'),
+        plain=Body(b"".join((beginning, rows, ENDING)), f'"{digest}.{state.head}"', state.epoch),
         candles_at=len(beginning),
     )
 
@@ -237,7 +241,7 @@ def _moved(page: Page, series: SeriesId, head: int | None) -> Page:
         head=head,
         is_behind_head=True,
         digest=page.digest,
-        plain=Body(b"".join((beginning, candles)), f'"{page.digest}.{head}"'),
+        plain=Body(b"".join((beginning, candles)), f'"{page.digest}.{head}"', page.epoch),
         candles_at=len(beginning),
         deflated_candles=page.deflated_candles,
     )

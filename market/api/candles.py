@@ -32,7 +32,8 @@ class Candles(Endpoint):
         description=(
             "The newest `limit` candles, or with `since` the oldest `limit` candles after that "
             "time. `server_head_time` is the newest closed candle. Answers carry an ETag; a "
-            "request with If-None-Match is answered 304 while nothing changed."
+            "request with If-None-Match is answered 304 while nothing changed. `X-Series-Epoch` is "
+            "what a client gives as `epoch` when it subscribes, to hear what was revised since."
         ),
         parameters=parameters_of(CandlesQuery),
         responses=responses(CandlesAnswer, BAD_SERIES_ID, STORE_DOWN) | {304: None},

@@ -6,6 +6,9 @@ from functools import lru_cache
 
 from market.api.candle_pages import Body
 
+# What a client gives back when it subscribes, to hear of revisions since.
+EPOCH_HEADER = "X-Series-Epoch"
+
 
 @lru_cache(maxsize=512)
 def accepts_gzip(header: str) -> bool:
@@ -37,4 +40,5 @@ def is_unchanged(if_none_match: str, etag: str) -> bool:
 def headers_of(body: Body) -> dict[str, str]:
     """The headers that go with a body, and with the 304 that stands for it."""
     headers = {"ETag": body.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    headers[EPOCH_HEADER] = str(body.epoch)
     return headers | ({"Content-Encoding": body.encoding} if body.encoding else {})

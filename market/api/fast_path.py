@@ -25,7 +25,7 @@ from market.api.asgi import (
     respond,
 )
 from market.api.candle_pages import Body, Page, PageQuery, candle_pages
-from market.api.conditional import accepts_gzip, headers_of, is_unchanged
+from market.api.conditional import EPOCH_HEADER, accepts_gzip, headers_of, is_unchanged
 from market.api.handover import SCOPE_KEY, Handover
 from market.api.series_states import SeriesStates, StatesReader
 from market.api.tail import after_read
@@ -36,7 +36,16 @@ MAX_KNOWN_QUERIES = 4096
 
 # What a page brings itself; everything else on Django's answer is the same for every page.
 OWN_HEADERS = frozenset(
-    {b"content-length", b"content-type", b"content-encoding", b"etag", b"cache-control", b"vary"}
+    name.encode()
+    for name in (
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "etag",
+        "cache-control",
+        "vary",
+        EPOCH_HEADER.lower(),
+    )
 )
 
 # A 304 has no body: it keeps the headers that would go with one, but not those of its bytes.

@@ -143,6 +143,13 @@ def test_known_tag_is_answered_304_until_something_changes(api):
     assert changed["ETag"] != first["ETag"]
 
 
+def test_epoch_tells_of_revisions(api):
+    store([60, 120])
+    assert api.get(CANDLES, series_id=SERIES)["X-Series-Epoch"] == "0"
+    store([60], close=1.75)
+    assert api.get(CANDLES, series_id=SERIES)["X-Series-Epoch"] == "1"
+
+
 def test_gzip_body_is_the_plain_body(api):
     store(range(0, 6000, 60))
     plain = api.get(CANDLES, series_id=SERIES)

@@ -17,6 +17,12 @@ SCHEMA_VERSION = 1
 PATCH_LIMIT = 50_000
 """How many versions one answer carries at most."""
 
+FRESH_LIMIT = 5_000
+"""Beyond how many versions a client that has nothing yet gets only those it can draw.
+
+All versions of a long series are some hundred times what its window shows.
+"""
+
 
 class DrawDelta(NamedTuple):
     """What a client needs to draw the candle at `to_time`, given what its cursor says it has.
@@ -73,21 +79,23 @@ def draw_delta(
     to_time: int,
     cutoff: int,
     limit: int = PATCH_LIMIT,
+    fresh_limit: int = FRESH_LIMIT,
 ) -> DrawDelta:
     """The delta at the candle `to_time` for a client that has everything up to `cursor`.
 
     Versions that appeared after `to_time` take no part, so the answer for a candle is the same
     whenever it is asked. The next cursor is the greatest number visible at `to_time`, or the last
-    one sent when there are more than `limit`: a cursor never skips. Only a client that has
-    nothing yet (cursor 0) and would need several answers gets one at once instead: the newest
-    versions of what the window shows, which is all it can draw.
+    one sent when there are more than `limit`: a cursor never skips. A client that has nothing yet
+    (cursor 0) and lacks more than `fresh_limit` versions gets the newest ones of what the window
+    shows instead, which is all it can draw, and goes on from the greatest number too.
     """
     newest = list(versions.newest(to_time, cutoff=cutoff))
     shown = active_ids(newest, to_time, cutoff=cutoff)
-    patch = versions.after(cursor, to_time, limit=limit + 1)
-    if len(patch) <= limit:
+    allowed = fresh_limit if cursor == 0 else limit
+    patch = versions.after(cursor, to_time, limit=allowed + 1)
+    if len(patch) <= allowed:
         return DrawDelta(to_time, shown, patch, versions.greatest_id(to_time))
-    if cursor == 0 and len(newest) <= limit:
+    if cursor == 0:
         newest.sort(key=lambda version: version.version_id)
         return DrawDelta(to_time, shown, newest, versions.greatest_id(to_time))
     return DrawDelta(to_time, shown, patch[:limit], patch[limit - 1].version_id)

@@ -1,0 +1,31 @@
+"""Recorded exchange candles drawn whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from market.domain.timeframe import Timeframe
+from overlays.domain.instruction import feature_of
+from overlays.domain.tests.drawing import Drawing, recorded
+
+RECORDED = [("BTC_USDT-5m", "5m"), ("DOGE_USDT-1m", "1m"), ("XRP_ETH-1m-with-gaps", "1m")]
+
+
+@pytest.mark.parametrize(("name", "timeframe"), RECORDED)
+def test_versions_per_candle_stay_below_three_on_average(name, timeframe):
+    candles = recorded(name)
+    drawing = Drawing(major=50, minor=5, timeframe=Timeframe.parse(timeframe)).take(candles)
+    features = Counter(feature_of(change.instruction_id) for change in drawing.changes)
+    print(f"{name}: {len(drawing.changes) / len(candles):.3f} versions a candle", dict(features))
+    assert len(drawing.changes) < 3 * len(candles)
+
+
+@pytest.mark.parametrize(("name", "timeframe"), RECORDED)
+def test_integrity_holds_on_recorded_candles(name, timeframe):
+    drawing = Drawing(major=50, minor=5, timeframe=Timeframe.parse(timeframe))
+    for position, candle in enumerate(recorded(name)[:6000]):
+        changes = drawing.step(candle)
+        if changes and position % 5 == 0:
+            assert drawing.mismatches(window=500) == ()

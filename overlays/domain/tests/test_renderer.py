@@ -1,0 +1,124 @@
+"""The overlay engine: order, versions, saved states."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from factors.domain.facts import StateError
+from factors.domain.registry import FACTORS
+from overlays.domain.instruction import WITHDRAWN
+from overlays.domain.registry import DRAWING_ORDER, RENDERERS, overlay_engine
+from overlays.domain.renderer import Sheet, Tick
+from overlays.domain.tests.drawing import MINUTE, Drawing, flat
+
+LINE = {"type": "polyline", "feature": "a.b", "points": []}
+LONGER = {"type": "polyline", "feature": "a.b", "points": [{"time": 60, "value": 1.0}]}
+CANDLES = flat(11, 10, 20, 14, 18, 15, 17, 16, 16.5, 30, 25, 35, 34)
+
+
+def quiet(time):
+    return Tick(time, (), {}, lambda start, end: [])
+
+
+def test_every_factor_has_a_renderer_for_exactly_its_features():
+    assert {spec.factor: set(spec.features) for spec in RENDERERS} == {
+        spec.name: {feature.key for feature in spec.features} for spec in FACTORS
+    }
+
+
+def test_drawing_order_names_known_features_once():
+    assert len(set(DRAWING_ORDER)) == len(DRAWING_ORDER)
+    assert set(DRAWING_ORDER) <= {feature for spec in RENDERERS for feature in spec.features}
+
+
+def test_sheet_writes_no_version_for_an_equal_definition():
+    sheet = Sheet()
+    sheet.draw("a.b:1", LINE)
+    sheet.draw("a.b:1", dict(LINE))
+    assert [change.definition for change in sheet.take(60, {})] == [LINE]
+
+
+def test_sheet_writes_a_version_for_a_changed_definition():
+    sheet = Sheet({"a.b:1": LINE})
+    sheet.draw("a.b:1", LONGER)
+    assert [change.definition for change in sheet.take(60, {})] == [LONGER]
+
+
+def test_sheet_withdraws_only_what_is_drawn():
+    sheet = Sheet({"a.b:1": LINE})
+    sheet.withdraw("a.b:1")
+    sheet.withdraw("a.b:1")
+    assert sheet.take(60, {}) == [("a.b:1", "polyline", 60, WITHDRAWN)]
+
+
+def test_sheet_draws_again_what_was_withdrawn():
+    sheet = Sheet({"a.b:1": LINE})
+    sheet.withdraw("a.b:1")
+    sheet.take(60, {})
+    sheet.draw("a.b:1", LINE)
+    assert [change.definition for change in sheet.take(120, {})] == [LINE]
+
+
+def test_sheet_keeps_settled_drawings_out_of_what_is_replaced():
+    sheet = Sheet({"a.b:1": LINE, "a.b:2": LINE, "c.d:1": LINE})
+    sheet.settle("a.b:1")
+    sheet.replace("a", {"a.b:3": LINE})
+    assert [change[:2] for change in sheet.take(60, {})] == [
+        ("a.b:2", "polyline"),
+        ("a.b:3", "polyline"),
+    ]
+
+
+def test_changes_of_a_candle_come_in_drawing_order():
+    at_death = Drawing().take(CANDLES).at(780)
+    assert [name.partition(":")[0] for name in at_death] == [
+        "pivot.major",
+        "pen.confirmed",
+        "zhongshu.dead",
+        "zhongshu.dead",
+        "zhongshu.alive",
+        "zhongshu.alive",
+        "pen.extending",
+        "pen.candidate",
+    ]
+
+
+def test_candle_not_after_the_head_is_refused():
+    engine = overlay_engine()
+    state = engine.initial(MINUTE)
+    engine.step(state, quiet(60))
+    with pytest.raises(ValueError, match="60 is not after 60"):
+        engine.step(state, quiet(60))
+
+
+def test_state_has_nothing_to_save_after_a_quiet_candle():
+    drawing = Drawing().take(CANDLES)
+    assert drawing.state.unsaved
+    drawing.pass_on()
+    drawing.overlays.step(drawing.state, quiet(840))
+    assert not drawing.state.unsaved
+    assert drawing.state.head_time == 840
+
+
+def test_state_survives_being_dumped():
+    drawing = Drawing().take(CANDLES)
+    data = drawing.overlays.dump(drawing.state)
+    again = drawing.overlays.restore(data)
+    assert drawing.overlays.dump(again) == data
+    assert again.head_time == 780
+
+
+def test_state_of_another_window_is_refused():
+    data = overlay_engine(300).dump(overlay_engine(300).initial(MINUTE))
+    with pytest.raises(StateError, match="other renderers"):
+        overlay_engine(301).restore(data)
+
+
+def test_state_that_is_no_state_is_refused():
+    engine = overlay_engine()
+    with pytest.raises(StateError, match="not readable"):
+        engine.restore(b"{")
+    with pytest.raises(StateError, match="another format"):
+        engine.restore(json.dumps({"format": 0}).encode())

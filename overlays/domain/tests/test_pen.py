@@ -64,7 +64,7 @@ def test_strokes_are_the_head_of_the_pen():
 def test_candidate_is_withdrawn_when_the_extending_stroke_reaches_the_newest_candle():
     drawing = Drawing().take(flat(12, 10, 20, 14, 18))
     assert drawing.line("pen.candidate") == [(240, 14.0), (300, 18.0)]
-    drawing.step(flat(12, 10, 20, 14, 18, 5)[-1])
+    drawing.step(wicks(*[(0, 0)] * 5, (19, 5))[-1])
     assert drawing.line("pen.extending") == [(180, 20.0), (360, 5.0)]
     assert drawing.definition("pen.candidate") == {}
 

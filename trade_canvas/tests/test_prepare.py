@@ -22,6 +22,8 @@ def folders(settings, tmp_path, monkeypatch):
     settings.STATICFILES_DIRS = [source]
     # The admin's files take seconds to compress, and prove nothing more.
     settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    # The real one takes half a second each time, on purpose.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     monkeypatch.delenv("ADMIN_PASSWORD", raising=False)
 
 

@@ -42,6 +42,7 @@ class Change:
 
     `fresh` are the candles beyond the old head, in order, and `predecessor` is that old head.
     `revised_from` is the earliest time at which stored history changed, None if none did.
+    `products` is where a stage leaves, under its name, what later stages of the batch need of it.
     """
 
     series: SeriesId
@@ -51,6 +52,7 @@ class Change:
     past: tuple[Candle, ...] = ()
     revised_from: int | None = None
     notices: list[Notice] = field(default_factory=list)
+    products: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:

@@ -33,6 +33,7 @@ def current_hub() -> Hub:
             catchup_limit=switches.market_ws_catchup_limit,
             check_interval=switches.hub_check_interval_s,
             repair_gap=repair,
+            repair_limit=switches.market_gap_backfill_read_limit,
         )
         hub.start()
     return hub

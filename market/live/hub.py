@@ -69,10 +69,16 @@ class Hub:
         catchup_limit: int = 5000,
         check_interval: float = 2.0,
         repair_gap: RepairGap | None = None,
+        repair_limit: int = 5000,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._reads = StoreReads(
-            store, run_blocking, limit=catchup_limit, repair_gap=repair_gap, now=now
+            store,
+            run_blocking,
+            limit=catchup_limit,
+            repair_gap=repair_gap,
+            repair_limit=repair_limit,
+            now=now,
         )
         self._layer = layer
         self._check_interval = check_interval

@@ -27,7 +27,8 @@ class RepairGap(Protocol):
 class StoreReads:
     """Reads of closed candles in the order they are delivered, at most `limit` at a time.
 
-    With `repair_gap`, a hole before the first row is fetched from the exchange first.
+    With `repair_gap`, a hole before the first row is fetched from the exchange first, and at most
+    `repair_limit` candles of it are read back.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class StoreReads:
         *,
         limit: int,
         repair_gap: RepairGap | None,
+        repair_limit: int,
         now: Callable[[], float],
     ) -> None:
         self._store = store
         self._run_blocking = run_blocking
         self._repair_gap = repair_gap
+        self._repair_limit = repair_limit
         self._now = now
         self._shared: dict[tuple[object, ...], asyncio.Task[list[Candle]]] = {}
         self.limit = limit
@@ -124,6 +127,6 @@ class StoreReads:
             logger.warning("gap of %s not repaired", series, exc_info=True)
             return rows
         found: list[Candle] = await self._run_blocking(
-            self._store.read_range, series, start, end, limit=self.limit
+            self._store.read_range, series, start, end, limit=self._repair_limit
         )
         return [*found, *rows]

@@ -100,6 +100,7 @@ SPEC = RendererSpec(
     factor="pen",
     version=1,
     features=(CONFIRMED, EXTENDING, CANDIDATE),
+    every_candle=True,
     initial=Line,
     step=step,
     freeze=freeze,

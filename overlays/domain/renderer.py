@@ -61,10 +61,14 @@ def tick(time: int, events: Sequence[Event], heads: Iterable[Head], *, read: Rea
 
 @dataclass(slots=True)
 class Sheet:
-    """What is drawn and may still change, by instruction id, and what one candle changed."""
+    """What is drawn and may still change, by instruction id, and what one candle changed.
+
+    `texts` are the drawings already turned into JSON: most stay from one dump to the next.
+    """
 
     drawn: dict[str, Definition] = field(default_factory=dict)
     changed: list[tuple[str, Kind, Definition]] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def add(self, instruction_id: str, definition: Definition) -> None:
         """Draw something that never changes again."""
@@ -74,17 +78,19 @@ class Sheet:
         """Draw, or draw anew when it differs from what is drawn."""
         if self.drawn.get(instruction_id) != definition:
             self.drawn[instruction_id] = definition
+            self.texts.pop(instruction_id, None)
             self.add(instruction_id, definition)
 
     def withdraw(self, instruction_id: str) -> None:
         """Take a drawing away, if it is there."""
-        definition = self.drawn.pop(instruction_id, None)
+        definition = self.settle(instruction_id)
         if definition is not None:
             self.changed.append((instruction_id, definition["type"], WITHDRAWN))
 
-    def settle(self, instruction_id: str) -> None:
-        """Leave a drawing as it is for good."""
-        self.drawn.pop(instruction_id, None)
+    def settle(self, instruction_id: str) -> Definition | None:
+        """Leave a drawing as it is for good; answer it."""
+        self.texts.pop(instruction_id, None)
+        return self.drawn.pop(instruction_id, None)
 
     def replace(self, factor: str, drawings: Mapping[str, Definition]) -> None:
         """Let exactly these drawings of a factor stand, of those that may still change."""
@@ -103,6 +109,18 @@ class Sheet:
         changed.sort(key=lambda change: rank.get(feature_of(change.instruction_id), last))
         return changed
 
+    def as_text(self) -> str:
+        """What is drawn as a JSON object."""
+        texts = self.texts
+        for name, definition in self.drawn.items():
+            if name not in texts:
+                texts[name] = f"{_json(name)}:{_json(definition)}"
+        return "{" + ",".join([texts[name] for name in self.drawn]) + "}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
 
 def nothing(_: Any) -> None:
     """The state, frozen or thawed, of a renderer that keeps none."""
@@ -115,12 +133,14 @@ class RendererSpec:
     `initial` makes the state before the first candle, `step` takes one candle's ledger entries
     into it and draws. `freeze` turns a state into JSON values, `thaw` turns them back.
 
-    `version` must grow whenever the same ledger would give other drawings.
+    `version` must grow whenever the same ledger would give other drawings. With `every_candle`
+    candles without ledger entries are taken too: time alone changes a drawing.
     """
 
     factor: str
     version: int
     features: tuple[str, ...]
+    every_candle: bool = False
     initial: Callable[[Setup], Any] = nothing
     step: Callable[[Any, Tick, Sheet], None]
     freeze: Callable[[Any], Any] = nothing
@@ -158,6 +178,7 @@ class OverlayEngine:
     ) -> None:
         self.renderers = tuple(renderers)
         self.window_candles = window_candles
+        self._timed = tuple(spec for spec in self.renderers if spec.every_candle)
         self._rank = {feature: position for position, feature in enumerate(order)}
         self.fingerprint = self._fingerprint(order)
 
@@ -176,9 +197,10 @@ class OverlayEngine:
         if tick.time <= state.head_time:
             raise ValueError(f"candle {tick.time} is not after {state.head_time}")
         state.head_time = tick.time
-        for spec in self.renderers:
+        quiet = not tick.events and not tick.heads
+        for spec in self._timed if quiet else self.renderers:
             spec.step(state.states[spec.factor], tick, state.sheet)
-        if tick.events or tick.heads or state.sheet.changed:
+        if not quiet or state.sheet.changed:
             state.unsaved = True
         return state.sheet.take(tick.time, self._rank) if state.sheet.changed else []
 
@@ -190,12 +212,11 @@ class OverlayEngine:
             "fingerprint": self.fingerprint,
             "timeframe": state.setup.timeframe.text,
             "head_time": state.head_time,
-            "drawn": state.sheet.drawn,
             "states": {
                 spec.factor: spec.freeze(state.states[spec.factor]) for spec in self.renderers
             },
         }
-        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+        return f'{_json(document)[:-1]},"drawn":{state.sheet.as_text()}}}'.encode()
 
     def restore(self, data: bytes) -> OverlayState:
         """The state that was dumped. It continues exactly as the one that was dumped would.

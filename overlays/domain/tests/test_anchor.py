@@ -73,6 +73,16 @@ def test_of_two_switches_at_one_candle_only_the_last_leaves_history():
     assert not any(":240:300:" in name for name in history)
 
 
+def test_anchor_left_after_many_pens_still_becomes_history():
+    # The zone of 47..53 holds the anchor at its entry 120->180 until the rise from 49 at 840.
+    drawing = Drawing().take(
+        flat(31, 30, 60, 45, 55, 46, 54, 47, 53, 48, 52, 48.5, 51, 49, 100, 99)
+    )
+    assert len([event for event in drawing.events if event.kind == "pen.confirmed"]) > 8
+    assert drawing.heads["anchor"]["current_anchor_ref"]["start_time"] == 840
+    assert drawing.line(FIRST) == [(120, 30.0), (180, 60.0)]
+
+
 def test_anchor_returned_to_is_no_history_until_it_is_left_again():
     # At 300 to 120->180, at 360 to the fall from 180, at 600 back as a zone's entry, at 720 away.
     drawing = Drawing().take(flat(31, 30, 60, 55, 55, 20, 40, 35, 38, 36, 5, 6))

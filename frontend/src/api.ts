@@ -7,6 +7,8 @@ export interface CandlePage {
   readonly serverHead: number | null;
   /** The server's clock by its Date header, milliseconds; null when it sent none. */
   readonly serverTimeMs: number | null;
+  /** How many revisions of the series the candles are sure to hold; null when it did not say. */
+  readonly epoch: number | null;
 }
 
 export interface TopMarket {
@@ -62,10 +64,15 @@ export class Api implements CandleReader {
   async candles(seriesId: string, query: CandleQuery): Promise<CandlePage> {
     const parameters = new URLSearchParams({ series_id: seriesId, limit: String(query.limit) });
     if (query.since != null) parameters.set("since", String(query.since));
-    const { body, date } = await this.get(`/api/market/candles?${parameters}`, query.signal);
+    const { body, headers } = await this.get(`/api/market/candles?${parameters}`, query.signal);
     const candles = parseCandles(body["candles"]);
     if (candles === null) throw unreadable("candles");
-    return { candles, serverHead: finite(body["server_head_time"]), serverTimeMs: date };
+    return {
+      candles,
+      serverHead: finite(body["server_head_time"]),
+      serverTimeMs: dateOf(headers),
+      epoch: epochOf(headers),
+    };
   }
 
   async whitelist(signal?: AbortSignal): Promise<string[]> {
@@ -85,7 +92,7 @@ export class Api implements CandleReader {
   private async get(
     path: string,
     signal?: AbortSignal,
-  ): Promise<{ body: Json; date: number | null }> {
+  ): Promise<{ body: Json; headers: Headers }> {
     const limit = AbortSignal.timeout(this.timeoutMs);
     const signals = signal ? AbortSignal.any([signal, limit]) : limit;
     try {
@@ -93,7 +100,7 @@ export class Api implements CandleReader {
       const response = await this.fetch(path, { signal: signals, cache: "no-cache" });
       const body = await readJson(response);
       if (!response.ok) throw errorOf(response.status, body);
-      return { body, date: dateOf(response) };
+      return { body, headers: response.headers };
     } catch (error) {
       if (error instanceof ApiError || signal?.aborted) throw error;
       if (limit.aborted) throw new ApiError(0, "timeout", "The server did not answer in time.");
@@ -140,9 +147,14 @@ function unreadable(what: string): ApiError {
   return new ApiError(502, "unreadable_answer", `The server's ${what} could not be read.`);
 }
 
-function dateOf(response: Response): number | null {
-  const time = Date.parse(response.headers.get("date") ?? "");
+function dateOf(headers: Headers): number | null {
+  const time = Date.parse(headers.get("date") ?? "");
   return Number.isNaN(time) ? null : time;
+}
+
+function epochOf(headers: Headers): number | null {
+  const text = headers.get("x-series-epoch") ?? "";
+  return /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 function readTopMarket(item: Json): TopMarket[] {

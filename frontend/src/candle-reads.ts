@@ -1,14 +1,16 @@
 /**
  * The HTTP half of a session: reads candles up to the server's head, one read at a time.
  *
- * Wishes that come in meanwhile are joined into one, so a storm of gaps costs one more read. Reads
- * never overlap, so an older answer can not overwrite a newer one.
+ * Wishes that come in meanwhile are joined into one, and gaps are gathered for a moment first: a
+ * catch-up names every hole it knows. Reads never overlap, so an older answer can not overwrite a
+ * newer one.
  */
 
 import { asApiError, type ApiError, type CandlePage, type CandleReader } from "./api";
 import { BackOff } from "./back-off";
-import type { Clock, TimerHandle } from "./ports";
-import type { Action, SeriesState } from "./series-state";
+import { olderEpoch, type Action, type SeriesState } from "./series-state";
+import { Timers } from "./timers";
+import type { Clock } from "./ports";
 
 export const NEWEST_LIMIT = 2000;
 export const RANGE_LIMIT = 5000;
@@ -16,6 +18,7 @@ const OLDER_LIMIT = 1000;
 // Where the stretch before the first candle is a hole, look once behind it.
 const OLDER_SPANS = [1, 8] as const;
 const MOST_OLDER_PAGES = 16;
+const GATHER_MS = 100;
 
 export interface ReadEvents {
   /** A read has reached the server's head. */
@@ -32,10 +35,13 @@ export interface ReadDependencies {
   readonly random: () => number;
 }
 
-/** `since` null is the newest page. */
+/** `since` null is the newest page. `revision` is the latest that the range is read for, if any. */
 interface Range {
   readonly since: number | null;
+  readonly revision: number | null;
 }
+
+type Stretch = Pick<CandlePage, "candles" | "epoch">;
 
 export class CandleReads {
   private readonly dependencies: ReadDependencies;
@@ -46,8 +52,9 @@ export class CandleReads {
   private readonly abort = new AbortController();
   private wantsNewest = false;
   private wantedSince: number | null = null;
+  private wantedRevision: number | null = null;
   private running = false;
-  private retryTimer: TimerHandle | null = null;
+  private readonly timers: Timers<"retry" | "gather">;
   private readingOlder = false;
   private olderDiscarded = false;
 
@@ -61,19 +68,28 @@ export class CandleReads {
     this.dispatch = view.dispatch;
     this.events = events;
     this.backOff = new BackOff(500, 10_000, dependencies.random);
+    this.timers = new Timers(dependencies.clock);
   }
 
-  /** Reads everything after `since` (exclusive, UTC seconds) up to the head; null: the newest page. */
-  request(since: number | null): void {
-    if (since === null) this.wantsNewest = true;
-    else this.wantedSince = Math.max(0, Math.min(since, this.wantedSince ?? since));
+  /**
+   * Reads everything after `since` (exclusive, UTC seconds) up to the head; null: the newest page.
+   * `revision` is the epoch whose revision makes that necessary.
+   */
+  request(since: number | null, revision: number | null = null): void {
+    this.want({ since, revision });
     void this.run();
+  }
+
+  /** The same in a moment, so that a burst of wishes becomes one read from the oldest of them. */
+  requestSoon(since: number): void {
+    this.want({ since, revision: null });
+    if (!this.timers.isArmed("gather")) this.timers.arm("gather", GATHER_MS, () => void this.run());
   }
 
   /** Tries a postponed read at once; whether there was one. */
   hurry(): boolean {
-    if (this.retryTimer === null) return false;
-    this.clearRetry();
+    if (!this.timers.isArmed("retry")) return false;
+    this.timers.clear("retry");
     void this.run();
     return true;
   }
@@ -82,7 +98,8 @@ export class CandleReads {
   forget(): void {
     this.wantsNewest = false;
     this.wantedSince = null;
-    this.clearRetry();
+    this.wantedRevision = null;
+    this.timers.clearAll();
     this.backOff.reset();
   }
 
@@ -98,9 +115,9 @@ export class CandleReads {
     this.readingOlder = true;
     this.olderDiscarded = false;
     try {
-      const candles = await this.olderThan(first);
+      const { candles, epoch } = await this.olderThan(first);
       if (!this.stopped && !this.olderDiscarded) {
-        this.dispatch({ type: "older_loaded", candles, exhausted: candles.length === 0 });
+        this.dispatch({ type: "older_loaded", candles, exhausted: candles.length === 0, epoch });
       }
     } catch {
       // Scrolling again asks again.
@@ -119,7 +136,7 @@ export class CandleReads {
   }
 
   private async run(): Promise<void> {
-    if (this.running || this.retryTimer !== null) return;
+    if (this.running || this.timers.isArmed("retry")) return;
     this.running = true;
     let range = this.take();
     while (range !== null && !this.stopped) range = await this.attempt(range);
@@ -128,47 +145,59 @@ export class CandleReads {
 
   /** Performs one read; the next one wished for, or null to stop for now. */
   private async attempt(range: Range): Promise<Range | null> {
+    let read: number | null;
     try {
-      await this.readToHead(range.since);
+      read = await this.readToHead(range.since);
     } catch (error) {
       if (!this.stopped) this.failed(range, asApiError(error));
       return null;
     }
     if (this.stopped) return null;
     this.backOff.reset();
-    this.dispatch({ type: "range_read", since: range.since });
+    const epoch = olderEpoch(range.revision, read);
+    this.dispatch({ type: "range_read", since: range.since, epoch });
     this.events.completed();
     return this.take();
   }
 
+  private want({ since, revision }: Range): void {
+    if (since === null) this.wantsNewest = true;
+    else this.wantedSince = Math.max(0, Math.min(since, this.wantedSince ?? since));
+    if (revision !== null) this.wantedRevision = Math.max(revision, this.wantedRevision ?? 0);
+  }
+
   private take(): Range | null {
-    if (this.wantsNewest) {
-      this.wantsNewest = false;
-      return { since: null };
-    }
-    const since = this.wantedSince;
-    this.wantedSince = null;
-    return since === null ? null : { since };
+    if (!this.wantsNewest && this.wantedSince === null) return null;
+    const since = this.wantsNewest ? null : this.wantedSince;
+    if (this.wantsNewest) this.wantsNewest = false;
+    else this.wantedSince = null;
+    // Read in two parts, a revision is not in before the last of them.
+    const isLast = this.wantedSince === null;
+    const revision = isLast ? this.wantedRevision : null;
+    if (isLast) this.wantedRevision = null;
+    return { since, revision };
   }
 
   private failed(range: Range, error: ApiError): void {
+    this.want(range); // Once more, or together with the next wish.
     if (!error.transient) {
       this.events.refused(error);
       return;
     }
     const delay = this.backOff.next();
-    this.retryTimer = this.dependencies.clock.setTimeout(() => this.hurry(), delay);
-    if (range.since === null) this.wantsNewest = true;
-    else this.wantedSince = Math.min(range.since, this.wantedSince ?? range.since);
+    this.timers.arm("retry", delay, () => void this.run());
     this.events.postponed(error, this.dependencies.clock.now() + delay);
   }
 
-  private async readToHead(since: number | null): Promise<void> {
+  /** The oldest epoch of the pages read. */
+  private async readToHead(since: number | null): Promise<number | null> {
     let limit = since === null ? NEWEST_LIMIT : RANGE_LIMIT;
     let cursor = since;
+    let epoch: number | null = Infinity;
     for (let complete = false; !complete && !this.stopped; limit = RANGE_LIMIT) {
       const page = await this.page(cursor, limit);
-      if (this.stopped) return;
+      if (this.stopped) return null;
+      epoch = olderEpoch(epoch, page.epoch);
       const last = page.candles.at(-1)?.candle_time ?? null;
       const advanced = last !== null && last > (cursor ?? -Infinity);
       complete = !advanced || page.serverHead === null || last >= page.serverHead;
@@ -177,10 +206,12 @@ export class CandleReads {
         candles: page.candles,
         serverHead: page.serverHead,
         complete,
+        epoch: page.epoch,
         clockOffsetMs: this.clockOffset(page),
       });
       cursor = last;
     }
+    return epoch;
   }
 
   private page(since: number | null, limit: number): Promise<CandlePage> {
@@ -196,31 +227,30 @@ export class CandleReads {
   }
 
   /** The newest candles before `first`, joined to it without an unread stretch between. */
-  private async olderThan(first: number): Promise<CandlePage["candles"]> {
+  private async olderThan(first: number): Promise<Stretch> {
     const { seconds } = this.state().timeframe;
     for (const span of OLDER_SPANS) {
       const since = Math.max(0, first - span * OLDER_LIMIT * seconds - 1);
       const older = await this.between(since, first);
-      if (older.length > 0 || since === 0) return older;
+      if (older.candles.length > 0 || since === 0) return older;
     }
-    return [];
+    return NOTHING;
   }
 
-  private async between(since: number, until: number): Promise<CandlePage["candles"]> {
+  private async between(since: number, until: number): Promise<Stretch> {
     const found: CandlePage["candles"][number][] = [];
     let cursor = since;
+    let epoch: number | null = Infinity;
     for (let pages = 0; pages < MOST_OLDER_PAGES; pages += 1) {
-      const { candles } = await this.page(cursor, OLDER_LIMIT);
-      found.push(...candles.filter((candle) => candle.candle_time < until));
-      const last = candles.at(-1)?.candle_time ?? Infinity;
-      if (last >= until || last <= cursor) return found;
+      const page = await this.page(cursor, OLDER_LIMIT);
+      epoch = olderEpoch(epoch, page.epoch);
+      found.push(...page.candles.filter((candle) => candle.candle_time < until));
+      const last = page.candles.at(-1)?.candle_time ?? Infinity;
+      if (last >= until || last <= cursor) return { candles: found, epoch };
       cursor = last;
     }
-    return []; // Not joined to the first candle: showing it would make up a hole.
-  }
-
-  private clearRetry(): void {
-    if (this.retryTimer !== null) this.dependencies.clock.clearTimeout(this.retryTimer);
-    this.retryTimer = null;
+    return NOTHING; // Not joined to the first candle: showing it would make up a hole.
   }
 }
+
+const NOTHING: Stretch = { candles: [], epoch: null };

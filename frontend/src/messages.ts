@@ -16,7 +16,12 @@ export type ServerMessage =
       readonly expected_next_time: number;
       readonly actual_time: number;
     }
-  | { readonly type: "revised"; readonly series_id: string; readonly from_time: number }
+  | {
+      readonly type: "revised";
+      readonly series_id: string;
+      readonly from_time: number;
+      readonly epoch: number | null;
+    }
   | {
       readonly type: "error";
       readonly series_id: string | null;
@@ -86,12 +91,20 @@ function readSystem(value: Record<string, unknown>, series_id: string): ServerMe
   if (value["event"] !== "candle.revised") return null;
   const data = value["data"] as Record<string, unknown> | null | undefined;
   const from_time = data?.["from_time"];
-  return Number.isSafeInteger(from_time)
-    ? { type: "revised", series_id, from_time: from_time as number }
-    : null;
+  if (!Number.isSafeInteger(from_time)) return null;
+  const epoch = Number.isSafeInteger(data?.["epoch"]) ? (data?.["epoch"] as number) : null;
+  return { type: "revised", series_id, from_time: from_time as number, epoch };
 }
 
-/** `since` is exclusive and must be a closed candle's time, never a forming one's. */
-export function subscribeMessage(seriesId: string, since: number | null): string {
-  return JSON.stringify({ type: "subscribe", series_id: seriesId, since, supports_batch: true });
+/** What the subscriber has: the server tells what came after, and what was revised since. */
+export interface Resume {
+  /** Exclusive; a closed candle's time, never a forming one's. */
+  readonly since: number | null;
+  /** The oldest epoch among the candles; null when unknown. */
+  readonly epoch: number | null;
+}
+
+export function subscribeMessage(seriesId: string, { since, epoch }: Resume): string {
+  const message = { type: "subscribe", series_id: seriesId, since, supports_batch: true };
+  return JSON.stringify(epoch === null ? message : { ...message, epoch });
 }

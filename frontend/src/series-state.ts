@@ -35,6 +35,11 @@ export interface SeriesState {
   /** The open candle, always newer than every closed one. */
   readonly forming: Candle | null;
   readonly serverHead: number | null;
+  /**
+   * Every revision up to this epoch is in the loaded candles; later ones may be. Null when nothing
+   * is loaded, or when the server did not say.
+   */
+  readonly epoch: number | null;
   /** Holes between the loaded candles, oldest first. */
   readonly holes: readonly Hole[];
   readonly announcedGaps: readonly AnnouncedGap[];
@@ -69,19 +74,24 @@ export type Action =
       readonly serverHead: number | null;
       /** The page reaches the server's head. */
       readonly complete: boolean;
+      readonly epoch: number | null;
       readonly clockOffsetMs?: number | undefined;
     }
   | {
       readonly type: "older_loaded";
       readonly candles: readonly Candle[];
       readonly exhausted: boolean;
+      readonly epoch: number | null;
     }
   | { readonly type: "candle_closed"; readonly candle: Candle }
   | { readonly type: "candles_batch"; readonly candles: readonly Candle[] }
   | { readonly type: "candle_forming"; readonly candle: Candle }
   | { readonly type: "gap"; readonly from: number; readonly to: number }
-  /** Everything after `since` has been read again: what is still missing is missing for good. */
-  | { readonly type: "range_read"; readonly since: number | null }
+  /**
+   * Everything after `since` has been read again: what is still missing is missing for good. With
+   * `epoch`, so has everything that was revised up to it.
+   */
+  | { readonly type: "range_read"; readonly since: number | null; readonly epoch: number | null }
   | { readonly type: "revised"; readonly fromTime: number }
   | { readonly type: "connecting" }
   | { readonly type: "socket_opened" }
@@ -108,6 +118,7 @@ export function initialState(seriesId: string): SeriesState {
     candles: [],
     forming: null,
     serverHead: null,
+    epoch: null,
     holes: [],
     announcedGaps: [],
     loaded: false,
@@ -161,7 +172,7 @@ function apply(state: SeriesState, action: SeriesAction): SeriesState {
     case "page_loaded":
       return pageLoaded(state, action);
     case "older_loaded":
-      return olderLoaded(state, action.candles, action.exhausted);
+      return olderLoaded(state, action);
     case "candle_closed":
       return arrived(state, [action.candle]);
     case "candles_batch":
@@ -171,7 +182,7 @@ function apply(state: SeriesState, action: SeriesAction): SeriesState {
     case "gap":
       return heard(gapAnnounced(state, { from: action.from, to: action.to }));
     case "range_read":
-      return rangeRead(state, action.since);
+      return revisionsRead(rangeRead(state, action.since), action.epoch);
     case "revised":
       return heard(revised(state, action.fromTime));
     default:
@@ -248,21 +259,35 @@ function pageLoaded(
     loaded: true,
     caughtUp: merged.caughtUp || page.complete,
     serverHead: page.serverHead ?? merged.serverHead,
+    epoch: state.loaded ? olderEpoch(state.epoch, page.epoch) : page.epoch,
     clockOffsetMs: page.clockOffsetMs ?? merged.clockOffsetMs,
   };
 }
 
+/** A newer part makes the whole no newer, and an unknown one makes it unknown. */
+export function olderEpoch(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? null : Math.min(one, other);
+}
+
+function revisionsRead(state: SeriesState, epoch: number | null): SeriesState {
+  if (state.epoch === null || epoch === null || epoch <= state.epoch) return state;
+  return { ...state, epoch };
+}
+
 function olderLoaded(
   state: SeriesState,
-  candles: readonly Candle[],
-  exhausted: boolean,
+  page: Extract<Action, { type: "older_loaded" }>,
 ): SeriesState {
   const first = state.candles[0]?.candle_time ?? Infinity;
-  const older = candles.filter((candle) => candle.candle_time < first);
+  const older = page.candles.filter((candle) => candle.candle_time < first);
   // What the user has scrolled to must not be trimmed away by the next live candle.
   const keep = Math.min(MOST_KEPT, Math.max(state.keep, state.candles.length + older.length));
   const merged = withClosed({ ...state, keep }, older);
-  return { ...merged, historyExhausted: exhausted || merged.candles.length >= MOST_KEPT };
+  return {
+    ...merged,
+    epoch: older.length > 0 ? olderEpoch(state.epoch, page.epoch) : state.epoch,
+    historyExhausted: page.exhausted || merged.candles.length >= MOST_KEPT,
+  };
 }
 
 /** Closed candles that came over the socket. */

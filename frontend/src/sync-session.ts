@@ -165,15 +165,16 @@ export class SyncSession {
     this.heardAt = this.dependencies.clock.now();
     this.subscribe();
     this.watchSilence();
-    if (resumed) this.scheduleRefresh();
+    if (resumed && this.current.epoch === null) this.scheduleRefresh();
   }
 
   private subscribe(): void {
-    const { seriesId } = this.current;
-    this.socket?.send(subscribeMessage(seriesId, lastClosedTime(this.current)));
+    const { seriesId, epoch } = this.current;
+    const since = lastClosedTime(this.current);
+    this.socket?.send(subscribeMessage(seriesId, { since, epoch }));
   }
 
-  /** Revisions made while we were away were told to nobody: read again what is loaded. */
+  /** Without an epoch the server can not tell what was revised meanwhile: read it all again. */
   private scheduleRefresh(): void {
     const delay = REFRESH_SPREAD_MS * this.dependencies.random();
     this.timers.arm("refresh", delay, () => {
@@ -239,13 +240,13 @@ export class SyncSession {
       case "gap": {
         const { expected_next_time: from, actual_time: to } = message;
         this.dispatch({ type: "gap", from, to });
-        this.reads.request(from - seconds);
+        this.reads.requestSoon(from - seconds);
         break;
       }
       case "revised":
         this.reads.discardOlder();
         this.dispatch({ type: "revised", fromTime: message.from_time });
-        this.reads.request(this.revisedSince(message.from_time));
+        this.reads.request(this.revisedSince(message.from_time), message.epoch);
         break;
       case "candles_batch":
         this.dispatch({ type: "candles_batch", candles: message.candles });

@@ -23,7 +23,7 @@ const failureOf = async (call: Promise<unknown>): Promise<ApiError> => {
 describe("Api", () => {
   it("asks for candles after a time and reads the page and the server's clock", async () => {
     const asked: string[] = [];
-    const headers = { date: "Tue, 14 Nov 2023 22:13:20 GMT" };
+    const headers = { date: "Tue, 14 Nov 2023 22:13:20 GMT", "x-series-epoch": "12" };
     const api = apiAnswering({ candles: [candle(60)], server_head_time: 60 }, { headers }, asked);
     const page = await api.candles("sim:spot:A/B:1m", { since: 0, limit: 5 });
     expect(asked).toEqual([
@@ -33,7 +33,14 @@ describe("Api", () => {
       candles: [candle(60)],
       serverHead: 60,
       serverTimeMs: 1_700_000_000_000,
+      epoch: 12,
     });
+  });
+
+  it.each([undefined, "", "-1", "1.5", "many"])("knows no epoch by the header %s", async (text) => {
+    const headers = text === undefined ? {} : { "x-series-epoch": text };
+    const api = apiAnswering({ candles: [], server_head_time: null }, { headers });
+    expect((await api.candles("s", { limit: 1 })).epoch).toBeNull();
   });
 
   it("refuses a page with a candle that is none", async () => {
@@ -98,6 +105,14 @@ describe("parseServerMessage", () => {
 
   it("makes nothing of a binary frame", () =>
     expect(parseServerMessage(new ArrayBuffer(2))).toBeNull());
+
+  it("reads a revision with the epoch, where the server told it", () => {
+    const text = (data: object): string =>
+      JSON.stringify({ type: "system", event: "candle.revised", series_id: "s", data });
+    const told = { type: "revised", series_id: "s", from_time: 60 };
+    expect(parseServerMessage(text({ from_time: 60, epoch: 3 }))).toEqual({ ...told, epoch: 3 });
+    expect(parseServerMessage(text({ from_time: 60 }))).toEqual({ ...told, epoch: null });
+  });
 
   it("reads an error without a series", () => {
     expect(parseServerMessage('{"type":"error","code":"bad_request","message":"m"}')).toEqual({

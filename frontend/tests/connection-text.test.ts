@@ -9,7 +9,7 @@ const ON_TIME = (LAST + 60 + 1) * 1000;
 
 function live(...further: Action[]): SeriesState {
   const actions: Action[] = [
-    { type: "page_loaded", candles: candles(60, 3), serverHead: LAST, complete: true },
+    { type: "page_loaded", candles: candles(60, 3), serverHead: LAST, complete: true, epoch: 0 },
     { type: "socket_opened" },
     ...further,
   ];

@@ -21,11 +21,23 @@ function run(actions: readonly Action[], from = initialState(SERIES)): SeriesSta
   return actions.reduce((state, action) => reduce(state, action).state, from);
 }
 
-const page = (list: readonly Candle[], complete = true): Action => ({
+const page = (list: readonly Candle[], complete = true, epoch: number | null = 0): Action => ({
   type: "page_loaded",
   candles: list,
   serverHead: list.at(-1)?.candle_time ?? null,
   complete,
+  epoch,
+});
+
+const older = (
+  list: readonly Candle[],
+  { exhausted = false, epoch = 0 }: { exhausted?: boolean; epoch?: number | null } = {},
+): Action => ({ type: "older_loaded", candles: list, exhausted, epoch });
+
+const rangeRead = (since: number, epoch: number | null = null): Action => ({
+  type: "range_read",
+  since,
+  epoch,
 });
 
 const following: Action[] = [
@@ -104,8 +116,7 @@ describe("closed candles", () => {
 
   it("stay when the user scrolled back to them", () => {
     const loaded = run([page(candles(600_060, DEFAULT_KEEP))]);
-    const older: Action = { type: "older_loaded", candles: candles(60, 10_000), exhausted: false };
-    const state = run([older, { type: "candle_closed", candle: candle(900_060) }], loaded);
+    const state = run([older(candles(60, 10_000)), { type: "candle_closed", candle: candle(900_060) }], loaded);
     expect(state.candles[0]?.candle_time).toBe(60);
     expect(state.candles.length).toBe(15_001);
   });
@@ -152,7 +163,7 @@ describe("gaps", () => {
     const hole = { from: 240, to: 360, missing: 2 };
     expect(holed.holes).toEqual([hole]);
     expect(isRecovering(holed, hole)).toBe(true);
-    const unfilled = run([page([candle(360)]), { type: "range_read", since: 180 }], holed);
+    const unfilled = run([page([candle(360)]), rangeRead(180)], holed);
     expect(unfilled.holes).toEqual([hole]);
     expect(isRecovering(unfilled, hole)).toBe(false);
     const filled = run([page([candle(240), candle(300)])], unfilled);
@@ -165,17 +176,44 @@ describe("gaps", () => {
       [120, 1],
       [300, 3],
     ]);
-    const older: Action = { type: "older_loaded", candles: [candle(0)], exhausted: false };
-    expect(run([older], state).holes.length).toBe(2);
+    expect(run([older([candle(0)])], state).holes.length).toBe(2);
   });
 });
 
 describe("a revision", () => {
   it("before the first candle opens history again", () => {
-    const done = run([...following, { type: "older_loaded", candles: [], exhausted: true }]);
+    const done = run([...following, older([], { exhausted: true })]);
     expect(done.historyExhausted).toBe(true);
     expect(run([{ type: "revised", fromTime: 0 }], done).historyExhausted).toBe(false);
     expect(run([{ type: "revised", fromTime: 120 }], done).historyExhausted).toBe(true);
+  });
+});
+
+describe("the epoch", () => {
+  const epochAfter = (...actions: Action[]): number | null => run(actions).epoch;
+  const recent = (epoch: number | null): Action => page(candles(600, 3), true, epoch);
+
+  it("is the smallest of all pages", () => {
+    expect(initialState(SERIES).epoch).toBeNull();
+    expect(epochAfter(recent(7))).toBe(7);
+    expect(epochAfter(recent(7), page(candles(780, 2), true, 9))).toBe(7);
+    expect(epochAfter(recent(7), page(candles(780, 2), true, 5))).toBe(5);
+    expect(epochAfter(recent(7), older([candle(60)], { epoch: 8 }))).toBe(7);
+    expect(epochAfter(recent(7), older([candle(60)], { epoch: 6 }))).toBe(6);
+    expect(epochAfter(recent(7), older([], { exhausted: true, epoch: 6 }))).toBe(7);
+  });
+
+  it("grows when what was revised has been read, and never shrinks by that", () => {
+    expect(epochAfter(recent(7), { type: "revised", fromTime: 660 })).toBe(7);
+    expect(epochAfter(recent(7), rangeRead(659, 9))).toBe(9);
+    expect(epochAfter(recent(7), rangeRead(659, 6))).toBe(7);
+    expect(epochAfter(recent(7), rangeRead(659))).toBe(7);
+  });
+
+  it("stays unknown once a page came without one", () => {
+    expect(epochAfter(recent(null))).toBeNull();
+    expect(epochAfter(recent(7), page(candles(780, 2), true, null), rangeRead(0, 9))).toBeNull();
+    expect(epochAfter(recent(null), page(candles(780, 2), true, 7))).toBeNull();
   });
 });
 
@@ -221,9 +259,7 @@ describe("chart change", () => {
 
   it("is a replacement for a change behind the end or another series", () => {
     expect(changeAfter(page([candle(120, 5)])).kind).toBe("replace");
-    expect(changeAfter({ type: "older_loaded", candles: [candle(0)], exhausted: false }).kind).toBe(
-      "replace",
-    );
+    expect(changeAfter(older([candle(0)])).kind).toBe("replace");
     expect(changeAfter({ type: "series_changed", seriesId: SERIES }).kind).toBe("replace");
   });
 });
@@ -273,9 +309,9 @@ describe("any interleaving", () => {
     if (roll < 0.4) return { type: "candle_closed", candle: closed(at()) };
     if (roll < 0.55) return { type: "candles_batch", candles: some() };
     if (roll < 0.75) return { type: "candle_forming", candle: candle(at() * 60, random() * 100) };
-    if (roll < 0.8) return { type: "older_loaded", candles: some(), exhausted: random() < 0.1 };
+    if (roll < 0.8) return older(some(), { exhausted: random() < 0.1 });
     if (roll < 0.86) return { type: "gap", from: at() * 60, to: HEAD * 60 };
-    if (roll < 0.92) return { type: "range_read", since: at() * 60 };
+    if (roll < 0.92) return rangeRead(at() * 60);
     const index = at();
     versions.set(index, 100 + Math.floor(random() * 50));
     return { type: "revised", fromTime: index * 60 };

@@ -52,12 +52,13 @@ const gap = (expected_next_time: number, actual_time: number) => ({
   expected_next_time,
   actual_time,
 });
-const revised = (from_time: number) => ({
+const GATHERED_MS = 100;
+const revised = (from_time: number, epoch?: number) => ({
   type: "system",
   series_id: SERIES,
   event: "candle.revised",
   message: "",
-  data: { series_id: SERIES, from_time },
+  data: { series_id: SERIES, from_time, epoch },
 });
 const capacity = {
   type: "error",
@@ -71,7 +72,7 @@ describe("catch-up", () => {
     const { server, session } = await following();
     expect(server.asked).toEqual([{ seriesId: SERIES, since: null, limit: 2000 }]);
     expect(server.socket.sent).toEqual([
-      { type: "subscribe", series_id: SERIES, since: 180, supports_batch: true },
+      { type: "subscribe", series_id: SERIES, since: 180, supports_batch: true, epoch: 0 },
     ]);
     expect(session.state.status).toBe("live");
   });
@@ -86,7 +87,7 @@ describe("catch-up", () => {
     server.put(SERIES, candles(660, 10));
     server.socket.open();
     server.socket.say(gap(660, 1260));
-    await clock.advance(0);
+    await clock.advance(GATHERED_MS);
     expect(server.asked.slice(1).map((asked) => asked.since)).toEqual([600, 840, 1080]);
     expect(session.state.candles.at(-1)?.candle_time).toBe(1200);
   });
@@ -211,8 +212,41 @@ describe("reconnect", () => {
     expect(server.sockets.length).toBe(2);
   });
 
-  it.each([3, 3000])("sees revisions made meanwhile anywhere in %i candles", async (count) => {
+  it.each([3, 3000])("hears of revisions made meanwhile anywhere in %i candles", async (count) => {
     const { server, clock, session } = await following(candles(60, count));
+    session.loadOlder();
+    await clock.advance(0);
+    server.socket.drop();
+    server.put(SERIES, [candle(120, 55)]);
+    await clock.advance(250);
+    server.socket.open();
+    expect(server.socket.sent[0]?.["epoch"]).toBe(0);
+    server.socket.say(revised(120, 1));
+    await clock.advance(3000);
+    expect(server.asked.at(-1)?.since).toBe(119);
+    expect(session.state.candles.length).toBe(count);
+    expect([session.state.candles[1]?.close, session.state.epoch]).toEqual([55, 1]);
+  });
+
+  it("reads nothing again when nothing was revised meanwhile", async () => {
+    const { server, clock } = await following();
+    const reads = server.asked.length;
+    server.socket.drop();
+    await clock.advance(250);
+    server.socket.open();
+    await clock.advance(10_000);
+    expect(server.asked.length).toBe(reads);
+  });
+
+  it.each([3, 3000])("reads all %i candles again when the server tells no epoch", async (count) => {
+    const made = world({
+      list: candles(60, count),
+      prepare: (server) => (server.tellsEpoch = false),
+    });
+    const { server, clock, session } = made;
+    await clock.advance(0);
+    server.socket.open();
+    expect(server.socket.sent[0]).not.toHaveProperty("epoch");
     session.loadOlder();
     await clock.advance(0);
     server.socket.drop();
@@ -231,7 +265,7 @@ describe("gap", () => {
     server.put(SERIES, candles(240, 3));
     server.socket.say(gap(240, 360));
     server.socket.say(closed(candle(360)));
-    await clock.advance(0);
+    await clock.advance(GATHERED_MS);
     expect(server.asked.at(-1)).toEqual({ seriesId: SERIES, since: 180, limit: 5000 });
     expect(timesOf(session.state.candles)).toEqual([60, 120, 180, 240, 300, 360]);
     expect(session.state.holes).toEqual([]);
@@ -242,7 +276,7 @@ describe("gap", () => {
     server.put(SERIES, [candle(360)]);
     server.socket.say(gap(240, 360));
     server.socket.say(closed(candle(360)));
-    await clock.advance(0);
+    await clock.advance(GATHERED_MS);
     expect(session.state.holes).toEqual([{ from: 240, to: 360, missing: 2 }]);
     expect(session.state.announcedGaps).toEqual([]);
     server.put(SERIES, candles(240, 2));
@@ -257,20 +291,59 @@ describe("gap", () => {
     server.failures.push(unreachable());
     server.socket.say(gap(240, 360));
     server.socket.say(closed(candle(360)));
-    await clock.advance(0);
+    await clock.advance(GATHERED_MS);
     expect([session.state.status, session.state.holes.length]).toEqual(["live", 1]);
     await clock.advance(500);
     expect(session.state.holes).toEqual([]);
   });
 
-  it("storms cost one more read, from the oldest of them", async () => {
+  it("bursts cost one read, from the oldest of them", async () => {
+    const { server, clock } = await following();
+    const before = server.asked.length;
+    for (const time of [600, 360, 900]) server.socket.say(gap(time, time + 60));
+    await clock.advance(1000);
+    expect(server.asked.slice(before).map((asked) => asked.since)).toEqual([300]);
+  });
+
+  it("by the hundred in a catch-up cost one read and stay as holes", async () => {
+    const { server, clock, session } = await following();
+    const before = server.asked.length;
+    const list = candles(240, 2704).filter((_, index) => index % 4 !== 1);
+    server.put(SERIES, list);
+    const times = [180, ...timesOf(list)];
+    for (let at = 1; at < times.length; at += 1) {
+      const [last, next] = times.slice(at - 1, at + 1) as [number, number];
+      if (next - last > 60) server.socket.say(gap(last + 60, next));
+    }
+    server.socket.say({ type: "candles_batch", series_id: SERIES, candles: list });
+    await clock.advance(10_000);
+    expect(server.asked.slice(before).map((asked) => asked.since)).toEqual([240]);
+    expect(session.state.holes.length).toBe(676);
+    expect(session.state.announcedGaps).toEqual([]);
+    expect(session.state.candles).toEqual(server.rows(SERIES));
+  });
+
+  it("while a read is under way are joined into the next one", async () => {
     const { server, clock } = await following();
     const before = server.asked.length;
     server.held = true;
-    for (const time of [600, 360, 900]) server.socket.say(gap(time, time + 60));
+    server.socket.say(gap(600, 660));
+    await clock.advance(GATHERED_MS);
+    for (const time of [900, 360, 1200]) server.socket.say(gap(time, time + 60));
+    await clock.advance(GATHERED_MS);
     server.release();
-    await clock.advance(0);
+    await clock.advance(1000);
     expect(server.asked.slice(before).map((asked) => asked.since)).toEqual([540, 300]);
+  });
+
+  it("are still read when the connection ends at once", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, candles(240, 3));
+    server.socket.say(gap(240, 360));
+    server.socket.say(closed(candle(360)));
+    server.socket.drop();
+    await clock.advance(GATHERED_MS);
+    expect(session.state.holes).toEqual([]);
   });
 });
 
@@ -282,6 +355,48 @@ describe("revision", () => {
     await clock.advance(0);
     expect(server.asked.at(-1)?.since).toBe(119);
     expect(session.state.candles.map((item) => item.close)).toEqual([100, 44, 100]);
+  });
+
+  it("is asked about again when the connection ends before it was read", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, [candle(120, 44)]);
+    server.failures.push(...Array.from({ length: 3 }, unreachable));
+    server.socket.say(revised(120, 1));
+    await clock.advance(0);
+    server.socket.drop();
+    await clock.advance(250);
+    server.socket.open();
+    expect(server.socket.sent[0]?.["epoch"]).toBe(0);
+    await clock.advance(20_000);
+    expect(session.state.epoch).toBe(1);
+  });
+
+  it("is read with the next one after a refused read", async () => {
+    const { server, clock, session } = await following();
+    server.put(SERIES, [candle(60, 44)]);
+    server.failures.push(new ApiError(403, "refused", "not now"));
+    server.socket.say(revised(60, 1));
+    await clock.advance(0);
+    expect([session.state.status, session.state.epoch]).toEqual(["live", 0]);
+    server.put(SERIES, [candle(180, 55)]);
+    server.socket.say(revised(180, 2));
+    await clock.advance(0);
+    expect(session.state.candles.map((item) => item.close)).toEqual([44, 100, 55]);
+    expect(session.state.epoch).toBe(2);
+  });
+
+  it("that came while older candles were read lets them be read anew", async () => {
+    const { server, clock, session } = await following(candles(60, 2500));
+    server.held = true;
+    session.loadOlder();
+    server.put(SERIES, [candle(60, 44)]);
+    server.socket.say(revised(60, 1));
+    server.release();
+    await clock.advance(0);
+    expect([session.state.candles.length, session.state.epoch]).toEqual([2000, 1]);
+    session.loadOlder();
+    await clock.advance(0);
+    expect(session.state.candles[0]?.close).toBe(44);
   });
 
   it("brings history that was filled in behind the first candle", async () => {
@@ -440,6 +555,18 @@ describe("older candles", () => {
 });
 
 describe("a bad day", () => {
+  /** What the server says to a subscriber: what it missed, and what was revised; its new cursor. */
+  function greet(server: FakeServer, socket: FakeSocket): number {
+    socket.open();
+    const { since, epoch } = socket.sent[0] as { since: number; epoch: number };
+    const missed = server.rows(SERIES).filter((row) => row.candle_time > since);
+    if (missed.length > 0)
+      socket.say({ type: "candles_batch", series_id: SERIES, candles: missed });
+    const from = server.revisedSince(epoch);
+    if (from !== null) socket.say(revised(from, server.epoch));
+    return missed.at(-1)?.candle_time ?? since;
+  }
+
   it.each(Array.from({ length: 25 }, (_, seed) => seed))(
     "ends with exactly the server's candles (seed %i)",
     async (seed) => {
@@ -452,12 +579,7 @@ describe("a bad day", () => {
       for (let turn = 0; turn < 120; turn += 1) {
         if (server.sockets.length > 0 && server.socket !== socket && !server.socket.closed) {
           socket = server.socket;
-          socket.open();
-          sent = Number(socket.sent[0]?.["since"] ?? 0);
-          const missed = server.rows(SERIES).filter((row) => row.candle_time > sent);
-          if (missed.length > 0)
-            socket.say({ type: "candles_batch", series_id: SERIES, candles: missed });
-          sent = head;
+          sent = greet(server, socket);
         }
         head += 60;
         server.put(SERIES, [candle(head, turn)]);
@@ -467,7 +589,7 @@ describe("a bad day", () => {
         else if (roll < 0.3) {
           const time = 60 * (1 + Math.floor(random() * (head / 60)));
           server.put(SERIES, [candle(time, 1000 + turn)]);
-          socket?.say(revised(time));
+          socket?.say(revised(time, server.epoch));
         } else if (roll < 0.7) {
           if (head > sent + 60) socket?.say(gap(sent + 60, head));
           socket?.say(closed(candle(head, turn)));
@@ -479,10 +601,12 @@ describe("a bad day", () => {
       }
       server.failures.length = 0;
       session.wake();
-      if (session.state.connection !== "open") server.socket.open();
-      server.socket.say(gap(sent + 60, head));
+      await clock.advance(0);
+      if (session.state.connection !== "open") sent = greet(server, server.socket);
+      if (sent < head) server.socket.say(gap(sent + 60, head + 60));
       await clock.advance(20_000);
       expect(session.state.candles).toEqual(server.rows(SERIES));
+      expect(session.state.epoch).toBe(server.epoch);
       session.stop();
       expect(clock.pending).toBe(0);
     },

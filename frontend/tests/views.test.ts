@@ -29,6 +29,7 @@ const loaded: Action = {
   candles: candles(60, 3),
   serverHead: 180,
   complete: true,
+  epoch: 0,
 };
 const opened: Action = { type: "socket_opened" };
 const visibleText = (node: Element): string =>
@@ -58,7 +59,13 @@ describe("Mask", () => {
   });
 
   it("hints that an empty series is waited for", () => {
-    const empty: Action = { type: "page_loaded", candles: [], serverHead: null, complete: true };
+    const empty: Action = {
+      type: "page_loaded",
+      candles: [],
+      serverHead: null,
+      complete: true,
+      epoch: 0,
+    };
     new Mask(root, () => undefined).render(after(empty, opened), 0);
     expect(root.textContent).toContain("Waiting for background sync");
     expect(root.querySelector("button")?.hidden).toBe(true);
@@ -84,6 +91,18 @@ describe("Notices", () => {
     });
     new Notices(root, () => undefined).render(holed, 0);
     expect(visibleText(root)).toMatch(/^1 candle missing .* · 1 more gap$/);
+  });
+
+  it("sum up hundreds of holes in one line, with a short list behind it", () => {
+    const holed = after(loaded, opened, { type: "candles_batch", candles: candles(300, 677, 120) });
+    new Notices(root, () => undefined).render(holed, 0);
+    expect(holed.holes.length).toBe(677);
+    expect(visibleText(root)).toMatch(/^1 candle missing .* · 676 more gaps$/);
+    const details = root.querySelector("details") as HTMLDetailsElement;
+    expect(details.querySelectorAll("li").length).toBe(0);
+    details.open = true;
+    details.dispatchEvent(new Event("toggle"));
+    expect(details.querySelectorAll("li").length).toBe(20);
   });
 });
 

@@ -17,15 +17,32 @@ export class FakeServer implements CandleReader {
   readonly failures: ApiError[] = [];
   /** While set, answers wait until `release` is called. */
   held = false;
+  /** Whether answers tell the epoch of their candles. */
+  tellsEpoch = true;
   /** Most candles in one answer, whatever was asked for. */
   rowLimit = 5000;
   private readonly store = new Map<string, Map<number, Candle>>();
   private readonly waiting: (() => void)[] = [];
+  /** From which time on each epoch changed something; epoch 1 is the first. */
+  private readonly revisions: number[] = [];
 
   put(seriesId: string, candles: readonly Candle[]): void {
     const series = this.store.get(seriesId) ?? new Map<number, Candle>();
+    const head = Math.max(...series.keys());
+    const revised = candles.map((candle) => candle.candle_time).filter((time) => time <= head);
+    if (revised.length > 0) this.revisions.push(Math.min(...revised));
     for (const candle of candles) series.set(candle.candle_time, candle);
     this.store.set(seriesId, series);
+  }
+
+  get epoch(): number {
+    return this.revisions.length;
+  }
+
+  /** The earliest time that was changed after `epoch`. */
+  revisedSince(epoch: number): number | null {
+    const times = this.revisions.slice(epoch);
+    return times.length === 0 ? null : Math.min(...times);
   }
 
   async candles(seriesId: string, query: CandleQuery): Promise<CandlePage> {
@@ -67,7 +84,12 @@ export class FakeServer implements CandleReader {
       since === null
         ? all.slice(-limit)
         : all.filter((candle) => candle.candle_time > since).slice(0, limit);
-    return { candles, serverHead: all.at(-1)?.candle_time ?? null, serverTimeMs: null };
+    return {
+      candles,
+      serverHead: all.at(-1)?.candle_time ?? null,
+      serverTimeMs: null,
+      epoch: this.tellsEpoch ? this.epoch : null,
+    };
   }
 }
 

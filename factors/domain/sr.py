@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from factors.domain.closes import CloseWindow
 from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
-from factors.domain.sr_levels import BROKEN, FLIP, Level, Moment, Side, SrParameters, Touch
+from factors.domain.sr_levels import BROKEN, FLIP, Level, Moment, Shown, Side, SrParameters, Touch
 from market.domain.candle import Candle
 
 ALGORITHM = "pivot_wick_overlap"
@@ -102,18 +103,21 @@ def _take(state: SrState, time: int, high: float, *, low: float, close: float) -
 def _add(state: SrState, pivot: Pivot) -> None:
     """Remember a pivot, which lies as far back as the averages go."""
     if pivot.price > 0:
-        touch = Touch(pivot.ordinal, pivot.time, pivot.high, pivot.low, state.averages[0])
+        average = state.averages[0]
+        near = max(average * state.parameters.tolerance_atr, 0.0)
+        touch = Touch(pivot.ordinal, pivot.time, pivot.high, pivot.low, average, near)
         side = state.sides[0 if pivot.direction == RESISTANCE else 1]
         side.add(touch, state.closes)
 
 
-def _levels(state: SrState) -> list[Payload]:
+def _levels(state: SrState) -> list[Shown]:
     """The chosen levels: the nearest that stand, then all that are broken."""
     if state.count < FEWEST_CANDLES:
         return []
-    moment = Moment(state.closes, state.count, state.last_close, state.averages[-1])
+    average, close = state.averages[-1], state.last_close
+    near = state.parameters.tolerance_atr * average if average > 0 else None
+    moment = Moment(state.closes, state.count, close, near)
     found = [(level, side.kind) for side in state.sides for level in side.standing(moment)]
-    close = state.last_close
     found.sort(key=lambda item: abs(item[0].line - close))
     living = [item for item in found if item[0].status != BROKEN]
     broken = [item for item in found if item[0].status == BROKEN]
@@ -121,11 +125,13 @@ def _levels(state: SrState) -> list[Payload]:
     return [_show(state, level, kind) for level, kind in chosen]
 
 
-def _outcome(state: SrState, levels: list[Payload], time: int) -> Outcome:
+def _outcome(state: SrState, shown: list[Shown], time: int) -> Outcome:
+    levels = [one.level for one in shown]
+    touches = [touch for one in shown for touch in one.touches]
     head: Payload = {
         "algorithm": ALGORITHM if levels else "",
         "levels": levels,
-        "pivots": _touched(levels),
+        "pivots": sorted(touches, key=itemgetter("idx", "price")),
     }
     key = f"snapshot:{time}:{len(levels)}:{_digest(levels)}"
     event = Event(SPEC.name, "sr.snapshot", time, key, {"visible_time": time, **head})
@@ -145,14 +151,16 @@ def _essence(level: Payload) -> list[Any]:
     return [level[field] for field in ESSENCE]
 
 
-def _show(state: SrState, level: Level, kind: str) -> Payload:
-    """The level as a payload; one that was shown before when it is the same again."""
+def _show(state: SrState, level: Level, kind: str) -> Shown:
+    """The level as payloads; those that were shown before when it is the same again."""
     judgement = (level.status, level.flip_dir, level.death_idx, level.touches)
     shown = level.shown.get(judgement)
     if shown is None:
         if len(level.shown) >= KEPT_PAYLOADS:
             level.shown.clear()
-        shown = level.shown[judgement] = _payload(state, level, kind)
+        payload = _payload(state, level, kind)
+        touches = _touch(level.partner, payload), _touch(level.start, payload)
+        shown = level.shown[judgement] = Shown(payload, touches)
     return shown
 
 
@@ -185,19 +193,14 @@ def _payload(state: SrState, level: Level, kind: str) -> Payload:
     }
 
 
-def _touched(levels: Iterable[Payload]) -> list[Payload]:
-    touched = [
-        {
-            "idx": index,
-            "time": time,
-            "price": level["price"],
-            "type": level["type"],
-            "source_window": "major",
-        }
-        for level in levels
-        for index, time in zip(level["touch_indices"], level["touch_times"], strict=True)
-    ]
-    return sorted(touched, key=lambda item: (item["idx"], item["price"]))
+def _touch(pivot: Touch, level: Payload) -> Payload:
+    return {
+        "idx": pivot.ordinal,
+        "time": pivot.time,
+        "price": level["price"],
+        "type": level["type"],
+        "source_window": "major",
+    }
 
 
 def _digest(levels: list[Payload]) -> str:

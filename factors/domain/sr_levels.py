@@ -53,26 +53,40 @@ class SrParameters:
 
 
 class Moment(NamedTuple):
-    """What a judgement sees: closes before ordinal `end`, the newest close and true range."""
+    """What a judgement sees: closes before ordinal `end` and the newest of them.
+
+    A close within `near` of a level says nothing; None without any true range.
+    """
 
     closes: CloseWindow
     end: int
     last_close: float
-    atr: float
+    near: float | None
 
 
 class Touch(NamedTuple):
-    """A pivot as levels see it: its candle's reach and the average true range there."""
+    """A pivot as levels see it: its candle's reach and the average true range there.
+
+    `near` is how far from a level's band it may lie to touch it; 0 without any true range.
+    """
 
     ordinal: int
     time: int
     high: float
     low: float
     atr: float
+    near: float
 
 
 Judgement = tuple[str, str | None, int | None, int]
 """What can change about a level: status, direction of the flip, death, touches."""
+
+
+class Shown(NamedTuple):
+    """A level as a snapshot shows it: itself, and the two pivots that touch it."""
+
+    level: Payload
+    touches: tuple[Payload, Payload]
 
 
 @dataclass(slots=True)
@@ -98,7 +112,7 @@ class Level:
     flip_dir: str | None = None
     death_idx: int | None = None
     walks: list[Walk] = field(default_factory=list)
-    shown: dict[Judgement, Payload] = field(default_factory=dict)
+    shown: dict[Judgement, Shown] = field(default_factory=dict)
 
 
 def tolerance(first: float, second: float, reference: float, *, part: float) -> float:
@@ -130,9 +144,7 @@ class Side:
         self._drop_oldest()
         self.pivots.append(pivot)
         partner = self._partner(pivot, closes)
-        for level in self.levels:
-            if level is not None and self._meets(level, pivot):
-                level.touches += 1
+        self._count_touch(pivot, 1)
         self.levels.append(None)
         if partner is not None:
             self.put(len(self.pivots) - 1, partner)
@@ -140,7 +152,7 @@ class Side:
     def put(self, position: int, partner: Touch) -> None:
         """Give the pivot at this position its level, after those of all earlier pivots."""
         level = self._level(self.pivots[position], partner)
-        level.touches = sum(self._meets(level, pivot) for pivot in self.pivots)
+        level.touches = sum([self._meets(level, pivot) for pivot in self.pivots])
         for older in self.levels[:position]:
             if older is not None and abs(level.line - older.line) <= older.same_within:
                 older.newer.append(level)
@@ -153,7 +165,7 @@ class Side:
             if level is None:
                 continue
             level.place = -1
-            same = _first_same(level, standing)
+            same = _first_same(level, standing) if level.newer else None
             if same is None:
                 self._judge(level, moment)
                 level.place = len(standing)
@@ -171,30 +183,40 @@ class Side:
         gone = self.pivots.pop(0)
         del self.levels[0]
         for position, level in enumerate(self.levels):
-            if level is None:
-                continue
-            if level.partner is gone:
+            if level is not None and level.partner is gone:
                 # Whoever was refused before this partner is still refused: no level any more.
                 self.levels[position] = None
                 level.place = -1
-            elif self._meets(level, gone):
-                level.touches -= 1
+        self._count_touch(gone, -1)
+
+    def _count_touch(self, pivot: Touch, change: int) -> None:
+        """A pivot came or went: count it at every level that it touches."""
+        for level in self.levels:
+            if level is not None and self._meets(level, pivot):
+                level.touches += change
 
     def _partner(self, start: Touch, closes: CloseWindow) -> Touch | None:
-        return next(self._partners(start, closes), None)
-
-    def _partners(self, start: Touch, closes: CloseWindow) -> Iterator[Touch]:
         limit = self.parameters.broken_cross_count
-        for other in reversed(self.pivots[:-1]):
-            low, high = max(other.low, start.low), min(other.high, start.high)
-            line = high if self.kind == RESISTANCE else low
-            near = self._tolerance(start, other, line)
-            if low > high + near:
-                continue
+        for other, line, near in self._overlapping(start):
             walk = Walk(other.ordinal + 1, other.ordinal + 1)
             closes.follow(walk, start.ordinal, low=line - near, high=line + near, limit=limit + 1)
             if len(walk.turns) <= limit:
-                yield other
+                return other
+        return None
+
+    def _overlapping(self, start: Touch) -> Iterator[tuple[Touch, float, float]]:
+        """Earlier pivots whose wick overlaps, newest first, with their line and tolerance."""
+        start_high, start_low, resists = start.high, start.low, self.kind == RESISTANCE
+        for other in reversed(self.pivots[:-1]):
+            high, low = other.high, other.low
+            if start_high < high:
+                high = start_high
+            if start_low > low:
+                low = start_low
+            line = high if resists else low
+            near = self._tolerance(start, other, line)
+            if low <= high + near:
+                yield other, line, near
 
     def _level(self, start: Touch, partner: Touch) -> Level:
         overlap = (max(partner.low, start.low), min(partner.high, start.high))
@@ -222,21 +244,19 @@ class Side:
     def _meets(self, level: Level, pivot: Touch) -> bool:
         """Whether the pivot's wick comes near the level's band."""
         low, high = level.band_low, level.band_high
-        near = pivot.atr * self.parameters.tolerance_atr
-        if not near > 0:
-            near = self._tolerance(pivot, pivot, (low + high) / 2)
-        return not (pivot.high < low - near) and not (pivot.low > high + near)
+        near = pivot.near or self._tolerance(pivot, pivot, (low + high) / 2)
+        return pivot.high >= low - near and pivot.low <= high + near
 
-    def _zone(self, level: Level, moment: Moment) -> tuple[float, float]:
-        """The closes between these two say nothing about the level."""
-        line = level.line
-        scale = moment.atr if moment.atr > 0 else max(abs(line) * PRICE_RANGE, TINY)
-        near = self.parameters.tolerance_atr * scale
-        return line - near, line + near
+    def _near(self, level: Level, moment: Moment) -> float:
+        """How far from the level a close says something about it."""
+        if moment.near is not None:
+            return moment.near
+        return self.parameters.tolerance_atr * max(abs(level.line) * PRICE_RANGE, TINY)
 
     def _surely_broken(self, level: Level, moment: Moment) -> bool:
         """Whether closes are known that break the level; they may not be the first to do so."""
-        low, high = self._zone(level, moment)
+        near = self._near(level, moment)
+        low, high = level.line - near, level.line + near
         limit = self.parameters.broken_cross_count
         for walk in level.walks:
             if high < walk.high_to and low > walk.low_to and len(walk.turns) == limit:
@@ -245,23 +265,24 @@ class Side:
 
     def _judge(self, level: Level, moment: Moment) -> None:
         """Set the status: what the closes since the level's start did to it."""
-        low, high = self._zone(level, moment)
+        near = self._near(level, moment)
+        low, high = level.line - near, level.line + near
         limit = self.parameters.broken_cross_count
         walk = _walk(level, low, high)
-        moment.closes.follow(walk, moment.end, low=low, high=high, limit=limit)
         turns = walk.turns
-        level.death_idx = turns[-1] if turns else None
+        if len(turns) < limit:
+            moment.closes.follow(walk, moment.end, low=low, high=high, limit=limit)
         level.flip_dir = None
         if len(turns) == limit:
-            level.status = BROKEN
+            level.status, level.death_idx = BROKEN, turns[-1]
         elif turns:
-            level.status = FLIP
+            level.status, level.death_idx = FLIP, turns[-1]
             if moment.last_close > high:
                 level.flip_dir = "up"
             elif moment.last_close < low:
                 level.flip_dir = "down"
         else:
-            level.status = ACTIVE
+            level.status, level.death_idx = ACTIVE, None
 
 
 def _walk(level: Level, low: float, high: float) -> Walk:

@@ -83,10 +83,9 @@ export class Api implements CandleReader {
   }
 
   async topMarkets(exchange: string, market: string, signal?: AbortSignal): Promise<TopMarket[]> {
-    const parameters = new URLSearchParams({ exchange, market, quote_asset: "USDT", limit: "20" });
-    const { body } = await this.get(`/api/market/top_markets?${parameters}`, signal);
-    if (!Array.isArray(body["items"])) throw unreadable("top markets");
-    return body["items"].flatMap((item) => readTopMarket(item as Json));
+    const query = topMarketsQuery(exchange, market);
+    const { body } = await this.get(`/api/market/top_markets?${query}`, signal);
+    return readTopMarkets(body);
   }
 
   private async get(
@@ -107,6 +106,18 @@ export class Api implements CandleReader {
       throw new ApiError(0, "network", "The server can not be reached.");
     }
   }
+}
+
+/** Which markets to rank, for the ranking and for its stream. */
+export function topMarketsQuery(exchange: string, market: string): URLSearchParams {
+  return new URLSearchParams({ exchange, market, quote_asset: "USDT", limit: "20" });
+}
+
+/** The markets of a ranking; throws ApiError for anything else. */
+export function readTopMarkets(body: unknown): TopMarket[] {
+  const items = (body as Json | null)?.["items"];
+  if (!Array.isArray(items)) throw unreadable("top markets");
+  return items.flatMap((item) => readTopMarket(item as Json));
 }
 
 /** Any failure as one of ours. */

@@ -2,7 +2,7 @@
 
 import { Api } from "./api";
 import { Page } from "./page";
-import { browserClock, openBrowserSocket } from "./ports";
+import { browserClock, openBrowserEventStream, openBrowserSocket } from "./ports";
 import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "./preferences";
 import { parseSeriesId, type SeriesId } from "./series-id";
 import { exposeTradeCanvas } from "./test-surface";
@@ -14,8 +14,13 @@ const IMPATIENT_WHITELIST_MS = 3_000;
 const preferences = new Preferences(() => window.localStorage);
 const api = new Api((path, init) => window.fetch(path, init));
 const page = new Page(
-  api,
-  { api, clock: browserClock, openSocket: openBrowserSocket, random: Math.random },
+  {
+    api,
+    clock: browserClock,
+    openSocket: openBrowserSocket,
+    openEventStream: openBrowserEventStream,
+    random: Math.random,
+  },
   { chosen: (seriesId) => choose(parseSeriesId(seriesId)) },
 );
 

@@ -11,8 +11,8 @@ import { ConnectionSign, StatusFacts } from "./status-bar";
 import { SyncSession, type SessionDependencies } from "./sync-session";
 import { describeChart } from "./test-surface";
 import { TimeframeBar } from "./timeframe-bar";
-import type { Api } from "./api";
 import type { SeriesState, Step } from "./series-state";
+import type { FeedDependencies } from "./top-markets-feed";
 
 const TICK_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");
@@ -38,7 +38,7 @@ export class Page {
   private series: SeriesId | null = null;
   private whitelist: readonly string[] = [];
 
-  constructor(api: Api, dependencies: SessionDependencies, events: PageEvents) {
+  constructor(dependencies: SessionDependencies & FeedDependencies, events: PageEvents) {
     this.dependencies = dependencies;
     this.events = events;
     const retry = (): void => this.session?.retry();
@@ -50,7 +50,7 @@ export class Page {
       atEnd: (atEnd) => (byId("to-live").hidden = atEnd),
     });
     this.timeframes = new TimeframeBar(byId("timeframes"), (text) => this.pickTimeframe(text));
-    this.picker = new SeriesPicker(byId("picker"), api, {
+    this.picker = new SeriesPicker(byId("picker"), dependencies, {
       picked: (seriesId) => this.picked(seriesId),
       closed: () => this.showPicker(false),
       refreshed: () => this.renderQuote(),
@@ -169,6 +169,7 @@ export class Page {
     const hadFocus = byId("picker").contains(document.activeElement);
     document.body.classList.toggle("picker-open", shown);
     byId("picker").inert = !shown;
+    this.picker.setShown(shown);
     byId("series-button").setAttribute("aria-expanded", String(shown));
     if (shown && !WIDE.matches)
       byId("picker").querySelector<HTMLElement>('[aria-pressed="true"]')?.focus();

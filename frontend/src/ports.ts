@@ -20,6 +20,18 @@ export interface Socket {
 
 export type OpenSocket = () => Socket;
 
+/** The part of the browser's EventSource that is used. */
+export interface EventStream {
+  /** 2 once the browser has given up connecting. */
+  readonly readyState: number;
+  addEventListener(type: string, listener: (event: { data?: unknown }) => void): void;
+  close(): void;
+}
+
+export type OpenEventStream = (path: string) => EventStream;
+
+export const openBrowserEventStream: OpenEventStream = (path) => new EventSource(path);
+
 export const browserClock: Clock = {
   now: () => Date.now(),
   setTimeout: (run, delayMs) => window.setTimeout(run, delayMs),

@@ -1,12 +1,11 @@
 /** The market panel: spot and futures, search, whitelisted and top markets with their figures. */
 
-import { asApiError, type Api, type TopMarket } from "./api";
 import { element, setText } from "./dom";
 import { formatPercent, formatPrice, formatVolume, pricePrecision } from "./format";
 import { isRowOf, marketRows, MARKETS, seriesOfRow, type MarketRow } from "./market-list";
 import { displaySymbol, tryParseSeriesId, type SeriesId } from "./series-id";
-
-const REFRESH_MS = 10_000;
+import { TopMarketsFeed, type FeedDependencies } from "./top-markets-feed";
+import type { TopMarket } from "./api";
 
 export interface PickerEvents {
   picked(seriesId: string): void;
@@ -16,8 +15,8 @@ export interface PickerEvents {
 }
 
 export class SeriesPicker {
-  private readonly api: Pick<Api, "topMarkets">;
   private readonly events: PickerEvents;
+  private readonly feed: TopMarketsFeed;
   private readonly search: HTMLInputElement;
   private readonly tabs: readonly HTMLButtonElement[];
   private readonly list = element("ul", { class: "market-list" });
@@ -30,12 +29,17 @@ export class SeriesPicker {
   private market: string = MARKETS[0];
   private topMarkets: readonly TopMarket[] = [];
   private problem: string | null = null;
-  private request: AbortController | null = null;
-  private timer = 0;
+  /** The venue has been asked for its markets. */
+  private asked = false;
+  private shown = false;
 
-  constructor(root: HTMLElement, api: Pick<Api, "topMarkets">, events: PickerEvents) {
-    this.api = api;
+  constructor(root: HTMLElement, dependencies: FeedDependencies, events: PickerEvents) {
     this.events = events;
+    this.feed = new TopMarketsFeed(dependencies, {
+      arrived: (markets) => this.arrived(markets),
+      failed: (status) => this.failed(status),
+    });
+    document.addEventListener("visibilitychange", () => this.attend());
     this.search = element("input", {
       class: "market-search",
       attributes: {
@@ -75,6 +79,12 @@ export class SeriesPicker {
     return this.topMarkets.find((figures) => displaySymbol(figures.symbol) === name) ?? null;
   }
 
+  /** Whether the panel is seen; closed, it still keeps the figures of the chosen series. */
+  setShown(shown: boolean): void {
+    this.shown = shown;
+    this.attend();
+  }
+
   focusSearch(): void {
     this.search.focus();
     this.search.select();
@@ -110,31 +120,27 @@ export class SeriesPicker {
   private restart(): void {
     this.topMarkets = [];
     this.problem = null;
+    this.asked = this.current !== null;
     this.render();
-    void this.refresh();
+    if (this.current === null) return;
+    this.attend();
+    this.feed.follow({ exchange: this.current.exchange, market: this.market });
   }
 
-  private async refresh(): Promise<void> {
-    window.clearTimeout(this.timer);
-    this.request?.abort();
-    const request = new AbortController();
-    this.request = request;
-    if (!document.hidden && this.current !== null)
-      await this.read(this.current.exchange, request.signal);
-    if (!request.signal.aborted)
-      this.timer = window.setTimeout(() => void this.refresh(), REFRESH_MS);
+  private attend(): void {
+    if (document.hidden) this.feed.attend("off");
+    else this.feed.attend(this.shown ? "stream" : "poll");
   }
 
-  private async read(exchange: string, signal: AbortSignal): Promise<void> {
-    try {
-      const topMarkets = await this.api.topMarkets(exchange, this.market, signal);
-      if (signal.aborted) return;
-      this.topMarkets = topMarkets;
-      this.problem = null;
-    } catch (error) {
-      if (signal.aborted) return;
-      this.problem = problemText(asApiError(error).status);
-    }
+  private arrived(markets: readonly TopMarket[]): void {
+    this.topMarkets = markets;
+    this.problem = null;
+    this.render();
+    this.events.refreshed();
+  }
+
+  private failed(status: number): void {
+    this.problem = problemText(status);
     this.render();
     this.events.refreshed();
   }
@@ -182,7 +188,7 @@ export class SeriesPicker {
 
   private emptyText(): string {
     if (this.search.value.trim() !== "") return "No market matches.";
-    return this.topMarkets.length === 0 && this.request !== null ? "No markets here yet." : "";
+    return this.topMarkets.length === 0 && this.asked ? "No markets here yet." : "";
   }
 
   private pickFirst(event: KeyboardEvent): void {

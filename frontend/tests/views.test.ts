@@ -8,7 +8,8 @@ import { Mask, Notices } from "../src/stage-notices";
 import { describeChart } from "../src/test-surface";
 import { TimeframeBar } from "../src/timeframe-bar";
 import { candle, candles } from "./fakes/candles";
-import { settle } from "./fakes/clock";
+import { FakeClock, settle } from "./fakes/clock";
+import { FakeEventStream } from "./fakes/event-stream";
 import type { TopMarket } from "../src/api";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
@@ -154,6 +155,8 @@ describe("SeriesPicker", () => {
     { symbol: "ETH/USDT", lastPrice: 2500, quoteVolume: 3e9, changePercent: -2 },
   ];
 
+  let stream: FakeEventStream | null = null;
+
   function picker(topMarkets: (exchange: string, market: string) => Promise<TopMarket[]>) {
     const picked: string[] = [];
     const events = {
@@ -161,7 +164,9 @@ describe("SeriesPicker", () => {
       closed: () => undefined,
       refreshed: () => undefined,
     };
-    const made = new SeriesPicker(root, { topMarkets }, events);
+    const clock = new FakeClock();
+    const openEventStream = (path: string): FakeEventStream => (stream = new FakeEventStream(path));
+    const made = new SeriesPicker(root, { api: { topMarkets }, clock, openEventStream }, events);
     made.setWhitelist(["sim:spot:BTC/USDT:1m"]);
     made.setCurrent(parseSeriesId(SERIES));
     return { made, picked };
@@ -190,6 +195,27 @@ describe("SeriesPicker", () => {
     answerSpot(markets);
     await settle();
     expect(rows()).toEqual([]);
+  });
+
+  it("streams figures while it is shown", async () => {
+    const { made } = picker(async () => []);
+    made.setShown(true);
+    stream?.say("top_markets", { items: [{ symbol: "SOL/USDT", last_price: 150 }] });
+    expect(rows()).toEqual(["BTC/USDT", "SOL/USDT"]);
+    made.setShown(false);
+    expect(stream?.readyState).toBe(2);
+  });
+
+  it("neither streams nor asks while the page is hidden", async () => {
+    let asked = 0;
+    const { made } = picker(async () => ((asked += 1), []));
+    made.setShown(true);
+    const shown = stream;
+    Object.defineProperty(document, "hidden", { value: true, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+    made.setShown(false);
+    Object.defineProperty(document, "hidden", { value: false, configurable: true });
+    expect([shown?.readyState, asked]).toEqual([2, 1]);
   });
 
   it("keeps the whitelist when there are no figures", async () => {

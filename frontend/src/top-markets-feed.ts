@@ -1,0 +1,152 @@
+/**
+ * Keeps a venue's largest markets up to date: pushed by the server while somebody looks at them,
+ * asked for now and then otherwise, and whenever the stream fails.
+ */
+
+import { asApiError, readTopMarkets, topMarketsQuery, type Api, type TopMarket } from "./api";
+import { Timers } from "./timers";
+import type { Clock, EventStream, OpenEventStream } from "./ports";
+
+/** `stream` while the list is seen, `poll` while only single figures are, `off` while nothing is. */
+export type Attention = "stream" | "poll" | "off";
+
+export interface Venue {
+  readonly exchange: string;
+  readonly market: string;
+}
+
+export interface FeedEvents {
+  arrived(markets: readonly TopMarket[]): void;
+  /** `status` is the HTTP status of the refusal, 0 when there was none. */
+  failed(status: number): void;
+}
+
+export interface FeedDependencies {
+  readonly api: Pick<Api, "topMarkets">;
+  readonly clock: Clock;
+  readonly openEventStream: OpenEventStream;
+}
+
+export const POLL_MS = 10_000;
+/** A stream says something as soon as it is open; a proxy that holds that back is of no use. */
+export const SILENCE_MS = 15_000;
+export const STREAM_AGAIN_MS = 60_000;
+const STREAM_INTERVAL_S = 5;
+const CLOSED = 2;
+const UPSTREAM_ERROR = 502;
+
+export class TopMarketsFeed {
+  private readonly dependencies: FeedDependencies;
+  private readonly events: FeedEvents;
+  private readonly timers: Timers<"poll" | "silence" | "again">;
+  private venue: Venue | null = null;
+  private attention: Attention = "off";
+  private source: EventStream | null = null;
+  private request: AbortController | null = null;
+
+  constructor(dependencies: FeedDependencies, events: FeedEvents) {
+    this.dependencies = dependencies;
+    this.events = events;
+    this.timers = new Timers(dependencies.clock);
+  }
+
+  /** Leaves the venue followed so far, even when it is the same one. */
+  follow(venue: Venue): void {
+    this.venue = venue;
+    this.restart();
+  }
+
+  attend(attention: Attention): void {
+    if (attention === this.attention) return;
+    this.attention = attention;
+    this.restart();
+  }
+
+  private restart(): void {
+    this.stop();
+    if (this.venue === null || this.attention === "off") return;
+    if (this.attention === "stream") this.stream(this.venue);
+    else void this.poll(this.venue);
+  }
+
+  private stop(): void {
+    this.timers.clearAll();
+    this.request?.abort();
+    this.request = null;
+    this.source?.close();
+    this.source = null;
+  }
+
+  // --- stream --------------------------------------------------------------------------------
+
+  private stream(venue: Venue): void {
+    const query = topMarketsQuery(venue.exchange, venue.market);
+    query.set("interval_s", String(STREAM_INTERVAL_S));
+    const source = this.dependencies.openEventStream(`/api/market/top_markets/stream?${query}`);
+    this.source = source;
+    const whileCurrent =
+      (run: (data: unknown) => void) =>
+      (event: { data?: unknown }): void => {
+        if (this.source === source) run(event.data);
+      };
+    source.addEventListener("top_markets", whileCurrent((data) => this.pushed(data)));
+    // The server's own `error` events share their name with the browser's, which carry no data.
+    source.addEventListener(
+      "error",
+      whileCurrent((data) => (data === undefined ? this.interrupted(source) : this.unavailable())),
+    );
+    this.expectWord();
+  }
+
+  private pushed(data: unknown): void {
+    const markets = parseTopMarkets(data);
+    if (markets === null) return;
+    this.timers.clear("silence");
+    this.events.arrived(markets);
+  }
+
+  private unavailable(): void {
+    this.timers.clear("silence");
+    this.events.failed(UPSTREAM_ERROR);
+  }
+
+  /** The browser connects again by itself, unless it was refused. */
+  private interrupted(source: EventStream): void {
+    if (source.readyState === CLOSED) this.fallBack();
+    else if (!this.timers.isArmed("silence")) this.expectWord();
+  }
+
+  private expectWord(): void {
+    this.timers.arm("silence", SILENCE_MS, () => this.fallBack());
+  }
+
+  private fallBack(): void {
+    this.stop();
+    if (this.venue === null) return;
+    this.timers.arm("again", STREAM_AGAIN_MS, () => this.restart());
+    void this.poll(this.venue);
+  }
+
+  // --- polling -------------------------------------------------------------------------------
+
+  private async poll(venue: Venue): Promise<void> {
+    const request = new AbortController();
+    this.request = request;
+    try {
+      const { api } = this.dependencies;
+      const markets = await api.topMarkets(venue.exchange, venue.market, request.signal);
+      if (!request.signal.aborted) this.events.arrived(markets);
+    } catch (error) {
+      if (!request.signal.aborted) this.events.failed(asApiError(error).status);
+    }
+    if (!request.signal.aborted) this.timers.arm("poll", POLL_MS, () => void this.poll(venue));
+  }
+}
+
+function parseTopMarkets(data: unknown): TopMarket[] | null {
+  try {
+    return readTopMarkets(JSON.parse(String(data)));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,148 @@
+import { describe, expect, it } from "vitest";
+
+import { ApiError, type TopMarket } from "../src/api";
+import { POLL_MS, SILENCE_MS, STREAM_AGAIN_MS, TopMarketsFeed } from "../src/top-markets-feed";
+import { FakeClock } from "./fakes/clock";
+import { FakeEventStream } from "./fakes/event-stream";
+
+const SPOT = { exchange: "sim", market: "spot" };
+const FUTURES = { exchange: "sim", market: "futures" };
+const market = (symbol: string): TopMarket => ({
+  symbol,
+  lastPrice: 1,
+  quoteVolume: null,
+  changePercent: null,
+});
+const ranking = (...symbols: string[]) => ({
+  items: symbols.map((symbol) => ({ symbol, last_price: 1 })),
+});
+
+class World {
+  readonly clock = new FakeClock();
+  readonly streams: FakeEventStream[] = [];
+  readonly polled: string[] = [];
+  /** Symbols that arrived, or the status of a failure. */
+  readonly heard: (string | number)[] = [];
+  failure: ApiError | null = null;
+  readonly feed = new TopMarketsFeed(
+    {
+      api: { topMarkets: (_, place) => this.answer(place) },
+      clock: this.clock,
+      openEventStream: (path) => {
+        const stream = new FakeEventStream(path);
+        this.streams.push(stream);
+        return stream;
+      },
+    },
+    {
+      arrived: (markets) => this.heard.push(...markets.map((item) => item.symbol)),
+      failed: (status) => this.heard.push(status),
+    },
+  );
+
+  get stream(): FakeEventStream {
+    return this.streams.at(-1) as FakeEventStream;
+  }
+
+  private async answer(place: string): Promise<TopMarket[]> {
+    this.polled.push(place);
+    if (this.failure !== null) throw this.failure;
+    return [market(`polled ${place}`)];
+  }
+}
+
+function streaming(): World {
+  const world = new World();
+  world.feed.attend("stream");
+  world.feed.follow(SPOT);
+  return world;
+}
+
+describe("the stream", () => {
+  it("is asked for the venue and tells its markets whenever they change", async () => {
+    const { clock, heard, polled, stream } = streaming();
+    expect(stream.path).toBe(
+      "/api/market/top_markets/stream" +
+        "?exchange=sim&market=spot&quote_asset=USDT&limit=20&interval_s=5",
+    );
+    stream.say("top_markets", ranking("A", "B"));
+    await clock.advance(5 * STREAM_AGAIN_MS); // nothing changed for long
+    stream.say("top_markets", ranking("C"));
+    expect([heard, polled]).toEqual([["A", "B", "C"], []]);
+  });
+
+  it("tells that the ranking can not be had, and goes on", async () => {
+    const { clock, heard, polled, stream } = streaming();
+    stream.say("error", { type: "error", message: "down", at_ms: 1 });
+    await clock.advance(2 * SILENCE_MS);
+    stream.say("top_markets", ranking("A"));
+    expect([heard, polled]).toEqual([[502, "A"], []]);
+  });
+
+  it("is left to the browser to open again", async () => {
+    const { clock, heard, polled, stream, streams } = streaming();
+    stream.say("top_markets", ranking("A"));
+    stream.lose();
+    await clock.advance(SILENCE_MS - 1);
+    stream.say("top_markets", ranking("B"));
+    await clock.advance(2 * SILENCE_MS);
+    expect([heard, polled, streams.length]).toEqual([["A", "B"], [], 1]);
+  });
+
+  it("of another venue replaces it, and late words of the first are ignored", () => {
+    const world = streaming();
+    const first = world.stream;
+    world.feed.follow(FUTURES);
+    first.say("top_markets", ranking("A"));
+    expect([world.streams.length, world.heard]).toEqual([2, []]);
+    expect(world.stream.path).toContain("market=futures");
+  });
+});
+
+describe("polling", () => {
+  it("replaces a stream that was refused, until that is tried again", async () => {
+    const world = streaming();
+    world.stream.refuse();
+    await world.clock.advance(POLL_MS);
+    expect([world.heard, world.streams.length]).toEqual([["polled spot", "polled spot"], 1]);
+    await world.clock.advance(STREAM_AGAIN_MS - POLL_MS);
+    expect(world.streams.length).toBe(2);
+    const polls = world.polled.length;
+    world.stream.say("top_markets", ranking("A"));
+    await world.clock.advance(STREAM_AGAIN_MS);
+    expect([world.heard.at(-1), world.polled.length]).toEqual(["A", polls]);
+  });
+
+  it.each([
+    ["stays silent", () => undefined],
+    ["says nothing readable", (stream: FakeEventStream) => stream.say("top_markets", "{")],
+    ["does not come back", (stream: FakeEventStream) => stream.lose()],
+  ])("replaces a stream that %s", async (_, happen) => {
+    const { clock, polled, stream } = streaming();
+    happen(stream);
+    await clock.advance(SILENCE_MS - 1);
+    expect([polled, stream.readyState === 2]).toEqual([[], false]);
+    await clock.advance(1);
+    expect([polled, stream.readyState]).toEqual([["spot"], 2]);
+  });
+
+  it("does while nobody sees the list, and tells what fails", async () => {
+    const world = new World();
+    world.failure = new ApiError(400, "unsupported_exchange", "no");
+    world.feed.follow(SPOT);
+    world.feed.attend("poll");
+    await world.clock.advance(POLL_MS);
+    expect([world.heard, world.streams]).toEqual([[400, 400], []]);
+  });
+});
+
+describe("without attention", () => {
+  it("nothing is asked, and no timer is left", async () => {
+    const world = streaming();
+    world.feed.attend("poll");
+    world.feed.attend("off");
+    await world.clock.advance(STREAM_AGAIN_MS);
+    expect([world.heard, world.polled, world.clock.pending]).toEqual([[], ["spot"], 0]);
+    expect(world.stream.readyState).toBe(2);
+  });
+});

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from factors.domain.closes import CloseWindow, Walk
@@ -94,8 +95,9 @@ class Level:
     """A level with its status as judged last.
 
     `newer` are levels of later starts that count as the same price. `place` is where the level
-    stands in the list of its kind, -1 when it does not. `walks` are the latest judgements' walks,
-    `shown` the payloads of some judgements: both only spare work.
+    stands in the list of its kind, -1 when it does not. While it is broken, any nearness between
+    `same_from` and `same_to` gives the same death, any up to `broken_to` some death. `walks` are
+    the latest judgements' walks, `shown` the payloads of some: both only spare work.
     """
 
     start: Touch
@@ -111,6 +113,9 @@ class Level:
     status: str = ACTIVE
     flip_dir: str | None = None
     death_idx: int | None = None
+    same_from: float = inf
+    same_to: float = -inf
+    broken_to: float = -inf
     walks: list[Walk] = field(default_factory=list)
     shown: dict[Judgement, Shown] = field(default_factory=dict)
 
@@ -166,12 +171,15 @@ class Side:
                 continue
             level.place = -1
             same = _first_same(level, standing) if level.newer else None
+            near = self._near(level, moment)
             if same is None:
-                self._judge(level, moment)
+                if not level.same_from <= near <= level.same_to:
+                    self._judge(level, moment, near=near)
                 level.place = len(standing)
                 standing.append(level)
-            elif same.status == BROKEN and not self._surely_broken(level, moment):
-                self._judge(level, moment)
+            # Closes that broke it beyond a wider zone broke it beyond this one, too.
+            elif same.status == BROKEN and near > level.broken_to:
+                self._judge(level, moment, near=near)
                 if level.status != BROKEN:
                     level.place, same.place = same.place, -1
                     standing[level.place] = level
@@ -253,19 +261,8 @@ class Side:
             return moment.near
         return self.parameters.tolerance_atr * max(abs(level.line) * PRICE_RANGE, TINY)
 
-    def _surely_broken(self, level: Level, moment: Moment) -> bool:
-        """Whether closes are known that break the level; they may not be the first to do so."""
-        near = self._near(level, moment)
-        low, high = level.line - near, level.line + near
-        limit = self.parameters.broken_cross_count
-        for walk in level.walks:
-            if high < walk.high_to and low > walk.low_to and len(walk.turns) == limit:
-                return True
-        return False
-
-    def _judge(self, level: Level, moment: Moment) -> None:
+    def _judge(self, level: Level, moment: Moment, *, near: float) -> None:
         """Set the status: what the closes since the level's start did to it."""
-        near = self._near(level, moment)
         low, high = level.line - near, level.line + near
         limit = self.parameters.broken_cross_count
         walk = _walk(level, low, high)
@@ -274,15 +271,34 @@ class Side:
             moment.closes.follow(walk, moment.end, low=low, high=high, limit=limit)
         level.flip_dir = None
         if len(turns) == limit:
-            level.status, level.death_idx = BROKEN, turns[-1]
+            _broke(level, turns[-1], near=near)
         elif turns:
-            level.status, level.death_idx = FLIP, turns[-1]
+            _lives(level, turns[-1], status=FLIP)
             if moment.last_close > high:
                 level.flip_dir = "up"
             elif moment.last_close < low:
                 level.flip_dir = "down"
         else:
-            level.status, level.death_idx = ACTIVE, None
+            _lives(level, None, status=ACTIVE)
+
+
+def _broke(level: Level, death_idx: int, *, near: float) -> None:
+    """Note that a level is broken, and for which zones the same close is known to have done it.
+
+    A wider zone is never crossed earlier: what did it in two zones did it in all between.
+    """
+    if level.status != BROKEN or level.death_idx != death_idx:
+        level.status, level.death_idx = BROKEN, death_idx
+        level.same_from = level.same_to = near
+    level.same_from = min(level.same_from, near)
+    level.same_to = max(level.same_to, near)
+    level.broken_to = max(level.broken_to, near)
+
+
+def _lives(level: Level, death_idx: int | None, *, status: str) -> None:
+    """Note that a level is not broken, so that nothing is known for the next judgement."""
+    level.status, level.death_idx = status, death_idx
+    level.same_from, level.same_to = inf, -inf
 
 
 def _walk(level: Level, low: float, high: float) -> Walk:

@@ -41,7 +41,8 @@ SWITCHES = {
 PINNED = ("sim:futures:BTC/USDT:1s", "sim:futures:BTC/USDT:1m")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright is open, no other event loop runs in this thread.
+@pytest.fixture(scope="module")
 def browser():
     """Chromium without a window."""
     if not shutil.which(CHROMIUM):

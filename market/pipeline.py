@@ -7,7 +7,7 @@ transaction has landed, so nothing is announced that a crash could take back.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -85,11 +85,23 @@ class Pipeline:
         StaleFence when the caller has lost the series to another writer.
         """
         batch = in_time_order(candles)
+        return self._run(series, lambda writer: _store(writer, batch), fence=fence)
+
+    def rerun(self, series: SeriesId, products: Mapping[str, Any]) -> Change:
+        """Run the stages over what is stored already, in one transaction.
+
+        `products` tells them what is wanted. Raises PipelineError naming the step that failed.
+        """
+        return self._run(series, lambda writer: _unchanged(writer, products), fence=None)
+
+    def _run(
+        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
+    ) -> Change:
         step = STORE_STEP
         try:
             with self._store.writing(series, fence=fence) as writer:
-                change = _store(writer, batch)
-                if change.is_empty:
+                change = store(writer)
+                if change.is_empty and not change.products:
                     return change
                 for stage in self._stages:
                     step = stage.name
@@ -100,6 +112,15 @@ class Pipeline:
             raise
         except Exception as error:
             raise PipelineError(step, series) from error
+
+
+def _unchanged(writer: SeriesWriter, products: Mapping[str, Any]) -> Change:
+    return Change(
+        series=writer.series,
+        predecessor=writer.state.head,
+        state=writer.state,
+        products=dict(products),
+    )
 
 
 def _store(writer: SeriesWriter, batch: list[Candle]) -> Change:

@@ -63,6 +63,9 @@ class SeriesWriter(Protocol):
     def on_rollback(self, undo: Callable[[], None]) -> None:
         """Call `undo` when this transaction fails: for stages that keep state in memory."""
 
+    def on_commit(self, land: Callable[[], None]) -> None:
+        """Call `land`, which must not fail, when this transaction has landed: likewise."""
+
 
 class CandleStore(Protocol):
     """Closed candles of many series. Every read answers in ascending open time."""

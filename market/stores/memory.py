@@ -60,6 +60,7 @@ class MemoryWriter:
         self._next: SeriesState = shelf.state
         self._revisions: list[tuple[int, int]] = []
         self._undo: list[Callable[[], None]] = []
+        self._landing: list[Callable[[], None]] = []
 
     def upsert(self, candles: list[Candle]) -> Upserted:
         """See SeriesWriter.upsert."""
@@ -86,8 +87,14 @@ class MemoryWriter:
         """See SeriesWriter.on_rollback."""
         self._undo.append(undo)
 
+    def on_commit(self, land: Callable[[], None]) -> None:
+        """See SeriesWriter.on_commit; here it happens together with the commit."""
+        self._landing.append(land)
+
     def commit(self) -> None:
         """Make the changes visible."""
+        for land in self._landing:
+            land()
         self._shelf.merge(self._pending)
         self._shelf.revisions += self._revisions
         self._shelf.state = self._next

@@ -76,6 +76,7 @@ class PostgresWriter:
         self.cursor = cursor
         self._newest = state.head
         self._undo: list[Callable[[], None]] = []
+        self._landing: list[Callable[[], None]] = []
 
     def upsert(self, candles: list[Candle]) -> Upserted:
         """See SeriesWriter.upsert."""
@@ -108,6 +109,15 @@ class PostgresWriter:
     def on_rollback(self, undo: Callable[[], None]) -> None:
         """See SeriesWriter.on_rollback."""
         self._undo.append(undo)
+
+    def on_commit(self, land: Callable[[], None]) -> None:
+        """See SeriesWriter.on_commit."""
+        self._landing.append(land)
+
+    def land(self) -> None:
+        """Tell the stages that the transaction has landed."""
+        for land in self._landing:
+            land()
 
     def roll_back(self) -> None:
         """Let the stages take back what they keep in memory, newest first."""
@@ -146,6 +156,7 @@ class PostgresCandleStore:
             if writer is not None:
                 writer.roll_back()
             raise
+        writer.land()
 
     def next_fence(self, series: SeriesId) -> int:
         """See CandleStore.next_fence."""

@@ -64,11 +64,22 @@ def test_failed_transaction_leaves_nothing(store):
     undone = []
     with pytest.raises(RuntimeError), store.writing(MINUTE) as writer:
         writer.on_rollback(lambda: undone.append("stage"))
+        writer.on_commit(lambda: undone.append("landed"))
         writer.upsert(candles(60))
         writer.advance(60, revised_from=None)
         raise RuntimeError
     assert (store.newest(MINUTE, 10), store.state(MINUTE)) == ([], EMPTY)
     assert undone == ["stage"]
+
+
+def test_landed_transaction_tells_the_stages(store):
+    told = []
+    with store.writing(MINUTE) as writer:
+        writer.on_rollback(lambda: told.append("undone"))
+        writer.on_commit(lambda: told.append("landed"))
+        writer.upsert(candles(60))
+        assert told == []
+    assert told == ["landed"]
 
 
 def test_revision_grows_the_epoch_and_is_remembered(store):

@@ -34,10 +34,10 @@ class LedgerState(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """An engine state after the candle at `candle_time`, the `count`-th of its series."""
+    """An engine state after the candle at `candle_time`, the `candle_count`-th of its series."""
 
     candle_time: int
-    count: int
+    candle_count: int
     data: bytes
 
 
@@ -85,7 +85,7 @@ class EventCount(NamedTuple):
 
     factor: str
     kind: str
-    count: int
+    event_count: int
 
 
 class FactorLedgerWriter(Protocol):

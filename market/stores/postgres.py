@@ -195,13 +195,13 @@ class PostgresCandleStore:
 
     def state(self, series: SeriesId) -> SeriesState:
         """See CandleStore.state."""
-        rows = _rows("SELECT head_time, epoch FROM series WHERE name = %s", (str(series),))
+        rows = read_rows("SELECT head_time, epoch FROM series WHERE name = %s", (str(series),))
         return SeriesState(*rows[0]) if rows else EMPTY
 
     def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
         """See CandleStore.states."""
         by_name = {str(each): each for each in series}
-        rows = _rows(
+        rows = read_rows(
             "SELECT name, head_time, epoch FROM series WHERE name = ANY(%s)", (list(by_name),)
         )
         return {by_name[name]: SeriesState(head, epoch) for name, head, epoch in rows}
@@ -239,12 +239,12 @@ class PostgresCandleStore:
     def gaps(self, series: SeriesId, start: int | None = None, end: int | None = None) -> list[Gap]:
         """See CandleStore.gaps."""
         low, high = MIN_TIME if start is None else start, MAX_TIME if end is None else end
-        rows = _rows(GAPS, (str(series), low, high, series.timeframe.seconds))
+        rows = read_rows(GAPS, (str(series), low, high, series.timeframe.seconds))
         return [Gap(*row) for row in rows]
 
     def series(self) -> list[SeriesStats]:
         """See CandleStore.series."""
-        rows = _rows(
+        rows = read_rows(
             "SELECT name, min(candle_time), max(candle_time), count(*) FROM candles"
             " JOIN series ON series.id = candles.series_id GROUP BY name",
             (),
@@ -278,16 +278,17 @@ def _cursor() -> Iterator[Any]:
             yield cursor
 
 
-def _rows(statement: str, values: tuple[object, ...]) -> list[Any]:
+def read_rows(statement: str, values: tuple[object, ...]) -> list[Any]:
+    """What a query answers, inside the thread's open transaction if there is one."""
     with _cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
 
 
 def _candles(statement: str, values: tuple[object, ...]) -> list[Candle]:
-    return [Candle._make(row) for row in _rows(statement, values)]
+    return [Candle._make(row) for row in read_rows(statement, values)]
 
 
 def _number(statement: str, values: tuple[object, ...]) -> int | None:
-    found: int | None = _rows(statement, values)[0][0]
+    found: int | None = read_rows(statement, values)[0][0]
     return found

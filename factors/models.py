@@ -1,0 +1,90 @@
+"""Tables of the factor ledger. Rows are written by set-based SQL only (factors.stores.postgres).
+
+Payloads and heads are JSON text: `jsonb` would change the order of fields and how numbers look.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from market.models import Series
+
+
+class FactorState(models.Model):
+    """How far the ledger of a series is: newest candle, epoch of its candles, fingerprint."""
+
+    series = models.OneToOneField(
+        Series, models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="factors"
+    )
+    head_time = models.BigIntegerField()
+    epoch = models.BigIntegerField()
+    fingerprint = models.TextField()
+
+    class Meta:
+        db_table = "factor_state"
+        verbose_name = "factor ledger"
+
+    def __str__(self) -> str:
+        return f"{self.series_id} up to {self.head_time}"
+
+
+class FactorEvent(models.Model):
+    """A fact that became visible with the candle at `candle_time`; `id` grows."""
+
+    pk = models.CompositePrimaryKey("series_id", "candle_time", "id")
+    id = models.BigIntegerField()
+    series = models.ForeignKey(Series, models.DO_NOTHING, db_constraint=False, db_index=False)
+    candle_time = models.BigIntegerField()
+    factor_name = models.TextField()
+    kind = models.TextField()
+    event_key = models.TextField()
+    payload = models.TextField()
+
+    class Meta:
+        db_table = "factor_events"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["series", "factor_name", "event_key"], name="factor_events_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.series_id} {self.kind} {self.event_key}"
+
+
+class FactorHead(models.Model):
+    """A factor's head from the candle at `candle_time` on.
+
+    `head` is null when the factor's last event of that candle carries the same fields.
+    """
+
+    pk = models.CompositePrimaryKey("series_id", "factor_name", "candle_time", "seq")
+    series = models.ForeignKey(Series, models.DO_NOTHING, db_constraint=False, db_index=False)
+    factor_name = models.TextField()
+    candle_time = models.BigIntegerField()
+    seq = models.IntegerField(default=0, db_default=0)
+    head = models.TextField(null=True)  # noqa: DJ001  Null is not an empty text here.
+
+    class Meta:
+        db_table = "factor_heads"
+
+    def __str__(self) -> str:
+        return f"{self.series_id} {self.factor_name} {self.candle_time}"
+
+
+class FactorCheckpoint(models.Model):
+    """An engine state after the `candle_count`-th candle of a series."""
+
+    pk = models.CompositePrimaryKey("series_id", "candle_time")
+    series = models.ForeignKey(Series, models.DO_NOTHING, db_constraint=False, db_index=False)
+    candle_time = models.BigIntegerField()
+    candle_count = models.BigIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        db_table = "factor_checkpoints"
+
+    def __str__(self) -> str:
+        return f"{self.series_id} {self.candle_time}"

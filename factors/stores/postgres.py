@@ -1,0 +1,291 @@
+"""The factor ledger in PostgreSQL: as few statements as can be, all set-based.
+
+A head that only repeats its candle's event is stored without a text of its own: the levels of a
+snapshot are the greatest part of the ledger, and they would stand there twice.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import orjson
+
+from factors.domain.facts import Event, Head, Payload
+from factors.domain.ledger import Checkpoint, EventCount, LedgerState, LedgerView, Tick
+from market.domain.series import SeriesId
+from market.domain.store import SeriesWriter
+from market.stores.postgres import COPY_FROM_ROWS, SERIES_KEY, PostgresWriter, read_rows
+
+EVENT_COLUMNS = "candle_time, factor_name, kind, event_key, payload"
+HEAD_COLUMNS = "factor_name, candle_time, head"
+
+MOVE = """
+UPDATE factor_state SET head_time = %s, epoch = %s, fingerprint = %s
+WHERE series_id = %s AND (head_time, epoch, fingerprint) = (%s, %s, %s)
+"""
+BEGIN = """
+INSERT INTO factor_state (head_time, epoch, fingerprint, series_id) VALUES (%s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+
+# The names that occur, each found by one step in the index.
+NAMES = """
+WITH RECURSIVE this_series AS ({key}), found AS (
+    (SELECT factor_name FROM factor_heads WHERE series_id = (SELECT id FROM this_series)
+     ORDER BY factor_name LIMIT 1)
+    UNION ALL
+    SELECT (SELECT factor_name FROM factor_heads WHERE series_id = (SELECT id FROM this_series)
+            AND factor_name > found.factor_name ORDER BY factor_name LIMIT 1)
+    FROM found WHERE found.factor_name IS NOT NULL
+), names AS (SELECT factor_name FROM found WHERE factor_name IS NOT NULL)
+"""
+NAMES_OF_SERIES = NAMES.format(key=f"SELECT {SERIES_KEY} AS id")
+NAMES_OF_KEY = NAMES.format(key="SELECT %s AS id")
+
+HEAD_TEXT = """
+coalesce(held.head, (
+    SELECT payload FROM factor_events AS told
+    WHERE told.series_id = held.series_id AND told.candle_time = held.candle_time
+      AND told.factor_name = held.factor_name ORDER BY id DESC LIMIT 1
+)), held.head IS NULL
+"""
+
+VIEW = f"""
+{NAMES_OF_SERIES}
+(SELECT 0, head_time, epoch, fingerprint, NULL, NULL, NULL, NULL::boolean
+ FROM factor_state WHERE series_id = (SELECT id FROM this_series))
+UNION ALL
+(SELECT 1, candle_time, id, factor_name, kind, event_key, payload, NULL
+ FROM factor_events
+ WHERE series_id = (SELECT id FROM this_series) AND candle_time BETWEEN %s AND %s
+ ORDER BY candle_time, id LIMIT %s)
+UNION ALL
+(SELECT 2, held.candle_time, held.seq, held.factor_name, NULL, NULL, {HEAD_TEXT}
+ FROM names CROSS JOIN LATERAL (
+    SELECT * FROM factor_heads WHERE series_id = (SELECT id FROM this_series)
+    AND factor_name = names.factor_name AND candle_time <= %s
+    ORDER BY candle_time DESC, seq DESC LIMIT 1
+ ) AS held)
+"""
+
+EVENTS = f"""
+SELECT factor_name, kind, candle_time, event_key, payload FROM factor_events
+WHERE series_id = {SERIES_KEY} AND candle_time BETWEEN %s AND %s ORDER BY candle_time, id
+"""
+
+HEADS = f"""
+{NAMES_OF_SERIES}
+SELECT held.factor_name, held.candle_time, {HEAD_TEXT}
+FROM names JOIN factor_heads AS held ON held.series_id = (SELECT id FROM this_series)
+    AND held.factor_name = names.factor_name AND held.candle_time BETWEEN %s AND %s
+ORDER BY held.candle_time, held.factor_name, held.seq
+"""
+
+DROP_HEADS = f"""
+{NAMES_OF_KEY}
+DELETE FROM factor_heads USING names
+WHERE factor_heads.series_id = (SELECT id FROM this_series)
+    AND factor_heads.factor_name = names.factor_name AND candle_time >= %s
+"""
+
+
+class PostgresLedgerWriter:
+    """The ledger of one series on the cursor of its candles' transaction."""
+
+    def __init__(self, writer: PostgresWriter) -> None:
+        self._key = writer.key
+        self._cursor = writer.cursor
+
+    def state(self) -> LedgerState | None:
+        """See FactorLedgerWriter.state."""
+        self._cursor.execute(
+            "SELECT head_time, epoch, fingerprint FROM factor_state WHERE series_id = %s",
+            (self._key,),
+        )
+        row = self._cursor.fetchone()
+        return None if row is None else LedgerState(*row)
+
+    def append(
+        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
+    ) -> bool:
+        """See FactorLedgerWriter.append."""
+        events = [_event_row(event) for tick in ticks for event in tick.result.events]
+        heads = [_head_row(head, tick) for tick in ticks for head in tick.result.heads]
+        move = self._move(expected, after)
+        if len(events) + len(heads) < COPY_FROM_ROWS:
+            return self._insert(move, events, heads)
+        self._cursor.execute(move)
+        if not self._cursor.rowcount:
+            return False
+        self._copy("factor_events", EVENT_COLUMNS, events)
+        self._copy("factor_heads", HEAD_COLUMNS, heads)
+        return True
+
+    def truncate(self, from_time: int) -> None:
+        """See FactorLedgerWriter.truncate."""
+        for table in ("factor_events", "factor_checkpoints"):
+            self._cursor.execute(
+                f"DELETE FROM {table} WHERE series_id = %s AND candle_time >= %s",
+                (self._key, from_time),
+            )
+        self._cursor.execute(DROP_HEADS, (self._key, from_time))
+
+    def newest_checkpoint(self, before: int) -> Checkpoint | None:
+        """See FactorLedgerWriter.newest_checkpoint."""
+        self._cursor.execute(
+            "SELECT candle_time, candle_count, data FROM factor_checkpoints"
+            " WHERE series_id = %s AND candle_time < %s ORDER BY candle_time DESC LIMIT 1",
+            (self._key, before),
+        )
+        row = self._cursor.fetchone()
+        return None if row is None else Checkpoint(row[0], row[1], bytes(row[2]))
+
+    def checkpoint_counts(self) -> list[int]:
+        """See FactorLedgerWriter.checkpoint_counts."""
+        self._cursor.execute(
+            "SELECT candle_count FROM factor_checkpoints"
+            " WHERE series_id = %s ORDER BY candle_count",
+            (self._key,),
+        )
+        return [count for (count,) in self._cursor.fetchall()]
+
+    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
+        """See FactorLedgerWriter.save."""
+        if drop:
+            self._cursor.execute(
+                "DELETE FROM factor_checkpoints WHERE series_id = %s AND candle_count = ANY(%s)",
+                (self._key, list(drop)),
+            )
+        self._cursor.executemany(
+            "INSERT INTO factor_checkpoints (series_id, candle_time, candle_count, data)"
+            " VALUES (%s, %s, %s, %s)",
+            [(self._key, *checkpoint) for checkpoint in checkpoints],
+        )
+
+    def _move(self, expected: LedgerState | None, after: LedgerState) -> bytes:
+        statement = BEGIN if expected is None else MOVE
+        written: bytes = self._cursor.mogrify(statement, (*after, self._key, *(expected or ())))
+        return written
+
+    def _insert(self, move: bytes, events: list[Any], heads: list[Any]) -> bool:
+        """Everything in one statement: this is the path of each live candle."""
+        if not events and not heads:
+            self._cursor.execute(move)
+            return bool(self._cursor.rowcount)
+        parts = [b"WITH moved AS (" + move + b" RETURNING series_id)"]
+        for table, columns, rows in (
+            ("factor_events", EVENT_COLUMNS, events),
+            ("factor_heads", HEAD_COLUMNS, heads),
+        ):
+            if rows:
+                parts.append(self._added(table, columns, rows))
+        self._cursor.execute(b",".join(parts) + b" SELECT count(*) FROM moved")
+        return bool(self._cursor.fetchone()[0])
+
+    def _added(self, table: str, columns: str, rows: list[Any]) -> bytes:
+        place = f"({', '.join(['%s'] * (1 + len(rows[0])))})"
+        given = b",".join(
+            self._cursor.mogrify(place, (position, *row)) for position, row in enumerate(rows)
+        )
+        return (
+            f"into_{table} AS (INSERT INTO {table} (series_id, {columns})"
+            f" SELECT series_id, {columns} FROM moved CROSS JOIN (VALUES ".encode()
+            + given
+            + f") AS given (position, {columns}) ORDER BY position)".encode()
+        )
+
+    def _copy(self, table: str, columns: str, rows: list[Any]) -> None:
+        if rows:
+            text = "\n".join([f"{self._key}\t" + "\t".join(map(_copied, row)) for row in rows])
+            self._cursor.copy_expert(
+                f"COPY {table} (series_id, {columns}) FROM STDIN", io.StringIO(text)
+            )
+
+
+class PostgresFactorLedger:
+    """Implements factors.domain.ledger.FactorLedger on the tables `factor_…`."""
+
+    def writing(self, writer: SeriesWriter) -> PostgresLedgerWriter:
+        """See FactorLedger.writing."""
+        return PostgresLedgerWriter(cast(PostgresWriter, writer))
+
+    def state(self, series: SeriesId) -> LedgerState | None:
+        """See FactorLedger.state."""
+        rows = read_rows(
+            "SELECT head_time, epoch, fingerprint FROM factor_state"
+            f" WHERE series_id = {SERIES_KEY}",
+            (str(series),),
+        )
+        return LedgerState(*rows[0]) if rows else None
+
+    def view(self, series: SeriesId, *, start: int, at_time: int, limit: int) -> LedgerView:
+        """See FactorLedger.view."""
+        rows = read_rows(VIEW, (str(series), start, at_time, limit, at_time))
+        rows.sort(key=lambda row: row[:3])
+        state = next((LedgerState(*row[1:4]) for row in rows if row[0] == 0), None)
+        events = [
+            Event(factor, kind, time, key, orjson.loads(payload))
+            for part, time, _, factor, kind, key, payload, _ in rows
+            if part == 1
+        ]
+        heads = {row[3]: _head(*row[6:]) for row in rows if row[0] == 2}
+        return LedgerView(state, events, heads)
+
+    def events(self, series: SeriesId, start: int, end: int) -> list[Event]:
+        """See FactorLedger.events."""
+        rows = read_rows(EVENTS, (str(series), start, end))
+        return [Event._make((*told, orjson.loads(payload))) for *told, payload in rows]
+
+    def heads(self, series: SeriesId, start: int, end: int) -> list[Head]:
+        """See FactorLedger.heads."""
+        rows = read_rows(HEADS, (str(series), start, end))
+        return [Head(factor, time, _head(*rest)) for factor, time, *rest in rows]
+
+    def event_counts(self, series: SeriesId) -> list[EventCount]:
+        """See FactorLedger.event_counts."""
+        rows = read_rows(
+            "SELECT factor_name, kind, count(*) FROM factor_events"
+            f" WHERE series_id = {SERIES_KEY} GROUP BY 1, 2",
+            (str(series),),
+        )
+        # Sorted here: a collation of the database may order names in another way.
+        return sorted(EventCount(*row) for row in rows)
+
+
+def _event_row(event: Event) -> tuple[int | str, ...]:
+    factor, kind, time, key, payload = event
+    return time, factor, kind, key, orjson.dumps(payload).decode()
+
+
+def _head_row(head: Head, tick: Tick) -> tuple[int | str | None, ...]:
+    repeated = _is_told(head, tick.result.events)
+    text = None if repeated else orjson.dumps(head.head).decode()
+    return head.factor, head.candle_time, text
+
+
+def _is_told(head: Head, events: Iterable[Event]) -> bool:
+    """Whether the factor's last event of the candle carries the same fields as its head."""
+    told = [event.payload for event in events if event.factor == head.factor]
+    return bool(told) and list(_bare(told[-1]).items()) == list(head.head.items())
+
+
+def _bare(payload: Payload) -> Payload:
+    return {name: value for name, value in payload.items() if name != "visible_time"}
+
+
+def _head(text: str, is_told: bool) -> Payload:
+    found: Payload = orjson.loads(text)
+    return _bare(found) if is_told else found
+
+
+def _copied(value: int | str | None) -> str:
+    """A value in the text format of COPY."""
+    if value is None:
+        return "\\N"
+    text = str(value)
+    if "\\" in text or "\t" in text or "\n" in text or "\r" in text:
+        text = text.replace("\\", "\\\\").replace("\t", "\\t")
+        return text.replace("\n", "\\n").replace("\r", "\\r")
+    return text

@@ -1,0 +1,244 @@
+"""One contract for every factor ledger, each beside the candle store it shares commits with."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connections
+
+from factors.domain.facts import Event, Head, StepResult
+from factors.domain.ledger import Checkpoint, EventCount, LedgerState, LedgerView, Tick
+from factors.stores.memory import MemoryFactorLedger
+from factors.stores.postgres import PostgresFactorLedger
+from market.domain.series import SeriesId
+from market.stores.memory import MemoryCandleStore
+from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
+from market.tests.builders import MINUTE
+
+OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")
+ALL = {"start": 0, "at_time": 10**9, "limit": 10**6}
+ODD_TEXT = 'a\\b\t"ü"\n'
+
+
+class Written:
+    """A candle store and a ledger, and short ways to write into both."""
+
+    def __init__(self, store, ledger):
+        self.store, self.ledger = store, ledger
+
+    def append(self, *ticks, expected=None, epoch=0, series=MINUTE):
+        after = state(ticks[-1].candle_time, epoch)
+        with self.store.writing(series) as writer:
+            return self.ledger.writing(writer).append(expected, after, ticks)
+
+    def within(self, work, series=MINUTE):
+        with self.store.writing(series) as writer:
+            return work(self.ledger.writing(writer))
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def written(request, transactional_db):
+    if request.param == "memory":
+        return Written(MemoryCandleStore(), MemoryFactorLedger())
+    return Written(PostgresCandleStore(), PostgresFactorLedger())
+
+
+def state(time, epoch=0):
+    return LedgerState(time, epoch, "logic")
+
+
+def event(time, factor="pen", kind="pen.confirmed", **payload):
+    return Event(factor, kind, time, f"{kind}:{time}", {"visible_time": time, **payload})
+
+
+def head(time, factor="pen", **fields):
+    return Head(factor, time, fields)
+
+
+def tick(time, *said):
+    events = [each for each in said if isinstance(each, Event)]
+    return Tick(time, StepResult(events, [each for each in said if isinstance(each, Head)]))
+
+
+def test_empty_ledger_knows_nothing(written):
+    ledger = written.ledger
+    assert ledger.state(MINUTE) is None
+    assert ledger.view(MINUTE, **ALL) == LedgerView(None, [], {})
+    assert (ledger.events(MINUTE, 0, 99), ledger.heads(MINUTE, 0, 99)) == ([], [])
+    assert ledger.event_counts(MINUTE) == []
+    assert written.within(lambda each: each.state()) is None
+    assert written.within(lambda each: each.newest_checkpoint(10**9)) is None
+
+
+def test_appended_entries_are_read_in_order(written):
+    first = tick(60, event(60, "pivot", "pivot.major"), event(60), head(60, price=1.5))
+    second = tick(120, event(120, "anchor", "anchor.switch"), head(120, "anchor", at=None))
+    assert written.append(first, tick(90), second)
+    view = written.ledger.view(MINUTE, **ALL)
+    assert view.state == written.ledger.state(MINUTE) == state(120)
+    assert view.events == [*first.result.events, *second.result.events]
+    assert view.heads == {"pen": {"price": 1.5}, "anchor": {"at": None}}
+
+
+def test_quiet_candles_move_the_head_time_alone(written):
+    written.append(tick(60))
+    assert written.append(tick(120), expected=state(60))
+    assert written.ledger.view(MINUTE, **ALL) == LedgerView(state(120), [], {})
+
+
+@pytest.mark.parametrize("expected", [None, state(60, epoch=1), state(120)])
+def test_ledger_that_stands_elsewhere_takes_nothing(written, expected):
+    written.append(tick(60, event(60)))
+    many = [tick(time, event(time), head(time, at=time)) for time in range(180, 6180, 60)]
+    assert not written.append(tick(120, event(120), head(120, at=1)), expected=expected)
+    assert not written.append(tick(120), expected=expected)
+    assert not written.append(*many, expected=expected)
+    assert written.ledger.view(MINUTE, **ALL) == LedgerView(state(60), [event(60)], {})
+
+
+def test_bulk_is_written_like_single_candles(written):
+    ticks = [
+        tick(time, event(time, text=ODD_TEXT, price=0.1 + 0.2), head(time, text=ODD_TEXT))
+        for time in range(60, 60 * (COPY_FROM_ROWS + 2), 60)
+    ]
+    assert written.append(*ticks)
+    view = written.ledger.view(MINUTE, **ALL)
+    assert view.events == [each.result.events[0] for each in ticks]
+    assert view.heads == {"pen": {"text": ODD_TEXT}}
+    assert written.ledger.heads(MINUTE, 0, 10**9) == [each.result.heads[0] for each in ticks]
+
+
+def test_json_comes_back_with_its_fields_in_order(written):
+    payload = {
+        "b": 1.0,
+        "a": [1, -0.0, 1e22, 5e-324],
+        "c": {"z": None, "y": True},
+        "text": ODD_TEXT,
+    }
+    written.append(tick(60, event(60, **payload), head(60, **payload)))
+    view = written.ledger.view(MINUTE, **ALL)
+    assert json.dumps(view.events[0].payload) == json.dumps({"visible_time": 60, **payload})
+    assert json.dumps(view.heads["pen"]) == json.dumps(payload)
+
+
+def test_head_that_repeats_its_event_comes_back_whole(written):
+    repeated = tick(60, event(60, kind="pen.other"), event(60, a=1, b=[2]), head(60, a=1, b=[2]))
+    nearly = tick(120, event(120, a=1, b=[2]), head(120, b=[2], a=1))
+    written.append(repeated, nearly)
+    heads = written.ledger.heads(MINUTE, 0, 10**9)
+    assert json.dumps(heads) == json.dumps([*repeated.result.heads, *nearly.result.heads])
+    assert written.ledger.view(MINUTE, start=0, at_time=60, limit=9).heads == {
+        "pen": {"a": 1, "b": [2]}
+    }
+
+
+def test_view_shows_its_window_and_the_newest_heads_before_its_end(written):
+    rows = [tick(time, event(time), head(time, at=time)) for time in (60, 120, 180, 240)]
+    written.append(tick(30, head(30, "sr", at=30)), *rows)
+    view = written.ledger.view(MINUTE, start=120, at_time=239, limit=9)
+    assert view == LedgerView(
+        state(240), [event(120), event(180)], {"sr": {"at": 30}, "pen": {"at": 180}}
+    )
+    assert written.ledger.view(MINUTE, start=0, at_time=240, limit=2).events == [
+        event(60),
+        event(120),
+    ]
+    assert written.ledger.view(MINUTE, start=0, at_time=29, limit=2).heads == {}
+
+
+def test_ranges_hold_both_ends(written):
+    rows = [
+        tick(time, event(time), head(time, at=1), head(time, "anchor", at=2))
+        for time in (60, 120, 180)
+    ]
+    written.append(*rows)
+    assert written.ledger.events(MINUTE, 120, 180) == [event(120), event(180)]
+    assert written.ledger.heads(MINUTE, 60, 119) == [head(60, "anchor", at=2), head(60, at=1)]
+
+
+def test_truncated_ledger_goes_on_from_there(written):
+    rows = [
+        tick(time, event(time), head(time, at=time), head(time, "sr", at=1))
+        for time in (60, 120, 180)
+    ]
+    written.append(*rows)
+    again = tick(120, event(120, again=True), head(120, again=True))
+
+    def rewrite(ledger):
+        ledger.save([Checkpoint(60, 1, b"a"), Checkpoint(120, 2, b"b")], drop=[])
+        ledger.truncate(120)
+        assert ledger.newest_checkpoint(10**9) == Checkpoint(60, 1, b"a")
+        return ledger.append(ledger.state(), state(120, epoch=1), [again])
+
+    assert written.within(rewrite)
+    view = written.ledger.view(MINUTE, **ALL)
+    assert view.state == state(120, epoch=1)
+    assert view.events == [event(60), event(120, again=True)]
+    assert view.heads == {"pen": {"again": True}, "sr": {"at": 1}}
+
+
+def test_checkpoints_are_found_by_time_and_dropped_by_count(written):
+    saved = [Checkpoint(60 * count, count, bytes([count, 0, 92])) for count in (1, 2, 3)]
+    written.within(lambda ledger: ledger.save(saved, drop=[]))
+    assert written.within(lambda ledger: ledger.newest_checkpoint(180)) == saved[1]
+    assert written.within(lambda ledger: ledger.newest_checkpoint(60)) is None
+    written.within(lambda ledger: ledger.save([Checkpoint(240, 4, b"")], drop=[1, 3]))
+    assert written.within(lambda ledger: ledger.checkpoint_counts()) == [2, 4]
+    assert written.within(lambda ledger: ledger.newest_checkpoint(999)) == Checkpoint(240, 4, b"")
+
+
+def test_writer_sees_its_own_changes(written):
+    def write(ledger):
+        assert ledger.append(None, state(60), [tick(60)])
+        assert ledger.append(state(60), state(120), [tick(120)])
+        return ledger.state()
+
+    assert written.within(write) == state(120)
+
+
+def test_failed_transaction_leaves_nothing(written):
+    written.append(tick(60, event(60), head(60, at=1)))
+    before = written.ledger.view(MINUTE, **ALL)
+
+    def fail(ledger):
+        ledger.truncate(60)
+        ledger.append(ledger.state(), state(120), [tick(120, event(120), head(120, at=2))])
+        ledger.save([Checkpoint(120, 2, b"")], drop=[])
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        written.within(fail)
+    assert written.ledger.view(MINUTE, **ALL) == before
+    assert written.within(lambda ledger: ledger.checkpoint_counts()) == []
+
+
+def test_nothing_is_seen_before_the_transaction_lands(written):
+    def look():
+        try:
+            return written.ledger.state(MINUTE)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as elsewhere, written.store.writing(MINUTE) as writer:
+        written.ledger.writing(writer).append(None, state(60), [tick(60, event(60))])
+        assert elsewhere.submit(look).result(10) is None
+    assert written.ledger.state(MINUTE) == state(60)
+
+
+def test_series_do_not_touch_each_other(written):
+    written.append(tick(60, event(60), head(60, at=1)))
+    written.append(tick(60, event(60), head(60, at=2)), series=OTHER)
+    written.within(lambda ledger: ledger.truncate(0), series=OTHER)
+    assert written.ledger.view(MINUTE, **ALL) == LedgerView(
+        state(60), [event(60)], {"pen": {"at": 1}}
+    )
+    assert written.ledger.view(OTHER, **ALL) == LedgerView(state(60), [], {})
+
+
+def test_events_are_counted_by_kind(written):
+    rows = [tick(time, event(time), event(time, "pivot", "pivot.major")) for time in (60, 120)]
+    written.append(*rows, tick(180, event(180)))
+    counts = [EventCount("pen", "pen.confirmed", 3), EventCount("pivot", "pivot.major", 2)]
+    assert written.ledger.event_counts(MINUTE) == counts

@@ -90,7 +90,7 @@ class Shown(NamedTuple):
     touches: tuple[Payload, Payload]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Level:
     """A level with its status as judged last.
 
@@ -190,17 +190,24 @@ class Side:
             return
         gone = self.pivots.pop(0)
         del self.levels[0]
-        for position, level in enumerate(self.levels):
-            if level is not None and level.partner is gone:
-                # Whoever was refused before this partner is still refused: no level any more.
-                self.levels[position] = None
-                level.place = -1
+        for level in [one for one in self.levels if one is not None and one.partner is gone]:
+            # Whoever was refused before this partner is still refused: no level any more.
+            self.levels[self.levels.index(level)] = None
+            level.place = -1
         self._count_touch(gone, -1)
 
     def _count_touch(self, pivot: Touch, change: int) -> None:
         """A pivot came or went: count it at every level that it touches."""
+        high, low, near = pivot.high, pivot.low, pivot.near
         for level in self.levels:
-            if level is not None and self._meets(level, pivot):
+            if level is None:
+                continue
+            if near:
+                # Written out: of all a snapshot does this is done most often.
+                met = high >= level.band_low - near and low <= level.band_high + near
+            else:
+                met = self._meets(level, pivot)
+            if met:
                 level.touches += change
 
     def _partner(self, start: Touch, closes: CloseWindow) -> Touch | None:
@@ -214,13 +221,17 @@ class Side:
 
     def _overlapping(self, start: Touch) -> Iterator[tuple[Touch, float, float]]:
         """Earlier pivots whose wick overlaps, newest first, with their line and tolerance."""
-        start_high, start_low, resists = start.high, start.low, self.kind == RESISTANCE
+        start_high, start_low, start_near = start.high, start.low, start.near
+        sure, resists = start_near > 0, self.kind == RESISTANCE
         for other in reversed(self.pivots[:-1]):
             high, low = other.high, other.low
             if start_high < high:
                 high = start_high
             if start_low > low:
                 low = start_low
+            # Several times further apart than is tolerated: most are, and need no closer look.
+            if sure and other.near and low - high > 2 * (start_near + other.near):
+                continue
             line = high if resists else low
             near = self._tolerance(start, other, line)
             if low <= high + near:

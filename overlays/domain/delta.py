@@ -92,12 +92,12 @@ def draw_delta(
     newest = list(versions.newest(to_time, cutoff=cutoff))
     shown = active_ids(newest, to_time, cutoff=cutoff)
     allowed = fresh_limit if cursor == 0 else limit
+    if cursor == 0 and versions.count_after(cursor, to_time, limit=allowed + 1) > allowed:
+        newest.sort(key=lambda version: version.version_id)
+        return DrawDelta(to_time, shown, newest, versions.greatest_id(to_time))
     patch = versions.after(cursor, to_time, limit=allowed + 1)
     if len(patch) <= allowed:
         return DrawDelta(to_time, shown, patch, versions.greatest_id(to_time))
-    if cursor == 0:
-        newest.sort(key=lambda version: version.version_id)
-        return DrawDelta(to_time, shown, newest, versions.greatest_id(to_time))
     return DrawDelta(to_time, shown, patch[:limit], patch[limit - 1].version_id)
 
 

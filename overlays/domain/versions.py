@@ -8,7 +8,7 @@ from typing import Protocol
 
 from overlays.domain.instruction import Change, InstructionVersion, Span, span_of
 
-NEVER = 1 << 62
+NEVER = 1 << 40
 """A time after every candle."""
 
 
@@ -17,6 +17,12 @@ class VersionReader(Protocol):
 
     def after(self, cursor: int, to_time: int, *, limit: int) -> Sequence[InstructionVersion]:
         """Versions numbered above `cursor`, visible by `to_time`, ascending: the first ones."""
+
+    def count_after(self, cursor: int, to_time: int, *, limit: int) -> int:
+        """How many versions are numbered above `cursor` and visible by `to_time`, at most `limit`.
+
+        What `after` would answer, without making it.
+        """
 
     def newest(self, to_time: int, *, cutoff: int) -> Iterable[InstructionVersion]:
         """The newest version at `to_time` of each instruction whose span meets the window.
@@ -80,6 +86,10 @@ class SeriesVersions:
         """Versions numbered above `cursor`, visible by `to_time`, ascending: the first ones."""
         start = bisect_right(self._versions, cursor, key=lambda version: version.version_id)
         return self._versions[start : min(start + limit, self._visible(to_time))]
+
+    def count_after(self, cursor: int, to_time: int, *, limit: int) -> int:
+        """How many versions `after` would answer."""
+        return len(self.after(cursor, to_time, limit=limit))
 
     def newest(self, to_time: int, *, cutoff: int) -> Iterator[InstructionVersion]:
         """The newest version at `to_time` of each instruction whose span meets the window."""

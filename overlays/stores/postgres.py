@@ -1,0 +1,324 @@
+"""The overlay ledger in PostgreSQL: one statement for what a batch drew, COPY for bulk.
+
+As the candle store does, it goes to the driver's own cursor on Django's connection.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from psycopg2.extras import execute_values
+
+from market.domain.series import SeriesId
+from market.domain.store import SeriesWriter
+from market.stores.postgres import SERIES_KEY, PostgresWriter, read_rows
+from overlays.domain.instruction import Change, Definition, InstructionVersion, span_of
+from overlays.domain.ledger import Checkpoint, LedgerState, Position
+from overlays.domain.versions import NEVER
+
+# From this many versions on, COPY beats rows in the statement.
+COPY_FROM_ROWS = 200
+
+STATE = "head_time, epoch, fingerprint, tick_id, takebacks"
+VERSION = "version_id, instruction_id, kind, visible_time, definition"
+ROW = "instruction_id, kind, visible_time, until, starts, ends, definition"
+
+# What an append is allowed to find; each of its statements does nothing without it.
+AT = "head_time = %(head)s AND epoch = %(epoch)s AND fingerprint = %(fingerprint)s"
+STANDS = f"EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s AND {AT})"
+IS_NEW = "NOT EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s)"
+
+SUPERSEDE = f"""
+UPDATE overlay_versions AS old SET until = given.time
+FROM (VALUES {{rows}}) AS given (name, time)
+WHERE old.series_id = %(key)s AND hashtext(old.instruction_id) = hashtext(given.name)
+    AND old.instruction_id = given.name AND old.until = {NEVER} AND {{stands}}
+"""
+WRITE = f"""
+INSERT INTO overlay_versions (version_id, series_id, {ROW})
+SELECT nextval('overlay_ids'), %(key)s, {ROW}
+FROM (VALUES {{rows}}) AS given (position, {ROW})
+WHERE {{stands}} ORDER BY position
+"""
+ENTRY = "(%s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s)"
+MOVE = f"""
+UPDATE overlay_state SET head_time = %(new_head)s, epoch = %(new_epoch)s,
+    fingerprint = %(new_fingerprint)s, tick_id = nextval('overlay_ids')
+WHERE series_id = %(key)s AND {AT}
+"""
+BEGIN = """
+INSERT INTO overlay_state (series_id, head_time, epoch, fingerprint, tick_id)
+VALUES (%(key)s, %(new_head)s, %(new_epoch)s, %(new_fingerprint)s, nextval('overlay_ids'))
+ON CONFLICT DO NOTHING
+"""
+
+TAKE_BACK = f"""
+WITH gone AS (
+    DELETE FROM overlay_versions WHERE series_id = %(key)s AND visible_time >= %(from)s
+    RETURNING instruction_id
+), newest AS (
+    UPDATE overlay_versions AS old
+    SET until = CASE WHEN starts IS NULL THEN {NEVER} ELSE %(from)s END
+    FROM (SELECT DISTINCT instruction_id FROM gone) AS names
+    WHERE old.series_id = %(key)s
+        AND hashtext(old.instruction_id) = hashtext(names.instruction_id)
+        AND old.instruction_id = names.instruction_id
+        AND old.visible_time < %(from)s AND old.until >= %(from)s
+    RETURNING old.*
+)
+INSERT INTO overlay_versions (version_id, series_id, {ROW})
+SELECT nextval('overlay_ids'), series_id, instruction_id, kind, %(from)s, {NEVER}, starts, ends,
+    definition
+FROM (SELECT * FROM newest WHERE starts IS NOT NULL ORDER BY version_id) AS again;
+DELETE FROM overlay_checkpoints WHERE series_id = %(key)s AND candle_time >= %(from)s;
+UPDATE overlay_state SET takebacks = takebacks + 1 WHERE series_id = %(key)s
+"""
+
+# Drawings end within the window, or have no end and were the newest of their instruction.
+NEWEST = f"""
+WITH series AS (SELECT id AS key FROM series WHERE name = %(name)s)
+SELECT {VERSION} FROM overlay_versions, series
+WHERE series_id = key AND ends BETWEEN %(cutoff)s AND %(time)s AND until > %(time)s
+    AND visible_time <= %(time)s
+UNION ALL
+SELECT {VERSION} FROM overlay_versions, series
+WHERE int8range((series_id::bigint << 40) + visible_time, (series_id::bigint << 40) + until)
+        @> (key::bigint << 40) + %(time)s
+    AND ends IS NULL AND starts IS NOT NULL AND starts <= %(time)s
+"""
+
+
+class Row(NamedTuple):
+    """A version as its table holds it, all but its number."""
+
+    instruction_id: str
+    kind: str
+    visible_time: int
+    until: int
+    starts: int | None
+    ends: int | None
+    definition: str
+
+
+def rows_of(changes: Sequence[Change]) -> list[Row]:
+    """Changes as rows; of two to one instruction the first ends where the second begins."""
+    until: dict[str, int] = {}
+    rows: list[Row] = []
+    for change in reversed(changes):
+        span = span_of(change.definition)
+        starts, ends = (None, None) if span is None else span
+        name = change.instruction_id
+        times = (change.visible_time, until.get(name, NEVER), starts, ends)
+        rows.append(Row(name, change.kind, *times, _text(change.definition)))
+        until[name] = change.visible_time
+    rows.reverse()
+    return rows
+
+
+def _text(definition: Definition) -> str:
+    return json.dumps(definition, separators=(",", ":"), allow_nan=False)
+
+
+class PostgresOverlayWriter:
+    """Implements overlays.domain.ledger.OverlayLedgerWriter in the transaction of `writer`."""
+
+    def __init__(self, writer: PostgresWriter) -> None:
+        self._key = writer.key
+        self._cursor = writer.cursor
+
+    def state(self) -> LedgerState | None:
+        """See OverlayLedgerWriter.state."""
+        self._cursor.execute(
+            f"SELECT {STATE} FROM overlay_state WHERE series_id = %s", (self._key,)
+        )
+        return _state(self._cursor.fetchone())
+
+    def append(self, expected: Position | None, after: Position, changes: Sequence[Change]) -> bool:
+        """See OverlayLedgerWriter.append."""
+        values = self._values(expected, after)
+        rows = rows_of(changes)
+        stands, move = (IS_NEW, BEGIN) if expected is None else (STANDS, MOVE)
+        statements = self._supersede(rows, stands)
+        if len(rows) < COPY_FROM_ROWS:
+            statements += self._write(rows, stands)
+        else:
+            self._cursor.execute(f"SELECT {stands}", values)
+            if not self._cursor.fetchone()[0]:
+                return False
+            # Before the copies stand there, which are not to be superseded.
+            self._cursor.execute(self._filled(statements, values))
+            self._copy(rows)
+            statements = []
+        self._cursor.execute(self._filled([*statements, move], values))
+        return bool(self._cursor.rowcount == 1)
+
+    def truncate(self, from_time: int) -> None:
+        """See OverlayLedgerWriter.truncate."""
+        self._cursor.execute(TAKE_BACK, {"key": self._key, "from": from_time})
+
+    def newest_checkpoint(self, before: int) -> Checkpoint | None:
+        """See OverlayLedgerWriter.newest_checkpoint."""
+        self._cursor.execute(
+            "SELECT candle_time, candle_count, data FROM overlay_checkpoints"
+            " WHERE series_id = %s AND candle_time < %s ORDER BY candle_time DESC LIMIT 1",
+            (self._key, before),
+        )
+        row = self._cursor.fetchone()
+        return None if row is None else Checkpoint(*row[:2], bytes(row[2]))
+
+    def checkpoint_counts(self) -> list[int]:
+        """See OverlayLedgerWriter.checkpoint_counts."""
+        self._cursor.execute(
+            "SELECT candle_count FROM overlay_checkpoints WHERE series_id = %s ORDER BY 1",
+            (self._key,),
+        )
+        return [count for (count,) in self._cursor.fetchall()]
+
+    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
+        """See OverlayLedgerWriter.save."""
+        if drop:
+            self._cursor.execute(
+                "DELETE FROM overlay_checkpoints WHERE series_id = %s AND candle_count = ANY(%s)",
+                (self._key, list(drop)),
+            )
+        if checkpoints:
+            execute_values(
+                self._cursor,
+                "INSERT INTO overlay_checkpoints (series_id, candle_time, candle_count, data)"
+                " VALUES %s",
+                [(self._key, *each) for each in checkpoints],
+            )
+
+    def _values(self, expected: Position | None, after: Position) -> dict[str, Any]:
+        new = zip(("new_head", "new_epoch", "new_fingerprint"), after, strict=True)
+        old = zip(("head", "epoch", "fingerprint"), expected or (), strict=expected is not None)
+        return {"key": self._key, **dict(new), **dict(old)}
+
+    def _filled(self, statements: Sequence[str], values: dict[str, Any]) -> bytes:
+        """One text for one round trip; rows are in it already, with their percent signs doubled."""
+        filled: bytes = self._cursor.mogrify(";".join(statements), values)
+        return filled
+
+    def _supersede(self, rows: Sequence[Row], stands: str) -> list[str]:
+        """End what stands of the instructions that the rows go on with."""
+        first: dict[str, int] = {}
+        for row in rows:
+            first.setdefault(row.instruction_id, row.visible_time)
+        if not first:
+            return []
+        return [SUPERSEDE.format(rows=self._listed("(%s, %s)", first.items()), stands=stands)]
+
+    def _write(self, rows: Sequence[Row], stands: str) -> list[str]:
+        if not rows:
+            return []
+        entries = ((position, *row) for position, row in enumerate(rows))
+        return [WRITE.format(rows=self._listed(ENTRY, entries), stands=stands)]
+
+    def _listed(self, template: str, entries: Iterable[tuple[Any, ...]]) -> str:
+        texts = [self._cursor.mogrify(template, entry).decode() for entry in entries]
+        return ",".join(texts).replace("%", "%%")
+
+    def _copy(self, rows: Sequence[Row]) -> None:
+        self._cursor.execute(
+            "SELECT nextval('overlay_ids') FROM generate_series(1, %s)", (len(rows),)
+        )
+        lines = [
+            _line(number, self._key, row)
+            for (number,), row in zip(self._cursor.fetchall(), rows, strict=True)
+        ]
+        self._cursor.copy_expert(
+            f"COPY overlay_versions (version_id, series_id, {ROW}) FROM STDIN",
+            io.StringIO("".join(lines)),
+        )
+
+
+def _line(number: int, key: int, row: Row) -> str:
+    """A row as COPY reads it."""
+    starts, ends = (r"\N" if time is None else time for time in (row.starts, row.ends))
+    definition = row.definition.replace("\\", r"\\")
+    times = f"{row.visible_time}\t{row.until}\t{starts}\t{ends}"
+    return f"{number}\t{key}\t{row.instruction_id}\t{row.kind}\t{times}\t{definition}\n"
+
+
+class PostgresVersions:
+    """The versions of one series; implements overlays.domain.versions.VersionReader."""
+
+    def __init__(self, series: SeriesId) -> None:
+        self._name = str(series)
+
+    def after(self, cursor: int, to_time: int, *, limit: int) -> list[InstructionVersion]:
+        """See VersionReader.after."""
+        return _versions(
+            f"SELECT {VERSION} FROM overlay_versions WHERE series_id = {SERIES_KEY}"
+            " AND version_id > %s AND version_id <= %s ORDER BY version_id LIMIT %s",
+            (self._name, cursor, self.greatest_id(to_time), limit),
+        )
+
+    def count_after(self, cursor: int, to_time: int, *, limit: int) -> int:
+        """See VersionReader.count_after."""
+        ((count,),) = read_rows(
+            "SELECT count(*) FROM (SELECT 1 FROM overlay_versions"
+            f" WHERE series_id = {SERIES_KEY} AND version_id > %s AND version_id <= %s"
+            " LIMIT %s) AS behind",
+            (self._name, cursor, self.greatest_id(to_time), limit),
+        )
+        return int(count)
+
+    def newest(self, to_time: int, *, cutoff: int) -> list[InstructionVersion]:
+        """See VersionReader.newest."""
+        values = {"name": self._name, "time": to_time, "cutoff": cutoff}
+        return _versions(NEWEST, values)
+
+    def newest_of(self, instruction_id: str, to_time: int) -> InstructionVersion | None:
+        """See VersionReader.newest_of."""
+        found = _versions(
+            f"SELECT {VERSION} FROM overlay_versions WHERE series_id = {SERIES_KEY}"
+            " AND hashtext(instruction_id) = hashtext(%s) AND instruction_id = %s"
+            " AND visible_time <= %s ORDER BY visible_time DESC, version_id DESC LIMIT 1",
+            (self._name, instruction_id, instruction_id, to_time),
+        )
+        return found[0] if found else None
+
+    def greatest_id(self, to_time: int) -> int:
+        """See VersionReader.greatest_id."""
+        found = read_rows(
+            f"SELECT version_id FROM overlay_versions WHERE series_id = {SERIES_KEY}"
+            " AND visible_time <= %s ORDER BY visible_time DESC, version_id DESC LIMIT 1",
+            (self._name, to_time),
+        )
+        return int(found[0][0]) if found else 0
+
+
+class PostgresOverlayLedger:
+    """Implements overlays.domain.ledger.OverlayLedger on the tables `overlay_*`."""
+
+    def writing(self, writer: SeriesWriter) -> PostgresOverlayWriter:
+        """See OverlayLedger.writing."""
+        assert isinstance(writer, PostgresWriter)
+        return PostgresOverlayWriter(writer)
+
+    def state(self, series: SeriesId) -> LedgerState | None:
+        """See OverlayLedger.state."""
+        rows = read_rows(
+            f"SELECT {STATE} FROM overlay_state WHERE series_id = {SERIES_KEY}", (str(series),)
+        )
+        return _state(rows[0] if rows else None)
+
+    def versions(self, series: SeriesId) -> PostgresVersions:
+        """See OverlayLedger.versions."""
+        return PostgresVersions(series)
+
+
+def _state(row: Any) -> LedgerState | None:
+    return None if row is None else LedgerState(Position(*row[:3]), *row[3:])
+
+
+def _versions(statement: str, values: Any) -> list[InstructionVersion]:
+    return [
+        InstructionVersion(number, name, kind, time, orjson.loads(definition))
+        for number, name, kind, time, definition in read_rows(statement, values)
+    ]

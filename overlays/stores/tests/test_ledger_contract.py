@@ -1,0 +1,291 @@
+"""One contract for every overlay ledger, each beside the candle store it shares commits with."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from django.db import connections
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from market.domain.series import SeriesId
+from market.stores.memory import MemoryCandleStore
+from market.stores.postgres import PostgresCandleStore
+from market.tests.builders import MINUTE
+from overlays.domain.instruction import Change, marker, polyline
+from overlays.domain.ledger import Checkpoint, Position
+from overlays.domain.versions import NEVER, SeriesVersions
+from overlays.stores.memory import MemoryOverlayLedger
+from overlays.stores.postgres import COPY_FROM_ROWS, NEWEST, PostgresOverlayLedger
+
+OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")
+ODD_TEXT = 'a\\b\t"ü"\n%s %'
+START = None
+
+
+class Written:
+    """A candle store and a ledger, and short ways to write into both."""
+
+    def __init__(self, store, ledger):
+        self.store, self.ledger = store, ledger
+
+    def append(self, *changes, expected=START, head=None, series=MINUTE, epoch=0):
+        after = at(changes[-1].visible_time if head is None else head, epoch)
+        with self.store.writing(series) as writer:
+            return self.ledger.writing(writer).append(expected, after, changes)
+
+    def within(self, work, series=MINUTE):
+        with self.store.writing(series) as writer:
+            return work(self.ledger.writing(writer))
+
+    def versions(self, series=MINUTE):
+        return self.ledger.versions(series)
+
+    def all(self, series=MINUTE):
+        return list(self.versions(series).after(0, NEVER - 1, limit=10**6))
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def written(request, transactional_db):
+    if request.param == "memory":
+        return Written(MemoryCandleStore(), MemoryOverlayLedger())
+    return Written(PostgresCandleStore(), PostgresOverlayLedger())
+
+
+def at(head, epoch=0):
+    return Position(head, epoch, "logic")
+
+
+def line(name, time, start, end, *, opened=False, value=1.0):
+    points = [(start, value), (end, value)]
+    drawn = polyline("pen.candidate", points, color=ODD_TEXT, width=1, extend_right=opened)
+    return Change(name, "polyline", time, drawn)
+
+
+def mark(time, price_time=None):
+    shape = {"position": "aboveBar", "color": "#fff", "shape": "circle", "text": "", "size": 0.5}
+    where = time if price_time is None else price_time
+    return Change(f"pivot.minor:{where}", "marker", time, marker("pivot.minor", where, **shape))
+
+
+def gone(name, time):
+    return Change(name, "polyline", time, {})
+
+
+def told(versions):
+    return [tuple(version[1:]) for version in versions]
+
+
+def test_empty_ledger_has_nothing(written):
+    assert written.ledger.state(MINUTE) is None
+    assert written.all() == []
+    assert written.versions().greatest_id(NEVER - 1) == 0
+    assert written.versions().newest_of("pen.candidate", 60) is None
+    assert written.within(lambda ledger: ledger.state()) is None
+
+
+def test_append_numbers_changes_in_order_and_the_tick_behind_them(written):
+    changes = [mark(60), line("a", 60, 60, 60), mark(120)]
+    assert written.append(*changes, head=180)
+    versions = written.all()
+    assert told(versions) == [tuple(change) for change in changes]
+    numbers = [version.version_id for version in versions]
+    assert numbers == sorted(numbers)
+    state = written.ledger.state(MINUTE)
+    assert state.position == at(180) and state.takebacks == 0
+    assert state.tick_id > numbers[-1]
+
+
+def test_append_of_nothing_moves_the_tick(written):
+    written.append(mark(60))
+    before = written.ledger.state(MINUTE).tick_id
+    assert written.append(expected=at(60), head=120)
+    state = written.ledger.state(MINUTE)
+    assert state.position == at(120) and state.tick_id > before
+
+
+def test_numbers_grow_over_all_series(written):
+    written.append(mark(60))
+    written.append(mark(60), series=OTHER)
+    assert written.all(OTHER)[0].version_id > written.ledger.state(MINUTE).tick_id
+
+
+@pytest.mark.parametrize("size", [0, 1, COPY_FROM_ROWS + 1])
+@pytest.mark.parametrize("expected", [START, at(120), at(60, 1), Position(60, 0, "other")])
+def test_append_to_another_position_writes_nothing(written, size, expected):
+    written.append(line("a", 60, 0, 60))
+    kept, state = written.all(), written.ledger.state(MINUTE)
+    more = [line("a", 180, 0, 180), *(mark(180, n) for n in range(size - 1))][:size]
+    assert not written.append(*more, expected=expected, head=180)
+    assert (written.all(), written.ledger.state(MINUTE)) == (kept, state)
+
+
+@pytest.mark.parametrize("size", [1, COPY_FROM_ROWS + 1])
+def test_first_append_must_be_expected_as_such(written, size):
+    assert not written.append(*map(mark, range(size)), expected=at(0))
+    assert written.ledger.state(MINUTE) is None and written.all() == []
+
+
+def test_failed_transaction_leaves_nothing(written):
+    written.append(line("a", 60, 0, 60))
+    kept, state = written.all(), written.ledger.state(MINUTE)
+
+    def work(ledger):
+        ledger.truncate(60)
+        ledger.append(at(60), at(120), [line("a", 120, 0, 120)])
+        ledger.save([Checkpoint(120, 2, b"x")], drop=[])
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        written.within(work)
+    assert (written.all(), written.ledger.state(MINUTE)) == (kept, state)
+    assert written.within(lambda ledger: ledger.checkpoint_counts()) == []
+
+
+def test_newest_shows_what_meets_the_window(written):
+    written.append(
+        mark(60),
+        line("early", 120, 0, 60),
+        line("open", 120, 60, 120, opened=True),
+        line("long", 180, 0, 180),
+        line("open", 240, 60, 180, opened=True),
+        gone("long", 300),
+    )
+    versions = written.versions()
+
+    def ids(time, cutoff):
+        newest = versions.newest(time, cutoff=cutoff)
+        return sorted((version.instruction_id, version.visible_time) for version in newest)
+
+    assert ids(60, 0) == [("pivot.minor:60", 60)]
+    assert ids(120, 0) == [("early", 120), ("open", 120), ("pivot.minor:60", 60)]
+    assert ids(180, 120) == [("long", 180), ("open", 120)]
+    assert ids(240, 240) == [("open", 240)]
+    assert ids(300, 0) == [("early", 120), ("open", 240), ("pivot.minor:60", 60)]
+    assert versions.newest_of("long", 299).definition
+    assert versions.newest_of("long", 300).definition == {}
+
+
+def test_truncation_gives_out_again_what_is_the_newest_again(written):
+    written.append(
+        line("kept", 60, 0, 60, value=5.0),
+        line("changed", 60, 0, 60),
+        line("changed", 120, 0, 120),
+        line("ended", 120, 0, 120),
+        gone("ended", 180),
+        gone("back", 180),
+        line("changed", 240, 0, 240),
+        gone("ended", 240),
+        line("back", 240, 0, 240),
+        line("new", 240, 0, 240),
+    )
+    before = written.all()
+    written.within(lambda ledger: ledger.truncate(180))
+    versions = written.all()
+    assert versions[:4] == before[:4]
+    assert told(versions[4:]) == [
+        tuple(line("changed", 120, 0, 120)._replace(visible_time=180)),
+        tuple(line("ended", 120, 0, 120)._replace(visible_time=180)),
+    ]
+    assert versions[4].version_id > before[-1].version_id
+    state = written.ledger.state(MINUTE)
+    assert (state.position, state.takebacks) == (at(240), 1)
+    newest = written.versions().newest(180, cutoff=0)
+    assert sorted(version.instruction_id for version in newest) == ["changed", "ended", "kept"]
+
+
+def test_ledger_goes_on_after_a_truncation(written):
+    written.append(line("a", 60, 0, 60), line("a", 120, 0, 120))
+
+    def work(ledger):
+        ledger.truncate(120)
+        return ledger.append(at(120), at(120, 1), [line("a", 120, 0, 90)])
+
+    assert written.within(work)
+    assert written.ledger.state(MINUTE).position == at(120, 1)
+    assert written.versions().newest_of("a", 120).definition["points"][1]["time"] == 90
+    assert len(written.versions().newest(120, cutoff=0)) == 1
+
+
+def test_checkpoints_are_kept_dropped_and_truncated(written):
+    made = [Checkpoint(60 * n, n, b"\0state%d" % n) for n in (1, 2, 3, 4)]
+    written.append(mark(60))
+    written.within(lambda ledger: ledger.save(made[:3], drop=[]))
+    written.within(lambda ledger: ledger.save(made[3:], drop=[1]))
+    assert written.within(lambda ledger: ledger.checkpoint_counts()) == [2, 3, 4]
+    assert written.within(lambda ledger: ledger.newest_checkpoint(181)) == made[2]
+    assert written.within(lambda ledger: ledger.newest_checkpoint(120)) is None
+    written.within(lambda ledger: ledger.truncate(180))
+    assert written.within(lambda ledger: ledger.checkpoint_counts()) == [2]
+
+
+def test_series_do_not_see_each_other(written):
+    written.append(line("open", 60, 0, 60, opened=True), mark(60))
+    written.append(line("open", 120, 0, 60, opened=True), series=OTHER)
+    written.within(lambda ledger: ledger.truncate(0), series=OTHER)
+    assert len(written.versions().newest(10**6, cutoff=0)) == 2
+    assert written.all(OTHER) == []
+
+
+names = st.sampled_from(["a", "b", "c"])
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("line"), names, st.integers(0, 9), st.booleans()),
+        st.tuples(st.just("gone"), names, st.just(0), st.just(False)),
+        st.tuples(st.just("cut"), names, st.integers(0, 9), st.just(False)),
+    ),
+    max_size=14,
+)
+numbered = count()
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(moves)
+def test_every_read_equals_the_one_in_memory(written, made):
+    series = SeriesId.parse(f"x:y:N{next(numbered)}:1m")
+    oracle, time = SeriesVersions(), 0
+    position = START
+    for kind, name, number, flag in made:
+        if kind == "cut" and position is not None:
+            start = max(0, time - 60 * number)
+            written.within(lambda ledger, start=start: ledger.truncate(start), series=series)
+        elif kind != "cut":
+            time += 60
+            change = line(name, time, max(0, time - 60 * number), time, opened=flag)
+            change = change if kind == "line" else gone(name, time)
+            written.append(change, expected=position, series=series)
+            position = at(time)
+    for version in written.all(series):
+        oracle.append(version.version_id, Change(*version[1:]))
+    for to_time in range(0, time + 61, 60):
+        compare(written.versions(series), oracle, to_time)
+
+
+def compare(versions, oracle, to_time):
+    assert versions.greatest_id(to_time) == oracle.greatest_id(to_time)
+    for cutoff in (0, max(0, to_time - 120)):
+        newest = oracle.newest(to_time, cutoff=cutoff)
+        assert sorted(versions.newest(to_time, cutoff=cutoff)) == sorted(newest)
+    for name in "abc":
+        assert versions.newest_of(name, to_time) == oracle.newest_of(name, to_time)
+    for cursor in (0, versions.greatest_id(to_time // 2)):
+        part = {"cursor": cursor, "to_time": to_time, "limit": 3}
+        assert list(versions.after(**part)) == list(oracle.after(**part))
+        assert versions.count_after(**part) == len(oracle.after(**part))
+
+
+def test_long_history_is_read_by_index(transactional_db):
+    written = Written(PostgresCandleStore(), PostgresOverlayLedger())
+    written.append(
+        *(line(f"n{n % 50}", 60 * n, 60 * n, 60 * n, opened=n % 9 == 0) for n in range(9000))
+    )
+    with connections["default"].cursor() as cursor:
+        cursor.execute("ANALYZE overlay_versions")
+        values = {"name": str(MINUTE), "time": 60 * 4500, "cutoff": 60 * 4400}
+        cursor.execute(f"EXPLAIN (COSTS OFF) {NEWEST}", values)
+        plan = "\n".join(row for (row,) in cursor.fetchall())
+    assert "overlay_versions_ends" in plan and "overlay_versions_open" in plan, plan
+    assert "Seq Scan on overlay_versions" not in plan, plan

@@ -3,8 +3,9 @@
  * asked for now and then otherwise, and whenever the stream fails.
  */
 
-import { asApiError, readTopMarkets, topMarketsQuery, type Api, type TopMarket } from "./api";
+import { asApiError, readTopMarkets, topMarketsQuery } from "./api";
 import { Timers } from "./timers";
+import type { Api, ApiError, TopMarket } from "./api";
 import type { Clock, EventStream, OpenEventStream } from "./ports";
 
 /** `stream` while the list is seen, `poll` while only single figures are, `off` while nothing is. */
@@ -38,7 +39,7 @@ const UPSTREAM_ERROR = 502;
 export class TopMarketsFeed {
   private readonly dependencies: FeedDependencies;
   private readonly events: FeedEvents;
-  private readonly timers: Timers<"poll" | "silence" | "again">;
+  private readonly timers: Timers<"poll" | "silence" | "rest">;
   private venue: Venue | null = null;
   private attention: Attention = "off";
   private source: EventStream | null = null;
@@ -64,9 +65,7 @@ export class TopMarketsFeed {
 
   private restart(): void {
     this.stop();
-    if (this.venue === null || this.attention === "off") return;
-    if (this.attention === "stream") this.stream(this.venue);
-    else void this.poll(this.venue);
+    if (this.venue !== null && this.attention !== "off") void this.ask(this.venue);
   }
 
   private stop(): void {
@@ -121,25 +120,35 @@ export class TopMarketsFeed {
   }
 
   private fallBack(): void {
-    this.stop();
-    if (this.venue === null) return;
-    this.timers.arm("again", STREAM_AGAIN_MS, () => this.restart());
-    void this.poll(this.venue);
+    this.restart();
+    this.timers.arm("rest", STREAM_AGAIN_MS, () => undefined);
   }
 
-  // --- polling -------------------------------------------------------------------------------
+  // --- questions -----------------------------------------------------------------------------
 
-  private async poll(venue: Venue): Promise<void> {
+  /** An answer comes before every stream: only it says why something is refused. */
+  private async ask(venue: Venue): Promise<void> {
     const request = new AbortController();
     this.request = request;
     try {
       const { api } = this.dependencies;
       const markets = await api.topMarkets(venue.exchange, venue.market, request.signal);
-      if (!request.signal.aborted) this.events.arrived(markets);
+      if (request.signal.aborted) return;
+      this.events.arrived(markets);
+      if (this.attention === "stream" && !this.timers.isArmed("rest")) this.stream(venue);
+      else this.askLater(venue);
     } catch (error) {
-      if (!request.signal.aborted) this.events.failed(asApiError(error).status);
+      if (!request.signal.aborted) this.refused(venue, asApiError(error));
     }
-    if (!request.signal.aborted) this.timers.arm("poll", POLL_MS, () => void this.poll(venue));
+  }
+
+  private refused(venue: Venue, error: ApiError): void {
+    this.events.failed(error.status);
+    if (error.transient) this.askLater(venue);
+  }
+
+  private askLater(venue: Venue): void {
+    this.timers.arm("poll", POLL_MS, () => void this.ask(venue));
   }
 }
 

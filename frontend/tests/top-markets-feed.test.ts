@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { ApiError, type TopMarket } from "../src/api";
 import { POLL_MS, SILENCE_MS, STREAM_AGAIN_MS, TopMarketsFeed } from "../src/top-markets-feed";
-import { FakeClock } from "./fakes/clock";
+import { FakeClock, settle } from "./fakes/clock";
 import { FakeEventStream } from "./fakes/event-stream";
 
 const SPOT = { exchange: "sim", market: "spot" };
@@ -51,16 +51,19 @@ class World {
   }
 }
 
-function streaming(): World {
+/** A world whose stream is open; what was asked and heard before that is left out. */
+async function streaming(): Promise<World> {
   const world = new World();
   world.feed.attend("stream");
   world.feed.follow(SPOT);
+  await settle();
+  expect([world.polled.splice(0), world.heard.splice(0)]).toEqual([["spot"], ["polled spot"]]);
   return world;
 }
 
 describe("the stream", () => {
   it("is asked for the venue and tells its markets whenever they change", async () => {
-    const { clock, heard, polled, stream } = streaming();
+    const { clock, heard, polled, stream } = await streaming();
     expect(stream.path).toBe(
       "/api/market/top_markets/stream" +
         "?exchange=sim&market=spot&quote_asset=USDT&limit=20&interval_s=5",
@@ -72,7 +75,7 @@ describe("the stream", () => {
   });
 
   it("tells that the ranking can not be had, and goes on", async () => {
-    const { clock, heard, polled, stream } = streaming();
+    const { clock, heard, polled, stream } = await streaming();
     stream.say("error", { type: "error", message: "down", at_ms: 1 });
     await clock.advance(2 * SILENCE_MS);
     stream.say("top_markets", ranking("A"));
@@ -80,7 +83,7 @@ describe("the stream", () => {
   });
 
   it("is left to the browser to open again", async () => {
-    const { clock, heard, polled, stream, streams } = streaming();
+    const { clock, heard, polled, stream, streams } = await streaming();
     stream.say("top_markets", ranking("A"));
     stream.lose();
     await clock.advance(SILENCE_MS - 1);
@@ -89,23 +92,24 @@ describe("the stream", () => {
     expect([heard, polled, streams.length]).toEqual([["A", "B"], [], 1]);
   });
 
-  it("of another venue replaces it, and late words of the first are ignored", () => {
-    const world = streaming();
+  it("of another venue replaces it, and late words of the first are ignored", async () => {
+    const world = await streaming();
     const first = world.stream;
     world.feed.follow(FUTURES);
     first.say("top_markets", ranking("A"));
-    expect([world.streams.length, world.heard]).toEqual([2, []]);
+    await settle();
+    expect([world.streams.length, world.heard]).toEqual([2, ["polled futures"]]);
     expect(world.stream.path).toContain("market=futures");
   });
 });
 
 describe("polling", () => {
   it("replaces a stream that was refused, until that is tried again", async () => {
-    const world = streaming();
+    const world = await streaming();
     world.stream.refuse();
     await world.clock.advance(POLL_MS);
     expect([world.heard, world.streams.length]).toEqual([["polled spot", "polled spot"], 1]);
-    await world.clock.advance(STREAM_AGAIN_MS - POLL_MS);
+    await world.clock.advance(STREAM_AGAIN_MS);
     expect(world.streams.length).toBe(2);
     const polls = world.polled.length;
     world.stream.say("top_markets", ranking("A"));
@@ -118,27 +122,41 @@ describe("polling", () => {
     ["says nothing readable", (stream: FakeEventStream) => stream.say("top_markets", "{")],
     ["does not come back", (stream: FakeEventStream) => stream.lose()],
   ])("replaces a stream that %s", async (_, happen) => {
-    const { clock, polled, stream } = streaming();
+    const { clock, polled, stream } = await streaming();
     happen(stream);
     await clock.advance(SILENCE_MS - 1);
     expect([polled, stream.readyState === 2]).toEqual([[], false]);
     await clock.advance(1);
+    await settle();
     expect([polled, stream.readyState]).toEqual([["spot"], 2]);
   });
 
   it("does while nobody sees the list, and tells what fails", async () => {
     const world = new World();
-    world.failure = new ApiError(400, "unsupported_exchange", "no");
+    world.failure = new ApiError(502, "upstream_error", "no");
     world.feed.follow(SPOT);
     world.feed.attend("poll");
     await world.clock.advance(POLL_MS);
-    expect([world.heard, world.streams]).toEqual([[400, 400], []]);
+    expect([world.heard, world.streams]).toEqual([[502, 502], []]);
+  });
+
+  it("ends with a refusal, and no stream is opened, until another venue is followed", async () => {
+    const world = new World();
+    world.failure = new ApiError(400, "unsupported_exchange", "no");
+    world.feed.follow(SPOT);
+    world.feed.attend("stream");
+    await world.clock.advance(2 * STREAM_AGAIN_MS);
+    expect([world.heard, world.streams]).toEqual([[400], []]);
+    world.failure = null;
+    world.feed.follow(FUTURES);
+    await settle();
+    expect([world.heard.at(-1), world.streams.length]).toEqual(["polled futures", 1]);
   });
 });
 
 describe("without attention", () => {
   it("nothing is asked, and no timer is left", async () => {
-    const world = streaming();
+    const world = await streaming();
     world.feed.attend("poll");
     world.feed.attend("off");
     await world.clock.advance(STREAM_AGAIN_MS);

@@ -200,6 +200,7 @@ describe("SeriesPicker", () => {
   it("streams figures while it is shown", async () => {
     const { made } = picker(async () => []);
     made.setShown(true);
+    await settle();
     stream?.say("top_markets", { items: [{ symbol: "SOL/USDT", last_price: 150 }] });
     expect(rows()).toEqual(["BTC/USDT", "SOL/USDT"]);
     made.setShown(false);
@@ -210,12 +211,15 @@ describe("SeriesPicker", () => {
     let asked = 0;
     const { made } = picker(async () => ((asked += 1), []));
     made.setShown(true);
+    await settle();
     const shown = stream;
+    const before = asked;
     Object.defineProperty(document, "hidden", { value: true, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
     made.setShown(false);
     Object.defineProperty(document, "hidden", { value: false, configurable: true });
-    expect([shown?.readyState, asked]).toEqual([2, 1]);
+    await settle();
+    expect([shown?.readyState, asked]).toEqual([2, before]);
   });
 
   it("keeps the whitelist when there are no figures", async () => {

@@ -142,7 +142,18 @@ CORS_ALLOWED_ORIGINS = [o.strip() for o in SWITCHES.cors_origins.split(",") if o
 CORS_ALLOW_CREDENTIALS = True
 CORS_EXPOSE_HEADERS = ["ETag", "X-Series-Epoch"]
 
-PIPELINE_STAGES: list[str] = []
+# What follows the store, in order, in the transaction of each batch of candles.
+STAGES = {
+    "factors.stage.FactorStage": SWITCHES.enable_factor_ingest,
+    "overlays.stage.OverlayStage": SWITCHES.enable_overlay_ingest,
+}
+PIPELINE_STAGES = [stage for stage, is_on in STAGES.items() if is_on]
+
+# How far each stage's ledger is: functions of a series that answer an open time, or None.
+LEDGER_HEADS = {
+    "factor": "factors.runtime.head_time",
+    "overlay": "overlays.runtime.head_time",
+}
 
 CELERY_BROKER_URL = REDIS_URL or "memory://"
 CELERY_TASK_IGNORE_RESULT = True

@@ -68,6 +68,24 @@ class Switches:
     binance_exchangeinfo_ttl_s: int = _number(3600, 1)
     binance_ticker_ttl_s: int = _number(10, 1)
 
+    # Factors
+    enable_factor_ingest: bool = True
+    enable_factor_fingerprint_rebuild: bool = True
+    factor_logic_version: str = ""
+    pivot_window_major: int = _number(50, 1)
+    pivot_window_minor: int = _number(5, 1)
+    sr_tolerance_atr: float = _number(0.5, 0.0)
+    sr_min_touches: int = _number(2, 1)
+    sr_max_levels: int = _number(10, 1)
+    sr_broken_cross_count: int = _number(3, 1)
+    sr_atr_period: int = _number(14, 1)
+    sr_cluster_pivot_limit: int = _number(200, 1)
+
+    # Overlays
+    enable_overlay_ingest: bool = True
+    overlay_window_candles: int = _number(2000, 100)
+    enable_read_repair_api: bool = False
+
     # Live
     ws_outbox_bytes: int = _number(4_194_304, 65_536)
     ws_max_subscriptions: int = _number(100, 1)

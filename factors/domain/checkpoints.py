@@ -9,20 +9,20 @@ from __future__ import annotations
 EVERY = 512
 """Candles between two states near the newest candle."""
 
-NEAR = 8 * EVERY
-"""Up to this age (candles) none is thinned out."""
+NEAR = 8
+"""Up to an age of so many states none is thinned out."""
 
 
-def is_kept(count: int, newest: int) -> bool:
+def is_kept(count: int, newest: int, *, every: int = EVERY) -> bool:
     """Whether the state after the `count`-th candle is kept when the series has `newest`.
 
     What is kept now was kept before: thinning never asks for a state that is gone.
     """
-    spacing = EVERY << ((newest - count) // NEAR).bit_length()
+    spacing = every << ((newest - count) // (NEAR * every)).bit_length()
     return count % spacing == 0
 
 
-def kept_between(start: int, newest: int) -> frozenset[int]:
+def kept_between(start: int, newest: int, *, every: int = EVERY) -> frozenset[int]:
     """The counts after `start`, up to `newest`, whose states are kept."""
-    first = (start // EVERY + 1) * EVERY
-    return frozenset(count for count in range(first, newest + 1, EVERY) if is_kept(count, newest))
+    multiples = range((start // every + 1) * every, newest + 1, every)
+    return frozenset(count for count in multiples if is_kept(count, newest, every=every))

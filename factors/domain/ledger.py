@@ -50,9 +50,12 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """A wish that the ledgers be computed anew from the candle at `from_time` on."""
+    """A wish that the ledgers be computed anew from the candle at `from_time` on.
 
-    from_time: int
+    Without a time: that they be brought up to the newest candle.
+    """
+
+    from_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

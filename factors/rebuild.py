@@ -1,0 +1,68 @@
+"""Computing ledgers anew from the stored candles, a part of the series at a time.
+
+Each part is a transaction of its own, through the same stages as live candles. Broken off at any
+moment it leaves ledgers that are right as far as they go, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from factors.domain.ledger import PRODUCT, REQUEST, FactorLedger, Rebuild, Told
+from market.domain.series import SeriesId
+from market.domain.store import CandleStore
+from market.pipeline import Change, Pipeline
+
+
+class StageMissing(Exception):
+    """The pipeline has no factor stage: it is switched off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilding:
+    """One part of a rebuild that has landed: what to announce, and how many candles it took."""
+
+    change: Change
+    candles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilder:
+    """Rebuilds series through the process's pipeline."""
+
+    pipeline: Pipeline
+    store: CandleStore
+    ledger: FactorLedger
+    fingerprint: str
+
+    def start_of(self, series: SeriesId, from_time: int | None) -> int | None:
+        """From which candle on a rebuild has to compute; None when the series holds none.
+
+        Without `from_time`: where an earlier one broke off, or else the first candle.
+        """
+        if from_time is not None:
+            return from_time
+        known, head = self.ledger.state(series), self.store.state(series).head
+        is_broken_off = (
+            known is not None and known.fingerprint == self.fingerprint and known.head_time != head
+        )
+        if known is None or not is_broken_off or known.head_time < 0:
+            return self.store.first(series)
+        return known.head_time + 1
+
+    def run(self, series: SeriesId, from_time: int) -> Iterator[Rebuilding]:
+        """Compute from the candle at `from_time` on; one item for each part that landed.
+
+        Raises PipelineError, with nothing of that part stored, and StageMissing.
+        """
+        wish = Rebuild(from_time)
+        while True:
+            change = self.pipeline.rerun(series, {REQUEST: wish})
+            told: Told | None = change.products.get(PRODUCT)
+            if told is None:
+                raise StageMissing
+            yield Rebuilding(change, len(told.ticks))
+            if told.head_time >= (change.state.head or 0) or not told.ticks:
+                return
+            wish = Rebuild()

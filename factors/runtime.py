@@ -1,0 +1,51 @@
+"""Where the factors' parts are put together, once a process, as the switches say."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+
+from factors.domain.engine import Engine
+from factors.domain.ledger import FactorLedger
+from factors.domain.pivot import PivotParameters
+from factors.domain.registry import FACTORS
+from factors.domain.sr_levels import SrParameters
+from factors.stores.memory import MemoryFactorLedger
+from factors.stores.postgres import PostgresFactorLedger
+from market.domain.series import SeriesId
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """All factors with the parameters set; raises GraphError for factors in no order."""
+    return Engine(FACTORS, parameters(), salt=settings.SWITCHES.factor_logic_version)
+
+
+def parameters() -> dict[str, Any]:
+    """Every factor's parameters that can be set, by factor name."""
+    switches = settings.SWITCHES
+    return {
+        "pivot": PivotParameters(switches.pivot_window_major, switches.pivot_window_minor),
+        "sr": SrParameters(
+            tolerance_atr=switches.sr_tolerance_atr,
+            min_touches=switches.sr_min_touches,
+            max_levels=switches.sr_max_levels,
+            broken_cross_count=switches.sr_broken_cross_count,
+            atr_period=switches.sr_atr_period,
+            cluster_pivot_limit=switches.sr_cluster_pivot_limit,
+        ),
+    }
+
+
+@lru_cache(maxsize=1)
+def factor_ledger() -> FactorLedger:
+    """The one factor ledger of this process, beside its candle store."""
+    return PostgresFactorLedger() if settings.SWITCHES.enable_pg_store else MemoryFactorLedger()
+
+
+def head_time(series: SeriesId) -> int | None:
+    """The newest candle (open time) whose facts the ledger holds; None before the first."""
+    state = factor_ledger().state(series)
+    return None if state is None or state.head_time < 0 else state.head_time

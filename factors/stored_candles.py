@@ -1,0 +1,52 @@
+"""The candles of a series as the transaction that is open will leave them.
+
+Inside a transaction PostgreSQL shows the batch already, the memory store does not yet; the batch
+is laid over what the store answers, so that a stage sees the same in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from market.domain.candle import Candle
+from market.domain.store import CandleStore
+from market.pipeline import Change
+
+PAGE = 5000
+NO_LIMIT = 1 << 31
+
+
+class StoredCandles:
+    """Reads below the store's head, with the batch of one change laid over it."""
+
+    def __init__(self, store: CandleStore, change: Change) -> None:
+        self._store = store
+        self._series = change.series
+        self._own = (*change.past, *change.fresh)
+
+    def after(self, time: int, limit: int) -> list[Candle]:
+        """The oldest `limit` candles later than `time` (an open time)."""
+        stored = self._store.read_after(self._series, time, limit)
+        return self._overlaid(stored, time + 1, None)[:limit]
+
+    def between(self, start: int, end: int) -> list[Candle]:
+        """All candles between two open times, both inclusive."""
+        stored = self._store.read_range(self._series, start, end, limit=NO_LIMIT)
+        return self._overlaid(stored, start, end)
+
+    def pages(self, after: int, end: int) -> Iterator[Candle]:
+        """The candles later than `after` up to `end`, read page by page."""
+        while page := [each for each in self.after(after, PAGE) if each.candle_time <= end]:
+            yield from page
+            after = page[-1].candle_time
+
+    def _overlaid(self, stored: list[Candle], start: int, end: int | None) -> list[Candle]:
+        own = {
+            each.candle_time: each
+            for each in self._own
+            if start <= each.candle_time and (end is None or each.candle_time <= end)
+        }
+        if not own:
+            return stored
+        merged = {each.candle_time: each for each in stored} | own
+        return [merged[time] for time in sorted(merged)]

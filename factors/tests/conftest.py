@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("factors.tests.ledgers")
+
+from factors.tests.ledgers import stores  # noqa: E402  Its asserts tell what differs.
+
+__all__ = ["stores"]

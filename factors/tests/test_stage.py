@@ -1,0 +1,217 @@
+"""The stage: one ledger, whatever way the candles came."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from factors.domain.checkpoints import kept_between
+from factors.domain.ledger import PRODUCT
+from factors.domain.tests.recordings import candles_strategy, engine, flat
+from factors.stage import LedgerOutdated
+from factors.tests.ledgers import Worker, new_series
+from market.pipeline import PipelineError
+
+ENGINE = engine(2, 1)
+OTHER_LOGIC = engine(3, 1)
+WAVES = flat(*[10.0 + abs(each % 8 - 4) * (1 + each % 3) for each in range(60)])
+KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
+
+
+def changed(candle, by=1.0):
+    return candle._replace(close=candle.close + by, high=candle.high + by)
+
+
+def catch_up(worker, stores, series):
+    while stores.ledger.state(series).head_time < stores.candles.state(series).head:
+        worker.rerun(series)
+
+
+# Batches of candles by position; some candles come twice, late, or with other prices.
+batches = st.lists(
+    st.tuples(
+        st.integers(0, 60),
+        st.integers(0, 30),
+        st.sampled_from([0.0, 0.0, 0.0, 2.0]),
+        st.integers(0, 1),
+        st.sampled_from([False, False, False, True]),
+    ),
+    max_size=8,
+)
+
+
+@given(candles=candles_strategy(max_size=80), program=batches, at_once=st.sampled_from([5, 1000]))
+@settings(max_examples=40, **KNOWN)
+def test_ledger_is_a_fresh_fold_whatever_happened(stores, candles, program, at_once):
+    """Random batches, late ones, revisions, failures behind the stage, two workers in turn."""
+    series = new_series()
+    workers = [Worker(stores, ENGINE, at_once=at_once, every=3) for _ in range(2)]
+    for start, size, by, who, fails in program:
+        batch = [changed(each, by) for each in candles[start : start + size]]
+        worker = workers[who]
+        worker.failing.fails = fails
+        before = stores.written(series), stores.candles.state(series)
+        try:
+            worker.ingest(series, batch)
+        except PipelineError:
+            assert (stores.written(series), stores.candles.state(series)) == before
+        stores.check(series, ENGINE)
+        worker.failing.fails = False
+    workers[0].ingest(series, candles)
+    catch_up(workers[1], stores, series)
+    stores.check(series, ENGINE)
+
+
+@given(candles=candles_strategy(), cuts=st.lists(st.integers(0, 90), max_size=4))
+@settings(max_examples=25, **KNOWN)
+def test_ledger_never_takes_back_what_it_said(stores, candles, cuts):
+    series, worker, start = new_series(), Worker(stores, ENGINE), 0
+    said = [[], []]
+    for cut in [*sorted(cuts), len(candles)]:
+        worker.ingest(series, candles[start:cut])
+        now = stores.written(series)
+        assert [new[: len(old)] for new, old in zip(now, said, strict=True)] == said
+        start, said = max(start, cut), now
+
+
+def test_restarted_worker_goes_on_exactly(stores):
+    series = new_series()
+    for candle in WAVES:
+        Worker(stores, ENGINE, every=8).ingest(series, [candle])
+    stores.check(series, ENGINE)
+
+
+def test_repeated_batch_changes_nothing(stores):
+    series, worker = new_series(), Worker(stores, ENGINE)
+    worker.ingest(series, WAVES)
+    before = stores.written(series)
+    assert PRODUCT not in worker.ingest(series, WAVES).products
+    assert stores.written(series) == before
+
+
+def test_worker_notices_that_another_one_wrote(stores):
+    series = new_series()
+    one, other = Worker(stores, ENGINE), Worker(stores, ENGINE)
+    for candle, worker in zip(WAVES, [one, other, other] * 20, strict=True):
+        worker.ingest(series, [candle])
+    stores.check(series, ENGINE)
+
+
+def test_failure_behind_the_stage_takes_everything_back(stores):
+    series, worker = new_series(), Worker(stores, ENGINE, every=4)
+    worker.ingest(series, WAVES[:20])
+    before = stores.written(series), stores.ledger.state(series)
+    worker.failing.fails = True
+    with pytest.raises(PipelineError, match="ingest_pipeline_failed:failing:"):
+        worker.ingest(series, [changed(each) for each in WAVES[10:40]])
+    assert (stores.written(series), stores.ledger.state(series)) == before
+    assert stores.candles.state(series).head == WAVES[19].candle_time
+    worker.failing.fails = False
+    worker.ingest(series, WAVES[20:])
+    stores.check(series, ENGINE)
+
+
+def test_revision_is_told_with_its_time(stores):
+    series, worker = new_series(), Worker(stores, ENGINE)
+    worker.ingest(series, WAVES[:40])
+    revised = changed(WAVES[20])
+    change = worker.ingest(series, [revised])
+    assert [notice.event for notice in change.notices] == ["candle.revised", "factor.rebuild"]
+    assert change.notices[1].data == {"series_id": str(series), "from_time": revised.candle_time}
+    told = change.products[PRODUCT]
+    assert told.dropped_from == revised.candle_time == told.ticks[0].candle_time
+    assert [tick.candle_time for tick in told.ticks] == [each.candle_time for each in WAVES[20:40]]
+    assert told.read(0, revised.candle_time) == [*WAVES[:20], revised]
+
+
+def test_new_series_is_no_rebuild(stores):
+    change = Worker(stores, ENGINE).ingest(new_series(), WAVES)
+    assert change.notices == []
+    assert change.products[PRODUCT].dropped_from is None
+    assert len(change.products[PRODUCT].ticks) == len(WAVES)
+
+
+def test_candles_stored_without_the_stage_are_caught_up(stores):
+    series, worker = new_series(), Worker(stores, ENGINE)
+    worker.ingest(series, WAVES[:10])
+    worker.pipeline._stages, stages = (), worker.pipeline._stages
+    worker.ingest(series, WAVES[10:30])
+    worker.ingest(series, [changed(WAVES[5])])
+    worker.pipeline._stages = stages
+    change = worker.ingest(series, WAVES[30:])
+    assert change.products[PRODUCT].dropped_from == WAVES[5].candle_time
+    stores.check(series, ENGINE)
+    assert stores.ledger.state(series).head_time == WAVES[-1].candle_time
+
+
+def test_other_logic_computes_everything_anew(stores):
+    series = new_series()
+    Worker(stores, ENGINE).ingest(series, WAVES[:50])
+    change = Worker(stores, OTHER_LOGIC).ingest(series, WAVES[50:])
+    assert [notice.event for notice in change.notices] == ["factor.rebuild"]
+    assert change.products[PRODUCT].dropped_from == 0
+    stores.check(series, OTHER_LOGIC)
+    assert stores.candles.count(series) == len(WAVES)
+
+
+def test_other_logic_waits_for_the_command_when_told_so(stores):
+    series = new_series()
+    Worker(stores, ENGINE).ingest(series, WAVES[:50])
+    worker = Worker(stores, OTHER_LOGIC, rebuilds=False)
+    with pytest.raises(PipelineError) as refused:
+        worker.ingest(series, WAVES[50:])
+    assert str(refused.value) == f"ingest_pipeline_failed:factor.ingest_closed:{series}"
+    assert isinstance(refused.value.__cause__, LedgerOutdated)
+    worker.rerun(series, 0)
+    worker.ingest(series, WAVES[50:])
+    stores.check(series, OTHER_LOGIC)
+
+
+def test_long_rebuild_goes_on_with_every_batch(stores):
+    series = new_series()
+    Worker(stores, ENGINE).ingest(series, WAVES[:57])
+    worker = Worker(stores, OTHER_LOGIC, at_once=20)
+    heads = []
+    for candle in WAVES[57:]:
+        worker.ingest(series, [candle])
+        heads.append(stores.ledger.state(series).head_time)
+    assert heads == [WAVES[19].candle_time, WAVES[39].candle_time, WAVES[59].candle_time]
+    stores.check(series, OTHER_LOGIC)
+
+
+def test_pages_of_old_history_are_each_computed_once(stores):
+    series, worker = new_series(), Worker(stores, ENGINE, at_once=10)
+    worker.ingest(series, WAVES[30:])
+    computed = [
+        len(worker.ingest(series, WAVES[start : start + 5]).products[PRODUCT].ticks)
+        for start in range(0, 30, 5)
+    ]
+    assert computed == [5] * 6
+    catch_up(worker, stores, series)
+    stores.check(series, ENGINE)
+
+
+def test_unreadable_saved_state_costs_time_only(stores):
+    series = new_series()
+    Worker(stores, ENGINE, every=4).ingest(series, WAVES[:40])
+    with stores.candles.writing(series) as writer:
+        ledger = stores.ledger.writing(writer)
+        counts = ledger.checkpoint_counts()
+        saved = ledger.newest_checkpoint(10**9)
+        ledger.save([saved._replace(data=b"{}")], drop=counts)
+    Worker(stores, ENGINE, every=4).ingest(series, WAVES[40:])
+    stores.check(series, ENGINE)
+
+
+def test_saved_states_are_thinned_out_with_age(stores):
+    series = new_series()
+    for _ in range(2):
+        worker = Worker(stores, ENGINE, every=1)
+        worker.ingest(series, WAVES[:30])
+        worker.ingest(series, WAVES[30:])
+        with stores.candles.writing(series) as writer:
+            counts = stores.ledger.writing(writer).checkpoint_counts()
+        assert counts == sorted(kept_between(0, 60, every=1))
+        assert len(counts) < 20
+        worker.rerun(series, 0)

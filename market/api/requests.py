@@ -16,7 +16,7 @@ from market.domain.timeframe import MAX_TIME
 MAX_BATCH = 20_000
 
 
-def _no_boolean(value: Any) -> Any:
+def no_boolean(value: Any) -> Any:
     """Python takes true for 1; nobody means that as a price."""
     if isinstance(value, bool):
         raise PydanticCustomError("number_type", "Input should be a number, not a boolean")
@@ -28,12 +28,12 @@ def _at_most_max_time(value: int | None) -> int | None:
     return value if value is None else min(value, MAX_TIME)
 
 
-BodyInt = Annotated[int, BeforeValidator(_no_boolean)]
+BodyInt = Annotated[int, BeforeValidator(no_boolean)]
 # Adding zero makes -0.0 a 0.0, which is what every store hands back.
 BodyFloat = Annotated[
     float,
     Field(allow_inf_nan=False),
-    BeforeValidator(_no_boolean),
+    BeforeValidator(no_boolean),
     AfterValidator(lambda value: value + 0.0),
 ]
 Time = Annotated[int, Field(ge=0), AfterValidator(_at_most_max_time)]

@@ -168,7 +168,7 @@ class PostgresOverlayWriter:
             (self._key, before),
         )
         row = self._cursor.fetchone()
-        return None if row is None else Checkpoint(*row[:2], bytes(row[2]))
+        return None if row is None else Checkpoint(row[0], row[1], bytes(row[2]))
 
     def checkpoint_counts(self) -> list[int]:
         """See OverlayLedgerWriter.checkpoint_counts."""

@@ -1,0 +1,163 @@
+"""The answers about drawings and frames as the schema describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PointAnswer(BaseModel):
+    """A corner of a line: open time in Unix seconds (UTC) and price."""
+
+    time: int
+    value: float
+
+
+class MarkerAnswer(BaseModel):
+    """A mark above or below a candle."""
+
+    type: Literal["marker"]
+    feature: str
+    time: int
+    position: Literal["aboveBar", "belowBar"]
+    color: str
+    shape: Literal["circle", "arrowUp", "arrowDown"]
+    text: str
+    size: float
+
+
+class PolylineAnswer(BaseModel):
+    """A line through at least two points, ascending in time.
+
+    With `extendRight` it goes on level from its last point to the newest candle.
+    """
+
+    type: Literal["polyline"]
+    feature: str
+    points: list[PointAnswer]
+    color: str
+    lineWidth: int
+    lineStyle: Annotated[Literal["dashed"] | None, Field(description="absent: solid")] = None
+    entryDirection: Literal[1, -1] | None = None
+    extendRight: Literal[True] | None = None
+
+
+class WithdrawnAnswer(BaseModel):
+    """An empty definition: from this version on there is nothing to draw."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class VersionAnswer(BaseModel):
+    """A version of a draw instruction; of one `instruction_id` the greatest number counts."""
+
+    version_id: int
+    instruction_id: str
+    kind: Literal["marker", "polyline"]
+    visible_time: Annotated[int, Field(description="the candle with which it appeared")]
+    definition: MarkerAnswer | PolylineAnswer | WithdrawnAnswer
+
+
+class DrawCursor(BaseModel):
+    """What to give as `cursor_version_id` next; a cursor never skips a version."""
+
+    version_id: Annotated[
+        int,
+        Field(
+            description="the greatest number visible at `to_candle_time`, or the last one sent "
+            "when more are behind the cursor than one answer carries"
+        ),
+    ]
+    point_time: None = None
+
+
+class DrawDeltaAnswer(BaseModel):
+    """What is drawn at a candle, and the versions behind the cursor.
+
+    Apply the patch (the newest version of an instruction wins), then show exactly `active_ids`.
+    """
+
+    schema_version: Literal[1]
+    series_id: str
+    to_candle_id: str | None
+    to_candle_time: int | None
+    active_ids: list[str]
+    instruction_catalog_patch: list[VersionAnswer]
+    series_points: dict[str, Any]
+    next_cursor: DrawCursor
+
+
+class SlicesAnswer(BaseModel):
+    """What each factor says at a candle."""
+
+    schema_version: Literal[1]
+    series_id: str
+    at_time: int
+    candle_id: str | None
+    factors: list[str]
+    snapshots: dict[str, dict[str, Any]]
+
+
+class FrameTime(BaseModel):
+    """The time asked for, and the candle shown for it."""
+
+    at_time: int
+    aligned_time: int
+    candle_id: str
+
+
+class FrameAnswer(BaseModel):
+    """Factors and drawings of a series at one candle."""
+
+    schema_version: Literal[1]
+    series_id: str
+    time: FrameTime
+    factor_slices: SlicesAnswer
+    draw_state: DrawDeltaAnswer
+
+
+class PollRecord(BaseModel):
+    """What changed since the record before."""
+
+    id: Annotated[
+        int,
+        Field(
+            description="the number of the newest batch of candles: greater than the number of "
+            "every version in it, so it does as a draw cursor too. `draw_delta.next_cursor` keeps "
+            "to version numbers and may be smaller"
+        ),
+    ]
+    series_id: str
+    to_candle_id: str
+    to_candle_time: int
+    draw_delta: DrawDeltaAnswer
+    factor_slices: SlicesAnswer
+
+
+class PollCursor(BaseModel):
+    """What to give as `after_id` next."""
+
+    id: int
+
+
+class PollAnswer(BaseModel):
+    """One record whenever something landed since `after_id`, even if no drawing changed."""
+
+    schema_version: Literal[1]
+    series_id: str
+    records: Annotated[list[PollRecord], Field(max_length=1)]
+    next_cursor: PollCursor
+
+
+class RepairedAnswer(BaseModel):
+    """The drawings were made anew; the heads say up to which candle each ledger is."""
+
+    ok: Literal[True]
+    series_id: str
+    requested_time: int
+    aligned_time: int
+    factor_head_time: int
+    overlay_head_time: int
+    refreshed: Literal[True]
+    steps: list[str]

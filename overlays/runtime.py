@@ -1,0 +1,52 @@
+"""Where the overlays' parts are put together, once a process, as the switches say."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+from django.conf import settings
+
+from factors import runtime as factors
+from market.domain.series import SeriesId
+from market.runtime import candle_store
+from overlays.domain.ledger import OverlayLedger
+from overlays.domain.registry import overlay_engine
+from overlays.domain.renderer import OverlayEngine
+from overlays.stores.memory import MemoryOverlayLedger
+from overlays.stores.postgres import PostgresOverlayLedger
+from overlays.world import World
+
+
+@lru_cache(maxsize=1)
+def engine() -> OverlayEngine:
+    """All renderers, drawing as many candles back as set."""
+    return overlay_engine(settings.SWITCHES.overlay_window_candles)
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """Names everything but candles that decides what is drawn: factors' logic and renderers'."""
+    both = f"{factors.engine().fingerprint} {engine().fingerprint}"
+    return hashlib.sha256(both.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def overlay_ledger() -> OverlayLedger:
+    """The one overlay ledger of this process, beside its candle store."""
+    return PostgresOverlayLedger() if settings.SWITCHES.enable_pg_store else MemoryOverlayLedger()
+
+
+def head_time(series: SeriesId) -> int | None:
+    """The newest candle (open time) that is drawn; None before the first."""
+    state = overlay_ledger().state(series)
+    if state is None or state.position.head_time < 0:
+        return None
+    return state.position.head_time
+
+
+def world() -> World:
+    """The reads over this process's stores."""
+    return World(
+        candle_store(), factors.factor_ledger(), overlay_ledger(), factors.engine().factors
+    )

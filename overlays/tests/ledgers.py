@@ -1,0 +1,156 @@
+"""What the tests of the stage and the reads stand on: both stores, and what they must hold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from factors.domain.ledger import REQUEST as REBUILD
+from factors.domain.ledger import Rebuild
+from factors.domain.tests.recordings import engine
+from factors.stage import FactorStage
+from factors.stores.memory import MemoryFactorLedger
+from factors.stores.postgres import PostgresFactorLedger
+from market.pipeline import Pipeline
+from market.stores.memory import MemoryCandleStore
+from market.stores.postgres import PostgresCandleStore
+from overlays.domain.registry import overlay_engine
+from overlays.domain.versions import NEVER
+from overlays.stage import REQUEST, OverlayStage, Redraw
+from overlays.stores.memory import MemoryOverlayLedger
+from overlays.stores.postgres import PostgresOverlayLedger
+from overlays.verify import Verifier
+from overlays.world import World
+
+FACTORS = engine(2, 1)
+OVERLAYS = overlay_engine(20)
+
+
+class Failing:
+    """A stage behind the others that fails when it is told to."""
+
+    name = "failing"
+
+    def __init__(self):
+        self.fails = False
+
+    def apply(self, writer, change):
+        if self.fails:
+            raise RuntimeError
+        return ()
+
+
+class Worker:
+    """One process's pipeline: stages of its own on shared stores."""
+
+    def __init__(self, stores, *, overlays=OVERLAYS, fingerprint="f", at_once=1000, every=512):
+        options = {"at_once": at_once, "every": every}
+        factors = FactorStage(FACTORS, stores.facts, candles=stores.candles, **options)
+        drawing = OverlayStage(
+            stores.drawings,
+            engine=overlays,
+            fingerprint=fingerprint,
+            told_by=stores.facts,
+            candles=stores.candles,
+            **options,
+        )
+        self.failing = Failing()
+        self.pipeline = Pipeline(stores.candles, [factors, drawing, self.failing])
+        self.without_overlays = Pipeline(stores.candles, [factors])
+
+    def ingest(self, series, candles):
+        return self.pipeline.ingest(series, candles)
+
+    def rebuild(self, series, from_time=None):
+        return self.pipeline.rerun(series, {REBUILD: Rebuild(from_time)})
+
+    def redraw(self, series, from_time=None):
+        return self.pipeline.rerun(series, {REQUEST: Redraw(from_time)})
+
+
+class Stores:
+    """A candle store and both ledgers beside it."""
+
+    def __init__(self, candles, facts, drawings):
+        self.candles, self.facts, self.drawings = candles, facts, drawings
+        self.world = World(candles, facts, drawings, FACTORS.factors)
+
+    def verdict(self, series, *, overlays=OVERLAYS, fingerprint="f"):
+        """What a verification says."""
+        verifier = Verifier(
+            candles=self.candles,
+            factor_engine=FACTORS,
+            facts=self.facts,
+            overlay_engine=overlays,
+            drawings=self.drawings,
+            overlay_fingerprint=fingerprint,
+        )
+        return verifier.run(series)
+
+    def is_exact(self, series, **given):
+        """Whether the ledgers hold what a fresh fold of the candles gives."""
+        for each in self.verdict(series, **given).comparisons:
+            assert each.first_difference is None, (each.name, each.first_difference)
+            assert each.checksums[0] == each.checksums[1] and each.expected == each.found
+        return True
+
+    def versions(self, series):
+        return self.drawings.versions(series).after(0, NEVER - 1, limit=10**6)
+
+    def written(self, series):
+        """All there is of a series, as text."""
+        state = self.candles.state(series), self.facts.state(series), self.drawings.state(series)
+        return json.dumps([*state, self.versions(series)])
+
+
+class Viewer:
+    """A client that follows the drawings by one cursor, never reading anything anew."""
+
+    def __init__(self, world, series, *, window):
+        self.world, self.series, self.window = world, series, window
+        self.catalog, self.active, self.cursor = {}, [], 0
+
+    def poll(self):
+        """Take what is new; answer the record."""
+        answer = self.world.poll(self.series, after_id=self.cursor, window=self.window)
+        assert answer["next_cursor"]["id"] >= self.cursor
+        self.cursor = answer["next_cursor"]["id"]
+        for record in answer["records"]:
+            self.take(record["draw_delta"])
+            return record
+        return None
+
+    def read(self):
+        """Take the draw delta behind the cursor."""
+        delta = self.world.delta(self.series, cursor=self.cursor, window=self.window, at_time=None)
+        self.cursor = delta["next_cursor"]["version_id"]
+        self.take(delta)
+
+    def take(self, delta):
+        for version in delta["instruction_catalog_patch"]:
+            self.catalog[version["instruction_id"]] = version["definition"]
+        self.active = delta["active_ids"]
+
+    def shown(self):
+        return {name: self.catalog[name] for name in self.active}
+
+
+def fresh(world, series, *, window):
+    """What a client that has nothing is told to show."""
+    viewer = Viewer(world, series, window=window)
+    viewer.read()
+    return viewer.shown()
+
+
+def memory_stores():
+    return Stores(MemoryCandleStore(), MemoryFactorLedger(), MemoryOverlayLedger())
+
+
+def postgres_stores():
+    return Stores(PostgresCandleStore(), PostgresFactorLedger(), PostgresOverlayLedger())
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def stores(request, transactional_db):
+    return memory_stores() if request.param == "memory" else postgres_stores()

@@ -1,0 +1,100 @@
+"""What must hold whatever way candles came: random series, batches, revisions, failures."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from factors.domain.tests.recordings import candles_strategy
+from factors.tests.ledgers import new_series
+from market.pipeline import PipelineError
+from overlays.tests.ledgers import Viewer, Worker, fresh
+from overlays.world import NoData, NoOverlay, OutOfSync
+
+KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
+WINDOW = 12
+
+
+def changed(candle, by):
+    return candle._replace(close=candle.close + by, high=candle.high + by)
+
+
+# Batches of candles by position; some candles come twice, late, or with other prices.
+batches = st.lists(
+    st.tuples(
+        st.integers(0, 60),
+        st.integers(1, 30),
+        st.sampled_from([0.0, 0.0, 0.0, 2.0]),
+        st.integers(0, 1),
+        st.sampled_from([False, False, False, True]),
+    ),
+    max_size=8,
+)
+
+
+class Recorder:
+    """Remembers what was live at each candle, until that candle's past is revised."""
+
+    def __init__(self, stores, series):
+        self.stores, self.series = stores, series
+        self.frames = {}
+        self.viewers = [Viewer(stores.world, series, window=WINDOW) for _ in range(2)]
+
+    def forget(self, change):
+        if change.revised_from is not None:
+            self.frames = {t: f for t, f in self.frames.items() if t < change.revised_from}
+
+    def record(self):
+        try:
+            frame = self.stores.world.frame_live(self.series, window=WINDOW)
+        except (NoData, NoOverlay, OutOfSync):
+            return
+        assert frame["time"].pop("at_time") == self.stores.candles.state(self.series).head
+        self.frames.setdefault(frame["time"]["aligned_time"], frame)
+        if frame["time"]["aligned_time"] == self.stores.candles.state(self.series).head:
+            self.view()
+
+    def view(self):
+        now = fresh(self.stores.world, self.series, window=WINDOW)
+        polling, reading = self.viewers
+        polling.poll()
+        reading.read()
+        assert polling.shown() == reading.shown() == now
+
+    def compare(self):
+        for time, recorded in self.frames.items():
+            frame = self.stores.world.frame_at(self.series, time, window=WINDOW)
+            del frame["time"]["at_time"]
+            assert frame == recorded
+
+
+@settings(max_examples=40, **KNOWN)
+@given(candles=candles_strategy(max_size=80), program=batches, at_once=st.sampled_from([5, 1000]))
+def test_past_frames_are_what_was_live(stores, candles, program, at_once):
+    series = new_series()
+    workers = [Worker(stores, at_once=at_once, every=3) for _ in range(2)]
+    recorder = Recorder(stores, series)
+    # Singly at last, so that every candle is live once.
+    singly = [(n, 1, 0.0, n % 2, False) for n in range(len(candles))]
+    for start, size, by, who, fails in program + singly:
+        worker = workers[who]
+        worker.failing.fails = fails
+        before = stores.written(series)
+        try:
+            change = worker.ingest(series, [changed(c, by) for c in candles[start : start + size]])
+        except PipelineError:
+            assert stores.written(series) == before
+        else:
+            recorder.forget(change)
+        worker.failing.fails = False
+        recorder.record()
+    finish(workers[0], stores, series)
+    assert stores.is_exact(series)
+    recorder.record()
+    recorder.compare()
+
+
+def finish(worker, stores, series):
+    head = stores.candles.state(series).head
+    while stores.drawings.state(series).position.head_time < head:
+        worker.rebuild(series)

@@ -1,0 +1,215 @@
+"""Whether both ledgers of a series hold exactly what its candles give, row by row.
+
+Everything is computed anew in memory, through the same engines and nothing that was saved. A
+version that only gives out again what an instruction showed already (after a revision) is no
+difference: nobody sees one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any
+
+from factors.domain.engine import Engine
+from factors.domain.facts import StepResult
+from factors.domain.ledger import FactorLedger
+from market.domain.candle import Candle
+from market.domain.series import SeriesId
+from market.domain.store import CandleStore
+from overlays.domain.instruction import Change, Definition, InstructionVersion
+from overlays.domain.ledger import OverlayLedger
+from overlays.domain.renderer import OverlayEngine, tick
+from overlays.domain.versions import NEVER, VersionReader
+
+PAGE = 5000
+VERSIONS_PAGE = 20_000
+
+Row = Any
+
+
+@dataclass(slots=True)
+class Comparison:
+    """One kind of row: how many there should be and are, their checksums, the first difference."""
+
+    name: str
+    expected: int = 0
+    found: int = 0
+    first_difference: tuple[str | None, str | None] | None = None
+    _expected_sum: Any = field(default_factory=hashlib.sha256)
+    _found_sum: Any = field(default_factory=hashlib.sha256)
+
+    def add(self, expected: Iterable[Row], found: Iterable[Row]) -> None:
+        """Compare the next rows of both sides; what one side has more of is a difference."""
+        for ours, theirs in zip_longest(map(_text, expected), map(_text, found)):
+            if ours is not None:
+                self.expected += 1
+                self._expected_sum.update(ours.encode())
+            if theirs is not None:
+                self.found += 1
+                self._found_sum.update(theirs.encode())
+            if ours != theirs and self.first_difference is None:
+                self.first_difference = ours, theirs
+
+    @property
+    def checksums(self) -> tuple[str, str]:
+        """Of the expected rows, and of those found."""
+        return self._expected_sum.hexdigest(), self._found_sum.hexdigest()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether both sides are the same."""
+        return self.first_difference is None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a verification of the candles up to `head_time`."""
+
+    candles: int
+    head_time: int | None
+    comparisons: Sequence[Comparison]
+    was_revised: bool
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the ledgers hold what the candles give."""
+        return not self.was_revised and all(each.is_clean for each in self.comparisons)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Verifies series over a candle store and both ledgers."""
+
+    candles: CandleStore
+    factor_engine: Engine
+    facts: FactorLedger
+    overlay_engine: OverlayEngine
+    drawings: OverlayLedger
+    overlay_fingerprint: str
+
+    def run(self, series: SeriesId, progress: Callable[[int], object] = lambda _: None) -> Verdict:
+        """Compute a series anew and compare; `progress` is told how many candles each page had."""
+        before = self.candles.state(series)
+        positions = Comparison("positions")
+        positions.add([] if before.head is None else self._positions(series), self._found(series))
+        fold = _Fold(self, series)
+        count = 0
+        for page in self._pages(series, before.head):
+            fold.take(page)
+            count += len(page)
+            progress(len(page))
+        parts = [positions, *fold.finish(before.head)]
+        return Verdict(count, before.head, parts, self.candles.state(series).epoch != before.epoch)
+
+    def _positions(self, series: SeriesId) -> list[Row]:
+        head, epoch = self.candles.state(series)
+        return [
+            ("factors", head, epoch, self.factor_engine.fingerprint),
+            ("overlays", head, epoch, self.overlay_fingerprint),
+        ]
+
+    def _found(self, series: SeriesId) -> list[Row]:
+        facts, drawn = self.facts.state(series), self.drawings.state(series)
+        rows: list[Row] = [] if facts is None else [("factors", *facts)]
+        return rows if drawn is None else [*rows, ("overlays", *drawn.position)]
+
+    def _pages(self, series: SeriesId, head: int | None) -> Iterator[list[Candle]]:
+        after = -1
+        while head is not None and after < head:
+            page = self.candles.read_after(series, after, PAGE)
+            page = [candle for candle in page if candle.candle_time <= head]
+            if not page:
+                return
+            yield page
+            after = page[-1].candle_time
+
+
+class _Fold:
+    """Both engines on their way through the candles of one series, compared page by page."""
+
+    def __init__(self, verifier: Verifier, series: SeriesId) -> None:
+        self._verifier = verifier
+        self._series = series
+        self._facts = verifier.factor_engine.initial(series.timeframe)
+        self._drawn = verifier.overlay_engine.initial(series.timeframe)
+        self._versions = _Versions(verifier.drawings.versions(series))
+        self._events = Comparison("events")
+        self._heads = Comparison("heads")
+        self._drawings = Comparison("versions")
+        self._standing: dict[str, Definition] = {}
+
+    def take(self, page: Sequence[Candle]) -> None:
+        """Compare what the ledgers hold of these candles."""
+        results = [self._verifier.factor_engine.step(self._facts, candle) for candle in page]
+        span = page[0].candle_time, page[-1].candle_time
+        facts = self._verifier.facts
+        self._events.add(
+            [event for result in results for event in result.events],
+            facts.events(self._series, *span),
+        )
+        self._heads.add(
+            [head for result in results for head in sorted(result.heads, key=lambda h: h.factor)],
+            facts.heads(self._series, *span),
+        )
+        changes = list(self._draw(page, results))
+        self._drawings.add(changes, self._versions.up_to(span[1]))
+        self._standing.update((each.instruction_id, each.definition) for each in changes)
+
+    def finish(self, head: int | None) -> list[Comparison]:
+        """What lies behind the last candle is too much; what stands must be found as the newest."""
+        self._drawings.add([], self._versions.up_to(None))
+        standing = Comparison("standing")
+        if head is not None:
+            newest = self._verifier.drawings.versions(self._series).newest(head, cutoff=0)
+            standing.add(
+                sorted(name for name, definition in self._standing.items() if definition),
+                sorted(version.instruction_id for version in newest),
+            )
+        return [self._events, self._heads, self._drawings, standing]
+
+    def _draw(self, page: Sequence[Candle], results: Sequence[StepResult]) -> Iterator[Change]:
+        read = self._read
+        for candle, (events, heads) in zip(page, results, strict=True):
+            entries = tick(candle.candle_time, events, heads, read=read)
+            yield from self._verifier.overlay_engine.step(self._drawn, entries)
+
+    def _read(self, start: int, end: int) -> list[Candle]:
+        return self._verifier.candles.read_range(self._series, start, end, limit=PAGE)
+
+
+class _Versions:
+    """The stored versions in order, without those that show what was shown already."""
+
+    def __init__(self, versions: VersionReader) -> None:
+        self._read = versions
+        self._cursor = 0
+        self._shown: dict[str, Definition] = {}
+        self._ahead: deque[InstructionVersion] = deque()
+
+    def up_to(self, time: int | None) -> list[Row]:
+        """The next versions that were visible by `time`; all that are left without."""
+        taken: list[Row] = []
+        while self._ahead or self._fill():
+            if time is not None and self._ahead[0].visible_time > time:
+                return taken
+            version = self._ahead.popleft()
+            if self._shown.get(version.instruction_id, {}) != version.definition:
+                self._shown[version.instruction_id] = version.definition
+                taken.append(version[1:])
+        return taken
+
+    def _fill(self) -> bool:
+        page = self._read.after(self._cursor, NEVER - 1, limit=VERSIONS_PAGE)
+        self._ahead.extend(page)
+        if page:
+            self._cursor = page[-1].version_id
+        return bool(page)
+
+
+def _text(row: Any) -> str:
+    return json.dumps(row, separators=(",", ":"))

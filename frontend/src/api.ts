@@ -1,6 +1,9 @@
 /** Typed client of the HTTP API: every call has a time limit, every answer is checked. */
 
 import { parseCandles, type Candle } from "./candle";
+import { parseCatalog, type Factor } from "./factor-catalog";
+import { parseDrawDelta, type DrawDelta } from "./instruction";
+import type { DeltaQuery, OverlayReader } from "./overlay-session";
 
 export interface CandlePage {
   readonly candles: readonly Candle[];
@@ -48,11 +51,13 @@ export class ApiError extends Error {
 }
 
 const TIMEOUT_MS = 15_000;
+/** As many candles as the server draws. */
+const DRAWN_CANDLES = "2000";
 
 type Fetch = (input: string, init: RequestInit) => Promise<Response>;
 type Json = Record<string, unknown>;
 
-export class Api implements CandleReader {
+export class Api implements CandleReader, OverlayReader {
   private readonly fetch: Fetch;
   private readonly timeoutMs: number;
 
@@ -88,6 +93,34 @@ export class Api implements CandleReader {
     return readTopMarkets(body);
   }
 
+  async factorCatalog(signal?: AbortSignal): Promise<Factor[]> {
+    const catalog = parseCatalog((await this.get("/api/factor/catalog", signal)).body);
+    if (catalog === null) throw unreadable("factor catalog");
+    return catalog;
+  }
+
+  async liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawDelta> {
+    const query = new URLSearchParams({ series_id: seriesId, window_candles: DRAWN_CANDLES });
+    const { body } = await this.get(`/api/frame/live?${query}`, signal);
+    return readDelta(body["draw_state"]);
+  }
+
+  async pollDelta(
+    seriesId: string,
+    { afterId, signal }: DeltaQuery,
+  ): Promise<DrawDelta | null> {
+    const query = new URLSearchParams({ series_id: seriesId, window_candles: DRAWN_CANDLES });
+    query.set("after_id", String(afterId));
+    const { body } = await this.get(`/api/delta/poll?${query}`, signal);
+    const { records, next_cursor: next } = body;
+    if (!Array.isArray(records)) throw unreadable("drawings");
+    const record = records.at(-1) as Json | undefined;
+    if (record === undefined) return null;
+    const cursor = finite((next as Json | null)?.["id"]);
+    if (cursor === null) throw unreadable("drawings");
+    return { ...readDelta(record["draw_delta"]), cursor };
+  }
+
   private async get(
     path: string,
     signal?: AbortSignal,
@@ -118,6 +151,12 @@ export function readTopMarkets(body: unknown): TopMarket[] {
   const items = (body as Json | null)?.["items"];
   if (!Array.isArray(items)) throw unreadable("top markets");
   return items.flatMap((item) => readTopMarket(item as Json));
+}
+
+function readDelta(value: unknown): DrawDelta {
+  const delta = parseDrawDelta(value);
+  if (delta === null) throw unreadable("drawings");
+  return delta;
 }
 
 /** Any failure as one of ours. */

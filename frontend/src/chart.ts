@@ -19,6 +19,7 @@ import {
 } from "lightweight-charts";
 
 import { formatClock, formatDateTime, pricePrecision } from "./format";
+import { OverlayLayer } from "./overlay-layer";
 import type { Candle } from "./candle";
 import type { ChartChange } from "./chart-change";
 import type { Hole } from "./holes";
@@ -50,6 +51,8 @@ export interface ChartEvents {
 }
 
 export class CandleChart {
+  /** The drawings over the candles. */
+  readonly overlays: OverlayLayer;
   private readonly chart: IChartApi;
   private readonly prices: ISeriesApi<"Candlestick">;
   private readonly volumes: ISeriesApi<"Histogram">;
@@ -66,6 +69,7 @@ export class CandleChart {
     this.chart = createChart(root, this.options());
     this.prices = this.addPrices();
     this.volumes = this.addVolumes();
+    this.overlays = new OverlayLayer(this.prices);
     this.gapMarkers = createSeriesMarkers(this.prices, []);
     this.chart.subscribeCrosshairMove((move) => {
       events.pointed(typeof move.time === "number" ? move.time : null);

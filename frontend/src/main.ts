@@ -1,6 +1,7 @@
 /** Starts the page: chooses the series, keeps the link in step, listens to the browser. */
 
 import { Api } from "./api";
+import { VisibilityMemory } from "./factor-visibility";
 import { Page } from "./page";
 import { browserClock, openBrowserEventStream, openBrowserSocket } from "./ports";
 import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "./preferences";
@@ -20,6 +21,7 @@ const page = new Page(
     openSocket: openBrowserSocket,
     openEventStream: openBrowserEventStream,
     random: Math.random,
+    visibilityMemory: new VisibilityMemory(() => window.localStorage),
   },
   { chosen: (seriesId) => choose(parseSeriesId(seriesId)) },
 );
@@ -71,6 +73,6 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) page.wake();
 });
 
-exposeTradeCanvas(() => page.state);
+exposeTradeCanvas({ state: () => page.state, drawings: () => page.drawings });
 if (seriesFromUrl(window.location.search) !== null) openChosen([]);
 void followWhitelist();

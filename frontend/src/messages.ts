@@ -22,6 +22,7 @@ export type ServerMessage =
       readonly from_time: number;
       readonly epoch: number | null;
     }
+  | { readonly type: "rebuilt"; readonly series_id: string; readonly message: string }
   | {
       readonly type: "error";
       readonly series_id: string | null;
@@ -88,6 +89,9 @@ function readGap(value: Record<string, unknown>, series_id: string): ServerMessa
 }
 
 function readSystem(value: Record<string, unknown>, series_id: string): ServerMessage | null {
+  if (value["event"] === "factor.rebuild") {
+    return { type: "rebuilt", series_id, message: String(value["message"] ?? "") };
+  }
   if (value["event"] !== "candle.revised") return null;
   const data = value["data"] as Record<string, unknown> | null | undefined;
   const from_time = data?.["from_time"];

@@ -4,18 +4,25 @@ import { CandleChart } from "./chart";
 import { byId, setText } from "./dom";
 import { formatPercent, formatPrice } from "./format";
 import { Legend } from "./legend";
+import { Overlays, type OverlaysDependencies } from "./overlays";
 import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "./series-id";
 import { SeriesPicker } from "./series-picker";
-import { Mask, Notices } from "./stage-notices";
-import { ConnectionSign, StatusFacts } from "./status-bar";
+import { Mask, Notices, Toast } from "./stage-notices";
+import { ConnectionSign, OverlaySign, StatusFacts } from "./status-bar";
 import { SyncSession, type SessionDependencies } from "./sync-session";
-import { describeChart } from "./test-surface";
+import { describeChart, describeDrawings } from "./test-surface";
 import { TimeframeBar } from "./timeframe-bar";
+import type { VisibilityMemory } from "./factor-visibility";
+import type { OverlayStep } from "./overlay-session";
 import type { SeriesState, Step } from "./series-state";
 import type { FeedDependencies } from "./top-markets-feed";
 
 const TICK_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");
+
+export type PageDependencies = SessionDependencies &
+  FeedDependencies &
+  OverlaysDependencies & { readonly visibilityMemory: VisibilityMemory };
 
 export interface PageEvents {
   /** The user chose another series. */
@@ -23,11 +30,14 @@ export interface PageEvents {
 }
 
 export class Page {
-  private readonly dependencies: SessionDependencies;
+  private readonly dependencies: PageDependencies;
   private readonly events: PageEvents;
   private readonly chartRoot = byId("chart");
   private readonly chart: CandleChart;
   private readonly legend = new Legend(byId("legend"));
+  private readonly overlays: Overlays;
+  private readonly overlaySign = new OverlaySign(byId("overlay-sign"));
+  private readonly toast = new Toast(byId("toast"));
   private readonly mask: Mask;
   private readonly notices: Notices;
   private readonly sign = new ConnectionSign(byId("connection"));
@@ -38,7 +48,7 @@ export class Page {
   private series: SeriesId | null = null;
   private whitelist: readonly string[] = [];
 
-  constructor(dependencies: SessionDependencies & FeedDependencies, events: PageEvents) {
+  constructor(dependencies: PageDependencies, events: PageEvents) {
     this.dependencies = dependencies;
     this.events = events;
     const retry = (): void => this.session?.retry();
@@ -48,6 +58,12 @@ export class Page {
       nearStart: () => this.session?.loadOlder(),
       pointed: (time) => this.pointed(time),
       atEnd: (atEnd) => (byId("to-live").hidden = atEnd),
+    });
+    this.overlays = new Overlays(dependencies, {
+      panel: byId("factors"),
+      layer: this.chart.overlays,
+      memory: dependencies.visibilityMemory,
+      onStep: (step) => this.drawn(step),
     });
     this.timeframes = new TimeframeBar(byId("timeframes"), (text) => this.pickTimeframe(text));
     this.picker = new SeriesPicker(byId("picker"), dependencies, {
@@ -63,6 +79,11 @@ export class Page {
 
   get state(): SeriesState | null {
     return this.session?.state ?? null;
+  }
+
+  /** Ids of the drawings on the chart, by feature. */
+  get drawings(): Record<string, string[]> {
+    return this.chart.overlays.drawn();
   }
 
   setWhitelist(whitelist: readonly string[]): void {
@@ -88,7 +109,13 @@ export class Page {
     this.chartRoot.setAttribute("aria-label", `Candlestick chart of ${series.text}`);
     this.timeframes.render(series, this.whitelist);
     this.picker.setCurrent(series);
-    this.session = new SyncSession(series.text, this.dependencies, (step) => this.follow(step));
+    this.session = new SyncSession(
+      series.text,
+      this.dependencies,
+      (step) => this.follow(step),
+      (reason) => this.rewritten(reason),
+    );
+    this.overlays.open(series.text);
     this.session.start();
   }
 
@@ -104,6 +131,17 @@ export class Page {
     }
     this.renderTime();
     describeChart(this.chartRoot, state, this.chart.heldTimes());
+    this.overlays.follow(state);
+  }
+
+  private drawn(step: OverlayStep): void {
+    this.overlaySign.render(step.status);
+    describeDrawings(this.chartRoot, step, this.chart.overlays.scene);
+  }
+
+  private rewritten(reason: string | null): void {
+    this.overlays.rewritten();
+    if (reason !== null) this.toast.show(reason);
   }
 
   /** Everything that changes with the clock as well as with the state. */

@@ -138,3 +138,22 @@ export class Notices {
     this.gapList.replaceChildren(...items);
   }
 }
+
+const TOAST_MS = 3200;
+
+/** A word that needs no answer and goes away by itself. */
+export class Toast {
+  private readonly root: HTMLElement;
+  private timer = 0;
+
+  constructor(root: HTMLElement) {
+    this.root = root;
+  }
+
+  show(text: string): void {
+    window.clearTimeout(this.timer);
+    setText(this.root, text);
+    this.root.hidden = text === "";
+    this.timer = window.setTimeout(() => (this.root.hidden = true), TOAST_MS);
+  }
+}

@@ -4,6 +4,7 @@ import { closingText, connectionSign } from "./connection-text";
 import { element, setText } from "./dom";
 import { formatDateTime, formatDuration } from "./format";
 import { lagSeconds, lastClosedTime, type SeriesState } from "./series-state";
+import type { OverlayStatus } from "./overlay-session";
 
 export class ConnectionSign {
   private readonly root: HTMLElement;
@@ -53,6 +54,39 @@ export class StatusFacts {
     this.count.show(last === null ? null : state.candles.length.toLocaleString("en-US"));
     this.gaps.show(state.holes.length === 0 ? null : String(state.holes.length));
     this.gaps.root.dataset["tone"] = "warning";
+  }
+}
+
+type Sign = readonly [tone: string, label: string, explanation: string];
+
+const OVERLAY_SIGNS: Readonly<Record<OverlayStatus, Sign>> = {
+  loading: ["busy", "Reading", "The drawings are being read"],
+  ready: ["good", "Drawn", "The drawings are those of the newest closed candle"],
+  behind: ["warning", "Behind", "The server is still computing the drawings"],
+  empty: ["busy", "Waiting", "There is nothing to draw yet"],
+  error: ["bad", "No answer", "The drawings can not be read; trying again"],
+  off: ["off", "", ""],
+};
+
+/** How the drawings stand, at the end of the row of factors. */
+export class OverlaySign {
+  private readonly root: HTMLElement;
+  private readonly label = element("span");
+
+  constructor(root: HTMLElement) {
+    this.root = root;
+    root.append(
+      element("span", { class: "dot", attributes: { "aria-hidden": "true" } }),
+      this.label,
+    );
+  }
+
+  render(status: OverlayStatus): void {
+    const [tone, label, explanation] = OVERLAY_SIGNS[status];
+    this.root.dataset["tone"] = tone;
+    this.root.title = explanation;
+    this.root.hidden = status === "off";
+    setText(this.label, label);
   }
 }
 

@@ -18,6 +18,9 @@ export interface SessionDependencies extends ReadDependencies {
   readonly openSocket: OpenSocket;
 }
 
+/** Hears that what was derived from candles may have been written anew; why, if it was said. */
+export type OnRewritten = (reason: string | null) => void;
+
 type TimerName =
   "open" | "reconnect" | "stable" | "refresh" | "silence" | "poll" | "resubscribe" | "accepted";
 
@@ -43,6 +46,7 @@ interface Probe {
 export class SyncSession {
   private readonly dependencies: SessionDependencies;
   private readonly listener: (step: Step) => void;
+  private readonly onRewritten: OnRewritten;
   private readonly timers: Timers<TimerName>;
   private readonly reads: CandleReads;
   private readonly reconnectBackOff: BackOff;
@@ -54,9 +58,15 @@ export class SyncSession {
   private stopped = false;
 
   /** `listener` hears every change of the state. Throws when `seriesId` can not be parsed. */
-  constructor(seriesId: string, dependencies: SessionDependencies, listener: (step: Step) => void) {
+  constructor(
+    seriesId: string,
+    dependencies: SessionDependencies,
+    listener: (step: Step) => void,
+    onRewritten: OnRewritten = () => undefined,
+  ) {
     this.dependencies = dependencies;
     this.listener = listener;
+    this.onRewritten = onRewritten;
     this.current = initialState(seriesId);
     this.timers = new Timers(dependencies.clock);
     this.reconnectBackOff = new BackOff(500, 10_000, dependencies.random);
@@ -166,6 +176,7 @@ export class SyncSession {
     this.subscribe();
     this.watchSilence();
     if (resumed && this.current.epoch === null) this.scheduleRefresh();
+    if (resumed) this.onRewritten(null); // Notices of meanwhile were missed.
   }
 
   private subscribe(): void {
@@ -241,12 +252,17 @@ export class SyncSession {
         const { expected_next_time: from, actual_time: to } = message;
         this.dispatch({ type: "gap", from, to });
         this.reads.requestSoon(from - seconds);
+        this.onRewritten(null);
         break;
       }
       case "revised":
         this.reads.discardOlder();
         this.dispatch({ type: "revised", fromTime: message.from_time });
         this.reads.request(this.revisedSince(message.from_time), message.epoch);
+        this.onRewritten(null);
+        break;
+      case "rebuilt":
+        this.onRewritten(message.message);
         break;
       case "candles_batch":
         this.dispatch({ type: "candles_batch", candles: message.candles });

@@ -100,7 +100,7 @@ describe("parseServerMessage", () => {
     "{",
     '{"type":"gap","series_id":"s"}',
     '{"type":"candle_closed","candle":{}}',
-    '{"type":"system","series_id":"s","event":"factor.rebuild","data":null}',
+    '{"type":"system","series_id":"s","event":"candle.revised","data":null}',
   ])("makes nothing of %s", (text) => expect(parseServerMessage(text)).toBeNull());
 
   it("makes nothing of a binary frame", () =>

@@ -1,0 +1,215 @@
+/** The row of factors under the header: one chip each, its sub-features in a list below it. */
+
+import { element, setText } from "./dom";
+import { isOn, type Choice, type Visibility } from "./factor-visibility";
+import type { Factor, Feature } from "./factor-catalog";
+
+/** How long the list stays after the pointer left: long enough to come back to it. */
+const LEAVE_MS = 140;
+const EDGE_PX = 8;
+
+/** Where the switches are kept. */
+export interface Switches {
+  readonly visibility: Visibility;
+  choose(choice: Choice): void;
+}
+
+export class FactorPanel {
+  private readonly root: HTMLElement;
+  private readonly switches: Switches;
+  private chips: Chip[] = [];
+
+  constructor(root: HTMLElement, switches: Switches) {
+    this.root = root;
+    this.switches = switches;
+    root.addEventListener("scroll", () => this.chips.forEach((chip) => chip.close()));
+  }
+
+  /** Builds the chips anew. */
+  setCatalog(catalog: readonly Factor[]): void {
+    const opened = (chip: Chip): void => {
+      for (const other of this.chips) if (other !== chip) other.close();
+    };
+    this.chips = catalog.map((factor) => new Chip(factor, this.switches, opened));
+    this.root.replaceChildren(...this.chips.map((chip) => chip.root));
+    this.root.hidden = catalog.length === 0;
+    this.render();
+  }
+
+  /** Shows the switches as they are. */
+  render(): void {
+    for (const chip of this.chips) chip.render(this.switches.visibility);
+  }
+
+  /** Shows how many drawings of each feature are on the chart. */
+  count(drawn: Readonly<Record<string, readonly string[]>>): void {
+    for (const chip of this.chips) chip.count(drawn);
+  }
+}
+
+class Chip {
+  readonly root: HTMLElement;
+  private readonly factor: Factor;
+  private readonly toggle: HTMLButtonElement;
+  private readonly opener: HTMLButtonElement;
+  private readonly list: HTMLElement;
+  private readonly rows: readonly Row[];
+  private readonly onOpen: (chip: Chip) => void;
+  private leaving = 0;
+
+  constructor(factor: Factor, switches: Switches, onOpen: (chip: Chip) => void) {
+    this.factor = factor;
+    this.onOpen = onOpen;
+    this.rows = factor.subFeatures.map((feature) => row(feature, switches));
+    this.toggle = this.makeToggle(switches);
+    this.opener = this.makeOpener();
+    this.list = element(
+      "div",
+      {
+        class: "factor-list",
+        attributes: { id: `factor-list-${factor.key}`, role: "group", "aria-label": factor.label },
+      },
+      this.rows.map(({ root }) => root),
+    );
+    this.list.hidden = true;
+    this.root = element("div", { class: "factor", attributes: { "data-factor": factor.key } }, [
+      this.toggle,
+      ...(this.rows.length > 0 ? [this.opener, this.list] : []),
+    ]);
+    this.listen();
+  }
+
+  render(visibility: Visibility): void {
+    const on = isOn(visibility, this.factor.key);
+    this.toggle.setAttribute("aria-pressed", String(on));
+    this.root.classList.toggle("factor-off", !on);
+    for (const { feature, box } of this.rows) box.checked = isOn(visibility, feature.key);
+    const shown = this.rows.filter(({ box }) => box.checked).length;
+    setText(this.opener.firstElementChild as Element, `${shown}/${this.rows.length}`);
+    this.opener.setAttribute(
+      "aria-label",
+      `${this.factor.label}: ${shown} of ${this.rows.length} parts chosen`,
+    );
+  }
+
+  count(drawn: Readonly<Record<string, readonly string[]>>): void {
+    for (const { feature, figure } of this.rows) {
+      setText(figure, String(drawn[feature.key]?.length ?? 0));
+    }
+  }
+
+  close(): void {
+    window.clearTimeout(this.leaving);
+    if (this.list.hidden) return;
+    if (this.list.contains(document.activeElement)) this.opener.focus({ preventScroll: true });
+    this.list.hidden = true;
+    this.opener.setAttribute("aria-expanded", "false");
+  }
+
+  private open(): void {
+    window.clearTimeout(this.leaving);
+    if (!this.list.hidden || this.rows.length === 0) return;
+    this.onOpen(this);
+    this.list.hidden = false;
+    this.opener.setAttribute("aria-expanded", "true");
+    this.place();
+  }
+
+  /** Below the chip, within the window; the row of chips scrolls and would cut it off. */
+  private place(): void {
+    const { left, bottom } = this.root.getBoundingClientRect();
+    const most = window.innerWidth - this.list.offsetWidth - EDGE_PX;
+    this.list.style.left = `${Math.max(EDGE_PX, Math.min(left, most))}px`;
+    this.list.style.top = `${bottom + 4}px`;
+  }
+
+  private makeToggle(switches: Switches): HTMLButtonElement {
+    const { key, label } = this.factor;
+    return element("button", {
+      class: "factor-toggle",
+      text: label,
+      attributes: { type: "button", "data-feature": key },
+      onClick: () => switches.choose({ key, on: !isOn(switches.visibility, key) }),
+    });
+  }
+
+  private makeOpener(): HTMLButtonElement {
+    const attributes = {
+      type: "button",
+      "aria-expanded": "false",
+      "aria-controls": `factor-list-${this.factor.key}`,
+    };
+    return element("button", { class: "factor-opener", attributes }, [element("span")]);
+  }
+
+  private listen(): void {
+    // The pointer that opened the list by its mere presence must not close it with its click.
+    let hovered = false;
+    this.root.addEventListener("pointerenter", ({ pointerType }) => {
+      if (pointerType !== "mouse") return;
+      hovered = this.list.hidden === true;
+      this.open();
+    });
+    this.root.addEventListener("pointerleave", ({ pointerType }) => {
+      if (pointerType === "mouse") this.leave();
+    });
+    this.opener.addEventListener("click", () => {
+      if (this.list.hidden || hovered) this.open();
+      else this.close();
+      hovered = false;
+    });
+    this.root.addEventListener("keydown", (event) => this.steer(event));
+    this.root.addEventListener("focusout", (event) => {
+      if (!this.root.contains(event.relatedTarget as Node | null)) this.leave();
+    });
+    document.addEventListener("pointerdown", ({ target }) => {
+      if (!this.root.contains(target as Node)) this.close();
+    });
+  }
+
+  private leave(): void {
+    window.clearTimeout(this.leaving);
+    this.leaving = window.setTimeout(() => {
+      const inside = this.root.matches(":hover") || this.list.contains(document.activeElement);
+      if (!inside) this.close();
+    }, LEAVE_MS);
+  }
+
+  /** Escape closes; up and down go through the list. */
+  private steer(event: KeyboardEvent): void {
+    if (event.key === "Escape" && !this.list.hidden) {
+      event.stopPropagation();
+      this.close();
+    }
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    event.preventDefault();
+    this.open();
+    const boxes = this.rows.map(({ box }) => box);
+    const at = boxes.indexOf(document.activeElement as HTMLInputElement);
+    const next = event.key === "ArrowDown" ? at + 1 : Math.max(0, at - 1);
+    boxes[Math.min(next, boxes.length - 1)]?.focus({ preventScroll: true });
+  }
+}
+
+interface Row {
+  readonly feature: Feature;
+  readonly root: HTMLElement;
+  readonly box: HTMLInputElement;
+  readonly figure: HTMLElement;
+}
+
+function row(feature: Feature, switches: Switches): Row {
+  const { key, label } = feature;
+  const box = element("input", { attributes: { type: "checkbox", "data-feature": key } });
+  box.addEventListener("change", () => switches.choose({ key, on: box.checked }));
+  const figure = element("span", {
+    class: "factor-count",
+    attributes: { "aria-hidden": "true", title: "On the chart now" },
+  });
+  const root = element("label", { class: "factor-feature" }, [
+    box,
+    element("span", { class: "factor-feature-name", text: label }),
+    figure,
+  ]);
+  return { feature, root, box, figure };
+}

@@ -1,0 +1,75 @@
+/** Which factors and sub-features the user wants to see, and the memory of it. */
+
+import type { Factor } from "./factor-catalog";
+
+/** By key of a factor or sub-feature; what is missing counts as on. */
+export type Visibility = ReadonlyMap<string, boolean>;
+
+export interface Choice {
+  readonly key: string;
+  readonly on: boolean;
+}
+
+/** Keys seen for the first time take the catalog's default; choices made before stay. */
+export function withDefaults(visibility: Visibility, catalog: readonly Factor[]): Visibility {
+  const features = catalog.flatMap((factor) => [factor, ...factor.subFeatures]);
+  const defaults = features.map(({ key, defaultVisible }) => [key, defaultVisible] as const);
+  return new Map([...defaults, ...visibility]);
+}
+
+/** A sub-feature that is switched on takes its factor with it. */
+export function switched(visibility: Visibility, { key, on }: Choice): Visibility {
+  const next = new Map(visibility).set(key, on);
+  if (on && isOff(visibility, factorOf(key))) next.set(factorOf(key), true);
+  return next;
+}
+
+/** Whether a feature is to be drawn: its own switch and that of its factor are on. */
+export function isVisible(visibility: Visibility, feature: string): boolean {
+  return !isOff(visibility, feature) && !isOff(visibility, factorOf(feature));
+}
+
+export function isOn(visibility: Visibility, key: string): boolean {
+  return !isOff(visibility, key);
+}
+
+/** The factor that a feature key begins with; a factor's key is its own. */
+export function factorOf(feature: string): string {
+  return feature.split(".", 1)[0] as string;
+}
+
+function isOff(visibility: Visibility, key: string): boolean {
+  return visibility.get(key) === false;
+}
+
+type VisibilityStorage = Pick<Storage, "getItem" | "setItem">;
+
+const KEY = "trade_canvas.factors";
+
+/** Remembers the switches; without a working storage it just forgets. */
+export class VisibilityMemory {
+  private readonly storage: () => VisibilityStorage;
+
+  /** The storage is asked for late: merely touching `localStorage` may throw. */
+  constructor(storage: () => VisibilityStorage) {
+    this.storage = storage;
+  }
+
+  recall(): Visibility {
+    try {
+      const value: unknown = JSON.parse(this.storage().getItem(KEY) ?? "{}");
+      const entries = Object.entries(value ?? {});
+      return new Map(entries.filter(([, on]) => typeof on === "boolean"));
+    } catch {
+      return new Map();
+    }
+  }
+
+  remember(visibility: Visibility): void {
+    try {
+      this.storage().setItem(KEY, JSON.stringify(Object.fromEntries(visibility)));
+    } catch {
+      // Private mode or a full storage: the switches hold until the page is left.
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/** Holds the drawings on the chart: markers by the library's plugin, the rest by one primitive. */
+
+import {
+  createSeriesMarkers,
+  type ISeriesApi,
+  type ISeriesMarkersPluginApi,
+  type SeriesMarker,
+  type Time,
+  type UTCTimestamp,
+} from "lightweight-charts";
+
+import { DrawingPrimitive } from "./drawing-primitive";
+import { idsByFeature, type Scene, type SceneMarker } from "./scene";
+
+export class OverlayLayer {
+  private readonly primitive = new DrawingPrimitive();
+  private readonly plugin: ISeriesMarkersPluginApi<Time>;
+  private markers: readonly SceneMarker[] = [];
+
+  constructor(series: ISeriesApi<"Candlestick">) {
+    series.attachPrimitive(this.primitive);
+    this.plugin = createSeriesMarkers(series, [], { zOrder: "aboveSeries" });
+  }
+
+  show(scene: Scene): void {
+    this.primitive.show(scene);
+    if (sameMarkers(this.markers, scene.markers)) return;
+    this.markers = scene.markers;
+    this.plugin.setMarkers(scene.markers.map(markerRow));
+  }
+
+  /** Ids of what the chart holds by feature, the markers read back from the library. */
+  drawn(): Record<string, string[]> {
+    const features = new Map(this.markers.map(({ id, definition }) => [id, definition.feature]));
+    const markers = this.plugin.markers().map(({ id = "" }) => {
+      return { id, feature: features.get(id) ?? "" };
+    });
+    const { lines, anchors } = this.primitive.scene;
+    return idsByFeature([...markers, ...lines, ...anchors]);
+  }
+
+  get scene(): Scene {
+    return this.primitive.scene;
+  }
+}
+
+function markerRow({ id, definition }: SceneMarker): SeriesMarker<Time> {
+  const { time, position, shape, color, text, size } = definition;
+  return { id, time: time as UTCTimestamp, position, shape, color, text, size };
+}
+
+/** Definitions stay the same objects while their version does. */
+function sameMarkers(left: readonly SceneMarker[], right: readonly SceneMarker[]): boolean {
+  return (
+    left.length === right.length &&
+    left.every((marker, index) => marker.definition === right[index]?.definition)
+  );
+}

@@ -1,0 +1,225 @@
+/**
+ * Keeps the drawings of one series in step with the server: a baseline, then deltas.
+ *
+ * Reads happen one at a time. A stopped session is silent for good: answers still under way are
+ * dropped. What was drawn stays drawn until something newer is known.
+ */
+
+import { asApiError, type ApiError } from "./api";
+import { BackOff } from "./back-off";
+import { applyDelta, fromBaseline, NO_DRAWINGS, type Drawings } from "./drawings";
+import { Timers } from "./timers";
+import type { DrawDelta } from "./instruction";
+import type { Clock } from "./ports";
+
+export interface DeltaQuery {
+  /** The cursor of the answer before. */
+  readonly afterId: number;
+  readonly signal: AbortSignal;
+}
+
+export interface OverlayReader {
+  liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawDelta>;
+  /** What landed since, with the cursor to poll on from; null when nothing did. */
+  pollDelta(seriesId: string, query: DeltaQuery): Promise<DrawDelta | null>;
+}
+
+/**
+ * `behind`: the server is still computing. `empty`: it has nothing to draw for yet. `off`: it does
+ * not draw at all.
+ */
+export type OverlayStatus = "loading" | "ready" | "behind" | "empty" | "error" | "off";
+
+export interface OverlayStep {
+  readonly drawings: Drawings;
+  readonly status: OverlayStatus;
+}
+
+export interface OverlayDependencies {
+  readonly api: OverlayReader;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+type Task = "baseline" | "delta";
+
+const FOLLOW_MS = 150;
+const FOLLOW_SPREAD_MS = 250;
+/** Rebuilds reach every page at once, and come several in a row while history is filled. */
+const REWRITTEN_MS = 400;
+const REWRITTEN_SPREAD_MS = 600;
+const BEHIND_STEP_MS = 200;
+const BEHIND_TRIES = 6;
+const BEHIND_MS = 5_000;
+const EMPTY_MS = 30_000;
+/** An answer this full may have been cut off. */
+const FULL_PATCH = 50_000;
+const EMPTY_DETAILS = ["no_data", "no_overlay"];
+
+export class OverlaySession {
+  private readonly seriesId: string;
+  private readonly dependencies: OverlayDependencies;
+  private readonly listener: (step: OverlayStep) => void;
+  private readonly timers: Timers<"follow" | "retry">;
+  private readonly abort = new AbortController();
+  private readonly backOff: BackOff;
+  private drawings = NO_DRAWINGS;
+  private status: OverlayStatus = "loading";
+  private hasBaseline = false;
+  private wanted: Task | null = null;
+  private running = false;
+  private conflicts = 0;
+  /** The newest closed candle heard of. */
+  private closedTime = -Infinity;
+  /** The last answer was too full to be all. */
+  private cutOff = false;
+
+  /** `listener` hears every change of the drawings or the status. */
+  constructor(
+    seriesId: string,
+    dependencies: OverlayDependencies,
+    listener: (step: OverlayStep) => void,
+  ) {
+    this.seriesId = seriesId;
+    this.dependencies = dependencies;
+    this.listener = listener;
+    this.timers = new Timers(dependencies.clock);
+    this.backOff = new BackOff(1_000, 30_000, dependencies.random);
+  }
+
+  start(): void {
+    this.tell(NO_DRAWINGS, "loading");
+    this.want("baseline");
+    void this.run();
+  }
+
+  stop(): void {
+    this.abort.abort();
+    this.timers.clearAll();
+  }
+
+  /** The candle at `time` (UTC seconds) closed: the drawings may have changed with it. */
+  candleClosed(time: number): void {
+    this.closedTime = Math.max(time, this.closedTime);
+    if (this.ended || this.status === "error") return; // The retry reads everything anyway.
+    this.want("delta");
+    this.runIn(FOLLOW_MS, FOLLOW_SPREAD_MS);
+  }
+
+  /** The ledger was written anew, or that may have been missed: deltas do not tell what is gone. */
+  rewritten(): void {
+    if (this.ended) return;
+    this.want("baseline");
+    this.runIn(REWRITTEN_MS, REWRITTEN_SPREAD_MS);
+  }
+
+  private get ended(): boolean {
+    return this.abort.signal.aborted || this.status === "off";
+  }
+
+  /** A baseline holds what a delta would bring. */
+  private want(task: Task): void {
+    if (this.wanted !== "baseline") this.wanted = task;
+  }
+
+  /** Runs a while after the first of several triggers. */
+  private runIn(delayMs: number, spreadMs: number): void {
+    if (this.timers.isArmed("follow")) return;
+    const delay = delayMs + spreadMs * this.dependencies.random();
+    this.timers.arm("follow", delay, () => void this.run());
+  }
+
+  private async run(): Promise<void> {
+    if (this.running) return;
+    this.running = true;
+    for (let task = this.take(); task !== null && !this.ended; task = this.take()) {
+      this.timers.clear("retry");
+      await this.attempt(task);
+      if (this.timers.isArmed("retry") || this.timers.isArmed("follow")) break;
+    }
+    this.running = false;
+  }
+
+  private take(): Task | null {
+    const task = this.wanted;
+    this.wanted = null;
+    return task;
+  }
+
+  private async attempt(task: Task): Promise<void> {
+    try {
+      if (task === "baseline" || !this.hasBaseline) await this.readBaseline();
+      else if (this.cutOff || this.closedTime > (this.drawings.toTime ?? -Infinity)) {
+        await this.readDelta();
+      }
+      this.conflicts = 0;
+      this.backOff.reset();
+    } catch (error) {
+      if (!this.ended) this.failed(task, asApiError(error));
+    }
+  }
+
+  private async readBaseline(): Promise<void> {
+    const { api } = this.dependencies;
+    const delta = await api.liveFrame(this.seriesId, this.abort.signal);
+    if (this.ended) return;
+    this.hasBaseline = true;
+    this.taken(fromBaseline(delta), delta);
+  }
+
+  private async readDelta(): Promise<void> {
+    const query = { afterId: this.drawings.cursor, signal: this.abort.signal };
+    const delta = await this.dependencies.api.pollDelta(this.seriesId, query);
+    if (this.ended) return;
+    if (delta === null) this.tell(this.drawings, "ready");
+    else this.taken(applyDelta(this.drawings, delta), delta);
+  }
+
+  private taken(drawings: Drawings, delta: DrawDelta): void {
+    this.cutOff = delta.patch.length >= FULL_PATCH;
+    if (this.cutOff) this.want("delta");
+    this.tell(drawings, "ready");
+  }
+
+  private failed(task: Task, error: ApiError): void {
+    if (error.status === 409) this.conflicted(task);
+    else if (error.status === 404 && EMPTY_DETAILS.includes(error.message)) this.foundNothing();
+    else if (error.status === 404) this.turnOff();
+    else {
+      this.tell(this.drawings, "error");
+      this.retry("baseline", this.backOff.next());
+    }
+  }
+
+  /** The ledger is not at the candles yet. */
+  private conflicted(task: Task): void {
+    this.conflicts += 1;
+    const soon = this.conflicts <= BEHIND_TRIES;
+    if (!soon) this.tell(this.drawings, "behind");
+    this.retry(task, soon ? BEHIND_STEP_MS * this.conflicts : BEHIND_MS);
+  }
+
+  private foundNothing(): void {
+    this.hasBaseline = false;
+    this.tell(NO_DRAWINGS, "empty");
+    this.retry("baseline", EMPTY_MS);
+  }
+
+  private turnOff(): void {
+    this.tell(NO_DRAWINGS, "off");
+    this.timers.clearAll();
+  }
+
+  private retry(task: Task, delayMs: number): void {
+    this.want(task);
+    this.timers.clear("follow");
+    this.timers.arm("retry", delayMs, () => void this.run());
+  }
+
+  private tell(drawings: Drawings, status: OverlayStatus): void {
+    if (this.drawings === drawings && this.status === status && drawings !== NO_DRAWINGS) return;
+    this.drawings = drawings;
+    this.status = status;
+    this.listener({ drawings, status });
+  }
+}

@@ -14,6 +14,8 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils.module_loading import import_string
 
+from market.tests.singletons import forget_singletons
+
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
@@ -46,14 +48,10 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no recorded candles 
 def one_process(transactional_db, settings):
     """Singletons as in a new process, ended after the test."""
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    names = ("runtime.candle_store", "runtime.pipeline", "api.candle_pages.candle_pages")
-    singletons = [import_string(f"market.{name}") for name in names]
-    for singleton in singletons:
-        singleton.cache_clear()
+    forget_singletons()
     yield
     import_string("market.tests.api.conftest.end_pool")()
-    for singleton in singletons:
-        singleton.cache_clear()
+    forget_singletons()
 
 
 def run(*arguments):

@@ -12,25 +12,19 @@ import pytest
 from django.db import connections
 from django.utils.module_loading import import_string
 
+from market.tests.singletons import forget_singletons
+
 TOKEN = "token-of-the-tests"
-SINGLETONS = (
-    "market.runtime.candle_store",
-    "market.runtime.pipeline",
-    "market.api.candle_pages.candle_pages",
-    "market.api.tail.tail_requests",
-    "market.api.top_markets.force_limit",
-    "market.ingest.wiring.registry",
-)
 
 
 @pytest.fixture
 def fresh_process(settings):
     """Singletons as in a new process; the bus is this process's memory."""
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    _forget()
+    forget_singletons()
     yield
     end_pool()
-    _forget()
+    forget_singletons()
 
 
 @pytest.fixture
@@ -88,8 +82,3 @@ def end_pool():
 def _close_connections(together):
     connections.close_all()
     together.wait(10)
-
-
-def _forget():
-    for singleton in SINGLETONS:
-        import_string(singleton).cache_clear()

@@ -8,17 +8,16 @@ import pytest
 from django.core.management import call_command
 from django.utils.module_loading import import_string
 
+from market.tests.singletons import forget_singletons
+
 
 @pytest.fixture
 def empty_store(transactional_db, settings):
     """The store of the command line, freshly made; the bus is this process's memory."""
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    singletons = ("market.runtime.candle_store", "market.runtime.pipeline")
-    for singleton in singletons:
-        import_string(singleton).cache_clear()
+    forget_singletons()
     yield import_string("market.runtime.candle_store")()
-    for singleton in singletons:
-        import_string(singleton).cache_clear()
+    forget_singletons()
 
 
 @pytest.fixture

@@ -75,6 +75,9 @@ def stack() -> Iterator[Stack]:
         "TRADE_CANVAS_ENABLE_PG_STORE": "1",
         "TRADE_CANVAS_ENABLE_WS_PUBSUB": "1",
         "TRADE_CANVAS_INGEST_TOKEN": TOKEN,
+        # The candle path by itself; what factors and overlays add is measured apart.
+        "TRADE_CANVAS_ENABLE_FACTOR_INGEST": "0",
+        "TRADE_CANVAS_ENABLE_OVERLAY_INGEST": "0",
     }
     os.environ.update(ours)
     try:

@@ -87,10 +87,9 @@ export class OverlaySession {
     this.backOff = new BackOff(1_000, 30_000, dependencies.random);
   }
 
+  /** Tells that nothing is drawn yet; the first candle brings the baseline. */
   start(): void {
     this.tell(NO_DRAWINGS, "loading");
-    this.want("baseline");
-    void this.run();
   }
 
   stop(): void {
@@ -98,17 +97,19 @@ export class OverlaySession {
     this.timers.clearAll();
   }
 
-  /** The candle at `time` (UTC seconds) closed: the drawings may have changed with it. */
+  /** There is a candle at `time` (UTC seconds), which may have changed the drawings. */
   candleClosed(time: number): void {
+    const first = this.closedTime === -Infinity;
     this.closedTime = Math.max(time, this.closedTime);
     if (this.ended || this.status === "error") return; // The retry reads everything anyway.
     this.want("delta");
-    this.runIn(FOLLOW_MS, FOLLOW_SPREAD_MS);
+    if (first) void this.run();
+    else this.runIn(FOLLOW_MS, FOLLOW_SPREAD_MS);
   }
 
   /** The ledger was written anew, or that may have been missed: deltas do not tell what is gone. */
   rewritten(): void {
-    if (this.ended) return;
+    if (this.ended || this.closedTime === -Infinity) return;
     this.want("baseline");
     this.runIn(REWRITTEN_MS, REWRITTEN_SPREAD_MS);
   }

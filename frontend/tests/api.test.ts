@@ -82,6 +82,39 @@ describe("Api", () => {
     expect((await failureOf(offline.whitelist())).code).toBe("network");
   });
 
+  const PATCH = [{ version_id: 3, instruction_id: "a", definition: {} }];
+  const DRAWN = {
+    to_candle_time: 60,
+    active_ids: [],
+    instruction_catalog_patch: PATCH,
+    next_cursor: { version_id: 3 },
+  };
+  const TAKEN = {
+    toTime: 60,
+    activeIds: [],
+    patch: [{ versionId: 3, instructionId: "a", definition: null }],
+  };
+  const { signal } = new AbortController();
+
+  it("reads the drawings of a live frame", async () => {
+    const asked: string[] = [];
+    const api = apiAnswering({ draw_state: DRAWN }, {}, asked);
+    expect(await api.liveFrame("s", signal)).toEqual({ ...TAKEN, cursor: 3 });
+    expect(asked).toEqual(["/api/frame/live?series_id=s&window_candles=2000"]);
+    const broken = await failureOf(apiAnswering({ draw_state: {} }).liveFrame("s", signal));
+    expect(broken.code).toBe("unreadable_answer");
+  });
+
+  it("polls on from the number of the last record", async () => {
+    const asked: string[] = [];
+    const answer = { records: [{ id: 9, draw_delta: DRAWN }], next_cursor: { id: 9 } };
+    const api = apiAnswering(answer, {}, asked);
+    expect(await api.pollDelta("s", { afterId: 3, signal })).toEqual({ ...TAKEN, cursor: 9 });
+    expect(asked).toEqual(["/api/delta/poll?series_id=s&window_candles=2000&after_id=3"]);
+    const nothing = apiAnswering({ records: [], next_cursor: { id: 9 } });
+    expect(await nothing.pollDelta("s", { afterId: 9, signal })).toBeNull();
+  });
+
   it("reads top markets and bears missing figures", async () => {
     const api = apiAnswering({
       items: [{ symbol: "BTC/USDT", last_price: 1, quote_volume: null }, { symbol: 5 }],
@@ -112,6 +145,15 @@ describe("parseServerMessage", () => {
     const told = { type: "revised", series_id: "s", from_time: 60 };
     expect(parseServerMessage(text({ from_time: 60, epoch: 3 }))).toEqual({ ...told, epoch: 3 });
     expect(parseServerMessage(text({ from_time: 60 }))).toEqual({ ...told, epoch: null });
+  });
+
+  it("reads that factors were rebuilt", () => {
+    const told = { type: "system", event: "factor.rebuild", series_id: "s", message: "m" };
+    expect(parseServerMessage(JSON.stringify(told))).toEqual({
+      type: "rebuilt",
+      series_id: "s",
+      message: "m",
+    });
   });
 
   it("reads an error without a series", () => {

@@ -409,6 +409,46 @@ describe("revision", () => {
   });
 });
 
+describe("what is derived from candles", () => {
+  async function heard(): Promise<World & { readonly reasons: (string | null)[] }> {
+    const server = new FakeServer();
+    const clock = new FakeClock();
+    server.put(SERIES, candles(60, 3));
+    const dependencies = { api: server, openSocket: server.openSocket, clock, random: () => 0 };
+    const reasons: (string | null)[] = [];
+    const session = new SyncSession(
+      SERIES,
+      dependencies,
+      () => undefined,
+      (reason) => reasons.push(reason),
+    );
+    session.start();
+    await clock.advance(0);
+    server.socket.open();
+    return { server, clock, session, reasons };
+  }
+
+  it("may be another after a rebuild, with a word why", async () => {
+    const { server, reasons } = await heard();
+    server.socket.say(closed(candle(240)));
+    expect(reasons).toEqual([]);
+    const rebuilt = { type: "system", series_id: SERIES, event: "factor.rebuild" };
+    server.socket.say({ ...rebuilt, message: "history recomputed" });
+    expect(reasons).toEqual(["history recomputed"]);
+  });
+
+  it("may be another after a revision, a gap, or a time without connection", async () => {
+    const { server, clock, reasons } = await heard();
+    server.socket.say(revised(120, 1));
+    server.socket.say(gap(240, 300));
+    expect(reasons).toEqual([null, null]);
+    server.socket.drop();
+    await clock.advance(10_000);
+    server.socket.open();
+    expect(reasons).toEqual([null, null, null]);
+  });
+});
+
 describe("capacity", () => {
   it("falls back to polling and subscribes again, later each time", async () => {
     const { server, clock, session } = await following();

@@ -1,0 +1,104 @@
+import { describe, expect, it } from "vitest";
+
+import { parseCatalog, type Factor } from "../src/factor-catalog";
+import { isVisible, switched, VisibilityMemory, withDefaults } from "../src/factor-visibility";
+
+const PIVOT: Factor = {
+  key: "pivot",
+  label: "Pivot",
+  defaultVisible: true,
+  subFeatures: [
+    { key: "pivot.major", label: "Major", defaultVisible: true },
+    { key: "pivot.minor", label: "Minor", defaultVisible: false },
+  ],
+};
+
+describe("withDefaults", () => {
+  it("takes the catalog's word for keys that are new, and the user's for others", () => {
+    const visibility = withDefaults(new Map([["pivot.major", false]]), [PIVOT]);
+    expect(Object.fromEntries(visibility)).toEqual({
+      pivot: true,
+      "pivot.major": false,
+      "pivot.minor": false,
+    });
+  });
+});
+
+describe("switched", () => {
+  const off = new Map([
+    ["pivot", false],
+    ["pivot.minor", false],
+  ]);
+
+  it("switches the factor on with its sub-feature", () => {
+    const next = switched(off, { key: "pivot.minor", on: true });
+    expect([next.get("pivot"), next.get("pivot.minor")]).toEqual([true, true]);
+    expect(off.get("pivot")).toBe(false);
+  });
+
+  it("leaves the factor off when a sub-feature is switched off", () => {
+    expect(switched(off, { key: "pivot.minor", on: false }).get("pivot")).toBe(false);
+  });
+
+  it("leaves the sub-features as they are when the factor is switched", () => {
+    const next = switched(off, { key: "pivot", on: true });
+    expect([next.get("pivot"), next.get("pivot.minor")]).toEqual([true, false]);
+  });
+});
+
+describe("isVisible", () => {
+  it.each([
+    [{}, true],
+    [{ pivot: true, "pivot.major": true }, true],
+    [{ "pivot.major": false }, false],
+    [{ pivot: false }, false],
+    [{ pivot: false, "pivot.major": true }, false],
+  ])("of pivot.major with %j is %s", (switches, visible) =>
+    expect(isVisible(new Map(Object.entries(switches)), "pivot.major")).toBe(visible),
+  );
+});
+
+describe("VisibilityMemory", () => {
+  function storage(text: string | null): Pick<Storage, "getItem" | "setItem"> {
+    return { getItem: () => text, setItem: (_, value) => (text = value) };
+  }
+
+  it("gives back what it was told", () => {
+    const kept = storage(null);
+    const memory = new VisibilityMemory(() => kept);
+    memory.remember(new Map([["pivot", false]]));
+    expect([...new VisibilityMemory(() => kept).recall()]).toEqual([["pivot", false]]);
+  });
+
+  it.each(["{", "[1]", "null", '{"pivot":"no"}'])("knows nothing of %s", (text) =>
+    expect(new VisibilityMemory(() => storage(text)).recall().size).toBe(0),
+  );
+
+  it("does without a storage", () => {
+    const memory = new VisibilityMemory(() => {
+      throw new Error("denied");
+    });
+    memory.remember(new Map());
+    expect(memory.recall().size).toBe(0);
+  });
+});
+
+describe("parseCatalog", () => {
+  it("keeps the server's order and skips what it can not read", () => {
+    const sub = [{ key: "a.x", label: "X", default_visible: false }, { label: "nameless" }];
+    const factors = [{ key: "b", label: "B" }, null, { key: "a", label: "A", sub_features: sub }];
+    expect(parseCatalog({ factors })).toEqual([
+      { key: "b", label: "B", defaultVisible: true, subFeatures: [] },
+      {
+        key: "a",
+        label: "A",
+        defaultVisible: true,
+        subFeatures: [{ key: "a.x", label: "X", defaultVisible: false }],
+      },
+    ]);
+  });
+
+  it.each([null, {}, { factors: 1 }])("is no catalog: %j", (value) =>
+    expect(parseCatalog(value)).toBeNull(),
+  );
+});

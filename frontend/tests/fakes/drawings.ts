@@ -1,0 +1,78 @@
+/** Builders of deltas, and a server of drawings that tests script. */
+
+import { ApiError } from "../../src/api";
+import type { Definition, DrawDelta, InstructionVersion } from "../../src/instruction";
+import type { DeltaQuery, OverlayReader } from "../../src/overlay-session";
+
+export function line(feature: string, times: readonly number[], price = 100): Definition {
+  return {
+    type: "polyline",
+    feature,
+    points: times.map((time) => ({ time, value: price })),
+    color: "#ffffff",
+    lineWidth: 2,
+    dashed: false,
+    entryDirection: null,
+    extendRight: false,
+  };
+}
+
+export function mark(feature: string, time: number): Definition {
+  const look = { position: "aboveBar", color: "#ef4444", shape: "circle", text: "" } as const;
+  return { type: "marker", feature, time, ...look, size: 1 };
+}
+
+export function version(
+  versionId: number,
+  instructionId: string,
+  definition: Definition | null = mark("pivot.major", 60),
+): InstructionVersion {
+  return { versionId, instructionId, definition };
+}
+
+/** A delta at `toTime`; all of its patch is active unless other ids are named. */
+export function delta(
+  toTime: number,
+  patch: readonly InstructionVersion[],
+  activeIds: readonly string[] = patch.map(({ instructionId }) => instructionId),
+): DrawDelta {
+  return { toTime, activeIds, patch, cursor: Math.max(0, ...patch.map((item) => item.versionId)) };
+}
+
+export const conflict = (): ApiError => new ApiError(409, "out_of_sync", "ledger_out_of_sync:x");
+export const missing = (detail: string): ApiError => new ApiError(404, "not_found", detail);
+
+type Answer = DrawDelta | ApiError | null;
+
+/** Answers reads from two queues; an empty one answers with nothing new, or an empty baseline. */
+export class FakeDrawings implements OverlayReader {
+  readonly baselines: Answer[] = [];
+  readonly deltas: Answer[] = [];
+  /** What was asked: "baseline", or "after <cursor>". */
+  readonly asked: string[] = [];
+  /** While set, answers wait until `release` is called. */
+  held = false;
+  private readonly waiting: (() => void)[] = [];
+
+  async liveFrame(seriesId: string): Promise<DrawDelta> {
+    this.asked.push(`baseline ${seriesId}`);
+    return (await this.answer(this.baselines)) ?? delta(0, []);
+  }
+
+  async pollDelta(_: string, query: DeltaQuery): Promise<DrawDelta | null> {
+    this.asked.push(`after ${query.afterId}`);
+    return this.answer(this.deltas);
+  }
+
+  release(): void {
+    this.held = false;
+    for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  private async answer(answers: Answer[]): Promise<DrawDelta | null> {
+    const answer = answers.shift() ?? null;
+    if (this.held) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    if (answer instanceof ApiError) throw answer;
+    return answer;
+  }
+}

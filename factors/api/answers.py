@@ -1,0 +1,87 @@
+"""The answers about factors as the schema describes them; the views build plain JSON values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class SubFeatureAnswer(BaseModel):
+    """A part of a factor's drawings that can be shown or hidden."""
+
+    key: str
+    label: str
+    default_visible: bool
+
+
+class FactorAnswer(BaseModel):
+    """A factor that can be shown or hidden."""
+
+    key: str
+    label: str
+    default_visible: bool
+    sub_features: list[SubFeatureAnswer]
+
+
+class CatalogAnswer(BaseModel):
+    """The factors there are, every one behind those it depends on."""
+
+    schema_version: Literal[1]
+    factors: list[FactorAnswer]
+
+
+class FactorHealthAnswer(BaseModel):
+    """How far the ledgers of a series are behind its candles; times in Unix seconds."""
+
+    series_id: str
+    timeframe_seconds: int
+    store_head_time: int | None
+    factor_head_time: int | None
+    overlay_head_time: int | None
+    factor_delay_seconds: int | None
+    factor_delay_candles: int | None
+    overlay_delay_seconds: int | None
+    overlay_delay_candles: int | None
+    max_delay_seconds: int | None
+    max_delay_candles: int | None
+    status: Literal["gray", "red", "yellow", "green"]
+    status_reason: Literal[
+        "no_store_head",
+        "missing_factor_overlay_head",
+        "missing_factor_head",
+        "missing_overlay_head",
+        "up_to_date",
+        "lagging_one_candle",
+        "lagging_many_candles",
+    ]
+
+
+class SliceMeta(BaseModel):
+    """Which factor at which candle."""
+
+    series_id: str
+    epoch: Literal[0]
+    at_time: int
+    candle_id: str
+    factor_name: str
+
+
+class SliceAnswer(BaseModel):
+    """One factor at one candle: facts that stay, and state that may still change."""
+
+    schema_version: Literal[1]
+    history: dict[str, list[Any]]
+    head: dict[str, Any]
+    meta: SliceMeta
+
+
+class FactorSlicesAnswer(BaseModel):
+    """What each factor says at a candle; empty when there is no candle that early."""
+
+    schema_version: Literal[1]
+    series_id: str
+    at_time: Annotated[int, Field(description="the candle's time; without one, the time asked")]
+    candle_id: str | None
+    factors: list[str]
+    snapshots: dict[str, SliceAnswer]

@@ -1,0 +1,13 @@
+"""Addresses below /api/factor/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from factors.api.views import Catalog, FactorHealth, Slices
+
+urlpatterns = [
+    path("catalog", Catalog.as_view()),
+    path("health", FactorHealth.as_view()),
+    path("slices", Slices.as_view()),
+]

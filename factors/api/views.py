@@ -1,0 +1,126 @@
+"""GET /api/factor/…: the catalog, how far the ledgers are, and what factors say at a candle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from factors import runtime
+from factors.api.answers import CatalogAnswer, FactorHealthAnswer, FactorSlicesAnswer
+from factors.api.requests import FactorHealthQuery, SlicesQuery
+from factors.domain.graph import catalog
+from factors.domain.ledger import LedgerState
+from factors.domain.slices import EVENT_LIMIT, slices, window_start
+from factors.health import health, read_heads
+from market import blocking
+from market.api.endpoint import Endpoint
+from market.api.errors import ApiError
+from market.api.schema import BAD_SERIES_ID, STORE_DOWN, errors_of, parameters_of, responses
+from market.domain.series import SeriesId
+from market.runtime import candle_store
+
+OUT_OF_SYNC = {409: "factor_read.ledger_out_of_sync: the ledger is behind that candle"}
+
+
+def ledger_behind() -> ApiError:
+    """The refusal to show factors at a candle that their ledger has not reached."""
+    return ApiError(409, "factor_read.ledger_out_of_sync", "ledger_out_of_sync:factor")
+
+
+class Catalog(Endpoint):
+    """The factors there are."""
+
+    @extend_schema(
+        operation_id="factor_catalog",
+        description="The factors and their parts that a client may show or hide.",
+        responses={200: CatalogAnswer},
+    )
+    def get(self, request: Request) -> Response:
+        """The catalog."""
+        return Response(catalog(runtime.engine().factors))
+
+
+class FactorHealth(Endpoint):
+    """The lamp of a series' ledgers."""
+
+    @extend_schema(
+        operation_id="factor_health",
+        description=(
+            "Green: the ledgers hold every candle. Yellow: one is missing. Red: more are missing, "
+            "or a ledger holds nothing. Gray: there are no candles."
+        ),
+        parameters=parameters_of(FactorHealthQuery),
+        responses=responses(FactorHealthAnswer, BAD_SERIES_ID, STORE_DOWN),
+    )
+    def get(self, request: Request) -> Response:
+        """Health of one series."""
+        series = SeriesId.parse(self.query(FactorHealthQuery).series_id)
+        return Response(health(series, blocking.call(read_heads, series)))
+
+
+class Slices(Endpoint):
+    """What factors say at a candle."""
+
+    @extend_schema(
+        operation_id="factor_slices",
+        description=(
+            "Facts visible and state as of the newest candle at or before `at_time`. Facts are "
+            "those of the `window_candles` before it, state is the newest however old."
+        ),
+        parameters=parameters_of(SlicesQuery),
+        responses=responses(FactorSlicesAnswer, BAD_SERIES_ID, STORE_DOWN) | errors_of(OUT_OF_SYNC),
+    )
+    def get(self, request: Request) -> Response:
+        """The slices of one series."""
+        asked = self.query(SlicesQuery)
+        series = SeriesId.parse(asked.series_id)
+        return Response(blocking.call(read_slices, series, asked.at_time, asked.window_candles))
+
+
+def read_slices(series: SeriesId, at_time: int, window_candles: int) -> dict[str, Any]:
+    """What the ledger shows at a time, in the contract's shape; raises ApiError 409. Blocking."""
+    store = candle_store()
+    # Before the ledger, which then can't be older because a batch landed in between.
+    epoch = store.state(series).epoch
+    aligned = store.floor(series, at_time)
+    if aligned is None:
+        return _answer(series, at_time, None, snapshots={})
+    view = runtime.factor_ledger().view(
+        series,
+        start=window_start(aligned, window_candles, series.timeframe),
+        at_time=aligned,
+        limit=EVENT_LIMIT,
+    )
+    if not holds(view.state, series, aligned, epoch=epoch):
+        raise ledger_behind()
+    found = slices(
+        runtime.engine().factors, series, at_time=aligned, events=view.events, heads=view.heads
+    )
+    return _answer(series, aligned, series.candle_id(aligned), snapshots=found)
+
+
+def holds(state: LedgerState | None, series: SeriesId, time: int, *, epoch: int) -> bool:
+    """Whether a ledger is right up to the candle at `time`, for candles of the given epoch."""
+    if state is None or state.head_time < time:
+        return False
+    if state.epoch >= epoch:
+        return True
+    # The stage was off while candles changed: what is later than those waits for it.
+    changed_from = candle_store().revised_since(series, state.epoch)
+    return changed_from is None or changed_from > time
+
+
+def _answer(
+    series: SeriesId, at_time: int, candle_id: str | None, *, snapshots: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "series_id": str(series),
+        "at_time": at_time,
+        "candle_id": candle_id,
+        "factors": list(snapshots),
+        "snapshots": snapshots,
+    }

@@ -10,7 +10,7 @@ const EDGE_PX = 8;
 
 /** Where the switches are kept. */
 export interface Switches {
-  readonly visibility: Visibility;
+  visibility(): Visibility;
   choose(choice: Choice): void;
 }
 
@@ -38,7 +38,7 @@ export class FactorPanel {
 
   /** Shows the switches as they are. */
   render(): void {
-    for (const chip of this.chips) chip.render(this.switches.visibility);
+    for (const chip of this.chips) chip.render(this.switches.visibility());
   }
 
   /** Shows how many drawings of each feature are on the chart. */
@@ -129,7 +129,7 @@ class Chip {
       class: "factor-toggle",
       text: label,
       attributes: { type: "button", "data-feature": key },
-      onClick: () => switches.choose({ key, on: !isOn(switches.visibility, key) }),
+      onClick: () => switches.choose({ key, on: !isOn(switches.visibility(), key) }),
     });
   }
 

@@ -3,7 +3,13 @@
 import { asApiError } from "./api";
 import { NO_DRAWINGS } from "./drawings";
 import { FactorPanel } from "./factor-panel";
-import { switched, withDefaults, type Choice, type VisibilityMemory } from "./factor-visibility";
+import {
+  switched,
+  withDefaults,
+  type Choice,
+  type Visibility,
+  type VisibilityMemory,
+} from "./factor-visibility";
 import { OverlaySession, type OverlayDependencies, type OverlayStep } from "./overlay-session";
 import { buildScene } from "./scene";
 import { lastClosedTime, type SeriesState } from "./series-state";
@@ -20,7 +26,7 @@ export interface OverlaysDependencies extends OverlayDependencies {
 
 export interface OverlaysParts {
   readonly panel: HTMLElement;
-  readonly layer: OverlayLayer;
+  readonly layer: Pick<OverlayLayer, "show" | "drawn">;
   readonly memory: VisibilityMemory;
   /** Hears what the session says, after the chart shows it. */
   readonly onStep: (step: OverlayStep) => void;
@@ -33,7 +39,7 @@ export class Overlays {
   private readonly dependencies: OverlaysDependencies;
   private readonly parts: OverlaysParts;
   private readonly panel: FactorPanel;
-  private visibility;
+  private visibility: Visibility;
   private session: OverlaySession | null = null;
   private step: OverlayStep = NOTHING;
   private series: SeriesState | null = null;
@@ -42,11 +48,8 @@ export class Overlays {
     this.dependencies = dependencies;
     this.parts = parts;
     this.visibility = parts.memory.recall();
-    const visibility = (): typeof this.visibility => this.visibility;
     this.panel = new FactorPanel(parts.panel, {
-      get visibility() {
-        return visibility();
-      },
+      visibility: () => this.visibility,
       choose: (choice) => this.choose(choice),
     });
     void this.readCatalog();

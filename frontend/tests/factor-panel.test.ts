@@ -25,9 +25,7 @@ beforeEach(() => {
   document.body.replaceChildren(root);
   visibility = new Map([["pivot.minor", false]]);
   panel = new FactorPanel(root, {
-    get visibility() {
-      return visibility;
-    },
+    visibility: () => visibility,
     choose(choice: Choice) {
       visibility = switched(visibility, choice);
       panel.render();

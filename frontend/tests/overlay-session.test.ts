@@ -140,6 +140,15 @@ describe("deltas", () => {
     expect([server.asked, shown()]).toEqual([["after 5", "after 6"], ["c"]]);
   });
 
+  it("are asked for again at once when an answer was too full to be all", async () => {
+    await drawn();
+    const full = Array.from({ length: 50_000 }, (_, index) => version(6 + index, "b"));
+    server.deltas.push(delta(120, full, ["a", "b"]), delta(120, [version(60_000, "c")]));
+    session.candleClosed(120);
+    await clock.advance(DEBOUNCE_MS);
+    expect([server.asked, shown()]).toEqual([["after 5", "after 50005"], ["c"]]);
+  });
+
   it("leave the drawings while the ledger is behind, and come later", async () => {
     await drawn();
     server.deltas.push(conflict(), conflict(), delta(120, [version(6, "b")], ["a", "b"]));

@@ -1,0 +1,171 @@
+// @vitest-environment happy-dom
+import { beforeEach, describe, expect, it } from "vitest";
+
+import { ApiError } from "../src/api";
+import { VisibilityMemory } from "../src/factor-visibility";
+import { Overlays } from "../src/overlays";
+import { EMPTY_SCENE, idsByFeature, type Scene } from "../src/scene";
+import { initialState, reduce, type Action, type SeriesState } from "../src/series-state";
+import { candle, candles } from "./fakes/candles";
+import { FakeClock, settle } from "./fakes/clock";
+import { delta, FakeDrawings, line, mark, version } from "./fakes/drawings";
+import { unreachable } from "./fakes/server";
+import type { Factor } from "../src/factor-catalog";
+
+const SERIES = "sim:spot:BTC/USDT:1m";
+const OTHER = "sim:spot:ETH/USDT:1m";
+const CATALOG: Factor[] = [
+  {
+    key: "pivot",
+    label: "Pivot",
+    defaultVisible: true,
+    subFeatures: [
+      { key: "pivot.major", label: "Major", defaultVisible: true },
+      { key: "pivot.minor", label: "Minor", defaultVisible: false },
+    ],
+  },
+];
+const BASELINE = delta(180, [
+  version(1, "major", mark("pivot.major", 60)),
+  version(2, "minor", mark("pivot.minor", 120)),
+  version(3, "line", line("pen.confirmed", [60, 180])),
+]);
+
+class FakeLayer {
+  scene: Scene = EMPTY_SCENE;
+
+  show(scene: Scene): void {
+    this.scene = scene;
+  }
+
+  drawn(): Record<string, string[]> {
+    const { markers, lines } = this.scene;
+    return idsByFeature([...markers.map(({ id, definition }) => ({ id, ...definition })), ...lines]);
+  }
+}
+
+class FakeApi extends FakeDrawings {
+  readonly catalogs: (Factor[] | ApiError)[] = [];
+
+  async factorCatalog(): Promise<Factor[]> {
+    const answer = this.catalogs.shift() ?? CATALOG;
+    if (answer instanceof ApiError) throw answer;
+    return answer;
+  }
+}
+
+let panel: HTMLElement;
+let layer: FakeLayer;
+let api: FakeApi;
+let clock: FakeClock;
+let kept: string | null;
+
+beforeEach(() => {
+  panel = document.createElement("div");
+  panel.hidden = true;
+  document.body.replaceChildren(panel);
+  layer = new FakeLayer();
+  api = new FakeApi();
+  clock = new FakeClock();
+  kept = null;
+});
+
+function overlays(): Overlays {
+  const storage = { getItem: () => kept, setItem: (_: string, value: string) => (kept = value) };
+  return new Overlays(
+    { api, clock, random: () => 0.5 },
+    { panel, layer, memory: new VisibilityMemory(() => storage), onStep: () => undefined },
+  );
+}
+
+function loaded(seriesId = SERIES, ...more: Action[]): SeriesState {
+  const page: Action = {
+    type: "page_loaded",
+    candles: candles(60, 3),
+    serverHead: 180,
+    complete: true,
+    epoch: 0,
+  };
+  return [page, ...more].reduce(
+    (state, action) => reduce(state, action).state,
+    initialState(seriesId),
+  );
+}
+
+async function drawn(): Promise<Overlays> {
+  const made = overlays();
+  api.baselines.push(BASELINE);
+  made.open(SERIES);
+  made.follow(loaded());
+  await settle();
+  return made;
+}
+
+const click = (selector: string): void => panel.querySelector<HTMLElement>(selector)?.click();
+
+describe("Overlays", () => {
+  it("draw what the catalog shows, and what it does not know", async () => {
+    await drawn();
+    expect(layer.drawn()).toEqual({ "pivot.major": ["major"], "pen.confirmed": ["line"] });
+  });
+
+  it("follow the user's switches and remember them", async () => {
+    await drawn();
+    click('input[data-feature="pivot.minor"]');
+    expect(layer.drawn()["pivot.minor"]).toEqual(["minor"]);
+    click('.factor-toggle[data-feature="pivot"]');
+    expect(Object.keys(layer.drawn())).toEqual(["pen.confirmed"]);
+    await drawn();
+    expect(Object.keys(layer.drawn())).toEqual(["pen.confirmed"]);
+    click('.factor-toggle[data-feature="pivot"]');
+    expect(Object.keys(layer.drawn())).toEqual(["pivot.major", "pivot.minor", "pen.confirmed"]);
+  });
+
+  it("have no panel where the server has no catalog, and draw everything", async () => {
+    api.catalogs.push(new ApiError(404, "not_found", "Not Found"));
+    await drawn();
+    await clock.advance(60_000);
+    expect([panel.hidden, Object.keys(layer.drawn()).length]).toEqual([true, 3]);
+  });
+
+  it("ask for the catalog again when the server did not answer", async () => {
+    api.catalogs.push(unreachable());
+    await drawn();
+    expect(panel.hidden).toBe(true);
+    await clock.advance(5_000);
+    expect([panel.hidden, Object.keys(layer.drawn()).length]).toEqual([false, 2]);
+  });
+
+  it("ask for what a closed candle changed, and for nothing while one forms", async () => {
+    const made = await drawn();
+    made.follow(loaded(SERIES, { type: "candle_forming", candle: candle(240) }));
+    await clock.advance(1_000);
+    expect(api.asked.length).toBe(1);
+    api.deltas.push(delta(240, [version(4, "new", mark("pivot.major", 180))]));
+    made.follow(loaded(SERIES, { type: "candle_closed", candle: candle(240) }));
+    await clock.advance(1_000);
+    expect([api.asked.length, layer.drawn()]).toEqual([2, { "pivot.major": ["new"] }]);
+  });
+
+  it("show nothing of the series before", async () => {
+    const made = await drawn();
+    made.open(OTHER);
+    made.follow(initialState(OTHER));
+    expect(layer.drawn()).toEqual({});
+    api.baselines.push(delta(180, [version(9, "other", mark("pivot.major", 60))]));
+    made.follow(loaded(OTHER));
+    await settle();
+    expect([layer.drawn(), api.asked.at(-1)]).toEqual([
+      { "pivot.major": ["other"] },
+      `baseline ${OTHER}`,
+    ]);
+  });
+
+  it("are read anew when the ledger was rewritten", async () => {
+    const made = await drawn();
+    api.baselines.push(delta(180, [version(30, "again", mark("pivot.major", 60))]));
+    made.rewritten();
+    await clock.advance(1_000);
+    expect(layer.drawn()).toEqual({ "pivot.major": ["again"] });
+  });
+});

@@ -48,7 +48,7 @@ class Command(BaseCommand):
     help = (
         f"Import closed candles from a CSV file (plain or gzip) with the header {HEADER}; "
         "candle_time is the open time in Unix seconds (UTC), ascending. Every line is checked. "
-        f"Chunks of {CHUNK:,} lines are stored whole or not at all, so an import that failed is "
+        "Chunks of lines are stored whole or not at all, so an import that failed is "
         "simply repeated: what is stored already stays unchanged."
     )
 
@@ -61,6 +61,14 @@ class Command(BaseCommand):
             action="store_true",
             help="accept open times that do not lie on the timeframe's grid",
         )
+        parser.add_argument(
+            "--chunk",
+            type=int,
+            choices=range(1, CHUNK + 1),
+            metavar="CANDLES",
+            default=CHUNK,
+            help=f"how many lines are stored at once, 1 to {CHUNK:,} (default: %(default)s)",
+        )
         parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -71,7 +79,8 @@ class Command(BaseCommand):
         try:
             with _opened(options["file"], quiet=options["no_progress"]) as lines:
                 timeframe = None if options["off_grid"] else series.timeframe
-                for chunk in _chunks(read_candles(lines, timeframe), series):
+                candles = read_candles(lines, timeframe)
+                for chunk in _chunks(candles, series, size=options["chunk"]):
                     _store(series, chunk, tally)
         except (OSError, EOFError, zlib.error, CsvError, PipelineError) as error:
             raise CommandError(f"{error}\nstored before that: {tally}") from error
@@ -95,9 +104,11 @@ def _progress(path: Path, file: IO[bytes], *, quiet: bool) -> Any:
     return tqdm.wrapattr(file, "read", total=size, desc=path.name, disable=shown)
 
 
-def _chunks(candles: Iterator[tuple[int, Candle]], series: SeriesId) -> Iterator[list[Candle]]:
+def _chunks(
+    candles: Iterator[tuple[int, Candle]], series: SeriesId, *, size: int
+) -> Iterator[list[Candle]]:
     now = time.time()
-    while numbered := list(islice(candles, CHUNK)):
+    while numbered := list(islice(candles, size)):
         line, newest = numbered[-1]
         if not is_closed(newest.candle_time, series.timeframe, now):
             raise CsvError(line, "the candle is still open")

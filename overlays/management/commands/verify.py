@@ -9,13 +9,17 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from factors import runtime as factors
+from market.domain.series import SeriesId
 from market.management.arguments import require_database, series_argument, shown
 from market.runtime import candle_store
 from overlays import runtime
-from overlays.verify import Comparison, Verdict, Verifier
+from overlays.verify import PAGE, Comparison, Verdict, Verifier
+from overlays.world import OutOfSync
 
 NOT_CLEAN = 1
 REVISED = 2
+
+WINDOW = 2000
 
 
 class Command(BaseCommand):
@@ -30,6 +34,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("series", type=series_argument, help="exchange:market:symbol:timeframe")
+        parser.add_argument(
+            "--integrity",
+            type=int,
+            nargs="?",
+            const=1,
+            metavar="N",
+            help="also read the drawings at every N-th candle (default: every one) as a client "
+            "that has nothing does, which checks what its window shows against the factors",
+        )
         parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,10 +55,24 @@ class Command(BaseCommand):
         with tqdm(total=total, unit=" candles", disable=quiet) as bar:
             verdict = verifier().run(series, bar.update)
         self._report(str(series), verdict)
+        if options["integrity"]:
+            self._read(series, max(1, options["integrity"]), quiet=quiet)
         if verdict.was_revised:
             raise CommandError("candles were revised meanwhile: run it again", returncode=REVISED)
         if not verdict.is_clean:
             raise CommandError("the ledgers differ", returncode=NOT_CLEAN)
+
+    def _read(self, series: SeriesId, step: int, *, quiet: bool | None) -> None:
+        times = candle_times(series)[::step]
+        for time in tqdm(times, unit=" frames", disable=quiet):
+            try:
+                runtime.world().frame_at(series, time, window=WINDOW)
+            except OutOfSync as error:
+                raise CommandError(
+                    f"at {shown(time)} ({time}): ledger_out_of_sync:{error.ledger}",
+                    returncode=NOT_CLEAN,
+                ) from error
+        self.stdout.write(f"integrity: {len(times):,} frames at {WINDOW:,} candles: the same")
 
     def _report(self, series: str, verdict: Verdict) -> None:
         head = "nothing" if verdict.head_time is None else shown(verdict.head_time)
@@ -55,6 +82,14 @@ class Command(BaseCommand):
             if each.first_difference is not None:
                 expected, found = each.first_difference
                 self.stdout.write(f"  expected {expected}\n  found    {found}")
+
+
+def candle_times(series: SeriesId) -> list[int]:
+    """The open times of all candles, ascending."""
+    times: list[int] = []
+    while page := candle_store().read_after(series, times[-1] if times else -1, PAGE):
+        times += [candle.candle_time for candle in page]
+    return times
 
 
 def verifier() -> Verifier:

@@ -12,9 +12,11 @@ from factors.domain.ledger import FactorLedger
 from factors.domain.pivot import PivotParameters
 from factors.domain.registry import FACTORS
 from factors.domain.sr_levels import SrParameters
+from factors.rebuild import Rebuilder
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
 from market.domain.series import SeriesId
+from market.runtime import candle_store, pipeline
 
 
 @lru_cache(maxsize=1)
@@ -49,3 +51,8 @@ def head_time(series: SeriesId) -> int | None:
     """The newest candle (open time) whose facts the ledger holds; None before the first."""
     state = factor_ledger().state(series)
     return None if state is None or state.head_time < 0 else state.head_time
+
+
+def rebuilder() -> Rebuilder:
+    """What rebuilds series through this process's pipeline."""
+    return Rebuilder(pipeline(), candle_store(), factor_ledger(), engine().fingerprint)

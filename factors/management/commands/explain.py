@@ -1,0 +1,71 @@
+"""Tells what each factor said of a series at a candle, and because of which candles."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from factors import runtime
+from factors.explaining import Explanation, NotThere, brief, explain
+from market.management.arguments import require_database, series_argument, shown, time_argument
+from market.runtime import candle_store
+
+
+class Command(BaseCommand):
+    """One paragraph a factor."""
+
+    help = (
+        "Show what each factor said of a series at a time: its newest events of each kind, its "
+        "head, and the candles that these point to, newest first. Reads the ledger, computes "
+        "nothing."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("series", type=series_argument, help="exchange:market:symbol:timeframe")
+        parser.add_argument(
+            "--at",
+            required=True,
+            type=time_argument,
+            help="Unix seconds or ISO 8601, UTC: the newest candle at or before it",
+        )
+        parser.add_argument(
+            "--window", type=int, default=2000, help="candles before it to look for events in"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print the explanations."""
+        require_database()
+        try:
+            time, found = explain(
+                options["series"],
+                options["at"],
+                factors=runtime.engine().factors,
+                ledger=runtime.factor_ledger(),
+                store=candle_store(),
+                window_candles=options["window"],
+            )
+        except NotThere as error:
+            raise CommandError(f"{options['series']}: {error}") from error
+        self.stdout.write(f"{options['series']} at {shown(time)} ({time})")
+        for each in found:
+            self._print(each)
+
+    def _print(self, said: Explanation) -> None:
+        needs = f" (from {', '.join(said.depends_on)})" if said.depends_on else ""
+        self.stdout.write(f"\n{said.factor}{needs}")
+        if not said.latest and said.head is None:
+            self.stdout.write("  said nothing yet")
+        for event in said.latest:
+            line = f"  {event.kind} with {shown(event.candle_time)}: {brief(event.payload)}"
+            self.stdout.write(line)
+        if said.head is not None:
+            self.stdout.write(f"  head: {brief(said.head)}")
+        for candle, roles in said.causes:
+            _, first, high, low, close, volume = candle
+            self.stdout.write(
+                f"    {shown(candle.candle_time)}  o {first:g} h {high:g} l {low:g} c {close:g}"
+                f" v {volume:g}  {', '.join(roles)}"
+            )

@@ -1,0 +1,45 @@
+"""Recorded answers, written through the pipeline and read back: equal to the last digit."""
+
+from __future__ import annotations
+
+import pytest
+
+from factors.domain.slices import head_at
+from factors.domain.tests.recordings import engine, load_candles, load_json, shared
+from factors.tests.ledgers import END, Worker, new_series
+
+RECORDINGS = [(name, variant) for name in ("p1", "p2") for variant in ("", ".w5")]
+BATCH = 37
+
+
+@pytest.mark.parametrize(("name", "variant"), RECORDINGS)
+def test_ledger_equals_the_recorded_series(stores, name, variant):
+    recorded = load_json(shared(f"vectors/{name}{variant}.events.json"))
+    candles = load_candles(shared(f"vectors/{name}.candles.csv"))[: recorded["candle_count"]]
+    parameters = recorded["params"]
+    recording = engine(
+        parameters["pivot_window_major"],
+        parameters["pivot_window_minor"],
+        **parameters.get("sr", {}),
+    )
+    series = new_series(f"{recorded['timeframe_s']}s")
+    for start in range(0, len(candles), BATCH):
+        # A worker of its own for each batch: everything passes through the ledger.
+        Worker(stores, recording).ingest(series, candles[start : start + BATCH])
+    events = stores.ledger.events(series, 0, END)
+    assert [_told(each, like) for each, like in zip(events, recorded["events"], strict=True)] == [
+        {key: value for key, value in each.items() if key != "n"} for each in recorded["events"]
+    ]
+    for moment in load_json(shared(f"vectors/{name}{variant}.heads.json"))["at"]:
+        time = moment["at_time"]
+        heads = stores.ledger.view(series, start=time, at_time=time, limit=1).heads
+        assert {
+            spec.name: head_at(spec, heads[spec.name], time)
+            for spec in recording.factors
+            if spec.name in heads
+        } == moment["heads"]
+
+
+def _told(event, recorded):
+    """The event as a mapping; some recordings leave payloads out."""
+    return {key: value for key, value in event._asdict().items() if key in recorded}

@@ -15,6 +15,7 @@ from market.domain.candle import Candle, in_time_order
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState, SeriesWriter, StaleFence
 
+REVISED = "candle.revised"
 STORE_STEP = "store.upsert_many_closed"
 
 
@@ -148,7 +149,7 @@ def _store(writer: SeriesWriter, batch: list[Candle]) -> Change:
 
 def _revised(series: SeriesId, from_time: int, state: SeriesState) -> Notice:
     return Notice(
-        "candle.revised",
+        REVISED,
         "stored candles changed, read again",
         {"series_id": str(series), "from_time": from_time, "epoch": state.epoch},
     )

@@ -273,7 +273,11 @@ def test_watcher_that_does_not_read_is_closed_with_4008_and_others_are_not_delay
 def stalled_watcher(url):
     """A socket that subscribes and then reads nothing."""
     host, _, port = url.removeprefix("http://").partition(":")
-    peer = socket.create_connection((host, int(port)), 10)
+    peer = socket.socket()
+    peer.settimeout(10)
+    # Else the kernel alone would take in megabytes for it.
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    peer.connect((host, int(port)))
     peer.sendall(
         b"GET /ws/market HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"

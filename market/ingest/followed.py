@@ -313,6 +313,9 @@ class FollowedSeries:
             if before is not None and self._held.get(candle.candle_time) is before:
                 # REST answered later, so a repeat of an old state must not undo its word.
                 del self._held[candle.candle_time]
+        if page:
+            # Known at once: the next page may fail, and no forming candle may follow its close.
+            self._moved(max(page[-1].candle_time, -1 if self._head is None else self._head))
         self._well()
 
     def _read_done(self, *, useful: bool) -> None:

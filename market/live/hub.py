@@ -21,12 +21,12 @@ from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.domain.timeframe import MAX_TIME
-from market.live.frames import closed_frame
+from market.live.frames import closed_frame, system_frame
 from market.live.messages import BusMessage, ClosedCandles, decode, group_of
 from market.live.reads import RepairGap, RunBlocking, StoreReads
 from market.live.topic import Subscription, Topic
 from market.live.wires import SLOW_CONSUMER, SLOW_CONSUMER_REASON, Watcher
-from market.pipeline import Notice
+from market.pipeline import REVISED, Notice
 
 logger = logging.getLogger(__name__)
 
@@ -161,31 +161,42 @@ class Hub:
         return followed
 
     async def _catch_up(self, topic: Topic, subscription: Subscription, epoch: int | None) -> None:
+        """Send history until nothing is left to tell, and join in the same step that saw it so."""
         if subscription.cursor is not None:
             cursor = max(-1, min(subscription.cursor, MAX_TIME))
             subscription.cursor = clamp_cursor(cursor, topic.series.timeframe, self._now())
+        known = topic.epoch if epoch is None else epoch
+        is_complete = False
         for _ in range(MAX_CATCH_UP_READS):
-            asked_from = subscription.cursor
-            rows = await self._reads.after_for_many(topic, asked_from)
-            await self._wait_for_room(subscription.watcher)
-            if rows:
-                frame = closed_frame(
-                    topic.series,
-                    subscription.cursor,
-                    rows,
-                    supports_batch=subscription.supports_batch,
-                )
-                subscription.watcher.send_closed(topic.series, frame)
-                subscription.cursor = rows[-1].candle_time
-                self.counts["catchup_candles"] += len(rows)
-            # A catch-up cut at its limit is not continued: the watcher pages over HTTP, as the gap
-            # before its next live candle tells it.
-            is_cut = asked_from is not None and len(rows) >= self._reads.limit
-            if is_cut or not topic.is_ahead_of(subscription.cursor):
+            if not is_complete:
+                is_complete = await self._send_history(topic, subscription)
+            elif known != topic.epoch:
+                known = await self._tell_revisions(topic, subscription, known)
+            elif topic.is_ahead_of(subscription.cursor) and not subscription.is_cut:
+                is_complete = False
+            else:
                 break
         if self._is_current(topic.series, subscription):
             topic.join(subscription)
-            await self._tell_revisions(topic, subscription, epoch)
+
+    async def _send_history(self, topic: Topic, subscription: Subscription) -> bool:
+        """Send what is stored after the cursor; tell whether it came up with the live side.
+
+        A catch-up cut at its limit is not continued: the watcher pages over HTTP, as the gap before
+        its next live candle tells it.
+        """
+        asked_from = subscription.cursor
+        rows = await self._reads.after_for_many(topic, asked_from)
+        await self._wait_for_room(subscription.watcher)
+        if rows:
+            frame = closed_frame(
+                topic.series, asked_from, rows, supports_batch=subscription.supports_batch
+            )
+            subscription.watcher.send_closed(topic.series, frame)
+            subscription.cursor = rows[-1].candle_time
+            self.counts["catchup_candles"] += len(rows)
+        subscription.is_cut = asked_from is not None and len(rows) >= self._reads.limit
+        return subscription.is_cut or not topic.is_ahead_of(subscription.cursor)
 
     def _is_current(self, series: SeriesId, subscription: Subscription) -> bool:
         return self._watchers.get(subscription.watcher, {}).get(series) is subscription
@@ -197,14 +208,18 @@ class Hub:
                 watcher.wire.close(SLOW_CONSUMER, SLOW_CONSUMER_REASON)
             await asyncio.sleep(0.02)
 
-    async def _tell_revisions(
-        self, topic: Topic, subscription: Subscription, epoch: int | None
-    ) -> None:
-        if epoch is None or epoch >= topic.epoch:
-            return
-        since = await self._reads.revised_since(topic.series, epoch)
+    async def _tell_revisions(self, topic: Topic, subscription: Subscription, known: int) -> int:
+        """Tell what was revised after the epoch `known`; answer the epoch that is known now.
+
+        An epoch from the future is one of a store that was lost: all must be read again.
+        """
+        epoch = topic.epoch
+        since = 0 if known > epoch else await self._reads.revised_since(topic.series, known)
         if since is not None:
-            topic.tell(_revised(topic, since), to=[subscription])
+            subscription.watcher.wire.send(
+                system_frame(topic.series, _revised(topic, since, epoch))
+            )
+        return epoch
 
     # The bus and the store
 
@@ -313,7 +328,7 @@ class Hub:
             since = await self._reads.revised_since(topic.series, topic.epoch)
             topic.epoch = state.epoch
             if since is not None:
-                topic.tell(_revised(topic, since))
+                topic.tell(_revised(topic, since, state.epoch))
 
     async def _check_for_ever(self) -> None:
         while True:
@@ -357,6 +372,6 @@ class Hub:
                     watcher.release_forming()
 
 
-def _revised(topic: Topic, since: int) -> Notice:
-    data = {"series_id": str(topic.series), "from_time": since, "epoch": topic.epoch}
-    return Notice("candle.revised", "stored candles changed, read again", data)
+def _revised(topic: Topic, since: int, epoch: int) -> Notice:
+    data = {"series_id": str(topic.series), "from_time": since, "epoch": epoch}
+    return Notice(REVISED, "stored candles changed, read again", data)

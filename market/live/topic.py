@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from market.domain.candle import Candle
@@ -14,16 +14,20 @@ from market.domain.store import SeriesState
 from market.live.frames import Frame, closed_frame, forming_frame, system_frame
 from market.live.messages import BusMessage, ClosedCandles, FormingCandle
 from market.live.wires import Watcher
-from market.pipeline import Notice
+from market.pipeline import REVISED, Notice
 
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """A watcher's place in a series: `cursor` is the newest closed open time it was sent."""
+    """A watcher's place in a series: `cursor` is the newest closed open time it was sent.
+
+    `is_cut` says that its catch-up ended at the limit, before the present.
+    """
 
     watcher: Watcher
     cursor: int | None
     supports_batch: bool
+    is_cut: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +82,7 @@ class Topic:
             return message.predecessor is None or (
                 self.head is not None and message.predecessor <= self.head
             )
-        if isinstance(message, FormingCandle) or message.notice.event != "candle.revised":
+        if isinstance(message, FormingCandle) or message.notice.event != REVISED:
             return True
         return bool(message.notice.data["epoch"] <= self.epoch + 1)
 
@@ -88,7 +92,7 @@ class Topic:
             self.deliver(message.candles)
         elif isinstance(message, FormingCandle):
             self._show_forming(message.candle)
-        elif message.notice.event != "candle.revised":
+        elif message.notice.event != REVISED:
             self.tell(message.notice)
         elif message.notice.data["epoch"] > self.epoch:
             self.epoch = message.notice.data["epoch"]
@@ -114,10 +118,14 @@ class Topic:
                 subscription.watcher.send_closed(self.series, frame)
                 subscription.cursor = last
 
-    def tell(self, notice: Notice, to: Iterable[Subscription] | None = None) -> None:
-        """Send a notice, to everybody who follows unless told otherwise."""
+    def tell(self, notice: Notice) -> None:
+        """Send a notice to everybody who follows.
+
+        Who is joining hears of revisions by the epoch instead, after the history they concern.
+        """
         frame = system_frame(self.series, notice)
-        for subscription in [*self.joined, *self.joining] if to is None else to:
+        joining = () if notice.event == REVISED else self.joining
+        for subscription in (*self.joined, *joining):
             subscription.watcher.wire.send(frame)
 
     def _frame_after(

@@ -222,6 +222,22 @@ async def test_resuming_watcher_hears_of_revisions_since_its_epoch(world, hub):
     assert [len(w.wire.of_type("system")) for w in told] == [1, 0]
 
 
+async def test_revision_during_a_catch_up_is_told_after_it(world, hub):
+    world.ingest(MINUTE, candles(60, 120))
+    await follow(hub, since=120)
+    world.before_read = lambda: world.announce(MINUTE, [candle(60, close=1.9)])
+    watcher = await follow(hub, since=0)
+    await settle()
+    assert [m["type"] for m in watcher.wire.messages] == ["candles_batch", "system"]
+
+
+async def test_epoch_of_a_lost_store_makes_the_watcher_read_everything(world, hub):
+    world.ingest(MINUTE, candles(60, 120))
+    watcher = await follow(hub, since=120, epoch=7)
+    told = watcher.wire.of_type("system")
+    assert [(m["data"]["from_time"], m["data"]["epoch"]) for m in told] == [(0, 0)]
+
+
 async def test_still_open_candle_is_withheld_until_it_is_over(world):
     clock = [250.0]
     hub = make_hub(world, now=lambda: clock[0], check_interval=0.01)

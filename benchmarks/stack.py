@@ -61,8 +61,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def stack() -> Iterator[Stack]:
-    """Start PostgreSQL and Valkey in a temporary folder, migrate, and set this process up too."""
+def stack(*, ledgers: bool = False) -> Iterator[Stack]:
+    """Start PostgreSQL and Valkey in a temporary folder, migrate, and set this process up too.
+
+    Without `ledgers` it is the candle path by itself; what factors and overlays add is measured
+    apart.
+    """
     directory = Path(tempfile.mkdtemp(prefix="trade_canvas-bench-"))
     directory.chmod(0o711)
     postgres, valkey = embedded.start_postgres(directory), embedded.start_valkey(directory)
@@ -75,9 +79,8 @@ def stack() -> Iterator[Stack]:
         "TRADE_CANVAS_ENABLE_PG_STORE": "1",
         "TRADE_CANVAS_ENABLE_WS_PUBSUB": "1",
         "TRADE_CANVAS_INGEST_TOKEN": TOKEN,
-        # The candle path by itself; what factors and overlays add is measured apart.
-        "TRADE_CANVAS_ENABLE_FACTOR_INGEST": "0",
-        "TRADE_CANVAS_ENABLE_OVERLAY_INGEST": "0",
+        "TRADE_CANVAS_ENABLE_FACTOR_INGEST": str(int(ledgers)),
+        "TRADE_CANVAS_ENABLE_OVERLAY_INGEST": str(int(ledgers)),
     }
     os.environ.update(ours)
     try:

@@ -1,0 +1,185 @@
+"""The overlay stage: one ledger, whatever way the candles came, and little work for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from factors.domain.checkpoints import is_kept
+from factors.tests.ledgers import new_series
+from market.pipeline import PipelineError
+from overlays.domain.ledger import Checkpoint, Position
+from overlays.domain.registry import overlay_engine
+from overlays.domain.renderer import OverlayEngine
+from overlays.stage import MOST_KEPT
+from overlays.tests.api.drawn import walk
+from overlays.tests.ledgers import Worker, postgres_stores
+
+CANDLES = walk(120)
+OTHER_WINDOW = overlay_engine(5)
+
+
+def revised(candle, by=4.0):
+    return candle._replace(high=candle.high + by)
+
+
+def catch_up(worker, stores, series):
+    parts = 0
+    while stores.drawings.state(series).position.head_time < stores.candles.state(series).head:
+        worker.redraw(series)
+        parts += 1
+    return parts
+
+
+def test_batch_seen_twice_changes_nothing(stores):
+    series, worker = new_series(), Worker(stores)
+    worker.ingest(series, CANDLES)
+    before = stores.written(series)
+    worker.ingest(series, CANDLES[30:])
+    assert stores.written(series) == before
+
+
+def test_drawings_missed_are_caught_up_in_parts(stores):
+    series, worker = new_series(), Worker(stores, at_once=25)
+    worker.without_overlays.ingest(series, CANDLES[:90])
+    worker.ingest(series, CANDLES[90:91])
+    assert stores.drawings.state(series).position.head_time == 60 * 25
+    assert catch_up(worker, stores, series) == 3
+    assert stores.is_exact(series)
+
+
+def test_revision_missed_is_drawn_anew(stores):
+    series, worker = new_series(), Worker(stores, every=8)
+    worker.ingest(series, CANDLES[:90])
+    before = stores.versions(series)
+    worker.without_overlays.ingest(series, [revised(CANDLES[50])])
+    worker.ingest(series, CANDLES[90:])
+    assert stores.is_exact(series)
+    kept = [version for version in before if version.visible_time < CANDLES[50].candle_time]
+    assert stores.versions(series)[: len(kept)] == kept
+
+
+def test_other_renderers_draw_all_anew(stores):
+    series = new_series()
+    Worker(stores).ingest(series, CANDLES[:90])
+    greatest = stores.drawings.state(series).tick_id
+    other = Worker(stores, overlays=OTHER_WINDOW, fingerprint="other", at_once=50)
+    other.ingest(series, CANDLES[90:91])
+    assert stores.drawings.state(series).position == Position(60 * 50, 0, "other")
+    catch_up(other, stores, series)
+    assert stores.is_exact(series, overlays=OTHER_WINDOW, fingerprint="other")
+    assert stores.versions(series)[0].version_id > greatest
+
+
+def test_old_process_draws_on_after_a_new_one(stores):
+    """The one whose ledger was taken over notices, and draws all in its own way again."""
+    series, old = new_series(), Worker(stores)
+    old.ingest(series, CANDLES[:90])
+    Worker(stores, overlays=OTHER_WINDOW, fingerprint="other").redraw(series)
+    old.ingest(series, CANDLES[90:])
+    assert stores.is_exact(series)
+
+
+def test_saved_states_of_no_use_are_done_without(stores):
+    series = new_series()
+    Worker(stores, every=8).ingest(series, CANDLES[:100])
+    with stores.candles.writing(series) as writer:
+        ledger = stores.drawings.writing(writer)
+        newest = max(ledger.checkpoint_counts())
+        broken = [Checkpoint(60 * newest, newest, b"no state")]
+        ledger.save(broken, drop=ledger.checkpoint_counts())
+    Worker(stores).ingest(series, CANDLES[100:])
+    assert stores.is_exact(series)
+
+
+def test_checkpoints_are_kept_as_sparsely_as_meant(stores):
+    series, worker = new_series(), Worker(stores, every=2)
+    worker.ingest(series, CANDLES[:70])
+    for candle in CANDLES[70:]:
+        worker.ingest(series, [candle])
+    with stores.candles.writing(series) as writer:
+        counts = stores.drawings.writing(writer).checkpoint_counts()
+    kept = [count for count in range(1, 121) if is_kept(count, 120, every=2)]
+    assert counts == kept and len(kept) < 30
+
+
+def test_revision_is_drawn_from_a_checkpoint_nearby(stores, monkeypatch):
+    series = new_series()
+    Worker(stores, every=4).ingest(series, CANDLES)
+    steps, step = [], OverlayEngine.step
+
+    def counted(self, state, tick):
+        steps.append(tick.time)
+        return step(self, state, tick)
+
+    monkeypatch.setattr(OverlayEngine, "step", counted)
+    at = CANDLES[110].candle_time
+    Worker(stores, every=4).ingest(series, [revised(CANDLES[110])])
+    monkeypatch.undo()
+    assert at - 4 * 60 < min(steps) <= at and len(steps) == len(set(steps))
+    assert stores.is_exact(series)
+
+
+def test_failed_batch_leaves_the_next_one_right(stores):
+    series, worker = new_series(), Worker(stores)
+    worker.ingest(series, CANDLES[:60])
+    worker.failing.fails = True
+    for candle in CANDLES[60:63]:
+        with pytest.raises(PipelineError):
+            worker.ingest(series, [candle])
+    worker.failing.fails = False
+    worker.ingest(series, CANDLES[60:])
+    assert stores.is_exact(series)
+
+
+def test_redraw_from_a_time_keeps_what_was_before(stores):
+    series, worker = new_series(), Worker(stores)
+    worker.ingest(series, CANDLES)
+    before = stores.versions(series)
+    worker.redraw(series, 60 * 60)
+    after = stores.versions(series)
+    kept = [version for version in before if version.visible_time < 60 * 60]
+    assert after[: len(kept)] == kept
+    assert after[len(kept)].version_id > before[-1].version_id
+    assert stores.is_exact(series)
+
+
+def test_states_kept_are_bounded(stores):
+    worker = Worker(stores)
+    (stage,) = [each for each in worker.pipeline._stages if each.name == "overlay.ingest_closed"]
+    for _ in range(MOST_KEPT + 3):
+        worker.ingest(new_series(), CANDLES[:1])
+    assert len(stage._kept) == MOST_KEPT
+
+
+class CountingCursor:
+    """A cursor that remembers what was executed."""
+
+    def __init__(self, cursor):
+        self._cursor, self.executed = cursor, []
+
+    def execute(self, *given):
+        self.executed.append(given)
+        return self._cursor.execute(*given)
+
+    def __getattr__(self, name):
+        return getattr(self._cursor, name)
+
+
+def test_candle_costs_one_round_trip(transactional_db):
+    stores = postgres_stores()
+    series, worker = new_series(), Worker(stores)
+    worker.ingest(series, CANDLES[:60])
+    (stage,) = [each for each in worker.pipeline._stages if each.name == "overlay.ingest_closed"]
+    counts, apply = [], stage.apply
+
+    def counted(writer, change):
+        writer.cursor = CountingCursor(writer.cursor)
+        said = apply(writer, change)
+        counts.append(len(writer.cursor.executed))
+        writer.cursor = writer.cursor._cursor
+        return said
+
+    stage.apply = counted
+    for candle in CANDLES[60:]:
+        worker.ingest(series, [candle])
+    assert counts == [1] * 60

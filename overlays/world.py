@@ -19,6 +19,7 @@ from market.domain.store import CandleStore, SeriesState
 from overlays.domain.delta import PATCH_LIMIT, SCHEMA_VERSION, DrawDelta, draw_delta, nothing
 from overlays.domain.integrity import facts_of, mismatches
 from overlays.domain.ledger import LedgerState, OverlayLedger
+from overlays.domain.versions import VersionReader
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,18 @@ class World:
 
         return self._settled(series, read)
 
+    def check(self, series: SeriesId, time: int, *, window: int) -> None:
+        """Raise OutOfSync unless factors and drawings agree at the candle at `time`."""
+
+        def read(now: _Now) -> None:
+            now.require_drawn(time)
+            known = self.slices(now, time, window=window)["snapshots"]
+            cutoff = window_start(time, window, series.timeframe)
+            versions = self.drawings.versions(series)
+            _require_agreement(series, known, versions, to_time=time, cutoff=cutoff)
+
+        self._settled(series, read)
+
     def slices(self, now: _Now, time: int, *, window: int) -> dict[str, Any]:
         """The factor slices at a candle; raises OutOfSync."""
         series = now.series
@@ -210,10 +223,7 @@ class World:
         cutoff = window_start(to_time, window, now.series.timeframe)
         versions = self.drawings.versions(now.series)
         if known is not None:
-            wrong = mismatches(facts_of(known), versions, to_time=to_time, cutoff=cutoff)
-            if wrong:
-                log.warning("%s at %d: drawn differs: %s", now.series, to_time, wrong)
-                raise OutOfSync("overlay")
+            _require_agreement(now.series, known, versions, to_time=to_time, cutoff=cutoff)
         return draw_delta(versions, cursor=cursor, to_time=to_time, cutoff=cutoff)
 
     def _newest(self, now: _Now) -> int | None:
@@ -236,6 +246,20 @@ class World:
                 continue
             if _same_past(drawn, self.drawings.state(series)):
                 return answer
+        raise OutOfSync("overlay")
+
+
+def _require_agreement(
+    series: SeriesId,
+    known: Mapping[str, Any],
+    versions: VersionReader,
+    *,
+    to_time: int,
+    cutoff: int,
+) -> None:
+    wrong = mismatches(facts_of(known), versions, to_time=to_time, cutoff=cutoff)
+    if wrong:
+        log.warning("%s at %d: drawn differs: %s", series, to_time, wrong)
         raise OutOfSync("overlay")
 
 

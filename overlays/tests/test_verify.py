@@ -93,7 +93,7 @@ def test_command_reports_what_it_compared(command_line):
     output = run("--integrity", "20")
     assert f"{SERIES}: 140 candles up to 1970-01-01 02:20:00" in output
     assert output.count("the same") == 6 and "DIFFERENT" not in output
-    assert "7 frames at 2,000 candles" in output
+    assert "7 windows of 2,000 candles" in output
 
 
 def test_command_fails_on_a_difference(command_line):

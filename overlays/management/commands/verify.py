@@ -40,8 +40,8 @@ class Command(BaseCommand):
             nargs="?",
             const=1,
             metavar="N",
-            help="also read the drawings at every N-th candle (default: every one) as a client "
-            "that has nothing does, which checks what its window shows against the factors",
+            help="also compare at every N-th candle (default: every one) what a window shows of "
+            "factors and of drawings, as a read of a client that has nothing does",
         )
         parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
@@ -64,15 +64,15 @@ class Command(BaseCommand):
 
     def _read(self, series: SeriesId, step: int, *, quiet: bool | None) -> None:
         times = candle_times(series)[::step]
-        for time in tqdm(times, unit=" frames", disable=quiet):
+        for time in tqdm(times, unit=" windows", disable=quiet):
             try:
-                runtime.world().frame_at(series, time, window=WINDOW)
+                runtime.world().check(series, time, window=WINDOW)
             except OutOfSync as error:
                 raise CommandError(
                     f"at {shown(time)} ({time}): ledger_out_of_sync:{error.ledger}",
                     returncode=NOT_CLEAN,
                 ) from error
-        self.stdout.write(f"integrity: {len(times):,} frames at {WINDOW:,} candles: the same")
+        self.stdout.write(f"integrity: {len(times):,} windows of {WINDOW:,} candles: the same")
 
     def _report(self, series: str, verdict: Verdict) -> None:
         head = "nothing" if verdict.head_time is None else shown(verdict.head_time)

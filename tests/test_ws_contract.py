@@ -247,9 +247,7 @@ def test_watchers_are_sent_elsewhere_at_shutdown(stack, server):
 
 
 def test_watcher_that_does_not_read_is_closed_with_4008_and_others_are_not_delayed(stack):
-    web = stack.web(
-        TRADE_CANVAS_WS_OUTBOX_BYTES="65536", TRADE_CANVAS_MARKET_WS_CATCHUP_LIMIT="100"
-    )
+    web = stack.web(TRADE_CANVAS_WS_OUTBOX_BYTES="65536", TRADE_CANVAS_ENABLE_FACTOR_INGEST="0")
 
     async def story(client):
         with contextlib.closing(stalled_watcher(web.url)) as stalled:
@@ -282,14 +280,18 @@ def stalled_watcher(url):
         b"GET /ws/market HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
+    assert peer.recv(4096).startswith(b"HTTP/1.1 101")
     text = json.dumps({"type": "subscribe", "series_id": SERIES, "since": 0}).encode()
     peer.sendall(Frame(Opcode.TEXT, text).serialize(mask=True))
     return peer
 
 
 def received_close_code(peer):
-    """Read everything that waits; the code of the close frame at its end."""
+    """Read what waits, up to the close frame at its end; the code in that."""
     data = b""
-    while chunk := peer.recv(65536):
-        data += chunk
-    return struct.unpack("!H", data[data.rindex(b"\x88") + 2 :][:2])[0]
+    reason = b"slow_consumer"
+    while not data.endswith(reason):
+        chunk = peer.recv(65536)
+        assert chunk, "closed without a close frame"
+        data = data[-100:] + chunk
+    return struct.unpack("!H", data[: -len(reason)][-2:])[0]

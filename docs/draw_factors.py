@@ -225,9 +225,12 @@ def _middle(stroke: Payload) -> tuple[float, float]:
     return time, (stroke["start_price"] + stroke["end_price"]) / 2
 
 
+DRAWINGS = (pivot, pen, zhongshu, anchor, sr)
+
+
 def charts() -> Iterator[tuple[str, str]]:
     """File names and contents of all drawings."""
-    for draw in (pivot, pen, zhongshu, anchor, sr):
+    for draw in DRAWINGS:
         yield f"{draw.__name__}.svg", draw().as_text()
 
 

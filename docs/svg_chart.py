@@ -24,6 +24,8 @@ TEXT = "#e5e9f0"
 FAINT = "#94a0b5"
 NOTE = "#fbbf24"
 LETTER = 7
+# The page draws anchors stronger than their instructions say.
+ANCHORS = {"anchor.current": ("#f59e0b", "3"), "anchor.history": ("#3b82f6", "2.5")}
 RISING, FALLING = "#2f9e8f", "#c2575b"
 
 
@@ -112,9 +114,10 @@ class Chart:
         if definition.get("extendRight"):
             points.append((self._last + self._seconds / 2, points[-1][1]))
         dashes = {"stroke-dasharray": "6 5"} if definition.get("lineStyle") else {}
-        width = str(definition["lineWidth"])
+        plain = (definition["color"], str(definition["lineWidth"]))
+        color, width = ANCHORS.get(definition["feature"], plain)
         look = {"stroke-width": width, "opacity": f"{opacity:g}", "stroke-linejoin": "round"}
-        self.line(points, definition["color"], **look, **dashes)
+        self.line(points, color, **look, **dashes)
 
     def _marker(self, definition: Mapping[str, Any]) -> None:
         above = definition["position"] == "aboveBar"

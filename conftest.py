@@ -11,9 +11,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from trade_canvas import embedded
+
+# A busy machine makes any example slow at times; that is no fault of the code under test.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 SWITCHES = {
     "TRADE_CANVAS_ENABLE_PG_STORE": "1",

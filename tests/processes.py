@@ -116,7 +116,8 @@ class RunningProcess:
         return self.process.poll() is None
 
     def output(self) -> str:
-        return self.log.read_text(errors="replace")
+        # A test's folder, and the log in it, may be gone when its failure is reported.
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def wait_for_line(self, text: str, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until the output holds `text`; fail at once when the process has ended."""

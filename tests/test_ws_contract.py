@@ -6,18 +6,14 @@ import asyncio
 import contextlib
 import itertools
 import json
-import shutil
 import socket
 import struct
-import tempfile
-from pathlib import Path
 
 import aiohttp
 import pytest
 from websockets.frames import Frame, Opcode
 
 from tests.clients import Client
-from tests.processes import drop_database, open_stack
 
 SERIES = "binance:futures:BTC/USDT:1m"
 NUMBERS = itertools.count()
@@ -29,15 +25,9 @@ def row(time, close=1.5):
 
 
 @pytest.fixture(scope="module")
-def servers(migrated_template):
+def servers(shared_stack):
     """A web process for each server, shared by the tests here: each follows a series of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="trade_canvas-test-"))
-    folder.chmod(0o711)
-    stack = open_stack(folder, migrated_template)
-    yield {name: stack.web(server=name, **LIMITS) for name in ("uvicorn", "daphne")}
-    stack.close()
-    drop_database(stack.database_url)
-    shutil.rmtree(folder)
+    return {name: shared_stack.web(server=name, **LIMITS) for name in ("uvicorn", "daphne")}
 
 
 @pytest.fixture(params=["uvicorn", "daphne"])

@@ -127,7 +127,7 @@ def _programs(port: int, switches: Switches) -> tuple[Program, ...]:
             _celery(
                 "worker",
                 *("--pool", "threads", "--concurrency", str(WORKER_THREADS)),
-                *("--queues", "control,follow,backfill", "--loglevel", "INFO"),
+                *("--queues", "control,follow,backfill,build", "--loglevel", "INFO"),
                 *("--without-gossip", "--without-mingle"),
             ),
         ),

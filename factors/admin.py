@@ -1,0 +1,68 @@
+"""The admin: how far the factor ledgers are, what is in them, and having one computed anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from factors import runtime
+from factors.models import FactorState
+from factors.tasks import request_rebuild
+from market.admin import ReadOnlyAdmin, as_time
+from market.domain.series import SeriesId
+
+
+@admin.register(FactorState)
+class FactorStateAdmin(ReadOnlyAdmin):
+    """The factor ledger of each series."""
+
+    list_display = ("series", "head", "lag", "epoch", "logic")
+    list_select_related = ("series",)
+    search_fields = ("series__name",)
+    ordering = ("series__name",)
+    fields = ("series", "head", "lag", "epoch", "fingerprint", "logic", "events")
+    readonly_fields = fields
+    actions = ("rebuild",)
+
+    @admin.display(description="newest candle (UTC)", ordering="head_time")
+    def head(self, row: FactorState) -> str:
+        """Open time of the newest candle whose facts the ledger holds."""
+        return as_time(row.head_time if row.head_time >= 0 else None)
+
+    @admin.display
+    def lag(self, row: FactorState) -> str:
+        """How far the ledger is behind the stored candles."""
+        stored = row.series.head_time
+        seconds = SeriesId.parse(row.series.name).timeframe.seconds
+        if stored is None or stored <= row.head_time:
+            return "up to date"
+        return f"{(stored - max(row.head_time, 0)) // seconds:,} candles behind"
+
+    @admin.display
+    def logic(self, row: FactorState) -> str:
+        """Whether the ledger comes from the logic and parameters of this process."""
+        same = row.fingerprint == runtime.engine().fingerprint
+        return f"{row.fingerprint[:12]} ({'current' if same else 'outdated'})"
+
+    @admin.display
+    def events(self, row: FactorState) -> str:
+        """How many events of each kind there are: counted on the page of one series only."""
+        counts = runtime.factor_ledger().event_counts(SeriesId.parse(row.series.name))
+        return ", ".join(f"{each.kind}: {each.event_count:,}" for each in counts) or "none"
+
+    def has_rebuild_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may have ledgers computed anew: who may change them."""
+        # Not a Django permission check of this admin: rows can't be edited, only recomputed.
+        user: Any = request.user
+        return bool(user.has_perm("factors.change_factorstate"))
+
+    @admin.action(description="Rebuild from the stored candles", permissions=["rebuild"])
+    def rebuild(self, request: HttpRequest, rows: QuerySet[FactorState]) -> None:
+        """Have factors and drawings computed anew; candles stay as they are."""
+        names = [row.series.name for row in rows.select_related("series")]
+        asked = sum(request_rebuild(SeriesId.parse(name)) for name in names)
+        level = messages.SUCCESS if asked == len(names) else messages.WARNING
+        self.message_user(request, f"{asked} of {len(names)} rebuilds asked for.", level)

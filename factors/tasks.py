@@ -1,0 +1,67 @@
+"""The work of Celery workers for factors: rebuilds, part by part.
+
+Delivered twice, lost or broken off, a rebuild leaves ledgers that are right as far as they go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+from asgiref.sync import async_to_sync
+from celery import shared_task
+from django.conf import settings
+
+from factors.rebuild import Rebuilding, StageMissing
+from factors.runtime import rebuilder
+from market import blocking
+from market.domain.series import SeriesId
+from market.ingest import dispatch
+from market.ingest.background import BACKGROUND
+from market.live.publish import publish_change
+from market.tasks import STOP
+
+log = logging.getLogger(__name__)
+
+REBUILD = "factors.tasks.rebuild"
+QUEUE = "build"
+EXPIRES_S = 3600.0
+
+
+def request_rebuild(series: SeriesId) -> bool:
+    """Have a series rebuilt soon, by a worker or beside this process's work. Blocking.
+
+    False when nobody can be asked now.
+    """
+    if settings.SWITCHES.ingest_in_process:
+        return BACKGROUND.submit(partial(rebuild_beside, series))
+    return dispatch.send(REBUILD, str(series), expires=EXPIRES_S, queue=QUEUE)
+
+
+@shared_task(name=REBUILD)
+def rebuild(series_text: str) -> None:
+    """Rebuild a series; ends between two parts when the worker does."""
+    series = SeriesId.parse(series_text)
+    parts = _parts(series)
+    while not STOP.is_set and (part := next(parts, None)):
+        async_to_sync(publish_change)(part.change)
+
+
+async def rebuild_beside(series: SeriesId) -> None:
+    """Rebuild a series beside the web process's own work."""
+    parts = _parts(series)
+    while part := await blocking.run(next, parts, None):
+        await publish_change(part.change)
+
+
+def _parts(series: SeriesId) -> Iterator[Rebuilding]:
+    """The parts of a whole rebuild, or of what is left of one; each computed when asked for."""
+    worker = rebuilder()
+    start = worker.start_of(series, None)
+    if start is None:
+        return
+    try:
+        yield from worker.run(series, start)
+    except StageMissing:
+        log.warning("%s is not rebuilt: TRADE_CANVAS_ENABLE_FACTOR_INGEST is off", series)

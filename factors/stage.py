@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 AT_ONCE = 20_000
 """Most candles that one transaction computes beyond its own batch."""
 
+PAGES_AT_ONCE = 200
+"""A batch greater than this part of `AT_ONCE` is taken for a page of history."""
+
 NOTHING = LedgerState(-1, 0, "")
 
 
@@ -207,7 +210,7 @@ class FactorStage:
         """The candles to add to the ledger: all that are missing, as far as that is not too many.
 
         A page of old history in front of too many is added alone: the next page of it may follow,
-        and would have all the others computed once more.
+        and would have all the others computed once more. A few late candles are no page.
         """
         change = batch.change
         if reached == _head(change):
@@ -216,7 +219,8 @@ class FactorStage:
         candles = batch.candles.after(reached, most + 1)
         if len(candles) <= most:
             return candles
-        is_page = candles[0].candle_time == change.revised_from
+        is_first = candles[0].candle_time == change.revised_from
+        is_page = is_first and batch.size > self._at_once // PAGES_AT_ONCE
         return candles[: batch.size if is_page else most]
 
     def _write(

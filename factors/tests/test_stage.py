@@ -192,6 +192,16 @@ def test_pages_of_old_history_are_each_computed_once(stores):
     stores.check(series, ENGINE)
 
 
+def test_single_late_candle_is_followed_by_as_many_as_one_batch_may_compute(stores):
+    series, worker = new_series(), Worker(stores, ENGINE, at_once=400)
+    long = flat(*[10.0 + abs(each % 8 - 4) for each in range(500)])
+    worker.ingest(series, long)
+    change = worker.ingest(series, [changed(long[50])])
+    assert len(change.products[PRODUCT].ticks) == 400
+    catch_up(worker, stores, series)
+    stores.check(series, ENGINE)
+
+
 def test_unreadable_saved_state_costs_time_only(stores):
     series = new_series()
     Worker(stores, ENGINE, every=4).ingest(series, WAVES[:40])

@@ -112,6 +112,19 @@ def test_failure_behind_the_stage_takes_everything_back(stores):
     stores.check(series, ENGINE)
 
 
+def test_state_that_saw_a_candle_which_did_not_land_is_never_used(stores):
+    series = new_series()
+    one, other = Worker(stores, ENGINE), Worker(stores, ENGINE)
+    one.ingest(series, WAVES[:30])
+    one.failing.fails = True
+    with pytest.raises(PipelineError):
+        one.ingest(series, [changed(WAVES[30], by=50.0)])
+    one.failing.fails = False
+    other.ingest(series, [WAVES[30]])
+    one.ingest(series, WAVES[31:])
+    stores.check(series, ENGINE)
+
+
 def test_revision_is_told_with_its_time(stores):
     series, worker = new_series(), Worker(stores, ENGINE)
     worker.ingest(series, WAVES[:40])

@@ -216,7 +216,7 @@ class Stack:
         self,
         *,
         wait: bool = True,
-        queues: str = "control,follow,backfill",
+        queues: str = "control,follow,backfill,build",
         threads: int = 16,
         **switches: str,
     ) -> RunningProcess:

@@ -6,12 +6,14 @@ DATABASE_URL) and REDIS_URL name running servers to use instead.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import hypothesis
+import psycopg2
 import pytest
 
 from trade_canvas import embedded
@@ -42,7 +44,7 @@ class Session:
 
     def database_url(self) -> str:
         given = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL")
-        return given or self._start(embedded.start_postgres)
+        return given or self._forgetful(self._start(embedded.start_postgres))
 
     def redis_url(self) -> str:
         return os.environ.get("REDIS_URL") or self._start(embedded.start_valkey)
@@ -51,6 +53,16 @@ class Session:
         for server in self.servers:
             server.stop()
         shutil.rmtree(self.directory)
+
+    def _forgetful(self, url: str) -> str:
+        """Let the server not wait for the disk: its data need not survive the session."""
+        with contextlib.closing(psycopg2.connect(url)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER SYSTEM SET fsync = off")
+                cursor.execute("ALTER SYSTEM SET full_page_writes = off")
+                cursor.execute("SELECT pg_reload_conf()")
+        return url
 
     def _start(self, start) -> str:
         server = start(self.directory)
@@ -93,3 +105,16 @@ def _clear_environment() -> None:
 def _is_pure(arguments: list[str]) -> bool:
     """Tell whether only domain tests are asked for, which need no Django."""
     return all("domain" in Path(argument.split("::")[0]).parts for argument in arguments)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup):
+    """Make content types and permissions once, not after each test that empties the tables."""
+    from django.contrib.auth.management import create_permissions  # noqa: PLC0415  Needs settings.
+    from django.contrib.contenttypes.management import create_contenttypes  # noqa: PLC0415
+    from django.db.models.signals import post_migrate  # noqa: PLC0415
+
+    assert post_migrate.disconnect(
+        create_permissions, dispatch_uid="django.contrib.auth.management.create_permissions"
+    )
+    assert post_migrate.disconnect(create_contenttypes)

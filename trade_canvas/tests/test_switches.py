@@ -6,13 +6,24 @@ import pytest
 
 from trade_canvas.switches import SwitchError, Switches
 
+# On by the contract: candles drive factors and drawings unless somebody says no.
+DRIVEN = {"enable_factor_ingest", "enable_factor_fingerprint_rebuild", "enable_overlay_ingest"}
+
 # Everything that can do harm is off until somebody asks for it.
-RISKY = [each.name for each in fields(Switches) if isinstance(each.default, bool)]
+BOOLEANS = {each.name for each in fields(Switches) if isinstance(each.default, bool)}
+RISKY = sorted(BOOLEANS - DRIVEN)
 
 
 @pytest.mark.parametrize("name", RISKY)
 def test_switch_is_off_by_default(name):
     assert getattr(Switches.from_environment({}), name) is False
+
+
+@pytest.mark.parametrize("name", sorted(DRIVEN))
+def test_switch_is_on_until_turned_off(name):
+    assert getattr(Switches.from_environment({}), name) is True
+    off = Switches.from_environment({f"TRADE_CANVAS_{name.upper()}": "0"})
+    assert getattr(off, name) is False
 
 
 @pytest.mark.parametrize("word", ["1", "true", "yes", "on", "TRUE", " On "])

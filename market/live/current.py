@@ -12,6 +12,7 @@ from market import blocking
 from market.domain.series import SeriesId
 from market.ingest.supervisor import repair_gap
 from market.live.hub import Hub
+from market.live.publish import deliver_here
 from market.live.reads import RepairGap
 from market.runtime import candle_store
 
@@ -36,6 +37,7 @@ def current_hub() -> Hub:
             repair_limit=switches.market_gap_backfill_read_limit,
         )
         hub.start()
+        deliver_here(hub.take)
     return hub
 
 

@@ -253,7 +253,7 @@ class Hub:
                 self._tried_bus.set()
                 await self._attach_all()
                 while True:
-                    self._take(await self._layer.receive(channel))
+                    self._decode(await self._layer.receive(channel))
             except Exception:
                 self._channel = None
                 self._tried_bus.set()
@@ -265,16 +265,20 @@ class Hub:
             if topic.attached_to != self._channel:
                 await self._attach(topic)
 
-    def _take(self, mapping: dict[str, Any]) -> None:
+    def _decode(self, mapping: dict[str, Any]) -> None:
         try:
             message = decode(mapping)
         except (KeyError, TypeError, ValueError):
             self.counts["bus_malformed"] += 1
             return
+        self.counts["bus_received"] += 1
+        self.take(message)
+
+    def take(self, message: BusMessage) -> None:
+        """Deliver a message, now or behind those of its series that wait; repeats are left out."""
         topic = self._topics.get(message.series)
         if topic is None or not topic.is_open:
             return
-        self.counts["bus_received"] += 1
         if topic.task is None and not self._needs_store(topic, message):
             topic.take(message)
         else:

@@ -1,24 +1,42 @@
 """Announcing on the bus what has been committed, and what is forming.
 
 Publishing never raises: the store already holds the truth, and hubs that miss a message read it
-from there (market.live.hub).
+from there (market.live.hub). This process's own hub, if it has one, gets closed candles at once;
+when the bus brings them too, they are a repeat, which every hub leaves out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
-from market.live.messages import BusMessage, FormingCandle, encode, group_of, messages_of
+from market.live.messages import (
+    BusMessage,
+    ClosedCandles,
+    FormingCandle,
+    encode,
+    group_of,
+    messages_of,
+)
 from market.pipeline import Change
 
 logger = logging.getLogger(__name__)
 
 BUS_TIMEOUT_S = 5.0
+
+_here: WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[BusMessage], None]]
+_here = WeakKeyDictionary()
+
+
+def deliver_here(take: Callable[[BusMessage], None]) -> None:
+    """Hand closed candles that are published on the running event loop to `take` as well."""
+    _here[asyncio.get_running_loop()] = take
 
 
 async def publish_change(change: Change) -> None:
@@ -34,6 +52,9 @@ async def publish_forming(series: SeriesId, candle: Candle) -> None:
 
 
 async def _send(message: BusMessage) -> bool:
+    take = _here.get(asyncio.get_running_loop())
+    if take is not None and isinstance(message, ClosedCandles):
+        take(message)
     layer = get_channel_layer()
     try:
         async with asyncio.timeout(BUS_TIMEOUT_S):

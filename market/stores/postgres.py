@@ -41,6 +41,8 @@ WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
     (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
 """
 
+HEAD = "UPDATE series SET head_time = %d WHERE id = %d"
+
 WRITE_AND_TELL = f"""
 WITH changed AS ({WRITE} RETURNING candle_time, (xmax = 0) AS is_new)
 SELECT array_agg(candle_time ORDER BY candle_time) FILTER (WHERE is_new),
@@ -74,7 +76,7 @@ class PostgresWriter:
         self.state = state
         self.key = key
         self.cursor = cursor
-        self._newest = state.head
+        self._newest = self._head_written = state.head
         self._undo: list[Callable[[], None]] = []
         self._landing: list[Callable[[], None]] = []
 
@@ -86,7 +88,9 @@ class PostgresWriter:
         if self._newest is None or candles[0].candle_time > self._newest:
             # Nothing can stand there already, so nothing has to be told back row by row.
             self._newest = candles[-1].candle_time
-            self.cursor.execute(WRITE % parts)
+            # The head they make goes with them: one round trip less for every live candle.
+            self.cursor.execute(f"{WRITE % parts};{HEAD % (self._newest, self.key)}")
+            self._head_written = self._newest
             return Upserted([candle.candle_time for candle in candles], [], 0)
         self.cursor.execute(WRITE_AND_TELL % parts)
         inserted, revised = (times or [] for times in self.cursor.fetchone())
@@ -95,6 +99,8 @@ class PostgresWriter:
     def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
         """See SeriesWriter.advance."""
         epoch = self.state.epoch
+        if revised_from is None and head == self._head_written:
+            return SeriesState(head, epoch)
         if revised_from is not None:
             epoch += 1
             self.cursor.execute(

@@ -34,9 +34,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--exchange", default=LOCAL_EXCHANGE, help="whose demo series to whitelist"
         )
+        parser.add_argument(
+            "--without-static",
+            action="store_true",
+            help="leave static files alone: an image has them already",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self._collect_static()
+        if not options["without_static"]:
+            self._collect_static()
         if settings.SWITCHES.enable_pg_store:
             call_command("migrate", verbosity=0, interactive=False)
             self._make_admin(os.environ.get("ADMIN_PASSWORD", ""))

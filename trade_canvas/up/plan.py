@@ -117,7 +117,7 @@ def plan(given: Mapping[str, str], *, exchange_port: int) -> Plan:
 
 
 def _programs(port: int, switches: Switches) -> tuple[Program, ...]:
-    web = Program("web", _manage("web", "--host", HOST, "--port", str(port)))
+    web = web_program(port)
     if switches.ingest_in_process:
         return (web,)
     return (
@@ -134,6 +134,11 @@ def _programs(port: int, switches: Switches) -> tuple[Program, ...]:
         # Its times are short intervals only: what it last ran need not be kept.
         Program("beat", _celery("beat", "--scheduler", "celery.beat:Scheduler", "-l", "WARNING")),
     )
+
+
+def web_program(port: int, *, name: str = "web") -> Program:
+    """Return a web process on a port of this machine."""
+    return Program(name, _manage("web", "--host", HOST, "--port", str(port)))
 
 
 def _local_exchange(port: int) -> Program:

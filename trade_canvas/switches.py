@@ -46,6 +46,7 @@ class Switches:
     lease_ttl_s: int = _number(15, 2)
     reconcile_interval_s: float = _number(2.0, 0.2)
     follow_task_max_s: int = _number(900, 5)
+    follow_shards: int = _number(1, 1)
     binance_ws_batch_max: int = _number(200, 1)
     binance_ws_flush_s: float = _number(0.5, 0.05)
     market_forming_min_interval_ms: int = _number(250, 0)
@@ -93,10 +94,22 @@ class Switches:
     ws_max_message_bytes: int = _number(65_536, 1024)
     hub_check_interval_s: float = _number(2.0, 0.05)
 
+    # Metrics
+    enable_runtime_metrics: bool = False
+    enable_capacity_metrics: bool = False
+    metrics_token: str = ""
+    metrics_networks: str = "127.0.0.0/8,::1/128"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = _number(0, 0)
+
     # Storage, scale-out, process
     enable_pg_store: bool = False
     enable_pg_only: bool = False
     postgres_connect_timeout_s: float = _number(5.0, 0.1)
+    enable_timescale: bool = False
+    timescale_chunk_s: int = _number(604_800, 3600)
+    timescale_compress_after_s: int = _number(0, 0)
+    timescale_retention_s: int = _number(0, 0)
     enable_ws_pubsub: bool = False
     blocking_workers: int = _number(8, 1)
 
@@ -119,6 +132,11 @@ class Switches:
     def ingest_in_process(self) -> bool:
         """Whether the web process ingests by itself: workers need a shared store and a bus."""
         return not (self.enable_pg_store and self.enable_ws_pubsub)
+
+    @property
+    def collects_metrics(self) -> bool:
+        """Whether anything is counted at all."""
+        return self.enable_runtime_metrics or self.enable_capacity_metrics
 
     @property
     def ingest_jobs_enabled(self) -> bool:

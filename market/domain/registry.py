@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+from zlib import crc32
 
 from market.domain.series import SeriesId
 
@@ -29,24 +30,30 @@ class CapacityRefused(Exception):
 
 
 class Group(NamedTuple):
-    """The series that one follow job follows: all those of one exchange and market."""
+    """The series that one follow job follows: those of one exchange and market, or a shard of them.
+
+    Which shard a series is in depends on its name and the number of shards alone, so every process
+    with the same setting agrees. With another setting two jobs may want the same series for a
+    while; its fencing token lets only the later one write.
+    """
 
     exchange: str
     market: str
+    shard: int = 0
 
     @staticmethod
-    def of(series: SeriesId) -> Group:
-        """The group that a series belongs to."""
-        return Group(series.exchange, series.market)
+    def of(series: SeriesId, shards: int = 1) -> Group:
+        """The group that a series belongs to when exchange and market are cut into `shards`."""
+        return Group(series.exchange, series.market, crc32(str(series).encode()) % shards)
 
     @staticmethod
     def parse(text: str) -> Group:
-        """Read ``exchange:market``; raise ValueError for anything else."""
-        exchange, market = text.split(":")
-        return Group(exchange, market)
+        """Read ``exchange:market:shard``; raise ValueError for anything else."""
+        exchange, market, shard = text.split(":")
+        return Group(exchange, market, int(shard))
 
     def __str__(self) -> str:
-        return f"{self.exchange}:{self.market}"
+        return f"{self.exchange}:{self.market}:{self.shard}"
 
 
 class LeasedSeries(NamedTuple):

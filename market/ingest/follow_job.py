@@ -67,14 +67,20 @@ def runtime_ports(group: Group) -> JobPorts:
         registry=registry(),
         store=candle_store(),
         desired=partial(desired_of, registry(), group),
-        open_follower=lambda report: open_follower(*group, report=report),
+        open_follower=lambda report: open_follower(group.exchange, group.market, report=report),
         ttl=settings.SWITCHES.lease_ttl_s,
     )
 
 
 def desired_of(registry: Registry, group: Group) -> list[SeriesId]:
     """The desired series of one group. Blocking."""
-    return [each.series for each in desired_series(registry) if Group.of(each.series) == group]
+    desired = (each.series for each in desired_series(registry))
+    return [series for series in desired if group_of(series) == group]
+
+
+def group_of(series: SeriesId) -> Group:
+    """The group whose job follows a series, by this process's setting."""
+    return Group.of(series, settings.SWITCHES.follow_shards)
 
 
 class FollowJob:

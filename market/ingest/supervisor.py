@@ -21,7 +21,7 @@ from market.ingest import dispatch
 from market.ingest.background import BACKGROUND
 from market.ingest.coverage import repair_due, repair_gap, request_newest, request_tail
 from market.ingest.desired import Desired, desired_series
-from market.ingest.follow_job import FollowJob, JobPorts, runtime_ports, start_marker
+from market.ingest.follow_job import FollowJob, JobPorts, group_of, runtime_ports, start_marker
 from market.ingest.whitelist import whitelisted_series
 from market.ingest.wiring import registry
 
@@ -48,7 +48,7 @@ def groups_to_start(registry: Registry) -> list[Group]:
     switches = settings.SWITCHES
     if not switches.ingest_jobs_enabled:
         return []
-    groups = sorted({Group.of(each.series) for each in desired_series(registry)})
+    groups = sorted({group_of(each.series) for each in desired_series(registry)})
     owned = registry.owned_groups(groups)
     return [
         group

@@ -12,7 +12,7 @@ from market.domain.registry import Admission, Group, JobReport, RegistryUnavaila
 from market.domain.series import SeriesId
 from market.ingest import desired, dispatch, supervisor
 from market.ingest.desired import combine
-from market.ingest.follow_job import JobPorts, start_marker
+from market.ingest.follow_job import JobPorts, desired_of, start_marker
 from market.ingest.registry_memory import MemoryRegistry
 from market.ingest.supervisor import InProcess, groups_to_start, ingest_state, reconcile
 from market.stores.memory import MemoryCandleStore
@@ -76,7 +76,18 @@ def test_reconcile_starts_what_is_desired_and_not_owned(ingesting, shared, white
     watch(shared, XRP)
     shared.take_group(Group.of(XRP), "owner", ttl=30)
     assert reconcile() == [FUTURES, SPOT]
-    assert sent == ["sim:futures", "sim:spot"]
+    assert sent == [str(FUTURES), str(SPOT)]
+
+
+def test_reconcile_starts_a_job_for_every_shard_and_each_series_has_one(
+    ingesting, shared, whitelist, sent
+):
+    ingesting(enable_whitelist_ingest=True, follow_shards=3)
+    whitelist.extend(SeriesId.parse(f"sim:spot:C{each}/USDT:1m") for each in range(30))
+    groups = reconcile()
+    assert groups == [Group("sim", "spot", shard) for shard in range(3)]
+    followed = [series for group in groups for series in desired_of(shared, group)]
+    assert sorted(followed) == sorted(whitelist)
 
 
 def test_reconcile_twice_asks_once(ingesting, shared, whitelist, sent):
@@ -96,7 +107,7 @@ def test_reconcile_at_the_same_time_asks_once(ingesting, shared, whitelist, sent
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(run, range(4)))
-    assert sorted(sent) == ["sim:futures", "sim:spot"]
+    assert sorted(sent) == [str(FUTURES), str(SPOT)]
 
 
 def test_reconcile_asks_again_when_the_broker_was_away(ingesting, shared, whitelist, monkeypatch):
@@ -109,7 +120,7 @@ def test_reconcile_takes_over_after_the_owner_died(ingesting, shared, whitelist,
     whitelist.append(BTC)
     shared.take_group(SPOT, "killed", ttl=0.1)
     wait_until(reconcile)
-    assert sent == ["sim:spot"]
+    assert sent == [str(SPOT)]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def stop(monkeypatch):
 
 def test_follow_hands_over_when_its_time_is_over(job, registry, sent):
     tasks.follow(str(GROUP))
-    assert sent == [(dispatch.FOLLOW, "sim:spot")]
+    assert sent == [(dispatch.FOLLOW, str(GROUP))]
     assert registry.is_claimed(start_marker(GROUP))
 
 

@@ -79,17 +79,22 @@ def test_services_of_compose_depend_on_services():
         assert set(service.get("depends_on", {})) <= set(services)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        COMPOSE["services"]["worker"]["command"],
-        MANIFESTS["Deployment", "worker"]["spec"]["template"]["spec"]["containers"][0]["command"],
-    ],
-    ids=["compose", "kubernetes"],
-)
-def test_workers_take_every_queue(command):
-    (queues,) = (part for part in command if part.startswith("--queues="))
-    assert set(queues.removeprefix("--queues=").split(",")) == set(QUEUES)
+def queues_of(commands):
+    """Every queue that some command takes, sorted, with repeats."""
+    text = " ".join(part for command in commands for part in command)
+    return sorted(",".join(re.findall(r"--queues=(\S+)", text)).split(","))
+
+
+def test_each_queue_has_one_kind_of_worker_in_compose():
+    commands = [each.get("command", []) for each in COMPOSE["services"].values()]
+    assert queues_of(commands) == sorted(QUEUES)
+
+
+def test_each_queue_has_one_kind_of_worker_in_kubernetes():
+    commands = [
+        container.get("command", []) for _, pod in pods() for container in pod["containers"]
+    ]
+    assert queues_of(commands) == sorted(QUEUES)
 
 
 def test_pods_run_unprivileged():

@@ -1,8 +1,16 @@
 /** Typed client of the HTTP API: every call has a time limit, every answer is checked. */
 
 import { parseCandles, type Candle } from "./candle";
+import { DRAWN_CANDLES } from "./drawings";
 import { parseCatalog, type Factor } from "./factor-catalog";
+import {
+  parseCandleHealth,
+  parseFactorHealth,
+  type CandleHealth,
+  type FactorHealth,
+} from "./health";
 import { parseDrawDelta, type DrawDelta } from "./instruction";
+import type { AtTimeQuery, OlderReader } from "./older-drawings";
 import type { DeltaQuery, OverlayReader } from "./overlay-session";
 
 export interface CandlePage {
@@ -51,13 +59,11 @@ export class ApiError extends Error {
 }
 
 const TIMEOUT_MS = 15_000;
-/** As many candles as the server draws. */
-const DRAWN_CANDLES = "2000";
 
 type Fetch = (input: string, init: RequestInit) => Promise<Response>;
 type Json = Record<string, unknown>;
 
-export class Api implements CandleReader, OverlayReader {
+export class Api implements CandleReader, OverlayReader, OlderReader {
   private readonly fetch: Fetch;
   private readonly timeoutMs: number;
 
@@ -100,16 +106,35 @@ export class Api implements CandleReader, OverlayReader {
   }
 
   async liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawDelta> {
-    const query = new URLSearchParams({ series_id: seriesId, window_candles: DRAWN_CANDLES });
-    const { body } = await this.get(`/api/frame/live?${query}`, signal);
+    const { body } = await this.get(`/api/frame/live?${drawnQuery(seriesId)}`, signal);
     return readDelta(body["draw_state"]);
+  }
+
+  async drawingsAt(seriesId: string, { atTime, signal }: AtTimeQuery): Promise<DrawDelta> {
+    const query = drawnQuery(seriesId);
+    query.set("at_time", String(atTime));
+    return readDelta((await this.get(`/api/draw/delta?${query}`, signal)).body);
+  }
+
+  async candleHealth(seriesId: string, signal: AbortSignal): Promise<CandleHealth> {
+    const query = new URLSearchParams({ series_id: seriesId });
+    const health = parseCandleHealth((await this.get(`/api/market/health?${query}`, signal)).body);
+    if (health === null) throw unreadable("health");
+    return health;
+  }
+
+  async factorHealth(seriesId: string, signal: AbortSignal): Promise<FactorHealth> {
+    const query = new URLSearchParams({ series_id: seriesId });
+    const health = parseFactorHealth((await this.get(`/api/factor/health?${query}`, signal)).body);
+    if (health === null) throw unreadable("health");
+    return health;
   }
 
   async pollDelta(
     seriesId: string,
     { afterId, signal }: DeltaQuery,
   ): Promise<DrawDelta | null> {
-    const query = new URLSearchParams({ series_id: seriesId, window_candles: DRAWN_CANDLES });
+    const query = drawnQuery(seriesId);
     query.set("after_id", String(afterId));
     const { body } = await this.get(`/api/delta/poll?${query}`, signal);
     const { records, next_cursor: next } = body;
@@ -151,6 +176,10 @@ export function readTopMarkets(body: unknown): TopMarket[] {
   const items = (body as Json | null)?.["items"];
   if (!Array.isArray(items)) throw unreadable("top markets");
   return items.flatMap((item) => readTopMarket(item as Json));
+}
+
+function drawnQuery(seriesId: string): URLSearchParams {
+  return new URLSearchParams({ series_id: seriesId, window_candles: String(DRAWN_CANDLES) });
 }
 
 function readDelta(value: unknown): DrawDelta {

@@ -8,6 +8,7 @@ import {
   CrosshairMode,
   HistogramSeries,
   LineStyle,
+  MismatchDirection,
   TickMarkType,
   type CandlestickData,
   type HistogramData,
@@ -38,7 +39,7 @@ const BAR_SPACING = 8;
 const NARROW_BAR_SPACING = 6;
 const PRECISION_SAMPLE = 300;
 const EDGE_CANDLES = 40;
-const EDGE_DELAY_MS = 150;
+const REST_MS = 150;
 const RECENT_HOLES = 500;
 
 export interface ChartEvents {
@@ -46,6 +47,8 @@ export interface ChartEvents {
   nearStart(): void;
   /** Time under the crosshair, UTC seconds; null when it left the chart. */
   pointed(time: number | null): void;
+  /** The view came to rest with the candle of this time as its first, UTC seconds. */
+  viewed(from: number): void;
   /** The newest candle came into view or left it. */
   atEnd(atEnd: boolean): void;
 }
@@ -62,7 +65,7 @@ export class CandleChart {
   private shownHoles: readonly Hole[] = [];
   private precision = 2;
   private withSeconds = false;
-  private edgeTimer = 0;
+  private restTimer = 0;
 
   constructor(root: HTMLElement, events: ChartEvents) {
     this.root = root;
@@ -207,10 +210,15 @@ export class CandleChart {
     const range = scale.getVisibleLogicalRange();
     if (range === null) return;
     events.atEnd(scale.scrollPosition() > -3);
-    window.clearTimeout(this.edgeTimer);
-    if (range.from < EDGE_CANDLES) {
-      this.edgeTimer = window.setTimeout(() => events.nearStart(), EDGE_DELAY_MS);
-    }
+    window.clearTimeout(this.restTimer);
+    this.restTimer = window.setTimeout(() => this.rested(events), REST_MS);
+  }
+
+  private rested(events: ChartEvents): void {
+    const from = this.chart.timeScale().getVisibleLogicalRange()?.from ?? Infinity;
+    const first = this.prices.dataByIndex(Math.floor(from), MismatchDirection.NearestRight);
+    if (first !== null) events.viewed(first.time as number);
+    if (from < EDGE_CANDLES) events.nearStart();
   }
 
   /** Arrows pan, + and - zoom, End goes to the newest candle. */

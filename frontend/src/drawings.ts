@@ -2,6 +2,9 @@
 
 import type { Definition, DrawDelta, InstructionVersion } from "./instruction";
 
+/** As many candles as the server draws, and as are asked for. */
+export const DRAWN_CANDLES = 2000;
+
 export interface Drawings {
   /** The newest version of every active instruction that the server has told of. */
   readonly catalog: ReadonlyMap<string, InstructionVersion>;

@@ -1,6 +1,7 @@
 /** Starts the page: chooses the series, keeps the link in step, listens to the browser. */
 
 import { Api } from "./api";
+import { BackOff } from "./back-off";
 import { VisibilityMemory } from "./factor-visibility";
 import { Page } from "./page";
 import { browserClock, openBrowserEventStream, openBrowserSocket } from "./ports";
@@ -10,7 +11,8 @@ import { exposeTradeCanvas } from "./test-surface";
 import "./styles.css";
 
 const WHITELIST_MS = 60_000;
-const IMPATIENT_WHITELIST_MS = 3_000;
+
+const impatience = new BackOff(2_000, 30_000, Math.random);
 
 const preferences = new Preferences(() => window.localStorage);
 const api = new Api((path, init) => window.fetch(path, init));
@@ -60,7 +62,7 @@ async function followWhitelist(): Promise<void> {
   } catch {
     if (!opened) page.showNothing("Server not reachable", "Trying again every few seconds.");
   }
-  const delay = opened ? WHITELIST_MS : IMPATIENT_WHITELIST_MS;
+  const delay = opened ? WHITELIST_MS * (0.9 + 0.2 * Math.random()) : impatience.next();
   window.setTimeout(() => void followWhitelist(), delay);
 }
 
@@ -69,10 +71,10 @@ window.addEventListener("popstate", () => {
   if (series !== null && series.text !== page.state?.seriesId) open(series);
 });
 window.addEventListener("online", () => page.wake());
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) page.wake();
-});
+document.addEventListener("visibilitychange", () => page.attend(!document.hidden));
+window.addEventListener("focus", () => page.attend(true));
+page.attend(!document.hidden);
 
-exposeTradeCanvas({ state: () => page.state, drawings: () => page.drawings });
+exposeTradeCanvas({ state: () => page.state, held: page.held });
 if (seriesFromUrl(window.location.search) !== null) openChosen([]);
 void followWhitelist();

@@ -10,7 +10,20 @@ import {
 } from "lightweight-charts";
 
 import { DrawingPrimitive } from "./drawing-primitive";
-import { idsByFeature, type Scene, type SceneMarker } from "./scene";
+import {
+  idsByFeature,
+  type Scene,
+  type SceneLine,
+  type SceneMarker,
+  type SceneZone,
+} from "./scene";
+
+/** What the chart holds of the drawings. */
+export interface HeldScene {
+  readonly markers: readonly SeriesMarker<Time>[];
+  readonly lines: readonly SceneLine[];
+  readonly zones: readonly SceneZone[];
+}
 
 export class OverlayLayer {
   private readonly primitive = new DrawingPrimitive();
@@ -41,6 +54,12 @@ export class OverlayLayer {
 
   get scene(): Scene {
     return this.primitive.scene;
+  }
+
+  /** What the chart holds, the markers read back from the library. */
+  held(): HeldScene {
+    const { lines, anchors, zones } = this.primitive.scene;
+    return { markers: this.plugin.markers(), lines: [...lines, ...anchors], zones };
   }
 }
 

@@ -197,7 +197,9 @@ export class OverlaySession {
     this.conflicts += 1;
     const soon = this.conflicts <= BEHIND_TRIES;
     if (!soon) this.tell(this.drawings, "behind");
-    this.retry(task, soon ? BEHIND_STEP_MS * this.conflicts : BEHIND_MS);
+    const delay = soon ? BEHIND_STEP_MS * this.conflicts : BEHIND_MS;
+    // A rebuild keeps every page waiting; they must not all ask at the same moment.
+    this.retry(task, delay * (0.75 + 0.5 * this.dependencies.random()));
   }
 
   private foundNothing(): void {

@@ -1,7 +1,8 @@
 /** The drawings of the page: binds their session, the user's switches, the panel and the chart. */
 
 import { asApiError } from "./api";
-import { NO_DRAWINGS } from "./drawings";
+import { BackOff } from "./back-off";
+import { activeDrawings, DRAWN_CANDLES, NO_DRAWINGS, type Drawing } from "./drawings";
 import { FactorPanel } from "./factor-panel";
 import {
   switched,
@@ -10,38 +11,50 @@ import {
   type Visibility,
   type VisibilityMemory,
 } from "./factor-visibility";
+import {
+  joined,
+  NO_OLDER,
+  OlderDrawings,
+  type OlderReader,
+  type OlderStep,
+} from "./older-drawings";
 import { OverlaySession, type OverlayDependencies, type OverlayStep } from "./overlay-session";
 import { buildScene } from "./scene";
 import { lastClosedTime, type SeriesState } from "./series-state";
 import type { Factor } from "./factor-catalog";
 import type { OverlayLayer } from "./overlay-layer";
+import type { SeriesId } from "./series-id";
 
 export interface CatalogReader {
   factorCatalog(): Promise<Factor[]>;
 }
 
 export interface OverlaysDependencies extends OverlayDependencies {
-  readonly api: OverlayDependencies["api"] & CatalogReader;
+  readonly api: OverlayDependencies["api"] & OlderReader & CatalogReader;
 }
 
 export interface OverlaysParts {
   readonly panel: HTMLElement;
   readonly layer: Pick<OverlayLayer, "show" | "drawn">;
   readonly memory: VisibilityMemory;
-  /** Hears what the session says, after the chart shows it. */
-  readonly onStep: (step: OverlayStep) => void;
+  /** Hears what the sessions say, after the chart shows it. */
+  readonly onStep: (step: OverlayStep, older: OlderStep) => void;
 }
 
-const CATALOG_RETRY_MS = 5_000;
 const NOTHING: OverlayStep = { drawings: NO_DRAWINGS, status: "loading" };
 
 export class Overlays {
   private readonly dependencies: OverlaysDependencies;
   private readonly parts: OverlaysParts;
   private readonly panel: FactorPanel;
+  private readonly catalogBackOff: BackOff;
   private visibility: Visibility;
   private session: OverlaySession | null = null;
   private step: OverlayStep = NOTHING;
+  private olderSession: OlderDrawings | null = null;
+  private older: OlderStep = NO_OLDER;
+  /** The first candle in sight, UTC seconds. */
+  private viewedFrom = Infinity;
   private series: SeriesState | null = null;
 
   constructor(dependencies: OverlaysDependencies, parts: OverlaysParts) {
@@ -52,18 +65,34 @@ export class Overlays {
       visibility: () => this.visibility,
       choose: (choice) => this.choose(choice),
     });
+    this.catalogBackOff = new BackOff(2_000, 60_000, dependencies.random);
     void this.readCatalog();
   }
 
   /** Leaves the series before and draws another one. */
-  open(seriesId: string): void {
+  open({ text: id, timeframe }: SeriesId): void {
     this.session?.stop();
+    this.olderSession?.stop();
     this.series = null;
-    this.session = new OverlaySession(seriesId, this.dependencies, (step) => {
+    this.older = NO_OLDER;
+    this.viewedFrom = Infinity;
+    this.session = new OverlaySession(id, this.dependencies, (step) => {
       this.step = step;
+      this.draw();
+      this.look();
+    });
+    const series = { id, step: timeframe.seconds };
+    this.olderSession = new OlderDrawings(series, this.dependencies, (older) => {
+      this.older = older;
       this.draw();
     });
     this.session.start();
+  }
+
+  /** The first candle in sight is that of `time`, UTC seconds. */
+  viewed(time: number): void {
+    this.viewedFrom = time;
+    this.look();
   }
 
   /** The candles on the chart changed. */
@@ -79,15 +108,31 @@ export class Overlays {
   /** The server wrote its ledger anew. */
   rewritten(): void {
     this.session?.rewritten();
+    this.olderSession?.rewritten();
   }
 
   private draw(): void {
     const { series, step, visibility } = this;
     if (series === null) return;
     const loaded = { ...series, step: series.timeframe.seconds };
-    this.parts.layer.show(buildScene(step.drawings, visibility, loaded));
+    this.parts.layer.show(buildScene(this.drawings(), visibility, loaded));
     this.panel.count(this.parts.layer.drawn());
-    this.parts.onStep(step);
+    this.parts.onStep(step, this.older);
+  }
+
+  private drawings(): readonly Drawing[] {
+    const live = activeDrawings(this.step.drawings);
+    return this.older.drawings.length === 0 ? live : joined([live, this.older.drawings]);
+  }
+
+  /** Has the drawings read that are in sight but older than the live ones. */
+  private look(): void {
+    const { series, step, viewedFrom: from } = this;
+    const first = series?.candles[0]?.candle_time;
+    const { toTime } = step.drawings;
+    if (first === undefined || toTime === null || series === null) return;
+    const liveFrom = toTime - DRAWN_CANDLES * series.timeframe.seconds;
+    this.olderSession?.look({ from, first, liveFrom });
   }
 
   private choose(choice: Choice): void {
@@ -106,7 +151,7 @@ export class Overlays {
       this.draw();
     } catch (error) {
       if (!asApiError(error).transient) return;
-      this.dependencies.clock.setTimeout(() => void this.readCatalog(), CATALOG_RETRY_MS);
+      this.dependencies.clock.setTimeout(() => void this.readCatalog(), this.catalogBackOff.next());
     }
   }
 }

@@ -3,18 +3,20 @@
 import { CandleChart } from "./chart";
 import { byId, setText } from "./dom";
 import { formatPercent, formatPrice } from "./format";
+import { HealthLamps, type HealthLampsDependencies } from "./health-lamps";
 import { Legend } from "./legend";
 import { Overlays, type OverlaysDependencies } from "./overlays";
 import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "./series-id";
 import { SeriesPicker } from "./series-picker";
+import { lastClosedTime, type SeriesState, type Step } from "./series-state";
 import { Mask, Notices, Toast } from "./stage-notices";
-import { ConnectionSign, OverlaySign, StatusFacts } from "./status-bar";
+import { ConnectionSign, StatusFacts } from "./status-bar";
 import { SyncSession, type SessionDependencies } from "./sync-session";
-import { describeChart, describeDrawings } from "./test-surface";
+import { describeChart, describeDrawings, type Held } from "./test-surface";
 import { TimeframeBar } from "./timeframe-bar";
 import type { VisibilityMemory } from "./factor-visibility";
+import type { OlderStep } from "./older-drawings";
 import type { OverlayStep } from "./overlay-session";
-import type { SeriesState, Step } from "./series-state";
 import type { FeedDependencies } from "./top-markets-feed";
 
 const TICK_MS = 1000;
@@ -22,6 +24,7 @@ const WIDE = window.matchMedia("(min-width: 1024px)");
 
 export type PageDependencies = SessionDependencies &
   FeedDependencies &
+  HealthLampsDependencies &
   OverlaysDependencies & { readonly visibilityMemory: VisibilityMemory };
 
 export interface PageEvents {
@@ -36,7 +39,7 @@ export class Page {
   private readonly chart: CandleChart;
   private readonly legend = new Legend(byId("legend"));
   private readonly overlays: Overlays;
-  private readonly overlaySign = new OverlaySign(byId("overlay-sign"));
+  private readonly lamps: HealthLamps;
   private readonly toast = new Toast(byId("toast"));
   private readonly mask: Mask;
   private readonly notices: Notices;
@@ -46,6 +49,7 @@ export class Page {
   private readonly picker: SeriesPicker;
   private session: SyncSession | null = null;
   private series: SeriesId | null = null;
+  private closedTime: number | null = null;
   private whitelist: readonly string[] = [];
 
   constructor(dependencies: PageDependencies, events: PageEvents) {
@@ -55,6 +59,7 @@ export class Page {
     this.mask = new Mask(byId("mask"), retry);
     this.notices = new Notices(byId("notices"), retry);
     this.chart = new CandleChart(this.chartRoot, {
+      viewed: (from) => this.overlays.viewed(from),
       nearStart: () => this.session?.loadOlder(),
       pointed: (time) => this.pointed(time),
       atEnd: (atEnd) => (byId("to-live").hidden = atEnd),
@@ -63,7 +68,11 @@ export class Page {
       panel: byId("factors"),
       layer: this.chart.overlays,
       memory: dependencies.visibilityMemory,
-      onStep: (step) => this.drawn(step),
+      onStep: (step, older) => this.drawn(step, older),
+    });
+    this.lamps = new HealthLamps(dependencies, {
+      candles: byId("candle-lamp"),
+      drawings: byId("drawing-lamp"),
     });
     this.timeframes = new TimeframeBar(byId("timeframes"), (text) => this.pickTimeframe(text));
     this.picker = new SeriesPicker(byId("picker"), dependencies, {
@@ -81,9 +90,13 @@ export class Page {
     return this.session?.state ?? null;
   }
 
-  /** Ids of the drawings on the chart, by feature. */
-  get drawings(): Record<string, string[]> {
-    return this.chart.overlays.drawn();
+  /** What is on the chart. */
+  get held(): Held {
+    return {
+      times: () => this.chart.heldTimes(),
+      ids: () => this.chart.overlays.drawn(),
+      scene: () => this.chart.overlays.held(),
+    };
   }
 
   setWhitelist(whitelist: readonly string[]): void {
@@ -115,7 +128,8 @@ export class Page {
       (step) => this.follow(step),
       (reason) => this.rewritten(reason),
     );
-    this.overlays.open(series.text);
+    this.lamps.open(series.text);
+    this.overlays.open(series);
     this.session.start();
   }
 
@@ -123,24 +137,34 @@ export class Page {
     this.session?.wake();
   }
 
+  /** Whether anybody looks at the page. */
+  attend(seen: boolean): void {
+    this.lamps.attend(seen);
+    if (seen) this.wake();
+  }
+
   private follow({ state, change }: Step): void {
+    const closed = lastClosedTime(state);
+    if (closed !== this.closedTime) this.lamps.candleClosed();
+    this.closedTime = closed;
     this.chart.apply(state, change);
     if (change.kind !== "none") {
       this.legend.render(state, this.chart.pricePrecision);
       this.renderQuote();
     }
     this.renderTime();
-    describeChart(this.chartRoot, state, this.chart.heldTimes());
+    describeChart(this.chartRoot, state);
     this.overlays.follow(state);
   }
 
-  private drawn(step: OverlayStep): void {
-    this.overlaySign.render(step.status);
-    describeDrawings(this.chartRoot, step, this.chart.overlays.scene);
+  private drawn(step: OverlayStep, older: OlderStep): void {
+    this.lamps.show(step.status, older.status);
+    describeDrawings(this.chartRoot, { step, older, scene: this.chart.overlays.scene });
   }
 
   private rewritten(reason: string | null): void {
     this.overlays.rewritten();
+    this.lamps.disturbed();
     if (reason !== null) this.toast.show(reason);
   }
 

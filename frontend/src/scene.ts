@@ -1,9 +1,9 @@
 /** What the chart is to show of the drawings: laid out on the loaded candles, without pixels. */
 
 import { lowerBound } from "./candle-list";
-import { activeDrawings, type Drawing, type Drawings } from "./drawings";
 import { isVisible, type Visibility } from "./factor-visibility";
 import type { Candle } from "./candle";
+import type { Drawing } from "./drawings";
 import type { DrawPoint, MarkerDefinition, PolylineDefinition } from "./instruction";
 
 /** A place on the chart: position among the loaded candles (may lie between two), and price. */
@@ -66,12 +66,14 @@ const FILLS: Readonly<Record<string, Readonly<Record<1 | -1, string>>>> = {
 };
 
 /** Lays the visible drawings out; parts outside the loaded candles are cut off, but for anchors. */
-export function buildScene(drawings: Drawings, visibility: Visibility, loaded: Loaded): Scene {
+export function buildScene(
+  drawings: readonly Drawing[],
+  visibility: Visibility,
+  loaded: Loaded,
+): Scene {
   const axis = new Axis(loaded);
   if (axis.last < 0) return EMPTY_SCENE;
-  const visible = activeDrawings(drawings).filter(({ definition }) =>
-    isVisible(visibility, definition.feature),
-  );
+  const visible = drawings.filter(({ definition }) => isVisible(visibility, definition.feature));
   const lines = visible.flatMap((drawing) => lineOf(drawing, axis));
   return {
     markers: visible.flatMap((drawing) => markerOf(drawing, axis)).sort(byTime),

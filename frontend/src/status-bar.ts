@@ -4,7 +4,7 @@ import { closingText, connectionSign } from "./connection-text";
 import { element, setText } from "./dom";
 import { formatDateTime, formatDuration } from "./format";
 import { lagSeconds, lastClosedTime, type SeriesState } from "./series-state";
-import type { OverlayStatus } from "./overlay-session";
+import type { Lamp } from "./lamps";
 
 export class ConnectionSign {
   private readonly root: HTMLElement;
@@ -57,36 +57,31 @@ export class StatusFacts {
   }
 }
 
-type Sign = readonly [tone: string, label: string, explanation: string];
-
-const OVERLAY_SIGNS: Readonly<Record<OverlayStatus, Sign>> = {
-  loading: ["busy", "Reading", "The drawings are being read"],
-  ready: ["good", "Drawn", "The drawings are those of the newest closed candle"],
-  behind: ["warning", "Behind", "The server is still computing the drawings"],
-  empty: ["busy", "Waiting", "There is nothing to draw yet"],
-  error: ["bad", "No answer", "The drawings can not be read; trying again"],
-  off: ["off", "", ""],
-};
-
-/** How the drawings stand, at the end of the row of factors. */
-export class OverlaySign {
+/** A dot, a name and a word: green, yellow, red or gray. */
+export class LampSign {
   private readonly root: HTMLElement;
-  private readonly label = element("span");
+  private readonly name: string;
+  private readonly label = element("span", { class: "lamp-label" });
 
-  constructor(root: HTMLElement) {
+  /** `name` is what the lamp is about. */
+  constructor(root: HTMLElement, name: string) {
     this.root = root;
+    this.name = name;
     root.append(
       element("span", { class: "dot", attributes: { "aria-hidden": "true" } }),
+      element("span", { class: "lamp-name", text: name }),
       this.label,
     );
   }
 
-  render(status: OverlayStatus): void {
-    const [tone, label, explanation] = OVERLAY_SIGNS[status];
-    this.root.dataset["tone"] = tone;
-    this.root.title = explanation;
-    this.root.hidden = status === "off";
-    setText(this.label, label);
+  /** Null hides it. */
+  render(lamp: Lamp | null): void {
+    this.root.hidden = lamp === null;
+    if (lamp === null) return;
+    this.root.dataset["state"] = lamp.state;
+    this.root.dataset["tone"] = lamp.tone;
+    this.root.title = `${this.name}: ${lamp.label}. ${lamp.explanation}`;
+    setText(this.label, lamp.label);
   }
 }
 

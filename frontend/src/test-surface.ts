@@ -1,7 +1,8 @@
 /** What browser tests and curious people may read: data attributes of the chart and `tradeCanvas`. */
 
-import { strictlyAscending } from "./candle-list";
 import { lastClosedTime, type SeriesState } from "./series-state";
+import type { OlderStep } from "./older-drawings";
+import type { HeldScene } from "./overlay-layer";
 import type { OverlayStep } from "./overlay-session";
 import type { Scene } from "./scene";
 
@@ -10,14 +11,25 @@ export interface TradeCanvas {
   state(): SeriesState | null;
   /** Times of the closed candles, UTC seconds. */
   closedTimes(): number[];
+  /** Times of the candles on the chart, the open one included, UTC seconds. */
+  heldTimes(): number[];
   /** Ids of the drawings on the chart right now, by feature. */
   drawings(): Record<string, string[]>;
+  /** The drawings on the chart right now; an index counts the candles on the chart. */
+  scene(): HeldScene;
+}
+
+/** Reads back what the chart holds. */
+export interface Held {
+  times(): number[];
+  ids(): Record<string, string[]>;
+  scene(): HeldScene;
 }
 
 /** Where `tradeCanvas` reads. */
 export interface Surface {
   state(): SeriesState | null;
-  drawings(): Record<string, string[]>;
+  readonly held: Held;
 }
 
 declare global {
@@ -26,17 +38,19 @@ declare global {
   }
 }
 
-export function exposeTradeCanvas({ state, drawings }: Surface): void {
+export function exposeTradeCanvas({ state, held }: Surface): void {
   const tradeCanvas: TradeCanvas = {
     state,
     closedTimes: () => (state()?.candles ?? []).map((candle) => candle.candle_time),
-    drawings,
+    heldTimes: held.times,
+    drawings: held.ids,
+    scene: held.scene,
   };
   Object.defineProperty(window, "tradeCanvas", { value: Object.freeze(tradeCanvas) });
 }
 
-/** Describes the state, and what the chart really holds, on the chart's root element. */
-export function describeChart(root: HTMLElement, state: SeriesState, heldTimes: number[]): void {
+/** Describes the state on the chart's root element. */
+export function describeChart(root: HTMLElement, state: SeriesState): void {
   write(root, {
     seriesId: state.seriesId,
     candleCount: state.candles.length,
@@ -45,18 +59,24 @@ export function describeChart(root: HTMLElement, state: SeriesState, heldTimes: 
     formingTime: state.forming?.candle_time,
     status: state.status,
     gapCount: state.holes.length,
-    strictlyAscending: String(strictlyAscending(heldTimes)),
     wsLastTime: state.lastWsTime,
   });
 }
 
+export interface Drawn {
+  readonly step: OverlayStep;
+  readonly older: OlderStep;
+  readonly scene: Scene;
+}
+
 /** Describes the drawings, and how many of them the chart holds, on the chart's root element. */
-export function describeDrawings(root: HTMLElement, step: OverlayStep, scene: Scene): void {
+export function describeDrawings(root: HTMLElement, { step, older, scene }: Drawn): void {
   const { markers, lines, zones, anchors } = scene;
   write(root, {
     overlayStatus: step.status,
     overlayCursor: step.drawings.cursor,
     overlayTime: step.drawings.toTime,
+    olderStatus: older.status,
     markerCount: markers.length,
     polylineCount: lines.length + anchors.length,
     zhongshuCount: zones.length,

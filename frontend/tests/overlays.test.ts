@@ -5,6 +5,7 @@ import { ApiError } from "../src/api";
 import { VisibilityMemory } from "../src/factor-visibility";
 import { Overlays } from "../src/overlays";
 import { EMPTY_SCENE, idsByFeature, type Scene } from "../src/scene";
+import { parseSeriesId } from "../src/series-id";
 import { initialState, reduce, type Action, type SeriesState } from "../src/series-state";
 import { candle, candles } from "./fakes/candles";
 import { FakeClock, settle } from "./fakes/clock";
@@ -14,6 +15,7 @@ import type { Factor } from "../src/factor-catalog";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const OTHER = "sim:spot:ETH/USDT:1m";
+const HOUR = 3600;
 const CATALOG: Factor[] = [
   {
     key: "pivot",
@@ -95,7 +97,7 @@ function loaded(seriesId = SERIES, ...more: Action[]): SeriesState {
 async function drawn(): Promise<Overlays> {
   const made = overlays();
   api.baselines.push(BASELINE);
-  made.open(SERIES);
+  made.open(parseSeriesId(SERIES));
   made.follow(loaded());
   await settle();
   return made;
@@ -149,7 +151,7 @@ describe("Overlays", () => {
 
   it("show nothing of the series before", async () => {
     const made = await drawn();
-    made.open(OTHER);
+    made.open(parseSeriesId(OTHER));
     made.follow(initialState(OTHER));
     expect(layer.drawn()).toEqual({});
     api.baselines.push(delta(180, [version(9, "other", mark("pivot.major", 60))]));
@@ -159,6 +161,35 @@ describe("Overlays", () => {
       { "pivot.major": ["other"] },
       `baseline ${OTHER}`,
     ]);
+  });
+
+  it("are joined by older ones once those are in view", async () => {
+    const made = overlays();
+    const toTime = 3000 * HOUR;
+    api.baselines.push(delta(toTime, [version(9, "new", mark("pivot.major", toTime))]));
+    made.open(parseSeriesId(SERIES.replace("1m", "1h")));
+    const long: Action = {
+      type: "page_loaded",
+      candles: candles(HOUR, 3000, HOUR),
+      serverHead: toTime,
+      complete: true,
+      epoch: 0,
+    };
+    made.follow(reduce(initialState(SERIES.replace("1m", "1h")), long).state);
+    await settle();
+    made.viewed(2000 * HOUR);
+    await settle();
+    expect(api.asked).toEqual([`baseline ${SERIES.replace("1m", "1h")}`]);
+    api.pasts.push(delta(1000 * HOUR, [version(3, "old", mark("pivot.major", 500 * HOUR))]));
+    made.viewed(900 * HOUR);
+    await settle();
+    expect([api.asked.at(-1), layer.drawn()]).toEqual([
+      `at ${1000 * HOUR}`,
+      { "pivot.major": ["new", "old"] },
+    ]);
+    made.open(parseSeriesId(SERIES));
+    made.follow(loaded());
+    expect(layer.drawn()).toEqual({});
   });
 
   it("are read anew when the ledger was rewritten", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { fromBaseline, type Drawings } from "../src/drawings";
+import { activeDrawings, fromBaseline, type Drawing } from "../src/drawings";
 import { buildScene, idsByFeature, type Loaded } from "../src/scene";
 import { candle, candles } from "./fakes/candles";
 import { delta, line, mark, version } from "./fakes/drawings";
@@ -10,11 +10,11 @@ import type { Definition, PolylineDefinition } from "../src/instruction";
 const LOADED: Loaded = { candles: candles(600, 10), forming: null, step: 60 };
 const ALL = new Map<string, boolean>();
 
-function drawings(definitions: Readonly<Record<string, Definition>>): Drawings {
+function drawings(definitions: Readonly<Record<string, Definition>>): Drawing[] {
   const versions = Object.entries(definitions).map(([id, definition], index) =>
     version(index + 1, id, definition),
   );
-  return fromBaseline(delta(1140, versions));
+  return activeDrawings(fromBaseline(delta(1140, versions)));
 }
 
 function sloped(feature: string, points: readonly (readonly [number, number])[]): Definition {

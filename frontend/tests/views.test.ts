@@ -108,9 +108,9 @@ describe("Notices", () => {
 });
 
 describe("describeChart", () => {
-  it("tells what is held and whether it ascends", () => {
+  it("tells what is loaded and how it is followed", () => {
     const state = after(loaded, opened, { type: "candle_closed", candle: candle(300) });
-    describeChart(root, state, [60, 120, 180, 300]);
+    describeChart(root, state);
     const attributes = [...root.attributes].map(({ name, value }) => [name, value]);
     expect(Object.fromEntries(attributes)).toEqual({
       "data-series-id": SERIES,
@@ -120,11 +120,8 @@ describe("describeChart", () => {
       "data-forming-time": "",
       "data-status": "live",
       "data-gap-count": "1",
-      "data-strictly-ascending": "true",
       "data-ws-last-time": "300",
     });
-    describeChart(root, state, [60, 60]);
-    expect(root.dataset["strictlyAscending"]).toBe("false");
   });
 });
 

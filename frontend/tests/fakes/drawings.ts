@@ -2,6 +2,7 @@
 
 import { ApiError } from "../../src/api";
 import type { Definition, DrawDelta, InstructionVersion } from "../../src/instruction";
+import type { AtTimeQuery, OlderReader } from "../../src/older-drawings";
 import type { DeltaQuery, OverlayReader } from "../../src/overlay-session";
 
 export function line(feature: string, times: readonly number[], price = 100): Definition {
@@ -44,11 +45,12 @@ export const missing = (detail: string): ApiError => new ApiError(404, "not_foun
 
 type Answer = DrawDelta | ApiError | null;
 
-/** Answers reads from two queues; an empty one answers with nothing new, or an empty baseline. */
-export class FakeDrawings implements OverlayReader {
+/** Answers reads from queues; an empty one answers with nothing new, or an empty baseline. */
+export class FakeDrawings implements OverlayReader, OlderReader {
   readonly baselines: Answer[] = [];
   readonly deltas: Answer[] = [];
-  /** What was asked: "baseline", or "after <cursor>". */
+  readonly pasts: Answer[] = [];
+  /** What was asked: "baseline", "after <cursor>" or "at <time>". */
   readonly asked: string[] = [];
   /** While set, answers wait until `release` is called. */
   held = false;
@@ -62,6 +64,11 @@ export class FakeDrawings implements OverlayReader {
   async pollDelta(_: string, query: DeltaQuery): Promise<DrawDelta | null> {
     this.asked.push(`after ${query.afterId}`);
     return this.answer(this.deltas);
+  }
+
+  async drawingsAt(_: string, { atTime }: AtTimeQuery): Promise<DrawDelta> {
+    this.asked.push(`at ${atTime}`);
+    return (await this.answer(this.pasts)) ?? delta(atTime, []);
   }
 
   release(): void {

@@ -1,0 +1,100 @@
+/** The two lamps of a series, and the questions behind them. */
+
+import { HealthWatch, type HealthWatchDependencies, type Reading } from "./health-watch";
+import { candleLamp, factorLamp } from "./lamps";
+import { LampSign } from "./status-bar";
+import type { CandleHealth, FactorHealth } from "./health";
+import type { OlderStatus } from "./older-drawings";
+import type { OverlayStatus } from "./overlay-session";
+
+export interface HealthReader {
+  candleHealth(seriesId: string, signal: AbortSignal): Promise<CandleHealth>;
+  factorHealth(seriesId: string, signal: AbortSignal): Promise<FactorHealth>;
+}
+
+export interface HealthLampsDependencies extends HealthWatchDependencies {
+  readonly api: HealthReader;
+}
+
+export interface LampRoots {
+  readonly candles: HTMLElement;
+  readonly drawings: HTMLElement;
+}
+
+interface Watches {
+  readonly candles: HealthWatch<CandleHealth>;
+  readonly factors: HealthWatch<FactorHealth>;
+}
+
+export class HealthLamps {
+  private readonly dependencies: HealthLampsDependencies;
+  private readonly candleSign: LampSign;
+  private readonly drawingSign: LampSign;
+  private watches: Watches | null = null;
+  private seen = false;
+  private drawn: { readonly status: OverlayStatus; readonly older: OlderStatus };
+  private factors: Reading<FactorHealth> = null;
+
+  constructor(dependencies: HealthLampsDependencies, roots: LampRoots) {
+    this.dependencies = dependencies;
+    this.candleSign = new LampSign(roots.candles, "Candles");
+    this.drawingSign = new LampSign(roots.drawings, "Drawings");
+    this.drawn = { status: "loading", older: "complete" };
+  }
+
+  /** Leaves the series before and asks about another one. */
+  open(seriesId: string): void {
+    this.each((watch) => watch.stop());
+    const { api } = this.dependencies;
+    this.watches = {
+      candles: new HealthWatch(
+        (signal) => api.candleHealth(seriesId, signal),
+        this.dependencies,
+        (reading) => this.candleSign.render(candleLamp(reading)),
+      ),
+      factors: new HealthWatch(
+        (signal) => api.factorHealth(seriesId, signal),
+        this.dependencies,
+        (reading) => {
+          this.factors = reading;
+          this.renderDrawings();
+        },
+      ),
+    };
+    this.factors = null;
+    this.candleSign.render(candleLamp(null));
+    this.attend(this.seen);
+  }
+
+  /** Whether anybody looks at the page. */
+  attend(seen: boolean): void {
+    this.seen = seen;
+    this.each((watch) => watch.attend(seen));
+  }
+
+  /** A candle closed. */
+  candleClosed(): void {
+    this.each((watch) => watch.hint());
+  }
+
+  /** Candles or drawings were found missing, or were written anew. */
+  disturbed(): void {
+    this.each((watch) => watch.nudge());
+  }
+
+  /** How the drawings on the page stand. */
+  show(status: OverlayStatus, older: OlderStatus): void {
+    this.drawn = { status, older };
+    this.renderDrawings();
+  }
+
+  private renderDrawings(): void {
+    this.drawingSign.render(factorLamp({ ...this.drawn, reading: this.factors }));
+  }
+
+  private each(act: (watch: Watches[keyof Watches]) => void): void {
+    if (this.watches === null) return;
+    act(this.watches.candles);
+    act(this.watches.factors);
+  }
+}

@@ -1,0 +1,111 @@
+/** What the two lamps say: pure words for the server's health and the state of the drawings. */
+
+import { formatDateTime, formatDuration } from "./format";
+import type { Tone } from "./connection-text";
+import type { CandleHealth, FactorHealth } from "./health";
+import type { Reading } from "./health-watch";
+import type { OlderStatus } from "./older-drawings";
+import type { OverlayStatus } from "./overlay-session";
+
+export type LampState = "ok" | "lagging" | "rebuilding" | "unknown";
+
+export interface Lamp {
+  readonly state: LampState;
+  readonly tone: Tone | "off";
+  readonly label: string;
+  readonly explanation: string;
+}
+
+/** How far the server's candles are. */
+export function candleLamp(reading: Reading<CandleHealth>): Lamp {
+  const unknown = unknownLamp(reading);
+  if (unknown !== null) return unknown;
+  const { health } = reading as { health: CandleHealth };
+  const explain = explained(`Newest stored candle ${timeText(health.headTime)}`);
+  const missing = `missing ${minutesText(health.missingSeconds)}`;
+  if (health.status === "green") return explain("ok", "good", "Latest");
+  if (health.headTime === null) return explain("lagging", "bad", "No candles");
+  if (health.reason === "head_ahead_of_closed_window") {
+    return explain("lagging", "warning", "Ahead of the clock");
+  }
+  if (health.status === "yellow") {
+    return explain("rebuilding", "warning", `${backfillText(health)} · ${missing}`);
+  }
+  return explain("lagging", "bad", `Delayed · ${missing}`);
+}
+
+export interface DrawingsState {
+  readonly status: OverlayStatus;
+  readonly older: OlderStatus;
+  readonly reading: Reading<FactorHealth>;
+}
+
+const UNREADY: Readonly<Record<Exclude<OverlayStatus, "ready" | "off">, Lamp>> = {
+  loading: lamp("unknown", "busy", "Reading")("The drawings are being read"),
+  behind: lamp("rebuilding", "warning", "Rebuilding")("The server is computing the drawings"),
+  empty: lamp("unknown", "busy", "Waiting")("There is nothing to draw yet"),
+  error: lamp("unknown", "bad", "No answer")("The drawings can not be read; trying again"),
+};
+
+/** How far the drawings are; null where the server does not draw. */
+export function factorLamp({ status, older, reading }: DrawingsState): Lamp | null {
+  if (status === "off") return null;
+  if (status !== "ready") return UNREADY[status];
+  if (older === "failed") {
+    const explanation = "Drawings of the older candles in view can not be read; trying again";
+    return lamp("lagging", "warning", "Older missing")(explanation);
+  }
+  return unknownLamp(reading) ?? healthLamp((reading as { health: FactorHealth }).health);
+}
+
+function healthLamp(health: FactorHealth): Lamp {
+  const { storeHead, factorHead, overlayHead } = health;
+  const heads = [
+    `Candles up to ${timeText(storeHead)}`,
+    `factors up to ${timeText(factorHead)}`,
+    `drawings up to ${timeText(overlayHead)}`,
+  ];
+  const explain = explained(heads.join(", "));
+  if (health.status === "green") return explain("ok", "good", "Latest");
+  if (health.status === "gray") return explain("unknown", "off", "Unknown");
+  if (factorHead === null || overlayHead === null) {
+    return explain("rebuilding", "warning", "Computing");
+  }
+  const tone = health.status === "yellow" ? "warning" : "bad";
+  return explain("lagging", tone, `Behind ${minutesText(health.delaySeconds)}`);
+}
+
+/** Null when there is an answer. */
+function unknownLamp(reading: Reading<unknown>): Lamp | null {
+  if (reading === null) return lamp("unknown", "off", "Unknown")("Not asked yet");
+  if ("health" in reading) return null;
+  const off = reading.error.status === 404;
+  const explanation = off ? "The server does not tell" : reading.error.message;
+  return lamp("unknown", "off", "Unknown")(explanation);
+}
+
+function lamp(
+  state: LampState,
+  tone: Lamp["tone"],
+  label: string,
+): (explanation: string) => Lamp {
+  return (explanation) => ({ state, tone, label, explanation });
+}
+
+function explained(explanation: string): (...look: Parameters<typeof lamp>) => Lamp {
+  return (...look) => lamp(...look)(explanation);
+}
+
+function backfillText({ backfillRunning, backfillPercent }: CandleHealth): string {
+  if (!backfillRunning) return "Backfilled";
+  return backfillPercent === null ? "Backfilling" : `Backfilling ${Math.floor(backfillPercent)}%`;
+}
+
+/** Rounded up to minutes. */
+function minutesText(seconds: number | null): string {
+  return seconds === null ? "?" : formatDuration(Math.ceil(seconds / 60) * 60);
+}
+
+function timeText(time: number | null): string {
+  return time === null ? "none" : formatDateTime(time);
+}

@@ -1,0 +1,208 @@
+/**
+ * Drawings of candles before those that the live drawings cover, read as they come into view.
+ *
+ * History is cut into stretches on a fixed grid. A stretch is what the server drew at its last
+ * candle, without what was only true for that moment. Stretches are read one at a time, from the
+ * newest on, so that what is held always joins the live drawings; there are never more of them
+ * than the loaded candles need.
+ */
+
+import { asApiError, type ApiError } from "./api";
+import { BackOff } from "./back-off";
+import { activeDrawings, fromBaseline, type Drawing } from "./drawings";
+import { Timers } from "./timers";
+import type { DrawDelta, DrawPoint, PolylineDefinition } from "./instruction";
+import type { OverlayDependencies } from "./overlay-session";
+
+export interface OlderReader {
+  /** What was drawn at the last candle up to `atTime` (UTC seconds). */
+  drawingsAt(seriesId: string, query: AtTimeQuery): Promise<DrawDelta>;
+}
+
+export interface AtTimeQuery {
+  readonly atTime: number;
+  readonly signal: AbortSignal;
+}
+
+/** `failed`: some that are in view could not be read yet. */
+export type OlderStatus = "complete" | "reading" | "failed";
+
+export interface OlderStep {
+  /** Each id once, but for those that the live drawings hold as well. */
+  readonly drawings: readonly Drawing[];
+  readonly status: OlderStatus;
+}
+
+export const NO_OLDER: OlderStep = { drawings: [], status: "complete" };
+
+/** What is in view, and what is there already. UTC seconds. */
+export interface View {
+  /** The first candle in sight. */
+  readonly from: number;
+  /** The first loaded candle. */
+  readonly first: number;
+  /** Live drawings reach back to this time. */
+  readonly liveFrom: number;
+}
+
+export interface OlderSeries {
+  readonly id: string;
+  /** Seconds from one candle to the next. */
+  readonly step: number;
+}
+
+/** Half of what the server draws at a candle, so that neighbours overlap. */
+export const STRETCH_CANDLES = 1000;
+/** What was true for one candle only, and is told better by the drawings of later ones. */
+const MOMENTARY = new Set([
+  "pen.extending",
+  "pen.candidate",
+  "zhongshu.alive",
+  "anchor.current",
+  "sr.active",
+]);
+/** One line through many stretches. */
+const CHAIN = "pen.confirmed";
+
+interface Stretch {
+  readonly drawings: readonly Drawing[];
+  /** The count of rewritings at which it was asked for. */
+  readonly edition: number;
+}
+
+export class OlderDrawings {
+  private readonly series: OlderSeries;
+  private readonly dependencies: OverlayDependencies & { readonly api: OlderReader };
+  private readonly listener: (step: OlderStep) => void;
+  private readonly seconds: number;
+  private readonly timers: Timers<"retry">;
+  private readonly backOff: BackOff;
+  private readonly abort = new AbortController();
+  /** By the time of the last candle. */
+  private readonly stretches = new Map<number, Stretch>();
+  private view: View | null = null;
+  private edition = 0;
+  private running = false;
+  private refused = false;
+
+  /** `listener` hears every change. */
+  constructor(
+    series: OlderSeries,
+    dependencies: OverlayDependencies & { readonly api: OlderReader },
+    listener: (step: OlderStep) => void,
+  ) {
+    this.series = series;
+    this.dependencies = dependencies;
+    this.listener = listener;
+    this.seconds = STRETCH_CANDLES * series.step;
+    this.timers = new Timers(dependencies.clock);
+    this.backOff = new BackOff(1_000, 30_000, dependencies.random);
+  }
+
+  /** Reads what is missing of a view, and forgets what lies before the loaded candles. */
+  look(view: View): void {
+    this.view = view;
+    this.forget(view.first);
+    if (!this.timers.isArmed("retry")) void this.run();
+  }
+
+  /** The server wrote its ledger anew: what is in view is read again, and stays until then. */
+  rewritten(): void {
+    this.edition += 1;
+    this.refused = false;
+    this.forget(Math.max(this.view?.from ?? Infinity, this.view?.first ?? Infinity));
+    if (!this.timers.isArmed("retry")) void this.run();
+  }
+
+  stop(): void {
+    this.abort.abort();
+    this.timers.clearAll();
+  }
+
+  private async run(): Promise<void> {
+    if (this.running) return;
+    this.running = true;
+    for (let end = this.next(); end !== null; end = this.next()) {
+      this.tell("reading");
+      if (!(await this.attempt(end))) break;
+    }
+    this.running = false;
+  }
+
+  /** The newest stretch in view that is missing or out of date; null when there is none. */
+  private next(): number | null {
+    const { view, seconds } = this;
+    if (view === null || this.refused || this.abort.signal.aborted) return null;
+    const lowest = Math.max(view.from, view.first);
+    // As long as the first stretch begins before the live drawings do.
+    for (let end = Math.ceil(view.liveFrom / seconds) * seconds; end > lowest; end -= seconds) {
+      if (this.stretches.get(end)?.edition !== this.edition) return end;
+    }
+    return null;
+  }
+
+  private forget(before: number): void {
+    for (const end of [...this.stretches.keys()]) if (end <= before) this.stretches.delete(end);
+  }
+
+  /** Whether to go on. */
+  private async attempt(end: number): Promise<boolean> {
+    const { edition } = this;
+    const query = { atTime: end, signal: this.abort.signal };
+    try {
+      const delta = await this.dependencies.api.drawingsAt(this.series.id, query);
+      if (this.abort.signal.aborted) return false;
+      this.backOff.reset();
+      if (edition === this.edition) this.taken(end, delta);
+      return true;
+    } catch (error) {
+      if (!this.abort.signal.aborted) this.failed(asApiError(error));
+      return false;
+    }
+  }
+
+  private taken(end: number, delta: DrawDelta): void {
+    const drawings = activeDrawings(fromBaseline(delta)).filter(isLasting);
+    this.stretches.set(end, { drawings, edition: this.edition });
+    this.tell(this.next() === null ? "complete" : "reading");
+  }
+
+  private failed(error: ApiError): void {
+    this.refused = !error.transient && error.status !== 409;
+    this.tell("failed");
+    if (!this.refused) this.timers.arm("retry", this.backOff.next(), () => void this.run());
+  }
+
+  private tell(status: OlderStatus): void {
+    const newestFirst = [...this.stretches].sort(([left], [right]) => right - left);
+    const drawings = joined(newestFirst.map(([, stretch]) => stretch.drawings));
+    this.listener({ drawings, status });
+  }
+}
+
+function isLasting({ definition }: Drawing): boolean {
+  if (MOMENTARY.has(definition.feature)) return false;
+  return definition.type === "marker" || !definition.extendRight;
+}
+
+/** Each id once: of several the newest, and of lines through all of them all parts that meet. */
+export function joined(newestFirst: readonly (readonly Drawing[])[]): Drawing[] {
+  const byId = new Map<string, Drawing>();
+  for (const drawing of newestFirst.flat()) {
+    const held = byId.get(drawing.id);
+    if (held === undefined) byId.set(drawing.id, drawing);
+    else if (drawing.definition.feature === CHAIN) byId.set(drawing.id, chained(held, drawing));
+  }
+  return [...byId.values()];
+}
+
+/** The newer line with what the older one has before it; the newer alone where they do not meet. */
+function chained(newer: Drawing, older: Drawing): Drawing {
+  const definition = newer.definition as PolylineDefinition;
+  const [first] = definition.points as [DrawPoint];
+  const { points } = older.definition as PolylineDefinition;
+  const before = points.filter(({ time }) => time < first.time);
+  const meets = (points.at(-1) as DrawPoint).time >= first.time;
+  if (!meets || before.length === 0) return newer;
+  return { id: newer.id, definition: { ...definition, points: [...before, ...definition.points] } };
+}

@@ -1,0 +1,135 @@
+import { beforeEach, describe, expect, it } from "vitest";
+
+import { ApiError } from "../src/api";
+import { HealthWatch, LEAST_MS, type Reading } from "../src/health-watch";
+import { FakeClock, settle } from "./fakes/clock";
+import { unreachable } from "./fakes/server";
+import type { HealthStatus } from "../src/health";
+
+type Health = { readonly status: HealthStatus };
+
+let clock: FakeClock;
+let answer: HealthStatus | ApiError;
+let asked: number[];
+let readings: Reading<Health>[];
+let watch: HealthWatch<Health>;
+let held: (() => void)[] | null;
+
+beforeEach(() => {
+  clock = new FakeClock(0);
+  answer = "green";
+  asked = [];
+  readings = [];
+  held = null;
+  const read = async (): Promise<Health> => {
+    asked.push(clock.now());
+    const given = answer;
+    if (held !== null) await new Promise<void>((resolve) => held?.push(resolve));
+    if (given instanceof ApiError) throw given;
+    return { status: given };
+  };
+  watch = new HealthWatch(read, { clock, random: () => 0.5 }, (reading) => readings.push(reading));
+});
+
+describe("HealthWatch", () => {
+  it("asks nothing while nobody looks", async () => {
+    watch.nudge();
+    watch.hint();
+    await clock.advance(60_000);
+    watch.attend(true);
+    await clock.advance(0);
+    watch.attend(false);
+    await clock.advance(600_000);
+    expect(asked).toEqual([60_000]);
+  });
+
+  it("asks ever more rarely while all is well, every half minute at last", async () => {
+    watch.attend(true);
+    await clock.advance(200_000);
+    expect(asked.slice(0, 3)).toEqual([0, 5_000, 12_500]);
+    expect((asked.at(-1) as number) - (asked.at(-2) as number)).toBe(30_000);
+  });
+
+  it.each(["yellow", "red"] as const)("asks more often while the lamp is %s", async (status) => {
+    answer = status;
+    watch.attend(true);
+    await clock.advance(60_000);
+    expect(asked.slice(0, 3)).toEqual([0, 2_000, 5_000]);
+    expect((asked.at(-1) as number) - (asked.at(-2) as number)).toBe(10_000);
+    answer = "green";
+    await clock.advance(10_000);
+    expect(readings.at(-1)).toEqual({ health: { status: "green" } });
+  });
+
+  it("asks at once when nudged, but not again and again", async () => {
+    watch.attend(true);
+    await clock.advance(2_000);
+    for (let turn = 0; turn < 20; turn += 1) {
+      watch.nudge();
+      await clock.advance(50);
+    }
+    expect(asked.length).toBeLessThanOrEqual(1 + Math.ceil(1_000 / LEAST_MS));
+    expect(asked.length).toBeGreaterThan(1);
+  });
+
+  it("takes a sign of life as a reason to ask only while something is amiss", async () => {
+    watch.attend(true);
+    await clock.advance(1_000);
+    watch.hint();
+    await clock.advance(1_000);
+    expect(asked.length).toBe(1);
+    answer = "red";
+    await clock.advance(4_000);
+    answer = "green";
+    watch.hint();
+    await clock.advance(LEAST_MS);
+    expect(readings.at(-1)).toEqual({ health: { status: "green" } });
+  });
+
+  it("never asks twice at a time; a nudge meanwhile is made good after it", async () => {
+    held = [];
+    watch.attend(true);
+    await clock.advance(0);
+    watch.nudge();
+    await clock.advance(10_000);
+    expect(asked.length).toBe(1);
+    const waiting = held.splice(0);
+    held = null;
+    waiting.forEach((release) => release());
+    await settle();
+    await clock.advance(LEAST_MS);
+    expect(asked.length).toBe(2);
+  });
+
+  it("tells of failures and asks ever more rarely", async () => {
+    answer = unreachable();
+    watch.attend(true);
+    await clock.advance(0);
+    expect(readings).toEqual([{ error: answer }]);
+    watch.hint();
+    await clock.advance(600_000);
+    expect(asked.length).toBeLessThan(20);
+  });
+
+  it("gives up where the server does not tell", async () => {
+    answer = new ApiError(404, "not_found", "not_found");
+    watch.attend(true);
+    await clock.advance(0);
+    watch.nudge();
+    watch.attend(true);
+    await clock.advance(600_000);
+    expect(asked.length).toBe(1);
+  });
+
+  it("is silent once stopped", async () => {
+    held = [];
+    watch.attend(true);
+    await clock.advance(0);
+    watch.stop();
+    held.forEach((release) => release());
+    await settle();
+    watch.nudge();
+    await clock.advance(60_000);
+    expect([readings, asked.length, clock.pending]).toEqual([[], 1, 0]);
+  });
+});

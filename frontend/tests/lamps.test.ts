@@ -1,0 +1,101 @@
+import { describe, expect, it } from "vitest";
+
+import { ApiError } from "../src/api";
+import { parseCandleHealth, parseFactorHealth } from "../src/health";
+import { candleLamp, factorLamp, type DrawingsState } from "../src/lamps";
+import { unreachable } from "./fakes/server";
+import type { Reading } from "../src/health-watch";
+
+const CANDLES = {
+  status: "green",
+  status_reason: "up_to_date",
+  head_time: 1_700_000_000,
+  missing_seconds: 0,
+  backfill: { state: "idle", progress_pct: 100.0 },
+};
+const FACTORS = {
+  status: "green",
+  status_reason: "up_to_date",
+  store_head_time: 1_700_000_000,
+  factor_head_time: 1_700_000_000,
+  overlay_head_time: 1_700_000_000,
+  max_delay_seconds: 0,
+};
+
+function read<Health>(health: Health | null): Reading<Health> {
+  if (health === null) throw new Error("not readable");
+  return { health };
+}
+
+const candleWords = (more: object): string[] => {
+  const { state, tone, label } = candleLamp(read(parseCandleHealth({ ...CANDLES, ...more })));
+  return [state, tone, label];
+};
+
+const factorWords = (more: object, drawn: Partial<DrawingsState> = {}): unknown[] => {
+  const reading = read(parseFactorHealth({ ...FACTORS, ...more }));
+  const lamp = factorLamp({ status: "ready", older: "complete", reading, ...drawn });
+  return lamp === null ? [] : [lamp.state, lamp.tone, lamp.label];
+};
+
+describe("the candle lamp", () => {
+  it.each([
+    [{}, ["ok", "good", "Latest"]],
+    [
+      {
+        status: "yellow",
+        missing_seconds: 11_000,
+        backfill: { state: "running", progress_pct: 42.9 },
+      },
+      ["rebuilding", "warning", "Backfilling 42% · missing 3h 4m"],
+    ],
+    [
+      { status: "yellow", missing_seconds: 61, backfill: { state: "succeeded" } },
+      ["rebuilding", "warning", "Backfilled · missing 2m"],
+    ],
+    [
+      { status: "yellow", status_reason: "head_ahead_of_closed_window" },
+      ["lagging", "warning", "Ahead of the clock"],
+    ],
+    [{ status: "red", missing_seconds: 300 }, ["lagging", "bad", "Delayed · missing 5m"]],
+    [{ status: "red", head_time: null, missing_seconds: null }, ["lagging", "bad", "No candles"]],
+  ])("for %j", (more, words) => {
+    expect(candleWords(more)).toEqual(words);
+  });
+
+  it("is gray while nothing is known, and says why", () => {
+    expect(candleLamp(null).state).toBe("unknown");
+    const off = candleLamp({ error: new ApiError(404, "not_found", "not_found") });
+    expect([off.tone, off.explanation]).toEqual(["off", "The server does not tell"]);
+    expect(candleLamp({ error: unreachable() }).explanation).toBe("unreachable");
+  });
+});
+
+describe("the drawing lamp", () => {
+  it.each([
+    [{}, ["ok", "good", "Latest"]],
+    [{ status: "yellow", max_delay_seconds: 60 }, ["lagging", "warning", "Behind 1m"]],
+    [{ status: "red", max_delay_seconds: 301 }, ["lagging", "bad", "Behind 6m"]],
+    [{ status: "red", overlay_head_time: null }, ["rebuilding", "warning", "Computing"]],
+    [{ status: "gray", store_head_time: null }, ["unknown", "off", "Unknown"]],
+  ])("for %j", (more, words) => {
+    expect(factorWords(more)).toEqual(words);
+  });
+
+  it("says first what is wrong with the drawings on the page", () => {
+    expect(factorWords({}, { status: "behind" })[0]).toBe("rebuilding");
+    expect(factorWords({}, { status: "error" })).toEqual(["unknown", "bad", "No answer"]);
+    expect(factorWords({}, { older: "failed" })[2]).toBe("Older missing");
+    expect(factorWords({}, { status: "off" })).toEqual([]);
+  });
+
+  it("is gray when the server does not answer", () => {
+    expect(factorWords({}, { reading: { error: unreachable() } })[1]).toBe("off");
+  });
+});
+
+describe("health answers", () => {
+  it("are refused when they are none", () => {
+    expect([parseCandleHealth({}), parseFactorHealth({ status: "purple" })]).toEqual([null, null]);
+  });
+});

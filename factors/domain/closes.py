@@ -96,16 +96,21 @@ class CloseWindow:
         """The open time of the candle with this ordinal."""
         return self.times[index - self.base]
 
-    def refresh(self) -> None:
-        """Read what is absent and bring the blocks up to date; to be called before a search."""
+    def refresh(self) -> tuple[float, float]:
+        """Read what is absent and bring the blocks up to date; to be called before a search.
+
+        The lowest and the highest close since the last call, infinite without any.
+        """
         if self._absent is not None:
             self._read(*self._absent)
         rising, falling = self._rising[0], self._falling[0]
-        falling.extend([-close for close in rising[len(falling) :]])
+        fresh = rising[len(falling) :]
+        falling.extend([-close for close in fresh])
         for rows in (self._rising, self._falling):
             for below, row in zip(rows, rows[1:], strict=False):
                 for block in range(len(row), len(below) // FAN):
                     row.append(max(below[block * FAN : (block + 1) * FAN]))
+        return min(fresh, default=inf), max(fresh, default=-inf)
 
     def release(self, needed: int) -> None:
         """Let closes before the ordinal `needed` go; some more than asked may stay."""

@@ -10,15 +10,15 @@ import hashlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from factors.domain.closes import CloseWindow
 from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
-from factors.domain.sr_levels import BROKEN, FLIP, Level, Moment, Shown, Side, SrParameters, Touch
+from factors.domain.sr_levels import BROKEN, FLIP, Level, Shown, Side, SrParameters, Touch
+from factors.domain.sr_standing import Moment, stand
 from market.domain.candle import Candle
 
 ALGORITHM = "pivot_wick_overlap"
@@ -26,6 +26,7 @@ FEWEST_CANDLES = 5
 DIGEST_LEVELS = 10
 FULL_SCORE_TOUCHES = 4
 KEPT_PAYLOADS = 6
+PIVOT_ROW = attrgetter("ordinal", "time", "high", "low", "atr", "near")
 ESSENCE = (
     "level_type",
     "last_idx",
@@ -76,10 +77,10 @@ def step(state: SrState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome
     pivots: PivotState = upstream["pivot"]
     if not pivots.majors:
         return None
-    state.closes.refresh()
+    reach = state.closes.refresh()
     for pivot in pivots.majors:
         _add(state, pivot)
-    levels = _levels(state)
+    levels = _levels(state, reach)
     state.closes.release(_needed_from(state))
     return _outcome(state, levels, candle.candle_time)
 
@@ -110,30 +111,33 @@ def _add(state: SrState, pivot: Pivot) -> None:
         side.add(touch, state.closes)
 
 
-def _levels(state: SrState) -> list[Shown]:
+def _levels(state: SrState, reach: tuple[float, float]) -> list[Shown]:
     """The chosen levels: the nearest that stand, then all that are broken."""
     if state.count < FEWEST_CANDLES:
         return []
     average, close = state.averages[-1], state.last_close
     near = state.parameters.tolerance_atr * average if average > 0 else None
-    moment = Moment(state.closes, state.count, close, near)
-    found = [(level, side.kind) for side in state.sides for level in side.standing(moment)]
-    found.sort(key=lambda item: abs(item[0].line - close))
-    living = [item for item in found if item[0].status != BROKEN]
-    broken = [item for item in found if item[0].status == BROKEN]
-    chosen = chain(living[: state.parameters.max_levels], broken)
-    return [_show(state, level, kind) for level, kind in chosen]
+    moment = Moment(state.closes, state.count, close, near, *reach)
+    found = [level for side in state.sides for level in stand(side, moment)]
+    found.sort(key=lambda level: abs(level.line - close))
+    living = [level for level in found if level.status != BROKEN]
+    broken = [level for level in found if level.status == BROKEN]
+    chosen = living[: state.parameters.max_levels] + broken
+    return [level.now or _show(state, level) for level in chosen]
 
 
 def _outcome(state: SrState, shown: list[Shown], time: int) -> Outcome:
     levels = [one.level for one in shown]
     touches = [touch for one in shown for touch in one.touches]
+    # By ordinal, then price: two plain sorts are faster than one by both.
+    touches.sort(key=itemgetter("price"))
+    touches.sort(key=itemgetter("idx"))
     head: Payload = {
         "algorithm": ALGORITHM if levels else "",
         "levels": levels,
-        "pivots": sorted(touches, key=itemgetter("idx", "price")),
+        "pivots": touches,
     }
-    key = f"snapshot:{time}:{len(levels)}:{_digest(levels)}"
+    key = f"snapshot:{time}:{len(levels)}:{_digest(shown)}"
     event = Event(SPEC.name, "sr.snapshot", time, key, {"visible_time": time, **head})
     changed = _differs(state, levels)
     state.shown, state.restored = levels, None
@@ -151,27 +155,28 @@ def _essence(level: Payload) -> list[Any]:
     return [level[field] for field in ESSENCE]
 
 
-def _show(state: SrState, level: Level, kind: str) -> Shown:
+def _show(state: SrState, level: Level) -> Shown:
     """The level as payloads; those that were shown before when it is the same again."""
     judgement = (level.status, level.flip_dir, level.death_idx, level.touches)
     shown = level.shown.get(judgement)
     if shown is None:
         if len(level.shown) >= KEPT_PAYLOADS:
             level.shown.clear()
-        payload = _payload(state, level, kind)
+        payload = _payload(state, level)
         touches = _touch(level.partner, payload), _touch(level.start, payload)
-        shown = level.shown[judgement] = Shown(payload, touches)
+        shown = level.shown[judgement] = Shown(payload, touches, _token(payload))
+    level.now = shown
     return shown
 
 
-def _payload(state: SrState, level: Level, kind: str) -> Payload:
+def _payload(state: SrState, level: Level) -> Payload:
     first, last = level.partner, level.start
     died = None if level.death_idx is None else state.closes.time_at(level.death_idx)
     touches = level.touches
     return {
         "price": level.line,
-        "type": FLIP if level.status == FLIP else kind,
-        "level_type": kind,
+        "type": FLIP if level.status == FLIP else level.kind,
+        "level_type": level.kind,
         "status": level.status,
         "first_idx": first.ordinal,
         "second_idx": last.ordinal,
@@ -203,14 +208,15 @@ def _touch(pivot: Touch, level: Payload) -> Payload:
     }
 
 
-def _digest(levels: list[Payload]) -> str:
+def _token(level: Payload) -> str:
+    return f"{level['status']}:{level['type']}:{level['price']:.8f}:{level['last_time']}"
+
+
+def _digest(levels: list[Shown]) -> str:
     if not levels:
         return "none"
-    token = ";".join(
-        f"{level['status']}:{level['type']}:{level['price']:.8f}:{level['last_time']}"
-        for level in levels[:DIGEST_LEVELS]
-    )
-    return hashlib.sha1(token.encode(), usedforsecurity=False).hexdigest()[:12]
+    text = ";".join([one.token for one in levels[:DIGEST_LEVELS]])
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
 
 
 def _needed_from(state: SrState) -> int:
@@ -241,7 +247,7 @@ def _freeze_shown(state: SrState) -> Any:
 
 def _freeze_side(side: Side) -> Any:
     partners = [None if level is None else level.partner.ordinal for level in side.levels]
-    return [side.pivots, partners]
+    return [[list(PIVOT_ROW(pivot)) for pivot in side.pivots], partners]
 
 
 def _freeze_closes(state: SrState) -> Any:

@@ -1,8 +1,8 @@
-"""Candidates for support and resistance levels, and which of them stand at a moment.
+"""Candidates for support and resistance levels, formed as their pivots come.
 
 A level comes from a pivot (its start) and an earlier pivot of the same kind whose wick overlaps
 (its partner). The partner, the line and the band never change once the start is known; only the
-status does, so that a snapshot looks at nothing twice. Factor contract, sections 11.3 to 11.5.
+status does, as `sr_standing` judges it. Factor contract, sections 11.3 and 11.4.
 """
 
 from __future__ import annotations
@@ -30,9 +30,6 @@ NARROWEST_BAND = 0.5
 WIDEST_BAND = 3.0
 SAME_PRICE = 0.001
 
-# The true range goes up and down: a walk of some judgements ago often holds again.
-KEPT_WALKS = 4
-
 
 @dataclass(frozen=True, slots=True)
 class SrParameters:
@@ -53,22 +50,13 @@ class SrParameters:
             raise ValueError("sr counts, period and limits must be at least 1")
 
 
-class Moment(NamedTuple):
-    """What a judgement sees: closes before ordinal `end` and the newest of them.
-
-    A close within `near` of a level says nothing; None without any true range.
-    """
-
-    closes: CloseWindow
-    end: int
-    last_close: float
-    near: float | None
-
-
-class Touch(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Touch:
     """A pivot as levels see it: its candle's reach and the average true range there.
 
-    `near` is how far from a level's band it may lie to touch it; 0 without any true range.
+    `near` is how far from a level's band it may lie to touch it; 0 without any true range. Wicks
+    overlap at most where they do from `widest_low` to `widest_high`, a multiple of what is
+    tolerated: most don't, and need no closer look.
     """
 
     ordinal: int
@@ -77,6 +65,12 @@ class Touch(NamedTuple):
     low: float
     atr: float
     near: float
+    widest_low: float = field(init=False)
+    widest_high: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        reach = 2 * self.near or inf
+        self.widest_low, self.widest_high = self.low - reach, self.high + reach
 
 
 Judgement = tuple[str, str | None, int | None, int]
@@ -84,10 +78,11 @@ Judgement = tuple[str, str | None, int | None, int]
 
 
 class Shown(NamedTuple):
-    """A level as a snapshot shows it: itself, and the two pivots that touch it."""
+    """A level as a snapshot shows it, the two pivots that touch it, and its part of the digest."""
 
     level: Payload
     touches: tuple[Payload, Payload]
+    token: str
 
 
 @dataclass(slots=True, eq=False)
@@ -95,11 +90,16 @@ class Level:
     """A level with its status as judged last.
 
     `newer` are levels of later starts that count as the same price. `place` is where the level
-    stands in the list of its kind, -1 when it does not. While it is broken, any nearness between
-    `same_from` and `same_to` gives the same death, any up to `broken_to` some death. `walks` are
-    the latest judgements' walks, `shown` the payloads of some: both only spare work.
+    stands in the list of its kind, -1 when it does not.
+
+    The rest only spares work. Nothing can have changed the status (but a flip's direction) of a
+    level that stands while the nearness is between `calm_from` and `calm_to` and the closes since
+    the last snapshot lie between `calm_low` and `calm_high`. Any nearness up to `broken_to` is
+    known to break it. `walks` are those of the latest judgements. `shown` are some judgements'
+    payloads, `now` is that of the last one, None when it is to be looked up.
     """
 
+    kind: str
     start: Touch
     partner: Touch
     line: float
@@ -113,11 +113,14 @@ class Level:
     status: str = ACTIVE
     flip_dir: str | None = None
     death_idx: int | None = None
-    same_from: float = inf
-    same_to: float = -inf
+    calm_from: float = inf
+    calm_to: float = -inf
+    calm_low: float = -inf
+    calm_high: float = inf
     broken_to: float = -inf
     walks: list[Walk] = field(default_factory=list)
     shown: dict[Judgement, Shown] = field(default_factory=dict)
+    now: Shown | None = None
 
 
 def tolerance(first: float, second: float, reference: float, *, part: float) -> float:
@@ -137,12 +140,19 @@ def _mean_positive(first: float, second: float) -> float:
 
 @dataclass(slots=True)
 class Side:
-    """The newest pivots of one kind, oldest first, and the level that starts at each, if any."""
+    """The newest pivots of one kind, oldest first, and the level that starts at each, if any.
+
+    `standing` are the levels of the last snapshot before some are chosen, `behind` those that do
+    not stand for being broken. Unless `is_merged` they were found among other levels than now.
+    """
 
     kind: str
     parameters: SrParameters
     pivots: list[Touch] = field(default_factory=list)
     levels: list[Level | None] = field(default_factory=list)
+    standing: list[Level] = field(default_factory=list)
+    behind: list[Level] = field(default_factory=list)
+    is_merged: bool = False
 
     def add(self, pivot: Touch, closes: CloseWindow) -> None:
         """Take in a pivot that is newer than all others."""
@@ -157,33 +167,12 @@ class Side:
     def put(self, position: int, partner: Touch) -> None:
         """Give the pivot at this position its level, after those of all earlier pivots."""
         level = self._level(self.pivots[position], partner)
-        level.touches = sum([self._meets(level, pivot) for pivot in self.pivots])
+        level.touches = _count_touches(level, self.pivots)
         for older in self.levels[:position]:
             if older is not None and abs(level.line - older.line) <= older.same_within:
                 older.newer.append(level)
         self.levels[position] = level
-
-    def standing(self, moment: Moment) -> list[Level]:
-        """Judge the levels and merge those of one price; in the order of the contract's list."""
-        standing: list[Level] = []
-        for level in reversed(self.levels):
-            if level is None:
-                continue
-            level.place = -1
-            same = _first_same(level, standing) if level.newer else None
-            near = self._near(level, moment)
-            if same is None:
-                if not level.same_from <= near <= level.same_to:
-                    self._judge(level, moment, near=near)
-                level.place = len(standing)
-                standing.append(level)
-            # Closes that broke it beyond a wider zone broke it beyond this one, too.
-            elif same.status == BROKEN and near > level.broken_to:
-                self._judge(level, moment, near=near)
-                if level.status != BROKEN:
-                    level.place, same.place = same.place, -1
-                    standing[level.place] = level
-        return standing
+        self.is_merged = False
 
     def _drop_oldest(self) -> None:
         if len(self.pivots) < self.parameters.cluster_pivot_limit:
@@ -194,21 +183,18 @@ class Side:
             # Whoever was refused before this partner is still refused: no level any more.
             self.levels[self.levels.index(level)] = None
             level.place = -1
+            self.is_merged = False
         self._count_touch(gone, -1)
 
     def _count_touch(self, pivot: Touch, change: int) -> None:
         """A pivot came or went: count it at every level that it touches."""
         high, low, near = pivot.high, pivot.low, pivot.near
         for level in self.levels:
-            if level is None:
-                continue
-            if near:
-                # Written out: of all a snapshot does this is done most often.
-                met = high >= level.band_low - near and low <= level.band_high + near
-            else:
-                met = self._meets(level, pivot)
-            if met:
-                level.touches += change
+            if level is not None:
+                within = near or _near_without_range(level)
+                if high >= level.band_low - within and low <= level.band_high + within:
+                    level.touches += change
+                    level.now = None
 
     def _partner(self, start: Touch, closes: CloseWindow) -> Touch | None:
         limit = self.parameters.broken_cross_count
@@ -221,17 +207,14 @@ class Side:
 
     def _overlapping(self, start: Touch) -> Iterator[tuple[Touch, float, float]]:
         """Earlier pivots whose wick overlaps, newest first, with their line and tolerance."""
-        start_high, start_low, start_near = start.high, start.low, start.near
-        sure, resists = start_near > 0, self.kind == RESISTANCE
-        for other in reversed(self.pivots[:-1]):
-            high, low = other.high, other.low
-            if start_high < high:
-                high = start_high
-            if start_low > low:
-                low = start_low
-            # Several times further apart than is tolerated: most are, and need no closer look.
-            if sure and other.near and low - high > 2 * (start_near + other.near):
-                continue
+        least, most = start.widest_low, start.widest_high
+        resists = self.kind == RESISTANCE
+        for other in [
+            one
+            for one in reversed(self.pivots[:-1])
+            if one.widest_low <= most and one.widest_high >= least
+        ]:
+            high, low = min(start.high, other.high), max(start.low, other.low)
             line = high if resists else low
             near = self._tolerance(start, other, line)
             if low <= high + near:
@@ -248,6 +231,7 @@ class Side:
         width = max(NARROWEST_BAND * scale, min(width, WIDEST_BAND * scale))
         middle = (low + high) / 2
         return Level(
+            kind=self.kind,
             start=start,
             partner=partner,
             line=line,
@@ -260,76 +244,18 @@ class Side:
     def _tolerance(self, first: Touch, second: Touch, reference: float) -> float:
         return tolerance(first.atr, second.atr, reference, part=self.parameters.tolerance_atr)
 
-    def _meets(self, level: Level, pivot: Touch) -> bool:
-        """Whether the pivot's wick comes near the level's band."""
-        low, high = level.band_low, level.band_high
-        near = pivot.near or self._tolerance(pivot, pivot, (low + high) / 2)
-        return pivot.high >= low - near and pivot.low <= high + near
 
-    def _near(self, level: Level, moment: Moment) -> float:
-        """How far from the level a close says something about it."""
-        if moment.near is not None:
-            return moment.near
-        return self.parameters.tolerance_atr * max(abs(level.line) * PRICE_RANGE, TINY)
-
-    def _judge(self, level: Level, moment: Moment, *, near: float) -> None:
-        """Set the status: what the closes since the level's start did to it."""
-        low, high = level.line - near, level.line + near
-        limit = self.parameters.broken_cross_count
-        walk = _walk(level, low, high)
-        turns = walk.turns
-        if len(turns) < limit:
-            moment.closes.follow(walk, moment.end, low=low, high=high, limit=limit)
-        level.flip_dir = None
-        if len(turns) == limit:
-            _broke(level, turns[-1], near=near)
-        elif turns:
-            _lives(level, turns[-1], status=FLIP)
-            if moment.last_close > high:
-                level.flip_dir = "up"
-            elif moment.last_close < low:
-                level.flip_dir = "down"
-        else:
-            _lives(level, None, status=ACTIVE)
+def _count_touches(level: Level, pivots: list[Touch]) -> int:
+    """How many wicks come near the level's band."""
+    low, high, otherwise = level.band_low, level.band_high, _near_without_range(level)
+    return sum(
+        [
+            one.high >= low - (one.near or otherwise) and one.low <= high + (one.near or otherwise)
+            for one in pivots
+        ]
+    )
 
 
-def _broke(level: Level, death_idx: int, *, near: float) -> None:
-    """Note that a level is broken, and for which zones the same close is known to have done it.
-
-    A wider zone is never crossed earlier: what did it in two zones did it in all between.
-    """
-    if level.status != BROKEN or level.death_idx != death_idx:
-        level.status, level.death_idx = BROKEN, death_idx
-        level.same_from = level.same_to = near
-    level.same_from = min(level.same_from, near)
-    level.same_to = max(level.same_to, near)
-    level.broken_to = max(level.broken_to, near)
-
-
-def _lives(level: Level, death_idx: int | None, *, status: str) -> None:
-    """Note that a level is not broken, so that nothing is known for the next judgement."""
-    level.status, level.death_idx = status, death_idx
-    level.same_from, level.same_to = inf, -inf
-
-
-def _walk(level: Level, low: float, high: float) -> Walk:
-    """The walk that holds for these prices, or a new one in place of the oldest kept."""
-    for walk in level.walks:
-        if walk.holds(low, high):
-            return walk
-    start = level.start.ordinal + 1
-    level.walks = [Walk(start, start), *level.walks[: KEPT_WALKS - 1]]
-    return level.walks[0]
-
-
-def _first_same(level: Level, standing: list[Level]) -> Level | None:
-    """The first standing level that counts as the same price."""
-    newer = level.newer
-    if len(standing) < len(newer):
-        line, within = level.line, level.same_within
-        return next((other for other in standing if abs(other.line - line) <= within), None)
-    first: Level | None = None
-    for other in newer:
-        if other.place >= 0 and (first is None or other.place < first.place):
-            first = other
-    return first
+def _near_without_range(level: Level) -> float:
+    """How far from the level's band a pivot without any true range may lie."""
+    return tolerance(0, 0, (level.band_low + level.band_high) / 2, part=0)

@@ -7,6 +7,7 @@ reads and writes of candles run here instead: `BLOCKING_WORKERS` threads, as man
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections
+
+from market import metrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,13 +34,14 @@ _thread = threading.local()
 @lru_cache(maxsize=1)
 def pool() -> ThreadPoolExecutor:
     """The process's pool, made at first use (after any fork)."""
+    metrics.DATABASE_SIZE.set(settings.SWITCHES.blocking_workers)
     return ThreadPoolExecutor(settings.SWITCHES.blocking_workers, thread_name_prefix="blocking")
 
 
 async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` on the pool from a coroutine; raise TimeoutError after CALL_TIMEOUT_S."""
     running = asyncio.get_running_loop().run_in_executor(
-        pool(), partial(_guarded, partial(work, *args, **kwargs))
+        pool(), _prepared(partial(work, *args, **kwargs))
     )
     # Not wait_for: it swallows a cancellation that comes together with the result.
     async with asyncio.timeout(CALL_TIMEOUT_S):
@@ -46,7 +50,24 @@ async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` on the pool from a thread; raise TimeoutError after CALL_TIMEOUT_S."""
-    return pool().submit(_guarded, partial(work, *args, **kwargs)).result(CALL_TIMEOUT_S)
+    return pool().submit(_prepared(partial(work, *args, **kwargs))).result(CALL_TIMEOUT_S)
+
+
+def _prepared(work: Callable[[], T]) -> Callable[[], T]:
+    """The work as a thread does it: measured, and in the caller's context for what it logs."""
+    context = contextvars.copy_context()
+    return partial(context.run, _measured, work, metrics.database_asked())
+
+
+def _measured(work: Callable[[], T], asked_at: float) -> T:
+    began_at = metrics.database_began(asked_at)
+    try:
+        return _guarded(work)
+    except BaseException:
+        metrics.DATABASE_FAILURES.inc()
+        raise
+    finally:
+        metrics.database_ended(began_at)
 
 
 def _guarded(work: Callable[[], T]) -> T:

@@ -7,16 +7,22 @@ transaction has landed, so nothing is announced that a crash could take back.
 from __future__ import annotations
 
 import importlib
+import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from market import metrics
 from market.domain.candle import Candle, in_time_order
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState, SeriesWriter, StaleFence
 
+logger = logging.getLogger(__name__)
+
 REVISED = "candle.revised"
 STORE_STEP = "store.upsert_many_closed"
+COMMIT = "commit"
 
 
 class PipelineError(Exception):
@@ -98,21 +104,37 @@ class Pipeline:
     def _run(
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
     ) -> Change:
-        step = STORE_STEP
+        step, started = STORE_STEP, time.perf_counter()
         try:
             with self._store.writing(series, fence=fence) as writer:
                 change = store(writer)
                 if change.is_empty and not change.products:
                     return change
                 for stage in self._stages:
+                    started = metrics.step_done(step, started)
                     step = stage.name
                     change.notices.extend(stage.apply(writer, change))
+                started = metrics.step_done(step, started)
                 step = STORE_STEP
-            return change
+            metrics.step_done(COMMIT, started)
         except StaleFence:
             raise
         except Exception as error:
+            metrics.PIPELINE_FAILURES.inc(1, step)
             raise PipelineError(step, series) from error
+        _tell(change)
+        return change
+
+
+def _tell(change: Change) -> None:
+    metrics.candles_stored(change)
+    logger.debug(
+        "%s: stored %d fresh and %d past candles, head %s",
+        change.series,
+        len(change.fresh),
+        len(change.past),
+        change.state.head,
+    )
 
 
 def _unchanged(writer: SeriesWriter, products: Mapping[str, Any]) -> Change:

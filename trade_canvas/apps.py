@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.conf import settings
+
+from market.metrics_registry import COLLECTING
 
 # Loaded with the apps, so that a task sent from any process goes to the configured broker.
 from trade_canvas.celery import app as celery_app
@@ -10,3 +13,7 @@ __all__ = ["TradeCanvasConfig", "celery_app"]
 
 class TradeCanvasConfig(AppConfig):
     name = "trade_canvas"
+
+    def ready(self) -> None:
+        """Begin to count, if a switch asks for it."""
+        COLLECTING.is_on = settings.SWITCHES.collects_metrics

@@ -17,6 +17,7 @@ from hashlib import blake2b
 
 import orjson
 
+from market import metrics
 from market.api.gzip_body import deflated, gzipped
 from market.domain.candle import Candle
 from market.domain.freshness import clamp_cursor, is_withheld
@@ -48,12 +49,15 @@ class PageQuery:
 class Body:
     """A body as it is sent, in one content coding, with its strong entity tag.
 
-    `epoch` is the series' when its candles were read, or an earlier one.
+    `epoch` is the series' when its candles were read, or an earlier one; `head` is what it tells,
+    and `rows` is how many candles it has.
     """
 
     content: bytes
     etag: str
     epoch: int
+    head: int | None
+    rows: int
     encoding: str | None = None
 
 
@@ -99,7 +103,8 @@ class Page:
         whole = gzipped(
             content, head=self.candles_at, tail=len(ENDING), middle=self.deflated_candles
         )
-        return Body(whole, f'"{self.digest}.{self.head}.gz"', self.epoch, "gzip")
+        tag = f'"{self.digest}.{self.head}.gz"'
+        return Body(whole, tag, self.epoch, self.head, self.plain.rows, "gzip")
 
 
 class CandlePages:
@@ -128,14 +133,19 @@ class CandlePages:
         now = self._clock()
         if state.head is not None and is_withheld(state.head, query.series.timeframe, now):
             return None
-        return self._find(_clamped(query, now), state)
+        page = self._find(_clamped(query, now), state)
+        if page is not None:
+            metrics.QUERY_PAGES.inc(1, "cache")
+        return page
 
     def page_at(self, query: PageQuery, state: SeriesState) -> Page:
         """The page for a series in `state`; reads the store when it is not cached."""
         now = self._clock()
         query = _clamped(query, now)
         shown = SeriesState(self._shown_head(query.series, state.head, now), state.epoch)
-        return self._find(query, shown) or self._build(query, shown, now)
+        page = self._find(query, shown)
+        metrics.QUERY_PAGES.inc(1, "store" if page is None else "cache")
+        return page or self._build(query, shown, now)
 
     def _shown_head(self, series: SeriesId, head: int | None, now: float) -> int | None:
         """The newest candle that may be served: a head that is still open is not it."""
@@ -227,7 +237,13 @@ def _page(query: PageQuery, state: SeriesState, candles: list[Candle]) -> Page:
         head=state.head,
         is_behind_head=query.since is not None and len(candles) == query.limit,
         digest=digest,
-        plain=Body(b"".join((beginning, rows, ENDING)), f'"{digest}.{state.head}"', state.epoch),
+        plain=Body(
+            b"".join((beginning, rows, ENDING)),
+            f'"{digest}.{state.head}"',
+            state.epoch,
+            state.head,
+            len(candles),
+        ),
         candles_at=len(beginning),
     )
 
@@ -241,7 +257,13 @@ def _moved(page: Page, series: SeriesId, head: int | None) -> Page:
         head=head,
         is_behind_head=True,
         digest=page.digest,
-        plain=Body(b"".join((beginning, candles)), f'"{page.digest}.{head}"', page.epoch),
+        plain=Body(
+            b"".join((beginning, candles)),
+            f'"{page.digest}.{head}"',
+            page.epoch,
+            head,
+            page.plain.rows,
+        ),
         candles_at=len(beginning),
         deflated_candles=page.deflated_candles,
     )

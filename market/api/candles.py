@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from market import blocking
+from market import blocking, metrics
 from market.api.answers import CandlesAnswer
 from market.api.candle_pages import Body, PageQuery, candle_pages
 from market.api.conditional import accepts_gzip, headers_of, is_unchanged
@@ -42,12 +44,20 @@ class Candles(Endpoint):
         """A page of a series."""
         asked = self.query(CandlesQuery)
         query = PageQuery(SeriesId.parse(asked.series_id), asked.since, asked.limit)
-        body = blocking.call(page_body, query, request.headers.get("Accept-Encoding", ""))
+        started = time.perf_counter()
+        try:
+            body = blocking.call(page_body, query, request.headers.get("Accept-Encoding", ""))
+        except Exception:
+            metrics.page_failed(started)
+            raise
         handover = handover_of(request._request)
         if handover:
             handover.page = query
         after_read(query)
-        return _response(body, request.headers.get("If-None-Match", ""))
+        answer = _response(body, request.headers.get("If-None-Match", ""))
+        unchanged = answer.status_code == 304
+        metrics.page_answered(query.series, body, started, unchanged=unchanged)
+        return answer
 
 
 def _response(body: Body, if_none_match: str) -> HttpResponse:

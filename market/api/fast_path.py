@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from market import blocking
+from market import blocking, metrics
 from market.api.asgi import (
     Application,
     HeaderList,
@@ -116,6 +117,7 @@ class CandlePath:
 
     async def _answer(self, known: KnownQuery, asked: Asked, send: Send) -> bool:
         """Whether the answer was given; Django words what goes wrong."""
+        started = time.perf_counter()
         gzip = accepts_gzip(asked.accept_encoding.decode("latin-1"))
         try:
             body = await self._body(known.page, gzip=gzip)
@@ -123,10 +125,12 @@ class CandlePath:
             return False
         headers = known.headers_of(body)
         tags = asked.if_none_match.decode("latin-1")
-        if tags and is_unchanged(tags, body.etag):
+        unchanged = bool(tags) and is_unchanged(tags, body.etag)
+        if unchanged:
             await respond(send, 304, [one for one in headers if one[0] not in OF_A_BODY])
         else:
             await respond(send, 200, headers, body.content)
+        metrics.page_answered(known.page.series, body, started, unchanged=unchanged)
         after_read(known.page)
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from time import perf_counter
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
@@ -10,7 +11,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from market import blocking
+from market import blocking, metrics
 from market.api.answers import IngestedAnswer, IngestedBatchAnswer
 from market.api.endpoint import Endpoint, require
 from market.api.requests import (
@@ -32,6 +33,7 @@ from market.api.writes import require_writer
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.live.publish import publish_change, publish_forming
+from market.pipeline import PipelineError
 from market.runtime import pipeline
 
 # 20,000 candles with generous numbers.
@@ -50,11 +52,22 @@ def closed_candle(body: ClosedCandleBody) -> tuple[SeriesId, Candle]:
     return series, candle
 
 
-async def store_and_publish(series: SeriesId, candles: list[Candle], *, publish: bool) -> None:
+async def store_and_publish(
+    series: SeriesId, candles: list[Candle], *, publish: bool, is_batch: bool = False
+) -> None:
     """Take candles through the pipeline and announce what changed; raises PipelineError."""
-    change = await blocking.run(pipeline().ingest, series, candles)
-    if publish:
-        await publish_change(change)
+    started = perf_counter()
+    failed_step: str | None = "other"
+    try:
+        change = await blocking.run(pipeline().ingest, series, candles)
+        if publish:
+            await publish_change(change)
+        failed_step = None
+    except PipelineError as error:
+        failed_step = error.step
+        raise
+    finally:
+        metrics.ingested(started, batch=is_batch, failed_step=failed_step)
 
 
 def ingested(series: SeriesId, candle: Candle) -> dict[str, object]:
@@ -128,7 +141,8 @@ class ClosedBatch(Endpoint):
         body = self.body(ClosedBatchBody)
         series = SeriesId.parse(body.series_id)
         candles = _checked_batch(series, body)
-        async_to_sync(store_and_publish)(series, candles, publish=body.publish_ws)
+        store = async_to_sync(store_and_publish)
+        store(series, candles, publish=body.publish_ws, is_batch=True)
         return Response(
             {
                 "ok": True,

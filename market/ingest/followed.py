@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from market import blocking
+from market import blocking, metrics
 from market.domain.candle import Candle
 from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
 from market.domain.registry import JobReport
@@ -358,6 +358,7 @@ class FollowedSeries:
         """Pause; afterwards REST reads on from the stored head."""
         self._crashes += 1
         self._last_crash_at = time.time()
+        metrics.follow_failed(self.series)
         logger.warning("%s: %s", self.series, error)
         self._wait_for(error, self._breaker.failed(str(error)))
         if not isinstance(error, FeedError):

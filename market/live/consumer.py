@@ -10,6 +10,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from django.conf import settings
 
+from market import metrics
 from market.domain.registry import CapacityRefused
 from market.domain.series import SeriesId
 from market.ingest.leases import keeper
@@ -73,12 +74,21 @@ class MarketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no ty
         await receive()
         await send({"type": "websocket.accept"})
         self._watcher = Watcher(wire_for(send, outbox_bytes=switches.ws_outbox_bytes))
+        metrics.WATCHERS.inc()
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 await self._answer(message)
         finally:
-            for series in self._hub.leave(self._watcher):
-                await self._leases.release(series)
+            metrics.WATCHERS.inc(-1)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        followed = self._hub.leave(self._watcher)
+        metrics.DISCONNECTS.inc()
+        metrics.DISCONNECT_SERIES.set(len(followed))
+        metrics.DISCONNECT_UNSUBSCRIBES.inc(len(followed), "ok")
+        for series in followed:
+            await self._leases.release(series)
 
     async def _answer(self, message: dict[str, Any]) -> None:
         text = message.get("text")
@@ -103,20 +113,28 @@ class MarketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no ty
         except BadRequest as error:
             self._error("bad_request", str(error))
             return
+        started = time.perf_counter()
         if isinstance(request, Subscribe):
-            await self._subscribe(request)
-        elif request.series in self._hub.subscriptions_of(self._watcher):
-            self._hub.unsubscribe(self._watcher, request.series)
-            await self._leases.release(request.series)
+            metrics.subscribed(await self._subscribe(request), started)
+        else:
+            metrics.unsubscribed(await self._unsubscribe(request.series), started)
 
-    async def _subscribe(self, request: Subscribe) -> None:
+    async def _unsubscribe(self, series: SeriesId | None) -> str:
+        if series is None or series not in self._hub.subscriptions_of(self._watcher):
+            return "noop"
+        self._hub.unsubscribe(self._watcher, series)
+        await self._leases.release(series)
+        return "ok"
+
+    async def _subscribe(self, request: Subscribe) -> str:
+        """Do it, or tell the watcher why not; answer how that ended."""
         followed = self._hub.subscriptions_of(self._watcher)
         is_new = request.series not in followed
         if is_new and len(followed) >= self._max_subscriptions:
             self._error("too_many_subscriptions", "unsubscribe first", request.series)
-            return
+            return "too_many"
         if is_new and not await self._take_lease(request.series):
-            return
+            return "capacity"
         try:
             await self._hub.subscribe(
                 self._watcher,
@@ -129,6 +147,8 @@ class MarketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no ty
             logger.exception("catch-up of %s failed", request.series)
             await self._leases.release(request.series)
             self._error("unavailable", "catch-up failed, subscribe again", request.series)
+            return "error"
+        return "ok"
 
     async def _take_lease(self, series: SeriesId) -> bool:
         try:
@@ -139,4 +159,6 @@ class MarketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no ty
         return True
 
     def _error(self, code: str, message: str, series: SeriesId | None = None) -> None:
-        self._watcher.wire.send(error_frame(code, message, None if series is None else str(series)))
+        frame = error_frame(code, message, None if series is None else str(series))
+        self._watcher.wire.send(frame)
+        metrics.frame_sent(frame, 1)

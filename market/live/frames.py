@@ -5,7 +5,8 @@ A frame is built and encoded once and handed to every watcher that needs the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +21,22 @@ from market.pipeline import Notice
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One or more messages, as JSON texts and as the bytes that go down an uncompressed socket."""
+    """One or more messages, as JSON texts and as the bytes that go down an uncompressed socket.
+
+    `types` counts the messages of each type.
+    """
 
     texts: tuple[str, ...]
     data: bytes
+    types: Mapping[str, int]
 
     @staticmethod
     def of(*messages: dict[str, Any]) -> Frame:
         """Encode messages, to be sent one after the other."""
         bodies = [orjson.dumps(message) for message in messages]
         data = b"".join(WebSocketFrame(Opcode.TEXT, body).serialize(mask=False) for body in bodies)
-        return Frame(tuple(body.decode() for body in bodies), data)
+        types = Counter(str(message.get("type")) for message in messages)
+        return Frame(tuple(body.decode() for body in bodies), data, types)
 
 
 def closed_frame(

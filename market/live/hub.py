@@ -13,10 +13,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from market import metrics
 from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
@@ -88,7 +88,6 @@ class Hub:
         self._channel: str | None = None
         self._tried_bus = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self.counts: Counter[str] = Counter()
 
     def start(self) -> None:
         """Begin to listen and to check; call it on the event loop."""
@@ -137,6 +136,7 @@ class Hub:
         # From here on the topic stays; live frames pass this subscription by until it has joined.
         topic.joining.add(subscription)
         self._watchers.setdefault(watcher, {})[series] = subscription
+        metrics.SUBSCRIPTIONS.inc()
         try:
             await self._open(topic)
             await self._catch_up(topic, subscription, epoch)
@@ -149,8 +149,10 @@ class Hub:
     def unsubscribe(self, watcher: Watcher, series: SeriesId) -> None:
         """Stop following; nothing happens when the watcher does not follow the series."""
         subscription = self._watchers.get(watcher, {}).pop(series, None)
-        if subscription is not None and series in self._topics:
-            self._topics[series].remove(subscription)
+        if subscription is not None:
+            metrics.SUBSCRIPTIONS.inc(-1)
+            if series in self._topics:
+                self._topics[series].remove(subscription)
 
     def leave(self, watcher: Watcher) -> frozenset[SeriesId]:
         """Forget a watcher whose connection ended; answer what it had followed."""
@@ -194,7 +196,7 @@ class Hub:
             )
             subscription.watcher.send_closed(topic.series, frame)
             subscription.cursor = rows[-1].candle_time
-            self.counts["catchup_candles"] += len(rows)
+            metrics.caught_up(len(rows), frame)
         subscription.is_cut = asked_from is not None and len(rows) >= self._reads.limit
         return subscription.is_cut or not topic.is_ahead_of(subscription.cursor)
 
@@ -216,9 +218,9 @@ class Hub:
         epoch = topic.epoch
         since = 0 if known > epoch else await self._reads.revised_since(topic.series, known)
         if since is not None:
-            subscription.watcher.wire.send(
-                system_frame(topic.series, _revised(topic, since, epoch))
-            )
+            frame = system_frame(topic.series, _revised(topic, since, epoch))
+            subscription.watcher.wire.send(frame)
+            metrics.frame_sent(frame, 1)
         return epoch
 
     # The bus and the store
@@ -257,6 +259,7 @@ class Hub:
             except Exception:
                 self._channel = None
                 self._tried_bus.set()
+                metrics.BUS_LOST.inc()
                 logger.warning("lost the bus, candles are polled", exc_info=True)
                 await asyncio.sleep(BUS_RETRY_S)
 
@@ -269,20 +272,24 @@ class Hub:
         try:
             message = decode(mapping)
         except (KeyError, TypeError, ValueError):
-            self.counts["bus_malformed"] += 1
+            metrics.BUS_MALFORMED.inc()
             return
-        self.counts["bus_received"] += 1
-        self.take(message)
+        metrics.received(mapping)
+        if self.take(message):
+            metrics.delivered(mapping)
 
-    def take(self, message: BusMessage) -> None:
-        """Deliver a message, now or behind those of its series that wait; repeats are left out."""
+    def take(self, message: BusMessage) -> bool:
+        """Deliver a message, now or behind those of its series that wait; repeats are left out.
+
+        Tells whether watchers have been handed something just now.
+        """
         topic = self._topics.get(message.series)
         if topic is None or not topic.is_open:
-            return
+            return False
         if topic.task is None and not self._needs_store(topic, message):
-            topic.take(message)
-        else:
-            self._queue(topic, message)
+            return topic.take(message)
+        self._queue(topic, message)
+        return False
 
     def _needs_store(self, topic: Topic, message: BusMessage) -> bool:
         """Whether the message does not follow what was delivered, or leaves a hole to repair."""
@@ -297,7 +304,6 @@ class Hub:
         if len(topic.inbox) >= MAX_INBOX:
             # The store holds all of it: one heal replaces them.
             topic.inbox.clear()
-            self.counts["inbox_overflow"] += 1
             message = None
         topic.inbox.append(message)
         if topic.task is None:
@@ -320,14 +326,14 @@ class Hub:
 
     async def _heal(self, topic: Topic) -> None:
         """Deliver from the store what the bus did not, and the revisions it did not tell of."""
-        self.counts["heals"] += 1
+        metrics.BUS_MISSED.inc()
         state = await self._reads.state(topic.series)
         while state.head is not None and (topic.head is None or topic.head < state.head):
             rows = await self._reads.after(topic, topic.head)
             if not rows:
                 break
             topic.deliver(rows)
-            self.counts["healed_candles"] += len(rows)
+            metrics.BUS_HEALED.inc(len(rows))
         if state.epoch > topic.epoch:
             since = await self._reads.revised_since(topic.series, topic.epoch)
             topic.epoch = state.epoch
@@ -337,6 +343,7 @@ class Hub:
     async def _check_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._check_interval)
+            metrics.outboxes(watcher.wire.waiting_bytes for watcher in self._watchers)
             try:
                 await self._check()
             except Exception:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
+from market import metrics
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.live.messages import (
@@ -30,11 +32,11 @@ logger = logging.getLogger(__name__)
 
 BUS_TIMEOUT_S = 5.0
 
-_here: WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[BusMessage], None]]
+_here: WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[BusMessage], object]]
 _here = WeakKeyDictionary()
 
 
-def deliver_here(take: Callable[[BusMessage], None]) -> None:
+def deliver_here(take: Callable[[BusMessage], object]) -> None:
     """Hand closed candles that are published on the running event loop to `take` as well."""
     _here[asyncio.get_running_loop()] = take
 
@@ -52,14 +54,19 @@ async def publish_forming(series: SeriesId, candle: Candle) -> None:
 
 
 async def _send(message: BusMessage) -> bool:
+    mapping = {**encode(message), "sent_at": time.time()}
     take = _here.get(asyncio.get_running_loop())
-    if take is not None and isinstance(message, ClosedCandles):
-        take(message)
+    if take is not None and isinstance(message, ClosedCandles) and take(message):
+        metrics.delivered(mapping)
     layer = get_channel_layer()
     try:
         async with asyncio.timeout(BUS_TIMEOUT_S):
-            await layer.group_send(group_of(message.series), encode(message))
+            await layer.group_send(group_of(message.series), mapping)
     except Exception:
         logger.warning("bus unreachable, %s not announced", message.series, exc_info=True)
+        metrics.BUS_PUBLISHED.inc(1, mapping["type"], "error")
         return False
+    metrics.BUS_PUBLISHED.inc(1, mapping["type"], "ok")
+    if isinstance(message, ClosedCandles):
+        metrics.candles_published(message)
     return True

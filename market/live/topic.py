@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from market import metrics
 from market.domain.candle import Candle
 from market.domain.freshness import is_withheld
 from market.domain.series import SeriesId
@@ -28,6 +29,15 @@ class Subscription:
     cursor: int | None
     supports_batch: bool
     is_cut: bool = False
+
+
+@dataclass(slots=True)
+class _Shared:
+    """A frame of `candles` closed candles, and how many watchers it went to."""
+
+    frame: Frame | None
+    candles: int
+    watchers: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -86,37 +96,44 @@ class Topic:
             return True
         return bool(message.notice.data["epoch"] <= self.epoch + 1)
 
-    def take(self, message: BusMessage) -> None:
-        """Deliver a message that `can_take` accepted; what was delivered before is left out."""
+    def take(self, message: BusMessage) -> bool:
+        """Deliver a message that `can_take` accepted; tell whether it was new."""
         if isinstance(message, ClosedCandles):
-            self.deliver(message.candles)
-        elif isinstance(message, FormingCandle):
-            self._show_forming(message.candle)
-        elif message.notice.event != REVISED:
-            self.tell(message.notice)
-        elif message.notice.data["epoch"] > self.epoch:
+            return self.deliver(message.candles)
+        if isinstance(message, FormingCandle):
+            return self._show_forming(message.candle)
+        if message.notice.event == REVISED:
+            if message.notice.data["epoch"] <= self.epoch:
+                return False
             self.epoch = message.notice.data["epoch"]
-            self.tell(message.notice)
+        self.tell(message.notice)
+        return True
 
-    def deliver(self, candles: Sequence[Candle]) -> None:
-        """Send closed candles to everybody who has not had them.
+    def deliver(self, candles: Sequence[Candle]) -> bool:
+        """Send closed candles to everybody who has not had them; tell whether any were new.
 
         Watchers in step, that is at the topic's head, all get the very same frame.
         """
         before = self.head
         fresh = [c for c in candles if before is None or c.candle_time > before]
         if not fresh:
-            return
+            return False
         last = self.head = fresh[-1].candle_time
-        shared: dict[tuple[int | None, bool], Frame | None] = {}
+        shared: dict[tuple[int | None, bool], _Shared] = {}
         for subscription in self.joined:
             key = (subscription.cursor, subscription.supports_batch)
-            if key not in shared:
-                shared[key] = self._frame_after(fresh, *key)
-            frame = shared[key]
-            if frame is not None:
-                subscription.watcher.send_closed(self.series, frame)
+            if (one := shared.get(key)) is None:
+                one = shared[key] = self._shared_after(fresh, *key)
+            if one.frame is not None:
+                subscription.watcher.send_closed(self.series, one.frame)
                 subscription.cursor = last
+                one.watchers += 1
+        for one in shared.values():
+            if one.frame is not None:
+                metrics.candles_delivered(
+                    self.series, one.candles, one.frame, watchers=one.watchers
+                )
+        return True
 
     def tell(self, notice: Notice) -> None:
         """Send a notice to everybody who follows.
@@ -127,19 +144,25 @@ class Topic:
         joining = () if notice.event == REVISED else self.joining
         for subscription in (*self.joined, *joining):
             subscription.watcher.wire.send(frame)
+        metrics.frame_sent(frame, len(self.joined) + len(joining))
 
-    def _frame_after(
+    def _shared_after(
         self, candles: list[Candle], cursor: int | None, supports_batch: bool
-    ) -> Frame | None:
+    ) -> _Shared:
         fresh = [c for c in candles if cursor is None or c.candle_time > cursor]
         if not fresh:
-            return None
-        return closed_frame(self.series, cursor, fresh, supports_batch=supports_batch)
+            return _Shared(None, 0)
+        frame = closed_frame(self.series, cursor, fresh, supports_batch=supports_batch)
+        return _Shared(frame, len(fresh))
 
-    def _show_forming(self, candle: Candle) -> None:
+    def _show_forming(self, candle: Candle) -> bool:
         if self.head is not None and candle.candle_time <= self.head:
-            return
+            return False
         frame = forming_frame(self.series, candle)
+        watchers = 0
         for subscription in self.joined:
             if subscription.cursor is None or candle.candle_time > subscription.cursor:
                 subscription.watcher.send_forming(self.series, frame)
+                watchers += 1
+        metrics.frame_sent(frame, watchers)
+        return True

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from market import metrics
 from market.domain.series import SeriesId
 from market.live.frames import Frame
 
@@ -42,6 +43,10 @@ class Wire(Protocol):
     @property
     def is_behind(self) -> bool:
         """Whether so much waits to be read that only closed candles are worth adding."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that have been sent and not been taken by the network."""
 
     def send(self, frame: Frame) -> None:
         """Send, or close the watcher with 4008 when its outbox is full."""
@@ -100,7 +105,12 @@ class UvicornWire:
     @property
     def is_behind(self) -> bool:
         """See Wire.is_behind."""
-        return bool(self._transport.get_write_buffer_size() > BEHIND_BYTES)
+        return self.waiting_bytes > BEHIND_BYTES
+
+    @property
+    def waiting_bytes(self) -> int:
+        """See Wire.waiting_bytes."""
+        return int(self._transport.get_write_buffer_size())
 
     def send(self, frame: Frame) -> None:
         """See Wire.send."""
@@ -119,6 +129,7 @@ class UvicornWire:
         protocol = self._protocol
         if not self.is_open:
             return
+        _count(code)
         protocol.conn.send_close(code, reason)
         self._transport.write(b"".join(protocol.conn.data_to_send()))
         protocol.close_sent = True
@@ -162,6 +173,11 @@ class AsgiWire:
         """See Wire.is_behind."""
         return self._waiting > BEHIND_BYTES
 
+    @property
+    def waiting_bytes(self) -> int:
+        """See Wire.waiting_bytes."""
+        return self._waiting
+
     def send(self, frame: Frame) -> None:
         """See Wire.send."""
         if not self.is_open:
@@ -176,6 +192,7 @@ class AsgiWire:
     def close(self, code: int, reason: str) -> None:
         """See Wire.close."""
         if self.is_open:
+            _count(code)
             self._closing = (code, reason)
             asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._give_up)
             self._wake()
@@ -205,6 +222,11 @@ class AsgiWire:
 
     async def _asgi_close(self, code: int, reason: str) -> None:
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+def _count(code: int) -> None:
+    if code == SLOW_CONSUMER:
+        metrics.SLOW_CLOSES.inc()
 
 
 class Watcher:

@@ -27,6 +27,10 @@ class RecordingWire:
     def is_behind(self):
         return self.behind
 
+    @property
+    def waiting_bytes(self):
+        return 0
+
     def send(self, frame):
         self.messages += [json.loads(text) for text in frame.texts]
 

@@ -12,6 +12,7 @@ from market.live.hub import Hub
 from market.live.messages import FormingCandle
 from market.live.tests.fakes import RecordingWire, World, settle
 from market.live.wires import Watcher
+from market.metrics_registry import REGISTRY, collecting
 from market.tests.builders import MINUTE, candle, candles
 
 NOW = 10**6
@@ -305,10 +306,12 @@ async def test_failed_catch_up_leaves_no_subscription(world, hub):
 
 async def test_malformed_bus_message_is_counted_and_survived(world, hub):
     watcher = await follow(hub)
-    world.layer.queue.put_nowait({"type": "closed", "series_id": "nonsense"})
-    world.announce(MINUTE, candles(60))
-    await settle()
-    assert (hub.counts["bus_malformed"], watcher.wire.closed_times()) == (1, [60])
+    with collecting():
+        world.layer.queue.put_nowait({"type": "closed", "series_id": "nonsense"})
+        world.announce(MINUTE, candles(60))
+        await settle()
+        malformed = REGISTRY.get_sample_value("market_bus_malformed_total")
+    assert (malformed, watcher.wire.closed_times()) == (1, [60])
 
 
 # The property that the product hangs on

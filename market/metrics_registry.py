@@ -1,0 +1,193 @@
+"""What metrics are made of: counters, gauges and timers that cost nothing while they are off.
+
+They are those of prometheus_client in a registry of this process; its locks make them safe for
+threads. `COLLECTING` is the one switch of all, so a caller writes one line and asks nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from market.domain.series import SeriesId
+
+# The time at which each value was made is twice the text and of no use with a restarting process.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+REGISTRY = CollectorRegistry(auto_describe=False)
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+# Seconds. The finest steps are for what happens within a process, the last for trouble.
+FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SLOW = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0)
+ROWS = (0, 1, 10, 100, 500, 1000, 2000, 5000, 10_000, 20_000)
+
+MAX_SERIES = 200
+OTHER = "other"
+
+Child = TypeVar("Child")
+
+
+class Collecting:
+    """Whether anything is counted; set once when a process starts (and by tests)."""
+
+    __slots__ = ("is_on",)
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+
+COLLECTING = Collecting()
+
+
+class _Family(Generic[Child]):
+    """The values of one metric, one for each combination of labels, which must be few."""
+
+    __slots__ = ("_children", "_metric", "labels", "name")
+
+    def __init__(self, metric: Any, name: str, labels: Sequence[str]) -> None:
+        self._metric = metric
+        self._children: dict[tuple[str, ...], Child] = {}
+        self.name = name
+        self.labels = tuple(labels)
+        FAMILIES.append(self)
+
+    def _child(self, labels: tuple[str, ...]) -> Child:
+        child = self._children.get(labels)
+        if child is None:
+            child = self._metric.labels(*labels) if labels else self._metric
+            self._children[labels] = child
+        return child
+
+    def clear(self) -> None:
+        """Forget every value, as after a restart."""
+        self._children.clear()
+        if self.labels:
+            self._metric.clear()
+        else:
+            self._metric._metric_init()
+
+
+FAMILIES: list[_Family[Any]] = []
+
+
+class Counter(_Family[prometheus_client.Counter]):
+    """Something that only grows."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, meaning: str, *, labels: Sequence[str] = ()) -> None:
+        metric = prometheus_client.Counter(name, meaning, labels, registry=REGISTRY)
+        super().__init__(metric, name, labels)
+
+    def inc(self, amount: float = 1, *labels: str) -> None:
+        """Add to it."""
+        if COLLECTING.is_on:
+            self._child(labels).inc(amount)
+
+
+class Gauge(_Family[prometheus_client.Gauge]):
+    """How much of something there is."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, meaning: str, *, labels: Sequence[str] = ()) -> None:
+        metric = prometheus_client.Gauge(name, meaning, labels, registry=REGISTRY)
+        super().__init__(metric, name, labels)
+
+    def set(self, value: float, *labels: str) -> None:
+        """Say how much there is now."""
+        if COLLECTING.is_on:
+            self._child(labels).set(value)
+
+    def inc(self, amount: float = 1, *labels: str) -> None:
+        """Say that there is more, or with a negative amount less."""
+        if COLLECTING.is_on:
+            self._child(labels).inc(amount)
+
+
+class Histogram(_Family[prometheus_client.Histogram]):
+    """How large something is each time; a `…_seconds` one also remembers the longest."""
+
+    __slots__ = ("_lock", "longest")
+
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        *,
+        labels: Sequence[str] = (),
+        buckets: Sequence[float] = FAST,
+    ) -> None:
+        metric = prometheus_client.Histogram(
+            name, meaning, labels, buckets=buckets, registry=REGISTRY
+        )
+        super().__init__(metric, name, labels)
+        self.longest: dict[tuple[str, ...], float] = {}
+        self._lock = threading.Lock()
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Count one more of this size."""
+        if not COLLECTING.is_on:
+            return
+        self._child(labels).observe(value)
+        if value > self.longest.get(labels, -1.0):
+            with self._lock:
+                self.longest[labels] = max(value, self.longest.get(labels, -1.0))
+
+    def clear(self) -> None:
+        """Forget every value, as after a restart."""
+        super().clear()
+        self.longest.clear()
+
+
+class SeriesLabels:
+    """Which series are told apart: the first `most` that this process stored or delivered.
+
+    Everybody may ask for any series, so only series that have candles get a label of their own, and
+    beyond `most` of them all are ``other``.
+    """
+
+    def __init__(self, most: int = MAX_SERIES) -> None:
+        self._most = most
+        self._names: dict[SeriesId, str] = {}
+
+    def admit(self, series: SeriesId) -> str:
+        """The label of a series that is known to have candles."""
+        name = self._names.get(series)
+        if name is None:
+            name = str(series) if len(self._names) < self._most else OTHER
+            if name is not OTHER:
+                self._names[series] = name
+        return name
+
+    def of(self, series: SeriesId) -> str:
+        """The label of a series that anybody may have made up."""
+        return self._names.get(series, OTHER)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._names.clear()
+
+
+SERIES = SeriesLabels()
+
+
+@contextmanager
+def collecting(is_on: bool = True) -> Iterator[None]:
+    """Collect from zero within the context: for tests and benchmarks."""
+    before, COLLECTING.is_on = COLLECTING.is_on, is_on
+    try:
+        yield
+    finally:
+        COLLECTING.is_on = before
+        SERIES.clear()
+        for family in FAMILIES:
+            family.clear()

@@ -327,7 +327,7 @@ def get(url: str, timeout_s: float = REQUEST_TIMEOUT_S) -> tuple[int, Any]:
 
 def run_sql(url: str, query: str, *values: object) -> list[tuple[Any, ...]]:
     """Run one statement outside any transaction and return its rows."""
-    with closing(psycopg2.connect(url, connect_timeout=5)) as connection:
+    with closing(psycopg2.connect(url, connect_timeout=30)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(query, values or None)

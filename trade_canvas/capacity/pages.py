@@ -1,0 +1,109 @@
+"""Candle pages over HTTP as watchers read them: heads, holes, and a storm of first page loads."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+
+TIMEOUT_S = 60.0
+PATH = "/api/market/candles"
+
+
+class PageReader:
+    """Reads candle pages; one for all watchers of a process."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._lengths: dict[bytes, int] = {}
+
+    async def newest(self, url: str, series: str, limit: int = 1) -> list[int]:
+        """The newest open times, ascending. Raises aiohttp.ClientError and TimeoutError."""
+        return await self._times(url, {"series_id": series, "limit": str(limit)})
+
+    async def after(self, url: str, series: str, since: int) -> list[int]:
+        """Open times after `since`, ascending; a failure is an empty answer."""
+        try:
+            return await self._times(url, {"series_id": series, "since": str(since)})
+        except (aiohttp.ClientError, TimeoutError):
+            return []
+
+    async def load(self, jobs: Sequence[tuple[str, str]], limit: int) -> dict[str, Any]:
+        """Ask for the newest `limit` candles of every (address, series) at once.
+
+        Answers the seconds of each page that was whole, bytes on the wire, and what went wrong.
+        """
+        wrong: Counter[str] = Counter()
+        seconds: list[float] = []
+        sizes: list[int] = []
+
+        async def one(url: str, series: str) -> None:
+            began = time.monotonic()
+            try:
+                status, body = await self._page(url, {"series_id": series, "limit": str(limit)})
+            except (aiohttp.ClientError, TimeoutError) as error:
+                wrong[type(error).__name__] += 1
+                return
+            took = time.monotonic() - began
+            found = self._length(body) if status == 200 else 0
+            if found == limit:
+                seconds.append(round(took, 4))
+                sizes.append(len(body))
+            else:
+                wrong[f"status {status}, {found} candles"] += 1
+
+        began = time.monotonic()
+        await asyncio.gather(*(one(*job) for job in jobs))
+        return {
+            "asked": len(jobs),
+            "seconds": seconds,
+            "bytes": sum(sizes),
+            "took": time.monotonic() - began,
+            "wrong": dict(wrong),
+        }
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _times(self, url: str, query: dict[str, str]) -> list[int]:
+        status, body = await self._page(url, query)
+        if status != 200:
+            raise aiohttp.ClientError(f"{url} answers {status}")
+        return [candle["candle_time"] for candle in _candles(body)]
+
+    async def _page(self, url: str, query: dict[str, str]) -> tuple[int, bytes]:
+        async with self._open().get(f"{url}{PATH}", params=query) as answer:
+            return answer.status, await answer.read()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # As many at once as there are pages; compressed as browsers ask, and left so:
+                # unpacking the same page a thousand times would measure this process.
+                connector=aiohttp.TCPConnector(limit=0),
+                headers={"Accept-Encoding": "gzip"},
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            )
+        return self._session
+
+    def _length(self, body: bytes) -> int:
+        key = hashlib.blake2b(body, digest_size=16).digest()
+        if key not in self._lengths:
+            self._lengths[key] = len(_candles(body))
+        return self._lengths[key]
+
+
+def _candles(body: bytes) -> list[dict[str, Any]]:
+    text = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+    candles: list[dict[str, Any]] = orjson.loads(text)["candles"]
+    return candles

@@ -1,7 +1,7 @@
 /** The two lamps of a series, and the questions behind them. */
 
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "./health-watch";
-import { candleLamp, factorLamp } from "./lamps";
+import { candleLamp, factorLamp, type DrawingsState } from "./lamps";
 import { LampSign } from "./status-bar";
 import type { CandleHealth, FactorHealth } from "./health";
 import type { OlderStatus } from "./older-drawings";
@@ -26,20 +26,23 @@ interface Watches {
   readonly factors: HealthWatch<FactorHealth>;
 }
 
+type Drawn = Omit<DrawingsState, "reading">;
+
+const UNDRAWN: Drawn = { status: "loading", older: "complete" };
+
 export class HealthLamps {
   private readonly dependencies: HealthLampsDependencies;
   private readonly candleSign: LampSign;
   private readonly drawingSign: LampSign;
   private watches: Watches | null = null;
   private seen = false;
-  private drawn: { readonly status: OverlayStatus; readonly older: OlderStatus };
+  private drawn = UNDRAWN;
   private factors: Reading<FactorHealth> = null;
 
   constructor(dependencies: HealthLampsDependencies, roots: LampRoots) {
     this.dependencies = dependencies;
     this.candleSign = new LampSign(roots.candles, "Candles");
     this.drawingSign = new LampSign(roots.drawings, "Drawings");
-    this.drawn = { status: "loading", older: "complete" };
   }
 
   /** Leaves the series before and asks about another one. */
@@ -62,7 +65,9 @@ export class HealthLamps {
       ),
     };
     this.factors = null;
+    this.drawn = UNDRAWN;
     this.candleSign.render(candleLamp(null));
+    this.renderDrawings();
     this.attend(this.seen);
   }
 

@@ -1,6 +1,7 @@
 /** What the two lamps say: pure words for the server's health and the state of the drawings. */
 
 import { formatDateTime, formatDuration } from "./format";
+import type { ApiError } from "./api";
 import type { Tone } from "./connection-text";
 import type { CandleHealth, FactorHealth } from "./health";
 import type { Reading } from "./health-watch";
@@ -18,9 +19,8 @@ export interface Lamp {
 
 /** How far the server's candles are. */
 export function candleLamp(reading: Reading<CandleHealth>): Lamp {
-  const unknown = unknownLamp(reading);
-  if (unknown !== null) return unknown;
-  const { health } = reading as { health: CandleHealth };
+  if (reading === null || "error" in reading) return unknownLamp(reading);
+  const { health } = reading;
   const explain = explained(`Newest stored candle ${timeText(health.headTime)}`);
   const missing = `missing ${minutesText(health.missingSeconds)}`;
   if (health.status === "green") return explain("ok", "good", "Latest");
@@ -55,7 +55,8 @@ export function factorLamp({ status, older, reading }: DrawingsState): Lamp | nu
     const explanation = "Drawings of the older candles in view can not be read; trying again";
     return lamp("lagging", "warning", "Older missing")(explanation);
   }
-  return unknownLamp(reading) ?? healthLamp((reading as { health: FactorHealth }).health);
+  if (reading === null || "error" in reading) return unknownLamp(reading);
+  return healthLamp(reading.health);
 }
 
 function healthLamp(health: FactorHealth): Lamp {
@@ -75,10 +76,8 @@ function healthLamp(health: FactorHealth): Lamp {
   return explain("lagging", tone, `Behind ${minutesText(health.delaySeconds)}`);
 }
 
-/** Null when there is an answer. */
-function unknownLamp(reading: Reading<unknown>): Lamp | null {
+function unknownLamp(reading: { readonly error: ApiError } | null): Lamp {
   if (reading === null) return lamp("unknown", "off", "Unknown")("Not asked yet");
-  if ("health" in reading) return null;
   const off = reading.error.status === 404;
   const explanation = off ? "The server does not tell" : reading.error.message;
   return lamp("unknown", "off", "Unknown")(explanation);

@@ -115,6 +115,26 @@ describe("Api", () => {
     expect(await nothing.pollDelta("s", { afterId: 9, signal })).toBeNull();
   });
 
+  it("reads what was drawn at a past candle", async () => {
+    const asked: string[] = [];
+    const api = apiAnswering(DRAWN, {}, asked);
+    expect(await api.drawingsAt("s", { atTime: 60, signal })).toEqual({ ...TAKEN, cursor: 3 });
+    expect(asked).toEqual(["/api/draw/delta?series_id=s&window_candles=2000&at_time=60"]);
+  });
+
+  it("reads how far candles and ledgers are", async () => {
+    const asked: string[] = [];
+    const answer = { status: "red", status_reason: "missing_head", backfill: {} };
+    const api = apiAnswering(answer, {}, asked);
+    expect((await api.candleHealth("s", signal)).reason).toBe("missing_head");
+    expect((await api.factorHealth("s", signal)).overlayHead).toBeNull();
+    expect(asked).toEqual(["/api/market/health?series_id=s", "/api/factor/health?series_id=s"]);
+    const broken = apiAnswering({ status: "purple" });
+    for (const call of [broken.candleHealth("s", signal), broken.factorHealth("s", signal)]) {
+      expect((await failureOf(call)).code).toBe("unreadable_answer");
+    }
+  });
+
   it("reads top markets and bears missing figures", async () => {
     const api = apiAnswering({
       items: [{ symbol: "BTC/USDT", last_price: 1, quote_volume: null }, { symbol: 5 }],

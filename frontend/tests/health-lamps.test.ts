@@ -1,0 +1,85 @@
+// @vitest-environment happy-dom
+import { beforeEach, describe, expect, it } from "vitest";
+
+import { ApiError } from "../src/api";
+import { HealthLamps } from "../src/health-lamps";
+import { FakeClock, settle } from "./fakes/clock";
+import type { CandleHealth, FactorHealth, HealthStatus } from "../src/health";
+
+class FakeHealth {
+  status: HealthStatus = "green";
+  readonly asked: string[] = [];
+
+  async candleHealth(seriesId: string): Promise<CandleHealth> {
+    this.asked.push(`candles ${seriesId}`);
+    throw new ApiError(404, "not_found", "not_found");
+  }
+
+  async factorHealth(seriesId: string): Promise<FactorHealth> {
+    this.asked.push(`factors ${seriesId}`);
+    const head = 60;
+    const heads = { storeHead: head, factorHead: head, overlayHead: head, delaySeconds: 60 };
+    return { status: this.status, reason: "", ...heads };
+  }
+}
+
+let clock: FakeClock;
+let api: FakeHealth;
+let roots: { candles: HTMLElement; drawings: HTMLElement };
+let lamps: HealthLamps;
+
+beforeEach(async () => {
+  clock = new FakeClock();
+  api = new FakeHealth();
+  roots = { candles: document.createElement("div"), drawings: document.createElement("div") };
+  lamps = new HealthLamps({ api, clock, random: () => 0.5 }, roots);
+  lamps.open("a");
+  lamps.show("ready", "complete");
+});
+
+const states = (): unknown[] => [roots.candles.dataset["state"], roots.drawings.dataset["state"]];
+
+describe("HealthLamps", () => {
+  it("are gray and ask nothing until somebody looks", async () => {
+    await clock.advance(60_000);
+    expect([api.asked, states()]).toEqual([[], ["unknown", "unknown"]]);
+    lamps.attend(true);
+    await clock.advance(0);
+    expect([api.asked, states()]).toEqual([["candles a", "factors a"], ["unknown", "ok"]]);
+    expect(roots.candles.title).toContain("The server does not tell");
+  });
+
+  it("ask about the new series only, after a change", async () => {
+    lamps.attend(true);
+    await clock.advance(0);
+    api.asked.length = 0;
+    lamps.open("b");
+    expect(states()).toEqual(["unknown", "unknown"]);
+    await clock.advance(60_000);
+    expect(new Set(api.asked)).toEqual(new Set(["candles b", "factors b"]));
+  });
+
+  it("turn green soon after a candle came while something was amiss", async () => {
+    api.status = "red";
+    lamps.attend(true);
+    await clock.advance(60_000);
+    expect(states()[1]).toBe("lagging");
+    api.status = "green";
+    lamps.candleClosed();
+    await clock.advance(600);
+    expect(states()[1]).toBe("ok");
+  });
+
+  it("follow the page's own drawings", async () => {
+    lamps.attend(true);
+    await clock.advance(0);
+    lamps.show("behind", "complete");
+    expect(states()[1]).toBe("rebuilding");
+    lamps.show("off", "complete");
+    expect(roots.drawings.hidden).toBe(true);
+    lamps.disturbed();
+    await settle();
+    await clock.advance(600);
+    expect(api.asked.filter((asked) => asked === "factors a").length).toBe(2);
+  });
+});

@@ -165,7 +165,8 @@ async def posting(web, first):
 
 
 async def test_watchers_of_a_stopping_instance_go_on_with_another(stack):
-    first, second = stack.web(wait=False), stack.web(wait=False)
+    first = stack.web(wait=False, TRADE_CANVAS_SHUTDOWN_DELAY_S="1")
+    second = stack.web(wait=False)
     stack.wait_ready(first)
     stack.wait_ready(second)
     assert post_candle(second, 100)
@@ -174,6 +175,9 @@ async def test_watchers_of_a_stopping_instance_go_on_with_another(stack):
         for watcher in watchers:
             await read_past(watcher, 105)
         stopping = asyncio.create_task(asyncio.to_thread(first.terminate))
+        # A load balancer is to notice while everything is still served.
+        await until(lambda: get(f"{first.url}/readyz")[0] == 503, "it to be unready")
+        assert await asyncio.to_thread(head_of, first, POSTED) >= 105
         closed = await asyncio.gather(*map(closed_with, watchers))
         assert set(closed) == {(1001, "server_shutdown")}
         assert await stopping == 0

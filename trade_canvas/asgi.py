@@ -16,6 +16,7 @@ from django.urls import path, re_path  # noqa: E402  (apps must be loaded first)
 from market.api.asgi import Application, Receive, Scope, Send  # noqa: E402
 from market.api.front import in_front_of  # noqa: E402
 from market.live.consumer import MarketConsumer  # noqa: E402
+from trade_canvas.ending import EndingGuard  # noqa: E402
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -28,9 +29,11 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 follow: Any = MarketConsumer.as_asgi()
 nowhere: Any = refuse
 
-application = ProtocolTypeRouter(
-    {
-        "http": in_front_of(cast(Application, django_application)),
-        "websocket": URLRouter([path("ws/market", follow), re_path(r"", nowhere)]),
-    }
+application = EndingGuard(
+    ProtocolTypeRouter(
+        {
+            "http": in_front_of(cast(Application, django_application)),
+            "websocket": URLRouter([path("ws/market", follow), re_path(r"", nowhere)]),
+        }
+    )
 )

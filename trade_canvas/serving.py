@@ -1,14 +1,15 @@
 """The web process: uvicorn or Daphne around the application, with an orderly start and end.
 
-Watchers are told to go elsewhere (1001) before the server takes their connections down, so that
-they resume at once instead of after a time-out.
+The end comes in steps (trade_canvas.ending): /readyz fails while everything is still served, for as
+long as a load balancer needs to notice; then nothing new is begun, watchers are told to go
+elsewhere (1001), and what is under way gets some seconds to finish.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from socket import socket
@@ -21,11 +22,15 @@ from django.conf import settings
 
 from market.ingest import supervisor
 from market.live import current
+from trade_canvas.ending import ENDING
 
 APPLICATION = "trade_canvas.asgi:application"
 BACKLOG = 4096
 PING_INTERVAL_S = 20
 GRACE_S = 5
+# Of that, how long requests that are under way may take to finish.
+FINISH_S = 3.0
+LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,30 @@ async def begin() -> None:
         await supervisor.start_in_process()
 
 
+async def leave(is_urgent: Callable[[], bool]) -> None:
+    """Be unready, and serve on until load balancers have noticed (or somebody is in a hurry)."""
+    ENDING.leave()
+    for _ in range(round(settings.SWITCHES.shutdown_delay_s / LOOK_S)):
+        if is_urgent():
+            return
+        await asyncio.sleep(LOOK_S)
+
+
 async def end() -> None:
-    """Send watchers elsewhere, then stop what `begin` started."""
+    """Begin nothing new, send watchers elsewhere, let requests finish, stop what `begin` began."""
+    ENDING.close()
     await current.shut_down()
+    await _finish_requests()
     if settings.SWITCHES.ingest_in_process:
         await supervisor.stop_in_process()
+
+
+async def _finish_requests() -> None:
+    for _ in range(round(FINISH_S / LOOK_S)):
+        if not ENDING.requests:
+            return
+        await asyncio.sleep(LOOK_S)
+    ENDING.break_off()
 
 
 def serve_with_uvicorn(address: Address) -> bool:
@@ -84,7 +108,8 @@ class UvicornServer(uvicorn.Server):
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Stop listening, send watchers elsewhere, then wait for what is left."""
+        """Leave, stop listening, send watchers elsewhere, then wait for what is left."""
+        await leave(lambda: self.force_exit)
         for server in self.servers:
             server.close()
         await end()
@@ -140,6 +165,7 @@ class DaphneEnd:
 
     async def _end(self) -> None:
         try:
+            await leave(lambda: False)
             async with asyncio.timeout(GRACE_S):
                 await end()
         finally:

@@ -112,6 +112,7 @@ class Switches:
     timescale_retention_s: int = _number(0, 0)
     enable_ws_pubsub: bool = False
     blocking_workers: int = _number(8, 1)
+    shutdown_delay_s: float = _number(0.0, 0.0)
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Switches:

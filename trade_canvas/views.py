@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from market import blocking
+from trade_canvas.ending import ENDING, Step
 
 BUS_TIMEOUT_S = 2.0
 PAGE_NOT_BUILT = """<!doctype html>
@@ -45,7 +46,12 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The process can serve: each part is "ok", "off" by its switch, or what is wrong with it."""
+    """The process can serve: each part is "ok", "off" by its switch, or what is wrong with it.
+
+    One that is about to end says so first, and serves on until no more traffic comes.
+    """
+    if ENDING.step is not Step.SERVING:
+        return JsonResponse({"status": "leaving", "checks": {}}, status=503)
     checks = {
         "database": _outcome(_check_database, settings.SWITCHES.enable_pg_store),
         "migrations": _outcome(_check_migrations, settings.SWITCHES.enable_pg_store),
@@ -62,8 +68,8 @@ def _outcome(check: Callable[[], None], enabled: bool) -> str:
     try:
         check()
     except Exception as error:  # Whatever is wrong makes this process unready, and is told.
-        # The class only: messages of drivers name hosts and users.
-        return f"failed: {type(error).__name__}"
+        # Our code or the class: messages of drivers name hosts and users.
+        return f"failed: {getattr(error, 'code', type(error).__name__)}"
     return "ok"
 
 

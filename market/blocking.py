@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar
 from django.conf import settings
 from django.db import close_old_connections
 
-from market import metrics
+from market import metrics_database as metrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +34,7 @@ _thread = threading.local()
 @lru_cache(maxsize=1)
 def pool() -> ThreadPoolExecutor:
     """The process's pool, made at first use (after any fork)."""
-    metrics.DATABASE_SIZE.set(settings.SWITCHES.blocking_workers)
+    metrics.SIZE.set(settings.SWITCHES.blocking_workers)
     return ThreadPoolExecutor(settings.SWITCHES.blocking_workers, thread_name_prefix="blocking")
 
 
@@ -56,18 +56,18 @@ def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def _prepared(work: Callable[[], T]) -> Callable[[], T]:
     """The work as a thread does it: measured, and in the caller's context for what it logs."""
     context = contextvars.copy_context()
-    return partial(context.run, _measured, work, metrics.database_asked())
+    return partial(context.run, _measured, work, metrics.asked())
 
 
 def _measured(work: Callable[[], T], asked_at: float) -> T:
-    began_at = metrics.database_began(asked_at)
+    began_at = metrics.began(asked_at)
     try:
         return _guarded(work)
     except BaseException:
-        metrics.DATABASE_FAILURES.inc()
+        metrics.FAILURES.inc()
         raise
     finally:
-        metrics.database_ended(began_at)
+        metrics.ended(began_at)
 
 
 def _guarded(work: Callable[[], T]) -> T:

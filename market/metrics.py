@@ -205,16 +205,6 @@ BUS_LAG = Histogram(
 )
 BUS_LOST = Counter("market_bus_lost_total", "Times that the connection to the bus was lost.")
 
-# Database
-DATABASE_CALLS = Histogram(
-    "market_database_call_seconds", "Work of the threads that hold database connections."
-)
-DATABASE_WAIT = Histogram("market_database_wait_seconds", "Waiting for such a thread to be free.")
-DATABASE_BUSY = Gauge("market_database_pool_busy", "Threads of the pool at work.")
-DATABASE_WAITING = Gauge("market_database_pool_waiting", "Calls that wait for a thread.")
-DATABASE_SIZE = Gauge("market_database_pool_size", "Threads, and database connections, at most.")
-DATABASE_FAILURES = Counter("market_database_failures_total", "Calls that raised an exception.")
-
 # Tasks
 TASKS = Counter("market_tasks_total", "Tasks that ended.", labels=("task", "result"))
 TASK_DURATION = Histogram(
@@ -352,27 +342,6 @@ def ingested(started: float, *, batch: bool, failed_step: str | None) -> None:
     duration = INGEST_BATCH_DURATION if batch else INGEST_DURATION
     requests.inc(1, result, failed_step or "")
     duration.observe(time.perf_counter() - started, result)
-
-
-def database_asked() -> float:
-    """A call waits for a thread; answers now, of time.perf_counter."""
-    DATABASE_WAITING.inc()
-    return time.perf_counter()
-
-
-def database_began(asked_at: float) -> float:
-    """A thread took the call; answers now, of time.perf_counter."""
-    now = time.perf_counter()
-    DATABASE_WAITING.inc(-1)
-    DATABASE_BUSY.inc()
-    DATABASE_WAIT.observe(now - asked_at)
-    return now
-
-
-def database_ended(began_at: float) -> None:
-    """The call is over, one way or another."""
-    DATABASE_BUSY.inc(-1)
-    DATABASE_CALLS.observe(time.perf_counter() - began_at)
 
 
 def subscribed(result: str, started: float) -> None:

@@ -155,6 +155,25 @@ class IngestStateAnswer(BaseModel):
     loop_guardrail_enabled: bool
 
 
+class TimerAnswer(BaseModel):
+    """How often something was timed, and how long it took."""
+
+    count: float
+    total_ms: float
+    max_ms: float
+    avg_ms: float
+
+
+class MetricsAnswer(BaseModel):
+    """Every metric under its name and labels."""
+
+    enabled: bool
+    updated_at_ms: int
+    counters: dict[str, float]
+    gauges: dict[str, float]
+    timers: dict[str, TimerAnswer]
+
+
 class TopMarketAnswer(BaseModel):
     """A symbol with its last 24 hours."""
 

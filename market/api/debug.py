@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from market import blocking
-from market.api.answers import IngestStateAnswer, SeriesHealthAnswer
+from market.api.answers import IngestStateAnswer, MetricsAnswer, SeriesHealthAnswer
 from market.api.endpoint import Endpoint, require
 from market.api.requests import SeriesHealthQuery
 from market.api.schema import (
@@ -25,6 +25,7 @@ from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
 from market.ingest.supervisor import ingest_state
+from market.metrics_json import metrics_as_object
 from market.runtime import candle_store
 
 MINUTE = Timeframe.parse("1m")
@@ -42,6 +43,24 @@ class IngestState(Endpoint):
         """The jobs."""
         require(settings.SWITCHES.enable_debug_api)
         return Response(blocking.call(ingest_state))
+
+
+class Metrics(Endpoint):
+    """GET /api/market/debug/metrics."""
+
+    @extend_schema(
+        operation_id="metrics",
+        description=(
+            "What this process counted since it began, and how the installation stands. Keys are "
+            "`name{label=value,…}`. Needs the switch RUNTIME_METRICS as well."
+        ),
+        responses=responses(MetricsAnswer, SWITCHED_OFF),
+    )
+    def get(self, request: Request) -> Response:
+        """All of them."""
+        switches = settings.SWITCHES
+        require(switches.enable_debug_api and switches.enable_runtime_metrics)
+        return Response(metrics_as_object())
 
 
 class SeriesHealth(Endpoint):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from market.api.candles import Candles
-from market.api.debug import IngestState, SeriesHealth
+from market.api.debug import IngestState, Metrics, SeriesHealth
 from market.api.health import Health
 from market.api.ingest import ClosedCandle, FormingCandle
 from market.api.top_markets import TopMarkets, TopMarketsStream
@@ -18,6 +18,7 @@ urlpatterns = [
     path("whitelist", Whitelist.as_view()),
     path("health", Health.as_view()),
     path("debug/ingest_state", IngestState.as_view()),
+    path("debug/metrics", Metrics.as_view()),
     path("debug/series_health", SeriesHealth.as_view()),
     path("top_markets", TopMarkets.as_view()),
     path("top_markets/stream", TopMarketsStream.as_view()),

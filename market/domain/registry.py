@@ -86,7 +86,8 @@ class JobReport:
     """How following one series goes, told by its follower. Times are Unix seconds.
 
     `state` is ``running``, ``backfilling``, ``waiting`` (before the next try) or ``open_breaker``.
-    `guardrail` is the circuit breaker's state as the contract's ingest_state shows it.
+    `guardrail` is the circuit breaker's state as the contract's ingest_state shows it; `owner`
+    names the process that follows.
     """
 
     state: str
@@ -96,6 +97,22 @@ class JobReport:
     crashes: int = 0
     last_crash_at: float | None = None
     guardrail: Mapping[str, Any] | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A process of the installation, as it told last. Times are Unix seconds, by its own clock.
+
+    `kind` is ``web``, ``worker`` or ``beat``, or ``reconcile`` for the round that beat asks for.
+    """
+
+    kind: str
+    name: str
+    started_at: float
+    seen_at: float
+    watchers: int = 0
+    subscriptions: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +184,15 @@ class Registry(Protocol):
 
     def drop_reports(self, series: Collection[SeriesId]) -> None:
         """Forget the reports of series that are followed no more."""
+
+    def announce(self, member: Member, *, ttl: float) -> None:
+        """Tell that a process lives; it is forgotten after `ttl` unless it tells again."""
+
+    def withdraw(self, member: Member) -> None:
+        """Tell that it ended."""
+
+    def members(self) -> list[Member]:
+        """Every process that told lately, by kind and name."""
 
     def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
         """Remember how far a backfill is (kept for a day)."""

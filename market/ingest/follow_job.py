@@ -25,7 +25,7 @@ from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.ingest.desired import desired_series
 from market.ingest.follow import Report, Wanted, open_follower
-from market.ingest.wiring import ask, registry
+from market.ingest.wiring import ask, process_name, registry
 from market.runtime import candle_store
 from market.stopping import stop
 
@@ -198,7 +198,7 @@ class FollowJob:
 
     def _note(self, series: SeriesId, report: JobReport) -> None:
         if series in self._fences:
-            self._reports[series] = report
+            self._reports[series] = replace(report, owner=process_name())
             self._unsent.add(series)
 
     async def _send_reports(self) -> None:

@@ -13,6 +13,7 @@ from market.domain.registry import (
     Group,
     JobReport,
     LeasedSeries,
+    Member,
 )
 from market.domain.series import SeriesId
 
@@ -29,6 +30,7 @@ class MemoryRegistry:
         self._markers: dict[str, float] = {}
         self._reports: dict[SeriesId, tuple[JobReport, float]] = {}
         self._progress: dict[SeriesId, BackfillProgress] = {}
+        self._members: dict[tuple[str, str], tuple[Member, float]] = {}
 
     def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
         """See Registry.lease."""
@@ -157,6 +159,23 @@ class MemoryRegistry:
         with self._lock:
             for each in series:
                 self._reports.pop(each, None)
+
+    def announce(self, member: Member, *, ttl: float) -> None:
+        """See Registry.announce."""
+        with self._lock:
+            self._members[member.kind, member.name] = (member, self._clock() + ttl)
+
+    def withdraw(self, member: Member) -> None:
+        """See Registry.withdraw."""
+        with self._lock:
+            self._members.pop((member.kind, member.name), None)
+
+    def members(self) -> list[Member]:
+        """See Registry.members."""
+        with self._lock:
+            now = self._clock()
+            self._members = {key: kept for key, kept in self._members.items() if kept[1] > now}
+            return [self._members[key][0] for key in sorted(self._members)]
 
     def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
         """See Registry.set_progress."""

@@ -24,6 +24,7 @@ from market.domain.registry import (
     Group,
     JobReport,
     LeasedSeries,
+    Member,
     RegistryUnavailable,
 )
 from market.domain.series import SeriesId
@@ -131,6 +132,7 @@ class ValkeyRegistry:
         self._client = client
         self._prefix = prefix
         self._until = prefix + "until"
+        self._members = prefix + "members"
         scripts = (LEASE, RENEW, RELEASE, LEASED, RENEW_OWNER, RELEASE_OWNER)
         (
             self._lease,
@@ -231,6 +233,33 @@ class ValkeyRegistry:
             with _reaching():
                 self._client.delete(*(self._key("report", each) for each in series))
 
+    def announce(self, member: Member, *, ttl: float) -> None:
+        """See Registry.announce."""
+        name = _name_of(member)
+        with _reaching(), self._client.pipeline(transaction=False) as calls:
+            calls.sadd(self._members, name)
+            calls.set(self._key("member", name), _pack(member), px=_ms(ttl))
+            calls.execute()
+
+    def withdraw(self, member: Member) -> None:
+        """See Registry.withdraw."""
+        name = _name_of(member)
+        with _reaching(), self._client.pipeline(transaction=False) as calls:
+            calls.srem(self._members, name)
+            calls.delete(self._key("member", name))
+            calls.execute()
+
+    def members(self) -> list[Member]:
+        """See Registry.members."""
+        with _reaching():
+            names: Any = self._client.smembers(self._members)
+        found = self._many("member", sorted(names))
+        if gone := [name for name, text in found if text is None]:
+            # One that tells again just now is back in the set with what it tells next.
+            with _reaching():
+                self._client.srem(self._members, *gone)
+        return [Member(**orjson.loads(text)) for _, text in found if text is not None]
+
     def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
         """See Registry.set_progress."""
         with _reaching():
@@ -257,7 +286,11 @@ def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _pack(value: JobReport | BackfillProgress) -> bytes:
+def _name_of(member: Member) -> str:
+    return f"{member.kind} {member.name}"
+
+
+def _pack(value: JobReport | BackfillProgress | Member) -> bytes:
     return orjson.dumps(asdict(value))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,12 @@ def registry() -> Registry:
 def instance_id() -> str:
     """The name of this process among those that hold leases."""
     return uuid.uuid4().hex
+
+
+@lru_cache(maxsize=1)
+def process_name() -> str:
+    """What this process is called where people look: its host and process number."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from market import blocking
 from market.domain.series import SeriesId
+from market.ingest.presence import Load
 from market.ingest.supervisor import repair_gap
 from market.live.hub import Hub
 from market.live.publish import deliver_here
@@ -39,6 +40,12 @@ def current_hub() -> Hub:
         hub.start()
         deliver_here(hub.take)
     return hub
+
+
+def load() -> Load:
+    """What this process's hub serves now; from any thread."""
+    loads = [hub.load for hub in list(_hubs.values())]
+    return Load(sum(one.watchers for one in loads), sum(one.subscriptions for one in loads))
 
 
 async def shut_down() -> None:

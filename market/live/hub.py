@@ -21,6 +21,7 @@ from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.domain.timeframe import MAX_TIME
+from market.ingest.presence import Load
 from market.live.frames import closed_frame, system_frame
 from market.live.messages import BusMessage, ClosedCandles, decode, group_of
 from market.live.reads import RepairGap, RunBlocking, StoreReads
@@ -109,6 +110,12 @@ class Hub:
         for watcher, subscriptions in self._watchers.items():
             if subscriptions:
                 watcher.wire.close(code, reason)
+
+    @property
+    def load(self) -> Load:
+        """How many watchers there are, and how many series they follow; from any thread."""
+        followed = [len(each) for each in list(self._watchers.values())]
+        return Load(len(followed), sum(followed))
 
     # What a connection asks for
 

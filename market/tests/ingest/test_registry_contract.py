@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from market.domain.registry import (
     BackfillProgress,
     Group,
     JobReport,
+    Member,
     RegistryUnavailable,
 )
 from market.domain.series import SeriesId
@@ -206,6 +208,21 @@ def test_report_reads_back_equal_until_it_ends(registry):
     registry.drop_reports([])
     assert registry.reports([BTC]) == {}
     assert registry.reports([]) == {}
+
+
+def test_members_read_back_by_kind_and_name_until_they_end(registry):
+    web = Member(kind="web", name="b:2", started_at=1.5, seen_at=2.5, watchers=3, subscriptions=4)
+    beat = Member(kind="beat", name="a:1", started_at=1.0, seen_at=2.0)
+    registry.announce(replace(web, watchers=1), ttl=30)
+    registry.announce(web, ttl=30)
+    registry.announce(beat, ttl=30)
+    registry.announce(replace(beat, name="a:0"), ttl=0.05)
+    wait_until(lambda: registry.members() == [beat, web])
+    registry.withdraw(web)
+    registry.withdraw(web)
+    assert registry.members() == [beat]
+    registry.announce(web, ttl=30)
+    assert registry.members() == [beat, web]
 
 
 def test_progress_reads_back_equal(registry):

@@ -1,0 +1,144 @@
+"""What concerns the installation and no process of it, as metrics; read when it is asked for.
+
+Every web process tells the same, so Prometheus takes the maximum over them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from market.ingest.presence import RECONCILE
+from market.installation import PARTS, FollowedStanding, Standing, standing
+from market.metrics_registry import MAX_SERIES
+
+# However often and by however many it is asked for, the parts are asked no more than this.
+KEPT_S = 2.0
+
+BY_SERIES = (
+    ("head_time", "Open time of the newest stored candle (Unix seconds)."),
+    ("lag_seconds", "Seconds of closed candles that are missing at the end of a followed series."),
+    ("followed", "1 while a worker reports that it follows the series, 0 while none does."),
+    ("breaker_open", "1 while the series' circuit breaker is open."),
+    ("failures", "Failures since its follower began."),
+    ("leases", "Web processes that have watchers of the series."),
+    ("open_gaps", "Noticed holes that are neither filled nor known to be absent."),
+)
+PREFIX = "market_series_"
+
+
+class InstallationMetrics(Collector):
+    """Collects `look`, at most once in KEPT_S seconds; of any number of series at most `most`."""
+
+    def __init__(
+        self,
+        look: Callable[[], Standing] = standing,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = MAX_SERIES,
+    ) -> None:
+        self._look = look
+        self._clock = clock
+        self._most = most
+        self._lock = threading.Lock()
+        self._known: Standing | None = None
+        self._known_at = 0.0
+
+    def collect(self) -> Iterable[Metric]:
+        """The standing as families of metrics. Blocking."""
+        known = self._standing()
+        yield _gauge(
+            "market_part_up",
+            "1 while a part of the installation answers.",
+            "part",
+            {part: float(part not in known.away) for part in PARTS},
+        )
+        yield from _series(known.followed, self._most)
+        yield from _queues(known)
+        yield from _members(known)
+
+    def _standing(self) -> Standing:
+        with self._lock:
+            if self._known is None or self._clock() - self._known_at > KEPT_S:
+                self._known, self._known_at = self._look(), self._clock()
+            return self._known
+
+
+def _series(followed: tuple[FollowedStanding, ...], most: int) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "market_followed_series", "Series that are to be followed.", value=len(followed)
+    )
+    families = {
+        name: GaugeMetricFamily(PREFIX + name, meaning, labels=["series_id"])
+        for name, meaning in BY_SERIES
+    }
+    # Those in trouble first: they must not be the ones that are left out.
+    for each in sorted(followed, key=lambda one: -(one.lag_s or 0.0))[:most]:
+        for name, value in _values(each).items():
+            if value is not None:
+                families[name].add_metric([str(each.series)], value)
+    yield from families.values()
+
+
+def _values(each: FollowedStanding) -> dict[str, float | None]:
+    return {
+        "head_time": each.state.head,
+        "lag_seconds": each.lag_s,
+        "followed": float(each.report is not None),
+        "breaker_open": float(each.is_breaker_open),
+        "failures": each.report.crashes if each.report else 0.0,
+        "leases": each.desired.lease.leases if each.desired.lease else 0.0,
+        "open_gaps": each.open_gaps,
+    }
+
+
+def _queues(known: Standing) -> Iterator[Metric]:
+    yield _gauge(
+        "market_queue_depth",
+        "Tasks that wait for a worker.",
+        "queue",
+        {each.name: each.waiting for each in known.queues},
+    )
+    yield _gauge(
+        "market_queue_oldest_seconds",
+        "How long the oldest of them has waited.",
+        "queue",
+        {each.name: each.oldest_s for each in known.queues},
+    )
+    yield GaugeMetricFamily(
+        "market_queue_taken", "Tasks that workers have taken and not finished.", value=known.taken
+    )
+
+
+def _members(known: Standing) -> Iterator[Metric]:
+    kinds = ("web", "worker", "beat")
+    yield _gauge(
+        "market_processes",
+        "Processes of the installation that told lately that they live.",
+        "kind",
+        {kind: sum(each.kind == kind for each in known.members) for kind in kinds},
+    )
+    rounds = [each.seen_at for each in known.members if each.kind == RECONCILE]
+    if rounds:
+        yield GaugeMetricFamily(
+            "market_reconcile_age_seconds",
+            "How long ago a worker last ran the round that beat asks for.",
+            value=max(0.0, known.at - max(rounds)),
+        )
+
+
+def _gauge(name: str, meaning: str, label: str, values: dict[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, meaning, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+INSTALLATION = CollectorRegistry(auto_describe=False)
+INSTALLATION.register(InstallationMetrics())

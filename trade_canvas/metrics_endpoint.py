@@ -1,0 +1,138 @@
+"""`/metrics` for Prometheus: in front of Django in a web process, on a port of its own in a worker.
+
+Not through Django: Prometheus asks each instance by whatever name it finds it, and that need not be
+in ALLOWED_HOSTS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import threading
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+import uvicorn
+from django.conf import settings
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from market.api.asgi import Application, HeaderList, Receive, Scope, Send, respond
+from market.metrics_installation import INSTALLATION
+from market.metrics_registry import REGISTRY
+
+log = logging.getLogger(__name__)
+
+PATH = "/metrics"
+SCHEME = "bearer "
+STOP_TIMEOUT_S = 5.0
+MOST_AT_ONCE = 8
+
+# A web process tells of the installation besides itself; a worker only of itself.
+WEB = (REGISTRY, INSTALLATION)
+WORKER = (REGISTRY,)
+
+
+class MetricsPath:
+    """ASGI middleware that answers GET /metrics, when that is switched on."""
+
+    def __init__(
+        self, application: Application, *, registries: tuple[CollectorRegistry, ...] = WEB
+    ) -> None:
+        self._application = application
+        self._registries = registries
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, refuse, or pass on."""
+        is_ours = scope["type"] == "http" and scope["path"] == PATH
+        if not is_ours or not settings.SWITCHES.enable_capacity_metrics:
+            await self._application(scope, receive, send)
+        elif scope["method"] != "GET":
+            await respond(send, 405, _plain(b""))
+        elif not may_read(scope):
+            await respond(send, 401, [*_plain(b""), (b"www-authenticate", b"Bearer")])
+        else:
+            # Not on the event loop: a thousand lines of text would hold up every watcher.
+            body = await asyncio.to_thread(self._render)
+            kind = CONTENT_TYPE_PLAIN_0_0_4.encode()
+            await respond(send, 200, [*_plain(body)[1:], (b"content-type", kind)], body)
+
+    def _render(self) -> bytes:
+        return b"".join(generate_latest(each) for each in self._registries)
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """The rest of a worker's port."""
+    await respond(send, 404, _plain(b""))
+
+
+def may_read(scope: Scope) -> bool:
+    """Whether a request shows the token, or comes straight from a network that needs none."""
+    headers = dict(scope["headers"])
+    token = settings.SWITCHES.metrics_token
+    given = headers.get(b"authorization", b"").decode("latin-1")
+    if token and given[: len(SCHEME)].lower() == SCHEME:
+        return hmac.compare_digest(given[len(SCHEME) :].strip().encode(), token.encode())
+    # Behind a proxy every address is the proxy's, or what somebody says it is.
+    forwarded = b"x-forwarded-for" in headers or b"forwarded" in headers
+    return not forwarded and _is_near((scope.get("client") or ("",))[0])
+
+
+def _is_near(address: str) -> bool:
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return False
+    return any(known in network for network in _networks(settings.SWITCHES.metrics_networks))
+
+
+@lru_cache(maxsize=8)
+def _networks(text: str) -> list[IPv4Network | IPv6Network]:
+    found = []
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            found.append(ip_network(each, strict=False))
+        except ValueError:
+            log.error("METRICS_NETWORKS: %r is no network", each)
+    return found
+
+
+def _plain(body: bytes) -> HeaderList:
+    return [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
+
+
+class MetricsServer:
+    """Serves a worker's own metrics from a thread."""
+
+    def __init__(self, host: str, port: int) -> None:
+        config = uvicorn.Config(
+            MetricsPath(not_found, registries=WORKER),
+            host=host,
+            port=port,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            limit_concurrency=MOST_AT_ONCE,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; waits for it."""
+        self._server.should_exit = True
+        self._thread.join(STOP_TIMEOUT_S)
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except SystemExit:
+            # uvicorn's way to say that it can't listen; it has logged why.
+            log.error("metrics are not served: the port can't be had")

@@ -35,8 +35,9 @@ class BreakerConfig:
 class Breaker:
     """Counts the failures of one series. Disabled, it only paces the attempts and never opens.
 
-    `clock` gives Unix seconds; `jitter` a factor of at most 1 that pauses are shortened by, so
-    that what failed together does not come back together.
+    `clock` gives seconds that only grow, so that a step of the wall clock holds nobody up; `wall`
+    gives Unix seconds, to be shown. `jitter` is a factor of at most 1 that pauses are shortened by,
+    so that what failed together does not come back together.
     """
 
     def __init__(
@@ -44,13 +45,15 @@ class Breaker:
         config: BreakerConfig | None = None,
         *,
         enabled: bool = True,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),
     ) -> None:
         self.config = config or BreakerConfig()
         self.enabled = enabled
         self.state = BreakerState.CLOSED
         self._clock = clock
+        self._wall = wall
         self._jitter = jitter
         self._failures: deque[float] = deque(maxlen=max(1, self.config.crash_budget))
         self._consecutive = 0
@@ -64,7 +67,7 @@ class Breaker:
         now = self._clock()
         self._failures.append(now)
         self._consecutive += 1
-        self._last_failure_at = now
+        self._last_failure_at = self._wall()
         self._last_error = error[:_LAST_ERROR_LENGTH]
         if self._must_open(now):
             self.state = BreakerState.OPEN

@@ -27,5 +27,7 @@ class FollowLimits:
     # Reads that may fail to reach a held candle before the hole in front of it is left open.
     hole_reads: int = 6
     held_max: int = 5_000
+    # The longest pause between two attempts while the store is away for everybody.
+    store_pause_s: float = 2.0
     tick_s: float = 1.0
     refused_s: float = 300.0

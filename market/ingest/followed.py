@@ -25,6 +25,7 @@ from market.ingest.backfill import IngestPorts, fill, note_holes
 from market.ingest.breaker import Breaker, BreakerState
 from market.ingest.follow_limits import FollowLimits
 from market.ingest.gap_ranges import GapState
+from market.ingest.store_outage import is_store_away, store_pace
 from market.pipeline import PipelineError
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class FollowedSeries:
         self._ports = ports
         self._limits = limits
         self._breaker = breaker
+        self._store_pace = store_pace(limits.store_pause_s)
         # Few series read history at a time, so that a start does not flood exchange and store.
         self._reading = reading
         self._report = report
@@ -155,7 +157,8 @@ class FollowedSeries:
         except (FeedError, PipelineError) as error:
             self._fail(error)
         except Exception as error:
-            logger.exception("%s: following failed", self.series)
+            if not is_store_away(error):
+                logger.exception("%s: following failed", self.series)
             self._fail(error)
         return await self._pause()
 
@@ -353,6 +356,7 @@ class FollowedSeries:
     def _well(self) -> None:
         self._state = "running"
         self._breaker.succeeded()
+        self._store_pace.succeeded()
 
     def _fail(self, error: Exception) -> None:
         """Pause; afterwards REST reads on from the stored head."""
@@ -360,7 +364,8 @@ class FollowedSeries:
         self._last_crash_at = time.time()
         metrics.follow_failed(self.series)
         logger.warning("%s: %s", self.series, error)
-        self._wait_for(error, self._breaker.failed(str(error)))
+        pace = self._store_pace if is_store_away(error) else self._breaker
+        self._wait_for(error, pace.failed(str(error)))
         if not isinstance(error, FeedError):
             # Only trouble of our own stops the candles that the stream goes on to give.
             self._store_at = self._rest_at

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
+from django.db import InterfaceError, OperationalError
 
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, RateLimited
@@ -36,6 +37,7 @@ FAST = FollowLimits(
     recheck_s=60.0,
     tick_s=0.02,
     refused_s=60.0,
+    store_pause_s=0.01,
 )
 QUICK = BreakerConfig(backoff_initial_s=0.02, backoff_max_s=0.05, open_cooldown_s=0.1)
 
@@ -381,6 +383,27 @@ async def test_breaker_that_opens_shows_in_the_report():
     async with following(setup=failing) as it:
         await eventually(lambda: "open_breaker" in it.states)
         await it.reached(9)
+
+
+def store_away(error):
+    """A failed write as the pipeline tells of it."""
+    failure = PipelineError("store.upsert_many_closed", SERIES)
+    failure.__cause__ = error
+    return failure
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("no space left on device"), InterfaceError("connection closed")]
+)
+async def test_store_that_is_away_for_everybody_opens_no_breaker(error):
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.ports.pipeline.faults = [store_away(error)] * 10
+        it.stream(10)
+        await it.reached(10)
+        assert it.reports[SERIES].crashes == 10
+        assert "open_breaker" not in it.states
+        it.assert_true_to_the_exchange()
 
 
 async def test_lost_ownership_ends_the_series_and_stores_nothing():

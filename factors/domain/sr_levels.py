@@ -20,6 +20,10 @@ ACTIVE = "active"
 FLIP = "flip"
 BROKEN = "broken"
 
+# Places of levels that do not stand: behind one of their price for being broken, or in any case.
+BEHIND = -1
+HIDDEN = -2
+
 # A level without any true range around it takes these parts of its price instead.
 PRICE_TOLERANCE = 0.002
 PRICE_RANGE = 0.02
@@ -56,7 +60,7 @@ class Touch:
 
     `near` is how far from a level's band it may lie to touch it; 0 without any true range. Wicks
     overlap at most where they do from `widest_low` to `widest_high`, a multiple of what is
-    tolerated: most don't, and need no closer look.
+    tolerated: most don't, and need no closer look. `partner_of` are the levels it is partner of.
     """
 
     ordinal: int
@@ -67,6 +71,7 @@ class Touch:
     near: float
     widest_low: float = field(init=False)
     widest_high: float = field(init=False)
+    partner_of: list[Level] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         reach = 2 * self.near or inf
@@ -89,8 +94,9 @@ class Shown(NamedTuple):
 class Level:
     """A level with its status as judged last.
 
-    `newer` are levels of later starts that count as the same price. `place` is where the level
-    stands in the list of its kind, -1 when it does not.
+    `newer` are levels of later starts that count as the same price, `older` those that this one
+    is newer to. `place` orders the levels that stand, the greatest first: it is the start's
+    ordinal, or that of the level whose place it took. Others are `BEHIND` one, or `HIDDEN`.
 
     The rest only spares work. Nothing can have changed the status (but a flip's direction) of a
     level that stands while the nearness is between `calm_from` and `calm_to` and the closes since
@@ -109,7 +115,8 @@ class Level:
     band_width_atr: float
     touches: int = 0
     newer: list[Level] = field(default_factory=list)
-    place: int = -1
+    older: list[Level] = field(default_factory=list)
+    place: int = HIDDEN
     status: str = ACTIVE
     flip_dir: str | None = None
     death_idx: int | None = None
@@ -142,8 +149,8 @@ def _mean_positive(first: float, second: float) -> float:
 class Side:
     """The newest pivots of one kind, oldest first, and the level that starts at each, if any.
 
-    `standing` are the levels of the last snapshot before some are chosen, `behind` those that do
-    not stand for being broken. Unless `is_merged` they were found among other levels than now.
+    `standing` are the levels of the last snapshot before some are chosen, `behind` those that did
+    not stand for being broken. `unmerged` are those whose neighbours came or went since then.
     """
 
     kind: str
@@ -152,7 +159,7 @@ class Side:
     levels: list[Level | None] = field(default_factory=list)
     standing: list[Level] = field(default_factory=list)
     behind: list[Level] = field(default_factory=list)
-    is_merged: bool = False
+    unmerged: list[Level] = field(default_factory=list)
 
     def add(self, pivot: Touch, closes: CloseWindow) -> None:
         """Take in a pivot that is newer than all others."""
@@ -171,20 +178,31 @@ class Side:
         for older in self.levels[:position]:
             if older is not None and abs(level.line - older.line) <= older.same_within:
                 older.newer.append(level)
+                level.older.append(older)
         self.levels[position] = level
-        self.is_merged = False
+        partner.partner_of.append(level)
+        self.unmerged.append(level)
 
     def _drop_oldest(self) -> None:
         if len(self.pivots) < self.parameters.cluster_pivot_limit:
             return
         gone = self.pivots.pop(0)
         del self.levels[0]
-        for level in [one for one in self.levels if one is not None and one.partner is gone]:
-            # Whoever was refused before this partner is still refused: no level any more.
-            self.levels[self.levels.index(level)] = None
-            level.place = -1
-            self.is_merged = False
+        # Whoever was refused before this partner is still refused: no level any more.
+        for level in gone.partner_of:
+            self._lose(level)
         self._count_touch(gone, -1)
+
+    def _lose(self, level: Level) -> None:
+        self.levels[self.levels.index(level)] = None
+        for own in (self.standing, self.behind, self.unmerged):
+            if level in own:
+                own.remove(level)
+        for newer in level.newer:
+            newer.older.remove(level)
+        for older in level.older:
+            older.newer.remove(level)
+        self.unmerged += level.newer + level.older
 
     def _count_touch(self, pivot: Touch, change: int) -> None:
         """A pivot came or went: count it at every level that it touches."""

@@ -1,23 +1,38 @@
 """Which levels of a kind stand at a moment: judged by the closes, and merged where they are one.
 
 Between two snapshots hardly a status changes. So nothing is judged again that can't have changed,
-and levels are merged anew only where one came, went, broke or revived. Factor contract, 11.4.
+and levels are merged anew only around one that came, went, broke or revived. Factor contract, 11.4.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from math import inf
+from operator import attrgetter
 from typing import NamedTuple
 
 from factors.domain.closes import CloseWindow, Walk
-from factors.domain.sr_levels import ACTIVE, BROKEN, FLIP, PRICE_RANGE, TINY, Level, Side
+from factors.domain.sr_levels import (
+    ACTIVE,
+    BEHIND,
+    BROKEN,
+    FLIP,
+    HIDDEN,
+    PRICE_RANGE,
+    TINY,
+    Level,
+    Side,
+)
 
 # The true range goes up and down: a walk of some judgements ago often holds again.
-KEPT_WALKS = 4
+KEPT_WALKS = 8
 
 # What sums of prices are off by rounding, and much more.
 ROUNDING = 1e-12
 FARTHEST = 1e300
+
+PLACE = attrgetter("place")
+START = attrgetter("start.ordinal")
 
 
 class Moment(NamedTuple):
@@ -37,7 +52,11 @@ class Moment(NamedTuple):
 
 def stand(side: Side, moment: Moment) -> list[Level]:
     """Judge the levels and merge those of one price; in the order of the contract's list."""
-    if moment.near is None or not side.is_merged or _has_changed(side, moment, near=moment.near):
+    if moment.near is None:
+        side.unmerged = [level for level in side.levels if level is not None]
+    else:
+        _judge_changing(side, moment, near=moment.near)
+    if side.unmerged:
         _merge(side, moment)
     for level in side.standing:
         if level.status == FLIP:
@@ -45,10 +64,9 @@ def stand(side: Side, moment: Moment) -> list[Level]:
     return side.standing
 
 
-def _has_changed(side: Side, moment: Moment, *, near: float) -> bool:
-    """Judge what may have changed; whether any level broke or is broken no more."""
+def _judge_changing(side: Side, moment: Moment, *, near: float) -> None:
+    """Judge what may have changed; have merged whatever broke or is broken no more."""
     lowest, highest = moment.lowest, moment.highest
-    has_changed = False
     for level in [
         one
         for one in side.standing
@@ -58,36 +76,49 @@ def _has_changed(side: Side, moment: Moment, *, near: float) -> bool:
     ]:
         was_broken = level.status == BROKEN
         _judge(side, level, moment, near=near)
-        has_changed |= was_broken != (level.status == BROKEN)
+        if was_broken != (level.status == BROKEN):
+            side.unmerged.append(level)
     for level in [one for one in side.behind if near > one.broken_to]:
         _judge(side, level, moment, near=near)
-        has_changed |= level.status != BROKEN
-    return has_changed
+        if level.status != BROKEN:
+            side.unmerged.append(level)
 
 
 def _merge(side: Side, moment: Moment) -> None:
-    standing: list[Level] = []
-    behind: list[Level] = []
-    for level in reversed(side.levels):
-        if level is None:
-            continue
-        level.place = -1
-        same = _first_same(level, standing) if level.newer else None
+    """Find anew who stands among the unmerged levels and all they are connected with."""
+    for level in _connected(side.unmerged):
+        level.place = HIDDEN
+        same = max(level.newer, key=PLACE, default=None)
         near = _near(side, level, moment)
-        if same is None:
+        if same is None or same.place < 0:
             if not _is_calm(level, moment, near=near):
                 _judge(side, level, moment, near=near)
-            level.place = len(standing)
-            standing.append(level)
+            level.place = level.start.ordinal
         elif same.status == BROKEN:
-            behind.append(_broken_of(side, level, same, moment=moment, near=near))
-            if level is not behind[-1]:
-                level.place, same.place = same.place, -1
-                standing[level.place] = level
+            if _broken_of(side, level, same, moment=moment, near=near) is same:
+                level.place, same.place = same.place, BEHIND
+            else:
+                level.place = BEHIND
         elif level.status != BROKEN:
             # Nobody watches it from now on.
             level.calm_from = inf
-    side.standing, side.behind, side.is_merged = standing, behind, True
+    levels = [level for level in side.levels if level is not None]
+    side.standing = [level for level in levels if level.place >= 0]
+    side.standing.sort(key=PLACE, reverse=True)
+    side.behind = [level for level in levels if level.place == BEHIND]
+    side.unmerged = []
+
+
+def _connected(levels: list[Level]) -> list[Level]:
+    """These levels and all that count as the same price as one of them, and so on; newest first."""
+    found, todo = set(levels), list(levels)
+    while todo:
+        level = todo.pop()
+        for other in chain(level.newer, level.older):
+            if other not in found:
+                found.add(other)
+                todo.append(other)
+    return sorted(found, key=START, reverse=True)
 
 
 def _broken_of(side: Side, level: Level, same: Level, *, moment: Moment, near: float) -> Level:
@@ -186,16 +217,3 @@ def _point(level: Level, last_close: float, *, near: float) -> None:
         flip_dir = "down"
     if flip_dir != level.flip_dir:
         level.flip_dir, level.now = flip_dir, None
-
-
-def _first_same(level: Level, standing: list[Level]) -> Level | None:
-    """The first standing level that counts as the same price."""
-    newer = level.newer
-    if len(standing) < len(newer):
-        line, within = level.line, level.same_within
-        return next((other for other in standing if abs(other.line - line) <= within), None)
-    first: Level | None = None
-    for other in newer:
-        if other.place >= 0 and (first is None or other.place < first.place):
-            first = other
-    return first

@@ -1,7 +1,8 @@
 """One PostgreSQL and one Valkey per test session, and settings that no outside variable bends.
 
 The servers start when something other than pure domain tests is asked for. TEST_DATABASE_URL (or
-DATABASE_URL) and REDIS_URL name running servers to use instead.
+DATABASE_URL) and REDIS_URL name running servers to use instead. On a server that has TimescaleDB,
+candles are kept in a hypertable throughout the session.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ SWITCHES = {
     "TRADE_CANVAS_ENABLE_DEV_API": "1",
     "TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2": "1",
 }
+TIMESCALE = "TRADE_CANVAS_ENABLE_TIMESCALE"
 OURS = ("DATA_DIR", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "ASGI_SERVER")
 SESSION_KEY = pytest.StashKey["Session"]()
 
@@ -45,6 +47,9 @@ class Session:
     def database_url(self) -> str:
         given = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL")
         return given or self._forgetful(self._start(embedded.start_postgres))
+
+    def switches(self, database_url: str) -> dict[str, str]:
+        return SWITCHES | {TIMESCALE: "1"} if _has_timescale(database_url) else SWITCHES
 
     def redis_url(self) -> str:
         return os.environ.get("REDIS_URL") or self._start(embedded.start_valkey)
@@ -80,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DATABASE_URL"] = session.database_url()
     os.environ["REDIS_URL"] = session.redis_url()
     os.environ["DATA_DIR"] = str(session.directory)
-    os.environ.update(SWITCHES)
+    os.environ.update(session.switches(os.environ["DATABASE_URL"]))
     # pytest-django sets Django up when it sees this, after this hook.
     os.environ["DJANGO_SETTINGS_MODULE"] = "trade_canvas.settings"
     from django.conf import settings  # noqa: PLC0415  Reads the environment made above.
@@ -94,6 +99,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     session = config.stash.get(SESSION_KEY, None)
     if session is not None:
         session.close()
+
+
+def _has_timescale(url: str) -> bool:
+    with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('timescaledb.disable_load', true) = 'off'")
+        return bool(cursor.fetchone()[0])
 
 
 def _clear_environment() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from celery import current_app, shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_init, worker_shutting_down
 from django.conf import settings
 
 from market.domain.registry import Group, RegistryUnavailable
@@ -21,6 +21,7 @@ from market.domain.series import SeriesId
 from market.ingest import coverage, dispatch, supervisor
 from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
 from market.ingest.wiring import registry
+from market.stores.postgres_guard import NotLoaded, check_at_start
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,15 @@ STOP = StopFlag()
 def request_stop() -> None:
     """Have every running task of this worker end within a few seconds."""
     STOP.is_set = True
+
+
+@worker_init.connect
+def _check_database(**_: object) -> None:
+    """End a worker that would lose candles; Celery only logs what is no SystemExit."""
+    try:
+        check_at_start()
+    except NotLoaded as error:
+        raise SystemExit(str(error)) from error
 
 
 @worker_shutting_down.connect

@@ -48,6 +48,8 @@ SWITCHES = {
     "DEBUG": "1",
     "PYTHONUNBUFFERED": "1",
 }
+# Set by the session's conftest where the offered server has TimescaleDB.
+TIMESCALE = "TRADE_CANVAS_ENABLE_TIMESCALE"
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
 
 _numbers = itertools.count(1)
@@ -321,16 +323,25 @@ def drop_database(url: str) -> None:
 
 
 def make_template(url: str, directory: Path) -> str:
-    """Make and migrate a database beside the one of `url`; return its address."""
+    """Make and migrate a database beside the one of `url`; return its address.
+
+    Nobody can connect to it afterwards: PostgreSQL clones no database that is in use, and
+    TimescaleDB has workers that look into every one.
+    """
     name = f"template_{os.getpid()}"
     template = with_database(url, name)
     drop_database(template)
     run_sql(server_url(url), f"CREATE DATABASE {name}")
     environment = {**SWITCHES, "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
     environment |= {"DATABASE_URL": template, "DATA_DIR": str(directory)}
+    environment[TIMESCALE] = os.environ.get(TIMESCALE, "0")
     command = manage("migrate", "--verbosity", "0")
     process = launch("migrate", command, environment=environment, directory=directory)
     assert process.process.wait(START_TIMEOUT_S) == 0, process.output()
+    server = server_url(url)
+    run_sql(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    ends = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+    run_sql(server, ends, name)
     return template
 
 

@@ -117,7 +117,12 @@ if SWITCHES.enable_pg_store:
     DATABASES["default"].setdefault("OPTIONS", {}).update(
         connect_timeout=max(1, round(SWITCHES.postgres_connect_timeout_s)),
         # No statement of ours is slow: a longer one means trouble and must not hold a thread.
-        options="-c statement_timeout=60000 -c lock_timeout=20000",
+        options=" ".join(
+            [
+                "-c statement_timeout=60000 -c lock_timeout=20000",
+                DATABASES["default"]["OPTIONS"].get("options", ""),
+            ]
+        ),
     )
 else:
     DATABASES = {}

@@ -50,7 +50,10 @@ SELECT array_agg(candle_time ORDER BY candle_time) FILTER (WHERE is_new),
 FROM changed
 """
 
+# A batch of fewer rows can't reach TimescaleDB's limit of 100,000 rows that one transaction may
+# decompress, a thousand for each. Beyond, a batch is slow rather than refused.
 LOAD_TABLE = """
+SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
 CREATE TEMPORARY TABLE IF NOT EXISTS candle_load (
     candle_time bigint, open float8, high float8, low float8, close float8, volume float8
 ) ON COMMIT DELETE ROWS;

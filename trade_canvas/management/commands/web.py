@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from market.stores.postgres_guard import NotLoaded, check_at_start
 from trade_canvas.asgi import application
 from trade_canvas.serving import Address, serve_with_daphne, serve_with_uvicorn
 
@@ -36,6 +37,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            check_at_start()
+        except NotLoaded as error:
+            raise CommandError(str(error)) from error
         address = Address(options["host"], options["port"])
         self.stdout.write(f"{options['server']} serves http://{address.host}:{address.port}/")
         self.stdout.flush()

@@ -1,0 +1,122 @@
+"""Shows and changes whether `candles` is a TimescaleDB hypertable."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+
+from market.stores import postgres_timescale as timescale
+from market.stores.postgres_guard import REMEDIES, unwatched_connections
+from market.stores.postgres_timescale import Hypertable, HypertablePlan, ServerStatus
+
+DAY_S = 86_400
+NO_DATABASE = "pg_store_off: without TRADE_CANVAS_ENABLE_PG_STORE there is no table"
+
+
+class Command(BaseCommand):
+    """status: look. enable: convert, or bring policies up to the settings. disable: back."""
+
+    help = "Show whether candles are in a TimescaleDB hypertable, make them one, or a plain table."
+    requires_system_checks: list[str] = []
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("action", choices=("status", "enable", "disable"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.SWITCHES.enable_pg_store:
+            raise CommandError(NO_DATABASE)
+        # This command is what one looks at a refused server with.
+        try:
+            with unwatched_connections():
+                getattr(self, f"_{options['action']}")()
+        except (timescale.TimescaleError, Error) as error:
+            raise CommandError(str(error).strip()) from error
+
+    def _status(self) -> None:
+        now = timescale.status(connections[DEFAULT_DB_ALIAS])
+        for line in (*_server_lines(now), *_table_lines(now), *_advice(now)):
+            self.stdout.write(line)
+
+    def _enable(self) -> None:
+        if not settings.SWITCHES.enable_timescale:
+            raise CommandError("timescale_off: set TRADE_CANVAS_ENABLE_TIMESCALE=1 first")
+        began = time.monotonic()
+        timescale.enable(connections[DEFAULT_DB_ALIAS], _plan())
+        self.stdout.write(f"candles is a hypertable ({time.monotonic() - began:.1f} s)")
+        self._status()
+
+    def _disable(self) -> None:
+        began = time.monotonic()
+        if not timescale.disable(connections[DEFAULT_DB_ALIAS]):
+            self.stdout.write("candles is a plain table already")
+            return
+        self.stdout.write(f"candles is a plain table ({time.monotonic() - began:.1f} s)")
+
+
+def _plan() -> HypertablePlan:
+    return HypertablePlan.from_switches(settings.SWITCHES)
+
+
+def _server_lines(now: ServerStatus) -> list[str]:
+    switch = "on" if settings.SWITCHES.enable_timescale else "off"
+    return [
+        f"switch: {switch}",
+        f"server offers: {now.available or 'no TimescaleDB'}",
+        f"in this database: {now.installed or 'no'}",
+        f"library: {now.state}",
+    ]
+
+
+def _table_lines(now: ServerStatus) -> list[str]:
+    table = now.hypertable
+    if now.installed and now.state in REMEDIES:
+        return ["candles: can't be told without the library"]
+    if table is None:
+        return ["candles: plain table"]
+    return [
+        f"candles: hypertable, {table.chunks} chunks of {_days(table.chunk_s)},"
+        f" {table.compressed_chunks} compressed, {table.size_bytes / 1e6:.1f} MB",
+        f"compression: {_policy(table.compress_after_s)}",
+        f"retention: {_policy(table.retention_s)}",
+    ]
+
+
+def _advice(now: ServerStatus) -> list[str]:
+    """What to do where the database differs from the settings."""
+    if now.installed and now.state in REMEDIES:
+        return [f"refused: candles would be lost. Remedy: {REMEDIES[now.state]}"]
+    table = now.hypertable
+    is_on = settings.SWITCHES.enable_timescale
+    if table is None:
+        return ["to do: manage.py timescale enable"] if is_on and now.can_convert else []
+    lines = []
+    if table.rows_outside:
+        lines.append(
+            f"{table.rows_outside} rows were written while the library was not loaded."
+            " To bring them back: manage.py timescale disable, then enable"
+        )
+    if is_on and _plan() != _planned(table):
+        lines.append("the settings say otherwise: manage.py timescale enable")
+    return lines
+
+
+def _planned(table: Hypertable) -> HypertablePlan:
+    return HypertablePlan(
+        chunk_s=table.chunk_s,
+        compress_after_s=table.compress_after_s,
+        retention_s=table.retention_s,
+    )
+
+
+def _policy(seconds: int) -> str:
+    return f"after {_days(seconds)}" if seconds else "off"
+
+
+def _days(seconds: int) -> str:
+    return f"{seconds / DAY_S:g} days"

@@ -1,0 +1,265 @@
+"""Candles in a hypertable: only where the tests' server has TimescaleDB (TEST_DATABASE_URL)."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from django.core.management import call_command
+from django.db import OperationalError, connection, connections
+
+from market.domain.store import Upserted
+from market.stores import postgres_guard
+from market.stores import postgres_timescale as timescale
+from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
+from market.stores.postgres_timescale import HypertablePlan
+from market.stores.tests.test_store_contract import put
+from market.tests.builders import MINUTE, candle, candles
+
+DAY = 86_400
+NOW = 1_700_000_040
+PLAN = HypertablePlan(chunk_s=7 * DAY)
+SPARSE_S = 6 * DAY
+
+pytestmark = [
+    pytest.mark.skipif(
+        os.environ.get("TRADE_CANVAS_ENABLE_TIMESCALE") != "1",
+        reason="the tests' server has no TimescaleDB (TEST_DATABASE_URL)",
+    ),
+    pytest.mark.django_db(transaction=True),
+]
+
+
+@pytest.fixture
+def store():
+    """The store on the session's hypertable, which each test leaves as it was."""
+    yield PostgresCandleStore()
+    timescale.enable(connection, PLAN)
+
+
+def sql(statement, *values):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def hypertable():
+    return timescale.status(connection).hypertable
+
+
+def minutes(count, *, step=60, start=NOW):
+    return candles(*range(start, start + count * step, step))
+
+
+def compress(store, rows):
+    put(store, rows)
+    timescale.enable(connection, replace(PLAN, compress_after_s=30 * DAY))
+    sql("SELECT compress_chunk(chunk) FROM show_chunks('candles') AS chunk")
+    assert hypertable().compressed_chunks == hypertable().chunks > 0
+
+
+def test_migration_has_made_a_hypertable(store):
+    put(store, minutes(2, step=7 * DAY))
+    table = hypertable()
+    assert (table.chunk_s, table.chunks, table.rows_outside) == (7 * DAY, 2, 0)
+    assert (table.compress_after_s, table.retention_s) == (0, 0)
+
+
+def test_conversion_and_back_keep_every_row(store):
+    rows = minutes(3000, start=1_700_092_800)
+    put(store, rows)
+    for _ in range(2):
+        assert timescale.disable(connection)
+        assert not timescale.disable(connection)
+        assert hypertable() is None
+        assert store.read_after(MINUTE, 0, 5000) == rows
+        assert put(store, rows[-1:]) == Upserted([], [], 1)
+        timescale.enable(connection, PLAN)
+        timescale.enable(connection, PLAN)
+        assert hypertable().chunks == 1
+        assert store.read_after(MINUTE, 0, 5000) == rows
+        assert put(store, rows[-1:]) == Upserted([], [], 1)
+
+
+def test_conversion_keeps_grants(store):
+    sql("GRANT SELECT ON candles TO PUBLIC")
+    timescale.disable(connection)
+    timescale.enable(connection, PLAN)
+    granted = "SELECT relacl::text FROM pg_class WHERE relname = 'candles'"
+    assert "=r/" in sql(granted)[0][0].replace("{", "").split(",")[-1]
+    sql("REVOKE SELECT ON candles FROM PUBLIC")
+
+
+def test_migration_can_be_gone_back_and_forth_on_a_filled_table(store):
+    rows = minutes(100)
+    put(store, rows)
+    call_command("migrate", "market", "0001", verbosity=0)
+    assert hypertable() is None
+    assert store.read_after(MINUTE, 0, 500) == rows
+    call_command("migrate", verbosity=0)
+    assert hypertable().chunks == 1
+    assert store.read_after(MINUTE, 0, 500) == rows
+
+
+def test_migration_leaves_the_table_plain_without_the_switch(store, settings):
+    timescale.disable(connection)
+    settings.SWITCHES = replace(settings.SWITCHES, enable_timescale=False)
+    call_command("migrate", "market", "0001", verbosity=0)
+    call_command("migrate", verbosity=0)
+    assert hypertable() is None
+
+
+def test_another_chunk_length_holds_from_then_on(store):
+    put(store, minutes(1))
+    timescale.enable(connection, replace(PLAN, chunk_s=DAY))
+    put(store, minutes(2, step=DAY, start=NOW + 10 * DAY))
+    assert (hypertable().chunk_s, hypertable().chunks) == (DAY, 3)
+
+
+def test_policies_follow_the_plan(store):
+    wanted = replace(PLAN, compress_after_s=30 * DAY, retention_s=400 * DAY)
+    for plan in (wanted, wanted, replace(wanted, compress_after_s=60 * DAY), PLAN, PLAN):
+        timescale.enable(connection, plan)
+        table = hypertable()
+        assert (table.compress_after_s, table.retention_s) == (
+            plan.compress_after_s,
+            plan.retention_s,
+        )
+
+
+def run_policy(name):
+    ((job,),) = sql(
+        "SELECT job_id FROM timescaledb_information.jobs"
+        " WHERE hypertable_name = 'candles' AND proc_name = %s",
+        name,
+    )
+    sql("CALL run_job(%s)", job)
+
+
+def test_policies_touch_only_what_is_old(store):
+    ((now,),) = sql("SELECT candles_now()")
+    ages = (100 * DAY, 40 * DAY, DAY)
+    put(store, candles(*(now - age for age in ages)))
+    timescale.enable(connection, replace(PLAN, compress_after_s=30 * DAY, retention_s=60 * DAY))
+    run_policy("policy_compression")
+    assert (hypertable().chunks, hypertable().compressed_chunks) == (3, 2)
+    run_policy("policy_retention")
+    assert [row.candle_time for row in store.read_after(MINUTE, 0, 5)] == [
+        now - 40 * DAY,
+        now - DAY,
+    ]
+
+
+def test_compressed_rows_are_told_apart(store):
+    rows = minutes(10)
+    compress(store, rows[:5] + rows[6:])
+    revised = candle(rows[2].candle_time, close=1.9)
+    done = put(store, [rows[1], revised, rows[5]])
+    assert done == Upserted([rows[5].candle_time], [revised.candle_time], 1)
+    assert store.read_after(MINUTE, 0, 20) == [*rows[:2], revised, *rows[3:]]
+
+
+def test_compressed_rows_are_told_apart_in_bulk(store):
+    rows = minutes(20_000)
+    compress(store, rows)
+    revised = candle(rows[7].candle_time, close=1.9)
+    more = minutes(5, start=rows[-1].candle_time + 60)
+    done = put(store, [*rows[:7], revised, *rows[8:], *more])
+    assert done == Upserted([row.candle_time for row in more], [revised.candle_time], 19_999)
+
+
+@contextmanager
+def decompression_limit(rows):
+    sql(f"SET timescaledb.max_tuples_decompressed_per_dml_transaction = {rows}")
+    try:
+        yield
+    finally:
+        sql("RESET timescaledb.max_tuples_decompressed_per_dml_transaction")
+
+
+def test_sparse_bulk_passes_the_limit_of_decompression(store):
+    rows = minutes(2 * COPY_FROM_ROWS)
+    compress(store, rows)
+    with decompression_limit(10):
+        done = put(store, rows[: COPY_FROM_ROWS + 1])
+    assert done == Upserted([], [], COPY_FROM_ROWS + 1)
+
+
+@contextmanager
+def unloaded(name):
+    """The session's database as on a server where the library is not at work."""
+    ((database,),) = sql("SELECT current_database()")
+    sql(f'ALTER DATABASE "{database}" SET timescaledb.{name} = on')
+    connection.close()
+    try:
+        yield
+    finally:
+        with postgres_guard.unwatched_connections():
+            sql(f'ALTER DATABASE "{database}" RESET timescaledb.{name}')
+        connection.close()
+
+
+@pytest.mark.parametrize("name", ["disable_load", "restoring"])
+def test_server_that_would_lose_candles_gets_none(store, name):
+    put(store, minutes(1))
+    with unloaded(name), pytest.raises(postgres_guard.NotLoaded, match="timescaledb_not_loaded"):
+        put(store, minutes(2))
+    assert store.read_after(MINUTE, 0, 5) == minutes(1)
+
+
+@pytest.mark.parametrize("name", ["disable_load", "restoring"])
+def test_server_refuses_those_who_do_not_ask_it(store, name):
+    put(store, minutes(1))
+    with unloaded(name), postgres_guard.unwatched_connections():
+        with pytest.raises(OperationalError, match="timescaledb_not_loaded"):
+            put(store, minutes(2))
+        connection.close()
+    assert store.read_after(MINUTE, 0, 5) == minutes(1)
+
+
+def test_rows_lost_outside_are_counted_and_brought_back(store):
+    rows = minutes(3)
+    put(store, rows[:1])
+    sql("DROP TRIGGER candles_guard ON candles")
+    with unloaded("disable_load"), postgres_guard.unwatched_connections():
+        put(store, rows)
+        connection.close()
+    assert (hypertable().rows_outside, store.count(MINUTE)) == (3, 1)
+    assert "3 rows were written while" in told("status")
+    timescale.disable(connection)
+    timescale.enable(connection, PLAN)
+    assert (hypertable().rows_outside, store.read_after(MINUTE, 0, 5)) == (0, rows)
+
+
+def told(action):
+    out = io.StringIO()
+    call_command("timescale", action, stdout=out)
+    return out.getvalue()
+
+
+def test_command_converts_there_and_back(store):
+    put(store, minutes(3))
+    assert "candles is a plain table (" in told("disable")
+    assert "plain table already" in told("disable")
+    assert "to do: manage.py timescale enable" in told("status")
+    assert "candles: hypertable, 1 chunks of 7 days, 0 compressed" in told("enable")
+    assert store.count(MINUTE) == 3
+
+
+def test_command_tells_where_settings_differ(store, settings):
+    settings.SWITCHES = replace(settings.SWITCHES, timescale_retention_s=DAY)
+    assert "the settings say otherwise" in told("status")
+    # A policy drops whole chunks: it never begins nearer than one.
+    assert "retention: after 7 days" in told("enable")
+    assert "otherwise" not in told("status")
+
+
+def test_command_looks_at_a_refused_server(store):
+    with unloaded("disable_load"):
+        shown = told("status")
+        connections.close_all()
+    assert "library: disabled" in shown
+    assert "refused: candles would be lost. Remedy: unset timescaledb.disable_load" in shown

@@ -16,7 +16,7 @@ import orjson
 
 from trade_canvas.capacity.ledger import Tally
 from trade_canvas.capacity.programs import TopologyFailed
-from trade_canvas.capacity.watchers import Order
+from trade_canvas.capacity.watcher import Order
 from trade_canvas.environment import BASE_DIR
 
 ANSWER_TIMEOUT_S = 180.0

@@ -87,6 +87,7 @@ class Topology:
         self.servers: list[EmbeddedServer] = []
         self.programs: list[RunningProgram] = []
         self._plan: Plan | None = None
+        self._worker_metrics_port = free_port()
 
     def __enter__(self) -> Topology:
         try:
@@ -126,6 +127,18 @@ class Topology:
         """Their addresses."""
         return tuple(web.url for web in self.webs)
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What every program runs with. Raises TopologyFailed before `start`."""
+        if self._plan is None:
+            raise TopologyFailed("the topology was not started")
+        return self._plan.environment
+
+    @property
+    def worker_metrics_url(self) -> str:
+        """Where the worker shows its metrics, if the layout's switches let it."""
+        return f"http://{HOST}:{self._worker_metrics_port}"
+
     def program(self, name: str) -> RunningProgram:
         """The program of a name: web-1, worker, beat, exchange. Raises KeyError."""
         for each in self.programs:
@@ -148,9 +161,10 @@ class Topology:
         self._whitelist()
         self._wait_listening(exchange)
         webs = [self._start_web(made) for _ in range(self.layout.instances)]
+        metrics_port = {f"{PREFIX}METRICS_PORT": str(self._worker_metrics_port)}
         for program in made.programs:
             if program.name != "web":
-                self._start(program)
+                self._start(program, switches=metrics_port if program.name == "worker" else {})
         for web in webs:
             self.wait_ready(web)
 
@@ -286,16 +300,14 @@ class Topology:
     def _start(
         self, program: Program, *, url: str = "", switches: Mapping[str, str] | None = None
     ) -> RunningProgram:
-        assert self._plan is not None
-        environment = {**self._plan.environment, **(switches or {})}
+        environment = {**self.environment, **(switches or {})}
         running = RunningProgram(program, environment, logs=self.logs, url=url)
         self.programs.append(running)
         return running.start()
 
     def _run(self, program: Program) -> None:
         """Run a program to its end."""
-        assert self._plan is not None
-        running = RunningProgram(program, self._plan.environment, logs=self.logs).start()
+        running = RunningProgram(program, self.environment, logs=self.logs).start()
         if running.wait(START_TIMEOUT_S):
             raise running.failure("failed")
 
@@ -311,6 +323,15 @@ class Topology:
 def seconds_of(series: str) -> int:
     """The length of a candle of one of `local_series`."""
     return INTERVALS[series.rpartition(":")[2]]
+
+
+def get_text(url: str, timeout_s: float = REQUEST_TIMEOUT_S) -> str:
+    """Return the body of a GET that must succeed; raises TopologyFailed."""
+    try:
+        with _direct.open(url, timeout=timeout_s) as answer:
+            return str(answer.read().decode())
+    except OSError as error:
+        raise TopologyFailed(f"{url}: {error}") from error
 
 
 def get(url: str, timeout_s: float = REQUEST_TIMEOUT_S) -> tuple[int, Any]:

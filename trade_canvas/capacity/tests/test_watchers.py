@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.server import serve
 
 from trade_canvas.capacity.crowd import Crowd
-from trade_canvas.capacity.watchers import Order
+from trade_canvas.capacity.watcher import Order
 
 SERIES = "sim:spot:BTC/USDT:1m"
 HEAD = 6000

@@ -17,6 +17,7 @@ from market.api.asgi import Application, Receive, Scope, Send  # noqa: E402
 from market.api.front import in_front_of  # noqa: E402
 from market.live.consumer import MarketConsumer  # noqa: E402
 from trade_canvas.ending import EndingGuard  # noqa: E402
+from trade_canvas.metrics_endpoint import MetricsPath  # noqa: E402
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,7 +33,7 @@ nowhere: Any = refuse
 application = EndingGuard(
     ProtocolTypeRouter(
         {
-            "http": in_front_of(cast(Application, django_application)),
+            "http": MetricsPath(in_front_of(cast(Application, django_application))),
             "websocket": URLRouter([path("ws/market", follow), re_path(r"", nowhere)]),
         }
     )

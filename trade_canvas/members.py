@@ -5,13 +5,14 @@ Web processes call `begin_web` and `end_web`; workers and beat are reached throu
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 from celery import signals
 from django.conf import settings
 
-from market import metrics_tasks
+from market import metrics, metrics_tasks
 from market.domain.registry import RegistryUnavailable
 from market.ingest import dispatch
 from market.ingest.presence import BEAT, WEB, WORKER, Presence, tell_reconciled
@@ -20,16 +21,52 @@ from trade_canvas.metrics_endpoint import MetricsServer
 
 log = logging.getLogger(__name__)
 
-_running: list[Presence | MetricsServer] = []
+LOOK_S = 0.25
+
+
+class Part(Protocol):
+    """Something that runs beside a process's work."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+_running: list[Part] = []
 
 
 if settings.SWITCHES.collects_metrics:
     metrics_tasks.connect()
 
 
+class LoopWatch:
+    """Measures how late the running event loop wakes up: what holds it up delays every watcher."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        self._ended = False
+
+    def start(self) -> None:
+        """Begin, on the loop."""
+        self._due = self._loop.time() + LOOK_S
+        self._loop.call_at(self._due, self._look)
+
+    def stop(self) -> None:
+        """End, from any thread."""
+        self._ended = True
+
+    def _look(self) -> None:
+        if self._ended:
+            return
+        metrics.LOOP_LAG.observe(max(0.0, self._loop.time() - self._due))
+        self.start()
+
+
 def begin_web() -> None:
-    """Tell that this web process lives."""
+    """Tell that this web process lives, and watch its event loop, which must be running."""
     _begin(Presence(WEB, load=current.load))
+    if settings.SWITCHES.collects_metrics:
+        _begin(LoopWatch())
 
 
 def end() -> None:
@@ -38,7 +75,7 @@ def end() -> None:
         _running.pop().stop()
 
 
-def _begin(part: Presence | MetricsServer) -> None:
+def _begin(part: Part) -> None:
     _running.append(part)
     part.start()
 

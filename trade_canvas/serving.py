@@ -22,6 +22,7 @@ from django.conf import settings
 
 from market.ingest import supervisor
 from market.live import current
+from trade_canvas import members
 from trade_canvas.ending import ENDING
 
 APPLICATION = "trade_canvas.asgi:application"
@@ -43,6 +44,7 @@ class Address:
 
 async def begin() -> None:
     """Start what lives in the web process beside serving."""
+    members.begin_web()
     if settings.SWITCHES.ingest_in_process:
         await supervisor.start_in_process()
 
@@ -63,6 +65,7 @@ async def end() -> None:
     await _finish_requests()
     if settings.SWITCHES.ingest_in_process:
         await supervisor.stop_in_process()
+    await asyncio.to_thread(members.end)
 
 
 async def _finish_requests() -> None:

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from market import metrics
 from market.domain.freshness import clamp_cursor
@@ -22,7 +22,9 @@ from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.domain.timeframe import MAX_TIME
 from market.ingest.presence import Load
+from market.live.contact import CUT_OFF_REASON, PATIENCE_S, TRY_AGAIN_LATER, Contact
 from market.live.frames import closed_frame, system_frame
+from market.live.layer import ChannelLayer
 from market.live.messages import BusMessage, ClosedCandles, decode, group_of
 from market.live.reads import RepairGap, RunBlocking, StoreReads
 from market.live.topic import Subscription, Topic
@@ -45,20 +47,12 @@ MAX_CATCH_UP_READS = 20
 ROOM_TIMEOUT_S = 30.0
 
 
-class ChannelLayer(Protocol):
-    """What the hub uses of a Channels layer."""
-
-    async def new_channel(self) -> str: ...
-    async def receive(self, channel: str) -> dict[str, Any]: ...
-    async def group_add(self, group: str, channel: str) -> None: ...
-    async def group_discard(self, group: str, channel: str) -> None: ...
-
-
 class Hub:
     """Delivers closed candles, forming candles and notices of series to watchers.
 
     Everything runs on one event loop; `run_blocking` takes store calls off it. `now` is the wall
-    clock in Unix seconds.
+    clock in Unix seconds. Watchers are sent elsewhere (1013) once neither bus nor store was heard
+    for `patience` seconds.
     """
 
     def __init__(
@@ -71,8 +65,10 @@ class Hub:
         check_interval: float = 2.0,
         repair_gap: RepairGap | None = None,
         repair_limit: int = 5000,
+        patience: float = PATIENCE_S,
         now: Callable[[], float] = time.time,
     ) -> None:
+        self._contact = Contact(patience, check_interval)
         self._reads = StoreReads(
             store,
             run_blocking,
@@ -240,6 +236,7 @@ class Hub:
             await self._tried_bus.wait()
             await self._attach(topic)
             state = await self._reads.closed_state(topic.series)
+            self._contact.heard()
             topic.head, topic.epoch, topic.is_open = state.head, state.epoch, True
 
     async def _attach(self, topic: Topic) -> None:
@@ -282,6 +279,7 @@ class Hub:
             metrics.BUS_MALFORMED.inc()
             return
         metrics.received(mapping)
+        self._contact.heard()
         if self.take(message):
             metrics.delivered(mapping)
 
@@ -362,9 +360,12 @@ class Hub:
             await self._close(topic)
         await self._attach_all()
         watched = [topic for topic in self._topics.values() if topic.is_open]
-        if not watched:
+        if watched:
+            states = await self._reads.states(topic.series for topic in watched)
+        elif self._topics:
+            # None of them could be opened.
             return
-        states = await self._reads.states(topic.series for topic in watched)
+        self._contact.heard()
         for topic in watched:
             state = states.get(topic.series)
             if state is not None and topic.is_open and topic.is_behind(state, self._now()):
@@ -382,9 +383,13 @@ class Hub:
             self._topics.pop(topic.series, None)
 
     async def _release_for_ever(self) -> None:
-        """Give watchers that had been behind the newest forming candle once they have room."""
+        """Give watchers the newest forming candle once they have room; send them off if cut off."""
         while True:
+            asleep_at = time.monotonic()
             await asyncio.sleep(FORMING_RELEASE_S)
+            self._contact.overslept(time.monotonic() - asleep_at - FORMING_RELEASE_S)
+            if self._contact.is_lost:
+                self.close_watchers(TRY_AGAIN_LATER, CUT_OFF_REASON)
             for watcher in self._watchers:
                 if watcher.holds_forming:
                     watcher.release_forming()

@@ -93,6 +93,7 @@ class World:
         self.pipeline = Pipeline(self.store)
         self.reads = 0
         self.before_read = None
+        self.store_is_away = False
 
     def ingest(self, series, rows):
         return list(messages_of(self.pipeline.ingest(series, rows)))
@@ -104,6 +105,8 @@ class World:
     async def run_blocking(self, work, *args, **kwargs):
         self.reads += 1
         await asyncio.sleep(0)
+        if self.store_is_away:
+            raise ConnectionError("the store is away")
         done = work(*args, **kwargs)
         if self.before_read is not None:
             hook, self.before_read = self.before_read, None

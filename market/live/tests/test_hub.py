@@ -446,3 +446,42 @@ def check_client(client, store):
     if client.seen:
         expected = set(range(client.seen[0], client.seen[-1] + 60, 60))
         assert expected - set(client.candles) <= client.named
+
+
+# Cut off from everything
+
+
+@pytest.fixture
+async def impatient(world):
+    """A hub that checks often and soon despairs."""
+    hub = make_hub(world, check_interval=0.01, patience=0.1)
+    yield hub
+    await hub.stop()
+
+
+async def test_watchers_of_a_process_that_is_cut_off_are_sent_elsewhere(world, impatient):
+    watcher = await follow(impatient)
+    world.store_is_away = True
+    await until(lambda: watcher.wire.closed == (1013, "instance_cut_off"))
+
+
+async def test_watchers_stay_while_the_bus_is_heard(world, impatient):
+    world.ingest(MINUTE, candles(60))
+    watcher = await follow(impatient)
+    world.store_is_away = True
+    async with asyncio.timeout(5):
+        for number in range(40):
+            world.layer.deliver(FormingCandle(MINUTE, candle(120, close=1 + number / 100)))
+            await asyncio.sleep(0.01)
+    assert watcher.wire.is_open
+    assert watcher.wire.of_type("candle_forming")
+
+
+async def test_watchers_stay_while_the_store_answers(world):
+    world.layer.down = True
+    hub = make_hub(world, check_interval=0.01, patience=0.1)
+    watcher = await follow(hub)
+    reads = world.reads
+    await until(lambda: world.reads > reads + 40)
+    assert watcher.wire.is_open
+    await hub.stop()

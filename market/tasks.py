@@ -16,6 +16,7 @@ from celery import current_app, shared_task
 from celery.signals import worker_init, worker_shutting_down
 from django.conf import settings
 
+from market import blocking
 from market.domain.registry import Group, RegistryUnavailable
 from market.domain.series import SeriesId
 from market.ingest import coverage, dispatch, supervisor
@@ -33,7 +34,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": settings.SWITCHES.reconcile_interval_s,
         "options": {
             "queue": dispatch.QUEUES[dispatch.RECONCILE],
-            "expires": max(1.0, 2 * settings.SWITCHES.reconcile_interval_s),
+            "expires": dispatch.expiry(2 * settings.SWITCHES.reconcile_interval_s),
         },
     },
     "repair gaps": {
@@ -41,7 +42,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": supervisor.REPAIR_INTERVAL_S,
         "options": {
             "queue": dispatch.QUEUES[dispatch.REPAIR_GAPS],
-            "expires": supervisor.REPAIR_INTERVAL_S,
+            "expires": dispatch.expiry(supervisor.REPAIR_INTERVAL_S),
         },
     },
 }
@@ -83,9 +84,11 @@ def _stopping() -> bool:
 
 @shared_task(name=dispatch.RECONCILE)
 def reconcile() -> None:
-    """Ask for the follow jobs that are missing."""
+    """Ask for the follow jobs that are missing; what two beats or a backlog ask for too is left."""
     try:
-        started = supervisor.reconcile()
+        if not registry().claim("reconcile", ttl=settings.SWITCHES.reconcile_interval_s / 2):
+            return
+        started = blocking.call(supervisor.reconcile)
     except RegistryUnavailable as error:
         log.warning("reconcile: %s", error)
     else:
@@ -96,13 +99,22 @@ def reconcile() -> None:
 @shared_task(name=dispatch.FOLLOW)
 def follow(group_text: str) -> None:
     """Follow a group until its time is over; delivered twice, the second ends at once."""
-    if _stopping():
-        return
     group = Group.parse(group_text)
+    if _stopping() or not settings.SWITCHES.ingest_jobs_enabled:
+        _decline(group)
+        return
     job = FollowJob(group, runtime_ports(group))
     seconds = settings.SWITCHES.follow_task_max_s
     if asyncio.run(job.run(stopping=_stopping, max_seconds=seconds)):
         _hand_over(group)
+
+
+def _decline(group: Group) -> None:
+    """Let another worker be asked at the next look, instead of when this one might have begun."""
+    try:
+        registry().unclaim(start_marker(group))
+    except RegistryUnavailable as error:
+        log.warning("%s: declined, but not heard: %s", group, error)
 
 
 def _hand_over(group: Group) -> None:
@@ -118,7 +130,8 @@ def _hand_over(group: Group) -> None:
 def backfill(series_text: str, start: int, end: int, reason: str = coverage.GAP) -> None:
     """Fetch a range of candles (open times, inclusive); bounded by coverage.MAX_BACKFILL_S."""
     series = SeriesId.parse(series_text)
-    asyncio.run(_until_stopped(coverage.backfill_range(series, start, end, reason=reason)))
+    if settings.SWITCHES.ingest_jobs_enabled:
+        asyncio.run(_until_stopped(coverage.backfill_range(series, start, end, reason=reason)))
 
 
 @shared_task(name=dispatch.REPAIR_GAPS)

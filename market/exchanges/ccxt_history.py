@@ -43,11 +43,16 @@ class Recent(NamedTuple):
 
 
 class ExchangeClock:
-    """What time it is at the exchange, asked now and then and carried on by our own clock."""
+    """What time it is at the exchange, asked now and then and carried on by our own clock.
+
+    By the monotonic one, so that a step of our wall clock can't make an open candle seem over. Of
+    an exchange that does not tell its time, our wall clock is all there is.
+    """
 
     def __init__(self, exchange: Any) -> None:
         self._exchange = exchange
-        self._skew_s = -OWN_CLOCK_GRACE_S
+        # The exchange's time less our monotonic clock.
+        self._ahead_s: float | None = None
         self._ask_again = 0.0
         self._asking = asyncio.Lock()
 
@@ -56,7 +61,9 @@ class ExchangeClock:
         async with self._asking:
             if time.monotonic() >= self._ask_again:
                 await self._ask()
-        return time.time() + self._skew_s
+        if self._ahead_s is None:
+            return time.time() - OWN_CLOCK_GRACE_S
+        return time.monotonic() + self._ahead_s
 
     def distrust(self) -> None:
         """Ask again before the next answer."""
@@ -69,7 +76,7 @@ class ExchangeClock:
                 with feed_errors("fetch_time"):
                     told_s = float(await self._exchange.fetch_time()) / 1000
                 # Taken as told just now, though it was a little earlier: late is the safe side.
-                self._skew_s = told_s - time.time() - GRACE_S
+                self._ahead_s = told_s - time.monotonic() - GRACE_S
             except FeedError as error:
                 logger.info("%s does not tell its time: %s", self._exchange.id, error)
                 kept_s = _CLOCK_RETRY_S

@@ -115,8 +115,11 @@ def _ended(progress: BackfillProgress, *, error: str, is_whole: bool) -> Backfil
 def request_backfill(series: SeriesId, start: int, end: int, *, reason: str = GAP) -> bool:
     """Have a range fetched soon, by a worker or beside this process's work. Blocking.
 
-    False when nobody can be asked now. A range that is under way is not asked for twice.
+    False when nobody can be asked now. A range that is under way is not asked for twice. A guarded
+    read-only instance asks for nothing.
     """
+    if not settings.SWITCHES.ingest_jobs_enabled:
+        return False
     try:
         if not registry().claim(_marker(series, start, end), ttl=REQUEST_TTL_S):
             return True

@@ -136,6 +136,14 @@ async def test_history_goes_by_the_exchanges_clock(exchange):
         assert candles[-1].candle_time <= time.time() - 3_600 - 60
 
 
+async def test_step_of_our_wall_clock_moves_no_exchange(exchange, monkeypatch):
+    async with feeding() as feed:
+        right = await feed.now()
+        wall = time.time
+        monkeypatch.setattr(time, "time", lambda: wall() + 300)
+        assert right <= await feed.now() < right + 10
+
+
 async def test_history_before_the_listing_is_empty(exchange):
     async with feeding() as feed:
         assert await read(feed, MINUTES, 1_000_000_000, 1_000_600_000) == []

@@ -211,6 +211,12 @@ def test_range_under_way_is_not_asked_for_twice(asked):
     assert asked == [(str(BTC), 60, 120, GAP)]
 
 
+def test_guarded_reader_asks_for_no_backfill(registry, switched, asked):
+    switched(enable_ingest_role_guard=True, ingest_role="read")
+    assert not request_backfill(BTC, 60, 120)
+    assert not asked
+
+
 def test_backfill_that_nobody_takes_may_be_asked_for_again(monkeypatch, asked):
     monkeypatch.setattr(coverage.dispatch, "send", lambda task, *arguments, expires: False)
     assert not request_backfill(BTC, 60, 120)

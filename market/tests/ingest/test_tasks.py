@@ -80,10 +80,37 @@ def test_follow_that_ended_for_good_asks_for_no_other(job, registry, sent, monke
     assert sent == []
 
 
-def test_follow_that_is_delivered_to_a_stopping_worker_does_nothing(job, sent, stop):
+def test_follow_that_is_delivered_to_a_stopping_worker_may_be_asked_of_another(
+    job, registry, sent, stop
+):
+    registry.claim(start_marker(GROUP), ttl=30)
     stop()
     tasks.follow(str(GROUP))
     assert FakeJob.runs == 0
+    assert not registry.is_claimed(start_marker(GROUP))
+
+
+@pytest.mark.parametrize("ask", [lambda: tasks.follow(str(GROUP)), lambda: backfill_of_a_minute()])
+def test_guarded_reader_neither_follows_nor_fetches(job, registry, monkeypatch, switched, ask):
+    async def fetch(*arguments, **options):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(tasks.coverage, "backfill_range", fetch)
+    switched(enable_ingest_role_guard=True, ingest_role="read")
+    ask()
+    assert FakeJob.runs == 0
+
+
+def backfill_of_a_minute():
+    tasks.backfill("sim:spot:BTC/USDT:1m", 60, 60)
+
+
+def test_reconcile_runs_once_however_many_beats_ask(registry, monkeypatch):
+    runs = []
+    monkeypatch.setattr(tasks.supervisor, "reconcile", lambda: runs.append(1) or [])
+    for _ in range(5):
+        tasks.reconcile()
+    assert len(runs) == 1
 
 
 def test_hand_over_is_left_to_reconcile_while_the_registry_is_away(job, sent, monkeypatch):
@@ -96,7 +123,7 @@ def test_hand_over_is_left_to_reconcile_while_the_registry_is_away(job, sent, mo
     assert sent == []
 
 
-def test_reconcile_survives_the_registrys_absence(monkeypatch, caplog):
+def test_reconcile_survives_the_registrys_absence(registry, monkeypatch, caplog):
     def away():
         raise RegistryUnavailable("gone fishing")
 

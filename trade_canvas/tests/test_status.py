@@ -1,0 +1,146 @@
+"""The health page of the admin."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from market.domain.registry import Admission, JobReport, Member
+from market.domain.series import SeriesId
+from market.domain.store import SeriesState
+from market.ingest.desired import Desired
+from market.ingest.queues import QueueStanding
+from market.ingest.registry_memory import MemoryRegistry
+from market.installation import FollowedStanding, Standing
+from market.models import Series, WhitelistedSeries
+from market.tests.pool_end import end_pool
+from trade_canvas.status.rows import tables
+
+PAGE = "/admin/status/"
+BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
+NOW = 1_600_000_200.0
+HEAD = 1_600_000_140
+
+
+def followed(**changes):
+    desired = Desired(BTC, True, None)
+    report = JobReport(state="running", started_at=NOW - 9, owner="host:1", guardrail=None)
+    known = FollowedStanding(
+        desired=desired, state=SeriesState(HEAD, 0), report=report, open_gaps=0, at=NOW
+    )
+    return replace(known, **changes)
+
+
+def standing(**changes):
+    members = [
+        Member(kind=kind, name=f"{kind}:1", started_at=NOW - 60, seen_at=NOW - 1, watchers=7)
+        for kind in ("beat", "web", "worker", "reconcile")
+    ]
+    known = Standing(
+        at=NOW,
+        followed=(followed(),),
+        members=tuple(members),
+        queues=(QueueStanding("control", 1, 0.0),),
+        taken=1,
+        away=frozenset(),
+    )
+    return replace(known, **changes)
+
+
+def bad(known):
+    """What the page marks as trouble."""
+    shown = tables(known, {}, has_workers=True)
+    return [cell.text for table in shown for row in table.rows for cell in row if cell.is_bad]
+
+
+def test_healthy_installation_has_nothing_marked():
+    assert bad(standing()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "marked"),
+    [
+        ({"state": SeriesState(HEAD - 600, 0)}, "600 s"),
+        ({"state": SeriesState(None, 0)}, "empty"),
+        ({"report": None}, "nobody follows it"),
+        ({"open_gaps": 3}, "3"),
+        (
+            {"report": JobReport(state="open_breaker", started_at=1, guardrail={"state": "open"})},
+            "open",
+        ),
+    ],
+)
+def test_trouble_of_a_series_is_marked(changes, marked):
+    assert bad(standing(followed=(followed(**changes),))) == [marked]
+
+
+def test_missing_processes_and_late_rounds_are_marked():
+    late = Member(kind="worker", name="w", started_at=0, seen_at=NOW - 40)
+    known = standing(members=(late,), away=frozenset({"broker"}))
+    assert bad(known) == ["away", "40 s ago", "none", "none"]
+    old_round = replace(late, kind="reconcile")
+    (note,) = [
+        table.note
+        for table in tables(standing(members=(old_round,)), {}, has_workers=True)
+        if table.name == "processes"
+    ]
+    assert "late" in note
+
+
+@pytest.fixture
+def known_registry(monkeypatch, settings):
+    """A registry of this test, with a lease and a report; on-demand and whitelist are on."""
+    known = MemoryRegistry()
+    monkeypatch.setattr("market.installation.registry", lambda: known)
+    settings.SWITCHES = replace(
+        settings.SWITCHES, enable_whitelist_ingest=True, enable_ondemand_ingest=True
+    )
+    yield known
+    end_pool()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_page_shows_every_series_with_who_follows_it(admin_client, known_registry):
+    other = "sim:spot:ETH/USDT:1m"
+    WhitelistedSeries.objects.create(series_id=str(BTC))
+    Series.objects.create(name=str(BTC), head_time=HEAD)
+    Series.objects.create(name=other, head_time=60)
+    known_registry.lease(BTC, "web-1", ttl=30, admission=Admission(idle_ttl=30))
+    report = JobReport(state="waiting", started_at=1, owner="host:77", last_error="<b>refused")
+    known_registry.report({BTC: report}, ttl=30)
+    known_registry.announce(
+        Member(kind="web", name="host:1", started_at=1, seen_at=time.time(), watchers=12), ttl=30
+    )
+    answer = admin_client.get(PAGE)
+    text = answer.content.decode()
+    assert answer.status_code == 200
+    for told in (str(BTC), other, "host:77", "whitelist, 1 web", "&lt;b&gt;refused", "12"):
+        assert told in text
+    part = admin_client.get(PAGE, {"part": "tables"}).content.decode()
+    assert str(BTC) in part and "<html" not in part
+
+
+@pytest.mark.django_db(transaction=True)
+def test_page_has_no_inline_script_or_style(admin_client, known_registry):
+    text = admin_client.get(PAGE).content.decode()
+    main = text[text.index("</head>") :]
+    assert 'src="status.js"' in text and 'http-equiv="refresh"' in text
+    assert " style=" not in main and "onclick" not in text
+    assert admin_client.get(f"{PAGE}status.js")["Content-Type"].startswith("text/javascript")
+    assert admin_client.get(f"{PAGE}status.css").status_code == 200
+    assert admin_client.get(f"{PAGE}views.py").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_page_is_for_admins(client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("somebody"))
+    for path in (PAGE, f"{PAGE}status.js"):
+        answer = client.get(path)
+        assert answer.status_code == 302 and "/admin/login/" in answer["Location"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_admin_leads_to_the_page(admin_client):
+    assert 'href="/admin/status/"' in admin_client.get("/admin/").content.decode()

@@ -71,11 +71,8 @@ class FollowedSeries:
         self._joined = False
         self._synced = False
         # The next read of REST, the end of the pause after a failure of it, and of a failed write.
-        self._read_at = 0.0
-        self._rest_at = 0.0
-        self._store_at = 0.0
-        self._recheck_at = 0.0
-        self._recheck = True
+        self._read_at = self._rest_at = self._store_at = self._recheck_at = 0.0
+        self._recheck, self._is_interrupted = True, False
         self._useless_reads = 0
         self._hole_reads = 0
         self._flushed_at = 0.0
@@ -95,16 +92,23 @@ class FollowedSeries:
             self._recheck = True
             self._read_at = 0.0
         self._held[candle.candle_time] = candle
-        self._wake.set()
+        self._heard()
 
     def forming(self, candle: Candle) -> None:
         """The open candle's state came; the newest is all that counts."""
         self._forming = candle
+        self._heard()
+
+    def _heard(self) -> None:
+        """The stream speaks: after an interruption that means the exchange is back for REST too."""
+        if self._is_interrupted:
+            self._is_interrupted, self._rest_at = False, 0.0
+            self._breaker.succeeded()
         self._wake.set()
 
     def interrupted(self, reason: str) -> None:
         """Something may have been missed."""
-        self._recheck = True
+        self._recheck = self._is_interrupted = True
         self._last_error = reason[:_LAST_ERROR_LENGTH]
         self._read_at = 0.0
         self._wake.set()
@@ -122,11 +126,11 @@ class FollowedSeries:
 
     def tell(self) -> None:
         """Report how it goes."""
-        state = "open_breaker" if self._breaker.state is BreakerState.OPEN else self._state
+        is_open = self._breaker.state is BreakerState.OPEN
         self._report(
             self.series,
             JobReport(
-                state=state,
+                state="open_breaker" if is_open else self._state,
                 started_at=self._started_at,
                 last_candle_time=self._head,
                 last_error=self._last_error,

@@ -385,6 +385,20 @@ async def test_breaker_that_opens_shows_in_the_report():
         await it.reached(9)
 
 
+async def test_stream_that_is_back_ends_the_wait_for_rest():
+    patient = BreakerConfig(backoff_initial_s=60, backoff_max_s=60, open_cooldown_s=60)
+    async with following(setup=ten_candles, new_breaker=lambda: Breaker(patient)) as it:
+        await it.reached(9)
+        it.feed.faults = [FeedError("503")]
+        it.feed.happened(10)
+        it.feed.happened(11)
+        it.feed.say_interrupted()
+        await eventually(lambda: it.reports[SERIES].crashes == 1)
+        it.stream(12)
+        await it.reached(12)
+        it.assert_true_to_the_exchange()
+
+
 def store_away(error):
     """A failed write as the pipeline tells of it."""
     failure = PipelineError("store.upsert_many_closed", SERIES)

@@ -21,7 +21,7 @@ PAGE_READY := frontend/dist/.built-$(call checksum,$(FRONTEND_FILES))
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --no-update-notifier
 
-.PHONY: run test check lint types format frontend lock bench clean
+.PHONY: run test check lint types format frontend screenshots lock bench clean
 
 run: $(RUN_READY) $(PAGE_READY)
 	@$(BIN)/python manage.py up
@@ -45,6 +45,10 @@ format: $(DEV_READY)
 	$(BIN)/ruff check --fix .
 
 frontend: $(PAGE_READY)
+
+# The pictures of the page in the docs: the browser tests' own, kept.
+screenshots: $(DEV_READY) $(PAGE_READY)
+	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest tests/browser/test_drawings.py -k screen
 
 bench: $(DEV_READY)
 	$(BIN)/python -m benchmarks

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import FloatRect, sync_playwright
 
 from tests.browser.chart import ChartPage
 from tests.exchange import Exchange
@@ -65,13 +65,18 @@ def installation(browser, built_page, shared_stack):
     """Web, worker, beat and a local exchange, with two whitelisted series."""
     shared_stack.environment.update(SWITCHES)
     shared_stack.local_exchange()
-    static = manage("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
-    collecting = shared_stack.start("static", static)
+    collecting = collect_static(shared_stack)
     for series_id in PINNED:
         shared_stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", series_id)
     assert collecting.process.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
     shared_stack.installation()
     return shared_stack
+
+
+def collect_static(stack):
+    """Start putting the built page where the web process serves it from."""
+    command = manage("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
+    return stack.start("static", command)
 
 
 @pytest.fixture
@@ -112,8 +117,8 @@ def open_chart(browser, web):
 def screenshot():
     """Saves a picture of a page where SCREENSHOT_DIR asks for pictures."""
 
-    def save(chart: ChartPage, name: str) -> None:
+    def save(chart: ChartPage, name: str, clip: FloatRect | None = None) -> None:
         if directory := os.environ.get("SCREENSHOT_DIR"):
-            chart.page.screenshot(path=Path(directory) / name)
+            chart.page.screenshot(path=Path(directory) / name, clip=clip)
 
     return save

@@ -20,7 +20,7 @@ REFUSED = "test:spot:ABC/USDT:1m"
 PHONE = {"width": 390, "height": 844}
 
 
-def test_page_loads_two_thousand_candles_and_follows_live(open_chart, screenshot):
+def test_page_loads_two_thousand_candles_and_follows_live(open_chart):
     chart = open_chart(LIVE)
     chart.wait_for(status="live", gap_count="0")
     # Opened during the first backfill, it gets what that still brings as it comes.
@@ -29,7 +29,6 @@ def test_page_loads_two_thousand_candles_and_follows_live(open_chart, screenshot
     chart.wait_past(loaded + 3)
     assert chart.number("ws-last-time") > loaded
     chart.assert_whole()
-    screenshot(chart, "page.png")
 
 
 def test_page_opens_a_whitelisted_series_by_itself(open_chart):
@@ -113,7 +112,7 @@ def test_refused_series_is_polled_and_says_so(web, open_chart):
     chart.complaints.clear()
 
 
-def test_page_is_usable_on_a_phone(open_chart, screenshot):
+def test_page_is_usable_on_a_phone(open_chart):
     chart = open_chart(LIVE, screen=PHONE)
     chart.wait_for(status="live")
     page = chart.page
@@ -122,7 +121,6 @@ def test_page_is_usable_on_a_phone(open_chart, screenshot):
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= PHONE["width"]
     assert box["height"] > PHONE["height"] / 2
-    screenshot(chart, "phone.png")
     page.click("#series-button")
     page.fill("#picker input", "SOL")
     page.click(f'#picker .market[data-series-id="{FOUND}"]')

@@ -1,0 +1,153 @@
+"""What the chart must hold of the server's drawings, and what it does hold.
+
+The expectation is worked out here from the API's answers alone, by another way than the page's:
+in times and prices, not in places among the candles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Instruction = Mapping[str, Any]
+Point = tuple[float, float]
+
+ANCHORS = {"anchor.current": ("#f59e0b", 3.0), "anchor.history": ("#3b82f6", 2.5)}
+ZONES = ("zhongshu.alive", "zhongshu.dead")
+
+
+@dataclass(frozen=True)
+class Marker:
+    feature_look: tuple[Any, ...]
+    time: int
+
+
+@dataclass(frozen=True)
+class Line:
+    feature: str
+    look: tuple[str, float, bool]
+    """Colour, width, dashed."""
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Zone:
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+
+Shapes = dict[str, Marker | Line | Zone]
+
+
+@dataclass(frozen=True)
+class Candles:
+    """The candles on the chart, which follow one another without a gap. Unix seconds."""
+
+    first: int
+    last: int
+    step: int
+
+
+def definitions(draw_state: Mapping[str, Any]) -> dict[str, Instruction]:
+    """The newest definition of every active instruction of a cursor 0 answer."""
+    active = set(draw_state["active_ids"])
+    newest: dict[str, Instruction] = {}
+    for version in draw_state["instruction_catalog_patch"]:
+        if version["instruction_id"] in active:
+            newest[version["instruction_id"]] = version["definition"]
+    assert set(newest) == active, "an active instruction came without its definition"
+    return newest
+
+
+def expected(
+    drawn: Mapping[str, Instruction], candles: Candles, features: Collection[str]
+) -> Shapes:
+    """What the chart must hold while exactly `features` are switched on."""
+    shown = {key: each for key, each in drawn.items() if each["feature"] in features}
+    shapes: Shapes = {}
+    for key, definition in shown.items():
+        if definition["type"] == "marker":
+            if candles.first <= definition["time"] <= candles.last:
+                shapes[key] = _marker(definition)
+        elif len(points := _points(definition, candles)) > 1:
+            shapes[key] = Line(definition["feature"], _look(definition), points)
+    return shapes | _zones(shapes)
+
+
+def _marker(definition: Instruction) -> Marker:
+    names = ("position", "color", "shape", "text", "size")
+    return Marker(tuple(definition[name] for name in names), definition["time"])
+
+
+def _look(definition: Instruction) -> tuple[str, float, bool]:
+    dashed = definition.get("lineStyle") == "dashed" or definition["feature"] == "zhongshu.alive"
+    color, width = ANCHORS.get(definition["feature"], (definition["color"], 1.0))
+    return color, float(max(width, min(4, definition["lineWidth"]))), dashed
+
+
+def _points(definition: Instruction, candles: Candles) -> tuple[Point, ...]:
+    points = [(float(point["time"]), float(point["value"])) for point in definition["points"]]
+    if definition.get("extendRight") and points[-1][0] < candles.last:
+        points.append((float(candles.last), points[-1][1]))
+    if definition["feature"] not in ANCHORS:
+        points = _between(points, candles.first, candles.last)
+    return rounded(points)
+
+
+def _between(points: Sequence[Point], first: float, last: float) -> list[Point]:
+    """The part of a line from one time to another."""
+    if points[-1][0] < first or points[0][0] > last:
+        return []
+    ends = [max(first, points[0][0]), min(last, points[-1][0])]
+    inside = [point for point in points if ends[0] < point[0] < ends[1]]
+    return [(ends[0], _price(points, ends[0])), *inside, (ends[1], _price(points, ends[1]))]
+
+
+def _price(points: Sequence[Point], time: float) -> float:
+    for (before, low), (after, high) in zip(points, points[1:], strict=False):
+        if before <= time <= after:
+            share = (time - before) / (after - before) if after > before else 0.0
+            return low + (high - low) * share
+    raise AssertionError(f"{time} is not on the line")
+
+
+def _zones(shapes: Shapes) -> Shapes:
+    zones: Shapes = {}
+    for key, top in shapes.items():
+        stem, _, edge = key.rpartition(":")
+        if edge != "top" or not isinstance(top, Line) or top.feature not in ZONES:
+            continue
+        bottom = shapes[f"{stem}:bottom"]
+        assert isinstance(bottom, Line)
+        (left, upper), (right, _) = top.points[0], top.points[-1]
+        zones[f"zone {stem}"] = Zone(left, right, upper, bottom.points[0][1])
+    return zones
+
+
+def held(scene: Mapping[str, Any], candles: Candles) -> Shapes:
+    """What the chart holds, read back from it; no id may be there twice."""
+    shapes: list[tuple[str, Marker | Line | Zone]] = [
+        (marker["id"], _marker(marker)) for marker in scene["markers"]
+    ]
+    for line in scene["lines"]:
+        points = [(_time(place["index"], candles), place["price"]) for place in line["places"]]
+        look = (line["color"], float(line["width"]), line["dashed"])
+        shapes.append((line["id"], Line(line["feature"], look, rounded(points))))
+    for zone in scene["zones"]:
+        left, right = (_time(zone[name], candles) for name in ("from", "to"))
+        [(left, top), (right, bottom)] = rounded([(left, zone["top"]), (right, zone["bottom"])])
+        shapes.append((f"zone {zone['id']}", Zone(left, right, top, bottom)))
+    assert len(dict(shapes)) == len(shapes), "a drawing is on the chart twice"
+    return dict(shapes)
+
+
+def _time(index: float, candles: Candles) -> float:
+    return candles.first + index * candles.step
+
+
+def rounded(points: Iterable[Point]) -> tuple[Point, ...]:
+    """Points without what floating point arithmetic leaves behind."""
+    return tuple((round(time, 3), round(price, 6)) for time, price in points)

@@ -1,0 +1,405 @@
+"""The chart holds exactly what the API draws of the features that are switched on.
+
+Nothing feeds the series but the test, so that everything stands still while it is compared.
+The page's pictures in the docs are made here too: `make screenshots`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Route
+
+from tests.browser.chart import ChartPage
+from tests.browser.conftest import STATIC_TIMEOUT_S, collect_static
+from tests.browser.drawings import Candles, Line, definitions, expected, held
+from tests.exchange import Exchange
+from tests.processes import RunningProcess, get, post, wait_until
+
+pytestmark = pytest.mark.browser
+
+READ = """() => {
+    const keys = (selector) => [...document.querySelectorAll(selector)].map((node) =>
+        node.dataset.feature);
+    return {
+        pressed: keys('.factor-toggle[aria-pressed="true"]'),
+        on: keys('.factor-feature input:checked'),
+        overlayTime: document.getElementById('chart').dataset.overlayTime,
+        times: window.tradeCanvas.heldTimes(),
+        scene: window.tradeCanvas.scene(),
+        ids: window.tradeCanvas.drawings(),
+    };
+}"""
+
+STEP = 3600
+INGEST_TIMEOUT_S = 60.0
+BEGINNING = 1_735_689_600
+"""Of the candles that are given; told as if they ended now, they are the same on every day."""
+WHOLE = ("sim:futures:BTC/USDT:1h", 3600)
+GROWING = ("sim:futures:ETH/USDT:1h", 1200)
+PICTURED = ("sim:spot:BTC/USDT:1h", 2000)
+WIDE = {"width": 1600, "height": 900}
+PHONE = {"width": 390, "height": 844}
+CLOSE_UP = {"x": 0, "y": 56, "width": 900, "height": 380}
+
+
+@pytest.fixture(scope="module")
+def server(browser, built_page, shared_stack):
+    """A web process and a local exchange that nothing follows."""
+    collecting = collect_static(shared_stack)
+    exchange = shared_stack.local_exchange()
+    assert collecting.process.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
+    return shared_stack.web(), Exchange(exchange)
+
+
+@pytest.fixture
+def web(server):
+    """The web process that pages are opened on."""
+    return server[0]
+
+
+@pytest.fixture(scope="module")
+def fed(server):
+    """A series that is whole and stays as it is."""
+    feed = Feed(*server, WHOLE)
+    feed.add(feed.left)
+    return feed
+
+
+@pytest.fixture(scope="module")
+def growing(server):
+    """A series that gets another candle when asked to."""
+    feed = Feed(*server, GROWING)
+    feed.add(feed.left - 1)
+    return feed
+
+
+@pytest.fixture(scope="module")
+def pictured(server):
+    """A series at the prices that the list of markets shows too."""
+    feed = Feed(*server, PICTURED, of_today=True)
+    feed.add(feed.left)
+    return feed
+
+
+class Feed:
+    """The candles of the local exchange, given to the server one after the other."""
+
+    def __init__(
+        self,
+        web: RunningProcess,
+        exchange: Exchange,
+        series: tuple[str, int],
+        *,
+        of_today: bool = False,
+    ) -> None:
+        self.url = web.url
+        self.series_id, length = series
+        first = int(time.time()) // STEP * STEP - length * STEP
+        source = first if of_today else BEGINNING
+        rows = exchange.truth(self.series_id, source, source + (length - 1) * STEP)
+        assert len(rows) == length
+        for row in rows:
+            row["candle_time"] += first - source
+        self._rows = rows
+        self.head = 0
+        self._frame: Any = None
+
+    @property
+    def left(self) -> int:
+        """How many candles have not been given yet."""
+        return len(self._rows)
+
+    def add(self, count: int) -> None:
+        """Have the next candles stored and told."""
+        rows, self._rows = self._rows[:count], self._rows[count:]
+        body = {"series_id": self.series_id, "candles": rows, "publish_ws": True}
+        url = f"{self.url}/api/dev/market/ingest/candles_closed_batch"
+        status, answer = post(url, body, INGEST_TIMEOUT_S)
+        assert status == 200, answer
+        self.head = rows[-1]["candle_time"]
+        self._frame = None
+
+    def frame(self) -> Any:
+        """What is drawn at the newest candle; it stays that until the next one."""
+        if self._frame is None:
+            self._frame = self.ask("frame/live")
+        return self._frame
+
+    def ask(self, path: str, **query: Any) -> Any:
+        """An answer of the API about the series."""
+        words = "".join(f"&{name}={value}" for name, value in query.items())
+        status, answer = get(f"{self.url}/api/{path}?series_id={self.series_id}{words}")
+        assert status == 200, answer
+        return answer
+
+
+@pytest.fixture
+def drawn_page(open_chart):
+    """The page with the drawings of the newest candle of a series."""
+
+    def open_it(feed: Feed, **more: Any) -> DrawnPage:
+        page = DrawnPage(open_chart(feed.series_id, **more), feed)
+        page.wait_drawn()
+        return page
+
+    return open_it
+
+
+def candles_of(times: list[int]) -> Candles:
+    """The candles at these times, which must be without gaps."""
+    assert times == list(range(times[0], times[-1] + STEP, STEP))
+    return Candles(times[0], times[-1], STEP)
+
+
+class DrawnPage:
+    """A page, its switches, and the server to compare it with."""
+
+    def __init__(self, chart: ChartPage, feed: Feed) -> None:
+        self.chart = chart
+        self.page = chart.page
+        self.feed = feed
+        answer = get(f"{feed.url}/api/factor/catalog")[1]
+        self.catalog: list[dict[str, Any]] = answer["factors"]
+
+    def wait_drawn(self) -> None:
+        """Wait until the newest candle and its drawings are on the page."""
+        head = str(self.feed.head)
+        self.chart.wait_for(last_time=head, overlay_time=head, overlay_status="ready")
+        self.page.wait_for_selector(".factor-toggle")
+
+    def parts(self) -> list[str]:
+        """Every sub-feature of the catalog."""
+        return [part["key"] for factor in self.catalog for part in factor["sub_features"]]
+
+    def switch(self, key: str) -> None:
+        """Click the switch of a factor or of a part of it."""
+        if "." not in key:
+            self.page.click(f'.factor-toggle[data-feature="{key}"]')
+            return
+        factor = f'.factor[data-factor="{key.split(".")[0]}"]'
+        self.page.hover(f"{factor} .factor-opener")
+        self.page.click(f'{factor} input[data-feature="{key}"]')
+
+    def read(self) -> dict[str, Any]:
+        """What the page says at one moment: switches, candles, drawings."""
+        return dict(self.page.evaluate(READ))
+
+    def candles(self) -> Candles:
+        """The candles on the chart."""
+        return candles_of(self.read()["times"])
+
+    def scene(self) -> dict[str, Any]:
+        """What the chart holds of the drawings."""
+        return dict(self.read()["scene"])
+
+    def ids(self) -> dict[str, list[str]]:
+        """Ids on the chart by feature."""
+        return dict(self.read()["ids"])
+
+    def assert_drawn(self, features: set[str]) -> None:
+        """Exactly the API's drawings of these features are on the chart."""
+        frame, there = self.feed.frame(), self.read()
+        assert {each for each in there["on"] if each.split(".")[0] in there["pressed"]} == features
+        assert int(there["overlayTime"]) == frame["time"]["aligned_time"]
+        drawn, candles = definitions(frame["draw_state"]), candles_of(there["times"])
+        shapes = expected(drawn, candles, features)
+        assert held(there["scene"], candles) == shapes
+        ids = {key: feature for feature, keys in there["ids"].items() for key in keys}
+        assert ids == {key: drawn[key]["feature"] for key in shapes if key in drawn}
+
+    def times_drawn(self, feature: str) -> set[int]:
+        """The times that the ids of a feature begin with."""
+        return {int(key.split(":")[1]) for key in self.ids().get(feature, [])}
+
+    def wait_painted(self) -> None:
+        """Wait until what was changed is on the screen."""
+        self.page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
+    def picture(self) -> bytes:
+        """The chart, with neither pointer nor focus on it, nor a list over it."""
+        self.page.mouse.move(0, 0)
+        self.page.evaluate("document.activeElement.blur()")
+        self.page.wait_for_selector(".factor-list:visible", state="hidden")
+        self.wait_painted()
+        return bytes(self.page.locator("#chart").screenshot())
+
+
+def defaults(page: DrawnPage) -> set[str]:
+    """The features that the catalog shows by itself."""
+    return {
+        part["key"]
+        for factor in page.catalog
+        for part in factor["sub_features"]
+        if part["default_visible"]
+    }
+
+
+def test_chart_holds_exactly_the_features_that_are_switched_on(drawn_page, fed):
+    page = drawn_page(fed)
+    shown = defaults(page)
+    assert shown < set(page.parts())
+    page.assert_drawn(shown)
+    for factor in page.catalog:
+        parts = {part["key"] for part in factor["sub_features"]}
+        for part in sorted(parts):
+            page.switch(part)
+            shown ^= {part}
+            page.assert_drawn(shown)
+        page.switch(factor["key"])
+        page.assert_drawn(shown - parts)
+        page.switch(factor["key"])
+        page.assert_drawn(shown)
+    # Nothing was compared with nothing: every feature was on the chart, or the series has none.
+    drawn = definitions(fed.frame()["draw_state"])
+    there = {each["feature"] for each in drawn.values()}
+    assert there >= {"pivot.major", "pivot.minor", "pen.confirmed", "zhongshu.dead", "sr.active"}
+    assert there >= {"anchor.current", "anchor.switch"}
+
+
+def test_drawings_follow_a_new_candle_and_switches_outlive_a_reload(drawn_page, growing):
+    page = drawn_page(growing)
+    page.switch("sr.broken")
+    page.switch("pivot.minor")
+    page.switch("zhongshu")
+    chosen = defaults(page) | {"sr.broken", "pivot.minor"}
+    chosen -= {"zhongshu.alive", "zhongshu.dead"}
+    page.assert_drawn(chosen)
+    before = page.chart.number("overlay-time")
+    page.chart.requests.clear()
+    growing.add(1)
+    page.wait_drawn()
+    assert page.chart.number("overlay-time") == before + STEP
+    asked = [url for url in page.chart.requests if "/api/delta/poll" in url or "/frame/" in url]
+    assert len(asked) == 1
+    assert "/api/delta/poll" in asked[0]
+    page.assert_drawn(chosen)
+    page.page.reload()
+    page.wait_drawn()
+    page.assert_drawn(chosen)
+    page.switch("zhongshu")
+    page.assert_drawn(chosen | {"zhongshu.alive", "zhongshu.dead"})
+
+
+def test_each_switch_changes_the_picture_and_changes_it_back(drawn_page, growing):
+    page = drawn_page(growing)
+    # Until all candles are in sight.
+    for _ in range(13):
+        page.page.press("#chart", "-")
+    whole = page.picture()
+    for factor in page.catalog:
+        page.switch(factor["key"])
+        assert page.picture() != whole, f"{factor['key']} was not painted"
+        page.switch(factor["key"])
+        assert page.picture() == whole, f"{factor['key']} came back another way"
+
+
+def test_scrolling_back_brings_the_drawings_of_older_candles(drawn_page, fed):
+    page = drawn_page(fed)
+    assert page.chart.number("candle-count") == 2000
+    scroll_to_start(page)
+    # Another way to the same truth: the factors' own ledger over all candles at once.
+    said = fed.ask("factor/slices", at_time=fed.head, window_candles=5000)["snapshots"]
+    pivots = {each["pivot_time"] for each in said["pivot"]["history"]["major"]}
+    assert min(pivots) < fed.head - 3000 * STEP
+    wait_until(lambda: page.times_drawn("pivot.major") == pivots, 20, "all pivots on the chart")
+    page.chart.wait_for(older_status="complete")
+    dead = {each["start_time"] for each in said["zhongshu"]["history"]["dead"]}
+    assert page.times_drawn("zhongshu.dead") == dead
+    pens = said["pen"]["history"]["confirmed"]
+    corners = {pens[0]["start_time"], *(pen["end_time"] for pen in pens)}
+    line = held(page.scene(), page.candles())["pen.confirmed"]
+    assert isinstance(line, Line)
+    assert [moment for moment, _ in line.points] == sorted(corners)
+    # What was true for its moment only is that of the newest candle.
+    live = definitions(fed.frame()["draw_state"])
+    for feature in ("anchor.current", "pen.extending", "sr.active"):
+        there = sorted(key for key, each in live.items() if each["feature"] == feature)
+        assert page.ids().get(feature, []) == there
+
+
+def scroll_to_start(page: DrawnPage) -> None:
+    """Scroll back until all candles are loaded and the first one is in sight."""
+    total = len(page.feed.ask("market/candles", limit=5000)["candles"])
+
+    def all_loaded() -> bool:
+        for _ in range(10):
+            page.page.press("#chart", "Shift+ArrowLeft")
+        return page.chart.number("candle-count") == total
+
+    wait_until(all_loaded, 20, "all candles on the page")
+    for _ in range(20):
+        page.page.press("#chart", "Shift+ArrowLeft")
+
+
+def test_lamps_tell_what_the_server_says(drawn_page, fed):
+    page = drawn_page(fed)
+    answers = {
+        "market/health": {"status": "red", "head_time": fed.head, "missing_seconds": 7200},
+        "factor/health": {
+            "status": "red",
+            "store_head_time": fed.head,
+            "factor_head_time": fed.head - STEP,
+            "overlay_head_time": fed.head - STEP,
+            "max_delay_seconds": STEP,
+        },
+    }
+    real = {path: fed.ask(path) for path in answers}
+    assert real["market/health"]["head_time"] == real["factor/health"]["overlay_head_time"]
+    page.page.wait_for_selector('#drawing-lamp[data-state="ok"]')
+
+    def tell(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        route.fulfill(json=answers[path.removeprefix("/api/")])
+
+    page.page.route("**/api/*/health?*", tell)
+    page.page.reload()
+    page.page.wait_for_selector('#candle-lamp[data-state="lagging"]:has-text("missing 2h")')
+    page.page.wait_for_selector('#drawing-lamp[data-state="lagging"]:has-text("Behind 1h")')
+    answers["factor/health"]["overlay_head_time"] = None
+    page.page.wait_for_selector('#drawing-lamp[data-state="rebuilding"]')
+
+
+@pytest.mark.parametrize("screen", [WIDE, PHONE], ids=["wide", "phone"])
+def test_drawings_fit_the_screen(drawn_page, pictured, screenshot, screen):
+    page = drawn_page(pictured, screen=screen)
+    is_wide = screen is WIDE
+    for _ in range(9 if is_wide else 6):
+        page.page.press("#chart", "-")
+    page.page.evaluate("document.activeElement.blur()")
+    page.page.wait_for_selector('#drawing-lamp[data-state="ok"]')
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= screen["width"]
+    for selector in (".topbar > *", ".factorbar > *", ".candle-state > *"):
+        assert_apart(page, selector, screen["width"])
+    screenshot(page.chart, "page.png" if is_wide else "phone.png")
+    opener = page.page.locator('.factor[data-factor="zhongshu"] .factor-opener')
+    opener.scroll_into_view_if_needed()
+    page.wait_painted()
+    opener.click()
+    box = page.page.locator("#factor-list-zhongshu").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= screen["width"]
+    if is_wide:
+        screenshot(page.chart, "parts.png", clip=CLOSE_UP)
+
+
+def assert_apart(page: DrawnPage, selector: str, width: int) -> None:
+    """What is seen of these elements neither overlaps nor leaves the screen."""
+    found = page.page.locator(f"{selector}:visible").all()
+    boxes = [box for each in found if (box := each.bounding_box()) and box["width"]]
+    for box in boxes:
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width + 0.5
+    for index, one in enumerate(boxes):
+        for other in boxes[index + 1 :]:
+            beside = one["x"] + one["width"] <= other["x"] + 0.5
+            beside |= other["x"] + other["width"] <= one["x"] + 0.5
+            under = one["y"] + one["height"] <= other["y"] + 0.5
+            under |= other["y"] + other["height"] <= one["y"] + 0.5
+            assert beside or under, (selector, one, other)

@@ -12,7 +12,7 @@ from datetime import datetime
 from celery.schedules import schedstate, schedule
 
 
-class SteadySchedule(schedule):  # type: ignore[misc]  # Celery has no types.
+class SteadySchedule(schedule):
     """Due every `seconds`. `clock` gives seconds."""
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:

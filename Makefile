@@ -21,7 +21,7 @@ PAGE_READY := frontend/dist/.built-$(call checksum,$(FRONTEND_FILES))
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --no-update-notifier
 
-.PHONY: run test check lint types format frontend screenshots lock bench clean
+.PHONY: run test check lint types format frontend screenshots lock bench capacity profile clean
 
 run: $(RUN_READY) $(PAGE_READY)
 	@$(BIN)/python manage.py up
@@ -52,6 +52,13 @@ screenshots: $(DEV_READY) $(PAGE_READY)
 
 bench: $(DEV_READY)
 	$(BIN)/python -m benchmarks
+
+# Both write into output/capacity; docs/capacity.md says what they prove.
+capacity: $(DEV_READY)
+	$(BIN)/python manage.py capacity
+
+profile: $(DEV_READY)
+	$(BIN)/python manage.py capacity --minutes 1 --profile --no-bare
 
 # Versions come from here only; where to get them from is the machine's business.
 lock: $(DEV_READY)

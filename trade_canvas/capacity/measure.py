@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +28,20 @@ from trade_canvas.capacity.stored import Stored, stored_since, unstored
 from trade_canvas.capacity.topology import Topology, seconds_of
 from trade_canvas.capacity.watcher import Order, followed
 
-BASELINE_S = 3.0
-SETTLE_S = 2.0
 # A candle that the bus lost is found within two seconds; by then it has been sent, or it is lost.
 GRACE_S = 4.0
 CHECK_S = 1.0
-PAGE_CANDLES = 2000
 
 Say = Callable[[str], None]
+Beside = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is to be measured; `storms` are the losing of all connections and the page loads."""
+    """What is to be measured; `storms` are the losing of all connections and the page loads.
+
+    `settle_s` is left between the parts. With `metrics`, web processes and worker must count.
+    """
 
     watchers: int
     seconds: float
@@ -47,6 +49,8 @@ class Run:
     processes: int = 2
     storms: bool = True
     metrics: bool = False
+    page_candles: int = 2000
+    settle_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,24 @@ class Raw:
 
 
 class Measurement:
-    """Measures a running topology once. `urls` are the web processes to use, all if not given."""
+    """Measures a running topology once. `urls` are the web processes to use, all if not given.
+
+    `beside` is entered for the steady part.
+    """
 
     def __init__(
-        self, topology: Topology, run: Run, *, say: Say, urls: tuple[str, ...] = ()
+        self,
+        topology: Topology,
+        run: Run,
+        *,
+        say: Say,
+        urls: tuple[str, ...] = (),
+        beside: Beside = nullcontext,
     ) -> None:
         self._topology = topology
         self._run = run
         self._say = say
+        self._beside = beside
         self._urls = urls or topology.web_urls
         self._order = Order(
             urls=self._urls,
@@ -97,16 +111,17 @@ class Measurement:
 
     def _measure(self, crowd: Crowd, sampler: Sampler) -> tuple[Measured, Raw]:
         began = time.time()
-        crowd.pages(len(self._urls) * len(self._order.series), PAGE_CANDLES)
-        self._pass(BASELINE_S)
+        crowd.pages(len(self._urls) * len(self._order.series), self._run.page_candles)
+        self._pass(self._run.settle_s)
         before = time.time()
         joined = crowd.attach()
         self._say(f"{joined.live} of {joined.asked} watchers subscribed")
-        self._pass(SETTLE_S)
+        self._pass(self._run.settle_s)
         first = self._counts(crowd)
         start = time.time()
-        self._pass(self._run.seconds)
-        end = time.time()
+        with self._beside():
+            self._pass(self._run.seconds)
+            end = time.time()
         counted = self._compared(first, crowd)
         back, pages = self._storms(crowd)
         window = Window(before, start, end, time.time())
@@ -123,8 +138,8 @@ class Measurement:
             return None, None
         back = crowd.storm()
         self._say(f"{back.live} of {back.asked} watchers back after the reconnect storm")
-        self._pass(SETTLE_S)
-        pages = loading(crowd.pages(self._run.watchers, PAGE_CANDLES))
+        self._pass(self._run.settle_s)
+        pages = loading(crowd.pages(self._run.watchers, self._run.page_candles))
         self._say(f"{pages.whole} of {pages.asked} pages whole in the page-load storm")
         return back, pages
 

@@ -23,6 +23,9 @@ GOODBYE = Frame(Opcode.CLOSE, (1000).to_bytes(2, "big")).serialize(mask=True)
 class Listener(Protocol):
     """Whom a socket tells."""
 
+    def connected(self, socket: Socket) -> None:
+        """The connection stands; the handshake is under way."""
+
     def opened(self) -> None:
         """The handshake is done: text may be sent."""
 
@@ -66,6 +69,7 @@ class Socket(asyncio.Protocol):
         # uvloop's transports are not asyncio's by class.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._greeting)
+        self._listener.connected(self)
 
     def data_received(self, data: bytes) -> None:
         """Take apart what came."""
@@ -126,10 +130,10 @@ class Socket(asyncio.Protocol):
             self.drop()
 
 
-async def connect(listener: Listener, url: str, path: str, timeout_s: float) -> Socket:
+async def connect(listener: Listener, url: str, path: str, timeout_s: float) -> None:
     """Open a connection to `url` (http://host:port); raises OSError, TimeoutError too.
 
-    The handshake is still under way on return: `listener.opened` tells its end.
+    The listener gets the socket, and may have heard more by the time this returns.
     """
     address = urlsplit(url)
     key = base64.b64encode(os.urandom(16)).decode()
@@ -138,7 +142,6 @@ async def connect(listener: Listener, url: str, path: str, timeout_s: float) -> 
         f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
     async with asyncio.timeout(timeout_s):
-        _, socket = await asyncio.get_running_loop().create_connection(
+        await asyncio.get_running_loop().create_connection(
             lambda: Socket(listener, greeting), address.hostname or "", address.port or 80
         )
-    return socket

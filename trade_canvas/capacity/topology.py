@@ -168,14 +168,18 @@ class Topology:
         for web in webs:
             self.wait_ready(web)
 
-    def stop(self) -> None:
-        """Stop the programs, what they read from, then the servers; keep the servers' logs."""
+    def stop_programs(self) -> None:
+        """Stop the programs, and last what they read from; the servers go on."""
         sources = [each for each in self.programs if each.name == "exchange"]
         for group in ([each for each in self.programs if each not in sources], sources):
             for each in group:
                 each.ask_to_end()
             for each in group:
                 each.terminate()
+
+    def stop(self) -> None:
+        """Stop the programs, then the servers; keep the servers' logs."""
+        self.stop_programs()
         for server in reversed(self.servers):
             with suppress(Exception):
                 server.stop()

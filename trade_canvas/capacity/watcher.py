@@ -29,8 +29,9 @@ FORMING = b'{"type":"candle_forming"'
 class Order:
     """What one process of watchers does.
 
-    Watcher n (from `first` on) begins at the n-th address and follows `series_each` series, from
-    the n-th on; when its connection ends it goes to the next address, with what it has.
+    Watchers (from number `first` on) go to the addresses in turn, and to the series in turn at each
+    address, `series_each` of them. When its connection ends, a watcher goes to the next address,
+    with what it has.
     """
 
     urls: tuple[str, ...]
@@ -47,8 +48,8 @@ class Order:
 
 def followed(order: Order, number: int) -> list[str]:
     """The series that watcher `number` follows."""
-    series = order.series
-    return [series[(number + offset) % len(series)] for offset in range(order.series_each)]
+    series, first = order.series, number // len(order.urls)
+    return [series[(first + offset) % len(series)] for offset in range(order.series_each)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +138,10 @@ class Watcher:
         """Open a connection at its present address; a failure is tried again elsewhere."""
         self.heard_at = time.time()
         try:
-            self._socket = await connect(self, self.url, self._order.path, CONNECT_TIMEOUT_S)
+            await connect(self, self.url, self._order.path, CONNECT_TIMEOUT_S)
         except (OSError, TimeoutError) as error:
             self._record.note(f"connect to {self.url}: {error!r}")
             self._again()
-        else:
-            self.gone.clear()
 
     def use(self, order: Order) -> None:
         """Take the addresses of another order from the next connection on."""
@@ -162,6 +161,11 @@ class Watcher:
             task.cancel()
         if self._socket is not None:
             self._socket.leave()
+
+    def connected(self, socket: Socket) -> None:
+        """See Listener."""
+        self._socket = socket
+        self.gone.clear()
 
     def opened(self) -> None:
         """See Listener: subscribe, from where it is."""
@@ -196,6 +200,8 @@ class Watcher:
         self._socket = None
         if not self._is_leaving:
             self._record.counts[f"closed_{code}"] += 1
+            if self._failures >= 0:
+                self._record.note(f"{self.url} closed with {code}")
             self._turn += 1
             self._again()
 

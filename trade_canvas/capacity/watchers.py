@@ -82,7 +82,7 @@ class Crew:
         for each in range(asked["count"]):
             number = self._order.first + each
             url = self._order.urls[number % len(self._order.urls)]
-            jobs.append((url, self._order.series[number % len(self._order.series)]))
+            jobs.append((url, followed(self._order, number)[0]))
         return await self._pages.load(jobs, asked["limit"])
 
     async def move(self, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""The capacity gate: passes a sound build, and fails each planted fault for its own reason."""
+
+from __future__ import annotations
+
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from trade_canvas.capacity.gate import Thresholds, judge
+from trade_canvas.capacity.measure import Measurement, Run
+from trade_canvas.capacity.session import open_topology, run_gate
+from trade_canvas.capacity.tests.test_gate import GOOD
+from trade_canvas.capacity.topology import Layout, local_series
+
+PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
+# A busy machine is no fault of the build; a fault of two seconds is.
+THRESHOLDS = Thresholds(commit_p95_ms=1500, close_p95_ms=10_000)
+SHORT = {"page_candles": 200, "settle_s": 1.0}
+CLEAN = Run(watchers=200, seconds=20, metrics=True, **SHORT)
+# Enough frames of closed candles that one of 10,000 is among them: 16 a second to each watcher.
+MANY = Run(watchers=110, seconds=7, series_each=20, processes=1, storms=False, **SHORT)
+FEW = Run(watchers=20, seconds=7, processes=1, storms=False, **SHORT)
+FAULTS = {
+    "drop": (MANY, "stored candles delivered to every watcher"),
+    "double": (MANY, "duplicates"),
+    "delay": (FEW, "p95 from commit to watcher"),
+}
+
+
+@pytest.fixture(scope="module")
+def topology(tmp_path_factory):
+    layout = Layout(
+        series=local_series(20),
+        history=SHORT["page_candles"],
+        switches={"TRADE_CANVAS_ENABLE_CAPACITY_METRICS": "1"},
+    )
+    with open_topology(layout, tmp_path_factory.mktemp("logs")) as running:
+        yield running
+
+
+def failed(checks):
+    return [check.name for check in checks if not check.passed]
+
+
+def test_gate_passes_a_sound_build_and_writes_its_report(topology, tmp_path):
+    facts = {"revision": "this one", "load before": "unknown"}
+    report = run_gate(
+        topology,
+        CLEAN,
+        tmp_path,
+        command="manage.py capacity --watchers 200",
+        facts=facts,
+        thresholds=THRESHOLDS,
+        say=print,
+    )
+    assert failed(report.checks) == [], report.measured
+    assert report.measured.tally.expected > 200 * 0.8 * CLEAN.seconds
+    assert report.measured.counted.came > 200 * 0.8 * (CLEAN.seconds - 2)
+    assert report.measured.reconnected.live == report.measured.pages.whole == 200
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"report.md", "report.html", "measured.json", "latencies.csv", "usage.csv"}
+
+
+def test_gate_fails_each_planted_fault_for_its_own_reason(topology):
+    command = [sys.executable, "-m", "tests.planted_web"]
+    webs = {fault: topology.add_web([*command, fault], wait=False) for fault in FAULTS}
+    for web in webs.values():
+        topology.wait_ready(web)
+
+    def checks_of(fault):
+        run, _ = FAULTS[fault]
+        measured, _ = Measurement(topology, run, say=print, urls=(webs[fault].url,)).measure()
+        return judge(measured, THRESHOLDS)
+
+    with ThreadPoolExecutor(len(FAULTS)) as pool:
+        found = dict(zip(FAULTS, pool.map(checks_of, FAULTS), strict=True))
+    for web in webs.values():
+        web.terminate()
+    assert {fault: failed(checks) for fault, checks in found.items()} == {
+        fault: [reason] for fault, (_, reason) in FAULTS.items()
+    }
+
+
+def test_page_states_the_thresholds_of_the_gate():
+    rows = re.findall(r"^\| (.+) \| (at (?:most|least) .+) \|$", PAGE.read_text(), re.MULTILINE)
+    stated = dict(rows[: len(fields(Thresholds)) + 1])
+    assert stated == {check.name: check.bound for check in judge(GOOD, Thresholds())}

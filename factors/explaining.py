@@ -75,7 +75,7 @@ def explain(
 
 def brief(payload: Payload | None) -> str:
     """A payload in one line, cut where it gets long."""
-    text = json.dumps(payload)
+    text = json.dumps(payload, default=dict)
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"
 
 
@@ -91,7 +91,7 @@ def _causes(said: Mapping[str, Any], series: SeriesId, store: CandleStore) -> It
 
 def _times(value: Any, path: str) -> Iterator[tuple[str, int]]:
     """Every field that names a candle, however deep, with the way to it."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         for name, inner in value.items():
             if name.endswith("time") and isinstance(inner, int):
                 yield f"{path}.{name}", inner

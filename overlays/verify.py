@@ -212,4 +212,4 @@ class _Versions:
 
 
 def _text(row: Any) -> str:
-    return json.dumps(row, separators=(",", ":"))
+    return json.dumps(row, separators=(",", ":"), default=dict)

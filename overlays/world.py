@@ -19,7 +19,7 @@ from market.domain.store import CandleStore, SeriesState
 from overlays.domain.delta import PATCH_LIMIT, SCHEMA_VERSION, DrawDelta, draw_delta, nothing
 from overlays.domain.integrity import facts_of, mismatches
 from overlays.domain.ledger import LedgerState, OverlayLedger
-from overlays.domain.versions import VersionReader
+from overlays.domain.versions import OneLook, VersionReader
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ class World:
         """The delta at a candle; with `known` slices, only if it says the same as they do."""
         now.require_drawn(to_time)
         cutoff = window_start(to_time, window, now.series.timeframe)
-        versions = self.drawings.versions(now.series)
+        versions = OneLook(self.drawings.versions(now.series))
         if known is not None:
             _require_agreement(now.series, known, versions, to_time=to_time, cutoff=cutoff)
         return draw_delta(versions, cursor=cursor, to_time=to_time, cutoff=cutoff)

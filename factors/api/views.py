@@ -15,6 +15,7 @@ from factors.domain.graph import catalog
 from factors.domain.ledger import LedgerState
 from factors.domain.slices import EVENT_LIMIT, slices, window_start
 from factors.health import health, read_heads
+from factors.stored_json import as_json
 from market import blocking
 from market.api.endpoint import Endpoint
 from market.api.errors import ApiError
@@ -77,7 +78,8 @@ class Slices(Endpoint):
         """The slices of one series."""
         asked = self.query(SlicesQuery)
         series = SeriesId.parse(asked.series_id)
-        return Response(blocking.call(read_slices, series, asked.at_time, asked.window_candles))
+        answer = blocking.call(read_slices, series, asked.at_time, asked.window_candles)
+        return Response(as_json(answer))
 
 
 def read_slices(series: SeriesId, at_time: int, window_candles: int) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
 
-Payload = dict[str, Any]
+Payload = Mapping[str, Any]
 
 
 class Event(NamedTuple):
     """A fact that became visible with the candle that opened at `candle_time` (Unix seconds).
 
-    `event_key` names it among all events of its series and factor.
+    `event_key` names it among all events of its series and factor. Its payload's `visible_time` is
+    the candle's time, too.
     """
 
     factor: str
@@ -78,7 +79,8 @@ class History:
     def __init__(self, events: Iterable[Event], at_time: int) -> None:
         self._by_kind: dict[str, list[Payload]] = {}
         for event in events:
-            if event.payload["visible_time"] <= at_time:
+            # Not by its payload, which need not be parsed for that.
+            if event.candle_time <= at_time:
                 self._by_kind.setdefault(event.kind, []).append(event.payload)
 
     def of(self, kind: str, *order: str) -> list[Payload]:

@@ -289,7 +289,7 @@ def _thaw_side(side: Side, saved: Any) -> None:
 
 def read(history: History, head: Payload | None) -> Slice | None:
     """The slice: snapshots of the window and the levels as they are, once there is either."""
-    snapshots = history.of("sr.snapshot", "visible_time")
+    snapshots = history.of("sr.snapshot")
     if head is None:
         return None
     return Slice({"snapshots": snapshots}, head)

@@ -14,6 +14,7 @@ import orjson
 
 from factors.domain.facts import Event, Head, Payload
 from factors.domain.ledger import Checkpoint, EventCount, LedgerState, LedgerView, Tick
+from factors.stored_json import StoredObject
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import COPY_FROM_ROWS, SERIES_KEY, PostgresWriter, read_rows
@@ -226,7 +227,7 @@ class PostgresFactorLedger:
         rows.sort(key=lambda row: row[:3])
         state = next((LedgerState(*row[1:4]) for row in rows if row[0] == 0), None)
         events = [
-            Event(factor, kind, time, key, orjson.loads(payload))
+            Event(factor, kind, time, key, StoredObject(payload))
             for part, time, _, factor, kind, key, payload, _ in rows
             if part == 1
         ]

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from factors.stored_json import as_json
 from market import blocking
 from market.api.endpoint import Endpoint
 from market.api.schema import BAD_SERIES_ID, STORE_DOWN, parameters_of, responses
@@ -42,4 +43,4 @@ class DrawDelta(Endpoint):
                 window=asked.window_candles,
                 at_time=asked.at_time,
             )
-        return Response(answer)
+        return Response(as_json(answer))

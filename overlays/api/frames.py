@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from factors.stored_json import as_json
 from market import blocking
 from market.api.endpoint import Endpoint
 from market.api.schema import BAD_SERIES_ID, STORE_DOWN, parameters_of, responses
@@ -32,7 +33,8 @@ class LiveFrame(Endpoint):
         asked = self.query(LiveFrameQuery)
         series = SeriesId.parse(asked.series_id)
         with refusals():
-            return Response(blocking.call(world().frame_live, series, window=asked.window_candles))
+            answer = blocking.call(world().frame_live, series, window=asked.window_candles)
+        return Response(as_json(answer))
 
 
 class FrameAtTime(Endpoint):
@@ -54,7 +56,8 @@ class FrameAtTime(Endpoint):
         asked = self.query(FrameQuery)
         series, window = SeriesId.parse(asked.series_id), asked.window_candles
         with refusals():
-            return Response(blocking.call(world().frame_at, series, asked.at_time, window=window))
+            answer = blocking.call(world().frame_at, series, asked.at_time, window=window)
+        return Response(as_json(answer))
 
 
 class DeltaPoll(Endpoint):
@@ -76,6 +79,5 @@ class DeltaPoll(Endpoint):
         asked = self.query(PollQuery)
         series, window = SeriesId.parse(asked.series_id), asked.window_candles
         with refusals():
-            return Response(
-                blocking.call(world().poll, series, after_id=asked.after_id, window=window)
-            )
+            answer = blocking.call(world().poll, series, after_id=asked.after_id, window=window)
+        return Response(as_json(answer))

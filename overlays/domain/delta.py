@@ -5,11 +5,11 @@ Defined in the overlay contract, section 5, and the HTTP contract, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from market.domain.series import SeriesId
-from overlays.domain.instruction import InstructionVersion, span_of
+from overlays.domain.instruction import InstructionVersion
 from overlays.domain.versions import VersionReader
 
 SCHEMA_VERSION = 1
@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 PATCH_LIMIT = 50_000
 """How many versions one answer carries at most."""
 
-FRESH_LIMIT = 5_000
+FRESH_LIMIT = 1_000
 """Beyond how many versions a client that has nothing yet gets only those it can draw.
 
 All versions of a long series are some hundred times what its window shows.
@@ -55,23 +55,6 @@ def nothing(cursor: int) -> DrawDelta:
     return DrawDelta(None, (), (), cursor)
 
 
-def active_ids(
-    newest: Iterable[InstructionVersion], to_time: int, *, cutoff: int
-) -> tuple[str, ...]:
-    """The instructions to show from `cutoff` to `to_time` (both inclusive), sorted.
-
-    `newest` has the newest version of each instruction at `to_time`. A drawing is shown when the
-    times it covers meet the window, even if no point of it lies inside; a withdrawn one never is.
-    """
-    return tuple(
-        sorted(
-            version.instruction_id
-            for version in newest
-            if (span := span_of(version.definition)) is not None and span.meets(cutoff, to_time)
-        )
-    )
-
-
 def draw_delta(
     versions: VersionReader,
     *,
@@ -90,7 +73,9 @@ def draw_delta(
     shows instead, which is all it can draw, and goes on from the greatest number too.
     """
     newest = list(versions.newest(to_time, cutoff=cutoff))
-    shown = active_ids(newest, to_time, cutoff=cutoff)
+    # In code point order. A drawing is shown when the times it covers meet the window, even if no
+    # point of it lies inside.
+    shown = tuple(sorted(version.instruction_id for version in newest))
     allowed = fresh_limit if cursor == 0 else limit
     if cursor == 0 and versions.count_after(cursor, to_time, limit=allowed + 1) > allowed:
         newest.sort(key=lambda version: version.version_id)

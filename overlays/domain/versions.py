@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from overlays.domain.instruction import Change, InstructionVersion, Span, span_of
@@ -36,6 +37,24 @@ class VersionReader(Protocol):
 
     def greatest_id(self, to_time: int) -> int:
         """The greatest number among the versions visible by `to_time`; 0 without any."""
+
+
+class OneLook:
+    """A reader whose newest versions are asked for more than once, and read once."""
+
+    def __init__(self, reader: VersionReader) -> None:
+        self.after = reader.after
+        self.count_after = reader.count_after
+        self.newest_of = reader.newest_of
+        self.greatest_id = reader.greatest_id
+        self._newest = lru_cache(maxsize=1)(
+            lambda to_time, cutoff: tuple(reader.newest(to_time, cutoff=cutoff))
+        )
+
+    def newest(self, to_time: int, *, cutoff: int) -> Sequence[InstructionVersion]:
+        """See VersionReader.newest."""
+        found: Sequence[InstructionVersion] = self._newest(to_time, cutoff)
+        return found
 
 
 class SeriesVersions:

@@ -6,13 +6,13 @@ As the candle store does, it goes to the driver's own cursor on Django's connect
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 from psycopg2.extras import execute_values
 
+from factors.stored_json import StoredObject
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import SERIES_KEY, PostgresWriter, read_rows
@@ -120,7 +120,7 @@ def rows_of(changes: Sequence[Change]) -> list[Row]:
 
 
 def _text(definition: Definition) -> str:
-    return json.dumps(definition, separators=(",", ":"), allow_nan=False)
+    return orjson.dumps(definition).decode()
 
 
 class PostgresOverlayWriter:
@@ -319,6 +319,6 @@ def _state(row: Any) -> LedgerState | None:
 
 def _versions(statement: str, values: Any) -> list[InstructionVersion]:
     return [
-        InstructionVersion(number, name, kind, time, orjson.loads(definition))
+        InstructionVersion(number, name, kind, time, StoredObject(definition))
         for number, name, kind, time, definition in read_rows(statement, values)
     ]

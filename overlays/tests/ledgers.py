@@ -101,7 +101,7 @@ class Stores:
     def written(self, series):
         """All there is of a series, as text."""
         state = self.candles.state(series), self.facts.state(series), self.drawings.state(series)
-        return json.dumps([*state, self.versions(series)])
+        return json.dumps([*state, self.versions(series)], default=dict)
 
 
 class Viewer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from market.domain.series import SeriesId
-from overlays.domain.delta import active_ids, draw_delta, has_news, nothing
-from overlays.domain.instruction import WITHDRAWN, Change, InstructionVersion
+from overlays.domain.delta import draw_delta, has_news, nothing
+from overlays.domain.instruction import WITHDRAWN, Change
 from overlays.domain.tests.test_versions import line, mark
 from overlays.domain.versions import SeriesVersions
 
@@ -69,22 +69,25 @@ def test_fresh_client_of_a_long_series_gets_what_the_window_shows(versions):
     assert delta.next_cursor == 9
 
 
+def shown(*changes, to_time, cutoff):
+    versions = SeriesVersions()
+    for number, change in enumerate(changes, 1):
+        versions.append(number, change)
+    return draw_delta(versions, cursor=0, to_time=to_time, cutoff=cutoff).active_ids
+
+
 def test_active_marker_lies_inside_the_window_edges_included():
-    shown = [InstructionVersion(1, *mark("mark", 120, 180))]
-    assert active_ids(shown, 180, cutoff=120) == ("mark",)
-    assert active_ids(shown, 180, cutoff=121) == ()
+    assert shown(mark("mark", 120, 180), to_time=180, cutoff=120) == ("mark",)
+    assert shown(mark("mark", 120, 180), to_time=180, cutoff=121) == ()
 
 
 def test_active_polyline_may_span_the_window_without_a_point_inside():
-    shown = [InstructionVersion(1, *line("pen", (60, 600), 600))]
-    assert active_ids(shown, 300, cutoff=120) == ("pen",)
+    assert shown(line("pen", (60, 600), 240), to_time=300, cutoff=120) == ("pen",)
 
 
 def test_active_ids_are_in_code_point_order():
-    shown = [
-        InstructionVersion(number, *mark(name, 60, 60)) for number, name in enumerate("bB:a1", 1)
-    ]
-    assert active_ids(shown, 60, cutoff=0) == ("1", ":", "B", "a", "b")
+    marks = [mark(name, 60, 60) for name in "bB:a1"]
+    assert shown(*marks, to_time=60, cutoff=0) == ("1", ":", "B", "a", "b")
 
 
 def test_delta_on_the_wire_has_the_shape_of_the_contract(versions):

@@ -40,6 +40,7 @@ BEGINNING = 1_735_689_600
 """Of the candles that are given; told as if they ended now, they are the same on every day."""
 WHOLE = ("sim:futures:BTC/USDT:1h", 3600)
 GROWING = ("sim:futures:ETH/USDT:1h", 1200)
+KEPT_BACK = 120
 PICTURED = ("sim:spot:BTC/USDT:1h", 2000)
 WIDE = {"width": 1600, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -73,7 +74,7 @@ def fed(server):
 def growing(server):
     """A series that gets another candle when asked to."""
     feed = Feed(*server, GROWING)
-    feed.add(feed.left - 1)
+    feed.add(feed.left - KEPT_BACK)
     return feed
 
 
@@ -279,6 +280,11 @@ def test_drawings_follow_a_new_candle_and_switches_outlive_a_reload(drawn_page, 
     assert len(asked) == 1
     assert "/api/delta/poll" in asked[0]
     page.assert_drawn(chosen)
+    active = set(growing.frame()["draw_state"]["active_ids"])
+    growing.add(growing.left)
+    page.wait_drawn()
+    page.assert_drawn(chosen)
+    assert active - set(growing.frame()["draw_state"]["active_ids"]), "nothing was withdrawn"
     page.page.reload()
     page.wait_drawn()
     page.assert_drawn(chosen)

@@ -14,13 +14,12 @@ from functools import partial
 from django.conf import settings
 
 from factors import runtime
-from factors.domain.checkpoints import EVERY, is_kept, kept_between
+from factors.domain.checkpoints import EVERY, Checkpoint, keep, kept_between
 from factors.domain.engine import Engine, EngineState
 from factors.domain.facts import StateError
 from factors.domain.ledger import (
     PRODUCT,
     REQUEST,
-    Checkpoint,
     FactorLedger,
     FactorLedgerWriter,
     LedgerState,
@@ -201,7 +200,7 @@ class FactorStage:
         kept = batch.kept
         if kept is not None and known is not None and _is_usable(kept, known, reached):
             return kept.state
-        checkpoint = batch.ledger.newest_checkpoint(reached + 1)
+        checkpoint = batch.ledger.checkpoints.newest(reached + 1)
         if checkpoint is None:
             return self._engine.initial(batch.change.series.timeframe)
         return self._engine.restore(checkpoint.data, batch.candles.between)
@@ -236,10 +235,8 @@ class FactorStage:
         after = self._at(fold.state.head_time, batch.change)
         if not batch.ledger.append(expected, after, fold.ticks):
             return None
-        if fold.checkpoints:
-            counts, newest = batch.ledger.checkpoint_counts(), fold.state.count
-            drop = [each for each in counts if not is_kept(each, newest, every=self._every)]
-            batch.ledger.save(fold.checkpoints, drop=drop)
+        shelf = batch.ledger.checkpoints
+        keep(shelf, fold.checkpoints, newest=fold.state.count, every=self._every)
         told = Told(after.head_time, fold.ticks, dropped_from, batch.candles.between)
         return told, Kept(after, fold.state)
 

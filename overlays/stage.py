@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from factors import runtime as factors
-from factors.domain.checkpoints import EVERY, is_kept, kept_between
+from factors.domain.checkpoints import EVERY, Checkpoint, keep, kept_between
 from factors.domain.facts import StateError
 from factors.domain.ledger import PRODUCT, FactorLedger, Told
 from factors.stored_candles import StoredCandles
@@ -26,7 +26,6 @@ from market.runtime import candle_store
 from overlays import runtime
 from overlays.domain.instruction import Change as Drawn
 from overlays.domain.ledger import (
-    Checkpoint,
     LedgerState,
     OverlayLedger,
     OverlayLedgerWriter,
@@ -219,7 +218,7 @@ class OverlayStage:
         kept = batch.kept
         if kept is not None and known is not None and _is_usable(kept, known, reached):
             return _Fold(self._engine, kept.state, kept.candle_count, self._every)
-        saved = batch.ledger.newest_checkpoint(reached + 1)
+        saved = batch.ledger.checkpoints.newest(reached + 1)
         if saved is None:
             return _Fold(
                 self._engine, self._engine.initial(batch.change.series.timeframe), 0, self._every
@@ -235,10 +234,8 @@ class OverlayStage:
         after = self._at(fold.state.head_time, batch.change)
         if not batch.ledger.append(expected, after, fold.drawn):
             return None
-        if fold.checkpoints:
-            counts, newest = batch.ledger.checkpoint_counts(), fold.candle_count
-            drop = [count for count in counts if not is_kept(count, newest, every=self._every)]
-            batch.ledger.save(fold.checkpoints, drop=drop)
+        shelf = batch.ledger.checkpoints
+        keep(shelf, fold.checkpoints, newest=fold.candle_count, every=self._every)
         return Kept(after, fold.state, fold.candle_count)
 
     def _at(self, head_time: int, change: Change) -> Position:

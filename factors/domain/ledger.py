@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from factors.domain.checkpoints import CheckpointShelf
 from factors.domain.facts import Event, Head, Payload, ReadCandles, StepResult
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
@@ -31,14 +32,6 @@ class LedgerState(NamedTuple):
     head_time: int
     epoch: int
     fingerprint: str
-
-
-class Checkpoint(NamedTuple):
-    """An engine state after the candle at `candle_time`, the `candle_count`-th of its series."""
-
-    candle_time: int
-    candle_count: int
-    data: bytes
 
 
 class Tick(NamedTuple):
@@ -94,6 +87,10 @@ class EventCount(NamedTuple):
 class FactorLedgerWriter(Protocol):
     """The ledger of one series inside the open transaction of its candles."""
 
+    @property
+    def checkpoints(self) -> CheckpointShelf:
+        """Saved states of the engine."""
+
     def state(self) -> LedgerState | None:
         """How far the ledger is; None for a series it knows nothing of."""
 
@@ -107,15 +104,6 @@ class FactorLedgerWriter(Protocol):
 
     def truncate(self, from_time: int) -> None:
         """Drop events, heads and checkpoints at or after `from_time`; the state stays."""
-
-    def newest_checkpoint(self, before: int) -> Checkpoint | None:
-        """The newest engine state of a candle before the time `before`."""
-
-    def checkpoint_counts(self) -> list[int]:
-        """At which counts of candles checkpoints are kept, ascending."""
-
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        """Keep engine states, and let go of those at the counts `drop`."""
 
 
 class FactorLedger(Protocol):

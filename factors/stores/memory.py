@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
 from typing import TypeVar, cast
 
+from factors.domain.checkpoints import Checkpoint
 from factors.domain.facts import Event, Head
-from factors.domain.ledger import Checkpoint, EventCount, LedgerState, LedgerView, Tick
+from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
+from factors.stores.checkpoints import MemoryCheckpoints
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.memory import MemoryWriter
@@ -29,7 +31,7 @@ class _Shelf:
     state: LedgerState | None = None
     events: list[Event] = field(default_factory=list)
     heads: defaultdict[str, list[Head]] = field(default_factory=lambda: defaultdict(list))
-    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
 
     def truncate(self, from_time: int) -> None:
         del self.events[bisect_left(self.events, from_time, key=TIME) :]
@@ -50,7 +52,7 @@ class MemoryLedgerWriter:
         self._shelf = shelf
         self._mutex = mutex
         self._state = shelf.state
-        self._checkpoints = shelf.checkpoints
+        self.checkpoints = MemoryCheckpoints(shelf.checkpoints)
         self._dropped_from: int | None = None
         self._ticks: list[Tick] = []
 
@@ -73,24 +75,7 @@ class MemoryLedgerWriter:
         self._ticks = [tick for tick in self._ticks if tick.candle_time < from_time]
         dropped = self._dropped_from
         self._dropped_from = from_time if dropped is None else min(dropped, from_time)
-        self._checkpoints = {
-            count: each for count, each in self._checkpoints.items() if each.candle_time < from_time
-        }
-
-    def newest_checkpoint(self, before: int) -> Checkpoint | None:
-        """See FactorLedgerWriter.newest_checkpoint."""
-        older = [each for each in self._checkpoints.values() if each.candle_time < before]
-        return max(older, key=TIME, default=None)
-
-    def checkpoint_counts(self) -> list[int]:
-        """See FactorLedgerWriter.checkpoint_counts."""
-        return sorted(self._checkpoints)
-
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        """See FactorLedgerWriter.save."""
-        gone = set(drop)
-        kept = {count: each for count, each in self._checkpoints.items() if count not in gone}
-        self._checkpoints = kept | {each.candle_count: each for each in checkpoints}
+        self.checkpoints.truncate(from_time)
 
     def land(self) -> None:
         """Make the changes visible, in one step for every reader."""
@@ -99,7 +84,7 @@ class MemoryLedgerWriter:
             if self._dropped_from is not None:
                 shelf.truncate(self._dropped_from)
             shelf.extend(self._ticks)
-            shelf.checkpoints = self._checkpoints
+            shelf.checkpoints = self.checkpoints.kept
             shelf.state = self._state
 
 

@@ -13,8 +13,9 @@ from typing import Any, cast
 import orjson
 
 from factors.domain.facts import Event, Head, Payload
-from factors.domain.ledger import Checkpoint, EventCount, LedgerState, LedgerView, Tick
+from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
 from factors.stored_json import StoredObject
+from factors.stores.checkpoints import PostgresCheckpoints
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import COPY_FROM_ROWS, SERIES_KEY, PostgresWriter, read_rows
@@ -98,6 +99,7 @@ class PostgresLedgerWriter:
     def __init__(self, writer: PostgresWriter) -> None:
         self._key = writer.key
         self._cursor = writer.cursor
+        self.checkpoints = PostgresCheckpoints(writer, "factor_checkpoints")
 
     def state(self) -> LedgerState | None:
         """See FactorLedgerWriter.state."""
@@ -126,44 +128,12 @@ class PostgresLedgerWriter:
 
     def truncate(self, from_time: int) -> None:
         """See FactorLedgerWriter.truncate."""
-        for table in ("factor_events", "factor_checkpoints"):
-            self._cursor.execute(
-                f"DELETE FROM {table} WHERE series_id = %s AND candle_time >= %s",
-                (self._key, from_time),
-            )
+        self._cursor.execute(
+            "DELETE FROM factor_events WHERE series_id = %s AND candle_time >= %s",
+            (self._key, from_time),
+        )
         self._cursor.execute(DROP_HEADS, (self._key, from_time))
-
-    def newest_checkpoint(self, before: int) -> Checkpoint | None:
-        """See FactorLedgerWriter.newest_checkpoint."""
-        self._cursor.execute(
-            "SELECT candle_time, candle_count, data FROM factor_checkpoints"
-            " WHERE series_id = %s AND candle_time < %s ORDER BY candle_time DESC LIMIT 1",
-            (self._key, before),
-        )
-        row = self._cursor.fetchone()
-        return None if row is None else Checkpoint(row[0], row[1], bytes(row[2]))
-
-    def checkpoint_counts(self) -> list[int]:
-        """See FactorLedgerWriter.checkpoint_counts."""
-        self._cursor.execute(
-            "SELECT candle_count FROM factor_checkpoints"
-            " WHERE series_id = %s ORDER BY candle_count",
-            (self._key,),
-        )
-        return [count for (count,) in self._cursor.fetchall()]
-
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        """See FactorLedgerWriter.save."""
-        if drop:
-            self._cursor.execute(
-                "DELETE FROM factor_checkpoints WHERE series_id = %s AND candle_count = ANY(%s)",
-                (self._key, list(drop)),
-            )
-        self._cursor.executemany(
-            "INSERT INTO factor_checkpoints (series_id, candle_time, candle_count, data)"
-            " VALUES (%s, %s, %s, %s)",
-            [(self._key, *checkpoint) for checkpoint in checkpoints],
-        )
+        self.checkpoints.truncate(from_time)
 
     def _move(self, expected: LedgerState | None, after: LedgerState) -> bytes:
         statement = BEGIN if expected is None else MOVE

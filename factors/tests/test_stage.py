@@ -220,9 +220,9 @@ def test_unreadable_saved_state_costs_time_only(stores):
     Worker(stores, ENGINE, every=4).ingest(series, WAVES[:40])
     with stores.candles.writing(series) as writer:
         ledger = stores.ledger.writing(writer)
-        counts = ledger.checkpoint_counts()
-        saved = ledger.newest_checkpoint(10**9)
-        ledger.save([saved._replace(data=b"{}")], drop=counts)
+        counts = ledger.checkpoints.counts()
+        saved = ledger.checkpoints.newest(10**9)
+        ledger.checkpoints.save([saved._replace(data=b"{}")], drop=counts)
     Worker(stores, ENGINE, every=4).ingest(series, WAVES[40:])
     stores.check(series, ENGINE)
 
@@ -234,7 +234,7 @@ def test_saved_states_are_thinned_out_with_age(stores):
         worker.ingest(series, WAVES[:30])
         worker.ingest(series, WAVES[30:])
         with stores.candles.writing(series) as writer:
-            counts = stores.ledger.writing(writer).checkpoint_counts()
+            counts = stores.ledger.writing(writer).checkpoints.counts()
         assert counts == sorted(kept_between(0, 60, every=1))
         assert len(counts) < 20
         worker.rerun(series, 0)

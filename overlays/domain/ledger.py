@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from factors.domain.checkpoints import CheckpointShelf
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from overlays.domain.instruction import Change
@@ -40,16 +41,12 @@ class LedgerState(NamedTuple):
     takebacks: int
 
 
-class Checkpoint(NamedTuple):
-    """A saved state of the engine after the candle at `candle_time`, the `candle_count`-th."""
-
-    candle_time: int
-    candle_count: int
-    data: bytes
-
-
 class OverlayLedgerWriter(Protocol):
     """The ledger of one series inside the open transaction of its candles."""
+
+    @property
+    def checkpoints(self) -> CheckpointShelf:
+        """Saved states of the engine."""
 
     def state(self) -> LedgerState | None:
         """Where the ledger stands; None for a series it knows nothing of."""
@@ -68,15 +65,6 @@ class OverlayLedgerWriter(Protocol):
         nothing but the versions that were taken back. The position stays. Only before anything is
         appended in the same transaction.
         """
-
-    def newest_checkpoint(self, before: int) -> Checkpoint | None:
-        """The newest saved state of a candle before the time `before`."""
-
-    def checkpoint_counts(self) -> list[int]:
-        """At which counts of candles states are kept, ascending."""
-
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        """Keep states, and let go of those at the counts `drop`."""
 
 
 class OverlayLedger(Protocol):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import cast
 
+from factors.domain.checkpoints import Checkpoint
+from factors.stores.checkpoints import MemoryCheckpoints
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.memory import MemoryWriter
 from overlays.domain.instruction import Change, InstructionVersion
-from overlays.domain.ledger import Checkpoint, LedgerState, Position
+from overlays.domain.ledger import LedgerState, Position
 from overlays.domain.versions import NEVER, SeriesVersions
 
 
@@ -22,7 +24,7 @@ class _Shelf:
 
     state: LedgerState | None = None
     versions: SeriesVersions = field(default_factory=SeriesVersions)
-    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
 
 
 class MemoryOverlayWriter:
@@ -34,7 +36,7 @@ class MemoryOverlayWriter:
         self._mutex = mutex
         self._state = shelf.state
         self._versions = shelf.versions
-        self._checkpoints = shelf.checkpoints
+        self.checkpoints = MemoryCheckpoints(shelf.checkpoints)
         self._added: list[tuple[int, Change]] = []
 
     def state(self) -> LedgerState | None:
@@ -58,26 +60,9 @@ class MemoryOverlayWriter:
             again = Change(*version[1:])._replace(visible_time=from_time)
             kept.append(next(self._numbers), again)
         self._versions = kept
-        self._checkpoints = {
-            count: each for count, each in self._checkpoints.items() if each.candle_time < from_time
-        }
+        self.checkpoints.truncate(from_time)
         if self._state is not None:
             self._state = self._state._replace(takebacks=self._state.takebacks + 1)
-
-    def newest_checkpoint(self, before: int) -> Checkpoint | None:
-        """See OverlayLedgerWriter.newest_checkpoint."""
-        older = [each for each in self._checkpoints.values() if each.candle_time < before]
-        return max(older, default=None)
-
-    def checkpoint_counts(self) -> list[int]:
-        """See OverlayLedgerWriter.checkpoint_counts."""
-        return sorted(self._checkpoints)
-
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        """See OverlayLedgerWriter.save."""
-        gone = set(drop)
-        kept = {count: each for count, each in self._checkpoints.items() if count not in gone}
-        self._checkpoints = kept | {each.candle_count: each for each in checkpoints}
 
     def land(self) -> None:
         """Make the changes visible, in one step for every reader."""
@@ -86,7 +71,7 @@ class MemoryOverlayWriter:
             for number, change in self._added:
                 self._versions.append(number, change)
             shelf.versions = self._versions
-            shelf.checkpoints = self._checkpoints
+            shelf.checkpoints = self.checkpoints.kept
             shelf.state = self._state
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from psycopg2.extras import execute_values
 
 from factors.stored_json import StoredObject
+from factors.stores.checkpoints import PostgresCheckpoints
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import SERIES_KEY, PostgresWriter, read_rows
 from overlays.domain.instruction import Change, Definition, InstructionVersion, span_of
-from overlays.domain.ledger import Checkpoint, LedgerState, Position
+from overlays.domain.ledger import LedgerState, Position
 from overlays.domain.versions import NEVER
 
 # From this many versions on, COPY beats rows in the statement.
@@ -74,7 +74,6 @@ INSERT INTO overlay_versions (version_id, series_id, {ROW})
 SELECT nextval('overlay_ids'), series_id, instruction_id, kind, %(from)s, {NEVER}, starts, ends,
     definition
 FROM (SELECT * FROM newest WHERE starts IS NOT NULL ORDER BY version_id) AS again;
-DELETE FROM overlay_checkpoints WHERE series_id = %(key)s AND candle_time >= %(from)s;
 UPDATE overlay_state SET takebacks = takebacks + 1 WHERE series_id = %(key)s
 """
 
@@ -129,6 +128,7 @@ class PostgresOverlayWriter:
     def __init__(self, writer: PostgresWriter) -> None:
         self._key = writer.key
         self._cursor = writer.cursor
+        self.checkpoints = PostgresCheckpoints(writer, "overlay_checkpoints")
 
     def state(self) -> LedgerState | None:
         """See OverlayLedgerWriter.state."""
@@ -159,39 +159,7 @@ class PostgresOverlayWriter:
     def truncate(self, from_time: int) -> None:
         """See OverlayLedgerWriter.truncate."""
         self._cursor.execute(TAKE_BACK, {"key": self._key, "from": from_time})
-
-    def newest_checkpoint(self, before: int) -> Checkpoint | None:
-        """See OverlayLedgerWriter.newest_checkpoint."""
-        self._cursor.execute(
-            "SELECT candle_time, candle_count, data FROM overlay_checkpoints"
-            " WHERE series_id = %s AND candle_time < %s ORDER BY candle_time DESC LIMIT 1",
-            (self._key, before),
-        )
-        row = self._cursor.fetchone()
-        return None if row is None else Checkpoint(row[0], row[1], bytes(row[2]))
-
-    def checkpoint_counts(self) -> list[int]:
-        """See OverlayLedgerWriter.checkpoint_counts."""
-        self._cursor.execute(
-            "SELECT candle_count FROM overlay_checkpoints WHERE series_id = %s ORDER BY 1",
-            (self._key,),
-        )
-        return [count for (count,) in self._cursor.fetchall()]
-
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        """See OverlayLedgerWriter.save."""
-        if drop:
-            self._cursor.execute(
-                "DELETE FROM overlay_checkpoints WHERE series_id = %s AND candle_count = ANY(%s)",
-                (self._key, list(drop)),
-            )
-        if checkpoints:
-            execute_values(
-                self._cursor,
-                "INSERT INTO overlay_checkpoints (series_id, candle_time, candle_count, data)"
-                " VALUES %s",
-                [(self._key, *each) for each in checkpoints],
-            )
+        self.checkpoints.truncate(from_time)
 
     def _values(self, expected: Position | None, after: Position) -> dict[str, Any]:
         new = zip(("new_head", "new_epoch", "new_fingerprint"), after, strict=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from factors.domain.checkpoints import is_kept
+from factors.domain.checkpoints import Checkpoint, is_kept
 from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
-from overlays.domain.ledger import Checkpoint, Position
+from overlays.domain.ledger import Position
 from overlays.domain.registry import overlay_engine
 from overlays.domain.renderer import OverlayEngine
 from overlays.stage import MOST_KEPT
@@ -84,9 +84,9 @@ def test_saved_states_of_no_use_are_done_without(stores):
     Worker(stores, every=8).ingest(series, CANDLES[:100])
     with stores.candles.writing(series) as writer:
         ledger = stores.drawings.writing(writer)
-        newest = max(ledger.checkpoint_counts())
+        newest = max(ledger.checkpoints.counts())
         broken = [Checkpoint(60 * newest, newest, b"no state")]
-        ledger.save(broken, drop=ledger.checkpoint_counts())
+        ledger.checkpoints.save(broken, drop=ledger.checkpoints.counts())
     Worker(stores).ingest(series, CANDLES[100:])
     assert stores.is_exact(series)
 
@@ -97,7 +97,7 @@ def test_checkpoints_are_kept_as_sparsely_as_meant(stores):
     for candle in CANDLES[70:]:
         worker.ingest(series, [candle])
     with stores.candles.writing(series) as writer:
-        counts = stores.drawings.writing(writer).checkpoint_counts()
+        counts = stores.drawings.writing(writer).checkpoints.counts()
     kept = [count for count in range(1, 121) if is_kept(count, 120, every=2)]
     assert counts == kept and len(kept) < 30
 

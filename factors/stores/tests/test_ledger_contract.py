@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections
 
+from factors.domain.checkpoints import Checkpoint
 from factors.domain.facts import Event, Head, StepResult
-from factors.domain.ledger import Checkpoint, EventCount, LedgerState, LedgerView, Tick
+from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
 from market.domain.series import SeriesId
@@ -69,7 +70,7 @@ def test_empty_ledger_knows_nothing(written):
     assert (ledger.events(MINUTE, 0, 99), ledger.heads(MINUTE, 0, 99)) == ([], [])
     assert ledger.event_counts(MINUTE) == []
     assert written.within(lambda each: each.state()) is None
-    assert written.within(lambda each: each.newest_checkpoint(10**9)) is None
+    assert written.within(lambda each: each.checkpoints.newest(10**9)) is None
 
 
 def test_appended_entries_are_read_in_order(written):
@@ -169,9 +170,9 @@ def test_truncated_ledger_goes_on_from_there(written):
     again = tick(120, event(120, again=True), head(120, again=True))
 
     def rewrite(ledger):
-        ledger.save([Checkpoint(60, 1, b"a"), Checkpoint(120, 2, b"b")], drop=[])
+        ledger.checkpoints.save([Checkpoint(60, 1, b"a"), Checkpoint(120, 2, b"b")], drop=[])
         ledger.truncate(120)
-        assert ledger.newest_checkpoint(10**9) == Checkpoint(60, 1, b"a")
+        assert ledger.checkpoints.newest(10**9) == Checkpoint(60, 1, b"a")
         return ledger.append(ledger.state(), state(120, epoch=1), [again])
 
     assert written.within(rewrite)
@@ -183,12 +184,12 @@ def test_truncated_ledger_goes_on_from_there(written):
 
 def test_checkpoints_are_found_by_time_and_dropped_by_count(written):
     saved = [Checkpoint(60 * count, count, bytes([count, 0, 92])) for count in (1, 2, 3)]
-    written.within(lambda ledger: ledger.save(saved, drop=[]))
-    assert written.within(lambda ledger: ledger.newest_checkpoint(180)) == saved[1]
-    assert written.within(lambda ledger: ledger.newest_checkpoint(60)) is None
-    written.within(lambda ledger: ledger.save([Checkpoint(240, 4, b"")], drop=[1, 3]))
-    assert written.within(lambda ledger: ledger.checkpoint_counts()) == [2, 4]
-    assert written.within(lambda ledger: ledger.newest_checkpoint(999)) == Checkpoint(240, 4, b"")
+    written.within(lambda ledger: ledger.checkpoints.save(saved, drop=[]))
+    assert written.within(lambda ledger: ledger.checkpoints.newest(180)) == saved[1]
+    assert written.within(lambda ledger: ledger.checkpoints.newest(60)) is None
+    written.within(lambda ledger: ledger.checkpoints.save([Checkpoint(240, 4, b"")], drop=[1, 3]))
+    assert written.within(lambda ledger: ledger.checkpoints.counts()) == [2, 4]
+    assert written.within(lambda ledger: ledger.checkpoints.newest(999)) == Checkpoint(240, 4, b"")
 
 
 def test_writer_sees_its_own_changes(written):
@@ -207,13 +208,13 @@ def test_failed_transaction_leaves_nothing(written):
     def fail(ledger):
         ledger.truncate(60)
         ledger.append(ledger.state(), state(120), [tick(120, event(120), head(120, at=2))])
-        ledger.save([Checkpoint(120, 2, b"")], drop=[])
+        ledger.checkpoints.save([Checkpoint(120, 2, b"")], drop=[])
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
         written.within(fail)
     assert written.ledger.view(MINUTE, **ALL) == before
-    assert written.within(lambda ledger: ledger.checkpoint_counts()) == []
+    assert written.within(lambda ledger: ledger.checkpoints.counts()) == []
 
 
 def test_nothing_is_seen_before_the_transaction_lands(written):

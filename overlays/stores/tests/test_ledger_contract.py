@@ -9,12 +9,13 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from factors.domain.checkpoints import Checkpoint
 from market.domain.series import SeriesId
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 from market.tests.builders import MINUTE
 from overlays.domain.instruction import Change, marker, polyline
-from overlays.domain.ledger import Checkpoint, Position
+from overlays.domain.ledger import Position
 from overlays.domain.versions import NEVER, SeriesVersions
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import COPY_FROM_ROWS, NEWEST, PostgresOverlayLedger
@@ -134,13 +135,13 @@ def test_failed_transaction_leaves_nothing(written):
     def work(ledger):
         ledger.truncate(60)
         ledger.append(at(60), at(120), [line("a", 120, 0, 120)])
-        ledger.save([Checkpoint(120, 2, b"x")], drop=[])
+        ledger.checkpoints.save([Checkpoint(120, 2, b"x")], drop=[])
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
         written.within(work)
     assert (written.all(), written.ledger.state(MINUTE)) == (kept, state)
-    assert written.within(lambda ledger: ledger.checkpoint_counts()) == []
+    assert written.within(lambda ledger: ledger.checkpoints.counts()) == []
 
 
 def test_newest_shows_what_meets_the_window(written):
@@ -211,13 +212,13 @@ def test_ledger_goes_on_after_a_truncation(written):
 def test_checkpoints_are_kept_dropped_and_truncated(written):
     made = [Checkpoint(60 * n, n, b"\0state%d" % n) for n in (1, 2, 3, 4)]
     written.append(mark(60))
-    written.within(lambda ledger: ledger.save(made[:3], drop=[]))
-    written.within(lambda ledger: ledger.save(made[3:], drop=[1]))
-    assert written.within(lambda ledger: ledger.checkpoint_counts()) == [2, 3, 4]
-    assert written.within(lambda ledger: ledger.newest_checkpoint(181)) == made[2]
-    assert written.within(lambda ledger: ledger.newest_checkpoint(120)) is None
+    written.within(lambda ledger: ledger.checkpoints.save(made[:3], drop=[]))
+    written.within(lambda ledger: ledger.checkpoints.save(made[3:], drop=[1]))
+    assert written.within(lambda ledger: ledger.checkpoints.counts()) == [2, 3, 4]
+    assert written.within(lambda ledger: ledger.checkpoints.newest(181)) == made[2]
+    assert written.within(lambda ledger: ledger.checkpoints.newest(120)) is None
     written.within(lambda ledger: ledger.truncate(180))
-    assert written.within(lambda ledger: ledger.checkpoint_counts()) == [2]
+    assert written.within(lambda ledger: ledger.checkpoints.counts()) == [2]
 
 
 def test_series_do_not_see_each_other(written):

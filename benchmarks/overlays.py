@@ -2,7 +2,8 @@
 
 Writing: the same real connection, once with both stages behind the store and once without, one
 candle at a time and in bulk. Reading: frames and polls over HTTP against a page of 2,000 candles
-asked for the first time, from the same web process by the same client.
+asked for the first time, from the same web process by the same client. A poll
+is asked as a client that follows the series asks, from a few numbers back.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.pipeline import Pipeline, load_stages
 from market.runtime import candle_store
+from overlays.runtime import overlay_ledger
 
 FIRST = 1_600_000_020
 HISTORY = 6_000
 SINGLY = 400
 BULK = 10_000
 READS = 120
+BEHIND = 3
 NUMBERS = itertools.count()
 
 
@@ -86,14 +89,17 @@ def writing(candles: list[Candle]) -> Iterator[Comparison]:
     yield Comparison("the same in bulk", "µs/candle", *figures)
 
 
-def addresses(name: str, series: SeriesId) -> Iterator[str]:
-    """What is asked for, each time a page or a window that was not asked for before."""
+def addresses(name: str, series: SeriesId, newest: int) -> Iterator[str]:
+    """What is asked for, each time a page or a window that was not asked for before.
+
+    `newest` is the number of the newest batch.
+    """
     who = f"series_id={quote(str(series))}"
     for n in itertools.count():
         yield {
             "frame/live": f"/api/frame/live?{who}",
-            "delta/poll, something new": f"/api/delta/poll?{who}&after_id=1",
-            "delta/poll, nothing new": f"/api/delta/poll?{who}&after_id={2**40}",
+            "delta/poll, something new": f"/api/delta/poll?{who}&after_id={newest - BEHIND}",
+            "delta/poll, nothing new": f"/api/delta/poll?{who}&after_id={newest}",
             "candles": f"/api/market/candles?{who}&limit=2000&since={FIRST + 60 * n + 1}",
         }[name]
 
@@ -101,7 +107,9 @@ def addresses(name: str, series: SeriesId) -> Iterator[str]:
 async def reading(port: int, name: str, series: SeriesId) -> Comparison:
     """One kind of read against a page of candles."""
     client = Client(port)
-    pages, asked = addresses("candles", series), addresses(name, series)
+    drawn = overlay_ledger().state(series)
+    newest = 0 if drawn is None else drawn.tick_id
+    pages, asked = addresses("candles", series, newest), addresses(name, series, newest)
 
     async def cost(paths: Iterator[str]) -> float:
         return 1000 / await client.rate(paths, READS)

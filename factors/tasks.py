@@ -44,7 +44,7 @@ def rebuild(series_text: str) -> None:
     """Rebuild a series; ends between two parts when the worker does."""
     series = SeriesId.parse(series_text)
     parts = _parts(series)
-    while not STOP.is_set and (part := next(parts, None)):
+    while not STOP.is_set and (part := blocking.call(next, parts, None)):
         async_to_sync(publish_change)(part.change)
 
 

@@ -1,7 +1,7 @@
 """The bounded pool of threads for database work, each with a connection that it keeps.
 
-Django gives every ASGI request a thread of its own, so a connection opened there is used once. All
-reads and writes of candles run here instead: `BLOCKING_WORKERS` threads, as many connections.
+Whoever reads or writes candles does it here, in a web process as in a worker: `BLOCKING_WORKERS`
+threads, as many connections, and at most `BLOCKING_QUEUE` calls that wait for them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -25,10 +25,16 @@ T = TypeVar("T")
 
 CALL_TIMEOUT_S = 70.0
 
-# A connection used within this time is taken to be alive: asking costs a round trip a call.
+# A connection used within this time is taken to be alive: asking costs a round trip a call. But
+# one that is always busy must come to its age too.
 TRUSTED_S = 1.0
+TRUSTED_AT_MOST_S = 60.0
 
 _thread = threading.local()
+
+
+class PoolBusy(TimeoutError):
+    """As many calls wait for a thread as may; this one was not made."""
 
 
 @lru_cache(maxsize=1)
@@ -38,19 +44,52 @@ def pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings.SWITCHES.blocking_workers, thread_name_prefix="blocking")
 
 
+@lru_cache(maxsize=1)
+def _places() -> threading.Semaphore:
+    """One for each call that is under way or waits."""
+    switches = settings.SWITCHES
+    return threading.Semaphore(switches.blocking_workers + switches.blocking_queue)
+
+
 async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` on the pool from a coroutine; raise TimeoutError after CALL_TIMEOUT_S."""
-    running = asyncio.get_running_loop().run_in_executor(
-        pool(), _prepared(partial(work, *args, **kwargs))
-    )
+    """Run `work` on the pool from a coroutine.
+
+    Raises TimeoutError after CALL_TIMEOUT_S, and PoolBusy at once when too many wait.
+    """
+    running = asyncio.wrap_future(_submitted(partial(work, *args, **kwargs)))
     # Not wait_for: it swallows a cancellation that comes together with the result.
     async with asyncio.timeout(CALL_TIMEOUT_S):
         return await running
 
 
 def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` on the pool from a thread; raise TimeoutError after CALL_TIMEOUT_S."""
-    return pool().submit(_prepared(partial(work, *args, **kwargs))).result(CALL_TIMEOUT_S)
+    """Run `work` on the pool from a thread; raises as `run` does."""
+    running = _submitted(partial(work, *args, **kwargs))
+    try:
+        return running.result(CALL_TIMEOUT_S)
+    except TimeoutError:
+        # It still waits, or is at it and told by the database's own time-out.
+        running.cancel()
+        raise
+
+
+def _submitted(work: Callable[[], T]) -> Future[T]:
+    places = _places()
+    if not places.acquire(blocking=False):
+        raise PoolBusy("too many calls wait for the database")
+    try:
+        running = pool().submit(_prepared(work))
+    except BaseException:
+        places.release()
+        raise
+    running.add_done_callback(partial(_over, places))
+    return running
+
+
+def _over(places: threading.Semaphore, running: Future[Any]) -> None:
+    places.release()
+    if running.cancelled():
+        metrics.WAITING.inc(-1)
 
 
 def _prepared(work: Callable[[], T]) -> Callable[[], T]:
@@ -71,8 +110,11 @@ def _measured(work: Callable[[], T], asked_at: float) -> T:
 
 
 def _guarded(work: Callable[[], T]) -> T:
-    if time.monotonic() - getattr(_thread, "used_at", 0.0) > TRUSTED_S:
+    now = time.monotonic()
+    unused_s, unasked_s = (now - getattr(_thread, name, 0.0) for name in ("used_at", "asked_at"))
+    if unused_s > TRUSTED_S or unasked_s > TRUSTED_AT_MOST_S:
         close_old_connections()
+        _thread.asked_at = now
     try:
         done = work()
     except BaseException:

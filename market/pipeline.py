@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +17,22 @@ from typing import Any, Protocol
 from market import metrics
 from market.domain.candle import Candle, in_time_order
 from market.domain.series import SeriesId
-from market.domain.store import CandleStore, SeriesState, SeriesWriter, StaleFence
+from market.domain.store import (
+    CandleStore,
+    SeriesState,
+    SeriesWriter,
+    StaleFence,
+    StoreUnavailable,
+)
 
 logger = logging.getLogger(__name__)
 
 REVISED = "candle.revised"
 STORE_STEP = "store.upsert_many_closed"
 COMMIT = "commit"
+
+# Seconds before a transaction that the store could not take is tried again, each a bit off.
+PAUSES_S = (0.05, 0.25)
 
 
 class PipelineError(Exception):
@@ -32,6 +42,11 @@ class PipelineError(Exception):
         super().__init__(f"ingest_pipeline_failed:{step}:{series}")
         self.step = step
         self.series = series
+
+    @property
+    def refusal(self) -> StoreUnavailable | None:
+        """Why the store took nothing, if it was not the batch's fault."""
+        return self.__cause__ if isinstance(self.__cause__, StoreUnavailable) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,20 @@ class Pipeline:
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
     ) -> Change:
         step, started = STORE_STEP, time.perf_counter()
+    ) -> Change:
+        """Run a transaction, again where that may help: the same batch twice changes nothing."""
+        for pause in PAUSES_S:
+            try:
+                return self._attempt(series, store, fence=fence)
+            except PipelineError as error:
+                if error.refusal is None or not error.refusal.is_passing:
+                    raise
+                logger.info("%s: trying again: %s", series, error.refusal)
+            time.sleep(pause * random.uniform(0.5, 1.5))
+        return self._attempt(series, store, fence=fence)
+
+    def _attempt(
+        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
         try:
             with self._store.writing(series, fence=fence) as writer:
                 change = store(writer)

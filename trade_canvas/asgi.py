@@ -11,13 +11,15 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trade_canvas.settings")
 django_application = get_asgi_application()
 
-from django.urls import path, re_path  # noqa: E402  (apps must be loaded first)
+from django.conf import settings  # noqa: E402  (apps must be loaded first)
+from django.urls import path, re_path  # noqa: E402
 
 from market.api.asgi import Application, Receive, Scope, Send  # noqa: E402
 from market.api.front import in_front_of  # noqa: E402
 from market.live.consumer import MarketConsumer  # noqa: E402
 from trade_canvas.ending import EndingGuard  # noqa: E402
 from trade_canvas.metrics_endpoint import MetricsPath  # noqa: E402
+from trade_canvas.request_threads import RequestThreads  # noqa: E402
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,10 +32,15 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 follow: Any = MarketConsumer.as_asgi()
 nowhere: Any = refuse
 
+views = RequestThreads(
+    cast(Application, django_application),
+    workers=settings.SWITCHES.request_workers,
+    queue=settings.SWITCHES.request_queue,
+)
 application = EndingGuard(
     ProtocolTypeRouter(
         {
-            "http": MetricsPath(in_front_of(cast(Application, django_application))),
+            "http": MetricsPath(in_front_of(views)),
             "websocket": URLRouter([path("ws/market", follow), re_path(r"", nowhere)]),
         }
     )

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 
 from trade_canvas import embedded
 from trade_canvas.switches import Switches
+from trade_canvas.database import connection_settings, process_role
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").resolve()
@@ -111,19 +111,8 @@ TEMPLATES = [
 if SWITCHES.enable_pg_store:
     DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.database_url(DATA_DIR)
     DATABASES: dict[str, dict[str, Any]] = {
-        "default": {**dj_database_url.parse(DATABASE_URL, conn_max_age=None)}
+        "default": connection_settings(DATABASE_URL, SWITCHES, role=process_role(sys.argv))
     }
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    DATABASES["default"].setdefault("OPTIONS", {}).update(
-        connect_timeout=max(1, round(SWITCHES.postgres_connect_timeout_s)),
-        # No statement of ours is slow: a longer one means trouble and must not hold a thread.
-        options=" ".join(
-            [
-                "-c statement_timeout=60000 -c lock_timeout=20000",
-                DATABASES["default"]["OPTIONS"].get("options", ""),
-            ]
-        ),
-    )
 else:
     DATABASES = {}
 

@@ -106,12 +106,20 @@ class Switches:
     enable_pg_store: bool = False
     enable_pg_only: bool = False
     postgres_connect_timeout_s: float = _number(5.0, 0.1)
+    postgres_statement_timeout_s: float = _number(60.0, 0.0)
+    postgres_lock_timeout_s: float = _number(20.0, 0.0)
+    postgres_idle_in_transaction_timeout_s: float = _number(120.0, 0.0)
+    postgres_connection_max_age_s: int = _number(600, 0)
+    enable_pg_pooler: bool = False
     enable_timescale: bool = False
     timescale_chunk_s: int = _number(604_800, 3600)
     timescale_compress_after_s: int = _number(0, 0)
     timescale_retention_s: int = _number(0, 0)
     enable_ws_pubsub: bool = False
     blocking_workers: int = _number(8, 1)
+    blocking_queue: int = _number(10_000, 1)
+    request_workers: int = _number(16, 1)
+    request_queue: int = _number(1_000, 1)
     shutdown_delay_s: float = _number(0.0, 0.0)
 
     @staticmethod

@@ -21,6 +21,7 @@ from market.pipeline import PipelineError
 logger = logging.getLogger(__name__)
 
 API_PREFIX = "/api/"
+AGAIN = {"Retry-After": "1"}
 
 
 class ApiError(Exception):
@@ -69,6 +70,14 @@ def as_api_error(error: Exception) -> ApiError | None:
     return None
 
 
+def _of_pipeline(error: PipelineError) -> ApiError:
+    """A store that could not take anything is asked again; a step that fails is our fault."""
+    refusal = error.refusal
+    if refusal is None:
+        return ApiError(500, "market.ingest_pipeline_failed", str(error))
+    return ApiError(503, refusal.code, str(refusal), headers=AGAIN)
+
+
 def _of_framework(error: Any) -> ApiError:
     """REST framework's own refusals: method, media type and the like."""
     if isinstance(error, MethodNotAllowed):
@@ -79,13 +88,12 @@ def _of_framework(error: Any) -> ApiError:
 _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], ...] = (
     (ApiError, lambda error: error),
     (SeriesIdError, lambda error: ApiError(400, "invalid_series_id", str(error))),
-    (
-        PipelineError,
-        lambda error: ApiError(500, "market.ingest_pipeline_failed", str(error)),
-    ),
+    (PipelineError, _of_pipeline),
     (
         (DatabaseError, TimeoutError),
-        lambda error: ApiError(503, "store_unavailable", "the store does not answer"),
+        lambda error: ApiError(
+            503, "store_unavailable", "the store does not answer", headers=AGAIN
+        ),
     ),
     (
         RegistryUnavailable,

@@ -44,7 +44,10 @@ NO_WRITER = {
     403: "writes_disabled, csrf_failed",
 }
 NO_BODY = {413: "body_too_large", 415: "unsupported_media_type"}
-PIPELINE_FAILED = {500: "market.ingest_pipeline_failed"}
+PIPELINE_FAILED = {
+    500: "market.ingest_pipeline_failed",
+    503: "store_unavailable, store_full or store_read_only",
+}
 
 
 def responses(answer: Any, *errors: dict[int, str]) -> dict[Any, Any]:

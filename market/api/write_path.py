@@ -137,4 +137,6 @@ async def _take(series: SeriesId, candle: Candle, *, send: Send, headers: Header
     except Exception as error:
         answer = answer_to(error, CLOSED_PATH)
         status, content = answer.status, orjson.dumps(answer.body())
+        told = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+        headers = [*told, *headers]
     await respond(send, status, [*json_headers(content), *headers], content)

@@ -19,6 +19,19 @@ class StaleFence(Exception):
     """A writer that no longer owns its series tried to write; nothing was stored."""
 
 
+class StoreUnavailable(Exception):
+    """The store could not take a transaction, whatever was in it; nothing of it was stored.
+
+    Only when the connection broke at its very end may it all the same have been stored: writing
+    the same again is safe. `code` is stable, `is_passing` whether the same may succeed at once.
+    """
+
+    def __init__(self, code: str, words: str, *, is_passing: bool) -> None:
+        super().__init__(words)
+        self.code = code
+        self.is_passing = is_passing
+
+
 class SeriesState(NamedTuple):
     """Where a series stands: open time of its newest candle, and how often its past changed."""
 

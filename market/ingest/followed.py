@@ -159,7 +159,7 @@ class FollowedSeries:
         except RateLimited as error:
             self._wait_for(error, error.retry_after_s)
         except (FeedError, PipelineError) as error:
-            self._fail(error)
+            self._fail(getattr(error, "refusal", None) or error)
         except Exception as error:
             if not is_store_away(error):
                 logger.exception("%s: following failed", self.series)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from django.db import InterfaceError, OperationalError
 
 from market.domain.feed import FeedError
+from market.domain.store import StoreUnavailable
 from market.ingest.breaker import Breaker, BreakerConfig
 
-AWAY = (OperationalError, InterfaceError, TimeoutError)
+AWAY = (StoreUnavailable, OperationalError, InterfaceError, TimeoutError)
 FIRST_PAUSE_S = 0.25
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 
 from market.domain.candle import Candle
 from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState, SeriesStats, StaleFence, Upserted
+from market.stores.postgres_errors import refusal_of
 
 # From this many rows on, COPY into a temporary table beats an array of rows in the statement.
 COPY_FROM_ROWS = 100
@@ -161,9 +162,11 @@ class PostgresCandleStore:
                     raise StaleFence(str(series))
                 writer = PostgresWriter(series, key, state, cursor)
                 yield writer
-        except BaseException:
+        except BaseException as error:
             if writer is not None:
                 writer.roll_back()
+            if isinstance(error, Error) and (refusal := refusal_of(error)):
+                raise refusal from error
             raise
         writer.land()
 

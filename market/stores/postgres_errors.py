@@ -1,0 +1,43 @@
+"""What PostgreSQL's errors mean for a writer: try again, wait, or mend the server."""
+
+from __future__ import annotations
+
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
+
+from market.domain.store import StoreUnavailable
+from market.stores.postgres_guard import REFUSAL
+
+UNAVAILABLE = "store_unavailable"
+DISK_FULL = "53100"
+READ_ONLY = "25006"
+IDLE_TOO_LONG = "25P03"
+WORDS = {
+    UNAVAILABLE: "the store does not answer",
+    "store_full": "the store has no room left",
+    "store_read_only": "the store takes no writes now",
+    REFUSAL: "the store would lose what is written",
+}
+CODES = {DISK_FULL: "store_full", READ_ONLY: "store_read_only", IDLE_TOO_LONG: UNAVAILABLE}
+
+# Serialization failure, deadlock, a server that ends or starts: the same again may well succeed.
+PASSING = ("40001", "40P01", "57P01", "57P02", "57P03")
+CONNECTION = "08"
+
+
+def refusal_of(error: Error) -> StoreUnavailable | None:
+    """The refusal that an error means; None for what is wrong with the statement itself."""
+    state = getattr(error.__cause__, "pgcode", None)
+    code = CODES.get(state or "")
+    if code is None and isinstance(error, OperationalError | InterfaceError):
+        code = REFUSAL if REFUSAL in str(error) else UNAVAILABLE
+    if code is None:
+        return None
+    if state == READ_ONLY:
+        # After a failover: the next connection may find the server that takes writes.
+        connections[DEFAULT_DB_ALIAS].close()
+    return StoreUnavailable(code, WORDS[code], is_passing=code == UNAVAILABLE and _passes(state))
+
+
+def _passes(state: str | None) -> bool:
+    """Whether to try again at once; without a state the connection broke or was not made."""
+    return state is None or state in PASSING or state.startswith(CONNECTION)

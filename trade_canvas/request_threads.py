@@ -1,0 +1,76 @@
+"""The threads that Django's views run on: a few, kept, each with its connection to the database.
+
+By itself Django makes a thread for every request, and the connection opened there is used once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import orjson
+from asgiref.sync import ThreadSensitiveContext
+from django.db import close_old_connections
+
+from market.api.asgi import Application, Receive, Scope, Send, json_headers, respond
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY = orjson.dumps({"detail": "too many requests wait for their turn", "code": "server_busy"})
+
+
+class RequestThreads:
+    """ASGI middleware around Django: runs its synchronous parts on `workers` threads.
+
+    A thread is taken for as long as a view works, not while a body is read or an answer is sent:
+    a slow client holds none. While `queue` calls wait for one, requests that come are answered
+    503 `server_busy`.
+    """
+
+    def __init__(self, application: Application, *, workers: int, queue: int) -> None:
+        self._application = application
+        self._queue = queue
+        self._threads = _Threads(workers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if self._threads.waiting >= self._queue:
+            headers = [*json_headers(BUSY), (b"retry-after", b"1")]
+            await respond(send, 503, headers, BUSY)
+            return
+        # A request's calls come one after the other, so any thread may run any of them.
+        async with ThreadSensitiveContext(executor=self._threads):
+            await self._application(scope, receive, send)
+
+
+class _Threads(ThreadPoolExecutor):
+    """Counts what waits, and has a thread look after its connection before each call."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, thread_name_prefix="request")
+        self._lock = threading.Lock()
+        self.waiting = 0
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """See Executor.submit."""
+        self._count(1)
+        call = super().submit(self._run, partial(fn, *args, **kwargs))
+        call.add_done_callback(self._forget)
+        return call
+
+    def _run(self, call: Callable[[], T]) -> T:
+        self._count(-1)
+        close_old_connections()
+        return call()
+
+    def _forget(self, call: Future[T]) -> None:
+        if call.cancelled():
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self.waiting += change

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from django.db import connection
+
+from trade_canvas.database import connection_settings, process_role
+from trade_canvas.switches import Switches
+
+URL = "postgres://somebody:secret@db.example:5433/candles"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "role"),
+    [
+        (["manage.py", "web", "--port", "8000"], "web"),
+        (["/srv/manage.py", "import_candles", "file"], "import_candles"),
+        (["manage.py"], "manage"),
+        (["/bin/celery", "-A", "trade_canvas", "worker", "--pool", "threads"], "worker"),
+        (["/lib/celery/__main__.py", "-A", "trade_canvas", "beat"], "beat"),
+        (["/bin/pytest", "tests"], "pytest"),
+        ([""], "python"),
+        ([], "python"),
+    ],
+)
+def test_role_of_a_process_is_in_its_command_line(arguments, role):
+    assert process_role(arguments) == role
+
+
+def options(url=URL, **switches):
+    return connection_settings(url, Switches(**switches), role="web")["OPTIONS"]
+
+
+def test_connection_is_named_bounded_and_kept_alive():
+    entry = connection_settings(URL, Switches(postgres_lock_timeout_s=2.5), role="web")
+    assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "candles")
+    assert (entry["CONN_MAX_AGE"], entry["CONN_HEALTH_CHECKS"]) == (600, True)
+    told = entry["OPTIONS"]
+    assert (told["application_name"], told["connect_timeout"]) == ("trade_canvas web", 5)
+    assert (told["keepalives"], told["tcp_user_timeout"]) == (1, 60_000)
+    assert told["options"] == (
+        "-c statement_timeout=60000 -c lock_timeout=2500"
+        " -c idle_in_transaction_session_timeout=120000"
+    )
+
+
+def test_address_of_the_database_wins():
+    url = f"{URL}?application_name=mine&sslmode=require&options=-c%20statement_timeout%3D5"
+    told = options(url)
+    assert (told["application_name"], told["sslmode"]) == ("mine", "require")
+    assert told["options"].endswith(" -c statement_timeout=5")
+
+
+def test_pooler_is_asked_for_nothing_it_does_not_know():
+    assert "options" not in options(enable_pg_pooler=True)
+    entry = connection_settings(URL, Switches(enable_pg_pooler=True), role="web")
+    assert entry["DISABLE_SERVER_SIDE_CURSORS"]
+
+
+def shown(name):
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}")
+        return cursor.fetchone()[0]
+
+
+def test_server_takes_what_is_asked_of_it(db):
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    assert [shown(name) for name in names] == ["1min", "20s", "2min"]
+    assert shown("application_name").startswith("trade_canvas ")
+
+
+def test_no_limit_is_zero():
+    switches = replace(Switches(), postgres_statement_timeout_s=0.0)
+    told = connection_settings(URL, switches, role="web")["OPTIONS"]["options"]
+    assert "-c statement_timeout=0 " in told

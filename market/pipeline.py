@@ -119,8 +119,6 @@ class Pipeline:
     def _run(
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
     ) -> Change:
-        step, started = STORE_STEP, time.perf_counter()
-    ) -> Change:
         """Run a transaction, again where that may help: the same batch twice changes nothing."""
         for pause in PAUSES_S:
             try:
@@ -134,6 +132,8 @@ class Pipeline:
 
     def _attempt(
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
+    ) -> Change:
+        step, started = STORE_STEP, time.perf_counter()
         try:
             with self._store.writing(series, fence=fence) as writer:
                 change = store(writer)

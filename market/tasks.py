@@ -21,7 +21,7 @@ from market.domain.registry import Group, RegistryUnavailable
 from market.domain.series import SeriesId
 from market.ingest import coverage, dispatch, supervisor
 from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
-from market.ingest.steady_schedule import SteadySchedule
+from market.ingest.steady_schedule import every
 from market.ingest.wiring import registry
 from market.stores.postgres_guard import NotLoaded, check_at_start
 
@@ -32,7 +32,7 @@ LOOK_S = 0.2
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "reconcile": {
         "task": dispatch.RECONCILE,
-        "schedule": SteadySchedule(settings.SWITCHES.reconcile_interval_s),
+        "schedule": every(settings.SWITCHES.reconcile_interval_s),
         "options": {
             "queue": dispatch.QUEUES[dispatch.RECONCILE],
             "expires": dispatch.expiry(2 * settings.SWITCHES.reconcile_interval_s),
@@ -40,7 +40,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "repair gaps": {
         "task": dispatch.REPAIR_GAPS,
-        "schedule": SteadySchedule(supervisor.REPAIR_INTERVAL_S),
+        "schedule": every(supervisor.REPAIR_INTERVAL_S),
         "options": {
             "queue": dispatch.QUEUES[dispatch.REPAIR_GAPS],
             "expires": dispatch.expiry(supervisor.REPAIR_INTERVAL_S),

@@ -1,30 +1,37 @@
 """Beat's intervals by a clock that only grows.
 
-Celery's own go by the wall clock: put back by five minutes, they come five minutes late.
+Celery's own go by the wall clock: put back by five minutes, nothing is begun for five minutes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
-from celery.schedules import schedstate, schedule
+from celery.schedules import schedule
 
 
-class SteadySchedule(schedule):
-    """Due every `seconds`. `clock` gives seconds."""
+class SteadyClock:
+    """Tells the time of its making and how much has passed since; no step of the clock is seen.
 
-    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(seconds)
-        self._clock = clock
-        self._ran_at = clock()
-        self._known: datetime | None = None
+    `monotonic` gives seconds that only grow.
+    """
 
-    def is_due(self, last_run_at: datetime) -> schedstate:
-        """Whether so much time has passed since `last_run_at` changed, and when to look again."""
-        if last_run_at != self._known:
-            # Beat notes a time of the wall clock with each run: that it changed is all we take.
-            self._known, self._ran_at = last_run_at, self._clock()
-        left = self._ran_at + self.seconds - self._clock()
-        return schedstate(left <= 0, self.seconds if left <= 0 else left)
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._made = datetime.now(UTC)
+        self._began = monotonic()
+
+    def now(self) -> datetime:
+        """UTC, as good as it was when this clock was made."""
+        return self._made + timedelta(seconds=self._monotonic() - self._began)
+
+
+# One for all: beat compares the times of its entries.
+_clock = SteadyClock()
+
+
+def every(seconds: float) -> schedule:
+    """An entry's schedule: due each time so many seconds have passed."""
+    return schedule(seconds, nowfun=_clock.now)

@@ -1,46 +1,76 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import time
 
 import pytest
+from celery import Celery
+from celery.beat import Scheduler
 
-from market.ingest.steady_schedule import SteadySchedule
-from market.tasks import BEAT_SCHEDULE
+from market.ingest import steady_schedule
+from market.ingest.steady_schedule import SteadyClock, every
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+WALL_STEPS = (-300.0, 300.0)
 
 
-class Clock:
-    now = 50.0
+class Clocks:
+    """The wall clock and the monotonic one; only a step moves them apart."""
 
-    def __call__(self):
-        return self.now
+    def __init__(self):
+        self.passed = 0.0
+        self.step = 0.0
+        self.began = time.time()
+
+    def monotonic(self):
+        return self.passed
+
+    def wall(self):
+        return self.began + self.passed + self.step
+
+
+class RecordingScheduler(Scheduler):
+    """Celery's own, that notes what it would send."""
+
+    def __init__(self):
+        self.sent = []
+        super().__init__(Celery("test", broker="memory://", set_as_current=False), schedule={})
+
+    def apply_entry(self, entry, producer=None):
+        self.sent.append(entry.name)
 
 
 @pytest.fixture
-def clock():
-    return Clock()
+def clocks(monkeypatch):
+    clocks = Clocks()
+    monkeypatch.setattr(time, "time", clocks.wall)
+    monkeypatch.setattr(steady_schedule, "_clock", SteadyClock(clocks.monotonic))
+    return clocks
 
 
-def test_schedule_is_due_once_its_time_is_over(clock):
-    every = SteadySchedule(2.0, clock=clock)
-    assert every.is_due(NOON) == (False, 2.0)
-    clock.now += 1.5
-    assert every.is_due(NOON) == (False, 0.5)
-    clock.now += 0.5
-    assert every.is_due(NOON) == (True, 2.0)
+@pytest.fixture
+def beat(clocks):
+    scheduler = RecordingScheduler()
+    scheduler.add(name="look", task="look", schedule=every(2.0))
+    scheduler.add(name="repair", task="repair", schedule=every(30.0))
+    return scheduler
 
 
-@pytest.mark.parametrize("step", [timedelta(minutes=-5), timedelta(minutes=5)])
-def test_schedule_counts_from_the_run_whatever_time_the_run_was_noted_with(clock, step):
-    every = SteadySchedule(2.0, clock=clock)
-    every.is_due(NOON)
-    clock.now += 2
-    assert every.is_due(NOON) == (True, 2.0)
-    assert every.is_due(NOON + step) == (False, 2.0)
-    clock.now += 2
-    assert every.is_due(NOON + step) == (True, 2.0)
+def run(beat, clocks, seconds):
+    """Let beat tick for so long, sleeping as it asks to."""
+    until = clocks.passed + seconds
+    while clocks.passed < until:
+        clocks.passed += max(0.01, beat.tick())
 
 
-def test_every_entry_of_the_beat_is_steady():
-    assert all(isinstance(each["schedule"], SteadySchedule) for each in BEAT_SCHEDULE.values())
+def test_beat_sends_at_its_intervals(beat, clocks):
+    run(beat, clocks, 61)
+    assert 29 <= beat.sent.count("look") <= 31
+    assert beat.sent.count("repair") == 2
+
+
+@pytest.mark.parametrize("step", WALL_STEPS)
+def test_beat_does_not_notice_a_step_of_the_wall_clock(beat, clocks, step):
+    run(beat, clocks, 5)
+    clocks.step = step
+    run(beat, clocks, 26)
+    assert 14 <= beat.sent.count("look") <= 16
+    assert beat.sent.count("repair") == 1

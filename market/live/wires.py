@@ -51,6 +51,9 @@ class Wire(Protocol):
     def send(self, frame: Frame) -> None:
         """Send, or close the watcher with 4008 when its outbox is full."""
 
+    def offer(self, frame: Frame) -> bool:
+        """Send unless the watcher is behind; tell whether it was not."""
+
     def close(self, code: int, reason: str) -> None:
         """Close after what has been sent; the peer has CLOSE_GRACE_S to read it."""
 
@@ -124,6 +127,15 @@ class UvicornWire:
         else:
             transport.write(frame.data)
 
+    def offer(self, frame: Frame) -> bool:
+        """See Wire.offer. Four of five frames leave here, so the outbox is looked at once."""
+        transport = self._transport
+        if transport.get_write_buffer_size() > BEHIND_BYTES:
+            return False
+        if not (self._protocol.close_sent or transport.is_closing()):
+            transport.write(frame.data)
+        return True
+
     def close(self, code: int, reason: str) -> None:
         """See Wire.close. The server's own close would wait for a peer that may never read."""
         protocol = self._protocol
@@ -189,6 +201,13 @@ class AsgiWire:
         self._waiting += len(frame.data)
         self._wake()
 
+    def offer(self, frame: Frame) -> bool:
+        """See Wire.offer."""
+        if self.is_behind:
+            return False
+        self.send(frame)
+        return True
+
     def close(self, code: int, reason: str) -> None:
         """See Wire.close."""
         if self.is_open:
@@ -251,10 +270,8 @@ class Watcher:
 
     def send_forming(self, series: SeriesId, frame: Frame) -> None:
         """Send the forming candle, or keep it as the newest while the watcher is behind."""
-        if self.wire.is_behind:
+        if not self.wire.offer(frame):
             self._held[series] = frame
-        else:
-            self.wire.send(frame)
 
     def release_forming(self) -> None:
         """Send the held forming candles once there is room again."""

@@ -34,6 +34,11 @@ class RecordingWire:
     def send(self, frame):
         self.messages += [json.loads(text) for text in frame.texts]
 
+    def offer(self, frame):
+        if not self.behind:
+            self.send(frame)
+        return not self.behind
+
     def close(self, code, reason):
         self.closed = self.closed or (code, reason)
 

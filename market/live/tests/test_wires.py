@@ -116,6 +116,19 @@ async def test_watcher_is_behind_while_much_waits(protocol):
     assert not wire.is_behind
 
 
+async def test_offer_is_declined_while_much_waits_and_sends_nothing_after_a_close(protocol):
+    wire = UvicornWire(protocol, LIMIT)
+    wire.send(LARGE)
+    assert not wire.offer(SMALL)
+    protocol.transport.waiting = 0
+    assert wire.offer(SMALL)
+    assert protocol.transport.written == [LARGE.data, SMALL.data]
+    wire.close(1001, "server_shutdown")
+    protocol.transport.waiting = 0
+    assert wire.offer(SMALL)
+    assert len(protocol.transport.written) == 3
+
+
 class Peer:
     """An ASGI server's send that waits while the peer does not read."""
 

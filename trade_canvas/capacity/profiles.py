@@ -49,7 +49,16 @@ class Profiler:
 def _record(
     tool: str, program: RunningProgram, folder: Path, *, seconds: float, log: Path
 ) -> subprocess.Popen[bytes]:
-    command = [tool, "record", "--nonblocking", "--rate", str(RATE_HZ), "--format", "flamegraph"]
+    command = [
+        tool,
+        "record",
+        "--nonblocking",
+        "--gil",
+        "--rate",
+        str(RATE_HZ),
+        "--format",
+        "flamegraph",
+    ]
     target = ["--duration", str(round(seconds)), "--pid", str(program.pid)]
     output = ["--output", str(folder / f"{program.name}.svg")]
     with log.open("wb") as file:

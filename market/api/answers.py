@@ -188,6 +188,14 @@ class TopMarketAnswer(BaseModel):
     price_change_percent: float | None
 
 
+class TopMarketsEvent(BaseModel):
+    """One server-sent event; `data` is the JSON of a ranking, or of `at_ms`, `message`, `type`."""
+
+    event: Literal["top_markets", "error"]
+    data: str
+    id: str | None = None
+
+
 class TopMarketsAnswer(BaseModel):
     """The symbols with the greatest volume of the last 24 hours."""
 

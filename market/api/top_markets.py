@@ -14,12 +14,11 @@ from typing import Any
 
 import orjson
 from django.http import HttpResponse, StreamingHttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from market.api.answers import TopMarketsAnswer
+from market.api.answers import TopMarketsAnswer, TopMarketsEvent
 from market.api.endpoint import Endpoint
 from market.api.errors import ApiError
 from market.api.handover import handover_of
@@ -163,7 +162,7 @@ class TopMarketsStream(Endpoint):
             "`max_events`, or after 15 minutes: the browser opens the next one."
         ),
         parameters=parameters_of(TopMarketsStreamQuery),
-        responses={(200, "text/event-stream"): OpenApiTypes.STR}
+        responses={(200, "text/event-stream"): TopMarketsEvent}
         | errors_of({400: "unsupported_exchange", 503: "too_many_streams"}),
     )
     def get(self, request: Request) -> HttpResponse | StreamingHttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -143,6 +144,10 @@ class MarketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no ty
                 supports_batch=request.supports_batch,
                 epoch=request.epoch,
             )
+        except asyncio.CancelledError:
+            # The server gave up on a connection whose catch-up was under way.
+            await self._leases.release(request.series)
+            raise
         except Exception:
             logger.exception("catch-up of %s failed", request.series)
             await self._leases.release(request.series)

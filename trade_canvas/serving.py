@@ -23,6 +23,7 @@ from django.conf import settings
 from market.ingest import supervisor
 from market.live import current
 from trade_canvas import members
+from trade_canvas.bounded_server import BoundedHttp, BoundedWebSocket
 from trade_canvas.ending import ENDING
 
 APPLICATION = "trade_canvas.asgi:application"
@@ -83,8 +84,10 @@ def serve_with_uvicorn(address: Address) -> bool:
         host=address.host,
         port=address.port,
         loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
+        http=BoundedHttp,
+        ws=BoundedWebSocket,
+        # market.addresses knows how many proxies there are; this would believe any on loopback.
+        proxy_headers=False,
         ws_per_message_deflate=False,
         # Larger than what the protocol takes: its own answer to a large message tells more.
         ws_max_size=_largest_frame(),

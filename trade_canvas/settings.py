@@ -187,12 +187,16 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "filters": {"not_of_strangers": {"()": "trade_canvas.log_noise.NotOfStrangers"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "loggers": {
         # Django's own console handler would say everything a second time.
         "django": {"level": "INFO"},
+        # A line for each refused request, which anybody can send as many of as they like.
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         # Two lines for each watcher that comes or goes.
-        "uvicorn.error": {"level": "WARNING"},
+        "uvicorn.error": {"level": "WARNING", "filters": ["not_of_strangers"]},
         # Two lines for each task, and one task every other second.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

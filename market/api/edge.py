@@ -7,7 +7,7 @@ import orjson
 from market.api.asgi import Application, Message, Receive, Scope, Send, json_headers, respond
 from market.api.errors import API_PREFIX, ApiError
 from market.api.ingest import MAX_BATCH_BYTES
-from market.api.rendering import too_large
+from market.api.rendering import MAX_BODY_BYTES, too_large
 
 
 class ApiEdge:
@@ -19,20 +19,26 @@ class ApiEdge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 400 or 413."""
-        if scope["type"] != "http" or not scope["path"].startswith(API_PREFIX):
+        if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
         try:
-            _require_text(scope["query_string"])
-            _require_length(scope, self._max_body_bytes)
-            body = _BoundedBody(receive, self._max_body_bytes)
+            bound = self._bound_of(scope["path"])
+            if scope["path"].startswith(API_PREFIX):
+                _require_text(scope["query_string"])
+            _require_length(scope, bound)
+            body = _BoundedBody(receive, bound)
             await self._application(scope, body.receive, send)
             if body.is_too_large:
-                raise too_large(self._max_body_bytes)
+                raise too_large(bound)
         except ApiError as error:
             content = orjson.dumps(error.body())
             headers = [*json_headers(content), (b"connection", b"close")]
             await respond(send, error.status, headers, content)
+
+    def _bound_of(self, path: str) -> int:
+        """The API's largest body, or what a form of the admin may have."""
+        return self._max_body_bytes if path.startswith(API_PREFIX) else MAX_BODY_BYTES
 
 
 class _BoundedBody:

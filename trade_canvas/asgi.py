@@ -14,9 +14,12 @@ django_application = get_asgi_application()
 from django.conf import settings  # noqa: E402  (apps must be loaded first)
 from django.urls import path, re_path  # noqa: E402
 
+from market.addresses import TrustedProxies  # noqa: E402
 from market.api.asgi import Application, Receive, Scope, Send  # noqa: E402
 from market.api.front import in_front_of  # noqa: E402
+from market.api.read_limit import ReadLimit  # noqa: E402
 from market.live.consumer import MarketConsumer  # noqa: E402
+from market.live.door import Door  # noqa: E402
 from trade_canvas.ending import EndingGuard  # noqa: E402
 from trade_canvas.metrics_endpoint import MetricsPath  # noqa: E402
 from trade_canvas.request_threads import RequestThreads  # noqa: E402
@@ -37,11 +40,10 @@ views = RequestThreads(
     workers=settings.SWITCHES.request_workers,
     queue=settings.SWITCHES.request_queue,
 )
-application = EndingGuard(
-    ProtocolTypeRouter(
-        {
-            "http": MetricsPath(in_front_of(views)),
-            "websocket": URLRouter([path("ws/market", follow), re_path(r"", nowhere)]),
-        }
-    )
+routes: Any = ProtocolTypeRouter(
+    {
+        "http": MetricsPath(ReadLimit(in_front_of(views))),
+        "websocket": Door(URLRouter([path("ws/market", follow), re_path(r"", nowhere)])),
+    }
 )
+application = EndingGuard(TrustedProxies(routes, count=settings.SWITCHES.trusted_proxies))

@@ -37,6 +37,7 @@ class Switches:
     kline_health_backfill_recent_seconds: int = _number(120, 5)
     cors_origins: str = "http://localhost:5173,http://127.0.0.1:5173"
     ingest_token: str = ""
+    api_requests_per_s: int = _number(0, 0)
 
     # Ingest
     enable_whitelist_ingest: bool = False
@@ -92,6 +93,8 @@ class Switches:
     ws_max_subscriptions: int = _number(100, 1)
     ws_messages_per_s: int = _number(50, 1)
     ws_max_message_bytes: int = _number(65_536, 1024)
+    ws_max_connections_per_address: int = _number(0, 0)
+    enable_ws_any_origin: bool = False
     hub_check_interval_s: float = _number(2.0, 0.05)
 
     # Metrics
@@ -116,6 +119,8 @@ class Switches:
     timescale_compress_after_s: int = _number(0, 0)
     timescale_retention_s: int = _number(0, 0)
     enable_ws_pubsub: bool = False
+    trusted_proxies: int = _number(0, 0)
+    enable_https: bool = False
     blocking_workers: int = _number(8, 1)
     blocking_queue: int = _number(10_000, 1)
     request_workers: int = _number(16, 1)

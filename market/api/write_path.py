@@ -120,9 +120,7 @@ def _accepted(
     """The candle of a good request; None for one that Django must refuse."""
     authorization = headers.get(b"authorization", b"").decode("latin-1")
     address = (scope.get("client") or ("",))[0]
-    if body is None or not may_write(
-        authorization, address, forwarded=b"x-forwarded-for" in headers
-    ):
+    if body is None or not may_write(authorization, address, headers=headers):
         return None
     try:
         return closed_candle(check_body(ClosedCandleBody, parse_json(body)))

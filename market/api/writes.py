@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from ipaddress import ip_address
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -11,7 +11,9 @@ from django.contrib.auth.models import AbstractUser
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import CSRFCheck
 
+from market.addresses import OF_A_PROXY, is_loopback
 from market.api.errors import ApiError
+from market.origins import is_allowed_origin
 
 SCHEME = "bearer "
 
@@ -19,8 +21,8 @@ SCHEME = "bearer "
 def require_writer(request: HttpRequest) -> None:
     """Raise ApiError 401 or 403 unless this request may write."""
     authorization = request.headers.get("Authorization", "")
-    forwarded = "X-Forwarded-For" in request.headers
-    if may_write(authorization, request.META.get("REMOTE_ADDR", ""), forwarded=forwarded):
+    if may_write(authorization, request.META.get("REMOTE_ADDR", ""), headers=_names(request)):
+        _require_own_page(request)
         return
     if authorization:
         raise _unauthorised("invalid_token", "the token is not valid")
@@ -32,21 +34,35 @@ def require_writer(request: HttpRequest) -> None:
     raise ApiError(403, "writes_disabled", "no ingest token is configured")
 
 
-def may_write(authorization: str, address: str, *, forwarded: bool) -> bool:
-    """Whether an Authorization header, or without a token configured the address, is enough."""
+def may_write(authorization: str, address: str, *, headers: Iterable[bytes]) -> bool:
+    """Whether an Authorization header, or without a token configured the address, is enough.
+
+    `headers` are the names of the request's, in lower case: a request that came through a proxy
+    comes from nobody knows where, whatever its peer's address is.
+    """
+    if settings.SWITCHES.ingest_token:
+        return holds_token(authorization)
+    return bool(settings.DEBUG) and is_loopback(address) and OF_A_PROXY.isdisjoint(headers)
+
+
+def holds_token(authorization: str) -> bool:
+    """Whether an Authorization header carries the ingest token, compared in constant time."""
     token = settings.SWITCHES.ingest_token
-    if not token:
-        return bool(settings.DEBUG) and not forwarded and _is_loopback(address)
     given = authorization[len(SCHEME) :].strip()
     named = authorization[: len(SCHEME)].lower() == SCHEME
-    return hmac.compare_digest(given.encode(), token.encode()) and named
+    same = hmac.compare_digest(given.encode(), token.encode())
+    return bool(token) and same and named
 
 
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+def _names(request: HttpRequest) -> list[bytes]:
+    return [name.lower().encode("latin-1", "replace") for name in request.headers]
+
+
+def _require_own_page(request: HttpRequest) -> None:
+    """A page on another site makes a browser on this machine send what it likes: not this."""
+    origin = request.headers.get("Origin")
+    if origin is not None and not is_allowed_origin(origin, request.headers.get("Host", "")):
+        raise ApiError(403, "origin_not_allowed", "pages of that origin may not write")
 
 
 def _is_admin(request: HttpRequest) -> bool:

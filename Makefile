@@ -21,7 +21,7 @@ PAGE_READY := frontend/dist/.built-$(call checksum,$(FRONTEND_FILES))
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --no-update-notifier
 
-.PHONY: run test check lint types fuzz format frontend screenshots lock bench capacity profile clean
+.PHONY: run test check lint types format frontend screenshots lock bench capacity profile clean
 
 run: $(RUN_READY) $(PAGE_READY)
 	@$(BIN)/python manage.py up
@@ -41,6 +41,7 @@ types: $(DEV_READY) $(NODE_READY)
 	$(NPM) run typecheck
 
 # Made up requests and messages, as the tests send them, but many.
+.PHONY: fuzz
 fuzz: $(DEV_READY)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest \
 		tests/test_api_fuzz.py tests/test_ws_fuzz.py

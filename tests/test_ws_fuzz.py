@@ -252,7 +252,7 @@ def rubbish(chance):
 def send_rubbish(web, chance, *, times):
     """Open connections, some without a handshake, say rubbish and leave without a word."""
     for _ in range(times):
-        with closing(open_socket(web)) as peer, suppress(ConnectionError):
+        with closing(open_socket(web)) as peer, suppress(OSError):
             if chance.random() < 0.8:
                 shake_hands(peer)
             peer.sendall(rubbish(chance))

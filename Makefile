@@ -21,7 +21,7 @@ PAGE_READY := frontend/dist/.built-$(call checksum,$(FRONTEND_FILES))
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --no-update-notifier
 
-.PHONY: run test check lint types format frontend screenshots lock bench capacity profile clean
+.PHONY: run test check lint types format frontend screenshots lock bench capacity profile drill clean
 
 run: $(RUN_READY) $(PAGE_READY)
 	@$(BIN)/python manage.py up
@@ -65,6 +65,10 @@ capacity: $(DEV_READY)
 
 profile: $(DEV_READY)
 	$(BIN)/python manage.py capacity --minutes 1 --profile --no-bare
+
+# DRILLS names some of them (manage.py drill --list), REPORT a page for the figures.
+drill: $(DEV_READY)
+	$(BIN)/python manage.py drill $(DRILLS) $(if $(REPORT),--report $(REPORT))
 
 # Versions come from here only; where to get them from is the machine's business.
 lock: $(DEV_READY)

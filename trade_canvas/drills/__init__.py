@@ -1,0 +1,1 @@
+"""Fault drills: a scaled-out installation of real processes, watchers that count, and faults."""

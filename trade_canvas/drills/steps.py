@@ -1,0 +1,137 @@
+"""How each capability is switched off: what the runbook says and the rollback drill does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trade_canvas.switches import PREFIX
+
+HEADER = "| to stop | set | then |\n| --- | --- | --- |\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One row of the runbook: `switches` without their prefix are set to 0, all is restarted.
+
+    `one_process`: what is left is one web process. `gone` are addresses that then answer 404.
+    `special`: it takes a server or a proxy that the drill does not have, so it is never on there.
+    """
+
+    stop: str
+    switches: tuple[str, ...]
+    then: str
+    one_process: bool = False
+    gone: tuple[str, ...] = ()
+    special: bool = False
+
+    @property
+    def row(self) -> str:
+        """The step as a row of the runbook's table."""
+        settings = ", ".join(f"`{PREFIX}{name}=0`" for name in self.switches)
+        return f"| {self.stop} | {settings} | {self.then} |"
+
+
+STEPS = (
+    Step(
+        stop="following the whitelist",
+        switches=("ENABLE_WHITELIST_INGEST",),
+        then="stored candles are still served, and what is watched is still followed",
+    ),
+    Step(
+        stop="following what is watched",
+        switches=("ENABLE_ONDEMAND_INGEST",),
+        then="subscribing works, for what is stored and followed otherwise",
+    ),
+    Step(
+        stop="asking exchanges for history",
+        switches=(
+            "ENABLE_CCXT_BACKFILL",
+            "ENABLE_MARKET_AUTO_TAIL_BACKFILL",
+            "ENABLE_STARTUP_KLINE_SYNC",
+        ),
+        then="followed series still fill the hole behind them; nothing older is asked for",
+    ),
+    Step(
+        stop="repairing gaps while delivering",
+        switches=("ENABLE_MARKET_GAP_BACKFILL",),
+        then="watchers are told of the gap at once",
+    ),
+    Step(
+        stop="the circuit breaker",
+        switches=("ENABLE_INGEST_LOOP_GUARDRAIL",),
+        then="failing series are tried again for ever, with pauses",
+    ),
+    Step(
+        stop="roles",
+        switches=("ENABLE_INGEST_ROLE_GUARD",),
+        then="every process may ingest, whatever its role",
+    ),
+    Step(
+        stop="factors",
+        switches=("ENABLE_FACTOR_INGEST",),
+        then="candles go on; factors and drawings stand still until it is on again, and catch up",
+    ),
+    Step(
+        stop="computing factors anew by itself",
+        switches=("ENABLE_FACTOR_FINGERPRINT_REBUILD",),
+        then="after a change of parameters, ingest fails until `manage.py rebuild` ran",
+    ),
+    Step(
+        stop="drawings",
+        switches=("ENABLE_OVERLAY_INGEST",),
+        then="candles and factors go on; drawings are caught up once it is on again",
+    ),
+    Step(
+        stop="debug and development APIs",
+        switches=(
+            "ENABLE_DEBUG_API",
+            "ENABLE_DEV_API",
+            "ENABLE_KLINE_HEALTH_V2",
+            "ENABLE_READ_REPAIR_API",
+        ),
+        then="404",
+        gone=("/api/market/debug/ingest_state",),
+    ),
+    Step(
+        stop="metrics",
+        switches=("ENABLE_RUNTIME_METRICS", "ENABLE_CAPACITY_METRICS"),
+        then="404",
+        gone=("/metrics",),
+    ),
+    Step(
+        stop="pages of every origin",
+        switches=("ENABLE_WS_ANY_ORIGIN",),
+        then="pages on `ALLOWED_HOSTS` and of `TRADE_CANVAS_CORS_ORIGINS` connect, others do not",
+    ),
+    Step(
+        stop="https for everybody",
+        switches=("ENABLE_HTTPS",),
+        then="plain http is answered again; browsers remember HSTS until it runs out",
+        special=True,
+    ),
+    Step(
+        stop="what needs a special PostgreSQL server",
+        switches=("ENABLE_TIMESCALE", "ENABLE_PG_POOLER"),
+        then="PostgreSQL is connected to directly; what is a hypertable stays one"
+        " ([database.md](database.md))",
+        special=True,
+    ),
+    Step(
+        stop="delivery between processes",
+        switches=("ENABLE_WS_PUBSUB",),
+        then="run one web process, no worker and no beat; it ingests by itself",
+        one_process=True,
+    ),
+    Step(
+        stop="PostgreSQL",
+        switches=("ENABLE_PG_STORE", "ENABLE_PG_ONLY", "ENABLE_WS_PUBSUB"),
+        then="run one web process; memory only, whitelist from `WHITELIST_PATH`."
+        " The data in PostgreSQL stays as it is",
+        one_process=True,
+    ),
+)
+
+
+def table() -> str:
+    """The runbook's table of switches, in Markdown."""
+    return HEADER + "\n".join(step.row for step in STEPS) + "\n"

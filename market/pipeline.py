@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from market import metrics
+from market import log_context, metrics
 from market.domain.candle import Candle, in_time_order
 from market.domain.series import SeriesId
 from market.domain.store import (
@@ -107,14 +107,16 @@ class Pipeline:
         StaleFence when the caller has lost the series to another writer.
         """
         batch = in_time_order(candles)
-        return self._run(series, lambda writer: _store(writer, batch), fence=fence)
+        with log_context.about(series):
+            return self._run(series, lambda writer: _store(writer, batch), fence=fence)
 
     def rerun(self, series: SeriesId, products: Mapping[str, Any]) -> Change:
         """Run the stages over what is stored already, in one transaction.
 
         `products` tells them what is wanted. Raises PipelineError naming the step that failed.
         """
-        return self._run(series, lambda writer: _unchanged(writer, products), fence=None)
+        with log_context.about(series):
+            return self._run(series, lambda writer: _unchanged(writer, products), fence=None)
 
     def _run(
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
@@ -158,8 +160,7 @@ class Pipeline:
 def _tell(change: Change) -> None:
     metrics.candles_stored(change)
     logger.debug(
-        "%s: stored %d fresh and %d past candles, head %s",
-        change.series,
+        "stored %d fresh and %d past candles, head %s",
         len(change.fresh),
         len(change.past),
         change.state.head,

@@ -21,6 +21,7 @@ from market.api.read_limit import ReadLimit  # noqa: E402
 from market.live.consumer import MarketConsumer  # noqa: E402
 from market.live.door import Door  # noqa: E402
 from trade_canvas.ending import EndingGuard  # noqa: E402
+from trade_canvas.logs_requests import RequestIds  # noqa: E402
 from trade_canvas.metrics_endpoint import MetricsPath  # noqa: E402
 from trade_canvas.request_threads import RequestThreads  # noqa: E402
 
@@ -46,4 +47,6 @@ routes: Any = ProtocolTypeRouter(
         "websocket": Door(URLRouter([path("ws/market", follow), re_path(r"", nowhere)])),
     }
 )
-application = EndingGuard(TrustedProxies(routes, count=settings.SWITCHES.trusted_proxies))
+application = RequestIds(
+    EndingGuard(TrustedProxies(routes, count=settings.SWITCHES.trusted_proxies))
+)

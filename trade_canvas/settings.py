@@ -9,7 +9,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 
-from trade_canvas import embedded
+from trade_canvas import embedded, logs
 from trade_canvas.database import connection_settings, process_role
 from trade_canvas.switches import Switches
 
@@ -183,12 +183,28 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
+SECRETS = logs.secrets_of(
+    SECRET_KEY,
+    SWITCHES.ingest_token,
+    SWITCHES.metrics_token,
+    os.environ.get("ADMIN_PASSWORD"),
+    DATABASES.get("default", {}).get("PASSWORD"),
+    REDIS_URL,
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        logs.LINE: {"()": logs.LineFormatter, "secrets": SECRETS},
+        logs.JSON: {"()": logs.JsonFormatter, "secrets": SECRETS},
+    },
     "filters": {"not_of_strangers": {"()": "trade_canvas.log_noise.NotOfStrangers"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": logs.form_of(os.environ.get("LOG_FORMAT", "")),
+        }
+    },
     "loggers": {
         # Django's own console handler would say everything a second time.
         "django": {"level": "INFO"},

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from market import blocking, metrics
+from market import blocking, log_context, metrics
 from market.domain.candle import Candle
 from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
 from market.domain.registry import JobReport
@@ -117,12 +117,13 @@ class FollowedSeries:
 
     async def run(self) -> None:
         """Follow until cancelled. Raises StaleFence and FeedRefused: then there is no point."""
-        while True:
-            self._wake.clear()
-            wait = await self._turn()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
+        with log_context.about(self.series):
+            while True:
+                self._wake.clear()
+                wait = await self._turn()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
 
     def tell(self) -> None:
         """Report how it goes."""

@@ -19,6 +19,7 @@ from market.live.current import current_hub
 from market.live.frames import error_frame
 from market.live.requests import BadRequest, Subscribe, parse_request
 from market.live.wires import Watcher, wire_for
+from market.log_context import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,9 @@ class MarketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no ty
         self._max_bytes = switches.ws_max_message_bytes
         self._max_subscriptions = switches.ws_max_subscriptions
         await receive()
-        await send({"type": "websocket.accept"})
+        request_id = REQUEST_ID.get()
+        headers = [(b"x-request-id", request_id.encode())] if request_id else []
+        await send({"type": "websocket.accept", "headers": headers})
         self._watcher = Watcher(wire_for(send, outbox_bytes=switches.ws_outbox_bytes))
         metrics.WATCHERS.inc()
         try:

@@ -1,0 +1,137 @@
+"""The log: what a line tells, and what it never does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from market.domain.series import SeriesId
+from market.log_context import REQUEST_ID, about, as_fields
+from trade_canvas.logs import JsonFormatter, LineFormatter, Redactor, form_of, secrets_of
+from trade_canvas.logs_requests import RequestIds, _give_back, _hand_over, _take_over
+
+SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")
+SECRET = "hunter2-hunter2"
+
+
+def record(message, *arguments, error=None):
+    exc_info = (type(error), error, error.__traceback__) if error else None
+    return logging.LogRecord(
+        "market.live", logging.WARNING, __file__, 1, message, arguments, exc_info
+    )
+
+
+def test_json_line_tells_what_it_is_about():
+    token = REQUEST_ID.set("r-1")
+    try:
+        with about(SERIES):
+            told = json.loads(JsonFormatter().format(record("lost %d", 3)))
+    finally:
+        REQUEST_ID.reset(token)
+    assert told["time"].endswith("Z") and told["process"] > 0
+    assert {key: told[key] for key in ("level", "logger", "message")} == {
+        "level": "WARNING",
+        "logger": "market.live",
+        "message": "lost 3",
+    }
+    assert (told["request_id"], told["series_id"]) == ("r-1", str(SERIES))
+    assert as_fields() == {}
+
+
+def test_json_line_stays_one_line_with_its_traceback():
+    try:
+        raise ValueError(f"password={SECRET}\nand more")
+    except ValueError:
+        line = JsonFormatter().format(record("failed", error=sys.exc_info()[1]))
+    assert "\n" not in line and SECRET not in line
+    assert "Traceback" in json.loads(line)["exception"]
+
+
+def test_line_for_people_has_the_series_behind_the_text():
+    with about(SERIES):
+        line = LineFormatter().format(record("lost"))
+    assert line.endswith(f"WARNING market.live: lost [series_id={SERIES}]")
+    assert LineFormatter().format(record("lost")).endswith("market.live: lost")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"can't reach postgres://somebody:{SECRET}@db/name",
+        f"can't reach redis://:{SECRET}@bus:6379/0",
+        f"Authorization: Bearer {SECRET}",
+        f"{{'token': '{SECRET}'}}",
+        f"apiKey={SECRET}&limit=3",
+        f"we told it {SECRET} in clear",
+    ],
+)
+def test_secrets_are_taken_out(text):
+    clean = Redactor([SECRET])(text)
+    assert SECRET not in clean and "***" in clean
+
+
+@pytest.mark.parametrize(
+    "text", ["http://127.0.0.1:8000/a@b is up", "GET /candles?limit=5", "fencing token 7 is old"]
+)
+def test_other_text_is_left_alone(text):
+    assert Redactor(["", "abc"])(text) == text
+
+
+def test_passwords_of_addresses_are_secrets():
+    told = secrets_of("a-token", None, f"redis://:{SECRET}@bus/0")
+    assert SECRET in told and "a-token" in told and None not in told
+
+
+@pytest.mark.parametrize(("text", "form"), [("json", "json"), ("JSON ", "json"), ("", "line")])
+def test_format_is_named_by_the_environment(text, form):
+    assert form_of(text) == form
+
+
+async def answered(headers, kind="http"):
+    """The id that an application saw, and the headers it answered."""
+    shared = [(b"content-type", b"text/plain")]
+    seen, sent = [], []
+
+    async def application(scope, receive, send):
+        seen.append(REQUEST_ID.get())
+        await send({"type": "http.response.start", "status": 200, "headers": shared})
+
+    async def send(message):
+        sent.append(message)
+
+    await RequestIds(application)({"type": kind, "headers": headers}, None, send)
+    assert REQUEST_ID.get() == "" and len(shared) == 1
+    return seen[0], dict(sent[0]["headers"])
+
+
+async def test_given_request_id_is_kept_and_answered():
+    seen, headers = await answered([(b"x-request-id", b"abc-1")])
+    assert (seen, headers[b"x-request-id"]) == ("abc-1", b"abc-1")
+
+
+@pytest.mark.parametrize("given", [b"", b"a b", b"x" * 65, b"line\nbreak"])
+async def test_bad_request_id_is_replaced(given):
+    seen, headers = await answered([(b"x-request-id", given)])
+    assert len(seen) == 16 and headers[b"x-request-id"] == seen.encode()
+
+
+async def test_nothing_stands_between_a_web_socket_and_its_server():
+    seen, headers = await answered([], kind="websocket")
+    assert len(seen) == 16 and b"x-request-id" not in headers
+
+
+def test_request_id_goes_with_a_task():
+    headers = {}
+    token = REQUEST_ID.set("r-2")
+    _hand_over(headers=headers)
+    REQUEST_ID.reset(token)
+    _take_over("task-1", SimpleNamespace(request=SimpleNamespace(headers=headers)))
+    assert REQUEST_ID.get() == "r-2"
+    _take_over("task-1", SimpleNamespace(request=SimpleNamespace(headers=None)))
+    assert REQUEST_ID.get() == "task-1"
+    _give_back()
+    assert REQUEST_ID.get() == ""

@@ -12,10 +12,12 @@ from trade_canvas.drills import clocks, crashes, crowds, network, rollback, stor
 from trade_canvas.drills.catalogue import DRILLS
 from trade_canvas.drills.outcome import write_report
 from trade_canvas.drills.run import run_drills
+from trade_canvas.drills.soak import soak
 from trade_canvas.drills.steps import table
 
 # Imported for their entries in the catalogue.
 PARTS = (crashes, network, storage, venue, clocks, crowds, rollback)
+SOAK = "soak"
 
 
 class Command(BaseCommand):
@@ -25,7 +27,9 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("names", nargs="*", help="drills to run (default: all)")
+        parser.add_argument("names", nargs="*", help="drills to run, or soak (default: all drills)")
+        parser.add_argument("--minutes", type=float, default=10.0, help="how long to soak")
+        parser.add_argument("--graphs", type=Path, help="folder for the soak's pictures")
         parser.add_argument("--list", action="store_true", help="name the drills and end")
         parser.add_argument(
             "--steps", action="store_true", help="print the runbook's table and end"
@@ -43,10 +47,12 @@ class Command(BaseCommand):
             self._run(options["names"] or list(DRILLS), options)
 
     def _run(self, names: list[str], options: dict[str, Any]) -> None:
-        if unknown := set(names) - DRILLS.keys():
+        if unknown := set(names) - DRILLS.keys() - {SOAK}:
             raise CommandError(f"no such drill: {', '.join(sorted(unknown))}")
-        drills = [DRILLS[name] for name in names]
+        drills = [DRILLS[name] for name in names if name != SOAK]
         outcomes = run_drills(drills, self._say, logs=options["logs"])
+        if SOAK in names:
+            outcomes.append(soak(options["minutes"], self._say, graphs=options["graphs"]))
         if options["report"]:
             write_report(options["report"], outcomes)
         if failed := [each.name for each in outcomes if not each.is_clean]:

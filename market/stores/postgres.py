@@ -7,10 +7,12 @@ is on, and this is the hottest path there is. The connection and its transaction
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 
 from market.domain.candle import Candle
@@ -70,6 +72,10 @@ WHERE candle_time - prev_time > %s ORDER BY candle_time
 """
 
 MIN_TIME, MAX_TIME = -(2**63), 2**63 - 1
+
+# A statement on a hypertable is planned for every chunk that it might touch, which costs more than
+# the read itself. So reads there first ask for a span that nearly always holds all they want.
+SLACK_S = 691_200
 
 
 class PostgresWriter:
@@ -181,21 +187,36 @@ class PostgresCandleStore:
 
     def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
         """See CandleStore.read_after."""
-        return _candles(
-            f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
-            " AND candle_time > %s ORDER BY candle_time LIMIT %s",
-            (str(series), after, limit),
+        near = after + _span(series, limit)
+        if not settings.SWITCHES.enable_timescale or near > time.time():
+            return _oldest(series, after, MAX_TIME, limit)
+        rows = _oldest(series, after, near, limit)
+        return (
+            rows
+            if len(rows) == limit
+            else rows + _oldest(series, near, MAX_TIME, limit - len(rows))
         )
 
     def newest(self, series: SeriesId, limit: int, *, up_to: int | None = None) -> list[Candle]:
         """See CandleStore.newest."""
-        rows = _candles(
-            f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
-            " AND candle_time <= %s ORDER BY candle_time DESC LIMIT %s",
-            (str(series), MAX_TIME if up_to is None else up_to, limit),
-        )
+        if settings.SWITCHES.enable_timescale:
+            rows = self._newest_nearby(series, limit, up_to)
+        else:
+            rows = _newest(series, MIN_TIME, MAX_TIME if up_to is None else up_to, limit)
         rows.reverse()
         return rows
+
+    def _newest_nearby(self, series: SeriesId, limit: int, up_to: int | None) -> list[Candle]:
+        end = self.state(series).head if up_to is None else up_to
+        if end is None:
+            return []
+        near = end - _span(series, limit)
+        rows = _newest(series, near, end, limit)
+        return (
+            rows
+            if len(rows) == limit
+            else rows + _newest(series, MIN_TIME, near - 1, limit - len(rows))
+        )
 
     def read_range(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Candle]:
         """See CandleStore.read_range."""
@@ -227,17 +248,13 @@ class PostgresCandleStore:
 
     def first(self, series: SeriesId) -> int | None:
         """See CandleStore.first."""
-        return _number(
-            f"SELECT min(candle_time) FROM candles WHERE series_id = {SERIES_KEY}", (str(series),)
-        )
+        rows = _oldest(series, MIN_TIME, MAX_TIME, 1)
+        return rows[0].candle_time if rows else None
 
     def floor(self, series: SeriesId, time: int) -> int | None:
         """See CandleStore.floor."""
-        return _number(
-            f"SELECT max(candle_time) FROM candles WHERE series_id = {SERIES_KEY}"
-            " AND candle_time <= %s",
-            (str(series), time),
-        )
+        rows = self.newest(series, 1, up_to=time)
+        return rows[0].candle_time if rows else None
 
     def count(self, series: SeriesId, start: int | None = None, end: int | None = None) -> int:
         """See CandleStore.count."""
@@ -295,6 +312,28 @@ def read_rows(statement: str, values: tuple[object, ...]) -> list[Any]:
     with _cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
+
+
+def _span(series: SeriesId, limit: int) -> int:
+    """Seconds that hold `limit` candles of the series, unless many are missing."""
+    return limit * series.timeframe.seconds + SLACK_S
+
+
+def _oldest(series: SeriesId, after: int, end: int, limit: int) -> list[Candle]:
+    return _candles(
+        f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
+        " AND candle_time > %s AND candle_time <= %s ORDER BY candle_time LIMIT %s",
+        (str(series), after, end, limit),
+    )
+
+
+def _newest(series: SeriesId, start: int, end: int, limit: int) -> list[Candle]:
+    """Newest first."""
+    return _candles(
+        f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
+        " AND candle_time >= %s AND candle_time <= %s ORDER BY candle_time DESC LIMIT %s",
+        (str(series), start, end, limit),
+    )
 
 
 def _candles(statement: str, values: tuple[object, ...]) -> list[Candle]:

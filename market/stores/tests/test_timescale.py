@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, connection, connections
+from django.db import connection, connections
 
-from market.domain.store import Upserted
+from market.domain.store import StoreUnavailable, Upserted
 from market.stores import postgres_guard
 from market.stores import postgres_timescale as timescale
 from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
@@ -52,6 +52,19 @@ def hypertable():
 
 def minutes(count, *, step=60, start=NOW):
     return candles(*range(start, start + count * step, step))
+
+
+def test_reads_reach_beyond_the_span_they_ask_first(store):
+    far = candles(60, 120, 400 * DAY, 400 * DAY + 60, 1000 * DAY, NOW)
+    put(store, far)
+    times = [row.candle_time for row in far]
+    for limit in range(1, 8):
+        assert store.newest(MINUTE, limit) == far[-limit:]
+        assert store.newest(MINUTE, limit, up_to=1000 * DAY) == far[:5][-limit:]
+        assert store.read_after(MINUTE, 0, limit) == far[:limit]
+        assert store.read_after(MINUTE, 120, limit) == far[2 : 2 + limit]
+    assert [store.floor(MINUTE, time) for time in (59, *times, NOW + DAY)] == [None, *times, NOW]
+    assert store.first(MINUTE) == 60
 
 
 def compress(store, rows):
@@ -205,8 +218,9 @@ def unloaded(name):
 @pytest.mark.parametrize("name", ["disable_load", "restoring"])
 def test_server_that_would_lose_candles_gets_none(store, name):
     put(store, minutes(1))
-    with unloaded(name), pytest.raises(postgres_guard.NotLoaded, match="timescaledb_not_loaded"):
+    with unloaded(name), pytest.raises(StoreUnavailable) as refused:
         put(store, minutes(2))
+    assert (refused.value.code, refused.value.is_passing) == ("timescaledb_not_loaded", False)
     assert store.read_after(MINUTE, 0, 5) == minutes(1)
 
 
@@ -214,8 +228,9 @@ def test_server_that_would_lose_candles_gets_none(store, name):
 def test_server_refuses_those_who_do_not_ask_it(store, name):
     put(store, minutes(1))
     with unloaded(name), postgres_guard.unwatched_connections():
-        with pytest.raises(OperationalError, match="timescaledb_not_loaded"):
+        with pytest.raises(StoreUnavailable) as refused:
             put(store, minutes(2))
+        assert refused.value.code == "timescaledb_not_loaded"
         connection.close()
     assert store.read_after(MINUTE, 0, 5) == minutes(1)
 

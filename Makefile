@@ -46,6 +46,11 @@ fuzz: $(DEV_READY)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest \
 		tests/test_api_fuzz.py tests/test_ws_fuzz.py
 
+# Fails for a package with a known hole, not for want of somebody to ask.
+.PHONY: audit
+audit: $(DEV_READY)
+	@.ci/audit
+
 format: $(DEV_READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

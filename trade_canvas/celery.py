@@ -6,9 +6,13 @@ Queues: `control` (default, short), `follow` (long, end by themselves), `backfil
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import celeryd_init
 from kombu import Exchange, Queue
+
+from trade_canvas.checks import UnsafeToStart, refuse_unsafe_start
 
 QUEUES = ("control", "follow", "backfill", "build")
 
@@ -20,3 +24,12 @@ app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name i
 app.autodiscover_tasks(["market", "factors"])
 # No tasks, but what workers and beat do beside them.
 app.autodiscover_tasks(["trade_canvas"], related_name="members")
+
+
+@celeryd_init.connect
+def refuse_to_work(**_: Any) -> None:
+    """End a worker that must not run as it is configured; signals pass only SystemExit on."""
+    try:
+        refuse_unsafe_start()
+    except UnsafeToStart as error:
+        raise SystemExit(str(error)) from error

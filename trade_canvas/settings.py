@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from csp.constants import NONE, SELF, UNSAFE_INLINE
+from csp.constants import NONE, SELF
 
 from trade_canvas import embedded, logs
 from trade_canvas.database import connection_settings, process_role
@@ -48,6 +48,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "trade_canvas.headers.PermissionsPolicy",
     "trade_canvas.static.StaticFiles",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -77,14 +78,17 @@ WHITENOISE_USE_FINDERS = False
 # The front end's build puts a hash of the content into these names.
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/assets/.+-[0-9A-Za-z_-]{8}\."
 
+# The only inline styles there are, by what they hold: the chart library's for its logo, and the
+# one of the API's docs page. The tests in the browser notice a version that changes them.
+INLINE_STYLES = [
+    "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='",
+    "'sha256-MMpT0iDxyjALd9PdfepImGX3DBfJPXZ4IlDWdPAgtn0='",
+]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
-        # The chart library places its elements through style attributes.
-        "style-src": [SELF, UNSAFE_INLINE],
+        "style-src": [SELF, *INLINE_STYLES],
         "img-src": [SELF, "data:"],
-        # Some browsers don't take 'self' to cover WebSockets.
-        "connect-src": [SELF, "ws:", "wss:"],
         "object-src": [NONE],
         "base-uri": [SELF],
         "form-action": [SELF],
@@ -93,6 +97,18 @@ CONTENT_SECURITY_POLICY = {
 }
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+
+# Everybody comes by https, here or at the proxy. Probes come straight and by http.
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SWITCHES.enable_https
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
+SECURE_HSTS_SECONDS = 365 * 86_400 if SWITCHES.enable_https else 0
+if SWITCHES.trusted_proxies:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whether names below ours have https too, and a browser may be built to know, is not ours to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# A day's work; the admin asks for the password again after that.
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
 
 TEMPLATES = [
     {
@@ -132,6 +148,17 @@ if SWITCHES.enable_ws_pubsub:
 else:
     REDIS_URL = ""
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+# What all processes count together (tries to log in), and what stands in while the bus is away.
+_IN_PROCESS = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+CACHES: dict[str, dict[str, Any]] = {"default": _IN_PROCESS, "own": _IN_PROCESS}
+if SWITCHES.enable_ws_pubsub:
+    CACHES["default"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "trade_canvas",
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    }
 
 CORS_ALLOWED_ORIGINS = [o.strip() for o in SWITCHES.cors_origins.split(",") if o.strip()]
 CORS_ALLOW_CREDENTIALS = True

@@ -121,6 +121,7 @@ class Switches:
     enable_ws_pubsub: bool = False
     trusted_proxies: int = _number(0, 0)
     enable_https: bool = False
+    enable_log_in_throttle: bool = True
     blocking_workers: int = _number(8, 1)
     blocking_queue: int = _number(10_000, 1)
     request_workers: int = _number(16, 1)

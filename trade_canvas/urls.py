@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from trade_canvas.log_in import ThrottledLogIn
 from trade_canvas.status import views as status
 from trade_canvas.views import healthz, page, readyz
 
@@ -33,5 +34,6 @@ handler500 = "market.api.errors.server_error"
 if settings.SWITCHES.enable_pg_store:
     # Without a database there is nobody to log in and nothing to administer.
     admin.autodiscover()
+    admin.site.login_form = ThrottledLogIn
     admin.site.index_template = "trade_canvas/admin_index.html"
     urlpatterns += [*status.urls(), path("admin/", admin.site.urls)]

@@ -45,12 +45,16 @@ def test_readyz_hides_what_the_database_says(client, monkeypatch):
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/api/docs/", "/admin/login/"])
 def test_answers_forbid_foreign_content(client, path):
-    policy = client.get(path)["Content-Security-Policy"]
+    answer = client.get(path)
+    policy = answer["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
-    assert "unsafe-eval" not in policy
+    assert "unsafe" not in policy
+    assert "camera=()" in answer["Permissions-Policy"]
+    assert (answer["X-Frame-Options"], answer["X-Content-Type-Options"]) == ("DENY", "nosniff")
+    assert answer["Referrer-Policy"] == "same-origin"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from market.stores.postgres_guard import NotLoaded, check_at_start
 from trade_canvas.asgi import application
+from trade_canvas.checks import UnsafeToStart, refuse_unsafe_start
 from trade_canvas.serving import Address, serve_with_daphne, serve_with_uvicorn
 
 SERVERS = ("uvicorn", "daphne")
@@ -40,6 +41,10 @@ class Command(BaseCommand):
         try:
             check_at_start()
         except NotLoaded as error:
+            raise CommandError(str(error)) from error
+        try:
+            refuse_unsafe_start()
+        except UnsafeToStart as error:
             raise CommandError(str(error)) from error
         address = Address(options["host"], options["port"])
         self.stdout.write(f"{options['server']} serves http://{address.host}:{address.port}/")

@@ -16,8 +16,8 @@ from trade_canvas.capacity.topology import get_text
 PUBLISHED = "market_candles_published_total"
 DELIVERED = "market_ws_candles_delivered_total"
 CAUGHT_UP = "market_ws_catchup_candles_total"
-SETTLE_S = 0.2
-ATTEMPTS = 100
+SETTLE_S = 0.3
+TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,19 @@ class Counts:
 
 
 def read_counts(worker: str, webs: tuple[str, ...], came: Callable[[], int]) -> Counts:
-    """Read everything while nothing is on its way; the addresses are those of `/metrics`.
+    """Read everything once it stands still; the addresses are those of `/metrics`.
 
-    Candles come in bursts: when the servers say the same a little before and after the watchers
-    were asked, they speak of the same candles. Raises TopologyFailed when that never happens.
+    The exchange must be silent meanwhile: then what was on its way arrives, and all speak of the
+    same candles. Raises TopologyFailed when the counts go on.
     """
-    for _ in range(ATTEMPTS):
-        before = _servers(worker, webs)
+    deadline = time.monotonic() + TIMEOUT_S
+    before = None
+    while (now := _read(worker, webs, came)) != before:
+        if time.monotonic() > deadline:
+            raise TopologyFailed("candles go on though the exchange is silent")
+        before = now
         time.sleep(SETTLE_S)
-        counted = came()
-        if _servers(worker, webs) == before:
-            return Counts(before[0], before[1], counted)
-    raise TopologyFailed("candles never pause for long enough to be counted")
+    return now
 
 
 def compare(first: Counts, last: Counts, subscriptions: Mapping[str, int]) -> Counted:
@@ -53,22 +54,17 @@ def compare(first: Counts, last: Counts, subscriptions: Mapping[str, int]) -> Co
     return Counted(round(published), round(last.handed - first.handed), last.came - first.came)
 
 
-def _servers(worker: str, webs: tuple[str, ...]) -> tuple[dict[str, float], float]:
-    published = _samples(worker, PUBLISHED)
-    handed = sum(
-        value for web in webs for name in (DELIVERED, CAUGHT_UP) for value in _values(web, name)
-    )
-    return published, handed
+def _read(worker: str, webs: tuple[str, ...], came: Callable[[], int]) -> Counts:
+    published = _samples(worker, (PUBLISHED,))
+    handed = sum(sum(_samples(web, (DELIVERED, CAUGHT_UP)).values()) for web in webs)
+    return Counts(published, handed, came())
 
 
-def _values(url: str, name: str) -> list[float]:
-    return list(_samples(url, name).values())
-
-
-def _samples(url: str, name: str) -> dict[str, float]:
+def _samples(url: str, names: tuple[str, ...]) -> dict[str, float]:
+    """The values of these metrics together, by series."""
+    lines = [line for line in get_text(f"{url}/metrics").splitlines() if line.startswith(names)]
     found: defaultdict[str, float] = defaultdict(float)
-    for family in text_string_to_metric_families(get_text(f"{url}/metrics")):
+    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
         for sample in family.samples:
-            if sample.name == name:
-                found[sample.labels.get("series_id", "")] += sample.value
-    return found
+            found[sample.labels.get("series_id", "")] += sample.value
+    return dict(found)

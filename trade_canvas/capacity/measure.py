@@ -31,6 +31,8 @@ from trade_canvas.capacity.watcher import Order, followed
 # A candle that the bus lost is found within two seconds; by then it has been sent, or it is lost.
 GRACE_S = 4.0
 CHECK_S = 1.0
+# After a silence of the exchange, candles are fetched over REST before they flow again.
+RESUME_S = 3.0
 
 Say = Callable[[str], None]
 Beside = Callable[[], AbstractContextManager[object]]
@@ -183,8 +185,13 @@ class Measurement:
     def _counts(self, crowd: Crowd) -> Counts | None:
         if not self._run.metrics:
             return None
-        worker = self._topology.worker_metrics_url
-        return read_counts(worker, self._urls, lambda: _candles(crowd.status()["counts"]))
+        worker, exchange = self._topology.worker_metrics_url, self._topology.program("exchange")
+        exchange.pause()
+        try:
+            return read_counts(worker, self._urls, lambda: _candles(crowd.status()["counts"]))
+        finally:
+            exchange.resume()
+            self._pass(RESUME_S)
 
     def _compared(self, first: Counts | None, crowd: Crowd) -> Counted | None:
         last = self._counts(crowd)

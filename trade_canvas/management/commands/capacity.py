@@ -72,6 +72,8 @@ class Command(BaseCommand):
             passed = self._run(folder, options)
         except (TopologyFailed, ServerFailed, RecordError, ValueError) as error:
             raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("stopped", returncode=130) from None
         self._say(f"see {folder}")
         if not passed:
             sys.exit(1)

@@ -282,13 +282,14 @@ def page_answered(series: SeriesId, page: Answered, started: float, *, unchanged
     QUERY_DURATION.observe(time.perf_counter() - started, result)
     if not unchanged:
         QUERY_ROWS.inc(page.rows)
-    if page.head is None:
+    now = time.time()
+    if page.head is None or SERIES.is_repeat(series, page.rows, page.head, int(now)):
         return
     label = SERIES.admit(series)
     if label is not OTHER:
         QUERY_RESULT_COUNT.set(page.rows, label)
         QUERY_HEAD_TIME.set(page.head, label)
-        QUERY_HEAD_LAG.set(max(0.0, time.time() - page.head), label)
+        QUERY_HEAD_LAG.set(max(0.0, now - page.head), label)
 
 
 def page_failed(started: float) -> None:

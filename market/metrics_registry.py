@@ -158,6 +158,15 @@ class SeriesLabels:
     def __init__(self, most: int = MAX_SERIES) -> None:
         self._most = most
         self._names: dict[SeriesId, str] = {}
+        self._last: dict[SeriesId, tuple[int, ...]] = {}
+
+    def is_repeat(self, series: SeriesId, *facts: int) -> bool:
+        """Whether the same was told of an admitted series last: hot paths then skip its gauges."""
+        if self._last.get(series) == facts:
+            return True
+        if series in self._names:
+            self._last[series] = facts
+        return False
 
     def admit(self, series: SeriesId) -> str:
         """The label of a series that is known to have candles."""
@@ -175,6 +184,7 @@ class SeriesLabels:
     def clear(self) -> None:
         """Forget all of them."""
         self._names.clear()
+        self._last.clear()
 
 
 SERIES = SeriesLabels()

@@ -8,6 +8,7 @@ candles are kept in a hypertable throughout the session.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import tempfile
@@ -116,6 +117,13 @@ def _clear_environment() -> None:
 def _is_pure(arguments: list[str]) -> bool:
     """Tell whether only domain tests are asked for, which need no Django."""
     return all("domain" in Path(argument.split("::")[0]).parts for argument in arguments)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _addresses(pytestconfig: pytest.Config) -> None:
+    """Make the addresses by the session's switches, before a test that turns some off asks first."""
+    if SESSION_KEY in pytestconfig.stash:
+        importlib.import_module("trade_canvas.urls")
 
 
 @pytest.fixture(scope="session")

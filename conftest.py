@@ -121,7 +121,7 @@ def _is_pure(arguments: list[str]) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _addresses(pytestconfig: pytest.Config) -> None:
-    """Make the addresses by the session's switches, before a test that turns some off asks first."""
+    """Make the addresses by the session's switches, before a test turns one off."""
     if SESSION_KEY in pytestconfig.stash:
         importlib.import_module("trade_canvas.urls")
 

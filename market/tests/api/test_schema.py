@@ -16,6 +16,7 @@ ENDPOINTS = {
     ("get", "/api/market/whitelist"): {"200"},
     ("get", "/api/market/health"): {"200", "400", "404"},
     ("get", "/api/market/debug/ingest_state"): {"200", "404"},
+    ("get", "/api/market/debug/metrics"): {"200", "404"},
     ("get", "/api/market/debug/series_health"): {"200", "400", "404"},
     ("get", "/api/market/top_markets"): {"200", "400", "422", "429", "502"},
     ("get", "/api/market/top_markets/stream"): {"200", "400", "422", "503"},

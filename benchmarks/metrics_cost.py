@@ -89,7 +89,7 @@ def fan_out(count: int, *, counting: bool) -> float:
         start = time.process_time()
         for number in range(1, DELIVERIES + 1):
             candle = Candle(60 * number, 64210.5, 64333.25, 64180.75, 64300.5, 182.337)
-            topic.take(ClosedCandles(SERIES, 60 * number - 60, (candle,)))
+            topic.take(ClosedCandles(SERIES, 60 * number - 60, (candle,), 0))
         return 1e6 * (time.process_time() - start) / DELIVERIES
 
 

@@ -1,7 +1,8 @@
 """What travels over the bus: plain mappings that every channel layer can carry.
 
 A message of closed candles names its predecessor, the head of the series before them, so that a
-hub notices when it has missed one.
+hub notices when it has missed one; and the series' epoch, so that one that was overtaken by the
+news of a revision does not undo it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ MAX_CANDLES = 1000
 
 @dataclass(frozen=True, slots=True)
 class ClosedCandles:
-    """Closed candles beyond `predecessor`, ascending: everything stored between the two ends."""
+    """Closed candles beyond `predecessor`, ascending: everything stored between the two ends.
+
+    `epoch` is the series' own at their commit.
+    """
 
     series: SeriesId
     predecessor: int | None
     candles: tuple[Candle, ...]
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ def messages_of(change: Change) -> Iterator[BusMessage]:
     predecessor = change.predecessor
     for start in range(0, len(change.fresh), MAX_CANDLES):
         candles = change.fresh[start : start + MAX_CANDLES]
-        yield ClosedCandles(change.series, predecessor, candles)
+        yield ClosedCandles(change.series, predecessor, candles, change.state.epoch)
         predecessor = candles[-1].candle_time
     for notice in change.notices:
         yield SystemNotice(change.series, notice)
@@ -68,7 +73,8 @@ def encode(message: BusMessage) -> dict[str, Any]:
     head = {"series_id": str(message.series)}
     if isinstance(message, ClosedCandles):
         rows = [list(candle) for candle in message.candles]
-        return {"type": "closed", **head, "predecessor": message.predecessor, "candles": rows}
+        told = {"predecessor": message.predecessor, "candles": rows, "epoch": message.epoch}
+        return {"type": "closed", **head, **told}
     if isinstance(message, FormingCandle):
         return {"type": "forming", **head, "candle": list(message.candle)}
     notice = message.notice
@@ -86,7 +92,7 @@ def decode(mapping: dict[str, Any]) -> BusMessage:
     series = SeriesId.parse(mapping["series_id"])
     if mapping["type"] == "closed":
         candles = tuple(Candle(*row) for row in mapping["candles"])
-        return ClosedCandles(series, mapping["predecessor"], candles)
+        return ClosedCandles(series, mapping["predecessor"], candles, int(mapping["epoch"]))
     if mapping["type"] == "forming":
         return FormingCandle(series, Candle(*mapping["candle"]))
     if mapping["type"] == "system":

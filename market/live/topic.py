@@ -89,12 +89,15 @@ class Topic:
     def can_take(self, message: BusMessage) -> bool:
         """Whether the message follows what was delivered, so that the store need not be read."""
         if isinstance(message, ClosedCandles):
-            return message.predecessor is None or (
-                self.head is not None and message.predecessor <= self.head
-            )
+            # From before a revision that watchers have been told of, it may hold what was revised.
+            return message.epoch >= self.epoch and self._joins(message.predecessor)
         if isinstance(message, FormingCandle) or message.notice.event != REVISED:
             return True
-        return bool(message.notice.data["epoch"] <= self.epoch + 1)
+        # The candles that were revised may still be under way, with their old values.
+        return bool(message.notice.data["epoch"] <= self.epoch)
+
+    def _joins(self, predecessor: int | None) -> bool:
+        return predecessor is None or (self.head is not None and predecessor <= self.head)
 
     def take(self, message: BusMessage) -> bool:
         """Deliver a message that `can_take` accepted; tell whether it was new."""

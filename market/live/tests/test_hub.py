@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from market.live.hub import Hub
@@ -85,6 +85,16 @@ async def test_repeated_bus_message_is_delivered_once(world, hub):
         world.layer.deliver(message)
     await settle()
     assert watcher.wire.closed_times() == [60]
+
+
+async def test_candle_overtaken_by_its_revision_is_read_from_the_store(world, hub):
+    watcher = await follow(hub)
+    overtaken = world.ingest(MINUTE, [candle(60, 1.1)])
+    for message in (*world.ingest(MINUTE, [candle(60, 1.2)]), *overtaken):
+        world.layer.deliver(message)
+    await settle()
+    closed = [m["candle"] for m in watcher.wire.messages if m["type"] == "candle_closed"]
+    assert [(each["candle_time"], each["close"]) for each in closed] == [(60, 1.2)]
 
 
 async def test_candle_committed_during_the_catch_up_is_neither_lost_nor_doubled(world, hub):
@@ -358,6 +368,15 @@ class Client:
 
 
 @given(steps)
+@example(
+    [
+        ("join", None, False),
+        ("candle", 60, 1.1),
+        ("candle", 60, 1.2),
+        ("repeat",),
+        ("lose",),
+    ]
+)
 @settings(max_examples=150, deadline=None)
 def test_no_duplicate_no_unnamed_hole_no_step_back(script):
     asyncio.run(play(script))

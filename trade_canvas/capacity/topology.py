@@ -124,8 +124,8 @@ class Topology:
 
     @property
     def web_urls(self) -> tuple[str, ...]:
-        """Their addresses."""
-        return tuple(web.url for web in self.webs)
+        """The addresses of those that run now."""
+        return tuple(web.url for web in self.webs if web.is_running)
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -141,6 +141,7 @@ class Watcher:
             await connect(self, self.url, self._order.path, CONNECT_TIMEOUT_S)
         except (OSError, TimeoutError) as error:
             self._record.note(f"connect to {self.url}: {error!r}")
+            self._turn += 1
             self._again()
 
     def use(self, order: Order) -> None:

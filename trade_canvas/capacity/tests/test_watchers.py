@@ -11,6 +11,7 @@ from websockets.asyncio.server import serve
 
 from trade_canvas.capacity.crowd import Crowd
 from trade_canvas.capacity.watcher import Order
+from trade_canvas.embedded.server import free_port
 
 SERIES = "sim:spot:BTC/USDT:1m"
 HEAD = 6000
@@ -143,6 +144,19 @@ async def test_watchers_come_back_after_a_close_by_the_server(tmp_path):
         await counted(crowd, "closed_frames", 2)
         told = await finished(crowd)
     assert (told.counts["closed_1001"], told.tally.delivered) == (2, 8)
+
+
+async def test_watchers_go_elsewhere_when_nobody_answers(tmp_path):
+    web = FakeWeb()
+    web.script = [closed(*STORED)]
+    async with web.running(), watching(tmp_path, web) as crowd:
+        await attached(crowd)
+        nobody = f"http://127.0.0.1:{free_port()}"
+        await asyncio.to_thread(crowd.move, [nobody, web.url])
+        storm = await asyncio.to_thread(crowd.storm)
+        tally = (await finished(crowd)).tally
+    assert storm.live == 2
+    assert (tally.delivered, tally.missing) == (8, 0)
 
 
 async def test_watchers_read_a_named_hole_over_http(tmp_path):

@@ -93,8 +93,7 @@ class Topic:
             return message.epoch >= self.epoch and self._joins(message.predecessor)
         if isinstance(message, FormingCandle) or message.notice.event != REVISED:
             return True
-        # The candles that were revised may still be under way, with their old values.
-        return bool(message.notice.data["epoch"] <= self.epoch)
+        return bool(message.notice.data["epoch"] <= self.epoch + 1)
 
     def _joins(self, predecessor: int | None) -> bool:
         return predecessor is None or (self.head is not None and predecessor <= self.head)

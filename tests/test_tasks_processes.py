@@ -74,8 +74,11 @@ def fence_of(stack, series):
 
 
 def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(ingest, registry):
+    # Two beats do what one does.
+    ingest.beat()
     first = ingest.worker()
-    flows(ingest, BTC)
+    flows(ingest, BTC, more=5)
+    assert fence_of(ingest, BTC) == 1
     wait_until(lambda: state_of(registry, BTC) == "running", 10, "BTC to be followed")
     assert registry.lease(ETH, "web", ttl=30, admission=Admission(idle_ttl=2))
     wait_until(lambda: state_of(registry, ETH) == "running", 10, "ETH to be followed")

@@ -104,6 +104,11 @@ STEPS = (
         then="pages on `ALLOWED_HOSTS` and of `TRADE_CANVAS_CORS_ORIGINS` connect, others do not",
     ),
     Step(
+        stop="the bound on guesses at the admin's password",
+        switches=("ENABLE_LOG_IN_THROTTLE",),
+        then="whoever is locked out gets in; turn it on again soon",
+    ),
+    Step(
         stop="https for everybody",
         switches=("ENABLE_HTTPS",),
         then="plain http is answered again; browsers remember HSTS until it runs out",

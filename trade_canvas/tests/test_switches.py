@@ -6,8 +6,14 @@ import pytest
 
 from trade_canvas.switches import SwitchError, Switches
 
-# On by the contract: candles drive factors and drawings unless somebody says no.
-DRIVEN = {"enable_factor_ingest", "enable_factor_fingerprint_rebuild", "enable_overlay_ingest"}
+# On by the contract: candles drive factors and drawings unless somebody says no. The throttle of
+# log-ins is off only to let somebody in who is locked out.
+DRIVEN = {
+    "enable_factor_ingest",
+    "enable_factor_fingerprint_rebuild",
+    "enable_overlay_ingest",
+    "enable_log_in_throttle",
+}
 
 # Everything that can do harm is off until somebody asks for it.
 BOOLEANS = {each.name for each in fields(Switches) if isinstance(each.default, bool)}

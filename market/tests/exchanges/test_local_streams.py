@@ -274,7 +274,7 @@ async def test_fault_omit_of_given_candles_spares_the_others(exchange):
 async def text(socket):
     """The next message that is neither ping nor pong."""
     while (message := await socket.receive(timeout=5.0)).type is not aiohttp.WSMsgType.TEXT:
-        assert message.type in (WSMsgType.PING, aiohttp.WSMsgType.PONG)
+        assert message.type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
     return message
 
 

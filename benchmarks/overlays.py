@@ -104,11 +104,9 @@ def addresses(name: str, series: SeriesId, newest: int) -> Iterator[str]:
         }[name]
 
 
-async def reading(port: int, name: str, series: SeriesId) -> Comparison:
+async def reading(port: int, name: str, series: SeriesId, newest: int) -> Comparison:
     """One kind of read against a page of candles."""
     client = Client(port)
-    drawn = overlay_ledger().state(series)
-    newest = 0 if drawn is None else drawn.tick_id
     pages, asked = addresses("candles", series, newest), addresses(name, series, newest)
 
     async def cost(paths: Iterator[str]) -> float:
@@ -127,9 +125,11 @@ def main() -> None:
             print(each, flush=True)
         series = new_series()
         Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES)).ingest(series, candles)
+        drawn = overlay_ledger().state(series)
+        newest = 0 if drawn is None else drawn.tick_id
         with running.web() as web:
             for name in ("frame/live", "delta/poll, something new", "delta/poll, nothing new"):
-                print(asyncio.run(reading(web.port, name, series)), flush=True)
+                print(asyncio.run(reading(web.port, name, series, newest)), flush=True)
 
 
 if __name__ == "__main__":

@@ -137,14 +137,18 @@ class FactorStage:
     def _go_on(self, batch: _Batch) -> tuple[Told, Kept] | None:
         """The live path: the state that was kept is just what the ledger stands at.
 
-        None when it is not, or when another process wrote meanwhile.
+        None when it can't be. When only another process's writing shows that it is not, the batch
+        fails and is run again, without a kept state then.
         """
         kept, change = batch.kept, batch.change
         at = self._at(_head(change), change)
         if kept is None or kept.at != at or batch.wish is not None:
             return None
         fold = _Fold(self._engine, kept.state, self._every)
-        return self._write(batch, fold, change.fresh, expected=at, dropped_from=None)
+        fold.run(change.fresh)
+        after = self._at(fold.state.head_time, change)
+        batch.ledger.append_late(at, after, fold.ticks)
+        return self._done(batch, fold, after, dropped_from=None)
 
     def _catch_up(self, batch: _Batch) -> tuple[Told, Kept]:
         known = batch.ledger.state()
@@ -235,6 +239,11 @@ class FactorStage:
         after = self._at(fold.state.head_time, batch.change)
         if not batch.ledger.append(expected, after, fold.ticks):
             return None
+        return self._done(batch, fold, after, dropped_from=dropped_from)
+
+    def _done(
+        self, batch: _Batch, fold: _Fold, after: LedgerState, *, dropped_from: int | None
+    ) -> tuple[Told, Kept]:
         shelf = batch.ledger.checkpoints
         keep(shelf, fold.checkpoints, newest=fold.state.count, every=self._every)
         told = Told(after.head_time, fold.ticks, dropped_from, batch.candles.between)

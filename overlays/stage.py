@@ -162,7 +162,8 @@ class OverlayStage:
     def _go_on(self, batch: _Batch) -> Kept | None:
         """The live path: the state that was kept is just what the ledger stands at.
 
-        None when it is not, or when another process wrote meanwhile.
+        None when it can't be. When only another process's writing shows that it is not, the batch
+        fails and is run again, without a kept state then.
         """
         kept, change = batch.kept, batch.change
         head = BEGINNING if change.predecessor is None else change.predecessor
@@ -171,7 +172,10 @@ class OverlayStage:
         if kept is None or kept.at != at or asked:
             return None
         fold = _Fold(self._engine, kept.state, kept.candle_count, self._every)
-        return self._write(batch, fold, list(batch.ticks.given(batch.told.ticks)), expected=at)
+        fold.run(list(batch.ticks.given(batch.told.ticks)))
+        after = self._at(fold.state.head_time, change)
+        batch.ledger.append_late(at, after, fold.drawn)
+        return self._done(batch, fold, after)
 
     def _catch_up(self, batch: _Batch) -> Kept:
         known = batch.ledger.state()
@@ -234,6 +238,9 @@ class OverlayStage:
         after = self._at(fold.state.head_time, batch.change)
         if not batch.ledger.append(expected, after, fold.drawn):
             return None
+        return self._done(batch, fold, after)
+
+    def _done(self, batch: _Batch, fold: _Fold, after: Position) -> Kept:
         shelf = batch.ledger.checkpoints
         keep(shelf, fold.checkpoints, newest=fold.candle_count, every=self._every)
         return Kept(after, fold.state, fold.candle_count)

@@ -102,6 +102,14 @@ class FactorLedgerWriter(Protocol):
         False, and nothing is written, when the ledger is not as `expected`.
         """
 
+    def append_late(
+        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
+    ) -> None:
+        """The same, at the latest when the transaction lands.
+
+        When the ledger is not as `expected` that fails whole, with market.domain.store.Outpaced.
+        """
+
     def truncate(self, from_time: int) -> None:
         """Drop events, heads and checkpoints at or after `from_time`; the state stays."""
 

@@ -44,43 +44,45 @@ class PostgresCheckpoints:
 
     def __init__(self, writer: PostgresWriter, table: str) -> None:
         self._key = writer.key
-        self._cursor = writer.cursor
+        self._writer = writer
         self._table = table
 
     def newest(self, before: int) -> Checkpoint | None:
         """See CheckpointShelf.newest."""
-        self._cursor.execute(
+        cursor = self._writer.cursor
+        cursor.execute(
             f"SELECT candle_time, candle_count, data FROM {self._table}"
             " WHERE series_id = %s AND candle_time < %s ORDER BY candle_time DESC LIMIT 1",
             (self._key, before),
         )
-        row = self._cursor.fetchone()
+        row = cursor.fetchone()
         return None if row is None else Checkpoint(row[0], row[1], bytes(row[2]))
 
     def counts(self) -> list[int]:
         """See CheckpointShelf.counts."""
-        self._cursor.execute(
+        cursor = self._writer.cursor
+        cursor.execute(
             f"SELECT candle_count FROM {self._table} WHERE series_id = %s ORDER BY 1", (self._key,)
         )
-        return [count for (count,) in self._cursor.fetchall()]
+        return [count for (count,) in cursor.fetchall()]
 
     def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
         """See CheckpointShelf.save."""
         if drop:
-            self._cursor.execute(
+            self._writer.cursor.execute(
                 f"DELETE FROM {self._table} WHERE series_id = %s AND candle_count = ANY(%s)",
                 (self._key, list(drop)),
             )
         if checkpoints:
             execute_values(
-                self._cursor,
+                self._writer.cursor,
                 f"INSERT INTO {self._table} (series_id, candle_time, candle_count, data) VALUES %s",
                 [(self._key, *each) for each in checkpoints],
             )
 
     def truncate(self, from_time: int) -> None:
         """Drop the states of candles at or after `from_time`."""
-        self._cursor.execute(
+        self._writer.cursor.execute(
             f"DELETE FROM {self._table} WHERE series_id = %s AND candle_time >= %s",
             (self._key, from_time),
         )

@@ -16,7 +16,7 @@ from factors.domain.facts import Event, Head
 from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
 from factors.stores.checkpoints import MemoryCheckpoints
 from market.domain.series import SeriesId
-from market.domain.store import SeriesWriter
+from market.domain.store import Outpaced, SeriesWriter
 from market.stores.memory import MemoryWriter
 
 TIME = attrgetter("candle_time")
@@ -69,6 +69,13 @@ class MemoryLedgerWriter:
         self._state = after
         self._ticks += ticks
         return True
+
+    def append_late(
+        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
+    ) -> None:
+        """See FactorLedgerWriter.append_late."""
+        if not self.append(expected, after, ticks):
+            raise Outpaced
 
     def truncate(self, from_time: int) -> None:
         """See FactorLedgerWriter.truncate."""

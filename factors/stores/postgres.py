@@ -17,8 +17,8 @@ from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
 from factors.stored_json import StoredObject
 from factors.stores.checkpoints import PostgresCheckpoints
 from market.domain.series import SeriesId
-from market.domain.store import SeriesWriter
-from market.stores.postgres import COPY_FROM_ROWS, SERIES_KEY, PostgresWriter, read_rows
+from market.domain.store import Outpaced, SeriesWriter
+from market.stores.postgres import COPY_FROM_ROWS, REQUIRE, SERIES_KEY, PostgresWriter, read_rows
 
 EVENT_COLUMNS = "candle_time, factor_name, kind, event_key, payload"
 HEAD_COLUMNS = "factor_name, candle_time, head"
@@ -98,53 +98,62 @@ class PostgresLedgerWriter:
 
     def __init__(self, writer: PostgresWriter) -> None:
         self._key = writer.key
-        self._cursor = writer.cursor
+        self._writer = writer
         self.checkpoints = PostgresCheckpoints(writer, "factor_checkpoints")
 
     def state(self) -> LedgerState | None:
         """See FactorLedgerWriter.state."""
-        self._cursor.execute(
+        cursor = self._writer.cursor
+        cursor.execute(
             "SELECT head_time, epoch, fingerprint FROM factor_state WHERE series_id = %s",
             (self._key,),
         )
-        row = self._cursor.fetchone()
+        row = cursor.fetchone()
         return None if row is None else LedgerState(*row)
 
     def append(
         self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
     ) -> bool:
         """See FactorLedgerWriter.append."""
-        events = [_event_row(event) for tick in ticks for event in tick.result.events]
-        heads = [_head_row(head, tick) for tick in ticks for head in tick.result.heads]
+        events, heads = _rows(ticks)
         move = self._move(expected, after)
+        cursor = self._writer.cursor
         if len(events) + len(heads) < COPY_FROM_ROWS:
-            return self._insert(move, events, heads)
-        self._cursor.execute(move)
-        if not self._cursor.rowcount:
+            cursor.execute(self._statement(move, events, heads, "count(*)"))
+            return bool(cursor.fetchone()[0])
+        cursor.execute(move)
+        if not cursor.rowcount:
             return False
         self._copy("factor_events", EVENT_COLUMNS, events)
         self._copy("factor_heads", HEAD_COLUMNS, heads)
         return True
 
+    def append_late(
+        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
+    ) -> None:
+        """See FactorLedgerWriter.append_late."""
+        events, heads = _rows(ticks)
+        if len(events) + len(heads) < COPY_FROM_ROWS:
+            move = self._move(expected, after)
+            self._writer.defer(self._statement(move, events, heads, REQUIRE))
+        elif not self.append(expected, after, ticks):
+            raise Outpaced
+
     def truncate(self, from_time: int) -> None:
         """See FactorLedgerWriter.truncate."""
-        self._cursor.execute(
+        self._writer.cursor.execute(
             "DELETE FROM factor_events WHERE series_id = %s AND candle_time >= %s",
             (self._key, from_time),
         )
-        self._cursor.execute(DROP_HEADS, (self._key, from_time))
+        self._writer.cursor.execute(DROP_HEADS, (self._key, from_time))
         self.checkpoints.truncate(from_time)
 
     def _move(self, expected: LedgerState | None, after: LedgerState) -> bytes:
         statement = BEGIN if expected is None else MOVE
-        written: bytes = self._cursor.mogrify(statement, (*after, self._key, *(expected or ())))
-        return written
+        return self._writer.filled(statement, (*after, self._key, *(expected or ())))
 
-    def _insert(self, move: bytes, events: list[Any], heads: list[Any]) -> bool:
+    def _statement(self, move: bytes, events: list[Any], heads: list[Any], answer: str) -> bytes:
         """Everything in one statement: this is the path of each live candle."""
-        if not events and not heads:
-            self._cursor.execute(move)
-            return bool(self._cursor.rowcount)
         parts = [b"WITH moved AS (" + move + b" RETURNING series_id)"]
         for table, columns, rows in (
             ("factor_events", EVENT_COLUMNS, events),
@@ -152,13 +161,12 @@ class PostgresLedgerWriter:
         ):
             if rows:
                 parts.append(self._added(table, columns, rows))
-        self._cursor.execute(b",".join(parts) + b" SELECT count(*) FROM moved")
-        return bool(self._cursor.fetchone()[0])
+        return b",".join(parts) + f" SELECT {answer} FROM moved".encode()
 
     def _added(self, table: str, columns: str, rows: list[Any]) -> bytes:
         place = f"({', '.join(['%s'] * (1 + len(rows[0])))})"
         given = b",".join(
-            self._cursor.mogrify(place, (position, *row)) for position, row in enumerate(rows)
+            self._writer.filled(place, (position, *row)) for position, row in enumerate(rows)
         )
         return (
             f"into_{table} AS (INSERT INTO {table} (series_id, {columns})"
@@ -170,7 +178,7 @@ class PostgresLedgerWriter:
     def _copy(self, table: str, columns: str, rows: list[Any]) -> None:
         if rows:
             text = "\n".join([f"{self._key}\t" + "\t".join(map(_copied, row)) for row in rows])
-            self._cursor.copy_expert(
+            self._writer.cursor.copy_expert(
                 f"COPY {table} (series_id, {columns}) FROM STDIN", io.StringIO(text)
             )
 
@@ -223,6 +231,12 @@ class PostgresFactorLedger:
         )
         # Sorted here: a collation of the database may order names in another way.
         return sorted(EventCount(*row) for row in rows)
+
+
+def _rows(ticks: Sequence[Tick]) -> tuple[list[Any], list[Any]]:
+    """Events and heads as their tables hold them."""
+    events = [_event_row(event) for tick in ticks for event in tick.result.events]
+    return events, [_head_row(head, tick) for tick in ticks for head in tick.result.heads]
 
 
 def _event_row(event: Event) -> tuple[int | str, ...]:

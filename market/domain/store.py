@@ -32,6 +32,16 @@ class StoreUnavailable(Exception):
         self.is_passing = is_passing
 
 
+class Outpaced(StoreUnavailable):
+    """Another process wrote what a stage of this one took to be as it had left it.
+
+    The same again succeeds, once the stage has looked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("store_unavailable", "another process wrote meanwhile", is_passing=True)
+
+
 class SeriesState(NamedTuple):
     """Where a series stands: open time of its newest candle, and how often its past changed."""
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
+from psycopg2.errors import DivisionByZero
 
 from market.domain.candle import Candle
 from market.domain.gaps import Gap
 from market.domain.series import SeriesId
-from market.domain.store import EMPTY, SeriesState, SeriesStats, StaleFence, Upserted
+from market.domain.store import EMPTY, Outpaced, SeriesState, SeriesStats, StaleFence, Upserted
 from market.stores.postgres_errors import refusal_of
 
 # From this many rows on, COPY into a temporary table beats an array of rows in the statement.
@@ -45,6 +46,9 @@ WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
 """
 
 HEAD = "UPDATE series SET head_time = %d WHERE id = %d"
+
+# Fails, by dividing by zero, unless there is a row: in SQL alone nothing else does.
+REQUIRE = "1 / count(*)"
 
 WRITE_AND_TELL = f"""
 WITH changed AS ({WRITE} RETURNING candle_time, (xmax = 0) AS is_new)
@@ -85,10 +89,40 @@ class PostgresWriter:
         self.series = series
         self.state = state
         self.key = key
-        self.cursor = cursor
+        self._cursor = cursor
+        self._deferred: list[bytes] = []
         self._newest = self._head_written = state.head
         self._undo: list[Callable[[], None]] = []
         self._landing: list[Callable[[], None]] = []
+
+    @property
+    def cursor(self) -> Any:
+        """The transaction's cursor; what was deferred is written first."""
+        self.flush()
+        return self._cursor
+
+    def defer(self, statements: bytes) -> None:
+        """Have statements, whose answers nobody needs, run with others in one round trip.
+
+        One that must find something selects `REQUIRE`: without it the transaction fails, as
+        Outpaced.
+        """
+        self._deferred.append(statements)
+
+    def filled(self, template: str, values: Any) -> bytes:
+        """A statement with its values, to be deferred or put into another one."""
+        text: bytes = self._cursor.mogrify(template, values)
+        return text
+
+    def flush(self) -> None:
+        """Write what was deferred; raises Outpaced."""
+        if not self._deferred:
+            return
+        statements, self._deferred = b";".join(self._deferred), []
+        try:
+            self._cursor.execute(statements)
+        except DivisionByZero:
+            raise Outpaced from None
 
     def upsert(self, candles: list[Candle]) -> Upserted:
         """See SeriesWriter.upsert."""
@@ -98,8 +132,10 @@ class PostgresWriter:
         if self._newest is None or candles[0].candle_time > self._newest:
             # Nothing can stand there already, so nothing has to be told back row by row.
             self._newest = candles[-1].candle_time
-            # The head they make goes with them: one round trip less for every live candle.
-            self.cursor.execute(f"{WRITE % parts};{HEAD % (self._newest, self.key)}")
+            # So a live candle, with the head it makes, goes with what the stages make of it.
+            self.defer(f"{WRITE % parts};{HEAD % (self._newest, self.key)}".encode())
+            if len(candles) >= COPY_FROM_ROWS:
+                self.flush()
             self._head_written = self._newest
             return Upserted([candle.candle_time for candle in candles], [], 0)
         self.cursor.execute(WRITE_AND_TELL % parts)
@@ -168,6 +204,7 @@ class PostgresCandleStore:
                     raise StaleFence(str(series))
                 writer = PostgresWriter(series, key, state, cursor)
                 yield writer
+                writer.flush()
         except BaseException as error:
             if writer is not None:
                 writer.roll_back()

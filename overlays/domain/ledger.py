@@ -57,6 +57,14 @@ class OverlayLedgerWriter(Protocol):
         False, and nothing is written, when the ledger is not at `expected`.
         """
 
+    def append_late(
+        self, expected: Position | None, after: Position, changes: Sequence[Change]
+    ) -> None:
+        """The same, at the latest when the transaction lands.
+
+        When the ledger is not at `expected` that fails whole, with market.domain.store.Outpaced.
+        """
+
     def truncate(self, from_time: int) -> None:
         """Take back the versions that became visible at `from_time` or later, and checkpoints.
 

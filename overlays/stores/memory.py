@@ -11,7 +11,7 @@ from typing import cast
 from factors.domain.checkpoints import Checkpoint
 from factors.stores.checkpoints import MemoryCheckpoints
 from market.domain.series import SeriesId
-from market.domain.store import SeriesWriter
+from market.domain.store import Outpaced, SeriesWriter
 from market.stores.memory import MemoryWriter
 from overlays.domain.instruction import Change, InstructionVersion
 from overlays.domain.ledger import LedgerState, Position
@@ -52,6 +52,13 @@ class MemoryOverlayWriter:
         takebacks = 0 if state is None else state.takebacks
         self._state = LedgerState(after, next(self._numbers), takebacks)
         return True
+
+    def append_late(
+        self, expected: Position | None, after: Position, changes: Sequence[Change]
+    ) -> None:
+        """See OverlayLedgerWriter.append_late."""
+        if not self.append(expected, after, changes):
+            raise Outpaced
 
     def truncate(self, from_time: int) -> None:
         """See OverlayLedgerWriter.truncate."""

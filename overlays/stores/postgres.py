@@ -14,8 +14,8 @@ import orjson
 from factors.stored_json import StoredObject
 from factors.stores.checkpoints import PostgresCheckpoints
 from market.domain.series import SeriesId
-from market.domain.store import SeriesWriter
-from market.stores.postgres import SERIES_KEY, PostgresWriter, read_rows
+from market.domain.store import Outpaced, SeriesWriter
+from market.stores.postgres import REQUIRE, SERIES_KEY, PostgresWriter, read_rows
 from overlays.domain.instruction import Change, Definition, InstructionVersion, span_of
 from overlays.domain.ledger import LedgerState, Position
 from overlays.domain.versions import NEVER
@@ -127,38 +127,51 @@ class PostgresOverlayWriter:
 
     def __init__(self, writer: PostgresWriter) -> None:
         self._key = writer.key
-        self._cursor = writer.cursor
+        self._writer = writer
         self.checkpoints = PostgresCheckpoints(writer, "overlay_checkpoints")
 
     def state(self) -> LedgerState | None:
         """See OverlayLedgerWriter.state."""
-        self._cursor.execute(
-            f"SELECT {STATE} FROM overlay_state WHERE series_id = %s", (self._key,)
-        )
-        return _state(self._cursor.fetchone())
+        cursor = self._writer.cursor
+        cursor.execute(f"SELECT {STATE} FROM overlay_state WHERE series_id = %s", (self._key,))
+        return _state(cursor.fetchone())
 
     def append(self, expected: Position | None, after: Position, changes: Sequence[Change]) -> bool:
         """See OverlayLedgerWriter.append."""
-        values = self._values(expected, after)
+        values, cursor = self._values(expected, after), self._writer.cursor
         rows = rows_of(changes)
         stands, move = (IS_NEW, BEGIN) if expected is None else (STANDS, MOVE)
         statements = self._supersede(rows, stands)
         if len(rows) < COPY_FROM_ROWS:
             statements += self._write(rows, stands)
         else:
-            self._cursor.execute(f"SELECT {stands}", values)
-            if not self._cursor.fetchone()[0]:
+            cursor.execute(f"SELECT {stands}", values)
+            if not cursor.fetchone()[0]:
                 return False
             # Before the copies stand there, which are not to be superseded.
-            self._cursor.execute(self._filled(statements, values))
+            cursor.execute(self._filled(statements, values))
             self._copy(rows)
             statements = []
-        self._cursor.execute(self._filled([*statements, move], values))
-        return bool(self._cursor.rowcount == 1)
+        cursor.execute(self._filled([*statements, move], values))
+        return bool(cursor.rowcount == 1)
+
+    def append_late(
+        self, expected: Position | None, after: Position, changes: Sequence[Change]
+    ) -> None:
+        """See OverlayLedgerWriter.append_late."""
+        rows = rows_of(changes)
+        if len(rows) < COPY_FROM_ROWS:
+            # The last one fails where the ledger is elsewhere, so the others need not ask.
+            move = BEGIN if expected is None else MOVE
+            moved = f"WITH moved AS ({move} RETURNING 1) SELECT {REQUIRE} FROM moved"
+            statements = [*self._supersede(rows, "TRUE"), *self._write(rows, "TRUE"), moved]
+            self._writer.defer(self._filled(statements, self._values(expected, after)))
+        elif not self.append(expected, after, changes):
+            raise Outpaced
 
     def truncate(self, from_time: int) -> None:
         """See OverlayLedgerWriter.truncate."""
-        self._cursor.execute(TAKE_BACK, {"key": self._key, "from": from_time})
+        self._writer.cursor.execute(TAKE_BACK, {"key": self._key, "from": from_time})
         self.checkpoints.truncate(from_time)
 
     def _values(self, expected: Position | None, after: Position) -> dict[str, Any]:
@@ -168,8 +181,7 @@ class PostgresOverlayWriter:
 
     def _filled(self, statements: Sequence[str], values: dict[str, Any]) -> bytes:
         """One text for one round trip; rows are in it already, with their percent signs doubled."""
-        filled: bytes = self._cursor.mogrify(";".join(statements), values)
-        return filled
+        return self._writer.filled(";".join(statements), values)
 
     def _supersede(self, rows: Sequence[Row], stands: str) -> list[str]:
         """End what stands of the instructions that the rows go on with."""
@@ -187,18 +199,18 @@ class PostgresOverlayWriter:
         return [WRITE.format(rows=self._listed(ENTRY, entries), stands=stands)]
 
     def _listed(self, template: str, entries: Iterable[tuple[Any, ...]]) -> str:
-        texts = [self._cursor.mogrify(template, entry).decode() for entry in entries]
+        texts = [self._writer.filled(template, entry).decode() for entry in entries]
         return ",".join(texts).replace("%", "%%")
 
     def _copy(self, rows: Sequence[Row]) -> None:
-        self._cursor.execute(
+        self._writer.cursor.execute(
             "SELECT nextval('overlay_ids') FROM generate_series(1, %s)", (len(rows),)
         )
         lines = [
             _line(number, self._key, row)
-            for (number,), row in zip(self._cursor.fetchall(), rows, strict=True)
+            for (number,), row in zip(self._writer.cursor.fetchall(), rows, strict=True)
         ]
-        self._cursor.copy_expert(
+        self._writer.cursor.copy_expert(
             f"COPY overlay_versions (version_id, series_id, {ROW}) FROM STDIN",
             io.StringIO("".join(lines)),
         )

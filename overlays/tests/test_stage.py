@@ -7,6 +7,7 @@ import pytest
 from factors.domain.checkpoints import Checkpoint, is_kept
 from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
+from market.stores.postgres import PostgresWriter
 from overlays.domain.ledger import Position
 from overlays.domain.registry import overlay_engine
 from overlays.domain.renderer import OverlayEngine
@@ -165,21 +166,17 @@ class CountingCursor:
         return getattr(self._cursor, name)
 
 
-def test_candle_costs_one_round_trip(transactional_db):
+def test_candle_costs_no_round_trip_beyond_its_own(transactional_db, monkeypatch):
     stores = postgres_stores()
     series, worker = new_series(), Worker(stores)
     worker.ingest(series, CANDLES[:60])
-    (stage,) = [each for each in worker.pipeline._stages if each.name == "overlay.ingest_closed"]
-    counts, apply = [], stage.apply
+    cursors, begin = [], PostgresWriter.__init__
 
-    def counted(writer, change):
-        writer.cursor = CountingCursor(writer.cursor)
-        said = apply(writer, change)
-        counts.append(len(writer.cursor.executed))
-        writer.cursor = writer.cursor._cursor
-        return said
+    def counted(writer, series, key, state, cursor):
+        cursors.append(CountingCursor(cursor))
+        begin(writer, series, key, state, cursors[-1])
 
-    stage.apply = counted
+    monkeypatch.setattr(PostgresWriter, "__init__", counted)
     for candle in CANDLES[60:]:
         worker.ingest(series, [candle])
-    assert counts == [1] * 60
+    assert [len(cursor.executed) for cursor in cursors] == [1] * 60

@@ -14,6 +14,7 @@ from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
 from market.domain.series import SeriesId
+from market.domain.store import Outpaced
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
 from market.tests.builders import MINUTE
@@ -96,6 +97,26 @@ def test_ledger_that_stands_elsewhere_takes_nothing(written, expected):
     assert not written.append(tick(120, event(120), head(120, at=1)), expected=expected)
     assert not written.append(tick(120), expected=expected)
     assert not written.append(*many, expected=expected)
+    assert written.ledger.view(MINUTE, **ALL) == LedgerView(state(60), [event(60)], {})
+
+
+@pytest.mark.parametrize("count", [1, 2 * COPY_FROM_ROWS])
+def test_late_append_stands_once_the_transaction_landed(written, count):
+    ticks = [tick(time, event(time)) for time in range(120, 120 + 60 * count, 60)]
+    written.append(tick(60, event(60)))
+    after = state(ticks[-1].candle_time)
+    written.within(lambda ledger: ledger.append_late(state(60), after, ticks))
+    assert written.ledger.state(MINUTE) == after
+    assert len(written.ledger.events(MINUTE, 0, 10**9)) == 1 + count
+
+
+@pytest.mark.parametrize("expected", [None, state(60, epoch=1), state(120)])
+@pytest.mark.parametrize("count", [0, 1, 2 * COPY_FROM_ROWS])
+def test_late_append_to_a_ledger_that_stands_elsewhere_fails_whole(written, expected, count):
+    written.append(tick(60, event(60)))
+    ticks = [tick(time, event(time)) for time in range(120, 120 + 60 * count, 60)]
+    with pytest.raises(Outpaced):
+        written.within(lambda ledger: ledger.append_late(expected, state(120), ticks))
     assert written.ledger.view(MINUTE, **ALL) == LedgerView(state(60), [event(60)], {})
 
 

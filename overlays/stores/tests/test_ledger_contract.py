@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from factors.domain.checkpoints import Checkpoint
 from market.domain.series import SeriesId
+from market.domain.store import Outpaced
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 from market.tests.builders import MINUTE
@@ -119,6 +120,31 @@ def test_append_to_another_position_writes_nothing(written, size, expected):
     kept, state = written.all(), written.ledger.state(MINUTE)
     more = [line("a", 180, 0, 180), *(mark(180, n) for n in range(size - 1))][:size]
     assert not written.append(*more, expected=expected, head=180)
+    assert (written.all(), written.ledger.state(MINUTE)) == (kept, state)
+
+
+@pytest.mark.parametrize("size", [0, 1, COPY_FROM_ROWS + 1])
+def test_late_append_stands_once_the_transaction_landed(written, size):
+    written.append(line("a", 60, 0, 60), line("b", 60, 0, 60))
+    more = [line("a", 180, 0, 180), *(mark(180, n) for n in range(size - 1))][:size]
+    written.within(lambda ledger: ledger.append_late(at(60), at(180), more))
+    assert written.ledger.state(MINUTE).position == at(180)
+    assert [Change(*version[1:]) for version in written.all()[2:]] == more
+    assert written.ledger.state(MINUTE).tick_id > written.all()[-1].version_id
+    shown = written.versions().newest(180, cutoff=0)
+    assert [each.visible_time for each in shown if each.instruction_id == "a"] == [
+        180 if size else 60
+    ]
+
+
+@pytest.mark.parametrize("size", [0, 1, COPY_FROM_ROWS + 1])
+@pytest.mark.parametrize("expected", [START, at(120), at(60, 1), Position(60, 0, "other")])
+def test_late_append_to_another_position_fails_whole(written, size, expected):
+    written.append(line("a", 60, 0, 60))
+    kept, state = written.all(), written.ledger.state(MINUTE)
+    more = [line("a", 180, 0, 180), *(mark(180, n) for n in range(size - 1))][:size]
+    with pytest.raises(Outpaced):
+        written.within(lambda ledger: ledger.append_late(expected, at(180), more))
     assert (written.all(), written.ledger.state(MINUTE)) == (kept, state)
 
 

@@ -89,6 +89,7 @@ def test_chunks_before_the_wrong_line_stay(run, empty_store, file, monkeypatch):
         (gzip.compress(f"{HEADER}\n{line(60)}\n".encode())[:-9], "ended before"),
         (bytes(range(128, 256)) * 9, "UTF-8"),
     ],
+    ids=["empty", "other header", "rubbish", "cut", "no text"],
 )
 def test_file_that_is_something_else_is_refused(run, empty_store, tmp_path, content, message):
     path = tmp_path / "file"

@@ -28,7 +28,7 @@ def test_schema_is_valid_openapi(schema):
     validate_schema(schema)
 
 
-@pytest.mark.parametrize(("endpoint", "statuses"), ENDPOINTS.items(), ids=str)
+@pytest.mark.parametrize(("endpoint", "statuses"), ENDPOINTS.items(), ids=map(" ".join, ENDPOINTS))
 def test_endpoint_and_its_refusals_are_described(schema, endpoint, statuses):
     method, path = endpoint
     described = schema["paths"][path][method]

@@ -32,11 +32,17 @@ AT = "head_time = %(head)s AND epoch = %(epoch)s AND fingerprint = %(fingerprint
 STANDS = f"EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s AND {AT})"
 IS_NEW = "NOT EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s)"
 
+# An instruction may have a version for every few candles of its series: looked for from the newest
+# on, so that the first one seen is the one that stands.
 SUPERSEDE = f"""
-UPDATE overlay_versions AS old SET until = given.time
-FROM (VALUES {{rows}}) AS given (name, time)
-WHERE old.series_id = %(key)s AND hashtext(old.instruction_id) = hashtext(given.name)
-    AND old.instruction_id = given.name AND old.until = {NEVER} AND {{stands}}
+UPDATE overlay_versions AS old SET until = newest.time
+FROM (VALUES {{rows}}) AS given (name, time) CROSS JOIN LATERAL (
+    SELECT version_id, given.time FROM overlay_versions
+    WHERE series_id = %(key)s AND hashtext(instruction_id) = hashtext(given.name)
+        AND instruction_id = given.name AND until = {NEVER}
+    ORDER BY visible_time DESC LIMIT 1
+) AS newest
+WHERE old.series_id = %(key)s AND old.version_id = newest.version_id AND {{stands}}
 """
 WRITE = f"""
 INSERT INTO overlay_versions (version_id, series_id, {ROW})

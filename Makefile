@@ -9,6 +9,9 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$each && break; done)
 endif
 
+# Many tests wait for processes to start and end; each test process has its own servers.
+TEST_PROCESSES := 2
+
 # Steps are skipped while what they were made from is the same: its checksum is in the stamp's name.
 checksum = $(shell cat $(1) 2> /dev/null | cksum | tr ' ' -)
 FRONTEND_FILES := $(shell find frontend -type d \( -name node_modules -o -name dist \) -prune \
@@ -27,7 +30,7 @@ run: $(RUN_READY) $(PAGE_READY)
 	@$(BIN)/python manage.py up
 
 test: $(DEV_READY) $(PAGE_READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 	$(NPM) test
 
 check: lint types test

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from factors.domain.graph import FactorSpec
 from factors.domain.ledger import FactorLedger
-from factors.domain.slices import EVENT_LIMIT, slices, window_start
+from factors.domain.slices import EVENT_LIMIT, envelope, slices, window_start
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState
 from overlays.domain.delta import PATCH_LIMIT, SCHEMA_VERSION, DrawDelta, draw_delta, nothing
@@ -155,14 +155,7 @@ class World:
         if state is None or state.head_time < time or state.epoch != now.candles.epoch:
             raise OutOfSync("factor")
         found = slices(self.specs, series, at_time=time, events=seen.events, heads=seen.heads)
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "series_id": str(series),
-            "at_time": time,
-            "candle_id": series.candle_id(time),
-            "factors": list(found),
-            "snapshots": found,
-        }
+        return envelope(series, time, candle_id=series.candle_id(time), found=found)
 
     def _record(self, now: _Now, to_time: int, *, after_id: int, window: int) -> dict[str, Any]:
         series = now.series

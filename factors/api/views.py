@@ -13,7 +13,7 @@ from factors.api.answers import CatalogAnswer, FactorHealthAnswer, FactorSlicesA
 from factors.api.requests import FactorHealthQuery, SlicesQuery
 from factors.domain.graph import catalog
 from factors.domain.ledger import LedgerState
-from factors.domain.slices import EVENT_LIMIT, slices, window_start
+from factors.domain.slices import EVENT_LIMIT, envelope, slices, window_start
 from factors.health import health, read_heads
 from factors.stored_json import as_json
 from market import blocking
@@ -89,7 +89,7 @@ def read_slices(series: SeriesId, at_time: int, window_candles: int) -> dict[str
     epoch = store.state(series).epoch
     aligned = store.floor(series, at_time)
     if aligned is None:
-        return _answer(series, at_time, None, snapshots={})
+        return envelope(series, at_time, candle_id=None, found={})
     view = runtime.factor_ledger().view(
         series,
         start=window_start(aligned, window_candles, series.timeframe),
@@ -101,7 +101,7 @@ def read_slices(series: SeriesId, at_time: int, window_candles: int) -> dict[str
     found = slices(
         runtime.engine().factors, series, at_time=aligned, events=view.events, heads=view.heads
     )
-    return _answer(series, aligned, series.candle_id(aligned), snapshots=found)
+    return envelope(series, aligned, candle_id=series.candle_id(aligned), found=found)
 
 
 def holds(state: LedgerState | None, series: SeriesId, time: int, *, epoch: int) -> bool:
@@ -113,16 +113,3 @@ def holds(state: LedgerState | None, series: SeriesId, time: int, *, epoch: int)
     # The stage was off while candles changed: what is later than those waits for it.
     changed_from = candle_store().revised_since(series, state.epoch)
     return changed_from is None or changed_from > time
-
-
-def _answer(
-    series: SeriesId, at_time: int, candle_id: str | None, *, snapshots: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "schema_version": 1,
-        "series_id": str(series),
-        "at_time": at_time,
-        "candle_id": candle_id,
-        "factors": list(snapshots),
-        "snapshots": snapshots,
-    }

@@ -57,6 +57,20 @@ def slices(
     return found
 
 
+def envelope(
+    series: SeriesId, at_time: int, *, candle_id: str | None, found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The slices of all factors at a candle, as they go over the wire."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "series_id": str(series),
+        "at_time": at_time,
+        "candle_id": candle_id,
+        "factors": list(found),
+        "snapshots": found,
+    }
+
+
 def _meta(series: SeriesId, at_time: int, factor: str) -> dict[str, Any]:
     return {
         "series_id": str(series),

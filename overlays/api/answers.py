@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from factors.api.answers import FactorSlicesAnswer
+
 
 class PointAnswer(BaseModel):
     """A corner of a line: open time in Unix seconds (UTC) and price."""
@@ -88,17 +90,6 @@ class DrawDeltaAnswer(BaseModel):
     next_cursor: DrawCursor
 
 
-class SlicesAnswer(BaseModel):
-    """What each factor says at a candle."""
-
-    schema_version: Literal[1]
-    series_id: str
-    at_time: int
-    candle_id: str | None
-    factors: list[str]
-    snapshots: dict[str, dict[str, Any]]
-
-
 class FrameTime(BaseModel):
     """The time asked for, and the candle shown for it."""
 
@@ -113,7 +104,7 @@ class FrameAnswer(BaseModel):
     schema_version: Literal[1]
     series_id: str
     time: FrameTime
-    factor_slices: SlicesAnswer
+    factor_slices: FactorSlicesAnswer
     draw_state: DrawDeltaAnswer
 
 
@@ -132,7 +123,7 @@ class PollRecord(BaseModel):
     to_candle_id: str
     to_candle_time: int
     draw_delta: DrawDeltaAnswer
-    factor_slices: SlicesAnswer
+    factor_slices: FactorSlicesAnswer
 
 
 class PollCursor(BaseModel):

@@ -10,6 +10,7 @@ SINGLETONS = (
     "market.api.candle_pages.candle_pages",
     "market.api.tail.tail_requests",
     "market.api.top_markets.force_limit",
+    "market.ingest.gap_ledger.ledger",
     "market.ingest.wiring.registry",
     "factors.runtime.engine",
     "factors.runtime.factor_ledger",

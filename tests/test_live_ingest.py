@@ -23,7 +23,7 @@ SWITCHES = {
     "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.5",
     "TRADE_CANVAS_HUB_CHECK_INTERVAL_S": "0.5",
 }
-STARTED_S = 30.0
+STARTED_S = 60.0
 CANDLES = {"candle_closed", "candle_forming"}
 
 LOST = "sim:spot:SOL/USDT:1s"

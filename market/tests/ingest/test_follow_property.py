@@ -98,6 +98,13 @@ class Play:
         self.feed.say_closed(self.feed.happened(length))
         self.feed.say_interrupted()
         await eventually(lambda: stored(self.ports) == self.truth and not self.unnoted())
+        # What is stored is announced right after.
+        await eventually(lambda: {c.candle_time for c in self.truth} <= self.announced())
+
+    def announced(self):
+        """Open times that watchers were told of, as new or as revised."""
+        past = {c.candle_time for change in self.ports.publisher.changes for c in change.past}
+        return set(self.ports.publisher.fresh[SERIES]) | past
 
     def unnoted(self):
         """Open times that are missing between stored candles and not in the ledger."""

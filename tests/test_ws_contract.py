@@ -81,6 +81,7 @@ def test_repeated_candle_is_not_pushed_and_a_changed_one_is_announced(web, serie
     async def story(client):
         await client.ingest(series, row(60), row(120))
         follower = await client.follow(series, since=120)
+        await client.say_hello(follower)
         await client.ingest(series, row(120), row(60, close=1.7))
         message = await follower.next()
         assert (message["type"], message["event"]) == ("system", "candle.revised")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page, Request
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.processes import get, wait_until
 
@@ -49,7 +50,14 @@ class ChartPage:
         wanted = "".join(
             f'[data-{name.replace("_", "-")}="{text}"]' for name, text in facts.items()
         )
-        self.page.wait_for_selector(f"#chart{wanted}", state="attached")
+        try:
+            self.page.wait_for_selector(f"#chart{wanted}", state="attached")
+        except PlaywrightTimeoutError:
+            raise AssertionError(f"the chart is not {facts}, but {self._facts()}") from None
+
+    def _facts(self) -> dict[str, str]:
+        read = "document.querySelector('#chart')?.dataset"
+        return {**self.page.evaluate(f"({{...{read}}})"), "complaints": str(self.complaints)}
 
     def wait_past(self, moment: int) -> int:
         """Wait until the newest closed candle is later than `moment`; its time."""

@@ -18,6 +18,7 @@ class Client:
     def __init__(self, url: str, token: str = "") -> None:
         self._url = url
         self._token = token
+        self._followers: list[Follower] = []
 
     async def __aenter__(self) -> Client:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
@@ -25,6 +26,8 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for follower in self._followers:
+            follower.cut()
         await self._session.close()
 
     async def get(self, path: str, **query: Any) -> Any:
@@ -59,7 +62,9 @@ class Client:
 
     async def connect(self, path: str = "/ws/market") -> Follower:
         """Open a WebSocket."""
-        return Follower(await self._session.ws_connect(path, max_msg_size=0))
+        follower = Follower(await self._session.ws_connect(path, max_msg_size=0))
+        self._followers.append(follower)
+        return follower
 
     async def say_hello(self, follower: Follower) -> None:
         """Wait until the server has dealt with all that was said: it answers nonsense in turn."""
@@ -80,6 +85,14 @@ class Follower:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
         self.messages: list[dict[str, Any]] = []
+
+    def cut(self) -> None:
+        """End the connection without a word, unless it has ended."""
+        connection = self.socket._response.connection
+        if connection is not None:
+            if connection.transport is not None:
+                connection.transport.abort()
+            connection.close()
 
     async def say(self, **message: Any) -> None:
         await self.socket.send_json(message)

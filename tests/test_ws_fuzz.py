@@ -12,7 +12,6 @@ import random
 import socket
 from contextlib import closing, suppress
 
-import aiohttp
 import hypothesis
 import psutil
 import pytest
@@ -148,7 +147,7 @@ class Story(RuleBasedStateMachine):
         if politely:
             self.run(follower.socket.close())
         else:
-            follower.socket._response.connection.transport.abort()
+            follower.cut()
 
     @rule(pick=PICKS)
     def candle(self, pick):
@@ -266,19 +265,20 @@ def send_rubbish(web, chance, *, times):
 def test_random_bytes_leave_nothing_behind(web, nothing_is_kept):
     chance = random.Random(next(NUMBERS))
     process = psutil.Process(web.pid)
-    send_rubbish(web, chance, times=60)
+    # What a process keeps for good it has after as many as are counted.
+    send_rubbish(web, chance, times=15 * EXAMPLES)
     before, handles = process.memory_info().rss, process.num_fds()
-    send_rubbish(web, chance, times=25 * EXAMPLES)
+    send_rubbish(web, chance, times=15 * EXAMPLES)
     wait_until(lambda: process.num_fds() < handles + FEW_HANDLES, 30, "the sockets to be closed")
     assert process.memory_info().rss - before < GROWTH_BYTES
 
 
 async def hang_up_while_subscribing(web, series):
-    async with aiohttp.ClientSession(web.url) as session:
-        socket = await session.ws_connect("/ws/market")
+    async with Client(web.url) as client:
+        follower = await client.connect()
         for name in series:
-            await socket.send_json({"type": "subscribe", "series_id": name})
-        socket._response.connection.transport.abort()
+            await follower.say(type="subscribe", series_id=name)
+        follower.cut()
 
 
 def test_connection_lost_while_subscribing_keeps_nothing(web, nothing_is_kept):

@@ -73,6 +73,7 @@ class FollowedSeries:
         # The next read of REST, the end of the pause after a failure of it, and of a failed write.
         self._read_at = self._rest_at = self._store_at = self._recheck_at = 0.0
         self._recheck, self._is_interrupted = True, False
+        self._is_heard = False  # Since the stream was opened.
         self._useless_reads = 0
         self._hole_reads = 0
         self._flushed_at = 0.0
@@ -104,11 +105,15 @@ class FollowedSeries:
         if self._is_interrupted:
             self._is_interrupted, self._rest_at = False, 0.0
             self._breaker.succeeded()
+        if not self._is_heard:
+            # Nobody told what was corrected between the last read and now.
+            self._is_heard = self._recheck = True
         self._wake.set()
 
     def interrupted(self, reason: str) -> None:
         """Something may have been missed."""
         self._recheck = self._is_interrupted = True
+        self._is_heard = False
         self._last_error = reason[:_LAST_ERROR_LENGTH]
         self._read_at = 0.0
         self._wake.set()

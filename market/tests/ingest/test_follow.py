@@ -85,6 +85,11 @@ class Following:
         self.feed.say_closed(candle)
         return candle
 
+    async def heard(self):
+        """The stream spoke for the first time, of what is stored already."""
+        self.feed.say_forming(candle_at(9))
+        await eventually(lambda: len(self.feed.reads) == 2)
+
     async def reached(self, number):
         await eventually(lambda: self.head == at(number))
 
@@ -162,10 +167,10 @@ async def test_live_candles_wait_for_history_that_is_still_read():
 async def test_live_candle_that_joins_needs_no_rest():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        reads = len(it.feed.reads)
+        await it.heard()
         it.stream(10)
         await it.reached(10)
-        assert len(it.feed.reads) == reads
+        assert len(it.feed.reads) == 2
 
 
 async def test_candle_missing_in_the_stream_is_read_before_the_next_is_stored():
@@ -261,6 +266,20 @@ async def test_correction_during_an_interruption_is_noticed():
         it.assert_true_to_the_exchange()
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_correction_before_the_stream_spoke_is_noticed_when_it_speaks(is_lost):
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        if is_lost:
+            await it.heard()
+            it.feed.say_interrupted()
+            await eventually(lambda: len(it.feed.reads) == 3)
+        it.feed.happened(9, price=300.0)
+        it.stream(10)
+        await eventually(lambda: it.ports.store.state(SERIES).epoch == 1)
+        it.assert_true_to_the_exchange()
+
+
 async def test_correction_is_noticed_by_the_regular_check():
     limits = FollowLimits(new_series_candles=5, recheck_s=0.05, tick_s=0.02)
     async with following(setup=ten_candles, limits=limits) as it:
@@ -273,6 +292,7 @@ async def test_finals_that_arrive_together_are_one_batch():
     limits = FollowLimits(new_series_candles=5, flush_s=0.2, tick_s=0.02)
     async with following(setup=ten_candles, limits=limits) as it:
         await it.reached(9)
+        await it.heard()
         it.stream(10)
         await it.reached(10)
         for number in range(11, 16):
@@ -297,6 +317,7 @@ async def test_forming_is_paced_and_ends_with_the_newest_state():
     limits = FollowLimits(new_series_candles=5, forming_interval_s=0.5, tick_s=0.02)
     async with following(setup=ten_candles, limits=limits) as it:
         await it.reached(9)
+        await it.heard()
         for price in range(100, 120):
             it.feed.say_forming(candle_at(10, price))
             await asyncio.sleep(0)

@@ -20,6 +20,17 @@ class Desired(NamedTuple):
     is_pinned: bool
     lease: LeasedSeries | None
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody may want to see the forming candle.
+
+        Watchers show by their leases. Where some take none (on demand off, or instances that may
+        not start ingest), every series counts.
+        """
+        switches = settings.SWITCHES
+        leases_tell = switches.enable_ondemand_ingest and not switches.enable_ingest_role_guard
+        return self.lease is not None or not leases_tell
+
 
 def desired_series(registry: Registry) -> list[Desired]:
     """What to follow now, ascending by id. Blocking.

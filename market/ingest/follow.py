@@ -22,11 +22,20 @@ from market.ingest.follow_limits import FollowLimits
 from market.ingest.followed import FollowedSeries, Report
 from market.stopping import stop as stop_tasks
 
-__all__ = ["FollowLimits", "Follower", "Report", "Wanted", "limits_from_switches", "open_follower"]
+__all__ = [
+    "FollowLimits",
+    "Follower",
+    "IsWatched",
+    "Report",
+    "Wanted",
+    "limits_from_switches",
+    "open_follower",
+]
 
 logger = logging.getLogger(__name__)
 
 Wanted = Callable[[], Awaitable[Mapping[SeriesId, int]]]
+IsWatched = Callable[[SeriesId], bool]
 
 # Series that read history at the same time.
 READING = 4
@@ -48,7 +57,8 @@ class Follower:
     """Follows what `wanted` names, with the fencing token that is owned for each series.
 
     It owns its feed and closes it at the end of `run`. `report` is called from the event loop
-    about once a second for each series and at changes; it must not block.
+    about once a second for each series and at changes; it must not block. Forming candles are
+    announced of what `is_watched`.
     """
 
     def __init__(
@@ -59,12 +69,14 @@ class Follower:
         report: Report,
         limits: FollowLimits | None = None,
         new_breaker: Callable[[], Breaker] = Breaker,
+        is_watched: IsWatched = lambda series: True,
     ) -> None:
         self._feed = feed
         self._ports = ports
         self._report = report
         self._limits = limits or FollowLimits()
         self._new_breaker = new_breaker
+        self._is_watched = is_watched
         self._reading = asyncio.Semaphore(READING)
         self._jobs: dict[SeriesId, _Job] = {}
 
@@ -128,6 +140,7 @@ class Follower:
             breaker=self._new_breaker(),
             reading=self._reading,
             report=self._report,
+            is_watched=self._is_watched,
         )
         job = _Job(followed, asyncio.create_task(followed.run(), name=f"follow {series}"))
         job.task.add_done_callback(lambda task: self._ended(series, job, task))
@@ -183,7 +196,7 @@ def limits_from_switches() -> FollowLimits:
     )
 
 
-def open_follower(exchange: str, market: str, *, report: Report) -> Follower:
+def open_follower(exchange: str, market: str, *, report: Report, is_watched: IsWatched) -> Follower:
     """A follower on this process's store and bus; raises FeedRefused for an unknown exchange."""
     guarded = settings.SWITCHES.enable_ingest_loop_guardrail
     return Follower(
@@ -192,4 +205,5 @@ def open_follower(exchange: str, market: str, *, report: Report) -> Follower:
         report=report,
         limits=limits_from_switches(),
         new_breaker=lambda: Breaker(enabled=guarded),
+        is_watched=is_watched,
     )

@@ -24,7 +24,7 @@ from market.domain.registry import Group, JobReport, Registry, RegistryUnavailab
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.ingest.desired import desired_series
-from market.ingest.follow import Report, Wanted, open_follower
+from market.ingest.follow import IsWatched, Report, Wanted, open_follower
 from market.ingest.wiring import ask, process_name, registry
 from market.runtime import candle_store
 from market.stopping import stop
@@ -52,12 +52,15 @@ class Following(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPorts:
-    """What a follow job works with; `desired` names the group's series and blocks."""
+    """What a follow job works with.
+
+    `desired` blocks; it names the group's series, and tells of each whether it is watched.
+    """
 
     registry: Registry
     store: CandleStore
-    desired: Callable[[], list[SeriesId]]
-    open_follower: Callable[[Report], Following]
+    desired: Callable[[], Mapping[SeriesId, bool]]
+    open_follower: Callable[[Report, IsWatched], Following]
     ttl: float
 
 
@@ -67,15 +70,20 @@ def runtime_ports(group: Group) -> JobPorts:
         registry=registry(),
         store=candle_store(),
         desired=partial(desired_of, registry(), group),
-        open_follower=lambda report: open_follower(group.exchange, group.market, report=report),
+        open_follower=lambda report, is_watched: open_follower(
+            group.exchange, group.market, report=report, is_watched=is_watched
+        ),
         ttl=settings.SWITCHES.lease_ttl_s,
     )
 
 
-def desired_of(registry: Registry, group: Group) -> list[SeriesId]:
-    """The desired series of one group. Blocking."""
-    desired = (each.series for each in desired_series(registry))
-    return [series for series in desired if group_of(series) == group]
+def desired_of(registry: Registry, group: Group) -> dict[SeriesId, bool]:
+    """The desired series of one group, and whether each is watched. Blocking."""
+    return {
+        each.series: each.is_watched
+        for each in desired_series(registry)
+        if group_of(each.series) == group
+    }
 
 
 def group_of(series: SeriesId) -> Group:
@@ -93,6 +101,7 @@ class FollowJob:
         self._fences: dict[SeriesId, int] = {}
         self._reports: dict[SeriesId, JobReport] = {}
         self._unsent: set[SeriesId] = set()
+        self._watched: set[SeriesId] = set()
         self._idle_since = time.monotonic()
         self._must_fence_anew = False
 
@@ -119,7 +128,7 @@ class FollowJob:
         return False
 
     async def _follow(self, stopping: Callable[[], bool], until: float) -> bool:
-        follower = self._ports.open_follower(self._note)
+        follower = self._ports.open_follower(self._note, self._is_watched)
         end = asyncio.Event()
         watch = asyncio.create_task(self._watch(end, stopping, until=until))
         try:
@@ -146,11 +155,17 @@ class FollowJob:
                     log.info("%s: following with fence %d", series, fence)
         except (RegistryUnavailable, DatabaseError, TimeoutError) as error:
             log.warning("%s: what is desired can't be read: %s", self._group, error)
+            # Nor can be who has come to watch.
+            self._watched = set(self._fences)
             return dict(self._fences)
-        await self._drop([series for series in self._fences if series not in set(desired)])
+        self._watched = {series for series, is_watched in desired.items() if is_watched}
+        await self._drop([series for series in self._fences if series not in desired])
         if desired:
             self._idle_since = time.monotonic()
         return dict(self._fences)
+
+    def _is_watched(self, series: SeriesId) -> bool:
+        return series in self._watched
 
     async def _drop(self, released: list[SeriesId]) -> None:
         for series in released:
@@ -212,7 +227,7 @@ class FollowJob:
     async def _crashed(self, error: Exception, pause: float) -> None:
         """Report the crash for every series, and keep the next job from starting at once."""
         now = time.time()
-        names = list(self._fences) or await self._try(self._ports.desired) or []
+        names = list(self._fences) or list(await self._try(self._ports.desired) or ())
         fresh = JobReport(state="waiting", started_at=now)
         told = {
             series: replace(

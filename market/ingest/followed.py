@@ -25,6 +25,7 @@ from market.ingest.backfill import IngestPorts, fill, note_holes
 from market.ingest.breaker import Breaker, BreakerState
 from market.ingest.follow_limits import FollowLimits
 from market.ingest.gap_ranges import GapState
+from market.ingest.open_candle import OpenCandle
 from market.ingest.store_outage import is_store_away, store_pace
 from market.pipeline import PipelineError
 
@@ -49,6 +50,7 @@ class FollowedSeries:
         breaker: Breaker,
         reading: asyncio.Semaphore,
         report: Report,
+        is_watched: Callable[[SeriesId], bool],
     ) -> None:
         self.series = series
         self.fence = fence
@@ -62,9 +64,12 @@ class FollowedSeries:
         self._report = report
         self._wake = asyncio.Event()
         self._held: dict[int, Candle] = {}
-        self._forming: Candle | None = None
-        self._shown_time = -1
-        self._shown_at = 0.0
+        self._open_candle = OpenCandle(
+            series,
+            ports.publisher,
+            interval_s=limits.forming_interval_s,
+            is_watched=is_watched,
+        )
         self._head: int | None = None
         self._known = False
         # Whether history has been read up to live once, and as far back as the switches ask.
@@ -96,8 +101,8 @@ class FollowedSeries:
         self._heard()
 
     def forming(self, candle: Candle) -> None:
-        """The open candle's state came; the newest is all that counts."""
-        self._forming = candle
+        """The open candle's state came."""
+        self._open_candle.heard(candle)
         self._heard()
 
     def _heard(self) -> None:
@@ -159,7 +164,7 @@ class FollowedSeries:
                 await self._read()
                 await self._store_held()
                 await self._sync_older()
-            await self._show_forming()
+            await self._open_candle.show(self._expected)
         except (StaleFence, FeedRefused):
             raise
         except RateLimited as error:
@@ -226,22 +231,6 @@ class FollowedSeries:
             self._useless_reads = self._hole_reads = 0
         self._head = head
 
-    async def _show_forming(self) -> None:
-        candle, expected = self._forming, self._expected
-        if candle is None:
-            return
-        if expected is not None and candle.candle_time < expected:
-            self._forming = None
-        elif candle.candle_time == expected and self._forming_wait(candle) <= 0:
-            self._forming = None
-            self._shown_time, self._shown_at = candle.candle_time, time.monotonic()
-            await self._ports.publisher.publish_forming(self.series, candle)
-
-    def _forming_wait(self, candle: Candle) -> float:
-        if candle.candle_time != self._shown_time:
-            return 0.0
-        return self._shown_at + self._limits.forming_interval_s - time.monotonic()
-
     # Over REST
 
     @property
@@ -263,10 +252,7 @@ class FollowedSeries:
         if expected in self._held:
             # It only waits to be written together with others.
             return self._limits.overdue_s
-        seen = max(self._held, default=0)
-        if self._forming is not None:
-            seen = max(seen, self._forming.candle_time)
-        if seen > expected:
+        if max([self._open_candle.candle_time, *self._held]) > expected:
             return 0.0
         end = expected + self.series.timeframe.seconds
         return end + self._limits.overdue_s - await self._feed.now()
@@ -396,8 +382,8 @@ class FollowedSeries:
         due = [allowed if self._recheck else max(allowed, self._recheck_at)]
         if self._joining():
             due.append(max(self._store_at, self._flushed_at + self._limits.flush_s))
-        if self._forming is not None and self._forming.candle_time == self._expected:
-            due.append(now + self._forming_wait(self._forming))
+        if self._open_candle.candle_time == self._expected:
+            due.append(now + self._open_candle.wait_s())
         # The exchange's clock may be unreachable, and then the last word on it is what counts.
         with contextlib.suppress(FeedError):
             due.append(max(allowed, now + await self._overdue_in()))

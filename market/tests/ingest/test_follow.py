@@ -53,7 +53,13 @@ def quick_breaker():
 class Following:
     """A follower at work on a fake exchange, and what can be seen of it."""
 
-    def __init__(self, limits=FAST, series=(SERIES,), new_breaker=quick_breaker):
+    def __init__(
+        self,
+        limits=FAST,
+        series=(SERIES,),
+        new_breaker=quick_breaker,
+        is_watched=lambda series: True,
+    ):
         self.feed = FakeFeed()
         self.ports = memory_ports()
         self.reports = {}
@@ -61,7 +67,12 @@ class Following:
         self.tokens = {one: self.ports.store.next_fence(one) for one in series}
         self.stop = asyncio.Event()
         self.follower = Follower(
-            self.feed, self.ports, report=self.report, limits=limits, new_breaker=new_breaker
+            self.feed,
+            self.ports,
+            report=self.report,
+            limits=limits,
+            new_breaker=new_breaker,
+            is_watched=is_watched,
         )
 
     def report(self, series, report):
@@ -323,6 +334,19 @@ async def test_forming_is_paced_and_ends_with_the_newest_state():
             await asyncio.sleep(0)
         await eventually(lambda: it.ports.publisher.forming[-1:] == [(SERIES, candle_at(10, 119))])
         assert len(it.ports.publisher.forming) == 2
+
+
+async def test_forming_of_an_unwatched_series_is_not_announced():
+    watched = set()
+    async with following(setup=ten_candles, is_watched=watched.__contains__) as it:
+        await it.reached(9)
+        it.feed.say_forming(candle_at(10, 150))
+        it.stream(10)
+        await it.reached(10)
+        watched.add(SERIES)
+        it.feed.say_forming(candle_at(11))
+        await eventually(lambda: it.ports.publisher.forming)
+        assert it.ports.publisher.forming == [(SERIES, candle_at(11))]
 
 
 async def test_forming_never_follows_the_close_of_its_candle():

@@ -70,6 +70,31 @@ def test_unknown_exchanges_are_not_desired():
     assert [each.series for each in combine([nowhere, BTC], [])] == [BTC]
 
 
+@pytest.mark.parametrize(
+    ("switches", "watched"),
+    [
+        ({"enable_ondemand_ingest": True}, {ETH: True, BTC: False}),
+        (
+            {"enable_ondemand_ingest": True, "enable_ingest_role_guard": True},
+            {ETH: True, BTC: True},
+        ),
+        ({"enable_ondemand_ingest": False}, {BTC: True}),
+    ],
+)
+def test_pinned_series_counts_as_watched_unless_leases_tell_otherwise(
+    ingesting, shared, whitelist, switches, watched
+):
+    ingesting(enable_whitelist_ingest=True, **switches)
+    whitelist.append(BTC)
+    watch(shared, ETH)
+    found = {
+        series: seen
+        for group in (SPOT, FUTURES)
+        for series, seen in desired_of(shared, group).items()
+    }
+    assert found == watched
+
+
 def test_reconcile_starts_what_is_desired_and_not_owned(ingesting, shared, whitelist, sent):
     whitelist.append(BTC)
     watch(shared, ETH)
@@ -199,8 +224,8 @@ async def test_ingest_in_process_follows_and_gives_up_at_its_end(ingesting, whit
         return JobPorts(
             registry=registry,
             store=MemoryCandleStore(),
-            desired=lambda: [BTC],
-            open_follower=lambda report: PatientFollower(),
+            desired=lambda: {BTC: True},
+            open_follower=lambda report, is_watched: PatientFollower(),
             ttl=30,
         )
 

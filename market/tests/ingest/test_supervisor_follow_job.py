@@ -44,8 +44,9 @@ class Outage:
 class FakeFollower:
     """Asks what is wanted again and again, reports it, and fails when told to."""
 
-    def __init__(self, report, failure=None):
+    def __init__(self, report, is_watched, failure=None):
         self._report = report
+        self.is_watched = is_watched
         self._failure = failure
         self.tokens = {}
 
@@ -67,6 +68,7 @@ class Bench:
         self.outage = Outage(self.registry)
         self.store = MemoryCandleStore()
         self.desired = [BTC]
+        self.unwatched = set()
         self.followers = []
         self.stopped = False
         self.failure = None
@@ -76,15 +78,20 @@ class Bench:
         ports = JobPorts(
             registry=self.outage,
             store=self.store,
-            desired=lambda: list(self.desired),
+            desired=self._desired,
             open_follower=self._open,
             ttl=ttl,
         )
         job = FollowJob(GROUP, ports)
         return asyncio.create_task(job.run(stopping=lambda: self.stopped, max_seconds=max_seconds))
 
-    def _open(self, report):
-        self.followers.append(FakeFollower(report, self.failure))
+    def _desired(self):
+        if self.desired is None:
+            raise RegistryUnavailable("away")
+        return {each: each not in self.unwatched for each in self.desired}
+
+    def _open(self, report, is_watched):
+        self.followers.append(FakeFollower(report, is_watched, self.failure))
         return self.followers[-1]
 
     def tokens(self, follower=-1):
@@ -120,6 +127,21 @@ async def test_second_job_of_a_group_ends_at_once(bench):
     assert len(bench.followers) == 1 and not first.done()
     bench.stopped = True
     await ended(first)
+
+
+async def test_job_knows_what_is_watched_and_assumes_it_while_nobody_can_say(bench):
+    bench.unwatched = {BTC}
+    job = bench.job()
+    await eventually(bench.tokens)
+    assert not bench.followers[-1].is_watched(BTC)
+    bench.unwatched = set()
+    await eventually(lambda: bench.followers[-1].is_watched(BTC))
+    bench.unwatched = {BTC}
+    await eventually(lambda: not bench.followers[-1].is_watched(BTC))
+    bench.desired = None
+    await eventually(lambda: bench.followers[-1].is_watched(BTC))
+    bench.stopped = True
+    await ended(job)
 
 
 async def test_job_follows_what_becomes_desired_and_leaves_what_is_not(bench):

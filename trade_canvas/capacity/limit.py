@@ -13,21 +13,25 @@ NARROWINGS = 2
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One number of watchers, what was measured with it, and what that was worth."""
+    """One number of watchers, what was measured with it, and what that was worth.
+
+    `failure` is why nothing could be measured: so many were too much for the machine.
+    """
 
     watchers: int
-    measured: Measured
-    checks: Sequence[Check]
+    measured: Measured | None
+    checks: Sequence[Check] = ()
+    failure: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether every threshold was kept."""
-        return all(check.passed for check in self.checks)
+        return not self.failure and all(check.passed for check in self.checks)
 
     @property
     def broken(self) -> str:
         """The thresholds that broke."""
-        return ", ".join(c.name for c in self.checks if not c.passed) or "none"
+        return self.failure or ", ".join(c.name for c in self.checks if not c.passed) or "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ def limit_rows(limit: Limit) -> list[tuple[str, ...]]:
 
 def _row(step: Step) -> tuple[str, ...]:
     measured = step.measured
+    if measured is None:
+        return (str(step.watchers), "", "", "", "", step.broken)
     return (
         str(step.watchers),
         f"{measured.frames_per_second:g}",

@@ -15,6 +15,7 @@ from trade_canvas.capacity.gate import Thresholds, judge
 from trade_canvas.capacity.limit import Limit, Step, find_limit
 from trade_canvas.capacity.measure import Measurement, Run, Say
 from trade_canvas.capacity.profiles import Profiler
+from trade_canvas.capacity.programs import TopologyFailed
 from trade_canvas.capacity.report import Report, write_report
 from trade_canvas.capacity.topology import Layout, Topology
 
@@ -91,7 +92,11 @@ def run_steps(
     def attempt(watchers: int) -> Step:
         # Near the limit candles never pause, and only then can the servers' counts be compared.
         step = replace(run, watchers=watchers, seconds=STEP_S, storms=False, metrics=False)
-        measured, _ = Measurement(topology, step, say=say).measure()
+        try:
+            measured, _ = Measurement(topology, step, say=say).measure()
+        except TopologyFailed as error:
+            say(f"{watchers} watchers: {error}")
+            return Step(watchers, None, failure=str(error))
         done = Step(watchers, measured, judge(measured, thresholds))
         say(f"{watchers} watchers: {measured.from_commit}; broken: {done.broken}")
         return done

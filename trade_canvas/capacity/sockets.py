@@ -32,6 +32,9 @@ class Listener(Protocol):
     def heard(self, payload: bytes, at: float) -> None:
         """A text message came; `at` is when it was read (Unix seconds)."""
 
+    def pinged(self) -> None:
+        """The server asked for a sign of life, and got it."""
+
     def lost(self, code: int) -> None:
         """The connection is gone. 1006: no close frame; above 10,000: HTTP status plus that."""
 
@@ -122,6 +125,7 @@ class Socket(asyncio.Protocol):
         if first == 0x80 | Opcode.PING:
             assert self._transport is not None
             self._transport.write(Frame(Opcode.PONG, payload).serialize(mask=True))
+            self._listener.pinged()
         elif first == 0x80 | Opcode.CLOSE:
             self._code = int.from_bytes(payload[:2], "big") or NO_CODE
             self.leave()
@@ -135,13 +139,17 @@ async def connect(listener: Listener, url: str, path: str, timeout_s: float) -> 
 
     The listener gets the socket, and may have heard more by the time this returns.
     """
-    address = urlsplit(url)
-    key = base64.b64encode(os.urandom(16)).decode()
-    greeting = (
-        f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\n"
-        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ).encode()
+    address, greeting = urlsplit(url), handshake(url, path)
     async with asyncio.timeout(timeout_s):
         await asyncio.get_running_loop().create_connection(
             lambda: Socket(listener, greeting), address.hostname or "", address.port or 80
         )
+
+
+def handshake(url: str, path: str) -> bytes:
+    """What opens a WebSocket at `url` (http://host:port)."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()

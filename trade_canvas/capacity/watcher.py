@@ -194,6 +194,10 @@ class Watcher:
         else:
             self._mind(message, place)
 
+    def pinged(self) -> None:
+        """See Listener."""
+        self.heard_at = time.time()
+
     def lost(self, code: int) -> None:
         """See Listener: go on elsewhere."""
         self.live.clear()

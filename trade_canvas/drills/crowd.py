@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any
@@ -27,7 +26,6 @@ class Seen:
 
     received: dict[str, Received] = field(default_factory=dict)
     most_behind_s: float = 0.0
-    codes: Counter[str] = field(default_factory=Counter)
 
     def total(self, name: str) -> int:
         """The sum of one count over all series."""
@@ -134,7 +132,6 @@ class Crowd:
 
 def _add(seen: Seen, report: Mapping[str, Any]) -> None:
     seen.most_behind_s = max(seen.most_behind_s, report["most_behind_s"])
-    seen.codes += Counter(report["codes"])
     for series, told in report["received"].items():
         candles = {int(moment): values for moment, values in told.pop("candles").items()}
         known = seen.received.setdefault(series, Received())

@@ -85,10 +85,10 @@ class Ground:
         self._conclude(name, watch, seen, since=since, whole_after_s=max(0.0, whole_at - over_at))
 
     def _orders(self, since: dict[str, int], watchers: int) -> list[Order]:
-        addresses = [(HOST, self.installation.front.port)]
+        urls = [f"http://{HOST}:{self.installation.front.port}"]
         processes = -(-watchers // WATCHERS_A_PROCESS)
         count = -(-watchers // (processes * len(since)))
-        return [Order(addresses=addresses, since=since, count=count) for _ in range(processes)]
+        return [Order(urls=urls, since=since, count=count) for _ in range(processes)]
 
     def _conclude(
         self, name: str, watch: Watch, seen: Seen, *, since: dict[str, int], whole_after_s: float

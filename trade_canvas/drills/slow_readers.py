@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from websockets.frames import Frame, Opcode
 
-from trade_canvas.drills.watchers import handshake
+from trade_canvas.capacity.sockets import handshake
 
+PATH = "/ws/market"
 CONNECT_TIMEOUT_S = 10.0
 RECEIVE_BUFFER = 4096
 # Together far more than the buffers on the way take.
@@ -21,8 +22,7 @@ class SlowReaders:
     """`count` connections to one web process. Use it as a context manager."""
 
     def __init__(self, url: str, series: str, count: int) -> None:
-        address = urlsplit(url)
-        self._address = (str(address.hostname), int(address.port or 0))
+        self._url = url
         self._question = {"type": "subscribe", "series_id": series, "since": 0}
         self._sockets = [self._connect() for _ in range(count)]
 
@@ -37,8 +37,9 @@ class SlowReaders:
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         client.settimeout(CONNECT_TIMEOUT_S)
-        client.connect(self._address)
-        client.sendall(handshake(self._address))
+        address = urlsplit(self._url)
+        client.connect((str(address.hostname), int(address.port or 0)))
+        client.sendall(handshake(self._url, PATH))
         question = Frame(Opcode.TEXT, json.dumps(self._question).encode()).serialize(mask=True)
         client.sendall(question * QUESTIONS)
         client.setblocking(False)

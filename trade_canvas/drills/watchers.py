@@ -8,22 +8,19 @@ A watcher does what the sync contract asks of a client: follow, and come back wi
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import os
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import uvloop
-from websockets.frames import Frame, Opcode
 
 from market.domain.series import SeriesId
+from trade_canvas.capacity.sockets import Socket, connect
 
 PATH = "/ws/market"
 TICK_S = 0.05
@@ -32,8 +29,6 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 FORMING = b'{"type":"candle_forming"'
 END_TIMEOUT_S = 60.0
-
-Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +39,7 @@ class Order:
     candle. After `silence_s` without a word it goes elsewhere.
     """
 
-    addresses: Sequence[Sequence[Any]]
+    urls: Sequence[str]
     since: dict[str, int]
     count: int
     late_s: float = 3.0
@@ -70,81 +65,6 @@ class Received:
     candles: dict[int, list[float]] = field(default_factory=dict)
 
 
-class Connection(asyncio.Protocol):
-    """A WebSocket client reduced to what counting needs."""
-
-    def __init__(self, watcher: Watcher, greeting: bytes) -> None:
-        self._watcher = watcher
-        self._greeting = greeting
-        self._buffer = b""
-        self._is_open = False
-        loop = asyncio.get_running_loop()
-        self.heard_at = loop.time()
-        self.closed: asyncio.Future[None] = loop.create_future()
-        self.code = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the handshake."""
-        # uvloop's own is no subclass.
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(self._greeting)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass the handshake's answer, then take frames."""
-        self.heard_at = asyncio.get_running_loop().time()
-        buffer = self._buffer + data
-        if not self._is_open:
-            head, end, rest = buffer.partition(b"\r\n\r\n")
-            if not end:
-                self._buffer = buffer
-                return
-            if b" 101 " not in head.split(b"\r\n", 1)[0]:
-                self.transport.abort()
-                return
-            self._is_open, buffer = True, rest
-            self._watcher.opened(self)
-        self._buffer = self._take_frames(buffer)
-
-    def _take_frames(self, buffer: bytes) -> bytes:
-        start = 0
-        while (found := _frame_at(buffer, start)) is not None:
-            begin, end = found
-            self._take(buffer[start] & 15, buffer[begin:end])
-            start = end
-        return buffer[start:]
-
-    def _take(self, kind: int, payload: bytes) -> None:
-        if kind == Opcode.TEXT:
-            if not payload.startswith(FORMING):
-                self._watcher.take(orjson.loads(payload))
-        elif kind == Opcode.PING:
-            self.transport.write(Frame(Opcode.PONG, payload).serialize(mask=True))
-        elif kind == Opcode.CLOSE:
-            self.code = int.from_bytes(payload[:2], "big")
-            self.transport.write(Frame(Opcode.CLOSE, payload).serialize(mask=True))
-            self.transport.close()
-
-    def say(self, message: dict[str, Any]) -> None:
-        """Send one message."""
-        self.transport.write(Frame(Opcode.TEXT, orjson.dumps(message)).serialize(mask=True))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """However it came about."""
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-
-def _frame_at(buffer: bytes, start: int) -> tuple[int, int] | None:
-    """Where the payload of the frame at `start` begins and ends; None while it is not whole."""
-    if len(buffer) < start + 2:
-        return None
-    length, begin = buffer[start + 1] & 127, start + 2
-    if length >= 126:
-        wide = 2 if length == 126 else 8
-        length, begin = int.from_bytes(buffer[begin : begin + wide], "big"), begin + wide
-    return (begin, begin + length) if len(buffer) >= begin + length else None
-
-
 class Watcher:
     """Follows one series for as long as it is let, over as many connections as it takes."""
 
@@ -152,50 +72,65 @@ class Watcher:
         self.series = series
         self.cursor = since
         self.received = received
-        self.connection: Connection | None = None
         self.is_following = False
-        self.codes: Counter[int] = Counter()
         # It says that it has the one at `since`.
         self._seen = {since}
+        self._socket: Socket | None = None
+        self._heard_at = 0.0
+        self._gone = asyncio.Event()
         self._failures = 0
 
-    async def run(self, addresses: Sequence[Address], silence_s: float) -> None:
+    async def run(self, urls: Sequence[str], silence_s: float) -> None:
         """Connect, follow, and do so again elsewhere when that ends."""
-        turn = random.randrange(len(addresses))
+        turn = random.randrange(len(urls))
         while True:
             turn += 1
             with contextlib.suppress(OSError, TimeoutError):
-                await self._follow(addresses[turn % len(addresses)], silence_s)
-            self.is_following, self.connection = False, None
+                await self._follow(urls[turn % len(urls)], silence_s)
             longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**self._failures)
             self._failures += 1
             await asyncio.sleep(random.uniform(longest / 2, longest))
 
-    async def _follow(self, address: Address, silence_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, connection = await loop.create_connection(
-                lambda: Connection(self, handshake(address)), *address
-            )
-        self.connection = connection
-        while not connection.closed.done():
-            await asyncio.wait([connection.closed], timeout=silence_s / 4)
-            if loop.time() - connection.heard_at > silence_s:
-                connection.transport.abort()
-        self.codes[connection.code] += 1
+    async def _follow(self, url: str, silence_s: float) -> None:
+        self._gone.clear()
+        await connect(self, url, PATH, CONNECT_TIMEOUT_S)
+        while not self._gone.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(silence_s / 4):
+                    await self._gone.wait()
+            if self._socket is not None and time.monotonic() - self._heard_at > silence_s:
+                self._socket.drop()
 
-    def opened(self, connection: Connection) -> None:
-        """Ask for what is missing and for what is to come."""
+    def connected(self, socket: Socket) -> None:
+        """See Listener."""
+        self._socket = socket
+        self._heard_at = time.monotonic()
+
+    def opened(self) -> None:
+        """See Listener: ask for what is missing and for what is to come."""
         self._failures = 0
         self.is_following = True
-        connection.say(
-            {
-                "type": "subscribe",
-                "series_id": self.series,
-                "since": self.cursor,
-                "supports_batch": True,
-            }
-        )
+        self._subscribe()
+
+    def heard(self, payload: bytes, at: float) -> None:
+        """See Listener."""
+        self._heard_at = time.monotonic()
+        if not payload.startswith(FORMING):
+            self.take(orjson.loads(payload))
+
+    def pinged(self) -> None:
+        """See Listener."""
+        self._heard_at = time.monotonic()
+
+    def lost(self, code: int) -> None:
+        """See Listener."""
+        self.is_following, self._socket = False, None
+        self._gone.set()
+
+    def _subscribe(self) -> None:
+        assert self._socket is not None
+        subscribe = {"type": "subscribe", "series_id": self.series, "since": self.cursor}
+        self._socket.send(orjson.dumps({**subscribe, "supports_batch": True}))
 
     def take(self, message: dict[str, Any]) -> None:
         """Count a message."""
@@ -227,14 +162,12 @@ class Watcher:
 
     def _ask_again(self) -> None:
         """The catch-up failed: the connection stays, the subscription is asked for again."""
-        if self.connection is not None:
-            connection = self.connection
-            pause = random.uniform(FIRST_PAUSE_S, LONGEST_PAUSE_S)
-            asyncio.get_running_loop().call_later(pause, self._subscribe_on, connection)
+        pause = random.uniform(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        asyncio.get_running_loop().call_later(pause, self._subscribe_on, self._socket)
 
-    def _subscribe_on(self, connection: Connection) -> None:
-        if self.connection is connection and not connection.closed.done():
-            self.opened(connection)
+    def _subscribe_on(self, socket: Socket | None) -> None:
+        if socket is not None and self._socket is socket:
+            self._subscribe()
 
     def missing(self, first: int, through: int, step: int) -> int:
         """How many candles from `first` to `through` (open times) never came."""
@@ -261,9 +194,8 @@ class Crowd:
     async def run(self, orders: AsyncIterator[dict[str, Any]]) -> None:
         """Watch until told to finish, then report."""
         order = self._order
-        addresses = [(str(host), int(port)) for host, port in order.addresses]
         tasks = [
-            asyncio.create_task(each.run(addresses, order.silence_s)) for each in self._watchers
+            asyncio.create_task(each.run(order.urls, order.silence_s)) for each in self._watchers
         ]
         ticking = asyncio.create_task(self._tick())
         async for said in orders:
@@ -298,25 +230,13 @@ class Crowd:
                     await self._counted.wait()
 
     def _report(self, through: dict[str, int]) -> dict[str, Any]:
-        codes: Counter[int] = Counter()
         for each in self._watchers:
             step, since = self._steps[each.series], self._order.since[each.series]
             each.received.lost += each.missing(since + step, through[each.series], step)
-            codes += each.codes
         return {
             "received": {series: asdict(told) for series, told in self._received.items()},
             "most_behind_s": self._most_behind_s,
-            "codes": codes,
         }
-
-
-def handshake(address: Address) -> bytes:
-    """What opens a WebSocket."""
-    key = base64.b64encode(os.urandom(16)).decode()
-    return (
-        f"GET {PATH} HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nUpgrade: websocket\r\n"
-        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ).encode()
 
 
 def tell(message: dict[str, Any]) -> None:

@@ -35,6 +35,21 @@ def test_limit_says_what_broke():
     assert [row[0] for row in limit_rows(found)][1:] == ["1000", "1500", "1750", "2000"]
 
 
+def test_limit_of_the_machine_is_a_limit_like_others():
+    attempt = attempt_with(99_999)
+
+    def until_it_gives_up(watchers):
+        if watchers > 2000:
+            return Step(watchers, None, failure="a process of watchers does not answer")
+        return attempt(watchers)
+
+    found = find_limit(until_it_gives_up, start=1000, most=10_000)
+    assert limit_verdict(found) == (
+        "2000 watchers hold every threshold; 2500 break: a process of watchers does not answer."
+    )
+    assert limit_rows(found)[-1] == ("4000", "", "", "", "", found.steps[-1].failure)
+
+
 def test_limit_that_was_not_reached_is_said_so():
     found = find_limit(attempt_with(99_999), start=1000, most=1000)
     assert limit_verdict(found).endswith("more were not tried.")

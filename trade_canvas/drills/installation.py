@@ -7,6 +7,7 @@ the web processes over one address that is shared out among them.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from trade_canvas.embedded.server import free_port
 from trade_canvas.switches import PREFIX
 from trade_canvas.up.plan import MANAGE
 
-TOKEN = "of-the-drill"
+TOKEN = secrets.token_urlsafe(32)
 WORKER_THREADS = "16"
 FIRST_CANDLE_S = 60.0
 START_TIMEOUT_S = 90.0
@@ -34,7 +35,7 @@ START_TIMEOUT_S = 90.0
 # What is not said here is as an operator would have it: the times are the defaults.
 SWITCHES = {
     "DEBUG": "0",
-    "SECRET_KEY": "of-the-drill",
+    "SECRET_KEY": secrets.token_urlsafe(48),
     "LOG_LEVEL": "INFO",
     f"{PREFIX}ENABLE_PG_STORE": "1",
     f"{PREFIX}ENABLE_WS_PUBSUB": "1",

@@ -84,15 +84,3 @@ def draw_delta(
     if len(patch) <= allowed:
         return DrawDelta(to_time, shown, patch, versions.greatest_id(to_time))
     return DrawDelta(to_time, shown, patch[:limit], patch[limit - 1].version_id)
-
-
-def has_news(delta: DrawDelta, *, after_id: int, seen_time: int | None) -> bool:
-    """Whether a poll gets a record: new versions, or just a newer candle to draw for.
-
-    `seen_time` is the candle time that the client has drawn for, None when it has none or did not
-    say so. Without it only new versions count, as a cursor alone does not tell candles apart.
-    """
-    if delta.to_time is None:
-        return False
-    moved = seen_time is not None and delta.to_time > seen_time
-    return moved or delta.next_cursor > after_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from market.domain.series import SeriesId
-from overlays.domain.delta import draw_delta, has_news, nothing
+from overlays.domain.delta import draw_delta, nothing
 from overlays.domain.instruction import WITHDRAWN, Change
 from overlays.domain.tests.test_versions import line, mark
 from overlays.domain.versions import SeriesVersions
@@ -117,12 +117,3 @@ def test_delta_without_a_candle_is_empty_and_keeps_the_cursor():
     assert shown["to_candle_time"] is shown["to_candle_id"] is None
     assert shown["active_ids"] == shown["instruction_catalog_patch"] == []
     assert shown["next_cursor"] == {"version_id": 7, "point_time": None}
-
-
-def test_news_are_new_versions_or_a_newer_candle(versions):
-    delta = draw_delta(versions, cursor=10, to_time=420, cutoff=0)
-    assert not has_news(delta, after_id=10, seen_time=None)
-    assert not has_news(delta, after_id=10, seen_time=420)
-    assert has_news(delta, after_id=10, seen_time=360)
-    assert has_news(delta, after_id=9, seen_time=420)
-    assert not has_news(nothing(0), after_id=0, seen_time=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 
@@ -76,7 +77,7 @@ def fence_of(stack, series):
 def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(ingest, registry):
     # Two beats do what one does.
     ingest.beat()
-    first = ingest.worker()
+    first = ingest.worker(LOG_FORMAT="json")
     flows(ingest, BTC, more=5)
     assert fence_of(ingest, BTC) == 1
     wait_until(lambda: state_of(registry, BTC) == "running", 10, "BTC to be followed")
@@ -92,6 +93,10 @@ def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(in
     assert times(ingest, ETH) == let_go_at
     assert first.terminate(STOPS_WITHIN_S) == 0
     assert registry.owned_groups([GROUP]) == set()
+    logged = [json.loads(line) for line in first.output().splitlines() if line.startswith("{")]
+    followed = [each for each in logged if each["message"].endswith("following with fence 1")]
+    assert [each["logger"] for each in followed] == ["market.ingest.follow_job"] * 2
+    assert all(each["request_id"] for each in followed)
     ingest.worker()
     assert_without_hole(flows(ingest, BTC))
 

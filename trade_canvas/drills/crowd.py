@@ -43,6 +43,7 @@ class WatcherProcess:
             stdout=subprocess.PIPE,
         )
         self.is_whole = False
+        self.lacks = "nothing said yet"
         self.changed_at = 0.0
         self.report: dict[str, Any] | None = None
         self.say(asdict(order))
@@ -60,7 +61,9 @@ class WatcherProcess:
         assert output is not None
         for line in output:
             told = orjson.loads(line)
-            if "is_whole" in told:
+            if "lacks" in told:
+                self.lacks = told["lacks"]
+            elif "is_whole" in told:
                 self.is_whole, self.changed_at = told["is_whole"], told["at"]
             else:
                 self.report = told
@@ -113,7 +116,8 @@ class Crowd:
             if self.is_whole and time.monotonic() - max(since, after) >= for_s:
                 return since
             if time.monotonic() > deadline:
-                raise TopologyFailed(f"watchers are not whole after {timeout_s:g} s")
+                lacks = "; ".join(each.lacks for each in self._processes if not each.is_whole)
+                raise TopologyFailed(f"watchers are not whole after {timeout_s:g} s: {lacks}")
             time.sleep(POLL_S)
 
     def say(self, message: Mapping[str, Any]) -> None:

@@ -68,16 +68,20 @@ def end_of(points: list[tuple[float, float]]) -> tuple[float, float]:
     )
 
 
-def soak(minutes: float, say: Callable[[str], object], *, graphs: Path | None) -> Outcome:
+def soak(
+    minutes: float, say: Callable[[str], object], *, graphs: Path | None, logs: Path | None
+) -> Outcome:
     """Let 200 watchers follow 20 series for so long; write a graph of each figure to `graphs`."""
-    with installed(series=local_series(SERIES)) as installation:
+    with installed(series=local_series(SERIES), logs=logs) as installation:
         ground, samples = Ground(installation, say), Samples()
-        with ground.watched(f"nothing, for {minutes:g} minutes", watchers=WATCHERS) as watch:
-            watch.hit()
-            _sample(installation, samples, minutes)
-            _conclude(watch, samples)
-    if graphs is not None:
-        write_graphs(graphs, samples.curves)
+        try:
+            with ground.watched(f"nothing, for {minutes:g} minutes", watchers=WATCHERS) as watch:
+                watch.hit()
+                _sample(installation, samples, minutes)
+                _conclude(watch, samples)
+        finally:
+            if graphs is not None:
+                write_graphs(graphs, samples.curves)
     return ground.outcomes[-1]
 
 

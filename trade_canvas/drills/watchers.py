@@ -1,7 +1,8 @@
 """A process full of watchers that count: `python -m trade_canvas.drills.watchers`.
 
 Its order comes as one line of JSON on standard input. It tells on standard output, a line of JSON
-each, whenever its watchers become whole or cease to be, and at the end what each of them received.
+each, whenever its watchers become whole or cease to be, what they lack until they are, and at the
+end what each of them received.
 A watcher does what the sync contract asks of a client: follow, and come back with `since`.
 """
 
@@ -24,6 +25,7 @@ from trade_canvas.capacity.sockets import Socket, connect
 
 PATH = "/ws/market"
 TICK_S = 0.05
+TELL_EVERY_S = 1.0
 CONNECT_TIMEOUT_S = 5.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
@@ -189,6 +191,7 @@ class Crowd:
         self._clock_off_s = 0.0
         self._most_behind_s = 0.0
         self._is_whole = False
+        self._tell_at = 0.0
         self._counted = asyncio.Event()
 
     async def run(self, orders: AsyncIterator[dict[str, Any]]) -> None:
@@ -215,13 +218,20 @@ class Crowd:
             self._counted.set()
             self._counted.clear()
             now = time.time() + self._clock_off_s
-            behind = max(now - each.cursor - self._steps[each.series] for each in self._watchers)
+            last = max(
+                self._watchers, key=lambda each: now - each.cursor - self._steps[each.series]
+            )
+            behind = now - last.cursor - self._steps[last.series]
             self._most_behind_s = max(self._most_behind_s, behind)
             connected = sum(each.is_following for each in self._watchers)
             is_whole = behind <= self._order.late_s and connected == len(self._watchers)
             if is_whole != self._is_whole:
                 self._is_whole = is_whole
-                tell({"is_whole": is_whole, "at": time.monotonic(), "connected": connected})
+                tell({"is_whole": is_whole, "at": time.monotonic()})
+            if not is_whole and time.monotonic() >= self._tell_at:
+                self._tell_at = time.monotonic() + TELL_EVERY_S
+                gone = len(self._watchers) - connected
+                tell({"lacks": f"{gone} not connected, {last.series} {behind:.1f} s behind"})
 
     async def _wait_for(self, through: dict[str, int]) -> None:
         with contextlib.suppress(TimeoutError):

@@ -52,7 +52,8 @@ class Command(BaseCommand):
         drills = [DRILLS[name] for name in names if name != SOAK]
         outcomes = run_drills(drills, self._say, logs=options["logs"])
         if SOAK in names:
-            outcomes.append(soak(options["minutes"], self._say, graphs=options["graphs"]))
+            folders = {name: options[name] for name in ("graphs", "logs")}
+            outcomes.append(soak(options["minutes"], self._say, **folders))
         if options["report"]:
             write_report(options["report"], outcomes)
         if failed := [each.name for each in outcomes if not each.is_clean]:

@@ -64,6 +64,8 @@ CHARACTERS = (
     Character("DOGE", 0.24, 0.046, 1_100_000_000, (5, 0), (5, 0)),
     Character("ADA", 0.78, 0.043, 120_000_000, (4, 1), (4, 0)),
     Character("LINK", 19, 0.044, 4_600_000, (2, 2), (3, 2)),
+    Character("AVAX", 36, 0.047, 5_200_000, (2, 2), (3, 0)),
+    Character("LTC", 105, 0.036, 1_100_000, (2, 3), (2, 3)),
 )
 
 # Perpetuals trade at a small premium and more of them changes hands.

@@ -43,5 +43,5 @@ def test_integrity_and_deltas_hold_on_recorded_candles(world, name, timeframe):
         frames[frame["time"]["aligned_time"]] = frame
     for time, frame in frames.items():
         assert world.frame_at(series, time, window=WINDOW) == frame
-    for candle in candles[:: BATCH // 10]:
+    for candle in candles[:: BATCH // 5]:
         world.check(series, candle.candle_time, window=WINDOW)

@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
 # A busy machine is no fault of the build; a fault of two seconds is.
 THRESHOLDS = Thresholds(commit_p95_ms=1500, close_p95_ms=10_000)
 SHORT = {"page_candles": 200, "settle_s": 1.0}
-CLEAN = Run(watchers=200, seconds=20, metrics=True, **SHORT)
+CLEAN = Run(watchers=200, seconds=30, metrics=True, **SHORT)
 # Enough frames of closed candles that one of 10,000 is among them: 20 a second to each watcher.
 MANY = Run(watchers=110, seconds=9, series_each=20, processes=1, storms=False, **SHORT)
 FEW = Run(watchers=20, seconds=7, processes=1, storms=False, **SHORT)

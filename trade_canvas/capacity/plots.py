@@ -44,8 +44,9 @@ class _Plot:
         """Axes, grid and names."""
         SubElement(self._root, "title").text = title
         SubElement(self._root, "rect", width=str(WIDTH), height=str(HEIGHT), fill="#ffffff")
-        self._words(LEFT, 20, title, TEXT, weight="600")
-        self._words(LEFT - 8, TOP - 4, y, FAINT, anchor="end")
+        self._words((LEFT + WIDTH - RIGHT) / 2, 20, title, TEXT, anchor="middle", weight="600")
+        # From the very edge: the unit's name may be wider than the numbers below it.
+        self._words(4, TOP - 12, y, FAINT)
         self._words(WIDTH - RIGHT, HEIGHT - 6, x, FAINT, anchor="end")
         for tick in range(TICKS + 1):
             share = tick / TICKS

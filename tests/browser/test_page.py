@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.browser.conftest import SCREEN
 from tests.processes import post, wait_until
 
 pytestmark = pytest.mark.browser
@@ -138,3 +139,23 @@ def store(web, series_id, *times):
     body = {"series_id": series_id, "candles": candles}
     status, answer = post(f"{web.url}/api/dev/market/ingest/candles_closed_batch", body)
     assert status == 200, answer
+
+
+def test_health_page_renews_itself_and_complains_only_without_an_answer(installation, web, browser):
+    create = "get_user_model().objects.create_superuser('looker', password='of-the-looker')"
+    command = f"from django.contrib.auth import get_user_model; {create}"
+    installation.manage("shell", "-c", command)
+    page = browser.new_context(viewport=SCREEN).new_page()
+    page.goto(f"{web.url}/admin/status/")
+    page.fill("#id_username", "looker")
+    page.fill("#id_password", "of-the-looker")
+    page.click("[type=submit]")
+    with page.expect_response("**/admin/status/?part=tables") as renewed:
+        assert page.is_visible("text=Followed series")
+    renewed.value.finished()
+    assert not page.is_visible("#status-silence")
+    page.route("**/admin/status/?part=tables", lambda route: route.abort())
+    page.wait_for_selector("#status-silence", state="visible")
+    page.unroute_all()
+    page.wait_for_selector("#status-silence", state="hidden")
+    page.context.close()

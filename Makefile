@@ -38,6 +38,7 @@ check: lint types test
 lint: $(DEV_READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 types: $(DEV_READY) $(NODE_READY)
 	$(BIN)/mypy
@@ -65,7 +66,7 @@ screenshots: $(DEV_READY) $(PAGE_READY)
 	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest tests/browser/test_drawings.py -k screen
 
 bench: $(DEV_READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m lab.benchmarks
 
 # Both write into output/capacity; docs/capacity.md says what they prove.
 capacity: $(DEV_READY)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from factors.domain.ledger import PRODUCT, REQUEST, FactorLedger, Rebuild, Told
+from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
-from market.pipeline import Change, Pipeline
+from market.pipeline import Pipeline
 
 
 class StageMissing(Exception):

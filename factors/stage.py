@@ -30,8 +30,8 @@ from factors.domain.ledger import (
 from factors.kept_states import Kept, KeptStates
 from factors.stored_candles import StoredCandles
 from market.domain.candle import Candle
+from market.domain.change import Change, Notice
 from market.domain.store import CandleStore, SeriesWriter
-from market.pipeline import Change, Notice
 from market.runtime import candle_store
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from market.domain.candle import Candle
+from market.domain.change import Change
 from market.domain.store import CandleStore
-from market.pipeline import Change
 
 PAGE = 5000
 NO_LIMIT = 1 << 31

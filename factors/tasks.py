@@ -16,10 +16,10 @@ from django.conf import settings
 from factors.rebuild import Rebuilding, StageMissing
 from factors.runtime import rebuilder
 from market import blocking
+from market.bus.publish import publish_change
 from market.domain.series import SeriesId
 from market.ingest import dispatch
 from market.ingest.background import BACKGROUND
-from market.live.publish import publish_change
 from market.tasks import STOP
 
 log = logging.getLogger(__name__)

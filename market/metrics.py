@@ -22,10 +22,10 @@ from market.metrics_registry import (
 )
 
 if TYPE_CHECKING:
+    from market.bus.messages import ClosedCandles
+    from market.domain.change import Change
     from market.domain.series import SeriesId
     from market.live.frames import Frame
-    from market.live.messages import ClosedCandles
-    from market.pipeline import Change
 
 # A candle stored or published later than this many timeframes after its close is history.
 LIVE_TIMEFRAMES = 10

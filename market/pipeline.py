@@ -1,6 +1,6 @@
 """The one write path: closed candles into the store, then every stage, in one transaction.
 
-Publishing is not part of it: the caller hands the result to `market.live.publish` after the
+Publishing is not part of it: the caller hands the result to `market.bus.publish` after the
 transaction has landed, so nothing is announced that a crash could take back.
 """
 
@@ -11,11 +11,11 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from market import log_context, metrics
 from market.domain.candle import Candle, in_time_order
+from market.domain.change import REVISED, Change, Notice
 from market.domain.series import SeriesId
 from market.domain.store import (
     CandleStore,
@@ -27,7 +27,6 @@ from market.domain.store import (
 
 logger = logging.getLogger(__name__)
 
-REVISED = "candle.revised"
 STORE_STEP = "store.upsert_many_closed"
 COMMIT = "commit"
 
@@ -47,39 +46,6 @@ class PipelineError(Exception):
     def refusal(self) -> StoreUnavailable | None:
         """Why the store took nothing, if it was not the batch's fault."""
         return self.__cause__ if isinstance(self.__cause__, StoreUnavailable) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A system message for the watchers of a series, sent after its candles."""
-
-    event: str
-    message: str
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What one batch changed in a series; all times are open times in Unix seconds.
-
-    `fresh` are the candles beyond the old head, in order, and `predecessor` is that old head.
-    `revised_from` is the earliest time at which stored history changed, None if none did.
-    `products` is where a stage leaves, under its name, what later stages of the batch need of it.
-    """
-
-    series: SeriesId
-    predecessor: int | None
-    state: SeriesState
-    fresh: tuple[Candle, ...] = ()
-    past: tuple[Candle, ...] = ()
-    revised_from: int | None = None
-    notices: list[Notice] = field(default_factory=list)
-    products: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the batch only repeated what was stored."""
-        return not self.fresh and not self.past
 
 
 class Stage(Protocol):

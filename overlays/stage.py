@@ -19,9 +19,9 @@ from factors.domain.checkpoints import EVERY, Checkpoint, keep, kept_between
 from factors.domain.facts import StateError
 from factors.domain.ledger import PRODUCT, FactorLedger, Told
 from factors.stored_candles import StoredCandles
+from market.domain.change import Change, Notice
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesWriter
-from market.pipeline import Change, Notice
 from market.runtime import candle_store
 from overlays import runtime
 from overlays.domain.instruction import Change as Drawn

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from trade_canvas.capacity.gate import Thresholds, judge
-from trade_canvas.capacity.measure import Measurement, Run
-from trade_canvas.capacity.session import open_topology, run_gate
-from trade_canvas.capacity.tests.test_gate import GOOD
-from trade_canvas.capacity.topology import Layout, local_series
+from lab.capacity.gate import Thresholds, judge
+from lab.capacity.measure import Measurement, Run
+from lab.capacity.session import open_topology, run_gate
+from lab.capacity.tests.test_gate import GOOD
+from lab.capacity.topology import Layout, local_series
 
 PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
 # A busy machine is no fault of the build; a fault of two seconds is.

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from docs.draw_factors import DRAWINGS, charts
 from factors.domain.registry import FACTORS
+from lab.pictures.draw_factors import DRAWINGS, charts
 from overlays.domain.registry import RENDERERS
 from trade_canvas.switches import PREFIX, Switches
 
@@ -36,7 +36,7 @@ def drawings():
 @pytest.mark.parametrize("name", DRAWN)
 def test_drawing_is_what_the_engines_say(drawings, name):
     stored = (FOLDER / f"{name}.svg").read_text()
-    assert stored == drawings[f"{name}.svg"], "run python -m docs.draw_factors"
+    assert stored == drawings[f"{name}.svg"], "run python -m lab.pictures.draw_factors"
     assert ElementTree.fromstring(stored).tag.endswith("svg")
 
 

@@ -50,7 +50,7 @@ def one_process(transactional_db, settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     forget_singletons()
     yield
-    import_string("market.tests.api.conftest.end_pool")()
+    import_string("market.api.tests.conftest.end_pool")()
     forget_singletons()
 
 

@@ -14,17 +14,17 @@ from django.db import connection
 from django.test import Client
 
 from market import blocking, runtime
+from market.api.tests.asking import CLOSED, SERIES, refusal
+from market.api.tests.asking import candle as posted
 from market.domain.store import EMPTY, StoreUnavailable
 from market.ingest.breaker import Breaker
 from market.ingest.follow import Follower
+from market.ingest.tests.exchange_fake import SERIES as FOLLOWED
+from market.ingest.tests.exchange_fake import FakeFeed, candle_at, memory_ports, stored
+from market.ingest.tests.test_follow import FAST, at
+from market.ingest.tests.waiting import eventually
 from market.pipeline import PipelineError
-from market.tests.api.asking import CLOSED, SERIES, refusal
-from market.tests.api.asking import candle as posted
 from market.tests.builders import MINUTE, candles
-from market.tests.ingest.exchange_fake import SERIES as FOLLOWED
-from market.tests.ingest.exchange_fake import FakeFeed, candle_at, memory_ports, stored
-from market.tests.ingest.test_follow import FAST, at
-from market.tests.ingest.waiting import eventually
 from market.tests.pool_end import end_pool
 from market.tests.singletons import forget_singletons
 

@@ -17,13 +17,13 @@ from django.urls import path, re_path  # noqa: E402
 from market.addresses import TrustedProxies  # noqa: E402
 from market.api.asgi import Application, Receive, Scope, Send  # noqa: E402
 from market.api.front import in_front_of  # noqa: E402
-from market.api.read_limit import ReadLimit  # noqa: E402
 from market.live.consumer import MarketConsumer  # noqa: E402
-from market.live.door import Door  # noqa: E402
-from trade_canvas.ending import EndingGuard  # noqa: E402
-from trade_canvas.logs_requests import RequestIds  # noqa: E402
-from trade_canvas.metrics_endpoint import MetricsPath  # noqa: E402
-from trade_canvas.request_threads import RequestThreads  # noqa: E402
+from trade_canvas.edge.door import Door  # noqa: E402
+from trade_canvas.edge.drain import EndingGuard  # noqa: E402
+from trade_canvas.edge.metrics_endpoint import MetricsPath  # noqa: E402
+from trade_canvas.edge.read_limit import ReadLimit  # noqa: E402
+from trade_canvas.edge.request_ids import RequestIds  # noqa: E402
+from trade_canvas.edge.request_threads import RequestThreads  # noqa: E402
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:

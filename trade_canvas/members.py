@@ -17,8 +17,8 @@ from market.domain.registry import RegistryUnavailable
 from market.ingest import dispatch
 from market.ingest.presence import BEAT, WEB, WORKER, Presence, tell_reconciled
 from market.live import current
-from trade_canvas import logs_requests
-from trade_canvas.metrics_endpoint import MetricsServer
+from trade_canvas.edge import request_ids as logs_requests
+from trade_canvas.edge.metrics_endpoint import MetricsServer
 
 # Its handlers of Celery's signals are wanted in every process that sends or runs tasks.
 __all__ = ["begin_web", "end", "logs_requests"]

@@ -1,8 +1,8 @@
 """The web process: uvicorn or Daphne around the application, with an orderly start and end.
 
-The end comes in steps (trade_canvas.ending): /readyz fails while everything is still served, for as
-long as a load balancer needs to notice; then nothing new is begun, watchers are told to go
-elsewhere (1001), and what is under way gets some seconds to finish.
+The end comes in steps (trade_canvas.edge.drain): /readyz fails while everything is still served,
+for as long as a load balancer needs to notice; then no new work starts, watchers are closed with
+1001 so that they reconnect elsewhere, and running requests get a few seconds to finish.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from django.conf import settings
 from market.ingest import supervisor
 from market.live import current
 from trade_canvas import members
-from trade_canvas.bounded_server import BoundedHttp, BoundedWebSocket
-from trade_canvas.ending import ENDING
+from trade_canvas.edge.bounded_server import BoundedHttp, BoundedWebSocket
+from trade_canvas.edge.drain import ENDING
 
 APPLICATION = "trade_canvas.asgi:application"
 BACKLOG = 4096

@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "overlays",
     "csp",
     "trade_canvas",
+    "lab",
 ]
 
 MIDDLEWARE = [

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from market import blocking
-from trade_canvas.ending import ENDING, Step
+from trade_canvas.edge.drain import ENDING, Step
 
 BUS_TIMEOUT_S = 2.0
 PAGE_NOT_BUILT = """<!doctype html>

@@ -13,9 +13,9 @@ from factors.domain.tests.recordings import flat
 from factors.models import FactorState
 from factors.tests.ledgers import Stores, new_series
 from market import blocking
+from market.api.tests.conftest import fresh_process, switch
 from market.pipeline import Pipeline
 from market.runtime import candle_store, pipeline
-from market.tests.api.conftest import fresh_process, switch
 
 __all__ = ["fresh_process", "switch"]
 

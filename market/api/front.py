@@ -8,7 +8,6 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from market.api.asgi import Application
-from market.api.edge import ApiEdge
 from market.api.fast_path import CandlePath
 from market.api.series_states import StatesReader
 from market.api.write_path import ClosedCandlePath
@@ -16,6 +15,7 @@ from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.runtime import candle_store
 from market.stores.postgres_states import PostgresStates
+from trade_canvas.edge.request_bounds import ApiEdge
 
 
 def in_front_of(django_application: Application) -> CandlePath:

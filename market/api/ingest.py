@@ -30,9 +30,9 @@ from market.api.schema import (
     responses,
 )
 from market.api.writes import require_writer
+from market.bus.publish import publish_change, publish_forming
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
-from market.live.publish import publish_change, publish_forming
 from market.pipeline import PipelineError
 from market.runtime import pipeline
 

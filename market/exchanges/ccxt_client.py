@@ -17,7 +17,7 @@ from django.conf import settings
 from market.domain.feed import FeedError, FeedRefused, RateLimited
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
-from market.exchanges.local.endpoints import point_at
+from market.exchanges.local_address import point_at
 from market.exchanges.rate_limit import RateLimit, rate_limit_of, take_turn
 
 LOCAL = "sim"

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from market import blocking, runtime
+from market.bus import publish
 from market.domain.candle import Candle
+from market.domain.change import Change
 from market.domain.feed import Feed, FeedError
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.ingest.gap_ledger import GapLedger, ledger
 from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, without_all
-from market.live import publish
-from market.pipeline import Change, Pipeline
+from market.pipeline import Pipeline
 
 OnPage = Callable[[Sequence[Candle]], object]
 
 
 class Publisher(Protocol):
-    """Where committed changes and open candles are announced (market.live.publish)."""
+    """Where committed changes and open candles are announced (market.bus.publish)."""
 
     async def publish_change(self, change: Change) -> None:
         """Announce a committed change; never raises."""

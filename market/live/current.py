@@ -9,11 +9,11 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from market import blocking
+from market.bus.publish import deliver_here
 from market.domain.series import SeriesId
 from market.ingest.presence import Load
 from market.ingest.supervisor import repair_gap
 from market.live.hub import Hub
-from market.live.publish import deliver_here
 from market.live.reads import RepairGap
 from market.runtime import candle_store
 

@@ -15,8 +15,8 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
 from market.domain.candle import Candle
+from market.domain.change import Notice
 from market.domain.series import SeriesId
-from market.pipeline import Notice
 
 
 @dataclass(frozen=True, slots=True)

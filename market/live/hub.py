@@ -17,6 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 from market import metrics
+from market.bus.layer import ChannelLayer
+from market.bus.messages import BusMessage, ClosedCandles, decode, group_of
+from market.domain.change import REVISED, Notice
 from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
@@ -24,12 +27,9 @@ from market.domain.timeframe import MAX_TIME
 from market.ingest.presence import Load
 from market.live.contact import CUT_OFF_REASON, PATIENCE_S, TRY_AGAIN_LATER, Contact
 from market.live.frames import closed_frame, system_frame
-from market.live.layer import ChannelLayer
-from market.live.messages import BusMessage, ClosedCandles, decode, group_of
 from market.live.reads import RepairGap, RunBlocking, StoreReads
 from market.live.topic import Subscription, Topic
 from market.live.wires import SLOW_CONSUMER, SLOW_CONSUMER_REASON, Watcher
-from market.pipeline import REVISED, Notice
 
 logger = logging.getLogger(__name__)
 

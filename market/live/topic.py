@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from market import metrics
+from market.bus.messages import BusMessage, ClosedCandles, FormingCandle
 from market.domain.candle import Candle
+from market.domain.change import REVISED, Notice
 from market.domain.freshness import is_withheld
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.live.frames import Frame, closed_frame, forming_frame, system_frame
-from market.live.messages import BusMessage, ClosedCandles, FormingCandle
 from market.live.wires import Watcher
-from market.pipeline import REVISED, Notice
 
 
 @dataclass(slots=True, eq=False)

@@ -8,11 +8,11 @@ from factors.domain.checkpoints import Checkpoint, is_kept
 from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
 from market.stores.postgres import PostgresWriter
+from overlays.api.tests.drawn import walk
 from overlays.domain.ledger import Position
 from overlays.domain.registry import overlay_engine
 from overlays.domain.renderer import OverlayEngine
 from overlays.stage import MOST_KEPT
-from overlays.tests.api.drawn import walk
 from overlays.tests.ledgers import Worker, postgres_stores
 
 CANDLES = walk(120)

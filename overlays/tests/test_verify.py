@@ -11,7 +11,7 @@ from django.db import connection
 from factors.tests.ledgers import new_series
 from market.tests.pool_end import end_pool
 from market.tests.singletons import forget_singletons
-from overlays.tests.api.drawn import SERIES, ingest, walk
+from overlays.api.tests.drawn import SERIES, ingest, walk
 from overlays.tests.ledgers import Worker, postgres_stores
 from overlays.verify import Comparison
 

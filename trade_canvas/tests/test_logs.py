@@ -11,8 +11,8 @@ import pytest
 
 from market.domain.series import SeriesId
 from market.log_context import REQUEST_ID, about, as_fields
+from trade_canvas.edge.request_ids import RequestIds, _give_back, _hand_over, _take_over
 from trade_canvas.logs import JsonFormatter, LineFormatter, Redactor, form_of, secrets_of
-from trade_canvas.logs_requests import RequestIds, _give_back, _hand_over, _take_over
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")
 SECRET = "hunter2-hunter2"

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from factors.rebuild import Rebuilder, StageMissing
 from factors.runtime import rebuilder
+from market.bus.publish import publish_change
 from market.domain.series import SeriesId
-from market.live.publish import publish_change
 from market.management.arguments import require_database, series_argument, shown, time_argument
 from market.pipeline import PipelineError
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import defaultdict
 
-from market.live.messages import encode, group_of, messages_of
+from market.bus.messages import encode, group_of, messages_of
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 

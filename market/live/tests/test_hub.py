@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from market.bus.messages import FormingCandle
 from market.live.hub import Hub
-from market.live.messages import FormingCandle
 from market.live.tests.fakes import RecordingWire, World, settle
 from market.live.wires import Watcher
 from market.metrics_registry import REGISTRY, collecting

@@ -18,10 +18,10 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from market.bus.publish import publish_change
 from market.csv_candles import HEADER, CsvError, read_candles
 from market.domain.candle import Candle, is_closed
 from market.domain.series import SeriesId
-from market.live.publish import publish_change
 from market.management.arguments import require_database, series_argument
 from market.pipeline import PipelineError
 from market.runtime import candle_store, pipeline

@@ -13,12 +13,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from market.exchanges.local.candles import INTERVALS, MARKETS, SPOT, CandleSource
-from market.exchanges.local.clock import Clock
-from market.exchanges.local.generated import GeneratedCandles
-from market.exchanges.local.replayed import RecordingError, ReplayedCandles
-from market.exchanges.local.server import PUSH_MS, start
-from market.exchanges.local.weights import DEFAULT_LIMITS
+from market.local_exchange.candles import INTERVALS, MARKETS, SPOT, CandleSource
+from market.local_exchange.clock import Clock
+from market.local_exchange.generated import GeneratedCandles
+from market.local_exchange.replayed import RecordingError, ReplayedCandles
+from market.local_exchange.server import PUSH_MS, start
+from market.local_exchange.weights import DEFAULT_LIMITS
 
 
 def _within(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:
@@ -114,7 +114,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["quiet"]:
-            logger = logging.getLogger("market.exchanges.local")
+            logger = logging.getLogger("market.local_exchange")
             logger.addHandler(logging.StreamHandler(self.stderr))
             logger.setLevel(logging.INFO)
         try:

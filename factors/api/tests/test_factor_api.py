@@ -1,0 +1,142 @@
+"""/api/factor/…: catalog, health, slices, on both stores."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from factors.domain.tests.recordings import flat
+from market import blocking, runtime
+from market.api.tests.asking import items, refusal
+from market.domain.series import SeriesId
+from market.pipeline import Pipeline
+
+SERIES = "binance:futures:BTC/USDT:1m"
+SLICES = "/api/factor/slices"
+WAVES = flat(*[100.0 + abs(each % 120 - 60) * (1 + each // 120) for each in range(600)])
+END = WAVES[-1].candle_time
+
+pytestmark = pytest.mark.usefixtures("either_store")
+
+
+def ingest(candles, pipeline=None):
+    chosen = pipeline or runtime.pipeline()
+    return blocking.call(chosen.ingest, SeriesId.parse(SERIES), candles)
+
+
+def slices(api, at_time, **more):
+    return api.get(SLICES, series_id=SERIES, at_time=at_time, **more)
+
+
+def test_catalog_is_the_contracts(api):
+    body = api.get("/api/factor/catalog").json()
+    assert body["schema_version"] == 1
+    assert [each["key"] for each in body["factors"]] == ["pivot", "pen", "zhongshu", "anchor", "sr"]
+    assert body["factors"][0] == {
+        "key": "pivot",
+        "label": "Pivot",
+        "default_visible": True,
+        "sub_features": [
+            {"key": "pivot.major", "label": "Major", "default_visible": True},
+            {"key": "pivot.minor", "label": "Minor", "default_visible": False},
+        ],
+    }
+
+
+@pytest.mark.parametrize("path", ["/api/factor/health", SLICES])
+def test_bad_series_is_refused(api, path):
+    assert refusal(api.get(path, series_id="abc", at_time=1)) == (400, "invalid_series_id")
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ({}, ("missing", ["query", "at_time"])),
+        ({"at_time": -1}, ("greater_than_equal", ["query", "at_time"])),
+        ({"at_time": 1, "window_candles": 0}, ("greater_than_equal", ["query", "window_candles"])),
+        ({"at_time": 1, "window_candles": 5001}, ("less_than_equal", ["query", "window_candles"])),
+    ],
+)
+def test_bad_question_is_refused(api, query, complaint):
+    assert complaint in items(api.get(SLICES, series_id=SERIES, **query))
+
+
+def test_slices_before_the_first_candle_are_empty(api):
+    ingest(WAVES[:5])
+    assert slices(api, 59).json() == {
+        "schema_version": 1,
+        "series_id": SERIES,
+        "at_time": 59,
+        "candle_id": None,
+        "factors": [],
+        "snapshots": {},
+    }
+
+
+def test_slices_of_a_young_series_show_no_factor(api):
+    ingest(WAVES[:5])
+    body = slices(api, 299).json()
+    assert (body["at_time"], body["candle_id"]) == (240, f"{SERIES}:240")
+    assert (body["factors"], body["snapshots"]) == ([], {})
+
+
+def test_slices_show_what_was_said_at_that_candle_whatever_came_later(api):
+    said = {}
+    for candle in WAVES:
+        ingest([candle])
+        if candle.candle_time % 1800 == 0:
+            said[candle.candle_time] = slices(api, candle.candle_time + 59).json()
+    assert said[END]["factors"] == ["pivot", "pen", "zhongshu", "anchor", "sr"]
+    assert {time: slices(api, time).json() for time in said} == said
+
+
+def test_slices_know_the_window(api):
+    ingest(WAVES)
+    far, near = slices(api, END).json(), slices(api, END, window_candles=70).json()
+    pens = [body["snapshots"]["pen"]["history"]["confirmed"] for body in (far, near)]
+    assert 0 < len(pens[1]) < len(pens[0])
+    assert near["snapshots"]["pen"]["head"] == far["snapshots"]["pen"]["head"]
+    assert near["snapshots"]["pen"]["meta"] == {
+        "series_id": SERIES,
+        "epoch": 0,
+        "at_time": END,
+        "candle_id": f"{SERIES}:{END}",
+        "factor_name": "pen",
+    }
+
+
+def test_ledger_behind_is_a_conflict(api):
+    ingest(WAVES[:-1])
+    ingest(WAVES[-1:], Pipeline(runtime.candle_store()))
+    assert slices(api, END - 60).status_code == 200
+    assert refusal(slices(api, END)) == (409, "factor_read.ledger_out_of_sync")
+    health = api.get("/api/factor/health", series_id=SERIES).json()
+    assert (health["store_head_time"], health["factor_head_time"]) == (END, END - 60)
+    assert health["factor_delay_candles"] == 1
+
+
+def test_ledger_of_candles_that_changed_is_a_conflict(api):
+    ingest(WAVES)
+    changed = WAVES[300]._replace(high=10_000.0)
+    ingest([changed], Pipeline(runtime.candle_store()))
+    assert slices(api, changed.candle_time - 60).status_code == 200
+    assert refusal(slices(api, END)) == (409, "factor_read.ledger_out_of_sync")
+    ingest([WAVES[-1]._replace(candle_time=END + 60)])
+    assert slices(api, END).status_code == 200
+
+
+def test_health_of_nothing(api):
+    health = api.get("/api/factor/health", series_id="binance:futures:BTC/USDT:01m").json()
+    assert (health["series_id"], health["status"]) == (SERIES, "gray")
+
+
+def test_schema_describes_the_endpoints(api):
+    paths = yaml.safe_load(api.get("/api/schema/").content)["paths"]
+    statuses = {
+        path: set(each["get"]["responses"]) for path, each in paths.items() if "/factor/" in path
+    }
+    assert statuses == {
+        "/api/factor/catalog": {"200"},
+        "/api/factor/health": {"200", "400", "422", "503"},
+        SLICES: {"200", "400", "409", "422", "503"},
+    }

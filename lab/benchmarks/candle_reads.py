@@ -1,0 +1,122 @@
+"""Reading 2,000 candles over HTTP, against a bare SELECT with orjson and a constant body.
+
+Uncached: every request asks for another page, so that nothing is cached; the limit is an ASGI
+application that does the same SELECT and one `orjson.dumps`. Cached: the same page again and again;
+the limit answers a constant body of that size. Both behind uvicorn, asked by the same client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from lab.benchmarks.harness import Comparison, Target, interleave_async, print_machine
+from lab.benchmarks.stack import stack
+from market.domain.candle import Candle
+from market.domain.series import SeriesId
+from market.runtime import pipeline
+
+SERIES = SeriesId.parse("binance:futures:BTC/USDT:1m")
+FIRST = 1_600_000_020
+STORED = 60_000
+ROWS = 2000
+CONNECTIONS = 8
+UNCACHED_REQUESTS = 200
+CACHED_REQUESTS = 2000
+
+
+def fill() -> None:
+    """Store the candles that are read."""
+    rows = [
+        Candle(FIRST + 60 * i, 64210.5 + i % 97, 64400.25 + i % 97, 64100.75, 64300.5, 182.337 + i)
+        for i in range(STORED)
+    ]
+    pipeline().ingest(SERIES, rows)
+
+
+class Client:
+    """Keeps connections open and counts how fast whole answers come."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def rate(self, paths: Iterator[str], requests: int) -> float:
+        """Answers a second over CONNECTIONS connections, each asking for the next path in turn."""
+        start = time.perf_counter()
+        share = requests // CONNECTIONS
+        await asyncio.gather(*(self._ask(paths, share) for _ in range(CONNECTIONS)))
+        return share * CONNECTIONS / (time.perf_counter() - start)
+
+    async def _ask(self, paths: Iterator[str], requests: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
+        for path in itertools.islice(paths, requests):
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n\r\n".encode())
+            await self._answer(reader, path)
+        writer.close()
+        await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, path: str) -> bytes:
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).lower()
+        if b" 200 " not in head.partition(b"\r\n")[0]:
+            raise RuntimeError(f"{path}: {head!r}")
+        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return await reader.readexactly(length)
+
+    async def body(self, path: str) -> bytes:
+        """One answer's body."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n\r\n".encode())
+        body = await self._answer(reader, path)
+        writer.close()
+        return body
+
+
+def page(since: int) -> str:
+    """The address of the page after `since`."""
+    query = f"series_id={quote(str(SERIES))}&since={since}&limit={ROWS}"
+    return f"/api/market/candles?{query}"
+
+
+async def uncached(our_port: int, limit_port: int) -> Comparison:
+    """Time an answer; every request of ours is for a page that was never asked for."""
+    ours, limit = Client(our_port), Client(limit_port)
+    pages = (page(FIRST + 60 * i + 1) for i in itertools.count())
+    a, b = await interleave_async(
+        lambda: ours.rate(pages, UNCACHED_REQUESTS),
+        lambda: limit.rate(itertools.repeat("/"), UNCACHED_REQUESTS),
+    )
+    title = f"candle read, {ROWS} rows, uncached"
+    our_times, limit_times = ([1000 / rate for rate in side] for side in (a, b))
+    return Comparison(title, "ms/answer", our_times, limit_times, Target(1.3))
+
+
+async def cached(our_port: int, limit_port: int) -> Comparison:
+    """The same page again and again."""
+    path = page(FIRST + 60 * 50_000)
+    ours, limit = Client(our_port), Client(limit_port)
+    a, b = await interleave_async(
+        lambda: ours.rate(itertools.repeat(path), CACHED_REQUESTS),
+        lambda: limit.rate(itertools.repeat("/"), CACHED_REQUESTS),
+    )
+    title = f"candle read, {ROWS} rows, cached"
+    return Comparison(title, "answers/s", a, b, Target(0.5, at_least=True))
+
+
+def main() -> None:
+    """Print the comparisons."""
+    print_machine()
+    with stack() as running, running.web() as ours:
+        fill()
+        url = running.environment["DATABASE_URL"]
+        with running.limit("rows", url, str(SERIES), str(ROWS)) as limit:
+            print(asyncio.run(uncached(ours.port, limit.port)), flush=True)
+        size = len(asyncio.run(Client(ours.port).body(page(FIRST + 60 * 50_000))))
+        with running.limit("constant", str(size)) as limit:
+            print(asyncio.run(cached(ours.port, limit.port)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

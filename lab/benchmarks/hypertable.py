@@ -1,0 +1,212 @@
+"""The candle store on a hypertable, against the same store on a plain table of the same server.
+
+    TEST_DATABASE_URL=postgres://… python -m lab.benchmarks.hypertable
+
+Makes two databases there and drops them. The limit is the plain table.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import django
+import psycopg2
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+
+from lab.benchmarks.harness import Comparison, Target, interleave, print_machine
+from market.domain.candle import Candle
+from market.domain.series import SeriesId
+from market.stores import postgres_timescale as timescale
+from market.stores.postgres import PostgresCandleStore
+from market.stores.postgres_timescale import HypertablePlan
+
+START = 1_600_000_020
+DAY = 86_400
+BATCH = 50_000
+MINUTES = 500_000
+LIVE = 200
+READS = 50
+PLAN = HypertablePlan(chunk_s=7 * DAY)
+HISTORY = SeriesId.parse("binance:spot:BTC/USDT:1m")
+DAYS = SeriesId.parse("binance:spot:BTC/USDT:1d")
+NUMBERS = itertools.count()
+
+
+def rows(count: int, *, step: int = 60, close: float = 1.5) -> list[Candle]:
+    """Candles one after the other from START on."""
+    return [Candle(START + step * i, 1.0, 9.0, 0.5, close, i / 7) for i in range(count)]
+
+
+def write(series: SeriesId, candles: list[Candle]) -> None:
+    """Write as the pipeline does, without stages."""
+    with PostgresCandleStore().writing(series) as writer:
+        writer.upsert(candles)
+        writer.advance(max(candles[-1].candle_time, writer.state.head or 0), revised_from=None)
+
+
+def new_series() -> SeriesId:
+    """One that nothing is stored of."""
+    return SeriesId.parse(f"binance:spot:X{next(NUMBERS)}/USDT:1m")
+
+
+def imported(candles: list[Candle]) -> float:
+    """Rows a second into an empty series."""
+    return _rate(len(candles), partial(write, new_series(), candles))
+
+
+def repeated(candles: list[Candle]) -> float:
+    """Rows a second of what is stored already."""
+    return _rate(len(candles), lambda: write(HISTORY, candles))
+
+
+def live() -> float:
+    """Candles a second, a transaction each."""
+    series, candles = new_series(), rows(LIVE)
+
+    def one_by_one() -> None:
+        for candle in candles:
+            write(series, [candle])
+
+    return _rate(LIVE, one_by_one)
+
+
+def read(ask: Callable[[PostgresCandleStore], object]) -> float:
+    """Milliseconds of one read."""
+    store = PostgresCandleStore()
+    return 1000 / _rate(READS, lambda: [ask(store) for _ in range(READS)])
+
+
+def _rate(count: int, work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - began)
+
+
+@contextmanager
+def databases(url: str) -> Iterator[tuple[str, str]]:
+    """Two migrated, filled databases: their names are those of a hypertable and a plain table."""
+    names = (f"bench_hyper_{secrets.token_hex(4)}", f"bench_plain_{secrets.token_hex(4)}")
+    with closing(psycopg2.connect(url)) as server:
+        server.autocommit = True
+        with server.cursor() as cursor:
+            try:
+                for name in names:
+                    cursor.execute(f"CREATE DATABASE {name}")
+                yield names
+            finally:
+                connection.close()
+                for name in names:
+                    cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def use(name: str) -> None:
+    """Have the store work on another database."""
+    connection.close()
+    connection.settings_dict["NAME"] = name
+    connection.ensure_connection()
+
+
+def on(name: str, measure: Callable[[], float], *, is_hypertable: bool) -> Callable[[], float]:
+    """The measurement, on a database."""
+
+    def there() -> float:
+        use(name)
+        settings.SWITCHES = replace(settings.SWITCHES, enable_timescale=is_hypertable)
+        return measure()
+
+    return there
+
+
+def fill(names: tuple[str, str]) -> None:
+    """A year of minutes and ten years of days in both."""
+    for name in names:
+        use(name)
+        call_command("migrate", verbosity=0)
+        everything = rows(MINUTES)
+        for begin in range(0, MINUTES, BATCH):
+            write(HISTORY, everything[begin : begin + BATCH])
+        write(DAYS, rows(3650, step=DAY))
+    use(names[0])
+    seconds = 1 / _rate(1, lambda: timescale.enable(connection, PLAN))
+    chunks = _hypertable().chunks
+    print(
+        f"conversion of {MINUTES + 3650:,} rows into {chunks} chunks: {seconds:.1f} s", flush=True
+    )
+
+
+def comparisons() -> Iterator[tuple[str, str, Callable[[], float], Target | None]]:
+    """What is measured, in which unit, and what it must reach."""
+    batch, page, end = rows(BATCH), rows(1000), START + 60 * MINUTES
+    most = Target(0.65, at_least=True)
+    yield "COPY of 50,000 new rows", "rows/s", partial(imported, batch), most
+    yield "pages of 1,000 new rows", "rows/s", partial(imported, page), most
+    yield "50,000 rows again", "rows/s", partial(repeated, batch), most
+    yield "live candles one by one", "candles/s", live, None
+    asks: dict[str, Callable[[PostgresCandleStore], Any]] = {
+        "newest 500": lambda store: store.newest(HISTORY, 500),
+        "500 after a time in the middle": lambda s: s.read_after(HISTORY, end - 30 * MINUTES, 500),
+        "newest 500 of a day series": lambda store: store.newest(DAYS, 500),
+        "gaps of a week": lambda store: store.gaps(HISTORY, end - 7 * DAY, end),
+        "first": lambda store: store.first(HISTORY),
+    }
+    for title, ask in asks.items():
+        yield title, "ms", partial(read, ask), None
+
+
+def compressed(name: str) -> None:
+    """What compression saves, and what reads and writes cost in it."""
+    use(name)
+    settings.SWITCHES = replace(settings.SWITCHES, enable_timescale=True)
+    before = _hypertable().size_bytes
+    timescale.enable(connection, HypertablePlan(chunk_s=PLAN.chunk_s, compress_after_s=30 * DAY))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT compress_chunk(chunk) FROM show_chunks('candles') AS chunk")
+    print(f"compression: {before / 1e6:.0f} MB to {_hypertable().size_bytes / 1e6:.0f} MB")
+    print(f"newest 500, compressed: {read(lambda store: store.newest(HISTORY, 500)):.2f} ms")
+    revised = rows(MINUTES, close=1.6)
+    dense, sparse = revised[100_000:101_000], revised[200_000:400_000:1000]
+    for title, candles in (("1,000 revised rows", dense), ("200 scattered ones", sparse)):
+        print(f"{title}, compressed: {_rate(len(candles), partial(write, HISTORY, candles)):.0f}/s")
+
+
+def _hypertable() -> timescale.Hypertable:
+    found = timescale.status(connection).hypertable
+    assert found is not None
+    return found
+
+
+def main() -> None:
+    """Print the comparisons."""
+    url = os.environ.get("TEST_DATABASE_URL")
+    if not url:
+        print("left out: TEST_DATABASE_URL names no server with TimescaleDB")
+        return
+    os.environ["DJANGO_SETTINGS_MODULE"] = "trade_canvas.settings"
+    os.environ["DATABASE_URL"] = urlunsplit(urlsplit(url)._replace(path="/postgres"))
+    os.environ["TRADE_CANVAS_ENABLE_PG_STORE"] = "1"
+    django.setup()
+    print_machine()
+    with databases(url) as names:
+        fill(names)
+        for title, unit, measure, target in comparisons():
+            figures = interleave(
+                on(names[0], measure, is_hypertable=True),
+                on(names[1], measure, is_hypertable=False),
+            )
+            print(Comparison(title, unit, *figures, target), flush=True)
+        compressed(names[0])
+
+
+if __name__ == "__main__":
+    main()

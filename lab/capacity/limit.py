@@ -1,0 +1,91 @@
+"""How many watchers it takes until a threshold breaks: doubled until it does, then halved apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lab.capacity.figures import Measured
+from lab.capacity.gate import Check
+
+NARROWINGS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One number of watchers, what was measured with it, and what that was worth.
+
+    `failure` is why nothing could be measured: so many were too much for the machine.
+    """
+
+    watchers: int
+    measured: Measured | None
+    checks: Sequence[Check] = ()
+    failure: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every threshold was kept."""
+        return not self.failure and all(check.passed for check in self.checks)
+
+    @property
+    def broken(self) -> str:
+        """The thresholds that broke."""
+        return self.failure or ", ".join(c.name for c in self.checks if not c.passed) or "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most watchers that passed, the fewest that did not (None: never so), and all steps."""
+
+    holds: int
+    breaks: int | None
+    steps: tuple[Step, ...]
+
+
+def find_limit(attempt: Callable[[int], Step], *, start: int, most: int) -> Limit:
+    """Try numbers of watchers from `start` on, at most `most`, and close in on the limit."""
+    steps: list[Step] = []
+    holds, breaks, watchers = 0, None, start
+    while breaks is None and watchers <= most:
+        steps.append(attempt(watchers))
+        if steps[-1].passed:
+            holds, watchers = watchers, 2 * watchers
+        else:
+            breaks = watchers
+    for _ in range(NARROWINGS if breaks and holds else 0):
+        assert breaks is not None
+        steps.append(attempt((holds + breaks) // 2))
+        if steps[-1].passed:
+            holds = steps[-1].watchers
+        else:
+            breaks = steps[-1].watchers
+    return Limit(holds, breaks, tuple(steps))
+
+
+def limit_rows(limit: Limit) -> list[tuple[str, ...]]:
+    """The steps as a table; the first row names the columns."""
+    head = ("watchers", "candles a second", "p95 from commit", "p99", "all cores", "broken")
+    return [head, *(_row(step) for step in sorted(limit.steps, key=lambda step: step.watchers))]
+
+
+def _row(step: Step) -> tuple[str, ...]:
+    measured = step.measured
+    if measured is None:
+        return (str(step.watchers), "", "", "", "", step.broken)
+    return (
+        str(step.watchers),
+        f"{measured.frames_per_second:g}",
+        f"{measured.from_commit.p95:.1f} ms",
+        f"{measured.from_commit.p99:.1f} ms",
+        f"{sum(use.cores for use in measured.uses):.2f}",
+        step.broken,
+    )
+
+
+def limit_verdict(limit: Limit) -> str:
+    """The limit in a sentence."""
+    if limit.breaks is None:
+        return f"{limit.holds} watchers hold every threshold; more were not tried."
+    broken = next(step.broken for step in limit.steps if step.watchers == limit.breaks)
+    return f"{limit.holds} watchers hold every threshold; {limit.breaks} break: {broken}."

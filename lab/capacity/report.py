@@ -1,0 +1,232 @@
+"""What a run leaves behind: report.md, report.html, measured.json, latencies.csv, usage.csv."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lab.capacity.figures import Measured, Spread, percentile
+from lab.capacity.gate import Check
+from lab.capacity.measure import Raw, delays
+from lab.capacity.plots import Points, line_plot
+from lab.capacity.resources import Sample
+from lab.capacity.topology import seconds_of
+
+Table = list[tuple[str, ...]]
+CDF_SHARES = [each / 200 for each in range(1, 200)] + [0.999, 0.9999]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that is told of one run."""
+
+    command: str
+    began: str
+    facts: Mapping[str, str]
+    measured: Measured
+    checks: Sequence[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every threshold was kept."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """The one sentence that matters."""
+        failed = [check.name for check in self.checks if not check.passed]
+        return "PASSED" if not failed else f"FAILED: {', '.join(failed)}"
+
+
+def write_report(folder: Path, report: Report, raw: Raw) -> None:
+    """Write all files of a run into an existing folder."""
+    tables = dict(tables_of(report))
+    (folder / "report.md").write_text(_markdown(report, tables))
+    (folder / "report.html").write_text(_html(report, tables, _plots(report, raw)))
+    (folder / "measured.json").write_text(json.dumps(asdict(report), indent=1))
+    _write_rows(folder / "latencies.csv", _latency_rows(raw))
+    _write_rows(folder / "usage.csv", _usage_rows(raw.samples))
+
+
+def tables_of(report: Report) -> Iterator[tuple[str, Table]]:
+    """Every table of the report with its heading; the first row names the columns."""
+    measured = report.measured
+    verdict = [
+        (c.name, c.measured, c.bound, "yes" if c.passed else "**NO**") for c in report.checks
+    ]
+    yield "Thresholds", [("what", "measured", "threshold", "kept"), *verdict]
+    yield "Delays", [("what", "count", "p50", "p95", "p99", "max"), *_delay_rows(measured)]
+    yield "Costs", [("process", "cores", "MB before", "MB at the end"), *_cost_rows(measured)]
+    thousand = [(name, f"{value:.3g}") for name, value in measured.per_thousand().items()]
+    yield "Web processes, for 1,000 watchers", [("what", "figure"), *thousand]
+    yield "Counts", [("what", "count"), *_count_rows(measured)]
+    yield "Machine and versions", [("what", "which"), *report.facts.items()]
+
+
+def _delay_rows(measured: Measured) -> Iterator[tuple[str, ...]]:
+    yield _row("store commit to watcher", measured.from_commit)
+    yield _row("exchange close to watcher", measured.from_close)
+    yield _row("connect to first message", measured.subscribed.delay)
+    if measured.reconnected is not None:
+        yield _row("reconnect storm: loss to first message", measured.reconnected.delay)
+    if measured.pages is not None:
+        name = f"page-load storm: {measured.pages.megabytes:g} MB in {measured.pages.seconds:g} s"
+        yield _row(name, measured.pages.delay)
+    if measured.bare is not None:
+        yield _row("bare broadcast loop: sent to watcher", measured.bare)
+
+
+def _row(name: str, spread: Spread) -> tuple[str, ...]:
+    figures = (spread.p50, spread.p95, spread.p99, spread.longest)
+    return (name, str(spread.count), *(f"{each:.1f} ms" for each in figures))
+
+
+def _cost_rows(measured: Measured) -> Iterator[tuple[str, ...]]:
+    for use in measured.uses:
+        yield use.name, f"{use.cores:.3f}", f"{use.megabytes_before:.1f}", f"{use.megabytes:.1f}"
+    yield "all", f"{sum(use.cores for use in measured.uses):.3f}", "", ""
+
+
+def _count_rows(measured: Measured) -> Iterator[tuple[str, ...]]:
+    tally = asdict(measured.tally)
+    examples = tally.pop("examples")
+    yield "candles the exchange closed", str(measured.truth)
+    yield from ((f"candles {name}, over all watchers", str(count)) for name, count in tally.items())
+    if measured.counted is not None:
+        yield from (
+            (f"steady part: candles {name}", str(count))
+            for name, count in asdict(measured.counted).items()
+        )
+    yield from ((f"watchers: {name}", str(count)) for name, count in measured.counts.items())
+    yield from (("note", note) for note in dict.fromkeys((*measured.notes, *examples)))
+
+
+def _load(measured: Measured) -> str:
+    return (
+        f"{measured.watchers} watchers of {measured.series_each} series each, {measured.series}"
+        f" series, {measured.instances} web processes, {measured.seconds:g} s steady,"
+        f" {measured.frames_per_second:g} closed candles a second delivered."
+    )
+
+
+def _markdown(report: Report, tables: Mapping[str, Table]) -> str:
+    parts = [f"# Capacity: {report.verdict}", f"`{report.command}`, {report.began}"]
+    parts.append(_load(report.measured))
+    for heading, rows in tables.items():
+        parts.append(f"## {heading}\n\n{markdown_table(rows)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(rows: Table) -> str:
+    """A table in Markdown; the first row names the columns."""
+    head, *body = rows
+    lines = [head, tuple("---" for _ in head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _html(report: Report, tables: Mapping[str, Table], plots: Sequence[str]) -> str:
+    colour = "#059669" if report.passed else "#dc2626"
+    style = (
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:920px;margin:2em auto;padding:0 1em;"
+        "color:#111827}table{border-collapse:collapse;margin:1em 0}td,th{padding:3px 12px;"
+        "border-bottom:1px solid #e5e7eb;text-align:left}svg{max-width:100%;margin:1em 0}"
+        f"h1{{color:{colour}}}"
+    )
+    parts = [
+        f"<h1>Capacity: {_text(report.verdict)}</h1>",
+        f"<p><code>{_text(report.command)}</code>, {report.began}</p>",
+        f"<p>{_text(_load(report.measured))}</p>",
+        *plots,
+    ]
+    for heading, rows in tables.items():
+        parts.append(f"<h2>{_text(heading)}</h2>{_html_table(rows)}")
+    head = f'<meta charset="utf-8"><title>Capacity</title><style>{style}</style>'
+    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+
+
+def _text(words: str) -> str:
+    return html.escape(words, quote=False)
+
+
+def _html_table(rows: Table) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        inside = "".join(f"<{tag}>{_text(cell.strip('*'))}</{tag}>" for cell in cells)
+        return f"<tr>{inside}</tr>"
+
+    return f"<table>{line(rows[0], 'th')}{''.join(line(row, 'td') for row in rows[1:])}</table>"
+
+
+def _plots(report: Report, raw: Raw) -> list[str]:
+    measured, window = report.measured, raw.window
+    commit, close = delays(raw.told, raw.stored, window)
+    moments = measured.timeline
+    over_time = {
+        "p50": [(moment.second, moment.p50) for moment in moments],
+        "p95": [(moment.second, moment.p95) for moment in moments],
+        "longest": [(moment.second, moment.longest) for moment in moments],
+    }
+    shares = {"from commit": _shares(commit), "from close": _shares(close)}
+    began = raw.samples[0].at if raw.samples else 0.0
+    return [
+        line_plot("Commit to watcher over the steady part", over_time, x="seconds", y="ms"),
+        line_plot("Part of deliveries done within a time", shares, x="ms", y="%"),
+        line_plot("Processor", _cores(raw.samples, began), x="seconds of the run", y="cores"),
+        line_plot("Memory", _memory(raw.samples, began), x="seconds of the run", y="MB"),
+    ]
+
+
+def _shares(found: Mapping[int, Sequence[float]]) -> Points:
+    ordered = sorted(delay for each in found.values() for delay in each)
+    if not ordered:
+        return []
+    return [(1000 * percentile(ordered, share), 100 * share) for share in CDF_SHARES]
+
+
+def _cores(samples: Sequence[Sample], began: float) -> dict[str, Points]:
+    lines: dict[str, Points] = {}
+    for name, own in _by_name(samples).items():
+        pairs = zip(own, own[1:], strict=False)
+        lines[name] = [
+            (b.at - began, max(0.0, (b.cpu_s - a.cpu_s) / (b.at - a.at))) for a, b in pairs
+        ]
+    return lines
+
+
+def _memory(samples: Sequence[Sample], began: float) -> dict[str, Points]:
+    return {
+        name: [(sample.at - began, sample.memory / 1e6) for sample in own]
+        for name, own in _by_name(samples).items()
+    }
+
+
+def _by_name(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.name, []).append(sample)
+    return found
+
+
+def _latency_rows(raw: Raw) -> Iterator[Sequence[object]]:
+    names = ("p50_ms", "p95_ms", "p99_ms", "max_ms")
+    yield "series_id", "candle_time", "closed_at", "committed_at", "watchers", *names
+    for (name, time), arrivals in sorted(raw.told.arrivals.items()):
+        committed_at = raw.stored.committed.get((name, time))
+        if committed_at is not None:
+            spread = Spread.of(at - committed_at for at in arrivals)
+            figures = (spread.p50, spread.p95, spread.p99, spread.longest)
+            yield name, time, time + seconds_of(name), committed_at, spread.count, *figures
+
+
+def _usage_rows(samples: Sequence[Sample]) -> Iterator[Sequence[object]]:
+    yield "at", "process", "cpu_seconds", "memory_bytes"
+    for sample in samples:
+        yield round(sample.at, 3), sample.name, round(sample.cpu_s, 2), sample.memory
+
+
+def _write_rows(path: Path, rows: Iterator[Sequence[object]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from lab.capacity.programs import TopologyFailed
+from lab.management.commands.capacity import Command
+
+
+class Pretending(Command):
+    """The command with a run that ends as it is told to."""
+
+    def __init__(self, outcome):
+        super().__init__(stdout=io.StringIO())
+        self._outcome = outcome
+
+    def _run(self, folder, options):
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+
+def test_capacity_ends_with_status_one_past_a_threshold(tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        call_command(Pretending(False), output=tmp_path)
+    assert ended.value.code == 1
+
+
+def test_capacity_ends_well_within_its_thresholds_and_says_where_the_report_is(tmp_path):
+    command = Pretending(True)
+    call_command(command, output=tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert str(folder) in command.stdout.getvalue()
+
+
+def test_capacity_fails_when_a_process_ends(tmp_path):
+    with pytest.raises(CommandError, match="worker ended"):
+        call_command(Pretending(TopologyFailed("worker ended")), output=tmp_path)
+
+
+def test_capacity_refuses_more_series_than_the_local_exchange_has(tmp_path):
+    with pytest.raises(CommandError, match="not 1000"):
+        call_command(Command(), output=tmp_path, series=1000)

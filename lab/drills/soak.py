@@ -1,0 +1,108 @@
+"""A long quiet run: memory, open files and connections of every process, which must stay flat.
+
+Series of one second make a day's worth of one-minute candles in 24 minutes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lab.capacity.plots import line_plot
+from lab.capacity.topology import local_series
+from lab.drills.ground import Ground, Watch
+from lab.drills.installation import Installation, installed
+from lab.drills.outcome import Outcome
+
+SERIES = 20
+WATCHERS = 200
+PERIOD_S = 5.0
+MIB = 1 << 20
+# The last quarter against the one before the last: caches fill and bounded ledgers warm up first.
+MOST_GROWTH = 1.1
+# A handful more is chance: a pool opens a connection when two ask at once.
+MOST_MORE = 10
+
+Curves = dict[str, list[tuple[float, float]]]
+
+
+class Samples:
+    """What was seen of every process, by what it is a figure of; times in minutes."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, Curves] = defaultdict(lambda: defaultdict(list))
+        self._began = time.monotonic()
+
+    def take(self, installation: Installation) -> None:
+        """Look once."""
+        for program in (*installation.programs, installation.exchange):
+            self._note("memory, MiB", program.name, program.memory() / MIB)
+            self._note("open files", program.name, program.open_files())
+        connections = installation.sql("SELECT count(*) FROM pg_stat_activity")[0][0]
+        self._note("connections", "PostgreSQL", connections)
+
+    def _note(self, figure: str, name: str, value: float) -> None:
+        minutes = (time.monotonic() - self._began) / 60
+        self.curves[figure][name].append((minutes, value))
+
+    def growing(self) -> list[str]:
+        """Which curves are not flat at their end."""
+        return [
+            f"{figure} of {name}: {before:.0f} to {after:.0f}"
+            for figure, curves in self.curves.items()
+            for name, points in curves.items()
+            for before, after in [end_of(points)]
+            if after > max(before * MOST_GROWTH, before + MOST_MORE)
+        ]
+
+
+def end_of(points: list[tuple[float, float]]) -> tuple[float, float]:
+    """The medians of the third and of the last quarter of a curve."""
+    values = [value for _, value in points]
+    quarter = max(1, len(values) // 4)
+    return statistics.median(values[-2 * quarter : -quarter] or values), statistics.median(
+        values[-quarter:]
+    )
+
+
+def soak(
+    minutes: float, say: Callable[[str], object], *, graphs: Path | None, logs: Path | None
+) -> Outcome:
+    """Let 200 watchers follow 20 series for so long; write a graph of each figure to `graphs`."""
+    with installed(series=local_series(SERIES), logs=logs) as installation:
+        ground, samples = Ground(installation, say), Samples()
+        try:
+            with ground.watched(f"nothing, for {minutes:g} minutes", watchers=WATCHERS) as watch:
+                watch.hit()
+                _sample(installation, samples, minutes)
+                _conclude(watch, samples)
+        finally:
+            if graphs is not None:
+                write_graphs(graphs, samples.curves)
+    return ground.outcomes[-1]
+
+
+def _sample(installation: Installation, samples: Samples, minutes: float) -> None:
+    deadline = time.monotonic() + 60 * minutes
+    while time.monotonic() < deadline:
+        samples.take(installation)
+        time.sleep(PERIOD_S)
+
+
+def _conclude(watch: Watch, samples: Samples) -> None:
+    for name, points in samples.curves["memory, MiB"].items():
+        watch.note(f"{name} {points[0][1]:.0f} to {points[-1][1]:.0f} MiB")
+    for growth in samples.growing():
+        watch.expect(False, f"grows: {growth}")
+
+
+def write_graphs(folder: Path, curves: Mapping[str, Curves]) -> None:
+    """One SVG for each figure."""
+    for figure, lines in curves.items():
+        name = figure.partition(",")[0].replace(" ", "-")
+        title = f"{figure.partition(',')[0].capitalize()} over a soak"
+        picture = line_plot(title, lines, x="minutes", y=figure)
+        (folder / f"soak-{name}.svg").write_text(picture)

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from lab.drills.installation import SWITCHES
+from trade_canvas.checks import errors
+from trade_canvas.switches import Switches
+
+
+def test_drilled_installation_is_one_that_may_serve(settings):
+    settings.SECRET_KEY = SWITCHES["SECRET_KEY"]
+    settings.SWITCHES = Switches.from_environment(SWITCHES)
+    settings.ALLOWED_HOSTS = ["localhost"]
+    assert errors(SWITCHES) == []

@@ -1,0 +1,168 @@
+"""Proves on this machine how many watchers the real topology serves, or finds where it breaks."""
+
+from __future__ import annotations
+
+import resource
+import shlex
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from lab.capacity.facts import machine_facts, software_facts
+from lab.capacity.gate import Thresholds
+from lab.capacity.limit import Limit, limit_rows, limit_verdict
+from lab.capacity.measure import Run
+from lab.capacity.programs import TopologyFailed
+from lab.capacity.record import RecordError, record, recorded
+from lab.capacity.report import markdown_table
+from lab.capacity.session import open_topology, run_gate, run_steps
+from lab.capacity.topology import Layout, Topology, local_series
+from trade_canvas.embedded import ServerFailed
+from trade_canvas.environment import BASE_DIR
+from trade_canvas.switches import PREFIX
+
+THRESHOLDS = Thresholds()
+
+
+class Command(BaseCommand):
+    """Starts servers, web processes, worker, beat and local exchange in a folder of their own."""
+
+    help = (
+        "Start the real topology apart from any installation, attach watchers from processes of "
+        "their own, and write output/capacity/<UTC time>/. Ends with status 1 past a threshold "
+        "of docs/capacity.md."
+    )
+    requires_system_checks: list[str] = []
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--watchers", type=int, default=1000)
+        parser.add_argument("--instances", type=int, default=2, help="web processes")
+        parser.add_argument("--series", type=int, default=20, help="series that are followed")
+        parser.add_argument("--series-each", type=int, default=1, help="series of each watcher")
+        parser.add_argument("--minutes", type=float, default=3.0, help="the steady part")
+        parser.add_argument("--watcher-processes", type=int, default=2)
+        parser.add_argument(
+            "--find-limit", action="store_true", help="raise the watchers until a threshold breaks"
+        )
+        parser.add_argument(
+            "--most", type=int, default=16_000, help="watchers beyond which --find-limit stops"
+        )
+        parser.add_argument(
+            "--profile", action="store_true", help="flame graphs of web-1 and worker (py-spy)"
+        )
+        parser.add_argument("--no-bare", action="store_true", help="without the bare loop beside")
+        parser.add_argument(
+            "--output", type=Path, default=BASE_DIR / "output" / "capacity", metavar="DIR"
+        )
+        parser.add_argument(
+            "--record", type=Path, metavar="FILE", help="put the figures into this page's tables"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        folder = options["output"] / time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
+        (folder / "logs").mkdir(parents=True)
+        _allow_many_files()
+        try:
+            passed = self._run(folder, options)
+        except (TopologyFailed, ServerFailed, RecordError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("stopped", returncode=130) from None
+        self._say(f"see {folder}")
+        if not passed:
+            sys.exit(1)
+
+    def _run(self, folder: Path, options: Mapping[str, Any]) -> bool:
+        facts = machine_facts()
+        layout = Layout(
+            instances=options["instances"],
+            series=local_series(options["series"]),
+            switches={f"{PREFIX}ENABLE_CAPACITY_METRICS": "1"},
+        )
+        with open_topology(layout, folder / "logs") as topology:
+            facts |= software_facts(topology)
+            self._say(f"every series flows; {', '.join(topology.web_urls)}")
+            work = self._find_limit if options["find_limit"] else self._gate
+            return work(topology, folder, options, facts=facts)
+
+    def _gate(
+        self,
+        topology: Topology,
+        folder: Path,
+        options: Mapping[str, Any],
+        *,
+        facts: Mapping[str, str],
+    ) -> bool:
+        report = run_gate(
+            topology,
+            _run_of(options),
+            folder,
+            command=_command(),
+            facts=facts,
+            thresholds=THRESHOLDS,
+            say=self._say,
+            with_bare=not options["no_bare"],
+            with_profile=options["profile"],
+        )
+        self._say(f"{report.verdict}\ncommit to watcher: {report.measured.from_commit}")
+        if options["record"]:
+            record(options["record"], "gate", recorded(report))
+        return report.passed
+
+    def _find_limit(
+        self,
+        topology: Topology,
+        folder: Path,
+        options: Mapping[str, Any],
+        *,
+        facts: Mapping[str, str],
+    ) -> bool:
+        limit = run_steps(
+            topology,
+            _run_of(options),
+            most=options["most"],
+            thresholds=THRESHOLDS,
+            say=self._say,
+        )
+        text = _limit_text(limit, facts)
+        (folder / "report.md").write_text(f"# The limit\n\n{text}\n")
+        self._say(limit_verdict(limit))
+        if options["record"]:
+            record(options["record"], "limit", text)
+        return limit.holds > 0
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def _run_of(options: Mapping[str, Any]) -> Run:
+    return Run(
+        watchers=options["watchers"],
+        seconds=60 * options["minutes"],
+        series_each=options["series_each"],
+        processes=options["watcher_processes"],
+        metrics=True,
+    )
+
+
+def _limit_text(limit: Limit, facts: Mapping[str, str]) -> str:
+    shown = ", ".join(f"{name} {value}" for name, value in facts.items())
+    verdict = f"`{_command()}`: **{limit_verdict(limit)}**"
+    return f"{verdict}\n\n{shown}.\n\n{markdown_table(limit_rows(limit))}"
+
+
+def _allow_many_files() -> None:
+    """Every watcher is a file to two processes; children inherit the bound."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _command() -> str:
+    return shlex.join(["manage.py", *sys.argv[1:]])

@@ -1,0 +1,45 @@
+"""GET /api/market/debug/metrics, as the written contract has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from market.api.tests.asking import CANDLES, CLOSED, SERIES, candle, refusal
+from market.metrics_registry import collecting
+
+METRICS = "/api/market/debug/metrics"
+
+
+@pytest.fixture
+def counted(switch):
+    switch(enable_debug_api=True, enable_runtime_metrics=True)
+    with collecting():
+        yield
+
+
+def test_metrics_tell_of_an_ingested_and_read_candle(in_memory, counted, api):
+    api.post(CLOSED, {"series_id": SERIES, "candle": candle(60)})
+    api.get(CANDLES, series_id=SERIES)
+    api.get(CANDLES, series_id="made:up:SERIES/X:1m")
+    told = api.get(METRICS).json()
+    assert set(told) == {"enabled", "updated_at_ms", "counters", "gauges", "timers"}
+    assert told["enabled"] is True and isinstance(told["updated_at_ms"], int)
+    counters, gauges, timers = told["counters"], told["gauges"], told["timers"]
+    assert counters["market_ingest_closed_requests_total{result=ok}"] == 1.0
+    assert timers["market_ingest_closed_duration_ms{result=ok}"]["count"] == 1.0
+    assert gauges[f"market_ingest_last_candle_time{{series_id={SERIES}}}"] == 60.0
+    assert counters["market_query_candles_requests_total{result=ok}"] == 2.0
+    assert timers["market_query_candles_duration_ms{result=ok}"]["max_ms"] > 0
+    assert gauges[f"market_query_candles_result_count{{series_id={SERIES}}}"] == 1.0
+    assert gauges[f"market_query_head_time{{series_id={SERIES}}}"] == 60.0
+    assert gauges[f"market_query_head_lag_seconds{{series_id={SERIES}}}"] > 0
+    assert not [key for key in (*counters, *gauges, *timers) if "made:up" in key]
+    assert [list(each) for each in (counters, gauges, timers)] == [
+        sorted(each) for each in (counters, gauges, timers)
+    ]
+
+
+@pytest.mark.parametrize("missing", ["enable_debug_api", "enable_runtime_metrics"])
+def test_metrics_need_both_switches(in_memory, counted, switch, api, missing):
+    switch(**{missing: False})
+    assert refusal(api.get(METRICS)) == (404, "not_found")

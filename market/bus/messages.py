@@ -1,0 +1,101 @@
+"""What travels over the bus: plain mappings that every channel layer can carry.
+
+A message of closed candles names its predecessor, the head of the series before them, so that a
+hub notices when it has missed one; and the series' epoch, so that one that was overtaken by the
+news of a revision does not undo it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from market.domain.candle import Candle
+from market.domain.change import Change, Notice
+from market.domain.series import SeriesId
+
+# A bulk import announced at once would be one message of megabytes.
+MAX_CANDLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedCandles:
+    """Closed candles beyond `predecessor`, ascending: everything stored between the two ends.
+
+    `epoch` is the series' own at their commit.
+    """
+
+    series: SeriesId
+    predecessor: int | None
+    candles: tuple[Candle, ...]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class FormingCandle:
+    """The open candle of a series: for display only."""
+
+    series: SeriesId
+    candle: Candle
+
+
+@dataclass(frozen=True, slots=True)
+class SystemNotice:
+    """A notice to all watchers of a series, such as ``candle.revised``."""
+
+    series: SeriesId
+    notice: Notice
+
+
+BusMessage = ClosedCandles | FormingCandle | SystemNotice
+
+
+def group_of(series: SeriesId) -> str:
+    """The channel layer's group of a series: layers allow few characters, and fewer than 100."""
+    return "series." + hashlib.blake2b(str(series).encode(), digest_size=16).hexdigest()
+
+
+def messages_of(change: Change) -> Iterator[BusMessage]:
+    """What to announce of a committed change: its fresh candles in order, then its notices."""
+    predecessor = change.predecessor
+    for start in range(0, len(change.fresh), MAX_CANDLES):
+        candles = change.fresh[start : start + MAX_CANDLES]
+        yield ClosedCandles(change.series, predecessor, candles, change.state.epoch)
+        predecessor = candles[-1].candle_time
+    for notice in change.notices:
+        yield SystemNotice(change.series, notice)
+
+
+def encode(message: BusMessage) -> dict[str, Any]:
+    """The mapping that goes over the bus."""
+    head = {"series_id": str(message.series)}
+    if isinstance(message, ClosedCandles):
+        rows = [list(candle) for candle in message.candles]
+        told = {"predecessor": message.predecessor, "candles": rows, "epoch": message.epoch}
+        return {"type": "closed", **head, **told}
+    if isinstance(message, FormingCandle):
+        return {"type": "forming", **head, "candle": list(message.candle)}
+    notice = message.notice
+    return {
+        "type": "system",
+        **head,
+        "event": notice.event,
+        "message": notice.message,
+        "data": notice.data,
+    }
+
+
+def decode(mapping: dict[str, Any]) -> BusMessage:
+    """Read a mapping from the bus; KeyError, TypeError or ValueError when it is none of ours."""
+    series = SeriesId.parse(mapping["series_id"])
+    if mapping["type"] == "closed":
+        candles = tuple(Candle(*row) for row in mapping["candles"])
+        return ClosedCandles(series, mapping["predecessor"], candles, int(mapping["epoch"]))
+    if mapping["type"] == "forming":
+        return FormingCandle(series, Candle(*mapping["candle"]))
+    if mapping["type"] == "system":
+        notice = Notice(mapping["event"], mapping["message"], mapping["data"])
+        return SystemNotice(series, notice)
+    raise ValueError(f"unknown bus message: {mapping['type']!r}")

@@ -1,0 +1,72 @@
+"""Announcing on the bus what has been committed, and what is forming.
+
+Publishing never raises: the store already holds the truth, and hubs that miss a message read it
+from there (market.live.hub). This process's own hub, if it has one, gets closed candles at once;
+when the bus brings them too, they are a repeat, which every hub leaves out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from channels.layers import get_channel_layer
+
+from market import metrics
+from market.bus.messages import (
+    BusMessage,
+    ClosedCandles,
+    FormingCandle,
+    encode,
+    group_of,
+    messages_of,
+)
+from market.domain.candle import Candle
+from market.domain.change import Change
+from market.domain.series import SeriesId
+
+logger = logging.getLogger(__name__)
+
+BUS_TIMEOUT_S = 5.0
+
+_here: WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[BusMessage], object]]
+_here = WeakKeyDictionary()
+
+
+def deliver_here(take: Callable[[BusMessage], object]) -> None:
+    """Hand closed candles that are published on the running event loop to `take` as well."""
+    _here[asyncio.get_running_loop()] = take
+
+
+async def publish_change(change: Change) -> None:
+    """Announce a committed change to every web instance."""
+    for message in messages_of(change):
+        if not await _send(message):
+            return
+
+
+async def publish_forming(series: SeriesId, candle: Candle) -> None:
+    """Show watchers the open candle; it is stored nowhere."""
+    await _send(FormingCandle(series, candle))
+
+
+async def _send(message: BusMessage) -> bool:
+    mapping = {**encode(message), "sent_at": time.time()}
+    take = _here.get(asyncio.get_running_loop())
+    if take is not None and isinstance(message, ClosedCandles) and take(message):
+        metrics.delivered(mapping)
+    layer = get_channel_layer()
+    try:
+        async with asyncio.timeout(BUS_TIMEOUT_S):
+            await layer.group_send(group_of(message.series), mapping)
+    except Exception:
+        logger.warning("bus unreachable, %s not announced", message.series, exc_info=True)
+        metrics.BUS_PUBLISHED.inc(1, mapping["type"], "error")
+        return False
+    metrics.BUS_PUBLISHED.inc(1, mapping["type"], "ok")
+    if isinstance(message, ClosedCandles):
+        metrics.candles_published(message)
+    return True

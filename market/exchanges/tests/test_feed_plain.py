@@ -1,0 +1,190 @@
+"""Streams without a final flag, and polling: ccxt's general way, against a real exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+import ccxt
+import pytest
+
+from market.domain.candle import Candle
+from market.domain.feed import Closed, FeedError, Forming, Interrupted
+from market.domain.series import SeriesId
+from market.exchanges import rate_limit
+from market.exchanges.ccxt_client import feed_errors, open_exchange
+from market.exchanges.ccxt_history import History
+from market.exchanges.outlet import Outlet
+from market.exchanges.plain_stream import NextOpens, PlainStream
+from market.exchanges.stream_limits import StreamLimits
+from market.ingest.tests.waiting import eventually
+from market.local_exchange.generated import GeneratedCandles
+from market.local_exchange.server import running_exchange
+from market.stopping import stop
+
+SERIES = SeriesId.parse("sim:spot:BTC/USDT:1s")
+OTHER = SeriesId.parse("sim:spot:ETH/USDT:1s")
+LIMITS = StreamLimits(fast_patience=1.5, first_retry=0.05, longest_retry=0.2)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_exchange(GeneratedCandles(7), push_ms=100) as running:
+        yield running
+
+
+@pytest.fixture
+def exchange(server, settings):
+    settings.REDIS_URL = ""
+    settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
+    rate_limit._local.cache_clear()
+    yield server
+    server.clear()
+
+
+@contextlib.asynccontextmanager
+async def hearing(*series, streams=True):
+    client = open_exchange("sim", "spot")
+    client.has["watchOHLCV"] = streams
+    outlet = Outlet()
+    stream = PlainStream(client, History(client), outlet=outlet, limits=LIMITS)
+    heard = []
+
+    async def hear():
+        async for event in outlet.events():
+            heard.append(event)
+
+    stream.follow(frozenset(series))
+    tasks = [asyncio.create_task(stream.run()), asyncio.create_task(hear())]
+    try:
+        yield stream, heard
+    finally:
+        await stop(tasks)
+        await stream.close()
+        await client.close()
+
+
+def closed_times(heard, series=SERIES):
+    return [e.candle.candle_time for e in heard if isinstance(e, Closed) and e.series == series]
+
+
+def is_gapless(times):
+    return times == list(range(times[0], times[0] + len(times)))
+
+
+@pytest.mark.parametrize("streams", [True, False], ids=["streamed", "polled"])
+async def test_every_closed_candle_is_told_once_and_in_order(exchange, streams):
+    async with hearing(SERIES, OTHER, streams=streams) as (_, heard):
+        for series in (SERIES, OTHER):
+            await eventually(lambda one=series: len(closed_times(heard, one)) >= 4, timeout=15)
+            assert is_gapless(closed_times(heard, series))
+        assert any(isinstance(event, Forming) for event in heard)
+
+
+async def test_stream_that_was_cut_off_says_so_and_goes_on(exchange):
+    async with hearing(SERIES, OTHER) as (_, heard):
+        await eventually(lambda: closed_times(heard))
+        exchange.fault(kind="drop_connections", abort=True)
+        told = {SERIES, OTHER}
+        await eventually(lambda: told <= {e.series for e in heard if isinstance(e, Interrupted)})
+        before = len(closed_times(heard))
+        await eventually(lambda: len(closed_times(heard)) > before, timeout=15)
+
+
+async def test_stream_that_falls_silent_is_opened_again(exchange):
+    async with hearing(SERIES, OTHER) as (_, heard):
+        await eventually(lambda: closed_times(heard))
+        exchange.fault(kind="silent", duration_s=2.5)
+        await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
+        counts = [len(closed_times(heard, series)) for series in (SERIES, OTHER)]
+        await eventually(
+            lambda: all(
+                len(closed_times(heard, series)) > count
+                for series, count in zip((SERIES, OTHER), counts, strict=True)
+            ),
+            timeout=15,
+        )
+
+
+async def test_series_that_is_left_is_told_no_more_and_others_go_on(exchange):
+    async with hearing(SERIES, OTHER) as (stream, heard):
+        await eventually(lambda: closed_times(heard) and closed_times(heard, OTHER))
+        stream.follow(frozenset({SERIES}))
+        subscribers = exchange.exchange.hub.subscribers
+        await eventually(lambda: set(subscribers()) == {"spot:btcusdt@kline_1s"})
+        before = len(closed_times(heard))
+        await eventually(lambda: len(closed_times(heard)) >= before + 2)
+        assert is_gapless(closed_times(heard))
+
+
+async def test_polling_says_when_the_exchange_fails_and_goes_on(exchange):
+    async with hearing(SERIES, streams=False) as (_, heard):
+        await eventually(lambda: closed_times(heard))
+        exchange.fault(kind="rest_status", status=503, count=2)
+        await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
+        before = len(closed_times(heard))
+        await eventually(lambda: len(closed_times(heard)) > before, timeout=15)
+
+
+def candle(time, price=1.0):
+    return Candle(time, price, price, price, price, 0)
+
+
+def told(*batches):
+    opens = NextOpens(SERIES)
+    return [
+        (type(event).__name__, event.candle.candle_time, event.candle.close)
+        for batch in batches
+        for event in opens.take(batch)
+    ]
+
+
+def test_candle_is_closed_with_its_last_state_when_the_next_opens():
+    assert told([candle(1)], [candle(2)], [candle(2, 9)], [candle(3)])[-2:] == [
+        ("Closed", 2, 9),
+        ("Forming", 3, 1),
+    ]
+
+
+def test_candle_that_was_open_when_we_came_is_left_to_rest():
+    assert told([candle(1)], [candle(2)]) == [("Forming", 1, 1), ("Forming", 2, 1)]
+
+
+def test_afterthought_about_an_older_candle_is_a_closed_one():
+    assert told([candle(1)], [candle(2)], [candle(1, 5)])[-1] == ("Closed", 1, 5)
+
+
+async def test_outlet_says_when_events_were_dropped():
+    outlet = Outlet(size=4)
+    for time in range(6):
+        outlet.put(Closed(SERIES, candle(time)))
+    events = outlet.events()
+    seen = [await anext(events) for _ in range(5)]
+    assert [type(event) for event in seen] == [Closed] * 4 + [Interrupted]
+    outlet.close()
+    assert [event async for event in events] == []
+
+
+async def test_outlet_gives_forming_states_less_room():
+    outlet = Outlet(size=4)
+    for time in range(10):
+        outlet.put(Forming(SERIES, candle(time)))
+    outlet.put(Closed(SERIES, candle(99)))
+    outlet.close()
+    assert [event.candle.candle_time async for event in outlet.events()] == [0, 1, 2, 99]
+
+
+@pytest.mark.parametrize("error", [ccxt.NetworkError("x"), OSError("x"), KeyError("x")])
+def test_whatever_ccxt_raises_becomes_a_feed_error(error):
+    with pytest.raises(FeedError), feed_errors("test"):
+        raise error
+
+
+def test_patience_depends_on_the_timeframe():
+    limits = StreamLimits()
+    patience = [
+        limits.patience_of(SeriesId.parse(f"sim:spot:BTC/USDT:{text}").timeframe)
+        for text in ("1s", "1m", "1h")
+    ]
+    assert patience == [10, 180, 10_800]

@@ -1,0 +1,124 @@
+"""Backfill stores page by page, resumes, and accounts for what the exchange lacks."""
+
+from __future__ import annotations
+
+import pytest
+
+from market.domain.feed import FeedError
+from market.domain.store import StaleFence
+from market.ingest.backfill import fill, merged, missing_between
+from market.ingest.gap_ranges import GapEntry, GapState
+from market.ingest.tests.exchange_fake import (
+    SERIES,
+    START,
+    STEP,
+    FakeFeed,
+    candle_at,
+    memory_ports,
+    stored,
+)
+
+
+def at(number):
+    return START + number * STEP
+
+
+@pytest.fixture
+def ports():
+    return memory_ports()
+
+
+@pytest.fixture
+def feed():
+    feed = FakeFeed()
+    for number in range(10):
+        feed.happened(number)
+    return feed
+
+
+async def run(feed, ports, first=0, last=9, **options):
+    return await fill(feed, SERIES, at(first), at(last), ports=ports, **options)
+
+
+def noted(ports):
+    return [(e.from_time, e.to_time, e.state) for e in ports.ledger.entries(SERIES)]
+
+
+async def test_fill_stores_and_announces_page_by_page(feed, ports):
+    pages = []
+    result = await run(feed, ports, on_page=pages.append)
+    assert result == (10, [], at(9))
+    assert stored(ports) == [candle_at(number) for number in range(10)]
+    assert [len(page) for page in pages] == [3, 3, 3, 1]
+    assert ports.publisher.fresh[SERIES] == [at(number) for number in range(10)]
+
+
+async def test_fill_twice_stores_and_announces_nothing_more(feed, ports):
+    await run(feed, ports)
+    before = len(ports.publisher.changes)
+    assert (await run(feed, ports)).stored == 0
+    assert len(ports.publisher.changes) == before
+
+
+async def test_fill_that_breaks_off_keeps_its_pages_and_goes_on_later(feed, ports):
+    feed.faults, feed.pages_before_fault = [FeedError("gone")], 2
+    with pytest.raises(FeedError):
+        await run(feed, ports)
+    assert len(stored(ports)) == 6
+    assert (await run(feed, ports, first=6)).stored == 4
+
+
+async def test_fill_notes_what_the_exchange_lacks_as_absent(feed, ports):
+    del feed.candles[SERIES][at(4)], feed.candles[SERIES][at(5)]
+    result = await run(feed, ports)
+    assert result.missing_ranges == [(at(4), at(5))]
+    assert noted(ports) == [(at(4), at(5), GapState.ABSENT)]
+
+
+async def test_fill_notes_a_hole_it_could_not_read_as_open(feed, ports):
+    ports.pipeline.ingest(SERIES, [candle_at(0), candle_at(9)])
+    feed.faults, feed.pages_before_fault = [FeedError("gone")], 1
+    with pytest.raises(FeedError):
+        await run(feed, ports)
+    assert noted(ports) == [(at(3), at(8), GapState.OPEN)]
+
+
+async def test_fill_marks_a_noted_hole_as_filled_only_where_it_is(feed, ports):
+    ports.pipeline.ingest(SERIES, [candle_at(0), candle_at(9)])
+    ports.ledger.record(
+        GapEntry(series=SERIES, from_time=at(1), to_time=at(8), reason="test", state=GapState.OPEN)
+    )
+    await run(feed, ports, first=3, last=5)
+    assert noted(ports) == [
+        (at(1), at(2), GapState.OPEN),
+        (at(3), at(5), GapState.FILLED),
+        (at(6), at(8), GapState.OPEN),
+    ]
+
+
+async def test_fill_takes_nothing_before_or_behind_the_candles_for_a_hole(feed, ports):
+    result = await run(feed, ports, first=-50, last=60)
+    assert (result.stored, result.missing_ranges) == (10, [])
+
+
+async def test_fill_with_a_stale_token_stores_nothing(feed, ports):
+    fence = ports.store.next_fence(SERIES)
+    ports.store.next_fence(SERIES)
+    with pytest.raises(StaleFence):
+        await run(feed, ports, fence=fence)
+    assert stored(ports) == []
+
+
+def test_missing_ranges_cover_the_ends_and_the_holes(ports):
+    ports.pipeline.ingest(SERIES, [candle_at(number) for number in (2, 3, 6)])
+    assert missing_between(ports.store, SERIES, (at(0), at(9))) == [
+        (at(0), at(1)),
+        (at(4), at(5)),
+        (at(7), at(9)),
+    ]
+    assert missing_between(ports.store, SERIES, (at(2), at(3))) == []
+    assert missing_between(ports.store, SERIES, (at(7), at(9))) == [(at(7), at(9))]
+
+
+def test_near_ranges_are_read_as_one():
+    assert merged([(0, 60), (120, 180), (900, 960)], reach=300) == [(0, 180), (900, 960)]

@@ -1,0 +1,566 @@
+"""Following joins history and live without a hole, whatever stream and REST do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from django.db import InterfaceError, OperationalError
+
+from market.domain.candle import Candle
+from market.domain.feed import FeedError, RateLimited
+from market.domain.series import SeriesId
+from market.ingest.breaker import Breaker, BreakerConfig
+from market.ingest.follow import Follower, FollowLimits
+from market.ingest.gap_ranges import GapState
+from market.ingest.tests.exchange_fake import (
+    OTHER,
+    SERIES,
+    START,
+    STEP,
+    FakeFeed,
+    candle_at,
+    memory_ports,
+    stored,
+)
+from market.ingest.tests.waiting import eventually
+from market.pipeline import PipelineError
+from market.stopping import stop
+
+FAST = FollowLimits(
+    new_series_candles=5,
+    flush_s=0.0,
+    forming_interval_s=0.0,
+    overdue_s=0.05,
+    longest_overdue_s=0.1,
+    recheck_s=60.0,
+    tick_s=0.02,
+    refused_s=60.0,
+    store_pause_s=0.01,
+)
+QUICK = BreakerConfig(backoff_initial_s=0.02, backoff_max_s=0.05, open_cooldown_s=0.1)
+
+
+def at(number):
+    return START + number * STEP
+
+
+def quick_breaker():
+    return Breaker(QUICK)
+
+
+class Following:
+    """A follower at work on a fake exchange, and what can be seen of it."""
+
+    def __init__(
+        self,
+        limits=FAST,
+        series=(SERIES,),
+        new_breaker=quick_breaker,
+        is_watched=lambda series: True,
+    ):
+        self.feed = FakeFeed()
+        self.ports = memory_ports()
+        self.reports = {}
+        self.states = []
+        self.tokens = {one: self.ports.store.next_fence(one) for one in series}
+        self.stop = asyncio.Event()
+        self.follower = Follower(
+            self.feed,
+            self.ports,
+            report=self.report,
+            limits=limits,
+            new_breaker=new_breaker,
+            is_watched=is_watched,
+        )
+
+    def report(self, series, report):
+        self.reports[series] = report
+        self.states.append(report.state)
+
+    async def wanted(self):
+        return dict(self.tokens)
+
+    @property
+    def head(self):
+        return self.ports.store.state(SERIES).head
+
+    @property
+    def fresh(self):
+        return self.ports.publisher.fresh[SERIES]
+
+    def stream(self, number, price=100.0):
+        """A candle closes on the exchange and the stream says so."""
+        candle = self.feed.happened(number, price)
+        self.feed.say_closed(candle)
+        return candle
+
+    async def heard(self):
+        """The stream spoke for the first time, of what is stored already."""
+        self.feed.say_forming(candle_at(9))
+        await eventually(lambda: len(self.feed.reads) == 2)
+
+    async def reached(self, number):
+        await eventually(lambda: self.head == at(number))
+
+    def assert_true_to_the_exchange(self, series=SERIES):
+        truth = self.feed.candles[series]
+        first = stored(self.ports, series)[0].candle_time
+        assert stored(self.ports, series) == [truth[t] for t in sorted(truth) if t >= first]
+
+
+@contextlib.asynccontextmanager
+async def following(*, setup=lambda at_work: None, **options):
+    at_work = Following(**options)
+    setup(at_work)
+    running = asyncio.create_task(at_work.follower.run(at_work.wanted, at_work.stop))
+    try:
+        yield at_work
+    finally:
+        at_work.stop.set()
+        await asyncio.wait_for(running, 2)
+        assert at_work.feed.closed
+
+
+def ten_candles(at_work):
+    for number in range(10):
+        at_work.feed.happened(number)
+
+
+async def test_new_series_begins_with_the_wanted_history():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        assert [candle.candle_time for candle in stored(it.ports)] == [at(n) for n in range(5, 10)]
+
+
+async def test_known_series_is_filled_from_its_head():
+    def stopped_at_two(at_work):
+        ten_candles(at_work)
+        at_work.ports.pipeline.ingest(SERIES, [candle_at(n) for n in range(3)])
+
+    async with following(setup=stopped_at_two) as it:
+        await it.reached(9)
+        it.assert_true_to_the_exchange()
+        assert it.fresh == [at(n) for n in range(3, 10)]
+
+
+async def test_start_up_sync_lets_a_short_series_reach_back():
+    def short(at_work):
+        ten_candles(at_work)
+        at_work.ports.pipeline.ingest(SERIES, [candle_at(8)])
+
+    limits = FollowLimits(new_series_candles=5, sync_candles=7, tick_s=0.02, recheck_candles=0)
+    async with following(setup=short, limits=limits) as it:
+        await eventually(lambda: it.ports.store.first(SERIES) == at(3))
+        it.assert_true_to_the_exchange()
+
+
+async def test_live_candles_wait_for_history_that_is_still_read():
+    def held_up(at_work):
+        ten_candles(at_work)
+        at_work.feed.gate = asyncio.Event()
+
+    async with following(setup=held_up) as it:
+        await eventually(lambda: it.feed.reads)
+        it.stream(10)
+        it.stream(11)
+        await asyncio.sleep(0.05)
+        assert it.head is None
+        it.feed.gate.set()
+        await it.reached(11)
+        assert it.fresh == [at(n) for n in range(7, 12)] or it.fresh == [
+            at(n) for n in range(5, 12)
+        ]
+        it.assert_true_to_the_exchange()
+
+
+async def test_live_candle_that_joins_needs_no_rest():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        await it.heard()
+        it.stream(10)
+        await it.reached(10)
+        assert len(it.feed.reads) == 2
+
+
+async def test_candle_missing_in_the_stream_is_read_before_the_next_is_stored():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.feed.happened(10)
+        it.stream(11)
+        await it.reached(11)
+        assert it.fresh[-2:] == [at(10), at(11)]
+
+
+async def test_candle_that_the_exchange_lacks_becomes_an_absent_gap():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.stream(12)
+        await it.reached(12)
+        [gap] = await _entries(it, 1)
+        assert (gap.from_time, gap.to_time, gap.state) == (at(10), at(11), GapState.ABSENT)
+
+
+async def test_hole_that_rest_never_reaches_is_left_open_after_some_reads():
+    limits = FollowLimits(
+        new_series_candles=5, hole_reads=2, overdue_s=0.02, longest_overdue_s=0.02, tick_s=0.02
+    )
+    async with following(setup=ten_candles, limits=limits) as it:
+        await it.reached(9)
+        # The stream is ahead of REST, which knows neither this candle nor those before it.
+        it.feed.say_closed(candle_at(12))
+        await it.reached(12)
+        [gap] = await _entries(it, 1)
+        assert (gap.from_time, gap.to_time, gap.state) == (at(10), at(11), GapState.OPEN)
+
+
+async def _entries(it, count):
+    await eventually(lambda: len(it.ports.ledger.entries(SERIES)) == count)
+    return it.ports.ledger.entries(SERIES)
+
+
+async def test_missing_candle_shows_by_the_next_ones_forming_state():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.feed.happened(10)
+        it.feed.say_forming(candle_at(11))
+        await it.reached(10)
+        await eventually(lambda: it.ports.publisher.forming[-1:] == [(SERIES, candle_at(11))])
+
+
+async def test_missing_candle_shows_by_the_clock_when_the_stream_is_silent():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.feed.happened(10)
+        it.feed.time += 1
+        it.feed.say_forming(candle_at(9))
+        await it.reached(10)
+
+
+async def test_duplicates_and_old_candles_change_nothing():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        for number in (10, 10, 8, 10, 9):
+            it.stream(number)
+        it.stream(11)
+        await it.reached(11)
+        it.assert_true_to_the_exchange()
+        assert it.ports.store.state(SERIES).epoch == 0
+        assert it.fresh == sorted(set(it.fresh))
+
+
+async def test_final_candles_in_the_wrong_order_are_stored_in_the_right_one():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        ten, eleven = it.feed.happened(10), it.feed.happened(11)
+        it.feed.say_closed(eleven)
+        it.feed.say_closed(ten)
+        await it.reached(11)
+        assert it.fresh[-2:] == [at(10), at(11)]
+
+
+async def test_late_final_candle_that_differs_is_a_revision():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.stream(8, price=200.0)
+        await eventually(lambda: it.ports.store.state(SERIES).epoch == 1)
+        it.assert_true_to_the_exchange()
+
+
+async def test_correction_during_an_interruption_is_noticed():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.feed.happened(7, price=300.0)
+        it.feed.say_interrupted()
+        await eventually(lambda: it.ports.store.state(SERIES).epoch == 1)
+        it.assert_true_to_the_exchange()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_correction_before_the_stream_spoke_is_noticed_when_it_speaks(is_lost):
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        if is_lost:
+            await it.heard()
+            it.feed.say_interrupted()
+            await eventually(lambda: len(it.feed.reads) == 3)
+        it.feed.happened(9, price=300.0)
+        it.stream(10)
+        await eventually(lambda: it.ports.store.state(SERIES).epoch == 1)
+        it.assert_true_to_the_exchange()
+
+
+async def test_correction_is_noticed_by_the_regular_check():
+    limits = FollowLimits(new_series_candles=5, recheck_s=0.05, tick_s=0.02)
+    async with following(setup=ten_candles, limits=limits) as it:
+        await it.reached(9)
+        it.feed.happened(6, price=300.0)
+        await eventually(lambda: it.ports.store.state(SERIES).epoch == 1)
+
+
+async def test_finals_that_arrive_together_are_one_batch():
+    limits = FollowLimits(new_series_candles=5, flush_s=0.2, tick_s=0.02)
+    async with following(setup=ten_candles, limits=limits) as it:
+        await it.reached(9)
+        await it.heard()
+        it.stream(10)
+        await it.reached(10)
+        for number in range(11, 16):
+            it.stream(number)
+        await it.reached(15)
+        assert [len(batch) for batch in it.ports.pipeline.batches[-2:]] == [1, 5]
+
+
+async def test_batches_have_a_size_limit():
+    limits = FollowLimits(new_series_candles=5, flush_s=5.0, batch_max=2, tick_s=0.02)
+    async with following(setup=ten_candles, limits=limits) as it:
+        await it.reached(9)
+        it.stream(10)
+        await it.reached(10)
+        for number in range(11, 15):
+            it.stream(number)
+        await it.reached(14)
+        assert [len(batch) for batch in it.ports.pipeline.batches[-2:]] == [2, 2]
+
+
+async def test_forming_is_paced_and_ends_with_the_newest_state():
+    limits = FollowLimits(new_series_candles=5, forming_interval_s=0.5, tick_s=0.02)
+    async with following(setup=ten_candles, limits=limits) as it:
+        await it.reached(9)
+        await it.heard()
+        for price in range(100, 120):
+            it.feed.say_forming(candle_at(10, price))
+            await asyncio.sleep(0)
+        await eventually(lambda: it.ports.publisher.forming[-1:] == [(SERIES, candle_at(10, 119))])
+        assert len(it.ports.publisher.forming) == 2
+
+
+async def test_forming_of_an_unwatched_series_is_not_announced():
+    watched = set()
+    async with following(setup=ten_candles, is_watched=watched.__contains__) as it:
+        await it.reached(9)
+        it.feed.say_forming(candle_at(10, 150))
+        it.stream(10)
+        await it.reached(10)
+        watched.add(SERIES)
+        it.feed.say_forming(candle_at(11))
+        await eventually(lambda: it.ports.publisher.forming)
+        assert it.ports.publisher.forming == [(SERIES, candle_at(11))]
+
+
+async def test_forming_never_follows_the_close_of_its_candle():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.feed.say_forming(candle_at(10, 150))
+        await eventually(lambda: it.ports.publisher.forming)
+        it.stream(10)
+        it.feed.say_forming(candle_at(10, 151))
+        it.feed.say_forming(candle_at(11))
+        await eventually(lambda: ("forming", at(11)) in it.ports.publisher.order)
+        order = it.ports.publisher.order
+        assert order[-3:] == [("forming", at(10)), ("closed", at(10)), ("forming", at(11))]
+
+
+async def test_rest_failure_is_tried_again_and_reported():
+    def failing(at_work):
+        ten_candles(at_work)
+        at_work.feed.faults = [FeedError("503"), FeedError("503")]
+
+    async with following(setup=failing) as it:
+        await it.reached(9)
+        await eventually(lambda: it.reports[SERIES].state == "running")
+        report = it.reports[SERIES]
+        assert (report.crashes, report.last_error) == (2, "503")
+        assert "waiting" in it.states
+        assert report.guardrail["state"] == "closed"
+
+
+async def test_rest_failure_does_not_hold_up_candles_that_join():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.feed.faults = [FeedError("503")] * 1000
+        it.feed.say_interrupted()
+        await eventually(lambda: it.reports[SERIES].crashes)
+        it.stream(10)
+        await it.reached(10)
+
+
+async def test_exchange_that_asks_for_a_pause_gets_it():
+    def limited(at_work):
+        ten_candles(at_work)
+        at_work.feed.faults = [RateLimited("429", 0.2)]
+
+    async with following(setup=limited) as it:
+        await eventually(lambda: it.feed.reads)
+        started = asyncio.get_running_loop().time()
+        await it.reached(9)
+        assert asyncio.get_running_loop().time() - started > 0.15
+        assert it.reports[SERIES].crashes == 0
+
+
+async def test_failed_write_is_repeated_and_loses_nothing():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.ports.pipeline.faults = [PipelineError("factor.ingest", SERIES)] * 3
+        for number in range(10, 13):
+            it.stream(number)
+        await it.reached(12)
+        it.assert_true_to_the_exchange()
+        assert it.reports[SERIES].crashes == 3
+        assert it.fresh == sorted(set(it.fresh))
+
+
+async def test_unexpected_exception_is_a_failure_like_others():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.ports.pipeline.faults = [ZeroDivisionError("a bug")]
+        it.stream(10)
+        await it.reached(10)
+        assert it.reports[SERIES].crashes == 1
+
+
+async def test_breaker_that_opens_shows_in_the_report():
+    def failing(at_work):
+        ten_candles(at_work)
+        at_work.feed.faults = [FeedError("503")] * 5
+
+    async with following(setup=failing) as it:
+        await eventually(lambda: "open_breaker" in it.states)
+        await it.reached(9)
+
+
+async def test_stream_that_is_back_ends_the_wait_for_rest():
+    patient = BreakerConfig(backoff_initial_s=60, backoff_max_s=60, open_cooldown_s=60)
+    async with following(setup=ten_candles, new_breaker=lambda: Breaker(patient)) as it:
+        await it.reached(9)
+        it.feed.faults = [FeedError("503")]
+        it.feed.happened(10)
+        it.feed.happened(11)
+        it.feed.say_interrupted()
+        await eventually(lambda: it.reports[SERIES].crashes == 1)
+        it.stream(12)
+        await it.reached(12)
+        it.assert_true_to_the_exchange()
+
+
+def store_away(error):
+    """A failed write as the pipeline tells of it."""
+    failure = PipelineError("store.upsert_many_closed", SERIES)
+    failure.__cause__ = error
+    return failure
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("no space left on device"), InterfaceError("connection closed")]
+)
+async def test_store_that_is_away_for_everybody_opens_no_breaker(error):
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.ports.pipeline.faults = [store_away(error)] * 10
+        it.stream(10)
+        await it.reached(10)
+        assert it.reports[SERIES].crashes == 10
+        assert "open_breaker" not in it.states
+        it.assert_true_to_the_exchange()
+
+
+async def test_lost_ownership_ends_the_series_and_stores_nothing():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.ports.store.next_fence(SERIES)
+        it.stream(10)
+        await asyncio.sleep(0.1)
+        assert it.head == at(9)
+
+
+async def test_new_token_begins_anew():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.tokens = {SERIES: it.ports.store.next_fence(SERIES)}
+        it.feed.happened(10)
+        await it.reached(10)
+
+
+async def test_series_no_longer_wanted_is_left():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.tokens = {}
+        await eventually(lambda: it.feed.followed == frozenset())
+        it.stream(10)
+        await asyncio.sleep(0.05)
+        assert it.head == at(9)
+
+
+async def test_unknown_wishes_leave_all_as_it_is():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        it.tokens = None
+        it.stream(10)
+        await it.reached(10)
+
+
+async def test_refused_series_is_reported_and_disturbs_no_other():
+    refused = SeriesId.parse("binance:spot:NO/SUCH:1m")
+    async with following(setup=ten_candles, series=(SERIES, refused)) as it:
+        await it.reached(9)
+        await eventually(lambda: it.reports[refused].last_error == "no such symbol")
+        reads = sum(series == refused for series, _, _ in it.feed.reads)
+        it.stream(10)
+        await it.reached(10)
+        assert reads == 1
+
+
+async def test_slow_series_does_not_hold_up_another():
+    async with following(setup=ten_candles, series=(SERIES,)) as it:
+        await it.reached(9)
+        it.feed.gate = asyncio.Event()
+        it.tokens[OTHER] = it.ports.store.next_fence(OTHER)
+        await eventually(lambda: any(series == OTHER for series, _, _ in it.feed.reads))
+        it.stream(10)
+        await it.reached(10)
+
+
+async def test_more_held_candles_than_allowed_are_read_over_rest():
+    limits = FollowLimits(new_series_candles=5, held_max=4, tick_s=0.02, flush_s=0.0)
+
+    def held_up(at_work):
+        ten_candles(at_work)
+        at_work.feed.gate = asyncio.Event()
+
+    async with following(setup=held_up, limits=limits) as it:
+        await eventually(lambda: it.feed.reads)
+        for number in range(10, 30):
+            it.stream(number)
+        it.feed.gate.set()
+        await it.reached(29)
+        it.assert_true_to_the_exchange()
+
+
+async def test_stop_ends_in_the_middle_of_a_read():
+    async with following(setup=ten_candles) as it:
+        it.feed.gate = asyncio.Event()
+        await eventually(lambda: it.feed.reads)
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < 2
+
+
+@pytest.mark.parametrize("number", [10, 11])
+async def test_quiet_series_that_is_empty_takes_the_first_candle_it_gets(number):
+    async with following() as it:
+        await eventually(lambda: it.feed.reads)
+        it.feed.say_closed(Candle(at(number), 1, 1, 1, 1, 0))
+        it.feed.time = at(number) + 2 * STEP
+        await it.reached(number)
+
+
+async def test_stopping_repeats_a_cancellation_that_was_swallowed():
+    async def stubborn():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await stop([task])
+    assert task.cancelled()

@@ -1,0 +1,185 @@
+"""Leases of a web instance: counted, renewed, and kept through an outage of the registry."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from market.domain.registry import Admission, CapacityRefused, RegistryUnavailable
+from market.domain.series import SeriesId
+from market.ingest.leases import LeaseKeeper, NoLeases, current_admission, keeper
+from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.tests.waiting import eventually
+
+BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
+ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
+
+
+class FlakyRegistry(MemoryRegistry):
+    """A registry that can be away, and counts what it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_away = False
+        self.renewals = 0
+
+    def _reach(self):
+        if self.is_away:
+            raise RegistryUnavailable("away")
+
+    def lease(self, series, instance, *, ttl, admission):
+        self._reach()
+        return super().lease(series, instance, ttl=ttl, admission=admission)
+
+    def renew(self, instance, series, *, ttl):
+        self.renewals += 1
+        self._reach()
+        super().renew(instance, series, ttl=ttl)
+
+    def release(self, series, instance):
+        self._reach()
+        super().release(series, instance)
+
+
+def make_keeper(registry, *, instance="web-1", ttl=30.0, limit=0):
+    async def admission():
+        return Admission(idle_ttl=60, limit=limit)
+
+    return LeaseKeeper(
+        registry,
+        instance,
+        ttl=ttl,
+        admission=admission,
+        supported=lambda series: series.exchange == "sim",
+    )
+
+
+def leases_of(registry):
+    return {each.series: each.leases for each in registry.leased(idle_ttl=60)}
+
+
+async def test_lease_of_an_unknown_exchange_is_refused():
+    registry = FlakyRegistry()
+    with pytest.raises(CapacityRefused):
+        await make_keeper(registry).acquire(SeriesId.parse("nowhere:spot:BTC/USDT:1m"))
+    assert leases_of(registry) == {}
+
+
+async def test_lease_beyond_the_limit_is_refused_and_not_counted():
+    registry = FlakyRegistry()
+    keeper = make_keeper(registry, limit=1)
+    await keeper.acquire(BTC)
+    with pytest.raises(CapacityRefused):
+        await keeper.acquire(ETH)
+    await keeper.release(ETH)
+    assert leases_of(registry) == {BTC: 1}
+    await keeper.close()
+
+
+async def test_lease_lasts_until_its_last_holder_goes():
+    registry = FlakyRegistry()
+    keeper = make_keeper(registry)
+    for _ in range(3):
+        await keeper.acquire(BTC)
+    for expected in (1, 1, 0, 0):
+        await keeper.release(BTC)
+        assert leases_of(registry) == {BTC: expected}
+    await keeper.close()
+
+
+async def test_concurrent_holders_of_a_refused_series_are_all_refused():
+    registry = FlakyRegistry()
+    keeper = make_keeper(registry, limit=1)
+    await keeper.acquire(BTC)
+    outcomes = await asyncio.gather(
+        *(keeper.acquire(ETH) for _ in range(5)), return_exceptions=True
+    )
+    assert [type(each) for each in outcomes] == [CapacityRefused] * 5
+    await keeper.close()
+
+
+async def test_lease_is_renewed_while_it_is_held():
+    registry = FlakyRegistry()
+    keeper = make_keeper(registry, ttl=0.15)
+    await keeper.acquire(BTC)
+    (taken,) = registry.leased(idle_ttl=60)
+    await eventually(lambda: registry.leased(idle_ttl=60)[0].leased_until > taken.leased_until)
+    await eventually(lambda: registry.renewals >= 3)
+    assert leases_of(registry) == {BTC: 1}
+    await keeper.close()
+    assert leases_of(registry) == {BTC: 0}
+
+
+async def test_absent_registry_refuses_nobody_and_learns_of_it_later():
+    registry = FlakyRegistry()
+    keeper = make_keeper(registry, ttl=0.15, limit=1)
+    registry.is_away = True
+    await keeper.acquire(BTC)
+    await keeper.acquire(ETH)
+    await keeper.release(ETH)
+    await eventually(lambda: registry.renewals >= 2)
+    assert leases_of(registry) == {}
+    registry.is_away = False
+    await eventually(lambda: leases_of(registry) == {BTC: 1})
+    await keeper.close()
+
+
+async def test_release_during_an_outage_raises_nothing_and_the_lease_runs_out():
+    registry = FlakyRegistry()
+    keeper = make_keeper(registry, ttl=0.15)
+    await keeper.acquire(BTC)
+    registry.is_away = True
+    await keeper.release(BTC)
+    await eventually(lambda: leases_of(registry) == {BTC: 0})
+    await keeper.close()
+
+
+async def test_crashed_instance_frees_its_place_for_another():
+    registry = FlakyRegistry()
+    crashed = make_keeper(registry, instance="crashed", ttl=0.2, limit=1)
+    other = make_keeper(registry, instance="other", limit=1)
+    await crashed.acquire(BTC)
+    crashed._renewal.cancel()
+    with pytest.raises(CapacityRefused):
+        await other.acquire(ETH)
+    await eventually(lambda: leases_of(registry) == {BTC: 0})
+    await other.acquire(ETH)
+    assert leases_of(registry) == {ETH: 1}
+    await other.close()
+
+
+@pytest.fixture
+def fresh_keeper():
+    """Makes the process's keeper anew, and leaves none behind."""
+
+    def fresh():
+        keeper.cache_clear()
+        return keeper()
+
+    yield fresh
+    keeper.cache_clear()
+
+
+def test_keeper_does_nothing_without_on_demand_ingest(switched, fresh_keeper):
+    switched(enable_ondemand_ingest=False)
+    assert isinstance(fresh_keeper(), NoLeases)
+
+
+def test_keeper_of_a_guarded_read_instance_accepts_without_a_job(switched, fresh_keeper):
+    switched(enable_ondemand_ingest=True, enable_ingest_role_guard=True, ingest_role="read")
+    assert isinstance(fresh_keeper(), NoLeases)
+    switched(enable_ondemand_ingest=True, enable_ingest_role_guard=False, ingest_role="read")
+    assert isinstance(fresh_keeper(), LeaseKeeper)
+
+
+async def test_nothing_is_held_where_there_are_no_leases():
+    unleased = NoLeases()
+    await unleased.acquire(BTC)
+    await unleased.release(BTC)
+    await unleased.close()
+
+
+async def test_admission_follows_the_switches(switched):
+    switched(ondemand_idle_ttl_s=7, ondemand_max_jobs=0, enable_whitelist_ingest=True)
+    assert await current_admission() == Admission(idle_ttl=7, limit=0)

@@ -1,0 +1,75 @@
+"""A process among the others, and the queues between them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+
+from market.domain.registry import RegistryUnavailable
+from market.ingest.presence import Load, Presence
+from market.ingest.queues import QueueStanding, queue_standings
+from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.registry_valkey import connect
+from market.ingest.tests.waiting import wait_until
+
+
+class Away(MemoryRegistry):
+    """A registry that answers only while `is_there`."""
+
+    is_there = False
+
+    def announce(self, member, *, ttl):
+        if not self.is_there:
+            raise RegistryUnavailable("away")
+        super().announce(member, ttl=ttl)
+
+
+def test_presence_tells_its_load_until_it_is_stopped():
+    known = MemoryRegistry()
+    presence = Presence("web", load=lambda: Load(3, 4), interval=0.01, known=known)
+    presence.start()
+    wait_until(known.members)
+    (member,) = known.members()
+    assert (member.kind, member.watchers, member.subscriptions) == ("web", 3, 4)
+    wait_until(lambda: known.members()[0].seen_at > member.seen_at)
+    assert known.members()[0] == replace(member, seen_at=known.members()[0].seen_at)
+    presence.stop()
+    assert known.members() == []
+
+
+def test_presence_outlives_an_unreachable_registry():
+    known = Away()
+    presence = Presence("worker", interval=0.01, known=known)
+    presence.start()
+    known.is_there = True
+    wait_until(known.members)
+    presence.stop()
+
+
+@pytest.fixture
+def broker(settings):
+    client = connect(settings.REDIS_URL)
+    yield client
+    client.delete("control", "build", "unacked")
+    client.close()
+    client.connection_pool.disconnect()
+
+
+def test_queues_tell_depth_and_age_of_the_oldest_task(broker):
+    sent = {"headers": {"sent_at": time.time() - 30}}
+    broker.lpush("build", json.dumps(sent), json.dumps({"headers": {"sent_at": time.time()}}))
+    broker.lpush("control", "no JSON")
+    broker.hset("unacked", "tag", "task")
+    (control, follow, _, build), taken = queue_standings(broker)
+    assert (control.waiting, control.oldest_s) == (1, 0.0)
+    assert follow == QueueStanding("follow", 0, 0.0)
+    assert build.waiting == 2 and 30 <= build.oldest_s < 60
+    assert taken == 1
+
+
+def test_unreachable_broker_is_named_as_such():
+    with pytest.raises(RegistryUnavailable):
+        queue_standings(connect("redis://127.0.0.1:1/0"))

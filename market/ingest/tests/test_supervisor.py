@@ -1,0 +1,244 @@
+"""Reconcile, ingest_state, and ingest inside the web process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from market.domain.registry import Admission, Group, JobReport, RegistryUnavailable
+from market.domain.series import SeriesId
+from market.ingest import desired, dispatch, supervisor
+from market.ingest.desired import combine
+from market.ingest.follow_job import JobPorts, desired_of, start_marker
+from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.supervisor import InProcess, groups_to_start, ingest_state, reconcile
+from market.ingest.tests.waiting import eventually, wait_until
+from market.stores.memory import MemoryCandleStore
+
+BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
+ETH = SeriesId.parse("sim:futures:ETH/USDT:1m")
+XRP = SeriesId.parse("binance:spot:XRP/USDT:1m")
+SPOT, FUTURES = Group.of(BTC), Group.of(ETH)
+FREE = Admission(idle_ttl=60)
+
+
+@pytest.fixture
+def whitelist(monkeypatch):
+    """The whitelist as a list that a test fills."""
+    series = []
+    monkeypatch.setattr(desired, "whitelisted_series", lambda: list(series))
+    monkeypatch.setattr(supervisor, "whitelisted_series", lambda: list(series))
+    return series
+
+
+@pytest.fixture
+def ingesting(switched):
+    switched(enable_whitelist_ingest=True, enable_ondemand_ingest=True)
+    return switched
+
+
+@pytest.fixture
+def shared(registry, monkeypatch):
+    """The process's registry is the one of the test."""
+    monkeypatch.setattr(supervisor, "registry", lambda: registry)
+    return registry
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Follow jobs that were asked for; the broker can be away."""
+    groups = []
+
+    def send(task, *arguments, expires):
+        assert task == dispatch.FOLLOW and expires > 0
+        groups.extend(arguments)
+        return True
+
+    monkeypatch.setattr(dispatch, "send", send)
+    return groups
+
+
+def watch(registry, series, instance="web-1"):
+    assert registry.lease(series, instance, ttl=30, admission=FREE)
+
+
+def test_unknown_exchanges_are_not_desired():
+    nowhere = SeriesId.parse("nowhere:spot:BTC/USDT:1m")
+    assert [each.series for each in combine([nowhere, BTC], [])] == [BTC]
+
+
+@pytest.mark.parametrize(
+    ("switches", "watched"),
+    [
+        ({"enable_ondemand_ingest": True}, {ETH: True, BTC: False}),
+        (
+            {"enable_ondemand_ingest": True, "enable_ingest_role_guard": True},
+            {ETH: True, BTC: True},
+        ),
+        ({"enable_ondemand_ingest": False}, {BTC: True}),
+    ],
+)
+def test_pinned_series_counts_as_watched_unless_leases_tell_otherwise(
+    ingesting, shared, whitelist, switches, watched
+):
+    ingesting(enable_whitelist_ingest=True, **switches)
+    whitelist.append(BTC)
+    watch(shared, ETH)
+    found = {
+        series: seen
+        for group in (SPOT, FUTURES)
+        for series, seen in desired_of(shared, group).items()
+    }
+    assert found == watched
+
+
+def test_reconcile_starts_what_is_desired_and_not_owned(ingesting, shared, whitelist, sent):
+    whitelist.append(BTC)
+    watch(shared, ETH)
+    watch(shared, XRP)
+    shared.take_group(Group.of(XRP), "owner", ttl=30)
+    assert reconcile() == [FUTURES, SPOT]
+    assert sent == [str(FUTURES), str(SPOT)]
+
+
+def test_reconcile_starts_a_job_for_every_shard_and_each_series_has_one(
+    ingesting, shared, whitelist, sent
+):
+    ingesting(enable_whitelist_ingest=True, follow_shards=3)
+    whitelist.extend(SeriesId.parse(f"sim:spot:C{each}/USDT:1m") for each in range(30))
+    groups = reconcile()
+    assert groups == [Group("sim", "spot", shard) for shard in range(3)]
+    followed = [series for group in groups for series in desired_of(shared, group)]
+    assert sorted(followed) == sorted(whitelist)
+
+
+def test_reconcile_twice_asks_once(ingesting, shared, whitelist, sent):
+    whitelist.append(BTC)
+    assert (reconcile(), reconcile()) == ([SPOT], [])
+    shared.unclaim(start_marker(SPOT))
+    assert reconcile() == [SPOT]
+
+
+def test_reconcile_at_the_same_time_asks_once(ingesting, shared, whitelist, sent):
+    whitelist.extend([BTC, ETH])
+    start = threading.Barrier(4)
+
+    def run(_):
+        start.wait(5)
+        return reconcile()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(4)))
+    assert sorted(sent) == [str(FUTURES), str(SPOT)]
+
+
+def test_reconcile_asks_again_when_the_broker_was_away(ingesting, shared, whitelist, monkeypatch):
+    whitelist.append(BTC)
+    monkeypatch.setattr(dispatch, "send", lambda task, *arguments, expires: False)
+    assert (reconcile(), reconcile()) == ([SPOT], [SPOT])
+
+
+def test_reconcile_takes_over_after_the_owner_died(ingesting, shared, whitelist, sent):
+    whitelist.append(BTC)
+    shared.take_group(SPOT, "killed", ttl=0.1)
+    wait_until(reconcile)
+    assert sent == [str(SPOT)]
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({"enable_whitelist_ingest": False, "enable_ondemand_ingest": False}, []),
+        ({"enable_whitelist_ingest": True, "enable_ondemand_ingest": False}, [SPOT]),
+        ({"enable_whitelist_ingest": False, "enable_ondemand_ingest": True}, [FUTURES]),
+        ({"enable_whitelist_ingest": True, "enable_ondemand_ingest": True}, [FUTURES, SPOT]),
+        (
+            {
+                "enable_whitelist_ingest": True,
+                "enable_ingest_role_guard": True,
+                "ingest_role": "read",
+            },
+            [],
+        ),
+        ({"enable_whitelist_ingest": True, "ingest_role": "read"}, [SPOT]),
+    ],
+)
+def test_switches_say_what_is_started(switched, shared, whitelist, switches, expected):
+    switched(**switches)
+    whitelist.append(BTC)
+    watch(shared, ETH)
+    assert groups_to_start(shared) == expected
+
+
+def test_ingest_state_has_the_shape_of_the_contract(ingesting, shared, whitelist):
+    whitelist.extend([ETH, BTC])
+    for series, instance in ((XRP, "web-1"), (XRP, "web-2"), (BTC, "web-1")):
+        watch(shared, series, instance)
+    shared.report({BTC: JobReport(state="running", started_at=5.0, crashes=2)}, ttl=30)
+    state = ingest_state()
+    assert state["whitelist_series_ids"] == [str(ETH), str(BTC)]
+    assert (state["ingest_role"], state["ingest_jobs_enabled"]) == ("hybrid", True)
+    jobs = {job["series_id"]: job for job in state["jobs"]}
+    assert list(jobs) == sorted([str(BTC), str(ETH), str(XRP)])
+    assert jobs[str(BTC)]["refcount"] == -1
+    assert (jobs[str(BTC)]["running"], jobs[str(BTC)]["crashes"]) == (True, 2)
+    assert jobs[str(XRP)]["refcount"] == 2
+    assert (jobs[str(XRP)]["running"], jobs[str(XRP)]["started_at"]) == (False, None)
+    assert jobs[str(ETH)]["source"] == "sim_ws"
+
+
+def test_ingest_state_tells_since_when_a_series_is_idle(ingesting, shared, whitelist):
+    watch(shared, XRP)
+    assert ingest_state()["jobs"][0]["last_zero_at"] is None
+    shared.release(XRP, "web-1")
+    (job,) = ingest_state()["jobs"]
+    assert (job["refcount"], job["last_zero_at"] > 1_700_000_000) == (0, True)
+
+
+def test_ingest_state_answers_while_the_registry_is_away(ingesting, whitelist, monkeypatch):
+    class Away:
+        def leased(self, *, idle_ttl):
+            raise RegistryUnavailable("away")
+
+    monkeypatch.setattr(supervisor, "registry", Away)
+    assert ingest_state()["jobs"] == []
+
+
+class PatientFollower:
+    """Follows nothing until it is stopped."""
+
+    async def run(self, wanted, stop):
+        await wanted()
+        await stop.wait()
+
+
+async def test_ingest_in_process_follows_and_gives_up_at_its_end(ingesting, whitelist, monkeypatch):
+    registry = MemoryRegistry()
+    monkeypatch.setattr(supervisor, "registry", lambda: registry)
+    whitelist.append(BTC)
+
+    def ports(group):
+        return JobPorts(
+            registry=registry,
+            store=MemoryCandleStore(),
+            desired=lambda: {BTC: True},
+            open_follower=lambda report, is_watched: PatientFollower(),
+            ttl=30,
+        )
+
+    ingest = InProcess(ports_of=ports, interval=0.02, repair_interval=60)
+    monkeypatch.setattr(supervisor, "repair_due", _nothing_due)
+    ingest.start()
+    await eventually(lambda: registry.owned_groups([SPOT]))
+    whitelist.append(ETH)
+    await eventually(lambda: registry.owned_groups([SPOT, FUTURES]) == {SPOT, FUTURES})
+    async with asyncio.timeout(5):
+        await ingest.stop()
+    assert registry.owned_groups([SPOT, FUTURES]) == set()
+
+
+async def _nothing_due(*, stopping):
+    return 0

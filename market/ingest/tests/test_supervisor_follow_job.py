@@ -1,0 +1,230 @@
+"""A follow job: ownership of a group, fencing tokens, reports, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from market.domain.candle import Candle
+from market.domain.feed import FeedError, FeedRefused
+from market.domain.registry import Group, JobReport, RegistryUnavailable
+from market.domain.series import SeriesId
+from market.domain.store import StaleFence
+from market.ingest import follow_job
+from market.ingest.follow_job import FollowJob, JobPorts, start_marker
+from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.tests.waiting import eventually
+from market.pipeline import Pipeline
+from market.stores.memory import MemoryCandleStore
+
+BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
+ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
+GROUP = Group("sim", "spot")
+CANDLE = Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)
+MINUTES = 60.0
+
+
+class Outage:
+    """Makes the calls of a registry fail while it lasts."""
+
+    def __init__(self, registry):
+        self._registry = registry
+        self.is_on = False
+
+    def __getattr__(self, name):
+        def call(*args, **kwargs):
+            if self.is_on:
+                raise RegistryUnavailable("away")
+            return getattr(self._registry, name)(*args, **kwargs)
+
+        return call
+
+
+class FakeFollower:
+    """Asks what is wanted again and again, reports it, and fails when told to."""
+
+    def __init__(self, report, is_watched, failure=None):
+        self._report = report
+        self.is_watched = is_watched
+        self._failure = failure
+        self.tokens = {}
+
+    async def run(self, wanted, stop):
+        while not stop.is_set():
+            self.tokens = dict(await wanted())
+            for series in self.tokens:
+                self._report(series, JobReport(state="running", started_at=1.0))
+            if self._failure is not None:
+                raise self._failure
+            await asyncio.sleep(0.01)
+
+
+class Bench:
+    """A registry, a store and what is desired, shared by the jobs of a test."""
+
+    def __init__(self):
+        self.registry = MemoryRegistry()
+        self.outage = Outage(self.registry)
+        self.store = MemoryCandleStore()
+        self.desired = [BTC]
+        self.unwatched = set()
+        self.followers = []
+        self.stopped = False
+        self.failure = None
+
+    def job(self, *, ttl=30.0, max_seconds=MINUTES):
+        """A job as a task; its follower joins `followers`."""
+        ports = JobPorts(
+            registry=self.outage,
+            store=self.store,
+            desired=self._desired,
+            open_follower=self._open,
+            ttl=ttl,
+        )
+        job = FollowJob(GROUP, ports)
+        return asyncio.create_task(job.run(stopping=lambda: self.stopped, max_seconds=max_seconds))
+
+    def _desired(self):
+        if self.desired is None:
+            raise RegistryUnavailable("away")
+        return {each: each not in self.unwatched for each in self.desired}
+
+    def _open(self, report, is_watched):
+        self.followers.append(FakeFollower(report, is_watched, self.failure))
+        return self.followers[-1]
+
+    def tokens(self, follower=-1):
+        return self.followers[follower].tokens if self.followers else {}
+
+
+@pytest.fixture
+async def bench():
+    bench = Bench()
+    yield bench
+    bench.stopped = True
+
+
+async def ended(job):
+    async with asyncio.timeout(5):
+        return await job
+
+
+async def test_job_owns_its_group_and_reports_until_it_is_stopped(bench):
+    job = bench.job()
+    await eventually(lambda: bench.registry.reports([BTC]))
+    assert bench.registry.owned_groups([GROUP]) == {GROUP}
+    bench.stopped = True
+    assert await ended(job) is False
+    assert bench.registry.owned_groups([GROUP]) == set()
+    assert bench.registry.reports([BTC]) == {}
+
+
+async def test_second_job_of_a_group_ends_at_once(bench):
+    first = bench.job()
+    await eventually(bench.tokens)
+    assert await ended(bench.job()) is False
+    assert len(bench.followers) == 1 and not first.done()
+    bench.stopped = True
+    await ended(first)
+
+
+async def test_job_knows_what_is_watched_and_assumes_it_while_nobody_can_say(bench):
+    bench.unwatched = {BTC}
+    job = bench.job()
+    await eventually(bench.tokens)
+    assert not bench.followers[-1].is_watched(BTC)
+    bench.unwatched = set()
+    await eventually(lambda: bench.followers[-1].is_watched(BTC))
+    bench.unwatched = {BTC}
+    await eventually(lambda: not bench.followers[-1].is_watched(BTC))
+    bench.desired = None
+    await eventually(lambda: bench.followers[-1].is_watched(BTC))
+    bench.stopped = True
+    await ended(job)
+
+
+async def test_job_follows_what_becomes_desired_and_leaves_what_is_not(bench):
+    job = bench.job()
+    await eventually(lambda: bench.tokens().keys() == {BTC})
+    bench.desired = [BTC, ETH]
+    await eventually(lambda: bench.tokens().keys() == {BTC, ETH})
+    await eventually(lambda: bench.registry.reports([ETH]))
+    bench.desired = [BTC]
+    await eventually(lambda: bench.tokens().keys() == {BTC})
+    assert bench.registry.reports([ETH]) == {}
+    bench.stopped = True
+    await ended(job)
+
+
+async def test_job_asks_for_another_when_its_time_is_over(bench):
+    assert await ended(bench.job(max_seconds=0.1)) is True
+    assert bench.registry.owned_groups([GROUP]) == set()
+
+
+async def test_job_ends_when_nothing_is_desired_any_more(bench, monkeypatch):
+    monkeypatch.setattr(follow_job, "IDLE_END_S", 0.1)
+    bench.desired = []
+    assert await ended(bench.job()) is False
+
+
+async def test_successor_of_a_dead_owner_makes_its_writes_impossible(bench):
+    pipeline = Pipeline(bench.store)
+    bench.registry.take_group(GROUP, "killed with -9", ttl=0.2)
+    dead_fence = bench.store.next_fence(BTC)
+    await eventually(lambda: not bench.registry.owned_groups([GROUP]))
+    job = bench.job()
+    await eventually(bench.tokens)
+    with pytest.raises(StaleFence):
+        pipeline.ingest(BTC, [CANDLE], fence=dead_fence)
+    assert pipeline.ingest(BTC, [CANDLE], fence=bench.tokens()[BTC]).fresh == (CANDLE,)
+    bench.stopped = True
+    await ended(job)
+
+
+async def test_job_that_was_replaced_ends(bench):
+    job = bench.job(ttl=0.3)
+    await eventually(bench.tokens)
+    bench.registry._owners[GROUP] = ("somebody else", float("inf"))
+    assert await ended(job) is False
+    assert bench.registry.owned_groups([GROUP]) == {GROUP}
+
+
+async def test_job_whose_lock_vanished_takes_it_and_new_fences(bench):
+    job = bench.job(ttl=0.3)
+    await eventually(bench.tokens)
+    old = bench.tokens()[BTC]
+    bench.registry._owners.clear()
+    await eventually(lambda: bench.tokens()[BTC] > old)
+    assert bench.registry.owned_groups([GROUP]) == {GROUP}
+    bench.stopped = True
+    await ended(job)
+
+
+async def test_job_goes_on_while_the_registry_is_away(bench):
+    job = bench.job(ttl=0.3)
+    await eventually(lambda: bench.registry.reports([BTC]))
+    bench.outage.is_on = True
+    await eventually(lambda: not bench.registry.owned_groups([GROUP]))
+    assert not job.done() and bench.tokens().keys() == {BTC}
+    bench.outage.is_on = False
+    await eventually(lambda: bench.registry.owned_groups([GROUP]))
+    bench.stopped = True
+    await ended(job)
+
+
+@pytest.mark.parametrize(
+    ("failure", "pause"),
+    [
+        (FeedError("exchange is down"), follow_job.RESTART_PAUSE_S),
+        (FeedRefused("no such market"), follow_job.REFUSED_PAUSE_S),
+    ],
+)
+async def test_failed_job_is_reported_and_not_restarted_at_once(bench, failure, pause):
+    bench.failure = failure
+    assert await ended(bench.job()) is False
+    report = bench.registry.reports([BTC])[BTC]
+    assert (report.state, report.crashes, report.last_error) == ("waiting", 1, str(failure))
+    assert report.last_crash_at is not None
+    assert not bench.registry.claim(start_marker(GROUP), ttl=pause)
+    assert bench.registry.owned_groups([GROUP]) == set()

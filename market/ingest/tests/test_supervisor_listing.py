@@ -1,0 +1,49 @@
+"""Asking an exchange (the local one, through ccxt) whether it has a series."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from market.domain.feed import FeedError, FeedRefused
+from market.domain.series import SeriesId
+from market.ingest.listing import check_listed
+from market.local_exchange.generated import GeneratedCandles
+from market.local_exchange.server import running_exchange
+
+
+@pytest.fixture(scope="module")
+def exchange_url():
+    with running_exchange(GeneratedCandles(3)) as running:
+        yield running.url
+
+
+@pytest.mark.parametrize("name", ["sim:spot:BTC/USDT:1m", "sim:futures:BTC/USDT:5m"])
+async def test_series_that_the_exchange_has_is_listed(exchange_url, switched, name):
+    switched(sim_url=exchange_url)
+    await check_listed(SeriesId.parse(name), timeout=10)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sim:spot:NOPE/USDT:1m",
+        "sim:spot:BTC/USDT:7m",
+        "sim:options:BTC/USDT:1m",
+        "nowhere:spot:BTC/USDT:1m",
+    ],
+)
+async def test_series_that_the_exchange_has_not_is_refused(exchange_url, switched, name):
+    switched(sim_url=exchange_url)
+    with pytest.raises(FeedRefused):
+        await check_listed(SeriesId.parse(name), timeout=10)
+
+
+async def test_unreachable_exchange_is_no_refusal(switched):
+    switched(sim_url="http://127.0.0.1:1")
+    began = time.monotonic()
+    with pytest.raises(FeedError) as raised:
+        await check_listed(SeriesId.parse("sim:spot:BTC/USDT:1m"), timeout=5)
+    assert not isinstance(raised.value, FeedRefused)
+    assert time.monotonic() - began < 8

@@ -1,0 +1,237 @@
+"""The public REST endpoints of one market: ping, time, exchangeInfo, klines, 24 hour tickers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+
+from market.local_exchange import wire
+from market.local_exchange.book import Book, Series
+from market.local_exchange.candles import FUTURES, SPOT, Listing
+from market.local_exchange.faults import Kind
+from market.local_exchange.weights import (
+    Refusal,
+    WeightLedger,
+    exchange_info_weight,
+    klines_weight,
+    tickers_weight,
+)
+
+PREFIXES = {SPOT: "/api/v3", FUTURES: "/fapi/v1"}
+
+_DEFAULT_LIMIT = 500
+_MOST_CANDLES = {SPOT: 1_000, FUTURES: 1_500}
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
+# Far enough for any candle and small enough for every sum.
+_LATEST_MS = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request is answered: the JSON value, and its weight."""
+
+    body: object
+    weight: int
+
+
+class BadRequest(Exception):
+    """A request Binance would refuse: its error code and text."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class RestApi:
+    """The endpoints of one market. `counts` tells how many answers of each status were given."""
+
+    def __init__(self, market: str, book: Book, ledger: WeightLedger) -> None:
+        self.market = market
+        self.ledger = ledger
+        self.counts: dict[int, int] = {}
+        self._book = book
+
+    def routes(self) -> list[web.RouteDef]:
+        """The market's routes below its prefix."""
+        prefix = PREFIXES[self.market]
+        endpoints: Mapping[str, Callable[[Mapping[str, str]], Answer]] = {
+            "ping": self._ping,
+            "time": self._time,
+            "exchangeInfo": self._exchange_info,
+            "klines": self._klines,
+            "ticker/24hr": self._tickers,
+        }
+        return [
+            web.get(f"{prefix}/{name}", self._handler(endpoint))
+            for name, endpoint in endpoints.items()
+        ]
+
+    def _handler(
+        self, endpoint: Callable[[Mapping[str, str]], Answer]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            response = await self._answer(request, endpoint)
+            self.counts[response.status] = self.counts.get(response.status, 0) + 1
+            response.headers["X-MBX-USED-WEIGHT-1M"] = str(self.ledger.used(request.remote or ""))
+            return response
+
+        return handle
+
+    async def _answer(
+        self, request: web.Request, endpoint: Callable[[Mapping[str, str]], Answer]
+    ) -> web.Response:
+        symbol, interval = request.query.get("symbol"), request.query.get("interval")
+        delay_s = self._book.faults.delay_s("rest", self.market, symbol, interval)
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        fault = self._book.faults.use(Kind.REST_STATUS, self.market, symbol, interval)
+        if fault is not None:
+            asked = fault.request
+            return _refused(asked.status, asked.retry_after_s)
+        try:
+            answer = endpoint(request.query)
+        except BadRequest as error:
+            return self._charged(request, 1, {"code": error.code, "msg": error.message}, 400)
+        return self._charged(request, answer.weight, answer.body, 200)
+
+    def _charged(
+        self, request: web.Request, weight: int, body: object, status: int
+    ) -> web.Response:
+        refusal = self.ledger.charge(request.remote or "", weight)
+        return _json(body, status) if refusal is None else _turned_away(refusal)
+
+    def _ping(self, query: Mapping[str, str]) -> Answer:
+        return Answer({}, 1)
+
+    def _time(self, query: Mapping[str, str]) -> Answer:
+        return Answer({"serverTime": self._book.clock.now_ms()}, 1)
+
+    def _exchange_info(self, query: Mapping[str, str]) -> Answer:
+        info = wire.exchange_info(
+            self._wanted(query),
+            now_ms=self._book.clock.now_ms(),
+            weight_limit=self.ledger.limit,
+        )
+        return Answer(info, exchange_info_weight(self.market))
+
+    def _klines(self, query: Mapping[str, str]) -> Answer:
+        series = self._series(query)
+        limit = self._limit(query)
+        page = self._book.page(
+            series,
+            first_ms=_moment(query, "startTime"),
+            last_ms=_moment(query, "endTime"),
+            limit=limit,
+        )
+        rows = [wire.kline_row(open_ms, candle, series) for open_ms, candle in page]
+        return Answer(rows, klines_weight(self.market, limit))
+
+    def _tickers(self, query: Mapping[str, str]) -> Answer:
+        wanted = self._wanted(query)
+        now_ms = self._book.clock.now_ms()
+        days = [(listing, self._book.day(listing)) for listing in wanted]
+        tickers = [
+            wire.day_ticker(*day, listing, now_ms=now_ms)
+            for listing, day in days
+            if day is not None
+        ]
+        chosen = len(wanted) if query.get("symbol") or query.get("symbols") else None
+        body = tickers[0] if query.get("symbol") and tickers else tickers
+        return Answer(body, tickers_weight(self.market, chosen))
+
+    def _wanted(self, query: Mapping[str, str]) -> list[Listing]:
+        """The listings named by `symbol` or `symbols` (a JSON list), or all of the market."""
+        if "symbol" in query:
+            return [self._listing(query["symbol"])]
+        if "symbols" in query and self.market == SPOT:
+            return [self._listing(symbol) for symbol in _symbol_list(query["symbols"])]
+        return self._book.listings(self.market)
+
+    def _listing(self, symbol: str) -> Listing:
+        listing = self._book.listing(self.market, symbol)
+        if listing is None:
+            raise BadRequest(-1121, "Invalid symbol.")
+        return listing
+
+    def _series(self, query: Mapping[str, str]) -> Series:
+        for name in ("symbol", "interval"):
+            if not query.get(name):
+                raise BadRequest(
+                    -1102,
+                    f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.",
+                )
+        series = self._book.series(self._listing(query["symbol"]), query["interval"])
+        if series is None:
+            raise BadRequest(-1120, "Invalid interval.")
+        return series
+
+    def _limit(self, query: Mapping[str, str]) -> int:
+        limit = _whole_number(query, "limit")
+        most = _MOST_CANDLES[self.market]
+        if limit is None:
+            return _DEFAULT_LIMIT
+        # Spot quietly gives less than is asked for, futures refuse.
+        if limit == 0 or (limit > most and self.market == FUTURES):
+            raise BadRequest(-1130, "Data sent for parameter 'limit' is not valid.")
+        return min(limit, most)
+
+
+def _whole_number(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise BadRequest(
+            -1100,
+            f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.",
+        )
+    return int(text)
+
+
+def _moment(query: Mapping[str, str], name: str) -> int | None:
+    value = _whole_number(query, name)
+    return None if value is None else min(value, _LATEST_MS)
+
+
+def _symbol_list(text: str) -> list[str]:
+    try:
+        symbols = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        symbols = None
+    if not isinstance(symbols, list) or not all(isinstance(one, str) for one in symbols):
+        raise BadRequest(-1100, "Illegal characters found in parameter 'symbols'.")
+    return symbols
+
+
+def _json(body: object, status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+
+
+def _turned_away(refusal: Refusal) -> web.Response:
+    return _refused(refusal.status, refusal.retry_after_s)
+
+
+def _refused(status: int, retry_after_s: int | None) -> web.Response:
+    response = _too_much(status) if status < 500 else _broken(status)
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(retry_after_s)
+    return response
+
+
+def _too_much(status: int) -> web.Response:
+    message = {
+        418: "Way too much request weight used; IP banned. Please use WebSocket Streams.",
+        429: "Too much request weight used. Please use WebSocket Streams for live updates.",
+    }.get(status, "Refused.")
+    return _json({"code": -1003 if status in (418, 429) else -1000, "msg": message}, status)
+
+
+def _broken(status: int) -> web.Response:
+    """What a gateway in front of the exchange says for it: no JSON."""
+    return web.Response(text=f"<html><h1>{status}</h1></html>", status=status)

@@ -1,0 +1,41 @@
+"""The OpenAPI schema says what the endpoints of drawings and frames answer and refuse."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from drf_spectacular.validation import validate_schema
+
+from overlays.api.tests.drawn import AT_TIME, DELTA, LIVE, POLL, REPAIR
+
+pytestmark = pytest.mark.usefixtures("in_memory")
+
+ENDPOINTS = {
+    ("get", DELTA): {"200", "400", "409", "422", "503"},
+    ("get", LIVE): {"200", "400", "404", "409", "422", "503"},
+    ("get", AT_TIME): {"200", "400", "404", "409", "422", "503"},
+    ("get", POLL): {"200", "400", "409", "422", "503"},
+    ("post", REPAIR): {"200", "400", "401", "403", "404", "409", "413", "415", "422", "500"},
+}
+
+
+@pytest.fixture
+def schema(api):
+    return yaml.safe_load(api.get("/api/schema/").content)
+
+
+def test_schema_is_valid_openapi(schema):
+    validate_schema(schema)
+
+
+@pytest.mark.parametrize(("endpoint", "statuses"), ENDPOINTS.items(), ids=map(" ".join, ENDPOINTS))
+def test_endpoint_and_its_refusals_are_described(schema, endpoint, statuses):
+    method, path = endpoint
+    described = schema["paths"][path][method]
+    assert statuses <= set(described["responses"])
+    assert described["description"]
+
+
+def test_poll_says_what_its_numbers_are(schema):
+    record = schema["components"]["schemas"]["PollRecord"]["properties"]
+    assert "draw cursor" in record["id"]["description"]

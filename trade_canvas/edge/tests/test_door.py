@@ -1,0 +1,128 @@
+"""Who may connect to `/ws/market`, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from trade_canvas.edge.door import Door
+
+OWN = "http://localhost:8000"
+
+
+@pytest.fixture
+def switch(settings):
+    def change(**values):
+        settings.SWITCHES = replace(settings.SWITCHES, **values)
+
+    return change
+
+
+class Inside:
+    """An application whose connections last until they are ended."""
+
+    def __init__(self):
+        self.served = 0
+        self.ended = asyncio.Event()
+
+    async def __call__(self, scope, receive, send):
+        self.served += 1
+        await self.ended.wait()
+
+
+class Visitor:
+    """One attempt to connect, and what it was told."""
+
+    def __init__(self, door, *, origin=None, address="203.0.113.7", tells=True):
+        self.sent = []
+        headers = [(b"host", b"localhost:8000")]
+        if origin is not None:
+            headers.append((b"origin", origin.encode()))
+        extensions = {"websocket.http.response": {}} if tells else {}
+        scope = {"type": "websocket", "headers": headers, "extensions": extensions}
+        scope["client"] = (address, 1)
+        self.task = asyncio.create_task(door(scope, self.receive, self.send))
+
+    async def receive(self):
+        return {"type": "websocket.connect"}
+
+    async def send(self, message):
+        self.sent.append(message)
+
+    async def refusal(self):
+        async with asyncio.timeout(5):
+            await self.task
+        start, body = self.sent
+        return start["status"], orjson.loads(body["body"])["code"]
+
+
+@pytest.fixture
+def inside():
+    return Inside()
+
+
+@pytest.fixture
+def door(inside):
+    return Door(inside)
+
+
+async def entered(inside, count):
+    for _ in range(100):
+        await asyncio.sleep(0)
+    return inside.served == count
+
+
+@pytest.mark.parametrize("origin", [None, OWN, "http://localhost:5173"])
+async def test_own_page_and_program_are_let_in(door, inside, origin):
+    visitor = Visitor(door, origin=origin)
+    assert await entered(inside, 1)
+    inside.ended.set()
+    await visitor.task
+    assert visitor.sent == []
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+async def test_page_of_another_origin_is_refused(door, inside, origin):
+    assert await Visitor(door, origin=origin).refusal() == (403, "origin_not_allowed")
+    assert inside.served == 0
+
+
+async def test_server_that_can_not_tell_a_status_closes(door):
+    visitor = Visitor(door, origin="null", tells=False)
+    await visitor.task
+    [close] = visitor.sent
+    assert (close["type"], close["code"]) == ("websocket.close", 1008)
+
+
+async def test_switch_lets_every_page_in(door, inside, switch):
+    switch(enable_ws_any_origin=True)
+    visitor = Visitor(door, origin="https://evil.example")
+    assert await entered(inside, 1)
+    inside.ended.set()
+    await visitor.task
+
+
+async def test_address_has_no_more_than_its_connections(door, inside, switch):
+    switch(ws_max_connections_per_address=2)
+    first = [Visitor(door), Visitor(door)]
+    assert await entered(inside, 2)
+    third = Visitor(door)
+    assert await third.refusal() == (429, "too_many_connections")
+    assert (b"retry-after", b"30") in third.sent[0]["headers"]
+    other = Visitor(door, address="198.51.100.1")
+    assert await entered(inside, 3)
+    inside.ended.set()
+    await asyncio.gather(other.task, *(each.task for each in first))
+
+
+async def test_ended_connections_leave_nothing_behind(door, inside, switch):
+    switch(ws_max_connections_per_address=2)
+    visitors = [Visitor(door, address=f"203.0.113.{number}") for number in range(50)]
+    assert await entered(inside, 50)
+    inside.ended.set()
+    visitors[0].task.cancel()
+    await asyncio.gather(*(each.task for each in visitors), return_exceptions=True)
+    assert not door._open

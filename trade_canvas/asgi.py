@@ -22,6 +22,7 @@ from trade_canvas.edge.door import Door  # noqa: E402
 from trade_canvas.edge.drain import EndingGuard  # noqa: E402
 from trade_canvas.edge.metrics_endpoint import MetricsPath  # noqa: E402
 from trade_canvas.edge.read_limit import ReadLimit  # noqa: E402
+from trade_canvas.edge.request_bounds import ApiEdge  # noqa: E402
 from trade_canvas.edge.request_ids import RequestIds  # noqa: E402
 from trade_canvas.edge.request_threads import RequestThreads  # noqa: E402
 
@@ -43,7 +44,7 @@ views = RequestThreads(
 )
 routes: Any = ProtocolTypeRouter(
     {
-        "http": MetricsPath(ReadLimit(in_front_of(views))),
+        "http": MetricsPath(ReadLimit(in_front_of(ApiEdge(views)))),
         "websocket": Door(URLRouter([path("ws/market", follow), re_path(r"", nowhere)])),
     }
 )

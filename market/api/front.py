@@ -15,12 +15,11 @@ from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.runtime import candle_store
 from market.stores.postgres_states import PostgresStates
-from trade_canvas.edge.request_bounds import ApiEdge
 
 
 def in_front_of(django_application: Application) -> CandlePath:
     """The application that answers HTTP: known reads at once, the rest through Django."""
-    paths = ClosedCandlePath(ApiEdge(django_application))
+    paths = ClosedCandlePath(django_application)
     return CandlePath(paths, reader=_reader())
 
 

@@ -14,6 +14,7 @@ from market.api.fast_path import CandlePath
 from market.api.front import in_front_of
 from market.api.tests.asking import CANDLES, CLOSED, SERIES, ask, candle, store
 from market.domain.series import SeriesId
+from trade_canvas.edge.request_bounds import ApiEdge
 
 QUERY = f"series_id={SERIES}"
 SERIES_ID = SeriesId.parse(SERIES)
@@ -50,7 +51,7 @@ def django():
 
 @pytest.fixture
 async def front(django):
-    made = in_front_of(django)
+    made = in_front_of(ApiEdge(django))
     yield made
     made.close()
 

@@ -1,11 +1,10 @@
-"""After a read of the newest candles: ask ingest to complete them, where that is switched on."""
+"""After a read of the newest candles: ask ingest to complete them, if that is switched on."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -14,39 +13,37 @@ from django.conf import settings
 from market import blocking
 from market.api.candle_pages import PageQuery
 from market.domain.series import SeriesId
+from market.domain.throttle import Throttle
 from market.ingest.supervisor import request_tail
 
 logger = logging.getLogger(__name__)
 
 COOL_DOWN_S = 2.0
-MAX_REMEMBERED = 10_000
 
 RequestTail = Callable[[SeriesId, int], object]
 
 
 class TailRequests:
-    """Passes on one request a series at a time, and none within the cool-down of the last."""
+    """Passes on one request per series at a time, and none within the cool-down after the last."""
 
     def __init__(
         self, request: RequestTail, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._request = request
-        self._clock = clock
         self._lock = threading.Lock()
         self._running: set[SeriesId] = set()
-        self._ended: OrderedDict[SeriesId, float] = OrderedDict()
+        self._cool_down: Throttle[SeriesId] = Throttle(COOL_DOWN_S, clock=clock)
 
     def begin(self, series: SeriesId) -> bool:
-        """Whether a request may go out now; if so, `perform` must follow."""
+        """Whether a request may be sent now; if so, `perform` must follow."""
         with self._lock:
-            recent = self._clock() - self._ended.get(series, float("-inf")) < COOL_DOWN_S
-            if recent or series in self._running:
+            if series in self._running or self._cool_down.wait_s(series):
                 return False
             self._running.add(series)
             return True
 
     def perform(self, series: SeriesId, candles: int) -> None:
-        """Pass a begun request on; its failure is logged, for nobody waits for it."""
+        """Send the request that was begun; a failure is only logged, since no caller waits."""
         try:
             self._request(series, candles)
         except Exception:
@@ -54,10 +51,7 @@ class TailRequests:
         finally:
             with self._lock:
                 self._running.discard(series)
-                self._ended[series] = self._clock()
-                self._ended.move_to_end(series)
-                while len(self._ended) > MAX_REMEMBERED:
-                    self._ended.popitem(last=False)
+                self._cool_down.admit(series)
 
 
 @lru_cache(maxsize=1)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,6 +24,7 @@ from market.api.handover import handover_of
 from market.api.requests import RankingQuery, TopMarketsQuery, TopMarketsStreamQuery
 from market.api.schema import errors_of, parameters_of, responses
 from market.domain.feed import FeedRefused
+from market.domain.throttle import Throttle
 from market.exchanges.ccxt_client import known_exchanges
 from market.exchanges.top_markets import (
     ANSWER_TIMEOUT_S,
@@ -34,7 +34,6 @@ from market.exchanges.top_markets import (
 )
 
 FORCE_INTERVAL_S = 2.0
-MAX_CLIENTS_REMEMBERED = 10_000
 
 # A stream ends after this and EventSource opens the next one: no client is kept for ever.
 MAX_STREAM_S = 900.0
@@ -46,30 +45,10 @@ ERRORS = {
 }
 
 
-class ForceLimit:
-    """One accepted force per client address and market within FORCE_INTERVAL_S."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._accepted: OrderedDict[tuple[str, str, str], float] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def require(self, key: tuple[str, str, str]) -> None:
-        """Raise ApiError 429 `rate_limited` when the last force was accepted too lately."""
-        now = self._clock()
-        with self._lock:
-            if now - self._accepted.get(key, float("-inf")) < FORCE_INTERVAL_S:
-                raise ApiError(429, "rate_limited", "rate_limited", headers={"Retry-After": "2"})
-            self._accepted[key] = now
-            self._accepted.move_to_end(key)
-            while len(self._accepted) > MAX_CLIENTS_REMEMBERED:
-                self._accepted.popitem(last=False)
-
-
 @lru_cache(maxsize=1)
-def force_limit() -> ForceLimit:
-    """The one of this process."""
-    return ForceLimit()
+def force_throttle() -> Throttle[tuple[str, str, str]]:
+    """When a client address may force a fetch of an exchange's market again."""
+    return Throttle(FORCE_INTERVAL_S)
 
 
 def begin_ranking(asked: RankingQuery, *, force: bool) -> Future[Ranking]:
@@ -113,7 +92,8 @@ class TopMarkets(Endpoint):
             raise unsupported_exchange()
         if asked.force:
             address = str(request.META.get("REMOTE_ADDR", ""))
-            force_limit().require((address, asked.exchange, asked.market))
+            if force_throttle().admit((address, asked.exchange, asked.market)):
+                raise ApiError(429, "rate_limited", "rate_limited", headers={"Retry-After": "2"})
         try:
             ranking = begin_ranking(asked, force=asked.force).result(ANSWER_TIMEOUT_S + 1)
         except FeedRefused as error:

@@ -9,7 +9,7 @@ SINGLETONS = (
     "market.runtime.pipeline",
     "market.api.candle_pages.candle_pages",
     "market.api.tail.tail_requests",
-    "market.api.top_markets.force_limit",
+    "market.api.top_markets.force_throttle",
     "market.ingest.gap_ledger.ledger",
     "market.ingest.wiring.registry",
     "factors.runtime.engine",

@@ -173,15 +173,6 @@ def test_force_fetches_and_is_limited(api, world):
     assert api.get(PATH, market="futures", force="1").status_code == 200
 
 
-def test_force_limit_ends_and_is_per_client():
-    now = [0.0]
-    limit = top_markets.ForceLimit(clock=lambda: now[0])
-    limit.require(("a", "binance", "spot"))
-    limit.require(("b", "binance", "spot"))
-    now[0] = 2.0
-    limit.require(("a", "binance", "spot"))
-
-
 def test_stale_ranking_is_better_than_none(api, world):
     api.get(PATH, market="spot")
     world.time = 10_000

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.conf import settings
 
+from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.ledger import FactorLedger
 from factors.domain.pivot import PivotParameters
-from factors.domain.registry import FACTORS
 from factors.domain.sr_levels import SrParameters
 from factors.rebuild import Rebuilder
 from factors.stores.memory import MemoryFactorLedger

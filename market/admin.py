@@ -18,7 +18,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
 from market.domain.feed import FeedError, FeedRefused
-from market.domain.registry import JobReport
+from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId, SeriesIdError
 from market.ingest.coverage import is_supported, request_backfill, request_newest
 from market.ingest.gap_ranges import UNSETTLED
@@ -58,7 +58,7 @@ class Standing:
 
 
 def standings(names: Iterable[str]) -> dict[str, Standing]:
-    """How the named series stand: one query and one call of the registry for all of them."""
+    """How the named series stand: one query and one call of the lease store for all of them."""
     parsed = {name: _parsed(name) for name in names}
     heads = dict(Series.objects.filter(name__in=parsed).values_list("name", "head_time"))
     reports = reports_of([series for series in parsed.values() if series is not None])

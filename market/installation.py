@@ -1,6 +1,6 @@
 """How the whole installation stands: what is followed, by whom, what waits, and who lives.
 
-Read from the store, the ingest registry and the broker; each of them may be away, and is then named
+Read from the store, the lease store and the broker; each of them may be away, and is then named
 as such while the rest is still told.
 """
 
@@ -18,14 +18,14 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from market import blocking
-from market.domain.registry import JobReport, LeasedSeries, Member, RegistryUnavailable
+from market.domain.lease_store import JobReport, LeasedSeries, LeaseStoreUnavailable, Member
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState
 from market.ingest import gap_ledger
 from market.ingest.breaker import BreakerState
 from market.ingest.desired import Desired, combine, pinned_series
 from market.ingest.queues import QueueStanding, queue_standings
-from market.ingest.wiring import registry
+from market.ingest.runtime import lease_store
 from market.runtime import candle_store
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class _Look:
             return nothing()
         try:
             return question()
-        except (RegistryUnavailable, DatabaseError, TimeoutError, OSError) as error:
+        except (LeaseStoreUnavailable, DatabaseError, TimeoutError, OSError) as error:
             log.warning("the %s can't be asked how it stands: %s", part, error)
             self.away.add(part)
             return nothing()
@@ -127,7 +127,7 @@ def _leased() -> list[LeasedSeries]:
     switches = settings.SWITCHES
     if not switches.enable_ondemand_ingest:
         return []
-    return registry().leased(idle_ttl=switches.ondemand_idle_ttl_s)
+    return lease_store().leased(idle_ttl=switches.ondemand_idle_ttl_s)
 
 
 def _states(names: list[SeriesId]) -> dict[SeriesId, SeriesState]:
@@ -135,7 +135,7 @@ def _states(names: list[SeriesId]) -> dict[SeriesId, SeriesState]:
 
 
 def _reports(names: list[SeriesId]) -> dict[SeriesId, JobReport]:
-    return registry().reports(names)
+    return lease_store().reports(names)
 
 
 def _open_gaps() -> Counter[SeriesId]:
@@ -143,7 +143,7 @@ def _open_gaps() -> Counter[SeriesId]:
 
 
 def _members() -> list[Member]:
-    return registry().members()
+    return lease_store().members()
 
 
 def standing() -> Standing:

@@ -17,12 +17,12 @@ from celery.signals import worker_init, worker_shutting_down
 from django.conf import settings
 
 from market import blocking
-from market.domain.registry import Group, RegistryUnavailable
+from market.domain.lease_store import Group, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import coverage, dispatch, supervisor
 from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
+from market.ingest.runtime import lease_store
 from market.ingest.steady_schedule import every
-from market.ingest.wiring import registry
 from market.stores.postgres_guard import NotLoaded, check_at_start
 
 log = logging.getLogger(__name__)
@@ -87,10 +87,10 @@ def _stopping() -> bool:
 def reconcile() -> None:
     """Ask for the follow jobs that are missing; what two beats or a backlog ask for too is left."""
     try:
-        if not registry().claim("reconcile", ttl=settings.SWITCHES.reconcile_interval_s / 2):
+        if not lease_store().claim("reconcile", ttl=settings.SWITCHES.reconcile_interval_s / 2):
             return
         started = blocking.call(supervisor.reconcile)
-    except RegistryUnavailable as error:
+    except LeaseStoreUnavailable as error:
         log.warning("reconcile: %s", error)
     else:
         for group in started:
@@ -113,17 +113,17 @@ def follow(group_text: str) -> None:
 def _decline(group: Group) -> None:
     """Let another worker be asked at the next look, instead of when this one might have begun."""
     try:
-        registry().unclaim(start_marker(group))
-    except RegistryUnavailable as error:
+        lease_store().unclaim(start_marker(group))
+    except LeaseStoreUnavailable as error:
         log.warning("%s: declined, but not heard: %s", group, error)
 
 
 def _hand_over(group: Group) -> None:
     """Ask for the next job of the group without waiting for the beat."""
     try:
-        if registry().claim(start_marker(group), ttl=supervisor.START_TTL_S):
+        if lease_store().claim(start_marker(group), ttl=supervisor.START_TTL_S):
             dispatch.send(dispatch.FOLLOW, str(group), expires=supervisor.START_TTL_S)
-    except RegistryUnavailable as error:
+    except LeaseStoreUnavailable as error:
         log.warning("%s: handing over is left to reconcile: %s", group, error)
 
 

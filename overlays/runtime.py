@@ -10,8 +10,8 @@ from django.conf import settings
 from factors import runtime as factors
 from market.domain.series import SeriesId
 from market.runtime import candle_store
+from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.ledger import OverlayLedger
-from overlays.domain.registry import overlay_engine
 from overlays.domain.renderer import OverlayEngine
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import PostgresOverlayLedger

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from factors.domain.registry import FACTORS
+from factors.domain.all_factors import FACTORS
 from lab.pictures.draw_factors import DRAWINGS, charts
-from overlays.domain.registry import RENDERERS
+from overlays.domain.all_renderers import RENDERERS
 from trade_canvas.switches import PREFIX, Switches
 
 ROOT = Path(__file__).parents[1]

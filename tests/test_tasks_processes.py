@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from market.domain.registry import Admission, Group
+from market.domain.lease_store import Admission, Group
 from market.domain.series import SeriesId
-from market.ingest.registry_valkey import ValkeyRegistry, connect
+from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
 from tests.processes import wait_until
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1s")
@@ -37,9 +37,9 @@ def ingest(stack):
 
 
 @pytest.fixture
-def registry(stack):
+def lease_store(stack):
     client = connect(stack.valkey.url)
-    yield ValkeyRegistry(client)
+    yield ValkeyLeaseStore(client)
     client.close()
     client.connection_pool.disconnect()
 
@@ -64,8 +64,8 @@ def assert_without_hole(found):
     assert all(later - earlier == 1 for earlier, later in itertools.pairwise(found))
 
 
-def state_of(registry, series):
-    report = registry.reports([series]).get(series)
+def state_of(lease_store, series):
+    report = lease_store.reports([series]).get(series)
     return report.state if report else "not followed"
 
 
@@ -74,25 +74,25 @@ def fence_of(stack, series):
     return fence
 
 
-def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(ingest, registry):
+def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(ingest, lease_store):
     # Two beats do what one does.
     ingest.beat()
     first = ingest.worker(LOG_FORMAT="json")
     flows(ingest, BTC, more=5)
     assert fence_of(ingest, BTC) == 1
-    wait_until(lambda: state_of(registry, BTC) == "running", 10, "BTC to be followed")
-    assert registry.lease(ETH, "web", ttl=30, admission=Admission(idle_ttl=2))
-    wait_until(lambda: state_of(registry, ETH) == "running", 10, "ETH to be followed")
+    wait_until(lambda: state_of(lease_store, BTC) == "running", 10, "BTC to be followed")
+    assert lease_store.lease(ETH, "web", ttl=30, admission=Admission(idle_ttl=2))
+    wait_until(lambda: state_of(lease_store, ETH) == "running", 10, "ETH to be followed")
     flows(ingest, ETH)
-    registry.release(ETH, "web")
-    wait_until(lambda: state_of(registry, ETH) == "not followed", 10, "ETH to be let go")
+    lease_store.release(ETH, "web")
+    wait_until(lambda: state_of(lease_store, ETH) == "not followed", 10, "ETH to be let go")
     # What was under way may still land.
     flows(ingest, BTC, more=1)
     let_go_at = times(ingest, ETH)
     flows(ingest, BTC)
     assert times(ingest, ETH) == let_go_at
     assert first.terminate(STOPS_WITHIN_S) == 0
-    assert registry.owned_groups([GROUP]) == set()
+    assert lease_store.owned_groups([GROUP]) == set()
     logged = [json.loads(line) for line in first.output().splitlines() if line.startswith("{")]
     followed = [each for each in logged if each["message"].endswith("following with fence 1")]
     assert [each["logger"] for each in followed] == ["market.ingest.follow_job"] * 2

@@ -13,7 +13,7 @@ from celery import signals
 from django.conf import settings
 
 from market import metrics, metrics_tasks
-from market.domain.registry import RegistryUnavailable
+from market.domain.lease_store import LeaseStoreUnavailable
 from market.ingest import dispatch
 from market.ingest.presence import BEAT, WEB, WORKER, Presence, tell_reconciled
 from market.live import current
@@ -107,5 +107,5 @@ def _ran(sender: Any = None, **_: object) -> None:
     if sender is not None and sender.name == dispatch.RECONCILE:
         try:
             tell_reconciled()
-        except RegistryUnavailable as error:
+        except LeaseStoreUnavailable as error:
             log.warning("a round of reconcile is not told of: %s", error)

@@ -54,7 +54,7 @@ class EngineState:
 
 
 class Engine:
-    """All factors of a registry with their parameters; holds no state, serves every series.
+    """All the given factors with their parameters; holds no state, serves every series.
 
     `parameters` replaces factors' defaults by factor name. `salt` is free text that takes part in
     the fingerprint. Raises GraphError for factors that can't be put in order.

@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine, EngineState
-from factors.domain.registry import FACTORS
 from lab.benchmarks.harness import Comparison, Target, interleave, print_machine
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe

@@ -11,15 +11,15 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.facts import Payload
 from factors.domain.pivot import PivotParameters
-from factors.domain.registry import FACTORS
 from lab.pictures.svg_chart import FAINT, Chart
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
+from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.instruction import feature_of
-from overlays.domain.registry import overlay_engine
 from overlays.domain.renderer import tick
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "factors"

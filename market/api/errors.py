@@ -14,7 +14,7 @@ from django.views import defaults
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.response import Response
 
-from market.domain.registry import RegistryUnavailable
+from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesIdError
 from market.pipeline import PipelineError
 
@@ -96,7 +96,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], 
         ),
     ),
     (
-        RegistryUnavailable,
+        LeaseStoreUnavailable,
         lambda error: ApiError(503, "registry_unavailable", "the ingest registry does not answer"),
     ),
     (Http404, lambda error: ApiError(404, "not_found", "Not Found")),

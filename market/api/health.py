@@ -21,10 +21,10 @@ from market.api.schema import (
     parameters_of,
     responses,
 )
-from market.domain.registry import IDLE, BackfillProgress, RegistryUnavailable
+from market.domain.lease_store import IDLE, BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
-from market.ingest.wiring import registry
+from market.ingest.runtime import lease_store
 from market.runtime import candle_store
 
 
@@ -52,10 +52,10 @@ class Health(Endpoint):
 
 
 def _progress(series: SeriesId) -> BackfillProgress:
-    # The lamp is for people who look into trouble: without the registry it shows what it knows.
+    # The lamp is for people who look into trouble: without the lease store it shows what it knows.
     try:
-        return registry().progress(series)
-    except RegistryUnavailable:
+        return lease_store().progress(series)
+    except LeaseStoreUnavailable:
         return IDLE
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from market import blocking
 from market.domain.feed import Feed, FeedError
-from market.domain.registry import BackfillProgress, RegistryUnavailable
+from market.domain.lease_store import BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.exchanges import ccxt_feed
 from market.ingest import dispatch
@@ -21,7 +21,7 @@ from market.ingest.backfill import fill
 from market.ingest.background import BACKGROUND
 from market.ingest.gap_ledger import MAX_ATTEMPTS, GapLedger, ledger
 from market.ingest.gap_ranges import GapState, Range
-from market.ingest.wiring import ask, registry
+from market.ingest.runtime import ask, lease_store
 from market.pipeline import PipelineError
 from market.runtime import candle_store
 
@@ -94,12 +94,12 @@ def _end(
     *,
     progress: Callable[[BackfillProgress], BackfillProgress] | None,
 ) -> None:
-    known = registry()
+    known = lease_store()
     try:
         known.unclaim(_marker(series, start, end))
         if progress is not None:
             known.set_progress(series, progress(known.progress(series)))
-    except RegistryUnavailable as unavailable:
+    except LeaseStoreUnavailable as unavailable:
         log.warning("the end of a backfill of %s went unnoticed: %s", series, unavailable)
 
 
@@ -121,12 +121,12 @@ def request_backfill(series: SeriesId, start: int, end: int, *, reason: str = GA
     if not settings.SWITCHES.ingest_jobs_enabled:
         return False
     try:
-        if not registry().claim(_marker(series, start, end), ttl=REQUEST_TTL_S):
+        if not lease_store().claim(_marker(series, start, end), ttl=REQUEST_TTL_S):
             return True
         if _hand_over(series, start, end, reason=reason):
             return True
-        registry().unclaim(_marker(series, start, end))
-    except RegistryUnavailable as error:
+        lease_store().unclaim(_marker(series, start, end))
+    except LeaseStoreUnavailable as error:
         log.warning("backfill of %s can't be asked for: %s", series, error)
     return False
 
@@ -155,13 +155,13 @@ def request_tail(series: SeriesId, candles: int) -> bool:
     if not (settings.SWITCHES.enable_ccxt_backfill and is_supported(series)):
         return False
     try:
-        if not registry().claim(f"tail:{series}", ttl=TAIL_COOL_DOWN_S):
+        if not lease_store().claim(f"tail:{series}", ttl=TAIL_COOL_DOWN_S):
             return False
         start, end = _tail(series, candles)
         if end < start or _is_covered(series, start, end):
             return False
         _track(series, end)
-    except RegistryUnavailable:
+    except LeaseStoreUnavailable:
         return False
     return request_backfill(series, start, end, reason=TAIL)
 
@@ -188,7 +188,7 @@ def _track(series: SeriesId, end: int) -> None:
         reason=TAIL,
         start_missing_seconds=end if head is None else max(0, end - head),
     )
-    registry().set_progress(series, started)
+    lease_store().set_progress(series, started)
 
 
 def is_supported(series: SeriesId) -> bool:
@@ -225,7 +225,7 @@ def _ask_for_repair(series: SeriesId, start: int, end: int) -> bool:
 async def _ended_or_whole(series: SeriesId, start: int, end: int) -> None:
     whole = (end - start) // series.timeframe.seconds + 1
     pause = POLL_S
-    while await ask(registry().is_claimed, _marker(series, start, end)):
+    while await ask(lease_store().is_claimed, _marker(series, start, end)):
         if await blocking.run(candle_store().count, series, start, end) >= whole:
             return
         await asyncio.sleep(pause)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from market.domain.registry import LeasedSeries, Registry
+from market.domain.lease_store import LeasedSeries, LeaseStore
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import known_exchanges
 from market.ingest.whitelist import whitelisted_series
@@ -32,15 +32,15 @@ class Desired(NamedTuple):
         return self.lease is not None or not leases_tell
 
 
-def desired_series(registry: Registry) -> list[Desired]:
+def desired_series(lease_store: LeaseStore) -> list[Desired]:
     """What to follow now, ascending by id. Blocking.
 
-    Raises RegistryUnavailable or the database's errors: the caller then goes on with what it knew.
+    Raises LeaseStoreUnavailable or a database error: the caller then keeps the previous answer.
     """
     switches = settings.SWITCHES
     leased: list[LeasedSeries] = []
     if switches.enable_ondemand_ingest:
-        leased = registry.leased(idle_ttl=switches.ondemand_idle_ttl_s)
+        leased = lease_store.leased(idle_ttl=switches.ondemand_idle_ttl_s)
     return combine(pinned_series(), leased)
 
 

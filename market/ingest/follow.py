@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from market.domain.feed import Closed, Feed, FeedEvent, FeedRefused, Forming, Interrupted
-from market.domain.registry import JobReport
+from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.domain.store import StaleFence
 from market.exchanges.ccxt_feed import open_feed

@@ -1,6 +1,6 @@
 """One job that follows the desired series of a group, for as long as it owns the group.
 
-The lock in the registry keeps two jobs of a group from working at once most of the time; the
+The lock in the lease store keeps two jobs of a group from working at once most of the time; the
 fencing token that the candle store gave for each series keeps a job that lost it from writing.
 """
 
@@ -20,12 +20,12 @@ from django.db import DatabaseError
 
 from market import blocking
 from market.domain.feed import FeedRefused
-from market.domain.registry import Group, JobReport, Registry, RegistryUnavailable
+from market.domain.lease_store import Group, JobReport, LeaseStore, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.ingest.desired import desired_series
 from market.ingest.follow import IsWatched, Report, Wanted, open_follower
-from market.ingest.wiring import ask, process_name, registry
+from market.ingest.runtime import ask, lease_store, process_name
 from market.runtime import candle_store
 from market.stopping import stop
 
@@ -57,7 +57,7 @@ class JobPorts:
     `desired` blocks; it names the group's series, and tells of each whether it is watched.
     """
 
-    registry: Registry
+    lease_store: LeaseStore
     store: CandleStore
     desired: Callable[[], Mapping[SeriesId, bool]]
     open_follower: Callable[[Report, IsWatched], Following]
@@ -67,9 +67,9 @@ class JobPorts:
 def runtime_ports(group: Group) -> JobPorts:
     """This process's own, as the switches say."""
     return JobPorts(
-        registry=registry(),
+        lease_store=lease_store(),
         store=candle_store(),
-        desired=partial(desired_of, registry(), group),
+        desired=partial(desired_of, lease_store(), group),
         open_follower=lambda report, is_watched: open_follower(
             group.exchange, group.market, report=report, is_watched=is_watched
         ),
@@ -77,11 +77,11 @@ def runtime_ports(group: Group) -> JobPorts:
     )
 
 
-def desired_of(registry: Registry, group: Group) -> dict[SeriesId, bool]:
+def desired_of(lease_store: LeaseStore, group: Group) -> dict[SeriesId, bool]:
     """The desired series of one group, and whether each is watched. Blocking."""
     return {
         each.series: each.is_watched
-        for each in desired_series(registry)
+        for each in desired_series(lease_store)
         if group_of(each.series) == group
     }
 
@@ -112,11 +112,11 @@ class FollowJob:
         group has an owner ends at once. What goes wrong is reported, not raised.
         """
         ports = self._ports
-        if not await ask(ports.registry.take_group, self._group, self._token, ttl=ports.ttl):
+        if not await ask(ports.lease_store.take_group, self._group, self._token, ttl=ports.ttl):
             return False
         log.info("%s: following", self._group)
         try:
-            await ask(ports.registry.unclaim, start_marker(self._group))
+            await ask(ports.lease_store.unclaim, start_marker(self._group))
             return await self._follow(stopping, time.monotonic() + max_seconds)
         except FeedRefused as error:
             await self._crashed(error, REFUSED_PAUSE_S)
@@ -142,7 +142,7 @@ class FollowJob:
     async def wanted(self) -> Mapping[SeriesId, int]:
         """The desired series of the group with this job's fencing tokens.
 
-        While the registry or the database is away it is what it was: nobody stops watching
+        While the lease store or the database is away it is what it was: nobody stops watching
         because of that.
         """
         try:
@@ -153,7 +153,7 @@ class FollowJob:
                     fence = await blocking.run(self._ports.store.next_fence, series)
                     self._fences[series] = fence
                     log.info("%s: following with fence %d", series, fence)
-        except (RegistryUnavailable, DatabaseError, TimeoutError) as error:
+        except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
             log.warning("%s: what is desired can't be read: %s", self._group, error)
             # Nor can be who has come to watch.
             self._watched = set(self._fences)
@@ -174,7 +174,7 @@ class FollowJob:
             self._reports.pop(series, None)
             self._unsent.discard(series)
         if released:
-            await self._try(partial(self._ports.registry.drop_reports, released))
+            await self._try(partial(self._ports.lease_store.drop_reports, released))
 
     async def _watch(
         self, end: asyncio.Event, stopping: Callable[[], bool], *, until: float
@@ -198,13 +198,13 @@ class FollowJob:
         return not self._fences and time.monotonic() - self._idle_since > IDLE_END_S
 
     async def _renew(self) -> bool:
-        """Stay the owner; an unreachable registry takes nothing from us, the fences see to that.
+        """Stay the owner; an unreachable lease store takes nothing from us, the fences see to that.
 
-        When the lock is gone and free (the registry was emptied, or we were suspended), somebody
+        When the lock is gone and free (the lease store was emptied, or we were suspended), somebody
         may have followed meanwhile: our fencing tokens count no more, new ones are taken.
         """
         self._unsent.update(self._reports)
-        known, ttl = self._ports.registry, self._ports.ttl
+        known, ttl = self._ports.lease_store, self._ports.ttl
         if await self._try(partial(known.renew_group, self._group, self._token, ttl=ttl)) is False:
             if not await self._try(partial(known.take_group, self._group, self._token, ttl=ttl)):
                 return False
@@ -221,7 +221,7 @@ class FollowJob:
         if unsent:
             self._unsent.clear()
             await self._try(
-                partial(self._ports.registry.report, unsent, ttl=REPORT_TTLS * self._ports.ttl)
+                partial(self._ports.lease_store.report, unsent, ttl=REPORT_TTLS * self._ports.ttl)
             )
 
     async def _crashed(self, error: Exception, pause: float) -> None:
@@ -240,21 +240,23 @@ class FollowJob:
             for series in names
         }
         self._fences.clear()
-        await self._try(partial(self._ports.registry.report, told, ttl=pause + self._ports.ttl))
-        await self._try(partial(self._ports.registry.claim, start_marker(self._group), ttl=pause))
+        await self._try(partial(self._ports.lease_store.report, told, ttl=pause + self._ports.ttl))
+        await self._try(
+            partial(self._ports.lease_store.claim, start_marker(self._group), ttl=pause)
+        )
 
     async def _give_up(self) -> None:
         followed = list(self._fences)
-        await self._try(partial(self._ports.registry.drop_reports, followed))
-        await self._try(partial(self._ports.registry.release_group, self._group, self._token))
+        await self._try(partial(self._ports.lease_store.drop_reports, followed))
+        await self._try(partial(self._ports.lease_store.release_group, self._group, self._token))
         log.info("%s: given up", self._group)
 
     async def _try(self, call: Callable[[], T]) -> T | None:
-        """Ask the registry; None, with a warning, when it can't be reached."""
+        """Ask the lease store; None, with a warning, when it can't be reached."""
         try:
             return await ask(call)
-        except (RegistryUnavailable, DatabaseError) as error:
-            log.warning("%s: the registry is away: %s", self._group, error)
+        except (LeaseStoreUnavailable, DatabaseError) as error:
+            log.warning("%s: the lease store is away: %s", self._group, error)
             return None
 
 

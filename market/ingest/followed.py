@@ -18,7 +18,7 @@ from typing import Any
 from market import blocking, log_context, metrics
 from market.domain.candle import Candle
 from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
-from market.domain.registry import JobReport
+from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.domain.store import StaleFence
 from market.ingest.backfill import IngestPorts, fill, note_holes

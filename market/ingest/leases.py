@@ -13,11 +13,11 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from market import blocking
-from market.domain.registry import Admission, CapacityRefused, Registry, RegistryUnavailable
+from market.domain.lease_store import Admission, CapacityRefused, LeaseStore, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import known_exchanges
+from market.ingest.runtime import ask, instance_id, lease_store
 from market.ingest.whitelist import whitelisted_series
-from market.ingest.wiring import ask, instance_id, registry
 from market.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -28,20 +28,20 @@ RENEWALS_A_TTL = 3
 class LeaseKeeper:
     """Counts this instance's holders of each series and keeps a lease while there are any.
 
-    An unreachable registry refuses nobody: the watcher is accepted, and the lease is taken by the
-    next renewal that gets through. Used from one event loop.
+    While the lease store is unreachable every watcher is accepted; the next renewal that succeeds
+    takes the lease. Used from one event loop.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        lease_store: LeaseStore,
         instance: str,
         *,
         ttl: float,
         admission: Callable[[], Awaitable[Admission]],
         supported: Callable[[SeriesId], bool],
     ) -> None:
-        self._registry = registry
+        self._lease_store = lease_store
         self._instance = instance
         self._ttl = ttl
         self._admission = admission
@@ -67,7 +67,7 @@ class LeaseKeeper:
             if self._holders[series] > 1:
                 self._holders[series] -= 1
             elif self._holders.pop(series, 0):
-                await self._quietly(partial(self._registry.release, series, self._instance))
+                await self._quietly(partial(self._lease_store.release, series, self._instance))
 
     async def close(self) -> None:
         """End every lease, as at the shutdown of the instance."""
@@ -77,7 +77,7 @@ class LeaseKeeper:
         held = list(self._holders)
         self._holders.clear()
         for series in held:
-            ending = partial(self._registry.release, series, self._instance)
+            ending = partial(self._lease_store.release, series, self._instance)
             if not await self._quietly(ending):
                 return  # They run out by themselves.
 
@@ -89,9 +89,9 @@ class LeaseKeeper:
         try:
             admission = await self._admission()
             return await ask(
-                self._registry.lease, series, self._instance, ttl=self._ttl, admission=admission
+                self._lease_store.lease, series, self._instance, ttl=self._ttl, admission=admission
             )
-        except (RegistryUnavailable, DatabaseError, TimeoutError) as error:
+        except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
             self._tell(error)
             return True
 
@@ -103,7 +103,9 @@ class LeaseKeeper:
         while self._holders:
             await asyncio.sleep(self._ttl / RENEWALS_A_TTL)
             held = list(self._holders)
-            await self._quietly(partial(self._registry.renew, self._instance, held, ttl=self._ttl))
+            await self._quietly(
+                partial(self._lease_store.renew, self._instance, held, ttl=self._ttl)
+            )
             await self._end_overtaken(held)
 
     async def _end_overtaken(self, renewed: list[SeriesId]) -> None:
@@ -112,22 +114,24 @@ class LeaseKeeper:
             if series not in self._holders:
                 async with self._lock(series):
                     if series not in self._holders:
-                        await self._quietly(partial(self._registry.release, series, self._instance))
+                        await self._quietly(
+                            partial(self._lease_store.release, series, self._instance)
+                        )
 
     async def _quietly(self, call: Callable[[], None]) -> bool:
         try:
             await ask(call)
-        except RegistryUnavailable as error:
+        except LeaseStoreUnavailable as error:
             self._tell(error)
             return False
         if not self._reachable:
-            log.info("leases: the registry is back")
+            log.info("leases: the lease store is back")
         self._reachable = True
         return True
 
     def _tell(self, error: Exception) -> None:
         if self._reachable:
-            log.warning("leases: the registry is away, watchers are kept: %s", error)
+            log.warning("leases: the lease store is away, watchers are kept: %s", error)
         self._reachable = False
 
 
@@ -165,7 +169,7 @@ def keeper() -> LeaseKeeper | NoLeases:
         return NoLeases()
     exchanges = known_exchanges()
     return LeaseKeeper(
-        registry(),
+        lease_store(),
         instance_id(),
         ttl=switches.lease_ttl_s,
         admission=current_admission,

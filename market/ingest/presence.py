@@ -1,6 +1,6 @@
-"""This process among those of the installation: it tells every few seconds that it lives.
+"""Announces this process in the lease store every few seconds, so that the status page shows it.
 
-The registry forgets a process that is gone for a minute; until then people see that it is missing.
+An entry expires a minute after its last announcement; until then a dead process shows as missing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from market.domain.registry import Member, Registry, RegistryUnavailable
-from market.ingest.wiring import process_name, registry
+from market.domain.lease_store import LeaseStore, LeaseStoreUnavailable, Member
+from market.ingest.runtime import lease_store, process_name
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Load(NamedTuple):
 class Presence:
     """Announces one process from a thread of its own, until it is stopped.
 
-    `load` is asked from that thread each time. An unreachable registry is told of once.
+    `load` is asked from that thread each time. An unreachable lease store is told of once.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Presence:
         *,
         load: Callable[[], Load] = Load,
         interval: float = INTERVAL_S,
-        known: Registry | None = None,
+        known: LeaseStore | None = None,
     ) -> None:
         self._kind = kind
         self._load = load
         self._interval = interval
-        self._registry = known or registry()
+        self._lease_store = known or lease_store()
         self._started_at = time.time()
         self._reachable = True
         self._end = threading.Event()
@@ -60,15 +60,15 @@ class Presence:
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell that the process ends. Blocking, within the registry's own timeouts."""
+        """Tell that the process ends. Blocking, within the lease store's own timeouts."""
         self._end.set()
         self._thread.join(JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         while not self._end.is_set():
-            self._try(lambda: self._registry.announce(self._member(), ttl=TTL_S))
+            self._try(lambda: self._lease_store.announce(self._member(), ttl=TTL_S))
             self._end.wait(self._interval)
-        self._try(lambda: self._registry.withdraw(self._member()))
+        self._try(lambda: self._lease_store.withdraw(self._member()))
 
     def _member(self) -> Member:
         load = self._load()
@@ -84,16 +84,16 @@ class Presence:
     def _try(self, call: Callable[[], None]) -> None:
         try:
             call()
-        except RegistryUnavailable as error:
+        except LeaseStoreUnavailable as error:
             if self._reachable:
-                log.warning("presence: the registry is away: %s", error)
+                log.warning("presence: the lease store is away: %s", error)
             self._reachable = False
         else:
             self._reachable = True
 
 
 def tell_reconciled() -> None:
-    """Tell that a round of reconcile was run; raises RegistryUnavailable."""
+    """Tell that a round of reconcile was run; raises LeaseStoreUnavailable."""
     now = time.time()
     told = Member(kind=RECONCILE, name=RECONCILE, started_at=now, seen_at=now)
-    registry().announce(told, ttl=RECONCILE_TTL_S)
+    lease_store().announce(told, ttl=RECONCILE_TTL_S)

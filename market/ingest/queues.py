@@ -12,8 +12,8 @@ from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError
 
-from market.domain.registry import RegistryUnavailable
-from market.ingest.registry_valkey import connect
+from market.domain.lease_store import LeaseStoreUnavailable
+from market.ingest.lease_store_valkey import connect
 
 # Celery's lists in the broker are called like its queues; taken but unfinished work is in a hash.
 QUEUES = ("control", "follow", "backfill", "build")
@@ -40,7 +40,7 @@ def _broker() -> Redis:
 def queue_standings(broker: Redis | None = None) -> tuple[list[QueueStanding], int]:
     """Every queue, and the number of tasks that workers have taken; none without a broker.
 
-    Blocking, with a timeout; raises RegistryUnavailable.
+    Blocking, with a timeout; raises LeaseStoreUnavailable.
     """
     if broker is None:
         if settings.SWITCHES.ingest_in_process:
@@ -54,7 +54,7 @@ def queue_standings(broker: Redis | None = None) -> tuple[list[QueueStanding], i
             calls.hlen(TAKEN)
             *pairs, taken = calls.execute()
     except RedisError as error:
-        raise RegistryUnavailable(str(error)) from error
+        raise LeaseStoreUnavailable(str(error)) from error
     now = time.time()
     return [
         QueueStanding(name, pairs[2 * i], _age(pairs[2 * i + 1], now))

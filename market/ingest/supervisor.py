@@ -1,7 +1,7 @@
 """Brings what is followed in line with what is desired, and shows how it stands.
 
 `reconcile` may run anywhere, as often as one likes and twice at once: it only asks for follow jobs,
-and the registry lets one job own a group.
+and the lease store lets one job own a group.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from market import blocking
-from market.domain.registry import Group, JobReport, Registry, RegistryUnavailable
+from market.domain.lease_store import Group, JobReport, LeaseStore, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import dispatch
 from market.ingest.background import BACKGROUND
 from market.ingest.coverage import repair_due, repair_gap, request_newest, request_tail
 from market.ingest.desired import Desired, desired_series
 from market.ingest.follow_job import FollowJob, JobPorts, group_of, runtime_ports, start_marker
+from market.ingest.runtime import lease_store
 from market.ingest.whitelist import whitelisted_series
-from market.ingest.wiring import registry
 
 __all__ = [
     "ingest_state",
@@ -43,23 +43,23 @@ REPAIR_INTERVAL_S = 30.0
 PINNED = -1
 
 
-def groups_to_start(registry: Registry) -> list[Group]:
+def groups_to_start(lease_store: LeaseStore) -> list[Group]:
     """Groups with desired series that nobody owns, each named to one caller only. Blocking."""
     switches = settings.SWITCHES
     if not switches.ingest_jobs_enabled:
         return []
-    groups = sorted({group_of(each.series) for each in desired_series(registry)})
-    owned = registry.owned_groups(groups)
+    groups = sorted({group_of(each.series) for each in desired_series(lease_store)})
+    owned = lease_store.owned_groups(groups)
     return [
         group
         for group in groups
-        if group not in owned and registry.claim(start_marker(group), ttl=START_TTL_S)
+        if group not in owned and lease_store.claim(start_marker(group), ttl=START_TTL_S)
     ]
 
 
 def reconcile() -> list[Group]:
     """Ask the workers for the follow jobs that are missing; which they are. Blocking."""
-    known = registry()
+    known = lease_store()
     missing = groups_to_start(known)
     for group in missing:
         if not dispatch.send(dispatch.FOLLOW, str(group), expires=START_TTL_S):
@@ -83,11 +83,11 @@ def ingest_state() -> dict[str, Any]:
 
 
 def _jobs() -> list[dict[str, Any]]:
-    known = registry()
+    known = lease_store()
     try:
         desired = desired_series(known)
         reports = known.reports([each.series for each in desired])
-    except RegistryUnavailable as error:
+    except LeaseStoreUnavailable as error:
         log.warning("ingest_state without jobs: %s", error)
         return []
     return [_job(each, reports.get(each.series)) for each in desired]
@@ -114,10 +114,10 @@ def _job(desired: Desired, report: JobReport | None) -> dict[str, Any]:
 
 
 def reports_of(series: list[SeriesId]) -> dict[SeriesId, JobReport]:
-    """The reports of some series in one call; none when the registry is away. Blocking."""
+    """The reports of some series in one call; none when the lease store is away. Blocking."""
     try:
-        return registry().reports(series)
-    except RegistryUnavailable as error:
+        return lease_store().reports(series)
+    except LeaseStoreUnavailable as error:
         log.warning("no reports: %s", error)
         return {}
 
@@ -158,7 +158,7 @@ class InProcess:
         while not self._end.is_set():
             try:
                 await work()
-            except (RegistryUnavailable, DatabaseError, TimeoutError) as error:
+            except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
                 log.warning("ingest goes on as it is: %s", error)
             except Exception:
                 log.exception("ingest supervision failed")
@@ -168,7 +168,7 @@ class InProcess:
                 continue
 
     async def _reconcile(self) -> None:
-        for group in await blocking.run(groups_to_start, registry()):
+        for group in await blocking.run(groups_to_start, lease_store()):
             job = asyncio.create_task(self._follow(group), name=f"follow {group}")
             self._jobs.add(job)
             job.add_done_callback(self._jobs.discard)

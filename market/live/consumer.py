@@ -12,7 +12,7 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 
 from market import metrics
-from market.domain.registry import CapacityRefused
+from market.domain.lease_store import CapacityRefused
 from market.domain.series import SeriesId
 from market.ingest.leases import keeper
 from market.live.current import current_hub

@@ -11,7 +11,7 @@ SINGLETONS = (
     "market.api.tail.tail_requests",
     "market.api.top_markets.force_throttle",
     "market.ingest.gap_ledger.ledger",
-    "market.ingest.wiring.registry",
+    "market.ingest.runtime.lease_store",
     "factors.runtime.engine",
     "factors.runtime.factor_ledger",
     "overlays.runtime.engine",

@@ -15,7 +15,7 @@ from factors.stores.postgres import PostgresFactorLedger
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
-from overlays.domain.registry import overlay_engine
+from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.versions import NEVER
 from overlays.stage import REQUEST, OverlayStage, Redraw
 from overlays.stores.memory import MemoryOverlayLedger

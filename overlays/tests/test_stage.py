@@ -9,8 +9,8 @@ from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
 from market.stores.postgres import PostgresWriter
 from overlays.api.tests.drawn import walk
+from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.ledger import Position
-from overlays.domain.registry import overlay_engine
 from overlays.domain.renderer import OverlayEngine
 from overlays.stage import MOST_KEPT
 from overlays.tests.ledgers import Worker, postgres_stores

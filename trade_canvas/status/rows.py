@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from market.domain.registry import Member
+from market.domain.lease_store import Member
 from market.domain.series import SeriesId
 from market.ingest.presence import BEAT, RECONCILE, WEB, WORKER
 from market.installation import PARTS, FollowedStanding, Standing

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from market.domain.registry import Admission, JobReport, Member
+from market.domain.lease_store import Admission, JobReport, Member
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.ingest.desired import Desired
+from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.queues import QueueStanding
-from market.ingest.registry_memory import MemoryRegistry
 from market.installation import FollowedStanding, Standing
 from market.models import Series, WhitelistedSeries
 from market.tests.pool_end import end_pool
@@ -91,9 +91,9 @@ def test_missing_processes_and_late_rounds_are_marked():
 
 @pytest.fixture
 def known_registry(monkeypatch, settings):
-    """A registry of this test, with a lease and a report; on-demand and whitelist are on."""
-    known = MemoryRegistry()
-    monkeypatch.setattr("market.installation.registry", lambda: known)
+    """A lease store of this test, with a lease and a report; on-demand and whitelist are on."""
+    known = MemoryLeaseStore()
+    monkeypatch.setattr("market.installation.lease_store", lambda: known)
     settings.SWITCHES = replace(
         settings.SWITCHES, enable_whitelist_ingest=True, enable_ondemand_ingest=True
     )

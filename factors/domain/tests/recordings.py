@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.pivot import PivotParameters
-from factors.domain.registry import FACTORS
 from factors.domain.slices import head_at
 from factors.domain.sr import SrParameters
 from market.domain.candle import Candle

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from factors.domain import pivot
+from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.graph import GraphError, catalog, in_order
-from factors.domain.registry import FACTORS
 
 # What GET /api/factor/catalog answers, by the written contract.
 PIVOT_ENTRY = {

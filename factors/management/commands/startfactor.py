@@ -19,19 +19,19 @@ FILES = {
     "test.py.txt": "overlays/domain/tests/test_{name}.py",
     "page.md.txt": "docs/factors/{name}.md",
 }
-REGISTRIES = {
-    "factors/domain/registry.py": "FACTORS",
-    "overlays/domain/registry.py": "RENDERERS",
+LISTS = {
+    "factors/domain/all_factors.py": "FACTORS",
+    "overlays/domain/all_renderers.py": "RENDERERS",
 }
 LINE_LENGTH = 100
 
 
 class Command(BaseCommand):
-    """Writes four files and one line in each of two registries."""
+    """Writes four files and one line in each of two lists."""
 
     help = (
         "Write the skeleton of a factor: factors/domain/NAME.py, overlays/domain/NAME.py, their "
-        "test and docs/factors/NAME.md, and list it in both registries. The skeleton works and "
+        "test and docs/factors/NAME.md, and add it to both lists. The skeleton works and "
         "its test passes; replace its logic bit by bit."
     )
 
@@ -51,9 +51,7 @@ class Command(BaseCommand):
         taken = [path for path in texts if path.exists()]
         if taken:
             raise CommandError(f"exists already: {taken[0]}")
-        texts |= {
-            root / path: _listed(root / path, each, name) for path, each in REGISTRIES.items()
-        }
+        texts |= {root / path: _listed(root / path, each, name) for path, each in LISTS.items()}
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -67,8 +65,8 @@ def _filled(file: str, name: str) -> str:
     )
 
 
-def _listed(path: Path, registry: str, name: str) -> str:
-    """The registry's text with the name imported and at the end of its list."""
+def _listed(path: Path, variable: str, name: str) -> str:
+    """The file's text with the name imported and appended to its list."""
     text, imports = re.subn(
         r"^from (\w+\.domain) import ([\w, ]+)$",
         lambda found: _import(found[1], sorted([*found[2].split(", "), name])),
@@ -77,7 +75,7 @@ def _listed(path: Path, registry: str, name: str) -> str:
         flags=re.M,
     )
     text, lists = re.subn(
-        rf"^{registry} = \(\n(?:    \S+,\n)*",
+        rf"^{variable} = \(\n(?:    \S+,\n)*",
         rf"\g<0>    {name}.SPEC,\n",
         text,
         count=1,

@@ -17,8 +17,8 @@ WRITTEN = [
     "overlays/domain/close_run.py",
     "overlays/domain/tests/test_close_run.py",
     "docs/factors/close_run.md",
-    "factors/domain/registry.py",
-    "overlays/domain/registry.py",
+    "factors/domain/all_factors.py",
+    "overlays/domain/all_renderers.py",
 ]
 
 
@@ -68,8 +68,8 @@ def test_existing_factor_is_not_overwritten(checkout):
     assert (checkout / "factors/domain/pen.py").read_text() == before
 
 
-def test_strange_registry_is_left_to_people(checkout):
-    (checkout / "overlays/domain/registry.py").write_text("RENDERERS = ()\n")
+def test_unexpected_list_is_left_to_people(checkout):
+    (checkout / "overlays/domain/all_renderers.py").write_text("RENDERERS = ()\n")
     with pytest.raises(CommandError, match="by hand"):
         start("close_run", checkout)
     assert not (checkout / "factors/domain/close_run.py").exists()

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from market.api.tests.asking import SERIES, items, refusal, store
-from market.domain.registry import BackfillProgress
+from market.domain.lease_store import BackfillProgress
 from market.domain.series import SeriesId
-from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.models import WhitelistedSeries
 
 HEALTH = "/api/market/health"
@@ -21,10 +21,10 @@ FIVE = "binance:futures:BTC/USDT:5m"
 
 
 @pytest.fixture
-def registry(in_memory, monkeypatch):
-    """The registry that the health endpoint asks."""
-    made = MemoryRegistry()
-    monkeypatch.setattr("market.api.health.registry", lambda: made)
+def lease_store(in_memory, monkeypatch):
+    """The lease store that the health endpoint asks."""
+    made = MemoryLeaseStore()
+    monkeypatch.setattr("market.api.health.lease_store", lambda: made)
     return made
 
 
@@ -43,7 +43,7 @@ def test_whitelist_is_read_from_the_file_without_database(api, in_memory, switch
     assert api.get(WHITELIST).json() == {"series_ids": []}
 
 
-def test_health_has_the_written_shape(api, registry):
+def test_health_has_the_written_shape(api, lease_store):
     store([160, 460])
     assert api.get(HEALTH, series_id=SERIES, now_time=500).content == (
         b'{"series_id":"binance:futures:BTC/USDT:1m","timeframe_seconds":60,"now_time":500,'
@@ -73,11 +73,11 @@ RUNNING = BackfillProgress(
         (240, replace(RUNNING, state="failed"), "red", "lagging_no_recent_backfill"),
     ],
 )
-def test_lamp(api, registry, head, progress, status, reason):
+def test_lamp(api, lease_store, head, progress, status, reason):
     if head is not None:
         store([head])
     if progress is not None:
-        registry.set_progress(SeriesId.parse(SERIES), progress)
+        lease_store.set_progress(SeriesId.parse(SERIES), progress)
     found = api.get(HEALTH, series_id=SERIES, now_time=500).json()
     assert (found["status"], found["status_reason"]) == (
         status,
@@ -85,15 +85,15 @@ def test_lamp(api, registry, head, progress, status, reason):
     )
 
 
-def test_progress_is_told_in_percent(api, registry):
+def test_progress_is_told_in_percent(api, lease_store):
     store([240])
-    registry.set_progress(SeriesId.parse(SERIES), RUNNING)
+    lease_store.set_progress(SeriesId.parse(SERIES), RUNNING)
     told = api.get(HEALTH, series_id=SERIES, now_time=500).json()["backfill"]
     assert told["progress_pct"] == 50.0
     assert (told["start_missing_candles"], told["current_missing_candles"]) == (6, 3)
 
 
-def test_health_is_gated_by_either_switch(api, registry, switch):
+def test_health_is_gated_by_either_switch(api, lease_store, switch):
     switch(enable_debug_api=False, enable_kline_health_v2=False)
     assert refusal(api.get(HEALTH, series_id=SERIES)) == (404, "not_found")
     switch(enable_kline_health_v2=True)
@@ -101,11 +101,11 @@ def test_health_is_gated_by_either_switch(api, registry, switch):
 
 
 @pytest.mark.parametrize("path", [HEALTH, EXTENT])
-def test_bad_series_id_is_refused(api, registry, path):
+def test_bad_series_id_is_refused(api, lease_store, path):
     assert refusal(api.get(path, series_id="abc")) == (400, "invalid_series_id")
 
 
-def test_wrong_numbers_are_named(api, registry):
+def test_wrong_numbers_are_named(api, lease_store):
     assert items(api.get(HEALTH, series_id=SERIES, now_time=-1)) == [
         ("greater_than_equal", ["query", "now_time"])
     ]
@@ -116,12 +116,12 @@ def test_wrong_numbers_are_named(api, registry):
 
 
 @pytest.mark.parametrize("path", [STATE, EXTENT])
-def test_debug_answers_are_gated(api, registry, switch, path):
+def test_debug_answers_are_gated(api, lease_store, switch, path):
     switch(enable_debug_api=False)
     assert refusal(api.get(path, series_id=SERIES)) == (404, "not_found")
 
 
-def test_ingest_state_has_the_written_fields(api, registry, monkeypatch):
+def test_ingest_state_has_the_written_fields(api, lease_store, monkeypatch):
     state = api.get(STATE).json()
     assert list(state) == [
         "jobs",

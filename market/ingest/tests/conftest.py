@@ -1,4 +1,4 @@
-"""What the tests of ingest share: registries that start empty, in memory and in Valkey."""
+"""What the tests of ingest share: lease stores that start empty, in memory and in Valkey."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 from django.conf import settings as django_settings
 from django.utils.module_loading import import_string
 
-from market.ingest.registry_memory import MemoryRegistry
-from market.ingest.registry_valkey import ValkeyRegistry, connect
+from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
 
 _prefixes = itertools.count()
 
 
 @pytest.fixture
-def valkey_registry():
-    """A registry of its own in the session's Valkey."""
+def valkey_lease_store():
+    """A lease store of its own in the session's Valkey."""
     client = connect(django_settings.REDIS_URL)
     prefix = f"test:{{{next(_prefixes)}}}:"
-    yield ValkeyRegistry(client, prefix=prefix)
+    yield ValkeyLeaseStore(client, prefix=prefix)
     for key in client.scan_iter(match=f"{prefix}*"):
         client.delete(key)
     client.close()
@@ -28,10 +28,10 @@ def valkey_registry():
 
 
 @pytest.fixture(params=["memory", "valkey"])
-def registry(request):
+def lease_store(request):
     if request.param == "memory":
-        return MemoryRegistry()
-    return request.getfixturevalue("valkey_registry")
+        return MemoryLeaseStore()
+    return request.getfixturevalue("valkey_lease_store")
 
 
 @pytest.fixture

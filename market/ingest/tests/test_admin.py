@@ -10,10 +10,10 @@ from django.contrib.messages import get_messages
 from market import admin
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, FeedRefused
-from market.domain.registry import JobReport
+from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.ingest import coverage, gap_ledger
-from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.models import GapRecord, Series, WhitelistedSeries
 from market.runtime import pipeline
 
@@ -35,15 +35,15 @@ def client(client, django_user_model):
 
 
 @pytest.fixture
-def registry(monkeypatch):
-    registry = MemoryRegistry()
-    monkeypatch.setattr("market.ingest.supervisor.registry", lambda: registry)
-    monkeypatch.setattr(coverage, "registry", lambda: registry)
-    return registry
+def lease_store(monkeypatch):
+    lease_store = MemoryLeaseStore()
+    monkeypatch.setattr("market.ingest.supervisor.lease_store", lambda: lease_store)
+    monkeypatch.setattr(coverage, "lease_store", lambda: lease_store)
+    return lease_store
 
 
 @pytest.fixture
-def asked(monkeypatch, registry):
+def asked(monkeypatch, lease_store):
     """Backfills that workers were asked for."""
     tasks = []
 
@@ -122,14 +122,14 @@ def test_whitelist_entry_can_be_disabled_while_the_exchange_is_gone(client, exch
     assert not WhitelistedSeries.objects.get().enabled
 
 
-def test_whitelist_page_shows_head_lag_status_and_error(client, registry, switched):
+def test_whitelist_page_shows_head_lag_status_and_error(client, lease_store, switched):
     switched(enable_whitelist_ingest=True)
     for name in (str(BTC), str(ETH), "broken"):
         WhitelistedSeries.objects.create(series_id=name, enabled=name != str(ETH))
     head = BTC.timeframe.latest_closed(time.time()) - 7 * 60
     pipeline().ingest(BTC, [Candle(head, 1.0, 2.0, 0.5, 1.5, 10.0)])
     failing = JobReport(state="open_breaker", started_at=1.0, last_error="429 <slow down>")
-    registry.report({BTC: failing}, ttl=30)
+    lease_store.report({BTC: failing}, ttl=30)
     page = client.get(WHITELIST).content.decode()
     for text in ("open breaker", "429 &lt;slow down&gt;", admin.as_time(head), "disabled"):
         assert text in page
@@ -137,7 +137,7 @@ def test_whitelist_page_shows_head_lag_status_and_error(client, registry, switch
 
 
 def test_whitelist_page_needs_as_many_queries_for_many_rows_as_for_one(
-    client, registry, django_assert_num_queries, django_assert_max_num_queries
+    client, lease_store, django_assert_num_queries, django_assert_max_num_queries
 ):
     WhitelistedSeries.objects.create(series_id=str(BTC))
     with django_assert_max_num_queries(30) as one_row:

@@ -1,4 +1,4 @@
-"""Leases of a web instance: counted, renewed, and kept through an outage of the registry."""
+"""Leases of a web instance: counted, renewed, and kept through an outage of the lease store."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 
 import pytest
 
-from market.domain.registry import Admission, CapacityRefused, RegistryUnavailable
+from market.domain.lease_store import Admission, CapacityRefused, LeaseStoreUnavailable
 from market.domain.series import SeriesId
+from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.leases import LeaseKeeper, NoLeases, current_admission, keeper
-from market.ingest.registry_memory import MemoryRegistry
 from market.ingest.tests.waiting import eventually
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
 
 
-class FlakyRegistry(MemoryRegistry):
-    """A registry that can be away, and counts what it is asked."""
+class FlakyLeaseStore(MemoryLeaseStore):
+    """A lease store that can be away, and counts what it is asked."""
 
     def __init__(self):
         super().__init__()
@@ -26,7 +26,7 @@ class FlakyRegistry(MemoryRegistry):
 
     def _reach(self):
         if self.is_away:
-            raise RegistryUnavailable("away")
+            raise LeaseStoreUnavailable("away")
 
     def lease(self, series, instance, *, ttl, admission):
         self._reach()
@@ -42,12 +42,12 @@ class FlakyRegistry(MemoryRegistry):
         super().release(series, instance)
 
 
-def make_keeper(registry, *, instance="web-1", ttl=30.0, limit=0):
+def make_keeper(lease_store, *, instance="web-1", ttl=30.0, limit=0):
     async def admission():
         return Admission(idle_ttl=60, limit=limit)
 
     return LeaseKeeper(
-        registry,
+        lease_store,
         instance,
         ttl=ttl,
         admission=admission,
@@ -55,42 +55,42 @@ def make_keeper(registry, *, instance="web-1", ttl=30.0, limit=0):
     )
 
 
-def leases_of(registry):
-    return {each.series: each.leases for each in registry.leased(idle_ttl=60)}
+def leases_of(lease_store):
+    return {each.series: each.leases for each in lease_store.leased(idle_ttl=60)}
 
 
 async def test_lease_of_an_unknown_exchange_is_refused():
-    registry = FlakyRegistry()
+    lease_store = FlakyLeaseStore()
     with pytest.raises(CapacityRefused):
-        await make_keeper(registry).acquire(SeriesId.parse("nowhere:spot:BTC/USDT:1m"))
-    assert leases_of(registry) == {}
+        await make_keeper(lease_store).acquire(SeriesId.parse("nowhere:spot:BTC/USDT:1m"))
+    assert leases_of(lease_store) == {}
 
 
 async def test_lease_beyond_the_limit_is_refused_and_not_counted():
-    registry = FlakyRegistry()
-    keeper = make_keeper(registry, limit=1)
+    lease_store = FlakyLeaseStore()
+    keeper = make_keeper(lease_store, limit=1)
     await keeper.acquire(BTC)
     with pytest.raises(CapacityRefused):
         await keeper.acquire(ETH)
     await keeper.release(ETH)
-    assert leases_of(registry) == {BTC: 1}
+    assert leases_of(lease_store) == {BTC: 1}
     await keeper.close()
 
 
 async def test_lease_lasts_until_its_last_holder_goes():
-    registry = FlakyRegistry()
-    keeper = make_keeper(registry)
+    lease_store = FlakyLeaseStore()
+    keeper = make_keeper(lease_store)
     for _ in range(3):
         await keeper.acquire(BTC)
     for expected in (1, 1, 0, 0):
         await keeper.release(BTC)
-        assert leases_of(registry) == {BTC: expected}
+        assert leases_of(lease_store) == {BTC: expected}
     await keeper.close()
 
 
 async def test_concurrent_holders_of_a_refused_series_are_all_refused():
-    registry = FlakyRegistry()
-    keeper = make_keeper(registry, limit=1)
+    lease_store = FlakyLeaseStore()
+    keeper = make_keeper(lease_store, limit=1)
     await keeper.acquire(BTC)
     outcomes = await asyncio.gather(
         *(keeper.acquire(ETH) for _ in range(5)), return_exceptions=True
@@ -100,52 +100,52 @@ async def test_concurrent_holders_of_a_refused_series_are_all_refused():
 
 
 async def test_lease_is_renewed_while_it_is_held():
-    registry = FlakyRegistry()
-    keeper = make_keeper(registry, ttl=0.15)
+    lease_store = FlakyLeaseStore()
+    keeper = make_keeper(lease_store, ttl=0.15)
     await keeper.acquire(BTC)
-    (taken,) = registry.leased(idle_ttl=60)
-    await eventually(lambda: registry.leased(idle_ttl=60)[0].leased_until > taken.leased_until)
-    await eventually(lambda: registry.renewals >= 3)
-    assert leases_of(registry) == {BTC: 1}
+    (taken,) = lease_store.leased(idle_ttl=60)
+    await eventually(lambda: lease_store.leased(idle_ttl=60)[0].leased_until > taken.leased_until)
+    await eventually(lambda: lease_store.renewals >= 3)
+    assert leases_of(lease_store) == {BTC: 1}
     await keeper.close()
-    assert leases_of(registry) == {BTC: 0}
+    assert leases_of(lease_store) == {BTC: 0}
 
 
-async def test_absent_registry_refuses_nobody_and_learns_of_it_later():
-    registry = FlakyRegistry()
-    keeper = make_keeper(registry, ttl=0.15, limit=1)
-    registry.is_away = True
+async def test_unreachable_lease_store_refuses_nobody_and_learns_of_it_later():
+    lease_store = FlakyLeaseStore()
+    keeper = make_keeper(lease_store, ttl=0.15, limit=1)
+    lease_store.is_away = True
     await keeper.acquire(BTC)
     await keeper.acquire(ETH)
     await keeper.release(ETH)
-    await eventually(lambda: registry.renewals >= 2)
-    assert leases_of(registry) == {}
-    registry.is_away = False
-    await eventually(lambda: leases_of(registry) == {BTC: 1})
+    await eventually(lambda: lease_store.renewals >= 2)
+    assert leases_of(lease_store) == {}
+    lease_store.is_away = False
+    await eventually(lambda: leases_of(lease_store) == {BTC: 1})
     await keeper.close()
 
 
 async def test_release_during_an_outage_raises_nothing_and_the_lease_runs_out():
-    registry = FlakyRegistry()
-    keeper = make_keeper(registry, ttl=0.15)
+    lease_store = FlakyLeaseStore()
+    keeper = make_keeper(lease_store, ttl=0.15)
     await keeper.acquire(BTC)
-    registry.is_away = True
+    lease_store.is_away = True
     await keeper.release(BTC)
-    await eventually(lambda: leases_of(registry) == {BTC: 0})
+    await eventually(lambda: leases_of(lease_store) == {BTC: 0})
     await keeper.close()
 
 
 async def test_crashed_instance_frees_its_place_for_another():
-    registry = FlakyRegistry()
-    crashed = make_keeper(registry, instance="crashed", ttl=0.2, limit=1)
-    other = make_keeper(registry, instance="other", limit=1)
+    lease_store = FlakyLeaseStore()
+    crashed = make_keeper(lease_store, instance="crashed", ttl=0.2, limit=1)
+    other = make_keeper(lease_store, instance="other", limit=1)
     await crashed.acquire(BTC)
     crashed._renewal.cancel()
     with pytest.raises(CapacityRefused):
         await other.acquire(ETH)
-    await eventually(lambda: leases_of(registry) == {BTC: 0})
+    await eventually(lambda: leases_of(lease_store) == {BTC: 0})
     await other.acquire(ETH)
-    assert leases_of(registry) == {ETH: 1}
+    assert leases_of(lease_store) == {ETH: 1}
     await other.close()
 
 

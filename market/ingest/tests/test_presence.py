@@ -8,27 +8,27 @@ from dataclasses import replace
 
 import pytest
 
-from market.domain.registry import RegistryUnavailable
+from market.domain.lease_store import LeaseStoreUnavailable
+from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.lease_store_valkey import connect
 from market.ingest.presence import Load, Presence
 from market.ingest.queues import QueueStanding, queue_standings
-from market.ingest.registry_memory import MemoryRegistry
-from market.ingest.registry_valkey import connect
 from market.ingest.tests.waiting import wait_until
 
 
-class Away(MemoryRegistry):
-    """A registry that answers only while `is_there`."""
+class Away(MemoryLeaseStore):
+    """A lease store that answers only while `is_there`."""
 
     is_there = False
 
     def announce(self, member, *, ttl):
         if not self.is_there:
-            raise RegistryUnavailable("away")
+            raise LeaseStoreUnavailable("away")
         super().announce(member, ttl=ttl)
 
 
 def test_presence_tells_its_load_until_it_is_stopped():
-    known = MemoryRegistry()
+    known = MemoryLeaseStore()
     presence = Presence("web", load=lambda: Load(3, 4), interval=0.01, known=known)
     presence.start()
     wait_until(known.members)
@@ -40,7 +40,7 @@ def test_presence_tells_its_load_until_it_is_stopped():
     assert known.members() == []
 
 
-def test_presence_outlives_an_unreachable_registry():
+def test_presence_outlives_an_unreachable_lease_store():
     known = Away()
     presence = Presence("worker", interval=0.01, known=known)
     presence.start()
@@ -71,5 +71,5 @@ def test_queues_tell_depth_and_age_of_the_oldest_task(broker):
 
 
 def test_unreachable_broker_is_named_as_such():
-    with pytest.raises(RegistryUnavailable):
+    with pytest.raises(LeaseStoreUnavailable):
         queue_standings(connect("redis://127.0.0.1:1/0"))

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from market.domain.registry import Admission, Group, JobReport, RegistryUnavailable
+from market.domain.lease_store import Admission, Group, JobReport, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import desired, dispatch, supervisor
 from market.ingest.desired import combine
 from market.ingest.follow_job import JobPorts, desired_of, start_marker
-from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.supervisor import InProcess, groups_to_start, ingest_state, reconcile
 from market.ingest.tests.waiting import eventually, wait_until
 from market.stores.memory import MemoryCandleStore
@@ -41,10 +41,10 @@ def ingesting(switched):
 
 
 @pytest.fixture
-def shared(registry, monkeypatch):
-    """The process's registry is the one of the test."""
-    monkeypatch.setattr(supervisor, "registry", lambda: registry)
-    return registry
+def shared(lease_store, monkeypatch):
+    """The process's lease store is the one of the test."""
+    monkeypatch.setattr(supervisor, "lease_store", lambda: lease_store)
+    return lease_store
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def sent(monkeypatch):
     return groups
 
 
-def watch(registry, series, instance="web-1"):
-    assert registry.lease(series, instance, ttl=30, admission=FREE)
+def watch(lease_store, series, instance="web-1"):
+    assert lease_store.lease(series, instance, ttl=30, admission=FREE)
 
 
 def test_unknown_exchanges_are_not_desired():
@@ -198,12 +198,12 @@ def test_ingest_state_tells_since_when_a_series_is_idle(ingesting, shared, white
     assert (job["refcount"], job["last_zero_at"] > 1_700_000_000) == (0, True)
 
 
-def test_ingest_state_answers_while_the_registry_is_away(ingesting, whitelist, monkeypatch):
+def test_ingest_state_answers_while_the_lease_store_is_away(ingesting, whitelist, monkeypatch):
     class Away:
         def leased(self, *, idle_ttl):
-            raise RegistryUnavailable("away")
+            raise LeaseStoreUnavailable("away")
 
-    monkeypatch.setattr(supervisor, "registry", Away)
+    monkeypatch.setattr(supervisor, "lease_store", Away)
     assert ingest_state()["jobs"] == []
 
 
@@ -216,13 +216,13 @@ class PatientFollower:
 
 
 async def test_ingest_in_process_follows_and_gives_up_at_its_end(ingesting, whitelist, monkeypatch):
-    registry = MemoryRegistry()
-    monkeypatch.setattr(supervisor, "registry", lambda: registry)
+    lease_store = MemoryLeaseStore()
+    monkeypatch.setattr(supervisor, "lease_store", lambda: lease_store)
     whitelist.append(BTC)
 
     def ports(group):
         return JobPorts(
-            registry=registry,
+            lease_store=lease_store,
             store=MemoryCandleStore(),
             desired=lambda: {BTC: True},
             open_follower=lambda report, is_watched: PatientFollower(),
@@ -232,12 +232,12 @@ async def test_ingest_in_process_follows_and_gives_up_at_its_end(ingesting, whit
     ingest = InProcess(ports_of=ports, interval=0.02, repair_interval=60)
     monkeypatch.setattr(supervisor, "repair_due", _nothing_due)
     ingest.start()
-    await eventually(lambda: registry.owned_groups([SPOT]))
+    await eventually(lambda: lease_store.owned_groups([SPOT]))
     whitelist.append(ETH)
-    await eventually(lambda: registry.owned_groups([SPOT, FUTURES]) == {SPOT, FUTURES})
+    await eventually(lambda: lease_store.owned_groups([SPOT, FUTURES]) == {SPOT, FUTURES})
     async with asyncio.timeout(5):
         await ingest.stop()
-    assert registry.owned_groups([SPOT, FUTURES]) == set()
+    assert lease_store.owned_groups([SPOT, FUTURES]) == set()
 
 
 async def _nothing_due(*, stopping):

@@ -11,7 +11,7 @@ import pytest
 from market import blocking
 from market.domain.candle import Candle
 from market.domain.feed import FeedError
-from market.domain.registry import RegistryUnavailable
+from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import background, coverage, gap_ledger
 from market.ingest.background import Background
@@ -25,7 +25,7 @@ from market.ingest.coverage import (
     request_tail,
 )
 from market.ingest.gap_ranges import GapState
-from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.waiting import eventually
 from market.runtime import candle_store, pipeline
 
@@ -67,10 +67,10 @@ class FakeFeed:
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch):
-    registry = MemoryRegistry()
-    monkeypatch.setattr(coverage, "registry", lambda: registry)
-    return registry
+def lease_store(monkeypatch):
+    lease_store = MemoryLeaseStore()
+    monkeypatch.setattr(coverage, "lease_store", lambda: lease_store)
+    return lease_store
 
 
 @pytest.fixture
@@ -164,12 +164,12 @@ async def test_hole_at_the_end_is_absent_after_its_last_attempt():
     assert noted() == [(2, 3, GapState.ABSENT)]
 
 
-def test_tail_is_asked_for_with_progress_once_in_a_while(asked, registry):
+def test_tail_is_asked_for_with_progress_once_in_a_while(asked, lease_store):
     assert request_tail(BTC, 100)
     ((name, start, end, reason),) = asked
     assert (name, reason, end - start) == (str(BTC), TAIL, 99 * 60)
     assert end == BTC.timeframe.latest_closed(time.time())
-    progress = registry.progress(BTC)
+    progress = lease_store.progress(BTC)
     assert (progress.state, progress.reason) == ("running", TAIL)
     assert progress.start_missing_seconds == end
     assert not request_tail(BTC, 100)
@@ -198,10 +198,10 @@ def test_tail_needs_the_switch_and_a_known_exchange(asked, switched):
         ([1], FeedError("no answer"), ("failed", "tail_coverage_best_effort_failed", "no answer")),
     ],
 )
-async def test_progress_tells_how_a_tail_backfill_ended(registry, minutes, error, expected):
+async def test_progress_tells_how_a_tail_backfill_ended(lease_store, minutes, error, expected):
     feed = FakeFeed(minutes, error)
     await backfill_range(BTC, 60, 180, reason=TAIL, open_feed=feed.open)
-    progress = registry.progress(BTC)
+    progress = lease_store.progress(BTC)
     assert (progress.state, progress.note, progress.error) == expected
 
 
@@ -211,7 +211,7 @@ def test_range_under_way_is_not_asked_for_twice(asked):
     assert asked == [(str(BTC), 60, 120, GAP)]
 
 
-def test_guarded_reader_asks_for_no_backfill(registry, switched, asked):
+def test_guarded_reader_asks_for_no_backfill(lease_store, switched, asked):
     switched(enable_ingest_role_guard=True, ingest_role="read")
     assert not request_backfill(BTC, 60, 120)
     assert not asked
@@ -223,12 +223,12 @@ def test_backfill_that_nobody_takes_may_be_asked_for_again(monkeypatch, asked):
     monkeypatch.undo()
 
 
-def test_backfill_can_not_be_asked_for_while_the_registry_is_away(monkeypatch, asked):
+def test_backfill_can_not_be_asked_for_while_the_lease_store_is_away(monkeypatch, asked):
     class Away:
         def claim(self, name, *, ttl):
-            raise RegistryUnavailable("away")
+            raise LeaseStoreUnavailable("away")
 
-    monkeypatch.setattr(coverage, "registry", Away)
+    monkeypatch.setattr(coverage, "lease_store", Away)
     assert not request_backfill(BTC, 60, 120)
     assert not request_tail(BTC, 10)
 

@@ -8,12 +8,12 @@ import pytest
 
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, FeedRefused
-from market.domain.registry import Group, JobReport, RegistryUnavailable
+from market.domain.lease_store import Group, JobReport, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.domain.store import StaleFence
 from market.ingest import follow_job
 from market.ingest.follow_job import FollowJob, JobPorts, start_marker
-from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.waiting import eventually
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
@@ -26,17 +26,17 @@ MINUTES = 60.0
 
 
 class Outage:
-    """Makes the calls of a registry fail while it lasts."""
+    """Makes the calls of a lease store fail while it lasts."""
 
-    def __init__(self, registry):
-        self._registry = registry
+    def __init__(self, lease_store):
+        self._lease_store = lease_store
         self.is_on = False
 
     def __getattr__(self, name):
         def call(*args, **kwargs):
             if self.is_on:
-                raise RegistryUnavailable("away")
-            return getattr(self._registry, name)(*args, **kwargs)
+                raise LeaseStoreUnavailable("away")
+            return getattr(self._lease_store, name)(*args, **kwargs)
 
         return call
 
@@ -61,11 +61,11 @@ class FakeFollower:
 
 
 class Bench:
-    """A registry, a store and what is desired, shared by the jobs of a test."""
+    """A lease store, a store and what is desired, shared by the jobs of a test."""
 
     def __init__(self):
-        self.registry = MemoryRegistry()
-        self.outage = Outage(self.registry)
+        self.lease_store = MemoryLeaseStore()
+        self.outage = Outage(self.lease_store)
         self.store = MemoryCandleStore()
         self.desired = [BTC]
         self.unwatched = set()
@@ -76,7 +76,7 @@ class Bench:
     def job(self, *, ttl=30.0, max_seconds=MINUTES):
         """A job as a task; its follower joins `followers`."""
         ports = JobPorts(
-            registry=self.outage,
+            lease_store=self.outage,
             store=self.store,
             desired=self._desired,
             open_follower=self._open,
@@ -87,7 +87,7 @@ class Bench:
 
     def _desired(self):
         if self.desired is None:
-            raise RegistryUnavailable("away")
+            raise LeaseStoreUnavailable("away")
         return {each: each not in self.unwatched for each in self.desired}
 
     def _open(self, report, is_watched):
@@ -112,12 +112,12 @@ async def ended(job):
 
 async def test_job_owns_its_group_and_reports_until_it_is_stopped(bench):
     job = bench.job()
-    await eventually(lambda: bench.registry.reports([BTC]))
-    assert bench.registry.owned_groups([GROUP]) == {GROUP}
+    await eventually(lambda: bench.lease_store.reports([BTC]))
+    assert bench.lease_store.owned_groups([GROUP]) == {GROUP}
     bench.stopped = True
     assert await ended(job) is False
-    assert bench.registry.owned_groups([GROUP]) == set()
-    assert bench.registry.reports([BTC]) == {}
+    assert bench.lease_store.owned_groups([GROUP]) == set()
+    assert bench.lease_store.reports([BTC]) == {}
 
 
 async def test_second_job_of_a_group_ends_at_once(bench):
@@ -149,17 +149,17 @@ async def test_job_follows_what_becomes_desired_and_leaves_what_is_not(bench):
     await eventually(lambda: bench.tokens().keys() == {BTC})
     bench.desired = [BTC, ETH]
     await eventually(lambda: bench.tokens().keys() == {BTC, ETH})
-    await eventually(lambda: bench.registry.reports([ETH]))
+    await eventually(lambda: bench.lease_store.reports([ETH]))
     bench.desired = [BTC]
     await eventually(lambda: bench.tokens().keys() == {BTC})
-    assert bench.registry.reports([ETH]) == {}
+    assert bench.lease_store.reports([ETH]) == {}
     bench.stopped = True
     await ended(job)
 
 
 async def test_job_asks_for_another_when_its_time_is_over(bench):
     assert await ended(bench.job(max_seconds=0.1)) is True
-    assert bench.registry.owned_groups([GROUP]) == set()
+    assert bench.lease_store.owned_groups([GROUP]) == set()
 
 
 async def test_job_ends_when_nothing_is_desired_any_more(bench, monkeypatch):
@@ -170,9 +170,9 @@ async def test_job_ends_when_nothing_is_desired_any_more(bench, monkeypatch):
 
 async def test_successor_of_a_dead_owner_makes_its_writes_impossible(bench):
     pipeline = Pipeline(bench.store)
-    bench.registry.take_group(GROUP, "killed with -9", ttl=0.2)
+    bench.lease_store.take_group(GROUP, "killed with -9", ttl=0.2)
     dead_fence = bench.store.next_fence(BTC)
-    await eventually(lambda: not bench.registry.owned_groups([GROUP]))
+    await eventually(lambda: not bench.lease_store.owned_groups([GROUP]))
     job = bench.job()
     await eventually(bench.tokens)
     with pytest.raises(StaleFence):
@@ -185,30 +185,30 @@ async def test_successor_of_a_dead_owner_makes_its_writes_impossible(bench):
 async def test_job_that_was_replaced_ends(bench):
     job = bench.job(ttl=0.3)
     await eventually(bench.tokens)
-    bench.registry._owners[GROUP] = ("somebody else", float("inf"))
+    bench.lease_store._owners[GROUP] = ("somebody else", float("inf"))
     assert await ended(job) is False
-    assert bench.registry.owned_groups([GROUP]) == {GROUP}
+    assert bench.lease_store.owned_groups([GROUP]) == {GROUP}
 
 
 async def test_job_whose_lock_vanished_takes_it_and_new_fences(bench):
     job = bench.job(ttl=0.3)
     await eventually(bench.tokens)
     old = bench.tokens()[BTC]
-    bench.registry._owners.clear()
+    bench.lease_store._owners.clear()
     await eventually(lambda: bench.tokens()[BTC] > old)
-    assert bench.registry.owned_groups([GROUP]) == {GROUP}
+    assert bench.lease_store.owned_groups([GROUP]) == {GROUP}
     bench.stopped = True
     await ended(job)
 
 
-async def test_job_goes_on_while_the_registry_is_away(bench):
+async def test_job_goes_on_while_the_lease_store_is_away(bench):
     job = bench.job(ttl=0.3)
-    await eventually(lambda: bench.registry.reports([BTC]))
+    await eventually(lambda: bench.lease_store.reports([BTC]))
     bench.outage.is_on = True
-    await eventually(lambda: not bench.registry.owned_groups([GROUP]))
+    await eventually(lambda: not bench.lease_store.owned_groups([GROUP]))
     assert not job.done() and bench.tokens().keys() == {BTC}
     bench.outage.is_on = False
-    await eventually(lambda: bench.registry.owned_groups([GROUP]))
+    await eventually(lambda: bench.lease_store.owned_groups([GROUP]))
     bench.stopped = True
     await ended(job)
 
@@ -223,8 +223,8 @@ async def test_job_goes_on_while_the_registry_is_away(bench):
 async def test_failed_job_is_reported_and_not_restarted_at_once(bench, failure, pause):
     bench.failure = failure
     assert await ended(bench.job()) is False
-    report = bench.registry.reports([BTC])[BTC]
+    report = bench.lease_store.reports([BTC])[BTC]
     assert (report.state, report.crashes, report.last_error) == ("waiting", 1, str(failure))
     assert report.last_crash_at is not None
-    assert not bench.registry.claim(start_marker(GROUP), ttl=pause)
-    assert bench.registry.owned_groups([GROUP]) == set()
+    assert not bench.lease_store.claim(start_marker(GROUP), ttl=pause)
+    assert bench.lease_store.owned_groups([GROUP]) == set()

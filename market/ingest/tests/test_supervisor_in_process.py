@@ -9,8 +9,9 @@ import pytest
 
 from market import blocking, runtime
 from market.domain.series import SeriesId
-from market.ingest import gap_ledger, leases, wiring
+from market.ingest import gap_ledger, leases
 from market.ingest.leases import keeper
+from market.ingest.runtime import lease_store
 from market.ingest.supervisor import (
     ingest_state,
     repair_gap,
@@ -25,7 +26,13 @@ from market.runtime import candle_store
 
 PINNED = SeriesId.parse("sim:spot:BTC/USDT:1s")
 WATCHED = SeriesId.parse("sim:futures:ETH/USDT:1s")
-SINGLETONS = (runtime.candle_store, runtime.pipeline, wiring.registry, gap_ledger.ledger, keeper)
+SINGLETONS = (
+    runtime.candle_store,
+    runtime.pipeline,
+    lease_store,
+    gap_ledger.ledger,
+    keeper,
+)
 SLOW_S = 20.0
 
 
@@ -86,7 +93,7 @@ async def test_process_alone_completes_a_tail_and_repairs_a_gap(alone):
     await start_in_process()
     assert await blocking.run(request_tail, unwatched, 10)
     await eventually(lambda: candle_store().count(unwatched) == 10, SLOW_S)
-    await eventually(lambda: wiring.registry().progress(unwatched).state == "succeeded")
+    await eventually(lambda: lease_store().progress(unwatched).state == "succeeded")
     first = candle_store().first(unwatched)
     assert await repair_gap(unwatched, first - 180, first - 60, SLOW_S)
     assert candle_store().count(unwatched) == 13

@@ -8,10 +8,10 @@ import pytest
 from celery import Celery, current_app
 
 from market import tasks
-from market.domain.registry import Group, RegistryUnavailable
+from market.domain.lease_store import Group, LeaseStoreUnavailable
 from market.ingest import dispatch
 from market.ingest.follow_job import start_marker
-from market.ingest.registry_memory import MemoryRegistry
+from market.ingest.lease_store_memory import MemoryLeaseStore
 
 GROUP = Group("sim", "spot")
 
@@ -32,10 +32,10 @@ class FakeJob:
 
 
 @pytest.fixture
-def registry(monkeypatch):
-    registry = MemoryRegistry()
-    monkeypatch.setattr(tasks, "registry", lambda: registry)
-    return registry
+def lease_store(monkeypatch):
+    lease_store = MemoryLeaseStore()
+    monkeypatch.setattr(tasks, "lease_store", lambda: lease_store)
+    return lease_store
 
 
 @pytest.fixture
@@ -62,36 +62,36 @@ def stop(monkeypatch):
     return tasks.request_stop
 
 
-def test_follow_hands_over_when_its_time_is_over(job, registry, sent):
+def test_follow_hands_over_when_its_time_is_over(job, lease_store, sent):
     tasks.follow(str(GROUP))
     assert sent == [(dispatch.FOLLOW, str(GROUP))]
-    assert registry.is_claimed(start_marker(GROUP))
+    assert lease_store.is_claimed(start_marker(GROUP))
 
 
-def test_follow_hands_over_once_when_another_was_asked_for(job, registry, sent):
-    registry.claim(start_marker(GROUP), ttl=30)
+def test_follow_hands_over_once_when_another_was_asked_for(job, lease_store, sent):
+    lease_store.claim(start_marker(GROUP), ttl=30)
     tasks.follow(str(GROUP))
     assert sent == []
 
 
-def test_follow_that_ended_for_good_asks_for_no_other(job, registry, sent, monkeypatch):
+def test_follow_that_ended_for_good_asks_for_no_other(job, lease_store, sent, monkeypatch):
     monkeypatch.setattr(FakeJob, "answer", False)
     tasks.follow(str(GROUP))
     assert sent == []
 
 
 def test_follow_that_is_delivered_to_a_stopping_worker_may_be_asked_of_another(
-    job, registry, sent, stop
+    job, lease_store, sent, stop
 ):
-    registry.claim(start_marker(GROUP), ttl=30)
+    lease_store.claim(start_marker(GROUP), ttl=30)
     stop()
     tasks.follow(str(GROUP))
     assert FakeJob.runs == 0
-    assert not registry.is_claimed(start_marker(GROUP))
+    assert not lease_store.is_claimed(start_marker(GROUP))
 
 
 @pytest.mark.parametrize("ask", [lambda: tasks.follow(str(GROUP)), lambda: backfill_of_a_minute()])
-def test_guarded_reader_neither_follows_nor_fetches(job, registry, monkeypatch, switched, ask):
+def test_guarded_reader_neither_follows_nor_fetches(job, lease_store, monkeypatch, switched, ask):
     async def fetch(*arguments, **options):
         raise AssertionError("fetched")
 
@@ -105,7 +105,7 @@ def backfill_of_a_minute():
     tasks.backfill("sim:spot:BTC/USDT:1m", 60, 60)
 
 
-def test_reconcile_runs_once_however_many_beats_ask(registry, monkeypatch):
+def test_reconcile_runs_once_however_many_beats_ask(lease_store, monkeypatch):
     runs = []
     monkeypatch.setattr(tasks.supervisor, "reconcile", lambda: runs.append(1) or [])
     for _ in range(5):
@@ -113,19 +113,19 @@ def test_reconcile_runs_once_however_many_beats_ask(registry, monkeypatch):
     assert len(runs) == 1
 
 
-def test_hand_over_is_left_to_reconcile_while_the_registry_is_away(job, sent, monkeypatch):
+def test_hand_over_is_left_to_reconcile_while_the_lease_store_is_away(job, sent, monkeypatch):
     class Away:
         def claim(self, name, *, ttl):
-            raise RegistryUnavailable("away")
+            raise LeaseStoreUnavailable("away")
 
-    monkeypatch.setattr(tasks, "registry", Away)
+    monkeypatch.setattr(tasks, "lease_store", Away)
     tasks.follow(str(GROUP))
     assert sent == []
 
 
-def test_reconcile_survives_the_registrys_absence(registry, monkeypatch, caplog):
+def test_reconcile_survives_an_unreachable_lease_store(lease_store, monkeypatch, caplog):
     def away():
-        raise RegistryUnavailable("gone fishing")
+        raise LeaseStoreUnavailable("gone fishing")
 
     monkeypatch.setattr(tasks.supervisor, "reconcile", away)
     tasks.reconcile()

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.facts import Event
 from factors.domain.pivot import PivotParameters
-from factors.domain.registry import FACTORS
 from factors.domain.slices import slices, window_start
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
+from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.instruction import Change
 from overlays.domain.integrity import facts_of, mismatches
-from overlays.domain.registry import overlay_engine
 from overlays.domain.renderer import tick
 from overlays.domain.versions import SeriesVersions
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from factors.domain.all_factors import FACTORS
 from factors.domain.facts import StateError
-from factors.domain.registry import FACTORS
+from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS, overlay_engine
 from overlays.domain.instruction import WITHDRAWN
-from overlays.domain.registry import DRAWING_ORDER, RENDERERS, overlay_engine
 from overlays.domain.renderer import Sheet, Tick
 from overlays.domain.tests.drawing import MINUTE, Drawing, flat
 

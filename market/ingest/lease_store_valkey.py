@@ -1,4 +1,4 @@
-"""The ingest registry that web instances and workers share, kept in Valkey (or Redis).
+"""The lease store that web instances and workers share, kept in Valkey (or Redis).
 
 Times are the server's, so instances whose clocks differ agree. Whatever reads before it writes is
 one script. All keys carry one hash tag: they live in one slot of a cluster, as scripts demand.
@@ -17,15 +17,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from market.domain.registry import (
+from market.domain.lease_store import (
     IDLE,
     Admission,
     BackfillProgress,
     Group,
     JobReport,
     LeasedSeries,
+    LeaseStoreUnavailable,
     Member,
-    RegistryUnavailable,
 )
 from market.domain.series import SeriesId
 
@@ -110,7 +110,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 
 
 def connect(url: str) -> Redis:
-    """A client of the registry's server: bounded connections, every call with a timeout."""
+    """A client of the lease store's server: bounded connections, every call with a timeout."""
     return Redis(
         connection_pool=BlockingConnectionPool.from_url(
             url,
@@ -125,8 +125,8 @@ def connect(url: str) -> Redis:
     )
 
 
-class ValkeyRegistry:
-    """Implements market.domain.registry.Registry."""
+class ValkeyLeaseStore:
+    """Implements market.domain.lease_store.LeaseStore."""
 
     def __init__(self, client: Redis, prefix: str = PREFIX) -> None:
         self._client = client
@@ -144,7 +144,7 @@ class ValkeyRegistry:
         ) = (client.register_script(script) for script in scripts)
 
     def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
-        """See Registry.lease."""
+        """See LeaseStore.lease."""
         with _reaching():
             pinned = sorted(map(str, admission.pinned)) if admission.limit else ()
             limits = (_ms(ttl), _ms(admission.idle_ttl), admission.limit)
@@ -156,7 +156,7 @@ class ValkeyRegistry:
             )
 
     def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
-        """See Registry.renew."""
+        """See LeaseStore.renew."""
         if not series:
             return
         with _reaching():
@@ -166,13 +166,13 @@ class ValkeyRegistry:
             )
 
     def release(self, series: SeriesId, instance: str) -> None:
-        """See Registry.release."""
+        """See LeaseStore.release."""
         with _reaching():
             keys = [self._until, self._key("lease", series)]
             self._release(keys=keys, args=[str(series), instance])
 
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
-        """See Registry.leased."""
+        """See LeaseStore.leased."""
         with _reaching():
             rows = self._leased(keys=[self._until], args=[_ms(idle_ttl), self._key("lease", "")])
             return sorted(
@@ -181,60 +181,60 @@ class ValkeyRegistry:
             )
 
     def take_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """See Registry.take_group."""
+        """See LeaseStore.take_group."""
         with _reaching():
             return bool(self._client.set(self._key("owner", group), token, nx=True, px=_ms(ttl)))
 
     def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """See Registry.renew_group."""
+        """See LeaseStore.renew_group."""
         with _reaching():
             return bool(self._renew_owner(keys=[self._key("owner", group)], args=[token, _ms(ttl)]))
 
     def release_group(self, group: Group, token: str) -> None:
-        """See Registry.release_group."""
+        """See LeaseStore.release_group."""
         with _reaching():
             self._release_owner(keys=[self._key("owner", group)], args=[token])
 
     def owned_groups(self, groups: Collection[Group]) -> set[Group]:
-        """See Registry.owned_groups."""
+        """See LeaseStore.owned_groups."""
         asked = list(groups)
         return {group for group, owner in self._many("owner", asked) if owner is not None}
 
     def claim(self, name: str, *, ttl: float) -> bool:
-        """See Registry.claim."""
+        """See LeaseStore.claim."""
         with _reaching():
             return bool(self._client.set(self._key("claim", name), "1", nx=True, px=_ms(ttl)))
 
     def is_claimed(self, name: str) -> bool:
-        """See Registry.is_claimed."""
+        """See LeaseStore.is_claimed."""
         with _reaching():
             return bool(self._client.exists(self._key("claim", name)))
 
     def unclaim(self, name: str) -> None:
-        """See Registry.unclaim."""
+        """See LeaseStore.unclaim."""
         with _reaching():
             self._client.delete(self._key("claim", name))
 
     def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
-        """See Registry.report."""
+        """See LeaseStore.report."""
         with _reaching(), self._client.pipeline(transaction=False) as calls:
             for series, told in reports.items():
                 calls.set(self._key("report", series), _pack(told), px=_ms(ttl))
             calls.execute()
 
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
-        """See Registry.reports."""
+        """See LeaseStore.reports."""
         found = self._many("report", list(series))
         return {each: JobReport(**orjson.loads(text)) for each, text in found if text is not None}
 
     def drop_reports(self, series: Collection[SeriesId]) -> None:
-        """See Registry.drop_reports."""
+        """See LeaseStore.drop_reports."""
         if series:
             with _reaching():
                 self._client.delete(*(self._key("report", each) for each in series))
 
     def announce(self, member: Member, *, ttl: float) -> None:
-        """See Registry.announce."""
+        """See LeaseStore.announce."""
         name = _name_of(member)
         with _reaching(), self._client.pipeline(transaction=False) as calls:
             calls.sadd(self._members, name)
@@ -242,7 +242,7 @@ class ValkeyRegistry:
             calls.execute()
 
     def withdraw(self, member: Member) -> None:
-        """See Registry.withdraw."""
+        """See LeaseStore.withdraw."""
         name = _name_of(member)
         with _reaching(), self._client.pipeline(transaction=False) as calls:
             calls.srem(self._members, name)
@@ -250,7 +250,7 @@ class ValkeyRegistry:
             calls.execute()
 
     def members(self) -> list[Member]:
-        """See Registry.members."""
+        """See LeaseStore.members."""
         with _reaching():
             names: Any = self._client.smembers(self._members)
         found = self._many("member", sorted(names))
@@ -261,12 +261,12 @@ class ValkeyRegistry:
         return [Member(**orjson.loads(text)) for _, text in found if text is not None]
 
     def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
-        """See Registry.set_progress."""
+        """See LeaseStore.set_progress."""
         with _reaching():
             self._client.set(self._key("progress", series), _pack(progress), ex=PROGRESS_TTL_S)
 
     def progress(self, series: SeriesId) -> BackfillProgress:
-        """See Registry.progress."""
+        """See LeaseStore.progress."""
         with _reaching():
             text: Any = self._client.get(self._key("progress", series))
         return IDLE if text is None else BackfillProgress(**orjson.loads(text))
@@ -299,4 +299,4 @@ def _reaching() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise RegistryUnavailable(str(error)) from error
+        raise LeaseStoreUnavailable(str(error)) from error

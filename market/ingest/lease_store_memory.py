@@ -1,4 +1,4 @@
-"""The ingest registry of a process that ingests by itself: plain dictionaries behind one lock."""
+"""The lease store of a process that ingests by itself: plain dictionaries behind one lock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from market.domain.registry import (
+from market.domain.lease_store import (
     IDLE,
     Admission,
     BackfillProgress,
@@ -18,8 +18,8 @@ from market.domain.registry import (
 from market.domain.series import SeriesId
 
 
-class MemoryRegistry:
-    """Implements market.domain.registry.Registry; `clock` gives Unix seconds."""
+class MemoryLeaseStore:
+    """Implements market.domain.lease_store.LeaseStore; `clock` gives Unix seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -33,7 +33,7 @@ class MemoryRegistry:
         self._members: dict[tuple[str, str], tuple[Member, float]] = {}
 
     def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
-        """See Registry.lease."""
+        """See LeaseStore.lease."""
         with self._lock:
             now = self._clock()
             self._forget_idle(now - admission.idle_ttl)
@@ -68,20 +68,20 @@ class MemoryRegistry:
             self._leases.pop(series, None)
 
     def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
-        """See Registry.renew."""
+        """See LeaseStore.renew."""
         with self._lock:
             for each in series:
                 self._hold(each, instance, self._clock() + ttl)
 
     def release(self, series: SeriesId, instance: str) -> None:
-        """See Registry.release."""
+        """See LeaseStore.release."""
         with self._lock:
             held = self._leases.get(series, {})
             if held.pop(instance, None) is not None:
                 self._leased_until[series] = max([self._clock(), *held.values()])
 
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
-        """See Registry.leased."""
+        """See LeaseStore.leased."""
         with self._lock:
             now = self._clock()
             self._forget_idle(now - idle_ttl)
@@ -91,7 +91,7 @@ class MemoryRegistry:
             ]
 
     def take_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """See Registry.take_group."""
+        """See LeaseStore.take_group."""
         with self._lock:
             if self._owner(group) is not None:
                 return False
@@ -103,7 +103,7 @@ class MemoryRegistry:
         return token if until > self._clock() else None
 
     def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """See Registry.renew_group."""
+        """See LeaseStore.renew_group."""
         with self._lock:
             if self._owner(group) != token:
                 return False
@@ -111,18 +111,18 @@ class MemoryRegistry:
             return True
 
     def release_group(self, group: Group, token: str) -> None:
-        """See Registry.release_group."""
+        """See LeaseStore.release_group."""
         with self._lock:
             if self._owner(group) == token:
                 del self._owners[group]
 
     def owned_groups(self, groups: Collection[Group]) -> set[Group]:
-        """See Registry.owned_groups."""
+        """See LeaseStore.owned_groups."""
         with self._lock:
             return {group for group in groups if self._owner(group) is not None}
 
     def claim(self, name: str, *, ttl: float) -> bool:
-        """See Registry.claim."""
+        """See LeaseStore.claim."""
         with self._lock:
             now = self._clock()
             self._markers = {each: until for each, until in self._markers.items() if until > now}
@@ -132,57 +132,57 @@ class MemoryRegistry:
             return True
 
     def is_claimed(self, name: str) -> bool:
-        """See Registry.is_claimed."""
+        """See LeaseStore.is_claimed."""
         with self._lock:
             return self._markers.get(name, 0.0) > self._clock()
 
     def unclaim(self, name: str) -> None:
-        """See Registry.unclaim."""
+        """See LeaseStore.unclaim."""
         with self._lock:
             self._markers.pop(name, None)
 
     def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
-        """See Registry.report."""
+        """See LeaseStore.report."""
         with self._lock:
             until = self._clock() + ttl
             self._reports.update({series: (told, until) for series, told in reports.items()})
 
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
-        """See Registry.reports."""
+        """See LeaseStore.reports."""
         with self._lock:
             now = self._clock()
             self._reports = {s: kept for s, kept in self._reports.items() if kept[1] > now}
             return {each: self._reports[each][0] for each in series if each in self._reports}
 
     def drop_reports(self, series: Collection[SeriesId]) -> None:
-        """See Registry.drop_reports."""
+        """See LeaseStore.drop_reports."""
         with self._lock:
             for each in series:
                 self._reports.pop(each, None)
 
     def announce(self, member: Member, *, ttl: float) -> None:
-        """See Registry.announce."""
+        """See LeaseStore.announce."""
         with self._lock:
             self._members[member.kind, member.name] = (member, self._clock() + ttl)
 
     def withdraw(self, member: Member) -> None:
-        """See Registry.withdraw."""
+        """See LeaseStore.withdraw."""
         with self._lock:
             self._members.pop((member.kind, member.name), None)
 
     def members(self) -> list[Member]:
-        """See Registry.members."""
+        """See LeaseStore.members."""
         with self._lock:
             now = self._clock()
             self._members = {key: kept for key, kept in self._members.items() if kept[1] > now}
             return [self._members[key][0] for key in sorted(self._members)]
 
     def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
-        """See Registry.set_progress."""
+        """See LeaseStore.set_progress."""
         with self._lock:
             self._progress[series] = progress
 
     def progress(self, series: SeriesId) -> BackfillProgress:
-        """See Registry.progress."""
+        """See LeaseStore.progress."""
         with self._lock:
             return self._progress.get(series, IDLE)

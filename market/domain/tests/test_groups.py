@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from market.domain.registry import Group
+from market.domain.lease_store import Group
 from market.domain.series import SeriesId
 
 SERIES = [SeriesId.parse(f"binance:futures:C{each}/USDT:1m") for each in range(400)]

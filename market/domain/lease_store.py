@@ -1,4 +1,4 @@
-"""The port of the ingest registry: who watches a series, who follows it, and how that goes.
+"""The port of the lease store: who watches a series, who follows it, and how that goes.
 
 It is the little state that web instances and workers share about ingest: leases of watched series,
 ownership of follow jobs, their reports. All of it may vanish at any time (the bus restarts empty):
@@ -16,8 +16,8 @@ from zlib import crc32
 from market.domain.series import SeriesId
 
 
-class RegistryUnavailable(Exception):
-    """The registry can't be reached now; whatever was asked may or may not have happened."""
+class LeaseStoreUnavailable(Exception):
+    """The lease store can't be reached now; whatever was asked may or may not have happened."""
 
 
 class CapacityRefused(Exception):
@@ -135,8 +135,8 @@ class BackfillProgress:
 IDLE = BackfillProgress()
 
 
-class Registry(Protocol):
-    """Shared state of ingest. Durations are seconds; every call may raise RegistryUnavailable."""
+class LeaseStore(Protocol):
+    """Shared state of ingest. Durations are seconds; every call may raise LeaseStoreUnavailable."""
 
     def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
         """Take a lease for `instance`, or answer False when the limit forbids it.

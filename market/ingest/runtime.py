@@ -1,4 +1,4 @@
-"""The ingest registry of this process, and how coroutines call it without blocking their loop."""
+"""The lease store of this process, and how coroutines call it without blocking their loop."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import ParamSpec, TypeVar
 
 from django.conf import settings
 
-from market.domain.registry import Registry
-from market.ingest.registry_memory import MemoryRegistry
-from market.ingest.registry_valkey import ValkeyRegistry, connect
+from market.domain.lease_store import LeaseStore
+from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-REGISTRY_THREADS = 4
+THREADS = 4
 
 
 @lru_cache(maxsize=1)
-def registry() -> Registry:
-    """The one registry of this process: shared with workers, or its own when it ingests itself."""
+def lease_store() -> LeaseStore:
+    """The lease store of this process: in Valkey, or in memory when the process ingests itself."""
     if settings.SWITCHES.ingest_in_process:
-        return MemoryRegistry()
-    return ValkeyRegistry(connect(settings.REDIS_URL))
+        return MemoryLeaseStore()
+    return ValkeyLeaseStore(connect(settings.REDIS_URL))
 
 
 @lru_cache(maxsize=1)
@@ -45,11 +45,11 @@ def process_name() -> str:
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    # Not the pool of database work: an unreachable registry must not hold up reads of candles.
-    return ThreadPoolExecutor(REGISTRY_THREADS, thread_name_prefix="registry")
+    # Not the pool of database work: an unreachable lease store must not hold up reads of candles.
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="leases")
 
 
 async def ask(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call of the registry on its threads; bounded by the registry's own timeouts."""
+    """Run a call of the lease store on its threads; bounded by the lease store's own timeouts."""
     call = partial(question, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_threads(), call)

@@ -1,0 +1,163 @@
+"""docs/ws-protocol.md: its clients work, and it names whatever the code can send."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from market.live.requests import Subscribe, Unsubscribe, parse_request
+from tests.clients import Client
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "ws-protocol.md").read_text()
+SERIES = "binance:futures:PAGE/USDT:1m"
+CLIENTS = {
+    "python": ("client.py", [sys.executable]),
+    "js": ("client.mjs", [str(Path(sys.executable).with_name("node"))]),
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def row(time, close=1.5):
+    return (time, 1.0, 2.0, 0.5, close, 10.0)
+
+
+@pytest.fixture
+def clients(shared_stack, tmp_path):
+    """Start both clients of the page against a web process."""
+
+    def start(web):
+        for language, (name, program) in CLIENTS.items():
+            (code,) = blocks(language)
+            (tmp_path / name).write_text(code)
+            yield shared_stack.start(
+                language, [*program, str(tmp_path / name), web.url, SERIES], {}
+            )
+
+    return start
+
+
+def post(web, *candles):
+    async def posted():
+        async with Client(web.url) as client:
+            await client.ingest(SERIES, *candles)
+
+    asyncio.run(posted())
+
+
+def test_clients_follow_through_gap_revision_and_restart(shared_stack, clients):
+    web = shared_stack.web()
+    post(web, row(60), row(120), row(180))
+    running = list(clients(web))
+
+    def printed(line):
+        for client in running:
+            client.wait_for_line(line)
+
+    printed("180 1.5")
+    post(web, row(300))
+    printed("300 1.5")
+    post(web, row(60, close=1.7))
+    printed("60 1.7")
+    port = int(web.url.rpartition(":")[2])
+    web.terminate()
+    web = shared_stack.web(port=port)
+    post(web, row(120, close=1.8))
+    printed("120 1.8")
+    post(web, row(360))
+    printed("360 1.5")
+    expected = ["60 1.5", "120 1.5", "180 1.5", "gap 240 300", "300 1.5"]
+    expected += ["60 1.7", "120 1.8", "360 1.5"]
+    for client in running:
+        lines = client.output().splitlines()
+        assert [line for line in lines if re.fullmatch(r"(gap )?\d+ [\d.]+", line)] == expected
+
+
+def trees(*places: str) -> Iterator[ast.AST]:
+    for place in places:
+        for path in sorted((ROOT / place).rglob("*.py")):
+            if "tests" not in path.parts:
+                yield from ast.walk(ast.parse(path.read_text()))
+
+
+def texts(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+
+
+def first_arguments(name: str, *places: str) -> set[str]:
+    """The texts that calls of `name` have as first argument."""
+    found: set[str] = set()
+    for node in trees(*places):
+        if isinstance(node, ast.Call) and node.args:
+            called = ast.unparse(node.func).rpartition(".")[2]
+            if called == name:
+                found.update(texts(node.args[0]))
+    return found
+
+
+def message_types() -> set[str]:
+    found = first_arguments("_candle_message", "market/live")
+    for node in trees("market/live"):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if key is not None and "type" in texts(key):
+                    found.update(texts(value))
+    return {each for each in found if not each.startswith("websocket.")}
+
+
+def close_codes() -> set[int]:
+    return {
+        node.value
+        for node in trees("market/live", "trade_canvas/edge")
+        if isinstance(node, ast.Constant) and isinstance(node.value, int)
+        if 1001 <= node.value <= 1015 or 4001 <= node.value <= 4095
+    }
+
+
+def test_page_describes_every_message_type():
+    described = set(re.findall(r"^### (\w+)$", PAGE, re.MULTILINE))
+    assert {"candle_closed", "gap", "error"} <= message_types() <= described
+
+
+def test_page_explains_every_error_code():
+    codes = first_arguments("_error", "market/live")
+    assert {"bad_request", "unavailable"} <= codes
+    assert codes <= set(re.findall(r"^\| `(\w+)` \| (?:yes|no) \|", PAGE, re.MULTILINE))
+
+
+def test_page_gives_every_reason_of_a_bad_request():
+    reasons = first_arguments("BadRequest", "market/live")
+    assert {"missing series_id", "invalid json"} <= reasons
+    assert {reason for reason in reasons if f"`{reason}`" not in PAGE} == set()
+
+
+def test_page_names_every_event():
+    events = first_arguments("Notice", "market", "factors", "overlays") | {"candle.revised"}
+    assert "factor.rebuild" in events
+    assert {event for event in events if f"| `{event}` |" not in PAGE} == set()
+
+
+def test_page_explains_every_close_code():
+    assert {1001, 1008, 1009, 1013, 4008} <= close_codes()
+    assert {code for code in close_codes() if f"| {code} |" not in PAGE} == set()
+
+
+def test_requests_of_the_page_are_accepted():
+    messages = [line for block in blocks("json") for line in block.splitlines()]
+    requests = [
+        parse_request(line)
+        for line in messages
+        if json.loads(line)["type"] in ("subscribe", "unsubscribe")
+    ]
+    assert [type(each) for each in requests] == [Subscribe, Unsubscribe]

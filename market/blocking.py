@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.conf import settings
 from django.db import close_old_connections
 
-from market import metrics_database as metrics
+from market import metrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class PoolBusy(TimeoutError):
 @lru_cache(maxsize=1)
 def pool() -> ThreadPoolExecutor:
     """The process's pool, made at first use (after any fork)."""
-    metrics.SIZE.set(settings.SWITCHES.blocking_workers)
+    metrics.POOL_SIZE.set(settings.SWITCHES.blocking_workers)
     return ThreadPoolExecutor(settings.SWITCHES.blocking_workers, thread_name_prefix="blocking")
 
 
@@ -89,24 +89,24 @@ def _submitted(work: Callable[[], T]) -> Future[T]:
 def _over(places: threading.Semaphore, running: Future[Any]) -> None:
     places.release()
     if running.cancelled():
-        metrics.WAITING.inc(-1)
+        metrics.POOL_WAITING.inc(-1)
 
 
 def _prepared(work: Callable[[], T]) -> Callable[[], T]:
     """The work as a thread does it: measured, and in the caller's context for what it logs."""
     context = contextvars.copy_context()
-    return partial(context.run, _measured, work, metrics.asked())
+    return partial(context.run, _measured, work, metrics.call_queued())
 
 
 def _measured(work: Callable[[], T], asked_at: float) -> T:
-    began_at = metrics.began(asked_at)
+    began_at = metrics.call_began(asked_at)
     try:
         return _guarded(work)
     except BaseException:
-        metrics.FAILURES.inc()
+        metrics.POOL_FAILURES.inc()
         raise
     finally:
-        metrics.ended(began_at)
+        metrics.call_ended(began_at)
 
 
 def _guarded(work: Callable[[], T]) -> T:

@@ -119,18 +119,12 @@ class Pipeline:
         except Exception as error:
             metrics.PIPELINE_FAILURES.inc(1, step)
             raise PipelineError(step, series) from error
-        _tell(change)
+        fresh, past, head = len(change.fresh), len(change.past), change.state.head
+        metrics.candles_stored(series, fresh=fresh, past=past, head=head)
+        for notice in change.notices:
+            metrics.NOTICES.inc(1, notice.event)
+        logger.debug("stored %d fresh and %d past candles, head %s", fresh, past, head)
         return change
-
-
-def _tell(change: Change) -> None:
-    metrics.candles_stored(change)
-    logger.debug(
-        "stored %d fresh and %d past candles, head %s",
-        len(change.fresh),
-        len(change.past),
-        change.state.head,
-    )
 
 
 def _unchanged(writer: SeriesWriter, products: Mapping[str, Any]) -> Change:

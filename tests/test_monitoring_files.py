@@ -12,10 +12,10 @@ import pytest
 import yaml
 from prometheus_client.metrics_core import Metric
 
-from market import metrics, metrics_database
-from market.installation import Standing
-from market.metrics_installation import InstallationMetrics
+from market.installation.metrics import InstallationMetrics
+from market.installation.status import InstallationStatus
 from market.metrics_registry import REGISTRY
+from trade_canvas.metrics import DECLARED
 
 DOCKER = Path(__file__).parents[1] / "docker"
 PROMETHEUS = DOCKER / "prometheus"
@@ -31,7 +31,7 @@ ENDS = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gau
 
 
 def nothing():
-    return Standing(at=1.0, followed=(), members=(), queues=(), taken=0, away=frozenset())
+    return InstallationStatus(at=1.0, followed=(), members=(), queues=(), taken=0, away=frozenset())
 
 
 def names(metric: Metric) -> set[str]:
@@ -39,8 +39,8 @@ def names(metric: Metric) -> set[str]:
 
 
 def known():
-    """Every name that a process of ours may tell."""
-    assert metrics.WATCHERS and metrics_database.BUSY
+    """Every name that a process may expose."""
+    assert DECLARED
     collected = [*REGISTRY.collect(), *InstallationMetrics(nothing).collect()]
     # Told only once a round was run.
     return set().union(*map(names, collected)) | {"market_reconcile_age_seconds"}

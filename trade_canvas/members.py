@@ -12,11 +12,12 @@ from typing import Any, Protocol
 from celery import signals
 from django.conf import settings
 
-from market import metrics, metrics_tasks
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.ingest import dispatch
+from market.ingest.metrics import measure_tasks
 from market.ingest.presence import BEAT, WEB, WORKER, Presence, tell_reconciled
 from market.live import current
+from trade_canvas import metrics
 from trade_canvas.edge import request_ids as logs_requests
 from trade_canvas.edge.metrics_endpoint import MetricsServer
 
@@ -39,7 +40,7 @@ _running: list[Part] = []
 
 
 if settings.SWITCHES.collects_metrics:
-    metrics_tasks.connect()
+    measure_tasks()
 
 
 class LoopWatch:

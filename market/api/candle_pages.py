@@ -17,7 +17,7 @@ from hashlib import blake2b
 
 import orjson
 
-from market import metrics
+from market.api import metrics
 from market.api.gzip_body import deflated, gzipped
 from market.domain.candle import Candle
 from market.domain.freshness import clamp_cursor, is_withheld

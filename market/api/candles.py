@@ -8,7 +8,8 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from market import blocking, metrics
+from market import blocking
+from market.api import metrics
 from market.api.answers import CandlesAnswer
 from market.api.candle_pages import Body, PageQuery, candle_pages
 from market.api.conditional import accepts_gzip, headers_of, is_unchanged
@@ -56,7 +57,7 @@ class Candles(Endpoint):
         after_read(query)
         answer = _response(body, request.headers.get("If-None-Match", ""))
         unchanged = answer.status_code == 304
-        metrics.page_answered(query.series, body, started, unchanged=unchanged)
+        metrics.page_answered(query.series, body.rows, body.head, started, unchanged=unchanged)
         return answer
 
 

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from market import blocking
 from market.api.answers import IngestStateAnswer, MetricsAnswer, SeriesHealthAnswer
 from market.api.endpoint import Endpoint, require
+from market.api.metrics_json import metrics_as_object
 from market.api.requests import SeriesHealthQuery
 from market.api.schema import (
     BAD_SERIES_ID,
@@ -25,7 +26,6 @@ from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
 from market.ingest.supervisor import ingest_state
-from market.metrics_json import metrics_as_object
 from market.runtime import candle_store
 
 MINUTE = Timeframe.parse("1m")

@@ -15,7 +15,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from market import blocking, metrics
+from market import blocking
+from market.api import metrics
 from market.api.asgi import (
     Application,
     HeaderList,
@@ -130,7 +131,7 @@ class CandlePath:
             await respond(send, 304, [one for one in headers if one[0] not in OF_A_BODY])
         else:
             await respond(send, 200, headers, body.content)
-        metrics.page_answered(known.page.series, body, started, unchanged=unchanged)
+        metrics.page_answered(known.page.series, body.rows, body.head, started, unchanged=unchanged)
         after_read(known.page)
         return True
 

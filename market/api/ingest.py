@@ -11,7 +11,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from market import blocking, metrics
+from market import blocking
+from market.api import metrics
 from market.api.answers import IngestedAnswer, IngestedBatchAnswer
 from market.api.endpoint import Endpoint, require
 from market.api.requests import (

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
-from market import metrics
+from market.bus import metrics
 from market.bus.messages import (
     BusMessage,
     ClosedCandles,
@@ -68,5 +68,6 @@ async def _send(message: BusMessage) -> bool:
         return False
     metrics.BUS_PUBLISHED.inc(1, mapping["type"], "ok")
     if isinstance(message, ClosedCandles):
-        metrics.candles_published(message)
+        candles = message.candles
+        metrics.candles_published(message.series, len(candles), candles[-1].candle_time)
     return True

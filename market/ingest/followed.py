@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from market import blocking, log_context, metrics
+from market import blocking, log_context
 from market.domain.candle import Candle
 from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.domain.store import StaleFence
+from market.ingest import metrics
 from market.ingest.backfill import IngestPorts, fill, note_holes
 from market.ingest.breaker import Breaker, BreakerState
 from market.ingest.follow_limits import FollowLimits

@@ -19,7 +19,7 @@ from market.ingest.lease_store_valkey import connect
 QUEUES = ("control", "follow", "backfill", "build")
 TAKEN = "unacked"
 
-# The header that market.metrics_tasks puts on every task (Unix seconds).
+# The header that market.ingest.metrics puts on every task (Unix seconds).
 SENT_AT = "sent_at"
 
 

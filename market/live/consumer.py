@@ -11,10 +11,10 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from django.conf import settings
 
-from market import metrics
 from market.domain.lease_store import CapacityRefused
 from market.domain.series import SeriesId
 from market.ingest.leases import keeper
+from market.live import metrics
 from market.live.current import current_hub
 from market.live.frames import error_frame
 from market.live.requests import BadRequest, Subscribe, parse_request
@@ -169,4 +169,4 @@ class MarketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no ty
     def _error(self, code: str, message: str, series: SeriesId | None = None) -> None:
         frame = error_frame(code, message, None if series is None else str(series))
         self._watcher.wire.send(frame)
-        metrics.frame_sent(frame, 1)
+        metrics.frame_sent(frame.types, len(frame.data), 1)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from market import metrics
+from market.bus import metrics as bus_metrics
 from market.bus.layer import ChannelLayer
 from market.bus.messages import BusMessage, ClosedCandles, decode, group_of
 from market.domain.change import REVISED, Notice
@@ -25,6 +25,7 @@ from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.domain.timeframe import MAX_TIME
 from market.ingest.presence import Load
+from market.live import metrics
 from market.live.contact import CUT_OFF_REASON, PATIENCE_S, TRY_AGAIN_LATER, Contact
 from market.live.frames import closed_frame, system_frame
 from market.live.reads import RepairGap, RunBlocking, StoreReads
@@ -199,7 +200,8 @@ class Hub:
             )
             subscription.watcher.send_closed(topic.series, frame)
             subscription.cursor = rows[-1].candle_time
-            metrics.caught_up(len(rows), frame)
+            metrics.caught_up(len(rows))
+            metrics.frame_sent(frame.types, len(frame.data), 1)
         subscription.is_cut = asked_from is not None and len(rows) >= self._reads.limit
         return subscription.is_cut or not topic.is_ahead_of(subscription.cursor)
 
@@ -223,7 +225,7 @@ class Hub:
         if since is not None:
             frame = system_frame(topic.series, _revised(topic, since, epoch))
             subscription.watcher.wire.send(frame)
-            metrics.frame_sent(frame, 1)
+            metrics.frame_sent(frame.types, len(frame.data), 1)
         return epoch
 
     # The bus and the store
@@ -263,7 +265,7 @@ class Hub:
             except Exception:
                 self._channel = None
                 self._tried_bus.set()
-                metrics.BUS_LOST.inc()
+                bus_metrics.BUS_LOST.inc()
                 logger.warning("lost the bus, candles are polled", exc_info=True)
                 await asyncio.sleep(BUS_RETRY_S)
 
@@ -276,12 +278,12 @@ class Hub:
         try:
             message = decode(mapping)
         except (KeyError, TypeError, ValueError):
-            metrics.BUS_MALFORMED.inc()
+            bus_metrics.BUS_MALFORMED.inc()
             return
-        metrics.received(mapping)
+        bus_metrics.received(mapping)
         self._contact.heard()
         if self.take(message):
-            metrics.delivered(mapping)
+            bus_metrics.delivered(mapping)
 
     def take(self, message: BusMessage) -> bool:
         """Deliver a message, now or behind those of its series that wait; repeats are left out.
@@ -331,14 +333,14 @@ class Hub:
 
     async def _heal(self, topic: Topic) -> None:
         """Deliver from the store what the bus did not, and the revisions it did not tell of."""
-        metrics.BUS_MISSED.inc()
+        bus_metrics.BUS_MISSED.inc()
         state = await self._reads.state(topic.series)
         while state.head is not None and (topic.head is None or topic.head < state.head):
             rows = await self._reads.after(topic, topic.head)
             if not rows:
                 break
             topic.deliver(rows)
-            metrics.BUS_HEALED.inc(len(rows))
+            bus_metrics.BUS_HEALED.inc(len(rows))
         if state.epoch > topic.epoch:
             since = await self._reads.revised_since(topic.series, topic.epoch)
             topic.epoch = state.epoch

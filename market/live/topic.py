@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from market import metrics
 from market.bus.messages import BusMessage, ClosedCandles, FormingCandle
 from market.domain.candle import Candle
 from market.domain.change import REVISED, Notice
 from market.domain.freshness import is_withheld
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
+from market.live import metrics
 from market.live.frames import Frame, closed_frame, forming_frame, system_frame
 from market.live.wires import Watcher
 
@@ -132,9 +132,8 @@ class Topic:
                 one.watchers += 1
         for one in shared.values():
             if one.frame is not None:
-                metrics.candles_delivered(
-                    self.series, one.candles, one.frame, watchers=one.watchers
-                )
+                metrics.candles_delivered(self.series, one.candles, one.watchers)
+                metrics.frame_sent(one.frame.types, len(one.frame.data), one.watchers)
         return True
 
     def tell(self, notice: Notice) -> None:
@@ -146,7 +145,7 @@ class Topic:
         joining = () if notice.event == REVISED else self.joining
         for subscription in (*self.joined, *joining):
             subscription.watcher.wire.send(frame)
-        metrics.frame_sent(frame, len(self.joined) + len(joining))
+        metrics.frame_sent(frame.types, len(frame.data), len(self.joined) + len(joining))
 
     def _shared_after(
         self, candles: list[Candle], cursor: int | None, supports_batch: bool
@@ -166,5 +165,5 @@ class Topic:
             if subscription.cursor is None or candle.candle_time > subscription.cursor:
                 subscription.watcher.send_forming(self.series, frame)
                 watchers += 1
-        metrics.frame_sent(frame, watchers)
+        metrics.frame_sent(frame.types, len(frame.data), watchers)
         return True

@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from market import metrics
 from market.domain.series import SeriesId
+from market.live import metrics
 from market.live.frames import Frame
 
 SLOW_CONSUMER = 4008

@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from market.addresses import OF_A_PROXY
 from market.api.asgi import Application, HeaderList, Receive, Scope, Send, respond
-from market.metrics_installation import INSTALLATION
+from market.installation.metrics import INSTALLATION
 from market.metrics_registry import REGISTRY
 
 log = logging.getLogger(__name__)

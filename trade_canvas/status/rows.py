@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from market.domain.lease_store import Member
 from market.domain.series import SeriesId
 from market.ingest.presence import BEAT, RECONCILE, WEB, WORKER
-from market.installation import PARTS, FollowedStanding, Standing
+from market.installation.status import PARTS, InstallationStatus, SeriesStatus
 
 NOTHING = "–"
 
@@ -44,7 +44,7 @@ class Table:
 
 
 def tables(
-    known: Standing, stored: dict[SeriesId, int | None], *, has_workers: bool
+    known: InstallationStatus, stored: dict[SeriesId, int | None], *, has_workers: bool
 ) -> list[Table]:
     """Everything the page shows; `stored` are heads of series that nobody has to follow.
 
@@ -59,12 +59,12 @@ def tables(
     ]
 
 
-def _parts(known: Standing) -> Table:
+def _parts(known: InstallationStatus) -> Table:
     row = [Cell("away", True) if part in known.away else Cell("answers") for part in PARTS]
     return Table("parts", "Parts", PARTS, [row])
 
 
-def _processes(known: Standing, *, has_workers: bool) -> Table:
+def _processes(known: InstallationStatus, *, has_workers: bool) -> Table:
     rows = [_process(each, known.at) for each in known.members if each.kind != RECONCILE]
     for kind in (WEB, WORKER, BEAT) if has_workers else (WEB,):
         if not any(each.kind == kind for each in known.members):
@@ -86,7 +86,7 @@ def _process(each: Member, now: float) -> Row:
     ]
 
 
-def _round(known: Standing) -> str:
+def _round(known: InstallationStatus) -> str:
     rounds = [each.seen_at for each in known.members if each.kind == RECONCILE]
     if not rounds:
         return "No worker has run beat's round yet."
@@ -95,7 +95,7 @@ def _round(known: Standing) -> str:
     return f"Beat's round was last run {_ago(silent)}.{late}"
 
 
-def _queues(known: Standing) -> Table:
+def _queues(known: InstallationStatus) -> Table:
     rows = [
         [
             Cell(each.name),
@@ -108,7 +108,7 @@ def _queues(known: Standing) -> Table:
     return Table("queues", "Queues", ("queue", "waiting", "oldest"), rows, note)
 
 
-def _followed(known: Standing) -> Table:
+def _followed(known: InstallationStatus) -> Table:
     columns = (
         *("series", "newest candle (UTC)", "lag", "state", "followed by", "wanted by"),
         *("breaker", "failures", "open gaps", "last error"),
@@ -117,7 +117,7 @@ def _followed(known: Standing) -> Table:
     return Table("followed", "Followed series", columns, rows, "" if rows else "None is wanted.")
 
 
-def _series(each: FollowedStanding) -> Row:
+def _series(each: SeriesStatus) -> Row:
     report = each.report
     return [
         Cell(str(each.series)),
@@ -133,14 +133,14 @@ def _series(each: FollowedStanding) -> Row:
     ]
 
 
-def _lag(each: FollowedStanding) -> Cell:
+def _lag(each: SeriesStatus) -> Cell:
     if each.lag_s is None:
         return Cell("empty", True)
     most = LAG_TIMEFRAMES * each.series.timeframe.seconds + LAG_SLACK_S
     return Cell("up to date" if not each.lag_s else f"{each.lag_s:,.0f} s", each.lag_s > most)
 
 
-def _wanted(each: FollowedStanding) -> str:
+def _wanted(each: SeriesStatus) -> str:
     lease = each.desired.lease
     by = ["whitelist"] if each.desired.is_pinned else []
     if lease is not None:

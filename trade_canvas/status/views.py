@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from market.domain.series import SeriesId, SeriesIdError
-from market.installation import Standing, standing
+from market.installation.status import InstallationStatus, read_status
 from market.models import Series
 from trade_canvas.status.rows import Heads, as_time, tables
 
@@ -25,7 +25,7 @@ MOST_STORED = 500
 @never_cache
 def status(request: HttpRequest) -> HttpResponse:
     """The page; with `part` in the query only what changes, for its script."""
-    known = standing()
+    known = read_status()
     context = {
         "tables": tables(
             known, _stored_besides(known), has_workers=not settings.SWITCHES.ingest_in_process
@@ -47,7 +47,7 @@ def asset(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(content, content_type=ASSETS[name])
 
 
-def _stored_besides(known: Standing) -> Heads:
+def _stored_besides(known: InstallationStatus) -> Heads:
     """Heads of series that nobody has to follow, as many as a page can show."""
     followed = [str(each.series) for each in known.followed]
     rows = Series.objects.exclude(name__in=followed).exclude(head_time=None).order_by("name")

@@ -13,7 +13,7 @@ from market.domain.store import SeriesState
 from market.ingest.desired import Desired
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.queues import QueueStanding
-from market.installation import FollowedStanding, Standing
+from market.installation.status import InstallationStatus, SeriesStatus
 from market.models import Series, WhitelistedSeries
 from market.tests.pool_end import end_pool
 from trade_canvas.status.rows import tables
@@ -27,18 +27,18 @@ HEAD = 1_600_000_140
 def followed(**changes):
     desired = Desired(BTC, True, None)
     report = JobReport(state="running", started_at=NOW - 9, owner="host:1", guardrail=None)
-    known = FollowedStanding(
+    known = SeriesStatus(
         desired=desired, state=SeriesState(HEAD, 0), report=report, open_gaps=0, at=NOW
     )
     return replace(known, **changes)
 
 
-def standing(**changes):
+def installation(**changes):
     members = [
         Member(kind=kind, name=f"{kind}:1", started_at=NOW - 60, seen_at=NOW - 1, watchers=7)
         for kind in ("beat", "web", "worker", "reconcile")
     ]
-    known = Standing(
+    known = InstallationStatus(
         at=NOW,
         followed=(followed(),),
         members=tuple(members),
@@ -56,7 +56,7 @@ def bad(known):
 
 
 def test_healthy_installation_has_nothing_marked():
-    assert bad(standing()) == []
+    assert bad(installation()) == []
 
 
 @pytest.mark.parametrize(
@@ -73,17 +73,17 @@ def test_healthy_installation_has_nothing_marked():
     ],
 )
 def test_trouble_of_a_series_is_marked(changes, marked):
-    assert bad(standing(followed=(followed(**changes),))) == [marked]
+    assert bad(installation(followed=(followed(**changes),))) == [marked]
 
 
 def test_missing_processes_and_late_rounds_are_marked():
     late = Member(kind="worker", name="w", started_at=0, seen_at=NOW - 40)
-    known = standing(members=(late,), away=frozenset({"broker"}))
+    known = installation(members=(late,), away=frozenset({"broker"}))
     assert bad(known) == ["away", "40 s ago", "none", "none"]
     old_round = replace(late, kind="reconcile")
     (note,) = [
         table.note
-        for table in tables(standing(members=(old_round,)), {}, has_workers=True)
+        for table in tables(installation(members=(old_round,)), {}, has_workers=True)
         if table.name == "processes"
     ]
     assert "late" in note
@@ -93,7 +93,7 @@ def test_missing_processes_and_late_rounds_are_marked():
 def known_registry(monkeypatch, settings):
     """A lease store of this test, with a lease and a report; on-demand and whitelist are on."""
     known = MemoryLeaseStore()
-    monkeypatch.setattr("market.installation.lease_store", lambda: known)
+    monkeypatch.setattr("market.installation.status.lease_store", lambda: known)
     settings.SWITCHES = replace(
         settings.SWITCHES, enable_whitelist_ingest=True, enable_ondemand_ingest=True
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from market.api.metrics_json import keyed, metrics_as_object
 from market.api.tests.asking import CANDLES, CLOSED, SERIES, candle, refusal
-from market.metrics_registry import collecting
+from market.live import metrics as live
+from market.metrics_registry import REGISTRY, collecting
 
 METRICS = "/api/market/debug/metrics"
 
@@ -43,3 +45,25 @@ def test_metrics_tell_of_an_ingested_and_read_candle(in_memory, counted, api):
 def test_metrics_need_both_switches(in_memory, counted, switch, api, missing):
     switch(**{missing: False})
     assert refusal(api.get(METRICS)) == (404, "not_found")
+
+
+def test_key_sorts_labels_and_leaves_empty_ones_out():
+    assert keyed("name", {}) == "name"
+    assert keyed("name", {"b": "2", "a": "1", "c": ""}) == "name{a=1,b=2}"
+
+
+def test_object_has_times_in_milliseconds_with_the_longest(monkeypatch):
+    monkeypatch.setattr("market.api.metrics_json.INSTALLATION", REGISTRY)
+    with collecting():
+        live.SUBSCRIBE_DURATION.observe(0.25, "ok")
+        live.SUBSCRIBE_DURATION.observe(0.75, "ok")
+        live.CATCHUP_SIZE.observe(2000)
+        found = metrics_as_object()
+    assert found["timers"]["market_ws_subscribe_duration_ms{result=ok}"] == {
+        "count": 2.0,
+        "total_ms": 1000.0,
+        "max_ms": 750.0,
+        "avg_ms": 500.0,
+    }
+    assert found["counters"]["market_ws_catchup_size_sum"] == 2000
+    assert list(found["gauges"]) == sorted(found["gauges"])

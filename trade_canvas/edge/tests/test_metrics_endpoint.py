@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from market import metrics
+from market.live import metrics
 from market.metrics_registry import collecting
 from trade_canvas.edge.metrics_endpoint import WORKER, MetricsPath
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
-from market.metrics_installation import INSTALLATION
+from market.installation.metrics import INSTALLATION
 from market.metrics_registry import FAMILIES, REGISTRY, Histogram
 
 SECONDS = "_seconds"

@@ -37,7 +37,7 @@ PARTS = (DATABASE, REGISTRY, BROKER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FollowedStanding:
+class SeriesStatus:
     """A series that is to be followed, as it stands at `at` (Unix seconds)."""
 
     desired: Desired
@@ -71,11 +71,11 @@ class FollowedStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class InstallationStatus:
     """The installation at `at`; `away` names the parts that could not be asked."""
 
     at: float
-    followed: tuple[FollowedStanding, ...]
+    followed: tuple[SeriesStatus, ...]
     members: tuple[Member, ...]
     queues: tuple[QueueStanding, ...]
     taken: int
@@ -99,7 +99,7 @@ class _Look:
             self.away.add(part)
             return nothing()
 
-    def followed(self) -> tuple[FollowedStanding, ...]:
+    def followed(self) -> tuple[SeriesStatus, ...]:
         leased: list[LeasedSeries] = self.ask(REGISTRY, _leased, list)
         pinned: list[SeriesId] = self.ask(DATABASE, _pinned, list)
         desired = combine(pinned, leased)
@@ -108,7 +108,7 @@ class _Look:
         reports: dict[SeriesId, JobReport] = self.ask(REGISTRY, partial(_reports, names), dict)
         gaps: Counter[SeriesId] = self.ask(DATABASE, _open_gaps, Counter)
         return tuple(
-            FollowedStanding(
+            SeriesStatus(
                 desired=each,
                 state=states.get(each.series, EMPTY),
                 report=reports.get(each.series),
@@ -146,13 +146,13 @@ def _members() -> list[Member]:
     return lease_store().members()
 
 
-def standing() -> Standing:
+def read_status() -> InstallationStatus:
     """Ask every part how it stands. Blocking; raises nothing of a part that is away."""
     look = _Look()
     followed = look.followed()
     queues, taken = look.ask(BROKER, queue_standings, lambda: ([], 0))
     members: list[Member] = look.ask(REGISTRY, _members, list)
-    return Standing(
+    return InstallationStatus(
         at=look.at,
         followed=followed,
         members=tuple(members),

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from market.ingest.presence import RECONCILE
-from market.installation import PARTS, FollowedStanding, Standing, standing
+from market.installation.status import PARTS, InstallationStatus, SeriesStatus, read_status
 from market.metrics_registry import MAX_SERIES
 
 # However often and by however many it is asked for, the parts are asked no more than this.
@@ -38,7 +38,7 @@ class InstallationMetrics(Collector):
 
     def __init__(
         self,
-        look: Callable[[], Standing] = standing,
+        look: Callable[[], InstallationStatus] = read_status,
         *,
         clock: Callable[[], float] = time.monotonic,
         most: int = MAX_SERIES,
@@ -47,7 +47,7 @@ class InstallationMetrics(Collector):
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
-        self._known: Standing | None = None
+        self._known: InstallationStatus | None = None
         self._known_at = 0.0
 
     def collect(self) -> Iterable[Metric]:
@@ -63,14 +63,14 @@ class InstallationMetrics(Collector):
         yield from _queues(known)
         yield from _members(known)
 
-    def _standing(self) -> Standing:
+    def _standing(self) -> InstallationStatus:
         with self._lock:
             if self._known is None or self._clock() - self._known_at > KEPT_S:
                 self._known, self._known_at = self._look(), self._clock()
             return self._known
 
 
-def _series(followed: tuple[FollowedStanding, ...], most: int) -> Iterator[Metric]:
+def _series(followed: tuple[SeriesStatus, ...], most: int) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "market_followed_series", "Series that are to be followed.", value=len(followed)
     )
@@ -86,7 +86,7 @@ def _series(followed: tuple[FollowedStanding, ...], most: int) -> Iterator[Metri
     yield from families.values()
 
 
-def _values(each: FollowedStanding) -> dict[str, float | None]:
+def _values(each: SeriesStatus) -> dict[str, float | None]:
     return {
         "head_time": each.state.head,
         "lag_seconds": each.lag_s,
@@ -98,7 +98,7 @@ def _values(each: FollowedStanding) -> dict[str, float | None]:
     }
 
 
-def _queues(known: Standing) -> Iterator[Metric]:
+def _queues(known: InstallationStatus) -> Iterator[Metric]:
     yield _gauge(
         "market_queue_depth",
         "Tasks that wait for a worker.",
@@ -116,7 +116,7 @@ def _queues(known: Standing) -> Iterator[Metric]:
     )
 
 
-def _members(known: Standing) -> Iterator[Metric]:
+def _members(known: InstallationStatus) -> Iterator[Metric]:
     kinds = ("web", "worker", "beat")
     yield _gauge(
         "market_processes",

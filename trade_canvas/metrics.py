@@ -1,0 +1,20 @@
+"""Every instrument: those of the process itself, and the modules that declare the others.
+
+A process exposes all of them, also those that it never uses, so that their names do not depend on
+what it happened to import.
+"""
+
+from __future__ import annotations
+
+from market import metrics as pipeline
+from market.api import metrics as api
+from market.bus import metrics as bus
+from market.ingest import metrics as ingest
+from market.live import metrics as live
+from market.metrics_registry import Histogram
+
+DECLARED = (pipeline, bus, ingest, live, api)
+
+LOOP_LAG = Histogram(
+    "market_event_loop_lag_seconds", "How late the web process's event loop wakes up."
+)

@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 
 from tests.processes import get, manage, post, wait_until
+from trade_canvas import __version__
 
 SERIES = "sim:futures:BTC/USDT:1s"
 
@@ -15,7 +16,7 @@ SERIES = "sim:futures:BTC/USDT:1s"
 @pytest.mark.parametrize("server", ["uvicorn", "daphne"])
 def test_web_serves_and_ends_with_status_0_on_sigterm(stack, server):
     web = stack.web(server=server)
-    assert get(f"{web.url}/healthz") == (200, {"status": "ok"})
+    assert get(f"{web.url}/healthz") == (200, {"status": "ok", "version": __version__})
     status, body = get(f"{web.url}/readyz")
     assert status == 200
     assert body == {

@@ -9,7 +9,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from trade_canvas import embedded, logs
+from trade_canvas import __version__, embedded, logs
 from trade_canvas.database import connection_settings, process_role
 from trade_canvas.switches import Switches
 
@@ -204,7 +204,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "trade_canvas",
     "DESCRIPTION": "Exchange candles in sync: history over HTTP, live over /ws/market.",
-    "VERSION": "1",
+    "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     # pydantic writes values that may be null as 3.1 does.
     "OAS_VERSION": "3.1.0",

@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from market import blocking
+from trade_canvas import __version__
 from trade_canvas.edge.drain import ENDING, Step
 
 BUS_TIMEOUT_S = 2.0
@@ -39,8 +40,8 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process is up."""
-    return JsonResponse({"status": "ok"})
+    """The process is up; `version` is the one that it runs."""
+    return JsonResponse({"status": "ok", "version": __version__})
 
 
 @require_safe

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from trade_canvas import __version__
+
 
 def test_page_that_is_not_built_says_what_to_do(client, settings, tmp_path):
     settings.FRONTEND_DIST = tmp_path
@@ -28,7 +30,7 @@ def test_views_refuse_to_be_written_to(client, path):
 
 def test_healthz_needs_no_database(client):
     # Without the db fixture any query would raise.
-    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/healthz").json() == {"status": "ok", "version": __version__}
 
 
 def test_readyz_hides_what_the_database_says(client, monkeypatch):

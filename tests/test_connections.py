@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.processes import get, post, run_sql, server_url, wait_until
+from lab.waiting import wait_until
+from tests.processes import get, post, run_sql, server_url
 
 SERIES = "sim:futures:BTC/USDT:1s"
 WEB = {"TRADE_CANVAS_BLOCKING_WORKERS": "4", "TRADE_CANVAS_REQUEST_WORKERS": "3"}

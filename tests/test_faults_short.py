@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from lab.waiting import wait_until
 from tests.clients import Client
 from tests.exchange import Exchange
-from tests.processes import Stack, get, post, wait_until
+from tests.processes import Stack, get, post
 from trade_canvas.embedded import start_postgres, start_valkey
 
 SERIES = "sim:futures:BTC/USDT:1s"

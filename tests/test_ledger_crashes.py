@@ -7,9 +7,10 @@ import random
 
 import pytest
 
+from lab.waiting import wait_until
 from market.csv_candles import HEADER, write_candles
 from market.domain.candle import Candle
-from tests.processes import manage, post, wait_until
+from tests.processes import manage, post
 
 SERIES = "binance:futures:BTC/USDT:1m"
 COUNT = 8_000

@@ -10,9 +10,10 @@ import time
 
 import pytest
 
+from lab.waiting import wait_until
 from tests.clients import Client
 from tests.exchange import Exchange
-from tests.processes import Stack, get, manage, wait_until
+from tests.processes import Stack, get, manage
 
 PINNED = "sim:futures:BTC/USDT:1s"
 SWITCHES = {

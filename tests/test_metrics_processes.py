@@ -8,8 +8,9 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from lab.waiting import wait_until
 from tests.clients import Client
-from tests.processes import free_port, wait_until
+from tests.processes import free_port
 
 POSTED = "binance:futures:BTC/USDT:1m"
 FOLLOWED = "sim:spot:BTC/USDT:1s"

@@ -14,9 +14,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from lab.waiting import wait_until
 from tests.clients import Client
 from tests.exchange import Exchange
-from tests.processes import get, post, wait_until
+from tests.processes import get, post
 
 ONE_PROCESS = {"TRADE_CANVAS_ENABLE_PG_STORE": "0", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
 INGEST = {

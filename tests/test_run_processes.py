@@ -7,7 +7,8 @@ import urllib.request
 
 import pytest
 
-from tests.processes import get, manage, post, wait_until
+from lab.waiting import wait_until
+from tests.processes import get, manage, post
 from trade_canvas import __version__
 
 SERIES = "sim:futures:BTC/USDT:1s"

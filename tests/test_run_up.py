@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.processes import get, launch, manage, wait_until
+from lab.waiting import wait_until
+from tests.processes import get, launch, manage
 from trade_canvas.embedded.server import free_port
 
 SERIES = "sim:futures:BTC/USDT:1s"

@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from lab.waiting import eventually
 from market import blocking, runtime
 from market.api.tests.asking import CLOSED, SERIES, refusal
 from market.api.tests.asking import candle as posted
@@ -22,7 +23,6 @@ from market.ingest.follow import Follower
 from market.ingest.tests.exchange_fake import SERIES as FOLLOWED
 from market.ingest.tests.exchange_fake import FakeFeed, candle_at, memory_ports, stored
 from market.ingest.tests.test_follow import FAST, at
-from market.ingest.tests.waiting import eventually
 from market.pipeline import PipelineError
 from market.tests.builders import MINUTE, candles
 from market.tests.pool_end import end_pool

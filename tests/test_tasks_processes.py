@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from lab.waiting import wait_until
 from market.domain.lease_store import Admission, Group
 from market.domain.series import SeriesId
 from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
-from tests.processes import wait_until
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1s")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1s")

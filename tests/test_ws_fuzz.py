@@ -22,8 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from websockets.frames import Frame, Opcode
 
+from lab.waiting import wait_until
 from tests.clients import Client
-from tests.processes import get, wait_until
+from tests.processes import get
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 4)
 STEPS = 30

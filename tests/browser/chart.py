@@ -7,7 +7,8 @@ from typing import Any
 from playwright.sync_api import ConsoleMessage, Page, Request
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
-from tests.processes import get, wait_until
+from lab.waiting import wait_until
+from tests.processes import get
 
 TIMEOUT_S = 60.0
 

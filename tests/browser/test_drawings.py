@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Route
 
+from lab.waiting import wait_until
 from tests.browser.chart import ChartPage
 from tests.browser.conftest import STATIC_TIMEOUT_S, collect_static
 from tests.browser.drawings import Candles, Line, definitions, expected, held
 from tests.exchange import Exchange
-from tests.processes import RunningProcess, get, post, wait_until
+from tests.processes import RunningProcess, get, post
 
 pytestmark = pytest.mark.browser
 

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from lab.waiting import wait_until
 from tests.browser.conftest import SCREEN
-from tests.processes import post, wait_until
+from tests.processes import post
 
 pytestmark = pytest.mark.browser
 

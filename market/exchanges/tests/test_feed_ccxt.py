@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from lab.waiting import eventually, patience
 from market.domain.candle import Candle
 from market.domain.feed import (
     Closed,
@@ -30,7 +31,6 @@ from market.exchanges.stream_limits import StreamLimits
 from market.ingest.follow import Follower, FollowLimits
 from market.ingest.gap_ranges import GapState
 from market.ingest.tests.exchange_fake import memory_ports, stored
-from market.ingest.tests.waiting import eventually
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 
@@ -97,7 +97,9 @@ def truth(exchange, series, start, end):
             "end": end,
         }
     )
-    with urllib.request.urlopen(f"{exchange.url}/control/truth?{query}", timeout=5) as answer:
+    with urllib.request.urlopen(
+        f"{exchange.url}/control/truth?{query}", timeout=patience(5)
+    ) as answer:
         return [Candle(**candle) for candle in json.load(answer)["candles"]]
 
 
@@ -234,7 +236,7 @@ async def test_stream_that_falls_silent_is_opened_again(exchange):
         exchange.fault(kind="silent", duration_s=2.5)
         await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
         before = len(closed_times(heard))
-        await eventually(lambda: len(closed_times(heard)) > before, timeout=10)
+        await eventually(lambda: len(closed_times(heard)) > before, seconds=10)
 
 
 async def test_one_silent_series_leaves_the_others_undisturbed(exchange):
@@ -333,7 +335,7 @@ async def following():
 
     running = asyncio.create_task(follower.run(wanted, stop))
     try:
-        await eventually(lambda: ports.publisher.forming, timeout=10)
+        await eventually(lambda: ports.publisher.forming, seconds=10)
         yield ports
     finally:
         stop.set()
@@ -344,9 +346,9 @@ def _head(ports):
     return ports.store.state(SPOT).head
 
 
-async def _goes_on(ports, seconds, timeout=15):
+async def _goes_on(ports, seconds):
     wanted = _head(ports) + seconds
-    await eventually(lambda: _head(ports) >= wanted, timeout=timeout)
+    await eventually(lambda: _head(ports) >= wanted, 15)
 
 
 FAULTS = {

@@ -9,6 +9,7 @@ from dataclasses import replace
 import ccxt
 import pytest
 
+from lab.waiting import eventually
 from market.domain.candle import Candle
 from market.domain.feed import Closed, FeedError, Forming, Interrupted
 from market.domain.series import SeriesId
@@ -18,7 +19,6 @@ from market.exchanges.ccxt_history import History
 from market.exchanges.outlet import Outlet
 from market.exchanges.plain_stream import NextOpens, PlainStream
 from market.exchanges.stream_limits import StreamLimits
-from market.ingest.tests.waiting import eventually
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 from market.stopping import stop
@@ -77,7 +77,7 @@ def is_gapless(times):
 async def test_every_closed_candle_is_told_once_and_in_order(exchange, streams):
     async with hearing(SERIES, OTHER, streams=streams) as (_, heard):
         for series in (SERIES, OTHER):
-            await eventually(lambda one=series: len(closed_times(heard, one)) >= 4, timeout=15)
+            await eventually(lambda one=series: len(closed_times(heard, one)) >= 4, seconds=15)
             assert is_gapless(closed_times(heard, series))
         assert any(isinstance(event, Forming) for event in heard)
 
@@ -89,7 +89,7 @@ async def test_stream_that_was_cut_off_says_so_and_goes_on(exchange):
         told = {SERIES, OTHER}
         await eventually(lambda: told <= {e.series for e in heard if isinstance(e, Interrupted)})
         before = len(closed_times(heard))
-        await eventually(lambda: len(closed_times(heard)) > before, timeout=15)
+        await eventually(lambda: len(closed_times(heard)) > before, seconds=15)
 
 
 async def test_stream_that_falls_silent_is_opened_again(exchange):
@@ -103,7 +103,7 @@ async def test_stream_that_falls_silent_is_opened_again(exchange):
                 len(closed_times(heard, series)) > count
                 for series, count in zip((SERIES, OTHER), counts, strict=True)
             ),
-            timeout=15,
+            seconds=15,
         )
 
 
@@ -124,7 +124,7 @@ async def test_polling_says_when_the_exchange_fails_and_goes_on(exchange):
         exchange.fault(kind="rest_status", status=503, count=2)
         await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
         before = len(closed_times(heard))
-        await eventually(lambda: len(closed_times(heard)) > before, timeout=15)
+        await eventually(lambda: len(closed_times(heard)) > before, seconds=15)
 
 
 def candle(time, price=1.0):

@@ -8,6 +8,7 @@ import contextlib
 import pytest
 from django.db import InterfaceError, OperationalError
 
+from lab.waiting import eventually
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, RateLimited
 from market.domain.series import SeriesId
@@ -24,7 +25,6 @@ from market.ingest.tests.exchange_fake import (
     memory_ports,
     stored,
 )
-from market.ingest.tests.waiting import eventually
 from market.pipeline import PipelineError
 from market.stopping import stop
 

@@ -7,6 +7,7 @@ import asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lab.waiting import eventually
 from market.domain.feed import FeedError, RateLimited
 from market.ingest.breaker import Breaker, BreakerConfig
 from market.ingest.follow import Follower, FollowLimits
@@ -20,7 +21,6 @@ from market.ingest.tests.exchange_fake import (
     memory_ports,
     stored,
 )
-from market.ingest.tests.waiting import eventually
 from market.pipeline import PipelineError
 
 LIMITS = FollowLimits(

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from lab.waiting import wait_until
 from market.domain.lease_store import (
     IDLE,
     Admission,
@@ -19,7 +20,6 @@ from market.domain.lease_store import (
 )
 from market.domain.series import SeriesId
 from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
-from market.ingest.tests.waiting import wait_until
 
 BTC = SeriesId.parse("binance:futures:BTC/USDT:1m")
 ETH = SeriesId.parse("binance:futures:ETH/USDT:1m")

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
+from lab.waiting import eventually
 from market.domain.lease_store import Admission, CapacityRefused, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.leases import LeaseKeeper, NoLeases, current_admission, keeper
-from market.ingest.tests.waiting import eventually
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from lab.waiting import wait_until
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.lease_store_valkey import connect
 from market.ingest.presence import Load, Presence
 from market.ingest.queues import QueueStanding, queue_standings
-from market.ingest.tests.waiting import wait_until
 
 
 class Away(MemoryLeaseStore):

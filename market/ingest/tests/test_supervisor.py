@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lab.waiting import eventually, wait_until
 from market.domain.lease_store import Admission, Group, JobReport, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import desired, dispatch, supervisor
@@ -15,7 +16,6 @@ from market.ingest.desired import combine
 from market.ingest.follow_job import JobPorts, desired_of, start_marker
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.supervisor import InProcess, groups_to_start, ingest_state, reconcile
-from market.ingest.tests.waiting import eventually, wait_until
 from market.stores.memory import MemoryCandleStore
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from lab.waiting import eventually
 from market import blocking
 from market.domain.candle import Candle
 from market.domain.feed import FeedError
@@ -26,7 +27,6 @@ from market.ingest.coverage import (
 )
 from market.ingest.gap_ranges import GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
-from market.ingest.tests.waiting import eventually
 from market.runtime import candle_store, pipeline
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")

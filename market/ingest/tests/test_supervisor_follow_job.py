@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from lab.waiting import eventually
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import Group, JobReport, LeaseStoreUnavailable
@@ -14,7 +15,6 @@ from market.domain.store import StaleFence
 from market.ingest import follow_job
 from market.ingest.follow_job import FollowJob, JobPorts, start_marker
 from market.ingest.lease_store_memory import MemoryLeaseStore
-from market.ingest.tests.waiting import eventually
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 

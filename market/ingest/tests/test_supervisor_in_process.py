@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from lab.waiting import eventually
 from market import blocking, runtime
 from market.domain.series import SeriesId
 from market.ingest import gap_ledger, leases
@@ -19,7 +20,6 @@ from market.ingest.supervisor import (
     start_in_process,
     stop_in_process,
 )
-from market.ingest.tests.waiting import eventually
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 from market.runtime import candle_store

@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -15,8 +14,7 @@ from django.test import Client
 from django.utils.module_loading import import_string
 
 from market.tests.singletons import forget_singletons
-
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+from tests.recordings import recorded
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Recording:
     step: int
 
     def rows(self):
-        with gzip.open(DATA / self.file, "rt") as lines:
+        with gzip.open(recorded(self.file), "rt") as lines:
             return [
                 {name: int(value) if name == "candle_time" else float(value) for name, value in row}
                 for row in (each.items() for each in csv.DictReader(lines))
@@ -36,12 +34,10 @@ class Recording:
 
 
 RECORDINGS = [
-    Recording("BTC_USDT-5m.csv.gz", "binance:futures:BTC/USDT:5m", 300),
-    Recording("DOGE_USDT-1m.csv.gz", "binance:futures:DOGE/USDT:1m", 60),
-    Recording("XRP_ETH-1m-with-gaps.csv.gz", "binance:spot:XRP/ETH:1m", 60),
+    Recording("BTC_USDT-5m", "binance:futures:BTC/USDT:5m", 300),
+    Recording("DOGE_USDT-1m", "binance:futures:DOGE/USDT:1m", 60),
+    Recording("XRP_ETH-1m-with-gaps", "binance:spot:XRP/ETH:1m", 60),
 ]
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no recorded candles at {DATA.name}")
 
 
 @pytest.fixture
@@ -87,7 +83,7 @@ def holes(rows, step):
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.file)
 def test_recording_is_read_back_as_it_was(one_process, recording):
     rows = recording.rows()
-    said = run("import_candles", str(DATA / recording.file), recording.series)
+    said = run("import_candles", str(recorded(recording.file)), recording.series)
     assert said == f"{recording.series}: {len(rows):,} inserted, 0 revised, 0 unchanged\n"
     assert pages(recording.series) == rows
     assert json.loads(run("gaps", recording.series, "--json")) == holes(rows, recording.step)
@@ -95,7 +91,7 @@ def test_recording_is_read_back_as_it_was(one_process, recording):
 
 def test_holes_of_the_recording_that_has_them_are_all_found(one_process):
     recording = RECORDINGS[2]
-    run("import_candles", str(DATA / recording.file), recording.series)
+    run("import_candles", str(recorded(recording.file)), recording.series)
     found = holes(recording.rows(), recording.step)
     missing = sum(hole["missing_candles"] for hole in found)
     last = run("gaps", recording.series).splitlines()[-1]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from factors.domain.slices import head_at
-from factors.domain.tests.recordings import engine, load_candles, load_json, shared
+from factors.domain.tests.recordings import engine
 from factors.tests.ledgers import END, Worker, new_series
+from tests.recordings import vector_candles, vector_json
 
 RECORDINGS = [(name, variant) for name in ("p1", "p2") for variant in ("", ".w5")]
 BATCH = 37
@@ -14,8 +15,8 @@ BATCH = 37
 
 @pytest.mark.parametrize(("name", "variant"), RECORDINGS)
 def test_ledger_equals_the_recorded_series(stores, name, variant):
-    recorded = load_json(shared(f"vectors/{name}{variant}.events.json"))
-    candles = load_candles(shared(f"vectors/{name}.candles.csv"))[: recorded["candle_count"]]
+    recorded = vector_json(f"{name}{variant}.events.json")
+    candles = vector_candles(name)[: recorded["candle_count"]]
     parameters = recorded["params"]
     recording = engine(
         parameters["pivot_window_major"],
@@ -30,7 +31,7 @@ def test_ledger_equals_the_recorded_series(stores, name, variant):
     assert [_told(each, like) for each, like in zip(events, recorded["events"], strict=True)] == [
         {key: value for key, value in each.items() if key != "n"} for each in recorded["events"]
     ]
-    for moment in load_json(shared(f"vectors/{name}{variant}.heads.json"))["at"]:
+    for moment in vector_json(f"{name}{variant}.heads.json")["at"]:
         time = moment["at_time"]
         heads = stores.ledger.view(series, start=time, at_time=time, limit=1).heads
         assert {

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 
-from factors.domain.tests.recordings import load_candles, shared
 from factors.stage import FactorStage
 from factors.tests.ledgers import new_series
 from market.pipeline import Pipeline
 from overlays.stage import OverlayStage
 from overlays.tests.ledgers import Viewer, fresh, postgres_stores
 from overlays.world import World
+from tests.recordings import recorded_candles
 
 WINDOW = 2000
 BATCH = 307
@@ -32,7 +32,7 @@ def world(transactional_db):
 @pytest.mark.parametrize(("name", "timeframe"), [("BTC_USDT-5m", "5m"), ("DOGE_USDT-1m", "1m")])
 def test_integrity_and_deltas_hold_on_recorded_candles(world, name, timeframe):
     world, stores = world
-    candles = load_candles(shared(f"data/{name}.csv.gz"))[:4500]
+    candles = recorded_candles(name)[:4500]
     series = new_series(timeframe)
     viewer, frames = Viewer(world, series, window=WINDOW), {}
     for start in range(0, len(candles), BATCH):

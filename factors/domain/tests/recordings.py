@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 from itertools import accumulate
-from pathlib import Path
 
-import pytest
 from hypothesis import strategies as st
 
 from factors.domain.all_factors import FACTORS
@@ -20,26 +16,6 @@ from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
 
 MINUTE = Timeframe.parse("1m")
-OWN_VECTORS = Path(__file__).parent / "vectors"
-SHARED = Path(__file__).parents[4] / "shared"
-
-
-def shared(name):
-    """A file beside the repository; the test is skipped where there is none."""
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
-    return path
-
-
-def load_json(path):
-    return json.loads(path.read_text())
-
-
-def load_candles(path):
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    _, *rows = csv.reader(data.decode().splitlines())
-    return [Candle(int(time), *map(float, values)) for time, *values in rows]
 
 
 def engine(major=50, minor=5, **sr):

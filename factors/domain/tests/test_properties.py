@@ -13,17 +13,14 @@ from factors.domain.pivot import PivotParameters
 from factors.domain.sr import SrParameters
 from factors.domain.tests.recordings import (
     MINUTE,
-    OWN_VECTORS,
     candles_strategy,
     engine,
     flat,
     fold,
-    load_candles,
-    load_json,
     reader,
-    shared,
     told,
 )
+from tests.recordings import recorded_candles, vector_candles, vector_json
 
 windows = st.integers(1, 3)
 splits = st.lists(st.integers(0, 140), max_size=6)
@@ -47,7 +44,7 @@ def test_engine_says_the_same_whatever_the_restarts(candles, window, cuts, limit
 
 
 def test_engine_says_the_same_after_a_restart_at_every_candle_of_a_recording():
-    candles = load_candles(OWN_VECTORS / "trimmed.candles.csv")
+    candles = vector_candles("trimmed")
     folding = engine(5, 2)
     cuts = range(len(candles))
     assert fold_with_restarts(folding, candles, cuts) == fold(folding, candles)
@@ -114,11 +111,11 @@ def test_engine_refuses_to_go_on_when_stored_candles_are_gone():
 
 
 def test_engine_state_stays_small():
-    path = shared("data/BTC_USDT-5m.csv.gz")
+    candles = recorded_candles("BTC_USDT-5m")
     folding = engine(3, 1)
     state = folding.initial(MINUTE)
     sizes = []
-    for count, candle in enumerate(load_candles(path)[:12_000]):
+    for count, candle in enumerate(candles[:12_000]):
         folding.step(state, candle._replace(candle_time=60 * count))
         if count % 4_000 == 3_999:
             sizes.append(len(folding.dump(state)))
@@ -139,7 +136,7 @@ def test_fingerprint_changes_with_whatever_decides_the_answers(other):
 
 
 def test_fingerprint_is_the_same_for_every_process():
-    expected = load_json(OWN_VECTORS / "fingerprint.json")
+    expected = vector_json("fingerprint.json")
     assert Engine(FACTORS).fingerprint == Engine(FACTORS[::-1]).fingerprint == expected
 
 

@@ -4,20 +4,21 @@ from itertools import pairwise
 
 import pytest
 
-from factors.domain.tests.recordings import engine, load_candles, shared
+from factors.domain.tests.recordings import engine
 from market.domain.timeframe import Timeframe
+from tests.recordings import recorded_candles
 
 MARKETS = [
-    ("BTC_USDT-5m.csv.gz", "5m", 50),
-    ("DOGE_USDT-1m.csv.gz", "1m", 50),
-    ("XRP_ETH-1m-with-gaps.csv.gz", "1m", 3),
+    ("BTC_USDT-5m", "5m", 50),
+    ("DOGE_USDT-1m", "1m", 50),
+    ("XRP_ETH-1m-with-gaps", "1m", 3),
 ]
 
 
 @pytest.fixture(params=MARKETS, ids=lambda market: market[0])
 def events(request):
     name, timeframe, window = request.param
-    candles = load_candles(shared(f"data/{name}"))
+    candles = recorded_candles(name)
     folding = engine(window, 3)
     state = folding.initial(Timeframe.parse(timeframe))
     found = [event for result in folding.fold(state, candles) for event in result.events]

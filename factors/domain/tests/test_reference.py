@@ -6,13 +6,8 @@ from hypothesis import strategies as st
 
 from factors.domain.sr import SrParameters
 from factors.domain.tests import reference
-from factors.domain.tests.recordings import (
-    OWN_VECTORS,
-    candles_strategy,
-    engine,
-    load_candles,
-    told,
-)
+from factors.domain.tests.recordings import candles_strategy, engine, told
+from tests.recordings import vector_candles
 
 windows = st.integers(1, 4)
 
@@ -91,7 +86,7 @@ def test_sr_levels_are_those_of_the_definition(candles, window, limit, period):
 
 @pytest.mark.parametrize("limit", [7, 40])
 def test_sr_levels_are_those_of_the_definition_on_a_recorded_series(limit):
-    candles = load_candles(OWN_VECTORS / "trimmed.candles.csv")
+    candles = vector_candles("trimmed")
     # The recording starts off the grid; pivots only look at distances.
     parameters = {"cluster_pivot_limit": limit}
     check_levels(engine(2, 1, **parameters), candles, 2, SrParameters(**parameters))

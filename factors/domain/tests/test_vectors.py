@@ -2,20 +2,13 @@
 
 import pytest
 
-from factors.domain.tests.recordings import (
-    MINUTE,
-    OWN_VECTORS,
-    engine,
-    load_candles,
-    load_json,
-    shared,
-    told,
-)
+from factors.domain.tests.recordings import MINUTE, engine, told
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
+from tests.recordings import vector_candles, vector_json
 
-SHARED_VECTORS = [(name, variant) for name in ("p1", "p2") for variant in ("", ".w5")]
-MICRO_CASES = load_json(OWN_VECTORS / "micro_cases.json")["cases"]
+VECTORS = [(name, variant) for name in ("p1", "p2") for variant in ("", ".w5")]
+MICRO_CASES = vector_json("micro_cases.json")["cases"]
 
 
 RECORDED_FACTORS = ("pivot", "pen", "zhongshu", "anchor", "sr")
@@ -55,20 +48,20 @@ def check_recording(candles, recorded_events, recorded_heads):
         assert heads[recorded["at_time"]] == recorded["heads"]
 
 
-@pytest.mark.parametrize(("name", "variant"), SHARED_VECTORS)
+@pytest.mark.parametrize(("name", "variant"), VECTORS)
 def test_engine_equals_the_recorded_series(name, variant):
     check_recording(
-        load_candles(shared(f"vectors/{name}.candles.csv")),
-        load_json(shared(f"vectors/{name}{variant}.events.json")),
-        load_json(shared(f"vectors/{name}{variant}.heads.json")),
+        vector_candles(name),
+        vector_json(f"{name}{variant}.events.json"),
+        vector_json(f"{name}{variant}.heads.json"),
     )
 
 
 def test_engine_equals_the_trimmed_recording():
     check_recording(
-        load_candles(OWN_VECTORS / "trimmed.candles.csv"),
-        load_json(OWN_VECTORS / "trimmed.events.json"),
-        load_json(OWN_VECTORS / "trimmed.heads.json"),
+        vector_candles("trimmed"),
+        vector_json("trimmed.events.json"),
+        vector_json("trimmed.heads.json"),
     )
 
 
@@ -78,8 +71,3 @@ def test_engine_equals_the_micro_case(case):
     events, heads = told_by_recorded(engine_of(case["params"]), candles)
     assert [event._asdict() for event in events] == case["events"]
     assert heads[candles[-1].candle_time] == case["heads"]
-
-
-@pytest.mark.parametrize("name", ["micro_cases.json", "zhongshu_unit_cases.json"])
-def test_own_copies_are_the_shared_cases(name):
-    assert load_json(OWN_VECTORS / name) == load_json(shared(f"vectors/{name}"))

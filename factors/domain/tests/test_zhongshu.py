@@ -3,10 +3,11 @@
 import pytest
 
 from factors.domain.pen import Pen
-from factors.domain.tests.recordings import MINUTE, OWN_VECTORS, engine, flat, load_json
+from factors.domain.tests.recordings import MINUTE, engine, flat
 from factors.domain.zhongshu import apply_candle, apply_pen, carry, initial
+from tests.recordings import vector_json
 
-UNIT_CASES = load_json(OWN_VECTORS / "zhongshu_unit_cases.json")["cases"]
+UNIT_CASES = vector_json("zhongshu_unit_cases.json")["cases"]
 
 
 class Log:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-
-import pytest
+from collections.abc import Iterable
 
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
@@ -26,7 +20,6 @@ from overlays.domain.versions import SeriesVersions
 
 MINUTE = Timeframe.parse("1m")
 SERIES = SeriesId.parse("x:y:Z:1m")
-SHARED = Path(__file__).parents[4] / "shared"
 
 
 def flat(*prices) -> list[Candle]:
@@ -119,32 +112,3 @@ class Drawing:
         events = [event for event in self.events if event.candle_time >= start]
         seen = slices(FACTORS, SERIES, at_time=now, events=events, heads=self.heads)
         return mismatches(facts_of(seen), self.versions, to_time=now, cutoff=start)
-
-
-def recorded(name: str) -> list[Candle]:
-    """Candles of a recorded file; skips the test when the shared files are not there."""
-    return _rows(_shared(f"data/{name}.csv.gz"))
-
-
-def vector(name: str) -> list[Candle]:
-    """Candles of a golden vector; skips the test when the shared files are not there."""
-    return _rows(_shared(f"vectors/{name}.candles.csv"))
-
-
-def micro_cases() -> Sequence[dict]:
-    """The small hand-made cases; skips the test when the shared files are not there."""
-    return json.loads(_shared("vectors/micro_cases.json").read_text())["cases"]
-
-
-def _shared(name: str) -> Path:
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"{name} lies beside the project and is not here")
-    return path
-
-
-def _rows(path: Path) -> list[Candle]:
-    packed = path.read_bytes()
-    text = (gzip.decompress(packed) if path.suffix == ".gz" else packed).decode()
-    rows = csv.reader(text.splitlines()[1:])
-    return [Candle(int(time), *map(float, values)) for time, *values in rows]

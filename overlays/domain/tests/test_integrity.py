@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from overlays.domain.instruction import WITHDRAWN, Change
-from overlays.domain.tests.drawing import MINUTE, Drawing, flat, micro_cases, vector
+from overlays.domain.tests.drawing import MINUTE, Drawing, flat
+from tests.recordings import vector_candles, vector_json
 
 # A zone lives from 480 to 780, the anchor moves at 660.
 CANDLES = flat(11, 10, 20, 14, 18, 15, 17, 16, 16.5, 30, 25, 35, 34)
@@ -70,7 +71,7 @@ def test_integrity_sees_a_living_edge_at_another_price():
 
 
 def test_integrity_holds_at_every_candle_of_the_micro_cases():
-    for case in micro_cases():
+    for case in vector_json("micro_cases.json")["cases"]:
         windows = case["params"]
         drawing = Drawing(major=windows["pivot_window_major"], minor=windows["pivot_window_minor"])
         for row in case["candles"]:
@@ -82,6 +83,6 @@ def test_integrity_holds_at_every_candle_of_the_micro_cases():
 @pytest.mark.parametrize("window", [300, 2000])
 def test_integrity_holds_at_every_candle_of_the_vectors(name, timeframe, window):
     drawing = Drawing(major=50, minor=5, timeframe=MINUTE.parse(timeframe))
-    for candle in vector(name):
+    for candle in vector_candles(name):
         drawing.step(candle)
         assert checks(drawing, window) == []

@@ -8,14 +8,15 @@ import pytest
 
 from market.domain.timeframe import Timeframe
 from overlays.domain.instruction import feature_of
-from overlays.domain.tests.drawing import Drawing, recorded
+from overlays.domain.tests.drawing import Drawing
+from tests.recordings import recorded_candles
 
 RECORDED = [("BTC_USDT-5m", "5m"), ("DOGE_USDT-1m", "1m"), ("XRP_ETH-1m-with-gaps", "1m")]
 
 
 @pytest.mark.parametrize(("name", "timeframe"), RECORDED)
 def test_versions_per_candle_stay_below_three_on_average(name, timeframe):
-    candles = recorded(name)
+    candles = recorded_candles(name)
     drawing = Drawing(major=50, minor=5, timeframe=Timeframe.parse(timeframe)).take(candles)
     features = Counter(feature_of(change.instruction_id) for change in drawing.changes)
     print(f"{name}: {len(drawing.changes) / len(candles):.3f} versions a candle", dict(features))
@@ -25,7 +26,7 @@ def test_versions_per_candle_stay_below_three_on_average(name, timeframe):
 @pytest.mark.parametrize(("name", "timeframe"), RECORDED)
 def test_integrity_holds_on_recorded_candles(name, timeframe):
     drawing = Drawing(major=50, minor=5, timeframe=Timeframe.parse(timeframe))
-    for position, candle in enumerate(recorded(name)[:6000]):
+    for position, candle in enumerate(recorded_candles(name)[:6000]):
         changes = drawing.step(candle)
         if changes and position % 5 == 0:
             assert drawing.mismatches(window=500) == ()

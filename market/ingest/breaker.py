@@ -1,4 +1,8 @@
-"""When to try again after failures: a growing pause with jitter, and a circuit breaker above it."""
+"""When to try again after failures: a growing pause with jitter, and a circuit breaker above it.
+
+An unavailable database (a restart, a full disk) is back for all series at once, so it has a pace of
+its own (`store_pace`): the cool-down of the circuit breaker would delay each of them.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,19 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
+
+from market.domain.feed import FeedError
+from market.domain.store import StoreUnavailable
+
+STORE_AWAY = (StoreUnavailable, OperationalError, InterfaceError, TimeoutError)
+FIRST_STORE_PAUSE_S = 0.25
+
 _LAST_ERROR_LENGTH = 300
 
 
 class BreakerState(StrEnum):
-    """Closed lets attempts through, open none, half open one."""
+    """Closed admits attempts, open none, half open one."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -35,9 +47,9 @@ class BreakerConfig:
 class Breaker:
     """Counts the failures of one series. Disabled, it only paces the attempts and never opens.
 
-    `clock` gives seconds that only grow, so that a step of the wall clock holds nobody up; `wall`
-    gives Unix seconds, to be shown. `jitter` is a factor of at most 1 that pauses are shortened by,
-    so that what failed together does not come back together.
+    `clock` returns monotonic seconds, so that a step of the wall clock delays nothing; `wall`
+    returns Unix seconds for display. `jitter` returns a factor of at most 1 that shortens a pause,
+    so that series that failed together are not retried together.
     """
 
     def __init__(
@@ -63,30 +75,32 @@ class Breaker:
         self._retry_at = 0.0
 
     def failed(self, error: str) -> float:
-        """Count a failure; the seconds to wait before the next attempt."""
+        """Count a failure and return the seconds to wait before the next attempt."""
         now = self._clock()
         self._failures.append(now)
         self._consecutive += 1
         self._last_failure_at = self._wall()
         self._last_error = error[:_LAST_ERROR_LENGTH]
-        if self._must_open(now):
+        spent = self._window_failures(now) >= self.config.crash_budget
+        if self.enabled and (spent or self.state is BreakerState.HALF_OPEN):
             self.state = BreakerState.OPEN
             self._last_backoff_s = self.config.open_cooldown_s
         else:
             self.state = BreakerState.CLOSED
-            self._last_backoff_s = self._backoff_s() * self._jitter()
+            doubled = self.config.backoff_initial_s * 2.0 ** min(self._consecutive - 1, 30)
+            self._last_backoff_s = min(self.config.backoff_max_s, doubled) * self._jitter()
         self._retry_at = now + self._last_backoff_s
         return self._last_backoff_s
 
     def before_attempt(self) -> float:
-        """The seconds still to wait; at 0 the attempt may be made."""
+        """Return the seconds still to wait; at 0 an attempt may be made."""
         left = self._left_s()
         if self.state is BreakerState.OPEN and not left:
             self.state = BreakerState.HALF_OPEN
         return left
 
     def succeeded(self) -> None:
-        """Forget all failures; what went wrong last stays readable."""
+        """Reset the failures; the last error stays readable."""
         self.state = BreakerState.CLOSED
         self._failures.clear()
         self._consecutive = 0
@@ -107,18 +121,25 @@ class Breaker:
             "config": asdict(self.config),
         }
 
-    def _must_open(self, now: float) -> bool:
-        if not self.enabled:
-            return False
-        spent = self._window_failures(now) >= self.config.crash_budget
-        return spent or self.state is BreakerState.HALF_OPEN
-
     def _window_failures(self, now: float) -> int:
         return sum(now - failure <= self.config.budget_window_s for failure in self._failures)
 
-    def _backoff_s(self) -> float:
-        doubled = self.config.backoff_initial_s * 2.0 ** min(self._consecutive - 1, 30)
-        return min(self.config.backoff_max_s, doubled)
-
     def _left_s(self) -> float:
         return max(0.0, self._retry_at - self._clock())
+
+
+def is_store_away(error: BaseException) -> bool:
+    """Whether an error, or one that caused it, means that the database is unavailable to all."""
+    found: BaseException | None = error
+    # A timeout below a FeedError is the exchange's.
+    while found is not None and not isinstance(found, FeedError):
+        if isinstance(found, STORE_AWAY):
+            return True
+        found = found.__cause__
+    return False
+
+
+def store_pace(longest_s: float) -> Breaker:
+    """Growing pauses up to `longest_s` that never turn into a cool-down."""
+    first = min(FIRST_STORE_PAUSE_S, longest_s)
+    return Breaker(BreakerConfig(backoff_initial_s=first, backoff_max_s=longest_s), enabled=False)

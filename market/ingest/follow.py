@@ -1,4 +1,4 @@
-"""Following the wanted series of one exchange and market: one feed, one task a series."""
+"""Following the wanted series of one exchange and market: one feed, one task for each series."""
 
 from __future__ import annotations
 
@@ -18,35 +18,21 @@ from market.domain.store import StaleFence
 from market.exchanges.ccxt_feed import open_feed
 from market.ingest.backfill import IngestPorts, runtime_ports
 from market.ingest.breaker import Breaker
-from market.ingest.follow_limits import FollowLimits
-from market.ingest.followed import FollowedSeries, Report
+from market.ingest.due import FollowLimits
+from market.ingest.followed import FollowedSeries, FollowPorts, IsWatched, Report
 from market.stopping import stop as stop_tasks
-
-__all__ = [
-    "FollowLimits",
-    "Follower",
-    "IsWatched",
-    "Report",
-    "Wanted",
-    "limits_from_switches",
-    "open_follower",
-]
 
 logger = logging.getLogger(__name__)
 
 Wanted = Callable[[], Awaitable[Mapping[SeriesId, int]]]
-IsWatched = Callable[[SeriesId], bool]
 
-# Series that read history at the same time.
-READING = 4
-
-# How long the feed may take to hang up.
-_CLOSE_S = 2.0
+# How long the feed may take to close.
+CLOSE_S = 2.0
 
 
 @dataclass(slots=True)
 class _Job:
-    """A followed series and its task; `again_at` (monotonic) ends the rest after a refusal."""
+    """A followed series and its task; after a refusal it may restart at `again_at` (monotonic)."""
 
     followed: FollowedSeries
     task: asyncio.Task[None]
@@ -54,11 +40,11 @@ class _Job:
 
 
 class Follower:
-    """Follows what `wanted` names, with the fencing token that is owned for each series.
+    """Follows the series that `wanted` names, each with its fencing token.
 
-    It owns its feed and closes it at the end of `run`. `report` is called from the event loop
-    about once a second for each series and at changes; it must not block. Forming candles are
-    announced of what `is_watched`.
+    It owns its feed and closes it at the end of `run`. `report` is called on the event loop at
+    every change and about once a second for each series; it must not block. Forming candles are
+    published only for series that `is_watched`.
     """
 
     def __init__(
@@ -72,17 +58,16 @@ class Follower:
         is_watched: IsWatched = lambda series: True,
     ) -> None:
         self._feed = feed
-        self._ports = ports
-        self._report = report
         self._limits = limits or FollowLimits()
+        self._ports = FollowPorts(
+            feed=feed, ingest=ports, limits=self._limits, report=report, is_watched=is_watched
+        )
         self._new_breaker = new_breaker
-        self._is_watched = is_watched
-        self._reading = asyncio.Semaphore(READING)
         self._jobs: dict[SeriesId, _Job] = {}
 
     async def run(self, wanted: Wanted, stop: asyncio.Event) -> None:
-        """Follow until `stop` is set; everything has ended within about two seconds then."""
-        hearing = asyncio.create_task(self._hear())
+        """Follow until `stop` is set; then everything ends within about two seconds."""
+        dispatching = asyncio.create_task(self._dispatch_events())
         try:
             while not stop.is_set():
                 await self._reconcile(wanted)
@@ -90,97 +75,79 @@ class Follower:
                     async with asyncio.timeout(self._limits.tick_s):
                         await stop.wait()
         finally:
-            await self._end([hearing, *(job.task for job in self._jobs.values())])
-
-    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
-        await stop_tasks(tasks)
-        self._jobs.clear()
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await self._feed.close()
-        except Exception:
-            logger.exception("%s %s: closing failed", self._feed.exchange, self._feed.market)
+            await stop_tasks([dispatching, *(job.task for job in self._jobs.values())])
+            self._jobs.clear()
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await self._feed.close()
+            except Exception:
+                logger.exception("%s %s: closing failed", self._feed.exchange, self._feed.market)
 
     async def _reconcile(self, wanted: Wanted) -> None:
+        """Start, stop and restart series so that exactly the wanted ones are followed."""
         try:
-            tokens = await wanted()
+            fences = await wanted()
         except Exception:
-            # Whoever owns the series by now has a newer token, so going on can do no harm.
-            logger.exception("what to follow is not known, nothing is changed")
+            # Going on is harmless: a new owner of a series has a newer fencing token.
+            logger.exception("the wanted series are unknown; nothing is changed")
             return
-        gone = [s for s, job in self._jobs.items() if tokens.get(s) != job.followed.fence]
-        await self._drop(gone)
-        self._retry_refused()
-        new = {series: fence for series, fence in tokens.items() if series not in self._jobs}
-        if new or gone:
-            # Live first: what closes while history is read is held, not missed.
-            await self._feed.follow(frozenset(tokens))
-        for series, fence in new.items():
-            self._start(series, fence)
-        for job in self._jobs.values():
-            if not job.task.done():
-                job.followed.tell()
-
-    async def _drop(self, gone: list[SeriesId]) -> None:
+        gone = [s for s, job in self._jobs.items() if fences.get(s) != job.followed.fence]
         await stop_tasks([self._jobs.pop(series).task for series in gone])
-
-    def _retry_refused(self) -> None:
         now = time.monotonic()
         for series, job in list(self._jobs.items()):
             if job.again_at and now >= job.again_at:
                 del self._jobs[series]
+        new = {series: fence for series, fence in fences.items() if series not in self._jobs}
+        if new or gone:
+            # The stream first: what closes while history is read is held, not missed.
+            await self._feed.follow(frozenset(fences))
+        for series, fence in new.items():
+            self._start(series, fence)
+        for job in self._jobs.values():
+            if not job.task.done():
+                job.followed.send_report()
 
     def _start(self, series: SeriesId, fence: int) -> None:
-        followed = FollowedSeries(
-            series,
-            fence,
-            feed=self._feed,
-            ports=self._ports,
-            limits=self._limits,
-            breaker=self._new_breaker(),
-            reading=self._reading,
-            report=self._report,
-            is_watched=self._is_watched,
-        )
+        followed = FollowedSeries(series, fence, ports=self._ports, breaker=self._new_breaker())
         job = _Job(followed, asyncio.create_task(followed.run(), name=f"follow {series}"))
         job.task.add_done_callback(lambda task: self._ended(series, job, task))
         self._jobs[series] = job
 
     def _ended(self, series: SeriesId, job: _Job, task: asyncio.Task[None]) -> None:
-        """A task that ended by itself stays in the books, so that it is not started anew."""
+        """Report a task that ended with an error; it stays listed, so it is not restarted now."""
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
         if isinstance(error, StaleFence):
-            logger.info("%s: somebody else follows it now", series)
+            logger.info("%s: another job follows it now", series)
             return
         if not isinstance(error, FeedRefused):
             logger.error("%s: following ended", series, exc_info=error)
         job.again_at = time.monotonic() + self._limits.refused_s
         refused = JobReport(state="waiting", started_at=time.time(), last_error=str(error))
-        self._report(series, refused)
+        self._ports.report(series, refused)
 
-    async def _hear(self) -> None:
-        """Hand every event to its series; no series can hold up another here."""
+    async def _dispatch_events(self) -> None:
+        """Pass every event to its series; no series can delay another here."""
         async for event in self._feed.events():
             try:
-                self._hand(event)
+                self._dispatch(event)
             except Exception:
                 logger.exception("an event was lost: %r", event)
 
-    def _hand(self, event: FeedEvent) -> None:
+    def _dispatch(self, event: FeedEvent) -> None:
         if isinstance(event, Interrupted):
             for series, job in self._jobs.items():
                 if event.series in (None, series):
                     job.followed.interrupted(event.reason)
             return
-        job_of = self._jobs.get(event.series)
-        if job_of is None or job_of.task.done():
+        found = self._jobs.get(event.series)
+        if found is None or found.task.done():
             return
         if isinstance(event, Closed):
-            job_of.followed.closed(event.candle)
+            found.followed.closed(event.candle)
         elif isinstance(event, Forming):
-            job_of.followed.forming(event.candle)
+            found.followed.forming(event.candle)
 
 
 def limits_from_switches() -> FollowLimits:

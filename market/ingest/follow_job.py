@@ -24,7 +24,8 @@ from market.domain.lease_store import Group, JobReport, LeaseStore, LeaseStoreUn
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.ingest.desired import desired_series
-from market.ingest.follow import IsWatched, Report, Wanted, open_follower
+from market.ingest.follow import Wanted, open_follower
+from market.ingest.followed import IsWatched, Report
 from market.ingest.runtime import ask, lease_store, process_name
 from market.runtime import candle_store
 from market.stopping import stop

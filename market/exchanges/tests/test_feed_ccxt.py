@@ -28,7 +28,8 @@ from market.exchanges.ccxt_client import open_exchange, symbol_of, timeframe_of
 from market.exchanges.ccxt_feed import known_exchanges, open_feed
 from market.exchanges.ccxt_history import checked
 from market.exchanges.stream_limits import StreamLimits
-from market.ingest.follow import Follower, FollowLimits
+from market.ingest.due import FollowLimits
+from market.ingest.follow import Follower
 from market.ingest.gap_ranges import GapState
 from market.ingest.tests.exchange_fake import memory_ports, stored
 from market.local_exchange.generated import GeneratedCandles

@@ -13,7 +13,8 @@ from market.domain.candle import Candle
 from market.domain.feed import FeedError, RateLimited
 from market.domain.series import SeriesId
 from market.ingest.breaker import Breaker, BreakerConfig
-from market.ingest.follow import Follower, FollowLimits
+from market.ingest.due import FollowLimits
+from market.ingest.follow import Follower
 from market.ingest.gap_ranges import GapState
 from market.ingest.tests.exchange_fake import (
     OTHER,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from lab.waiting import eventually
 from market.domain.feed import FeedError, RateLimited
 from market.ingest.breaker import Breaker, BreakerConfig
-from market.ingest.follow import Follower, FollowLimits
+from market.ingest.due import FollowLimits
+from market.ingest.follow import Follower
 from market.ingest.gap_ranges import GapState
 from market.ingest.tests.exchange_fake import (
     SERIES,

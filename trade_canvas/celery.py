@@ -23,7 +23,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
 app.autodiscover_tasks(["market", "factors"])
 # No tasks, but what workers and beat do beside them.
-app.autodiscover_tasks(["trade_canvas"], related_name="members")
+app.autodiscover_tasks(["trade_canvas"], related_name="background")
 
 
 @celeryd_init.connect

@@ -1,4 +1,4 @@
-"""The log on standard error: lines for people, or one JSON object a line; secrets in neither."""
+"""The log on standard error, as lines for people or as JSON objects, without secrets."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+from typing_extensions import override
 
 from market import log_context
 
 LINE, JSON = "line", "json"
 HIDDEN = "***"
 
-# A shorter one would hide half of every line, and protects nothing anyway.
+# uvicorn's messages about malformed requests and frames, the second with a traceback.
+CLIENT_ERRORS = ("Invalid HTTP request received.", "Invalid UTF-8 sequence received from client.")
+
+# Replacing a shorter one would garble every line, and it protects nothing anyway.
 SHORTEST_SECRET = 6
 
-# user:password@ of an address, what comes with Authorization, and values named as secrets.
+# user:password@ in an address, Authorization values, and values named like secrets.
 PATTERNS = (
     (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), rf"\1 {HIDDEN}"),
@@ -35,10 +39,10 @@ PATTERNS = (
 
 
 class Redactor:
-    """Takes secrets out of texts: those it is told, and what looks like one."""
+    """Replaces secrets in texts: the given ones, and whatever looks like one."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # The longest first: one may be part of another.
+        # Longest first: one may be part of another.
         known = sorted({each for each in secrets if len(each) >= SHORTEST_SECRET}, key=len)
         self._known = re.compile("|".join(map(re.escape, reversed(known)))) if known else None
 
@@ -52,21 +56,21 @@ class Redactor:
 
 
 class LineFormatter(logging.Formatter):
-    """Lines for people, with request and series behind the text."""
+    """Lines for people, with request id and series after the message."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
         self._redact = Redactor(secrets)
 
+    @override
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
         text = super().formatMessage(record)
         fields = log_context.as_fields().items()
         about = " ".join(f"{key}={value}" for key, value in fields if value not in text)
         return f"{text} [{about}]" if about else text
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
         return self._redact(super().format(record))
 
 
@@ -77,10 +81,10 @@ class JsonFormatter(logging.Formatter):
         super().__init__()
         self._redact = Redactor(secrets)
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
         time = datetime.fromtimestamp(record.created, UTC)
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
@@ -90,17 +94,25 @@ class JsonFormatter(logging.Formatter):
             **log_context.as_fields(),
         }
         if record.exc_info:
-            told["exception"] = self._redact(self.formatException(record.exc_info))
-        return orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+            fields["exception"] = self._redact(self.formatException(record.exc_info))
+        return orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+
+
+class DropClientErrors(logging.Filter):
+    """Drops uvicorn's lines about malformed requests: clients must not be able to fill the disk."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith(CLIENT_ERRORS)
 
 
 def form_of(text: str) -> str:
-    """The formatter that LOG_FORMAT names; lines for people unless it is ``json``."""
+    """The formatter for a value of LOG_FORMAT: lines for people unless it is ``json``."""
     return JSON if text.strip().lower() == JSON else LINE
 
 
 def secrets_of(*values: str | None) -> list[str]:
-    """What must not be logged: the given values, and the passwords of those that are addresses."""
+    """The given values, and the passwords of those that are addresses: never to be logged."""
     given = [value for value in values if value]
     return given + [password for value in given if (password := _password(value))]
 

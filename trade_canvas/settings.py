@@ -49,8 +49,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "trade_canvas.headers.PermissionsPolicy",
-    "trade_canvas.static.StaticFiles",
+    "trade_canvas.middleware.PermissionsPolicy",
+    "trade_canvas.middleware.StaticFiles",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -226,7 +226,7 @@ LOGGING = {
         logs.LINE: {"()": logs.LineFormatter, "secrets": SECRETS},
         logs.JSON: {"()": logs.JsonFormatter, "secrets": SECRETS},
     },
-    "filters": {"not_of_strangers": {"()": "trade_canvas.log_noise.NotOfStrangers"}},
+    "filters": {"drop_client_errors": {"()": logs.DropClientErrors}},
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
@@ -240,7 +240,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         # Two lines for each watcher that comes or goes.
-        "uvicorn.error": {"level": "WARNING", "filters": ["not_of_strangers"]},
+        "uvicorn.error": {"level": "WARNING", "filters": ["drop_client_errors"]},
         # Two lines for each task, and one task every other second.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from market import blocking
 from trade_canvas import __version__
-from trade_canvas.edge.drain import ENDING, Step
+from trade_canvas.edge.drain import DRAIN, Step
 
 BUS_TIMEOUT_S = 2.0
 PAGE_NOT_BUILT = """<!doctype html>
@@ -51,7 +51,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
     One that is about to end says so first, and serves on until no more traffic comes.
     """
-    if ENDING.step is not Step.SERVING:
+    if DRAIN.step is not Step.SERVING:
         return JsonResponse({"status": "leaving", "checks": {}}, status=503)
     checks = {
         "database": _outcome(_check_database, settings.SWITCHES.enable_pg_store),

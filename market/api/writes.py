@@ -11,9 +11,8 @@ from django.contrib.auth.models import AbstractUser
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import CSRFCheck
 
-from market.addresses import OF_A_PROXY, is_loopback
+from market.api.callers import PROXY_HEADERS, is_allowed_origin, is_loopback
 from market.api.errors import ApiError
-from market.origins import is_allowed_origin
 
 SCHEME = "bearer "
 
@@ -42,7 +41,7 @@ def may_write(authorization: str, address: str, *, headers: Iterable[bytes]) -> 
     """
     if settings.SWITCHES.ingest_token:
         return holds_token(authorization)
-    return bool(settings.DEBUG) and is_loopback(address) and OF_A_PROXY.isdisjoint(headers)
+    return bool(settings.DEBUG) and is_loopback(address) and PROXY_HEADERS.isdisjoint(headers)
 
 
 def holds_token(authorization: str) -> bool:

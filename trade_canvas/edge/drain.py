@@ -1,7 +1,8 @@
-"""How this web process leaves: unready first, then closed to new requests, then without the rest.
+"""Draining this web process before it ends: first not ready, then closed to new requests.
 
-A load balancer learns from /readyz that the process is leaving while it still serves; only then is
-anything refused. Whatever is refused or broken off says so, and can be asked of another process.
+A load balancer sees from /readyz that the process is leaving while it still serves everything; only
+then are requests refused. A refused or interrupted request gets a code, so that the client can try
+another process.
 """
 
 from __future__ import annotations
@@ -16,80 +17,90 @@ from market.api.asgi import Application, Receive, Scope, Send, json_headers, res
 
 SHUTTING_DOWN = orjson.dumps({"detail": "server_shutting_down", "code": "server_shutting_down"})
 EVENT_STREAM = b"text/event-stream"
+LOOK_S = 0.05
 
 
 class Step(IntEnum):
-    """How far the end has come."""
+    """How far the drain has come."""
 
     SERVING = 0
-    LEAVING = 1
-    """Not ready any more, but everything is served."""
+    NOT_READY = 1
+    """/readyz fails; every request is served."""
     CLOSED = 2
-    """Nothing new is begun."""
+    """New requests are refused."""
 
 
-class Ending:
-    """What is under way in a process, and how far its end has come. Used from the event loop."""
+class Drain:
+    """The step that the drain is at, and the requests in flight. Used from the event loop."""
 
     def __init__(self) -> None:
         self.step = Step.SERVING
-        self.under_way: dict[asyncio.Task[object], Scope] = {}
+        self.in_flight: dict[asyncio.Task[object], Scope] = {}
 
     def is_closed(self) -> bool:
-        """Whether nothing new is begun."""
+        """Whether new requests are refused."""
         return self.step is Step.CLOSED
 
     @property
     def requests(self) -> int:
-        """HTTP requests under way."""
-        return sum(scope["type"] == "http" for scope in self.under_way.values())
+        """HTTP requests in flight."""
+        return sum(scope["type"] == "http" for scope in self.in_flight.values())
 
-    def leave(self) -> None:
-        """Be unready, but serve."""
-        self.step = max(self.step, Step.LEAVING)
+    def begin(self) -> None:
+        """Make /readyz fail, and serve on."""
+        self.step = max(self.step, Step.NOT_READY)
 
     def close(self) -> None:
-        """Begin nothing new, and break off streams: they would go on for ever."""
+        """Refuse new requests and cancel event streams, which would never end by themselves."""
         self.step = Step.CLOSED
         self._cancel(streams_only=True)
 
-    def break_off(self) -> None:
-        """End every HTTP request that is still under way."""
+    async def finish_requests(self, timeout_s: float) -> None:
+        """Wait until no HTTP request is in flight; cancel what is left after `timeout_s`."""
+        for _ in range(round(timeout_s / LOOK_S)):
+            if not self.requests:
+                return
+            await asyncio.sleep(LOOK_S)
         self._cancel(streams_only=False)
 
     def _cancel(self, *, streams_only: bool) -> None:
-        for task, scope in list(self.under_way.items()):
+        for task, scope in list(self.in_flight.items()):
             if scope["type"] == "http" and (not streams_only or _is_stream(scope)):
                 task.cancel()
 
 
-# Of this process: /readyz tells it, and the server moves it on.
-ENDING = Ending()
+# This process's drain: the server moves it on, and /readyz shows it.
+DRAIN = Drain()
 
 
-class EndingGuard:
-    """ASGI middleware around everything: keeps the books, and refuses what comes too late."""
+class DrainGate:
+    """ASGI middleware that records requests in flight, and refuses new ones once closed."""
 
-    def __init__(self, application: Application, *, ending: Ending = ENDING) -> None:
+    def __init__(self, application: Application, *, drain: Drain = DRAIN) -> None:
         self._application = application
-        self._ending = ending
+        self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, unless the process is closed."""
-        ending, task = self._ending, asyncio.current_task()
+        drain, task = self._drain, asyncio.current_task()
         assert task is not None
-        if ending.is_closed():
+        if drain.is_closed():
             await _refuse(scope, send)
             return
-        ending.under_way[task] = scope
+        drain.in_flight[task] = scope
         try:
             await self._application(scope, receive, send)
         except asyncio.CancelledError:
-            if not ending.is_closed() or scope["type"] != "http":
+            if not drain.is_closed() or scope["type"] != "http":
                 raise
-            await _end(scope, send)
+            # The server rejects a second start, so a response that has begun is only ended.
+            try:
+                await _refuse(scope, send)
+            except Exception:
+                with suppress(Exception):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            del ending.under_way[task]
+            del drain.in_flight[task]
 
 
 def _is_stream(scope: Scope) -> bool:
@@ -102,13 +113,3 @@ async def _refuse(scope: Scope, send: Send) -> None:
         await respond(send, 503, headers, SHUTTING_DOWN)
     else:
         await send({"type": "websocket.close", "code": 1001, "reason": "server_shutdown"})
-
-
-async def _end(scope: Scope, send: Send) -> None:
-    """Refuse a request that has not begun to be answered, and end the answer of one that has."""
-    # The server knows which it is: it lets no answer begin twice.
-    try:
-        await _refuse(scope, send)
-    except Exception:
-        with suppress(Exception):
-            await send({"type": "http.response.body", "body": b"", "more_body": False})

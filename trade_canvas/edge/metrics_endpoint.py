@@ -1,7 +1,7 @@
 """`/metrics` for Prometheus: in front of Django in a web process, on a port of its own in a worker.
 
-Not through Django: Prometheus asks each instance by whatever name it finds it, and that need not be
-in ALLOWED_HOSTS.
+It bypasses Django, because Prometheus may address an instance by a name that is not in
+ALLOWED_HOSTS.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from django.conf import settings
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from market.addresses import OF_A_PROXY
 from market.api.asgi import Application, HeaderList, Receive, Scope, Send, respond
+from market.api.callers import PROXY_HEADERS
 from market.installation.metrics import INSTALLATION
 from market.metrics_registry import REGISTRY
 
@@ -28,15 +28,15 @@ log = logging.getLogger(__name__)
 PATH = "/metrics"
 SCHEME = "bearer "
 STOP_TIMEOUT_S = 5.0
-MOST_AT_ONCE = 8
+MAX_CONNECTIONS = 8
 
-# A web process tells of the installation besides itself; a worker only of itself.
+# A web process also exposes the state of the installation; a worker only itself.
 WEB = (REGISTRY, INSTALLATION)
 WORKER = (REGISTRY,)
 
 
 class MetricsPath:
-    """ASGI middleware that answers GET /metrics, when that is switched on."""
+    """ASGI middleware that answers GET /metrics while CAPACITY_METRICS is on."""
 
     def __init__(
         self, application: Application, *, registries: tuple[CollectorRegistry, ...] = WEB
@@ -54,7 +54,7 @@ class MetricsPath:
         elif not may_read(scope):
             await respond(send, 401, [*_plain(b""), (b"www-authenticate", b"Bearer")])
         else:
-            # Not on the event loop: a thousand lines of text would hold up every watcher.
+            # In a thread: rendering a thousand lines on the event loop would delay every watcher.
             body = await asyncio.to_thread(self._render)
             kind = CONTENT_TYPE_PLAIN_0_0_4.encode()
             await respond(send, 200, [*_plain(body)[1:], (b"content-type", kind)], body)
@@ -64,22 +64,22 @@ class MetricsPath:
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """The rest of a worker's port."""
+    """Answer every other path on a worker's metrics port."""
     await respond(send, 404, _plain(b""))
 
 
 def may_read(scope: Scope) -> bool:
-    """Whether a request shows the token, or comes straight from a network that needs none."""
+    """Whether a request has the token, or comes directly from one of METRICS_NETWORKS."""
     headers = dict(scope["headers"])
     token = settings.SWITCHES.metrics_token
     given = headers.get(b"authorization", b"").decode("latin-1")
     if token and given[: len(SCHEME)].lower() == SCHEME:
         return hmac.compare_digest(given[len(SCHEME) :].strip().encode(), token.encode())
-    # Behind a proxy every address is the proxy's, or what somebody says it is.
-    return OF_A_PROXY.isdisjoint(headers) and _is_near((scope.get("client") or ("",))[0])
+    # Behind a proxy the peer's address is the proxy's.
+    return PROXY_HEADERS.isdisjoint(headers) and _is_allowed((scope.get("client") or ("",))[0])
 
 
-def _is_near(address: str) -> bool:
+def _is_allowed(address: str) -> bool:
     try:
         known = ip_address(address)
     except ValueError:
@@ -94,7 +94,7 @@ def _networks(text: str) -> list[IPv4Network | IPv6Network]:
         try:
             found.append(ip_network(each, strict=False))
         except ValueError:
-            log.error("METRICS_NETWORKS: %r is no network", each)
+            log.error("METRICS_NETWORKS: %r is not a network", each)
     return found
 
 
@@ -115,18 +115,18 @@ class MetricsServer:
             access_log=False,
             server_header=False,
             log_config=None,
-            limit_concurrency=MOST_AT_ONCE,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start listening."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; waits for it."""
+        """Stop, and wait for the thread to end."""
         self._server.should_exit = True
         self._thread.join(STOP_TIMEOUT_S)
 
@@ -134,5 +134,5 @@ class MetricsServer:
         try:
             self._server.run()
         except SystemExit:
-            # uvicorn's way to say that it can't listen; it has logged why.
-            log.error("metrics are not served: the port can't be had")
+            # uvicorn could not listen, and has logged why.
+            log.error("metrics are not served: the port is not available")

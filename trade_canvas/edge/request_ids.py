@@ -1,4 +1,4 @@
-"""Request ids: taken from X-Request-ID or made; logged, answered, and handed on to tasks."""
+"""Request ids: taken from X-Request-ID or generated; logged, returned, and passed on to tasks."""
 
 from __future__ import annotations
 
@@ -14,58 +14,61 @@ from market.log_context import REQUEST_ID
 HEADER = b"x-request-id"
 TASK_HEADER = "request_id"
 
-# Others would let a stranger write what they like into the log.
-GOOD = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+# Other characters would let a client write anything into the log.
+VALID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 
 class RequestIds:
-    """ASGI middleware around everything.
+    """ASGI middleware that adds the id to HTTP responses.
 
-    The answer to a WebSocket's handshake is the consumer's to give: it writes to the server's own
-    connection, so nothing may stand in between.
+    The consumer adds it to a WebSocket's handshake: it writes to the server's own connection, so
+    `send` must be passed on as it is.
     """
 
     def __init__(self, application: Application) -> None:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, under the request's id."""
+        """Pass on, with the id set for log lines and tasks."""
         request_id = _given(scope) or secrets.token_hex(8)
         value = request_id.encode()
 
-        async def tell(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # A new list: answers from the cache share theirs.
+                # A new list: cached responses share theirs.
                 message = {**message, "headers": [*message["headers"], (HEADER, value)]}
             await send(message)
 
         token = REQUEST_ID.set(request_id)
         try:
-            await self._application(scope, receive, tell if scope["type"] == "http" else send)
+            is_http = scope["type"] == "http"
+            await self._application(scope, receive, send_with_id if is_http else send)
         finally:
             REQUEST_ID.reset(token)
 
 
 def _given(scope: Scope) -> str:
     for name, value in scope.get("headers", ()):
-        if name == HEADER and GOOD.fullmatch(value):
+        if name == HEADER and VALID.fullmatch(value):
             return str(value.decode())
     return ""
 
 
 @signals.before_task_publish.connect
-def _hand_over(headers: dict[str, Any] | None = None, **_: object) -> None:
+def attach_id(headers: dict[str, Any] | None = None, **_: object) -> None:
+    """Put the id of the current request into a task's headers."""
     if headers is not None and REQUEST_ID.get():
         headers[TASK_HEADER] = REQUEST_ID.get()
 
 
 @signals.task_prerun.connect
-def _take_over(task_id: str, task: Any, **_: object) -> None:
-    # Whatever a task logs can be found by its own id, or by the request's that asked for it.
+def adopt_id(task_id: str, task: Any, **_: object) -> None:
+    """Log a task under the id of the request that asked for it, or else under its own."""
     headers = task.request.headers or {}
     REQUEST_ID.set(str(headers.get(TASK_HEADER) or task_id))
 
 
 @signals.task_postrun.connect
-def _give_back(**_: object) -> None:
+def clear_id(**_: object) -> None:
+    """Forget the id once the task is over."""
     REQUEST_ID.set("")

@@ -1,6 +1,6 @@
-"""The threads that Django's views run on: a few, kept, each with its connection to the database.
+"""A bounded pool of threads for Django's views, each with a database connection that it keeps.
 
-By itself Django makes a thread for every request, and the connection opened there is used once.
+Django uses a new thread for each request, so persistent connections are never reused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 import orjson
 from asgiref.sync import ThreadSensitiveContext
 from django.db import close_old_connections
+from typing_extensions import override
 
 from market.api.asgi import Application, Receive, Scope, Send, json_headers, respond
 
@@ -26,9 +27,9 @@ BUSY = orjson.dumps({"detail": "too many requests wait for their turn", "code": 
 class RequestThreads:
     """ASGI middleware around Django: runs its synchronous parts on `workers` threads.
 
-    A thread is taken for as long as a view works, not while a body is read or an answer is sent:
-    a slow client holds none. While `queue` calls wait for one, requests that come are answered
-    503 `server_busy`.
+    A thread is taken while a view runs, not while a body is received or a response is sent: a slow
+    client holds none. While `queue` calls wait for one, new requests are answered 503
+    `server_busy`.
     """
 
     def __init__(self, application: Application, *, workers: int, queue: int) -> None:
@@ -48,18 +49,18 @@ class RequestThreads:
 
 
 class _Threads(ThreadPoolExecutor):
-    """Counts what waits, and has a thread look after its connection before each call."""
+    """Counts waiting calls, and drops a stale database connection before each call."""
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers, thread_name_prefix="request")
         self._lock = threading.Lock()
         self.waiting = 0
 
+    @override
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """See Executor.submit."""
         self._count(1)
         call = super().submit(self._run, partial(fn, *args, **kwargs))
-        call.add_done_callback(self._forget)
+        call.add_done_callback(self._uncount_cancelled)
         return call
 
     def _run(self, call: Callable[[], T]) -> T:
@@ -67,7 +68,7 @@ class _Threads(ThreadPoolExecutor):
         close_old_connections()
         return call()
 
-    def _forget(self, call: Future[T]) -> None:
+    def _uncount_cancelled(self, call: Future[T]) -> None:
         if call.cancelled():
             self._count(-1)
 

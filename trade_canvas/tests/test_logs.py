@@ -11,7 +11,7 @@ import pytest
 
 from market.domain.series import SeriesId
 from market.log_context import REQUEST_ID, about, as_fields
-from trade_canvas.edge.request_ids import RequestIds, _give_back, _hand_over, _take_over
+from trade_canvas.edge.request_ids import RequestIds, adopt_id, attach_id, clear_id
 from trade_canvas.logs import JsonFormatter, LineFormatter, Redactor, form_of, secrets_of
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")
@@ -127,11 +127,27 @@ async def test_nothing_stands_between_a_web_socket_and_its_server():
 def test_request_id_goes_with_a_task():
     headers = {}
     token = REQUEST_ID.set("r-2")
-    _hand_over(headers=headers)
+    attach_id(headers=headers)
     REQUEST_ID.reset(token)
-    _take_over("task-1", SimpleNamespace(request=SimpleNamespace(headers=headers)))
+    adopt_id("task-1", SimpleNamespace(request=SimpleNamespace(headers=headers)))
     assert REQUEST_ID.get() == "r-2"
-    _take_over("task-1", SimpleNamespace(request=SimpleNamespace(headers=None)))
+    adopt_id("task-1", SimpleNamespace(request=SimpleNamespace(headers=None)))
     assert REQUEST_ID.get() == "task-1"
-    _give_back()
+    clear_id()
     assert REQUEST_ID.get() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "is_kept"),
+    [
+        ("uvicorn.error", "Invalid HTTP request received.", False),
+        ("uvicorn.error", "Invalid UTF-8 sequence received from client.", False),
+        ("uvicorn.error", "Exception in ASGI application\n", True),
+        ("django.request", "Not Found: /wp-admin", False),
+        ("django.security.DisallowedHost", "Invalid HTTP_HOST header: 'x'", False),
+    ],
+)
+def test_line_about_a_malformed_request_is_dropped(name, message, is_kept, caplog):
+    with caplog.at_level(logging.NOTSET, logger=""):
+        logging.getLogger(name).warning(message)
+    assert (message in caplog.messages) == is_kept

@@ -14,7 +14,7 @@ from market.api.fast_path import CandlePath
 from market.api.front import in_front_of
 from market.api.tests.asking import CANDLES, CLOSED, SERIES, ask, candle, store
 from market.domain.series import SeriesId
-from trade_canvas.edge.request_bounds import ApiEdge
+from trade_canvas.edge.request_bounds import RequestBounds
 
 QUERY = f"series_id={SERIES}"
 SERIES_ID = SeriesId.parse(SERIES)
@@ -51,7 +51,7 @@ def django():
 
 @pytest.fixture
 async def front(django):
-    made = in_front_of(ApiEdge(django))
+    made = in_front_of(RequestBounds(django))
     yield made
     made.close()
 

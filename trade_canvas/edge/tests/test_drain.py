@@ -1,10 +1,12 @@
+"""Draining: what is still served, what is refused, and what is cut off."""
+
 from __future__ import annotations
 
 import asyncio
 
 import pytest
 
-from trade_canvas.edge.drain import Ending, EndingGuard, Step
+from trade_canvas.edge.drain import Drain, DrainGate, Step
 
 ANY = {"type": "http", "path": "/", "headers": []}
 STREAM = {"type": "http", "path": "/", "headers": [(b"accept", b"text/event-stream")]}
@@ -12,7 +14,7 @@ SOCKET = {"type": "websocket", "path": "/ws/market", "headers": []}
 
 
 class Server:
-    """Plays the ASGI server: lets no answer begin twice, as uvicorn does."""
+    """An ASGI server that rejects a second start of a response, as uvicorn does."""
 
     def __init__(self):
         self.sent = []
@@ -33,7 +35,7 @@ class Server:
 
 
 class Application:
-    """Begins its answer when told to, and then waits until told to end it."""
+    """Begins its response at once or late, and ends it when `may_end` is set."""
 
     def __init__(self, *, begins=False):
         self.begins = begins
@@ -52,8 +54,8 @@ class Application:
 
 
 @pytest.fixture
-def ending():
-    return Ending()
+def drain():
+    return Drain()
 
 
 @pytest.fixture
@@ -61,77 +63,77 @@ def server():
     return Server()
 
 
-async def under_way(application, ending, server, scope=ANY):
-    """Begin a request, and return its task once the application works on it."""
-    guard = EndingGuard(application, ending=ending)
+async def in_flight(application, drain, server, scope=ANY):
+    """Start a request; return its task once the application has it."""
+    guard = DrainGate(application, drain=drain)
     task = asyncio.create_task(guard(scope, None, server.send))
     await application.begun.wait()
     return task
 
 
-async def test_leaving_process_serves_on(ending, server):
+async def test_process_that_is_not_ready_still_serves(drain, server):
     application = Application()
-    ending.leave()
-    task = await under_way(application, ending, server)
-    assert ending.requests == 1
+    drain.begin()
+    task = await in_flight(application, drain, server)
+    assert drain.requests == 1
     application.may_end.set()
     await task
     assert (server.status, server.body) == (200, b"all")
-    assert ending.requests == 0
+    assert drain.requests == 0
 
 
-async def test_closed_process_refuses_what_is_new(ending, server):
-    ending.close()
-    await EndingGuard(Application(), ending=ending)(ANY, None, server.send)
+async def test_closed_process_refuses_new_requests(drain, server):
+    drain.close()
+    await DrainGate(Application(), drain=drain)(ANY, None, server.send)
     assert server.status == 503
     assert server.body == b'{"detail":"server_shutting_down","code":"server_shutting_down"}'
     assert (b"connection", b"close") in server.sent[0]["headers"]
 
 
-async def test_closed_process_sends_new_watchers_elsewhere(ending, server):
-    ending.close()
-    await EndingGuard(Application(), ending=ending)(SOCKET, None, server.send)
+async def test_closed_process_closes_new_sockets_with_1001(drain, server):
+    drain.close()
+    await DrainGate(Application(), drain=drain)(SOCKET, None, server.send)
     assert server.sent == [{"type": "websocket.close", "code": 1001, "reason": "server_shutdown"}]
 
 
-async def test_request_under_way_may_finish_after_the_close(ending, server):
+async def test_request_in_flight_may_finish_after_the_close(drain, server):
     application = Application()
-    task = await under_way(application, ending, server)
-    ending.close()
+    task = await in_flight(application, drain, server)
+    drain.close()
     application.may_end.set()
     await task
     assert (server.status, server.body) == (200, b"all")
 
 
-async def test_request_that_takes_too_long_is_told_why(ending, server):
-    task = await under_way(Application(), ending, server)
-    ending.close()
-    ending.break_off()
+async def test_request_that_takes_too_long_gets_503(drain, server):
+    task = await in_flight(Application(), drain, server)
+    drain.close()
+    await drain.finish_requests(0)
     await task
     assert server.status == 503
     assert b"server_shutting_down" in server.body
 
 
-async def test_answer_that_has_begun_is_ended_where_it_is(ending, server):
-    task = await under_way(Application(begins=True), ending, server)
-    ending.close()
-    ending.break_off()
+async def test_response_that_has_begun_is_only_ended(drain, server):
+    task = await in_flight(Application(begins=True), drain, server)
+    drain.close()
+    await drain.finish_requests(0)
     await task
     assert (server.status, server.body) == (200, b"some")
     assert server.sent[-1]["more_body"] is False
 
 
-async def test_stream_ends_with_the_close(ending, server):
-    task = await under_way(Application(begins=True), ending, server, STREAM)
-    ending.close()
+async def test_event_stream_ends_with_the_close(drain, server):
+    task = await in_flight(Application(begins=True), drain, server, STREAM)
+    drain.close()
     await task
     assert server.sent[-1]["more_body"] is False
 
 
-async def test_watcher_is_left_to_its_hub(ending, server):
-    task = await under_way(Application(begins=True), ending, server, SOCKET)
-    ending.close()
-    ending.break_off()
+async def test_socket_is_left_to_the_hub(drain, server):
+    task = await in_flight(Application(begins=True), drain, server, SOCKET)
+    drain.close()
+    await drain.finish_requests(0)
     await asyncio.sleep(0)
     assert not task.done()
     task.cancel()
@@ -139,15 +141,15 @@ async def test_watcher_is_left_to_its_hub(ending, server):
         await task
 
 
-def test_steps_lead_one_way(ending):
-    ending.close()
-    ending.leave()
-    assert ending.step is Step.CLOSED
+def test_drain_never_goes_back(drain):
+    drain.close()
+    drain.begin()
+    assert drain.step is Step.CLOSED
 
 
-def test_readyz_tells_that_the_process_leaves(client, monkeypatch, ending):
-    ending.leave()
-    monkeypatch.setattr("trade_canvas.views.ENDING", ending)
+def test_readyz_fails_once_the_drain_begins(client, monkeypatch, drain):
+    drain.begin()
+    monkeypatch.setattr("trade_canvas.views.DRAIN", drain)
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["status"] == "leaving"

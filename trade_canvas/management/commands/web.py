@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from market.stores.postgres_guard import NotLoaded, check_at_start
 from trade_canvas.asgi import application
 from trade_canvas.checks import UnsafeToStart, refuse_unsafe_start
-from trade_canvas.serving import Address, serve_with_daphne, serve_with_uvicorn
+from trade_canvas.edge.serving import Address, serve_with_daphne, serve_with_uvicorn
 
 SERVERS = ("uvicorn", "daphne")
 

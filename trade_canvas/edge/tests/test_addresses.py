@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from market.addresses import TrustedProxies, forwarded_client, network_of, peer_of
+from trade_canvas.edge.addresses import TrustedProxies, forwarded_client, network_of, peer_of
 
 PEER = "10.0.0.9"
 CLIENT = "203.0.113.7"

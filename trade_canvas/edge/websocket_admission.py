@@ -1,7 +1,7 @@
-"""In front of `/ws/market`: which pages may connect, and how often one address may at a time.
+"""Admission to `/ws/market`: allowed origins, and a limit of connections per address.
 
-Refused before the handshake, so that it costs next to nothing: HTTP 403 or 429 with a code, where
-the server can send that, and a bare 403 elsewhere.
+A connection is refused before the handshake, so a refusal costs next to nothing: HTTP 403 or 429
+with a code where the server supports that, a bare 403 elsewhere.
 """
 
 from __future__ import annotations
@@ -11,49 +11,51 @@ from collections import Counter
 import orjson
 from django.conf import settings
 
-from market.addresses import network_of, peer_of
 from market.api.asgi import Application, HeaderList, Receive, Scope, Send, json_headers
-from market.origins import is_allowed_origin
+from market.api.callers import is_allowed_origin
+from trade_canvas.edge.addresses import network_of, peer_of
 
 POLICY_VIOLATION = 1008
 RETRY_AFTER_S = 30
 HTTP_RESPONSE = "websocket.http.response"
 
 
-class Door:
-    """ASGI middleware for a WebSocket application."""
+class WebSocketAdmission:
+    """ASGI middleware for a WebSocket application.
+
+    One wrapper for both checks: its frame stays in memory for as long as the connection lasts.
+    """
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        # Bounded by the connections that are open.
-        self._open: Counter[str] = Counter()
+        self.connections: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a connection in and count it for as long as it lasts, or refuse it."""
-        if not is_from_allowed_page(scope):
+        """Admit a connection and count it while it lasts, or refuse it."""
+        if not has_allowed_origin(scope):
             await _refuse(scope, receive, send, status=403, code="origin_not_allowed")
             return
-        most = settings.SWITCHES.ws_max_connections_per_address
-        if not most:
+        limit = settings.SWITCHES.ws_max_connections_per_address
+        if not limit:
             await self._application(scope, receive, send)
             return
         network = network_of(peer_of(scope))
-        if self._open[network] >= most:
+        if self.connections[network] >= limit:
             await _refuse(scope, receive, send, status=429, code="too_many_connections")
             return
-        self._open[network] += 1
+        self.connections[network] += 1
         try:
             await self._application(scope, receive, send)
         finally:
-            self._open[network] -= 1
-            if not self._open[network]:
-                del self._open[network]
+            self.connections[network] -= 1
+            if not self.connections[network]:
+                del self.connections[network]
 
 
-def is_from_allowed_page(scope: Scope) -> bool:
-    """Whether no browser sent this, or one on a page that may.
+def has_allowed_origin(scope: Scope) -> bool:
+    """Whether the connection comes from an allowed page, or from a program.
 
-    A program without an Origin is let in: it could send any, and reading needs no credentials.
+    A program without an Origin is admitted: it could send any, and reading needs no credentials.
     """
     if settings.SWITCHES.enable_ws_any_origin:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from market.origins import is_allowed_origin
+from market.api.callers import is_allowed_origin
 
 HOST = "chart.example:8443"
 

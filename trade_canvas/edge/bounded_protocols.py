@@ -1,20 +1,21 @@
-"""uvicorn's protocols with the bounds that they lack against strangers who only cost memory.
+"""uvicorn's protocols with limits that they lack against clients that only cost memory.
 
-httptools takes a head of any length for as long as it comes, and pings are answered into a buffer
-that a peer need not read.
+httptools accepts a request head of any length for any time, and pongs are buffered for a peer that
+never reads them.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 20.0
 
-# Answers to pings that may wait for a peer that does not read them.
+# Pongs that may be buffered for a peer that does not read.
 MAX_UNREAD_PONG_BYTES = 1_048_576
 
 TOO_LARGE = (
@@ -24,39 +25,40 @@ TOO_LARGE = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends a connection whose head is too long, or does not come to its end."""
+    """Closes a connection whose request head is too long or takes too long."""
 
     _head_bytes = 0
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
 
+    @override
     def connection_made(  # type: ignore[override]  # as uvicorn's own is
         self, transport: asyncio.Transport
     ) -> None:
-        """Expect a head."""
         super().connection_made(transport)
         self._expect_head()
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing more."""
         self._stop_timer()
         super().connection_lost(exc)
 
+    @override
     def on_message_begin(self) -> None:
-        """A head begins: the first, or another on a connection that is kept."""
         super().on_message_begin()
+        # The first head is expected from the start; this is another one on a kept connection.
         if not self._in_head:
             self._in_head, self._head_bytes = True, 0
             self._expect_head()
 
+    @override
     def on_headers_complete(self) -> None:
-        """The head is whole."""
         self._in_head = False
         self._stop_timer()
         super().on_headers_complete()
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """Count what comes until the head is whole."""
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -75,10 +77,10 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Cuts off a peer that sends pings and does not read their answers."""
+    """Aborts a connection whose peer sends pings and does not read the pongs."""
 
+    @override
     def handle_ping(self) -> None:
-        """Answer, while answers are read."""
         if self.transport.get_write_buffer_size() > MAX_UNREAD_PONG_BYTES:
             self.transport.abort()
         else:

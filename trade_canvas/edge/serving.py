@@ -1,8 +1,8 @@
 """The web process: uvicorn or Daphne around the application, with an orderly start and end.
 
-The end comes in steps (trade_canvas.edge.drain): /readyz fails while everything is still served,
-for as long as a load balancer needs to notice; then no new work starts, watchers are closed with
-1001 so that they reconnect elsewhere, and running requests get a few seconds to finish.
+At the end /readyz fails while everything is still served, for as long as a load balancer needs to
+notice (trade_canvas.edge.drain); then new requests are refused, watchers are closed with 1001 so
+that they reconnect elsewhere, and requests in flight get a few seconds to finish.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from django.conf import settings
 
 from market.ingest import supervisor
 from market.live import current
-from trade_canvas import members
-from trade_canvas.edge.bounded_server import BoundedHttp, BoundedWebSocket
-from trade_canvas.edge.drain import ENDING
+from trade_canvas import background
+from trade_canvas.edge.bounded_protocols import BoundedHttp, BoundedWebSocket
+from trade_canvas.edge.drain import DRAIN, LOOK_S
 
 APPLICATION = "trade_canvas.asgi:application"
 BACKLOG = 4096
 PING_INTERVAL_S = 20
 GRACE_S = 5
-# Of that, how long requests that are under way may take to finish.
+# The part of GRACE_S that requests in flight get to finish.
 FINISH_S = 3.0
-LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +42,34 @@ class Address:
     port: int
 
 
-async def begin() -> None:
-    """Start what lives in the web process beside serving."""
-    members.begin_web()
+async def start_parts() -> None:
+    """Start what runs in the web process besides the server."""
+    background.start_web()
     if settings.SWITCHES.ingest_in_process:
         await supervisor.start_in_process()
 
 
-async def leave(is_urgent: Callable[[], bool]) -> None:
-    """Be unready, and serve on until load balancers have noticed (or somebody is in a hurry)."""
-    ENDING.leave()
+async def wait_for_load_balancers(is_urgent: Callable[[], bool]) -> None:
+    """Fail /readyz and serve on for SHUTDOWN_DELAY_S, or until `is_urgent`."""
+    DRAIN.begin()
     for _ in range(round(settings.SWITCHES.shutdown_delay_s / LOOK_S)):
         if is_urgent():
             return
         await asyncio.sleep(LOOK_S)
 
 
-async def end() -> None:
-    """Begin nothing new, send watchers elsewhere, let requests finish, stop what `begin` began."""
-    ENDING.close()
+async def stop_parts() -> None:
+    """Refuse new requests, close watchers, let requests finish, stop what `start_parts` started."""
+    DRAIN.close()
     await current.shut_down()
-    await _finish_requests()
+    await DRAIN.finish_requests(FINISH_S)
     if settings.SWITCHES.ingest_in_process:
         await supervisor.stop_in_process()
-    await asyncio.to_thread(members.end)
-
-
-async def _finish_requests() -> None:
-    for _ in range(round(FINISH_S / LOOK_S)):
-        if not ENDING.requests:
-            return
-        await asyncio.sleep(LOOK_S)
-    ENDING.break_off()
+    await asyncio.to_thread(background.stop)
 
 
 def serve_with_uvicorn(address: Address) -> bool:
-    """Serve until SIGINT or SIGTERM; tell whether serving ever began."""
+    """Serve until SIGINT or SIGTERM; return whether the server ever listened."""
     config = uvicorn.Config(
         APPLICATION,
         host=address.host,
@@ -86,11 +77,12 @@ def serve_with_uvicorn(address: Address) -> bool:
         loop="uvloop",
         http=BoundedHttp,
         ws=BoundedWebSocket,
-        # market.addresses knows how many proxies there are; this would believe any on loopback.
+        # TrustedProxies knows how many proxies there are; this would trust any on loopback.
         proxy_headers=False,
         ws_per_message_deflate=False,
-        # Larger than what the protocol takes: its own answer to a large message tells more.
-        ws_max_size=_largest_frame(),
+        # Larger than what the protocol takes: the consumer's own answer to a large message has a
+        # reason.
+        ws_max_size=_max_frame_bytes(),
         ws_ping_interval=PING_INTERVAL_S,
         ws_ping_timeout=PING_INTERVAL_S,
         lifespan="off",
@@ -106,19 +98,19 @@ def serve_with_uvicorn(address: Address) -> bool:
 
 
 class UvicornServer(uvicorn.Server):
-    """uvicorn that ends our parts first, and ends with status 0 after a signal."""
+    """uvicorn that stops our parts first, and exits with status 0 after a signal."""
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start our parts, then listen."""
-        await begin()
+        await start_parts()
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Leave, stop listening, send watchers elsewhere, then wait for what is left."""
-        await leave(lambda: self.force_exit)
+        """Drain, stop listening, stop our parts, then wait for what is left."""
+        await wait_for_load_balancers(lambda: self.force_exit)
         for server in self.servers:
             server.close()
-        await end()
+        await stop_parts()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -134,7 +126,7 @@ class UvicornServer(uvicorn.Server):
 
 
 def serve_with_daphne(address: Address, application: Any) -> bool:
-    """Serve until SIGINT or SIGTERM; tell whether serving ever began."""
+    """Serve until SIGINT or SIGTERM; return whether the server ever listened."""
     host = address.host.replace(":", r"\:")
     server = DaphneServer(
         application,
@@ -142,41 +134,43 @@ def serve_with_daphne(address: Address, application: Any) -> bool:
         signal_handlers=False,
         ping_interval=PING_INTERVAL_S,
         websocket_timeout=-1,
-        websocket_max_message_size=_largest_frame(),
-        websocket_max_frame_size=_largest_frame(),
+        websocket_max_message_size=_max_frame_bytes(),
+        websocket_max_frame_size=_max_frame_bytes(),
         application_close_timeout=GRACE_S,
     )
-    DaphneEnd(server)
+    DaphneLifecycle(server)
     server.run()
     return bool(server.listening_addresses)
 
 
-class DaphneEnd:
-    """Starts our parts with Daphne's loop, and ends them before it at the first signal."""
+class DaphneLifecycle:
+    """Starts our parts with Daphne's event loop, and stops them before it at the first signal."""
 
     def __init__(self, server: DaphneServer) -> None:
         self._server = server
         self._loop = reactor._asyncioEventloop
+        # The loop keeps only weak references to tasks.
+        self._starting: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self._start_ending)
-        reactor.callWhenRunning(self._start)
+            self._loop.add_signal_handler(number, self._on_signal)
+        reactor.callWhenRunning(self._on_running)
 
-    def _start(self) -> None:
-        self._starting = self._loop.create_task(begin())
+    def _on_running(self) -> None:
+        self._starting = self._loop.create_task(start_parts())
 
-    def _start_ending(self) -> None:
+    def _on_signal(self) -> None:
         if self._ending is None:
             self._ending = self._loop.create_task(self._end())
 
     async def _end(self) -> None:
         try:
-            await leave(lambda: False)
+            await wait_for_load_balancers(lambda: False)
             async with asyncio.timeout(GRACE_S):
-                await end()
+                await stop_parts()
         finally:
             self._server.stop()
 
 
-def _largest_frame() -> int:
+def _max_frame_bytes() -> int:
     return 4 * int(settings.SWITCHES.ws_max_message_bytes)

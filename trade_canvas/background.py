@@ -1,6 +1,6 @@
-"""What every process of the installation does beside its work: it tells that it lives, and how.
+"""What runs in each process besides its work: its heartbeat, its metrics, its event loop's lag.
 
-Web processes call `begin_web` and `end_web`; workers and beat are reached through Celery's signals.
+The web server calls `start_web` and `stop`; in workers and beat Celery's signals do.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from market.ingest.metrics import measure_tasks
 from market.ingest.presence import BEAT, WEB, WORKER, Presence, tell_reconciled
 from market.live import current
 from trade_canvas import metrics
-from trade_canvas.edge import request_ids as logs_requests
+from trade_canvas.edge import request_ids
 from trade_canvas.edge.metrics_endpoint import MetricsServer
 
-# Its handlers of Celery's signals are wanted in every process that sends or runs tasks.
-__all__ = ["begin_web", "end", "logs_requests"]
+# request_ids is imported for its handlers of Celery's signals.
+__all__ = ["request_ids", "start_web", "stop"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ LOOK_S = 0.25
 
 
 class Part(Protocol):
-    """Something that runs beside a process's work."""
+    """Something that runs besides a process's work."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -44,69 +44,68 @@ if settings.SWITCHES.collects_metrics:
 
 
 class LoopWatch:
-    """Measures how late the running event loop wakes up: what holds it up delays every watcher."""
+    """Measures how late the running event loop wakes up: such a delay reaches every watcher."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._due = 0.0
-        self._ended = False
+        self._stopped = False
 
     def start(self) -> None:
-        """Begin, on the loop."""
+        """Start; to be called on the loop."""
         self._due = self._loop.time() + LOOK_S
         self._loop.call_at(self._due, self._look)
 
     def stop(self) -> None:
-        """End, from any thread."""
-        self._ended = True
+        """Stop; from any thread."""
+        self._stopped = True
 
     def _look(self) -> None:
-        if self._ended:
-            return
-        metrics.LOOP_LAG.observe(max(0.0, self._loop.time() - self._due))
-        self.start()
+        if not self._stopped:
+            metrics.LOOP_LAG.observe(max(0.0, self._loop.time() - self._due))
+            self.start()
 
 
-def begin_web() -> None:
-    """Tell that this web process lives, and watch its event loop, which must be running."""
-    _begin(Presence(WEB, load=current.load))
+def start_web() -> None:
+    """Start a web process's parts, on its running event loop."""
+    _start(Presence(WEB, load=current.load))
     if settings.SWITCHES.collects_metrics:
-        _begin(LoopWatch())
+        _start(LoopWatch())
 
 
-def end() -> None:
-    """Tell that this process ends. Blocking, for at most some seconds."""
+def stop() -> None:
+    """Stop this process's parts. Blocks for at most a few seconds."""
     while _running:
         _running.pop().stop()
 
 
-def _begin(part: Part) -> None:
+def _start(part: Part) -> None:
     _running.append(part)
     part.start()
 
 
 @signals.worker_ready.connect
-def _begin_worker(**_: object) -> None:
-    _begin(Presence(WORKER))
+def _start_worker(**_: object) -> None:
+    _start(Presence(WORKER))
     switches = settings.SWITCHES
     if switches.enable_capacity_metrics and switches.metrics_port:
-        _begin(MetricsServer(switches.metrics_host, switches.metrics_port))
+        _start(MetricsServer(switches.metrics_host, switches.metrics_port))
 
 
 @signals.beat_init.connect
-def _begin_beat(**_: object) -> None:
-    _begin(Presence(BEAT))
+def _start_beat(**_: object) -> None:
+    _start(Presence(BEAT))
 
 
 @signals.worker_shutdown.connect
-def _end(**_: object) -> None:
-    end()
+def _stop_worker(**_: object) -> None:
+    stop()
 
 
 @signals.task_success.connect
-def _ran(sender: Any = None, **_: object) -> None:
+def _note_reconcile(sender: Any = None, **_: object) -> None:
     if sender is not None and sender.name == dispatch.RECONCILE:
         try:
             tell_reconciled()
         except LeaseStoreUnavailable as error:
-            log.warning("a round of reconcile is not told of: %s", error)
+            log.warning("a round of reconcile was not recorded: %s", error)

@@ -1,0 +1,87 @@
+"""The ASGI stack: every wrapper around Django and the WebSocket consumer, outermost first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial, reduce
+from typing import Protocol
+
+from django.conf import settings
+
+from market.api.asgi import Application, Receive, Scope, Send
+from market.api.front import in_front_of
+from market.live.consumer import MarketConsumer
+from trade_canvas.edge.addresses import TrustedProxies
+from trade_canvas.edge.drain import DrainGate
+from trade_canvas.edge.metrics_endpoint import MetricsPath
+from trade_canvas.edge.request_bounds import RequestBounds
+from trade_canvas.edge.request_ids import RequestIds
+from trade_canvas.edge.request_rate import RequestRate
+from trade_canvas.edge.request_threads import RequestThreads
+from trade_canvas.edge.websocket_admission import WebSocketAdmission
+
+SOCKET_PATH = "/ws/market"
+POLICY_VIOLATION = 1008
+
+
+class Wrapper(Protocol):
+    """Makes an ASGI application out of the one inside it."""
+
+    def __call__(self, application: Application, /) -> Application: ...
+
+
+def build(django: Application) -> Application:
+    """The whole application, with limits as the switches set them."""
+    switches = settings.SWITCHES
+    shared: list[Wrapper] = [
+        # Every log line and every response carries the request's id, refusals included.
+        RequestIds,
+        # While the process ends, new requests are refused before any work is done for them.
+        DrainGate,
+        # The limits below count by the client's address, not by that of our own proxy.
+        partial(TrustedProxies, count=switches.trusted_proxies),
+    ]
+    http: list[Wrapper] = [
+        # Prometheus is neither limited nor subject to ALLOWED_HOSTS.
+        MetricsPath,
+        # A client beyond its rate costs neither a look-up nor a thread.
+        partial(RequestRate, per_s=switches.api_requests_per_s),
+        # Known candle pages and single candles are answered without Django.
+        in_front_of,
+        # Django would write a large body to disk, and answer a broken query with HTML.
+        RequestBounds,
+        # Django gets a bounded number of threads that keep their database connections.
+        partial(RequestThreads, workers=switches.request_workers, queue=switches.request_queue),
+    ]
+    websocket: list[Wrapper] = [
+        # Foreign pages, and too many connections of one address, are refused before the handshake.
+        WebSocketAdmission,
+    ]
+    return _wrap(shared, Router(_wrap(http, django), _wrap(websocket, MarketConsumer.as_asgi())))
+
+
+class Router:
+    """Sends HTTP to one application and `/ws/market` to the other.
+
+    It stands in for Channels' routers, which copy the scope of each connection.
+    """
+
+    def __init__(self, http: Application, socket: Application) -> None:
+        self._http = http
+        self._socket = socket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or refuse a WebSocket on another path (the client sees HTTP 403)."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] != "websocket":
+            raise ValueError(f"no application for {scope['type']}")
+        elif scope["path"] == SOCKET_PATH:
+            await self._socket(scope, receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+
+
+def _wrap(wrappers: Sequence[Wrapper], application: Application) -> Application:
+    return reduce(lambda inner, wrapper: wrapper(inner), reversed(wrappers), application)

@@ -1,0 +1,60 @@
+"""Django middleware of our own: the Permissions-Policy header, and static files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from typing_extensions import override
+from whitenoise.middleware import WhiteNoiseMiddleware
+
+# Our pages use none of these, so an injected script may not either.
+DENIED_FEATURES = (
+    "accelerometer",
+    "camera",
+    "display-capture",
+    "geolocation",
+    "gyroscope",
+    "magnetometer",
+    "microphone",
+    "payment",
+    "usb",
+)
+
+
+class PermissionsPolicy:
+    """Denies browser features on every response; neither Django nor a library sets this header."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Add the header."""
+        response = self._get_response(request)
+        policy = ", ".join(f"{feature}=()" for feature in DENIED_FEATURES)
+        response.headers["Permissions-Policy"] = policy
+        return response
+
+
+class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # has no annotations
+    """whitenoise with whole responses.
+
+    Under ASGI Django reads a streamed file to its end in a thread anyway, and warns each time; our
+    largest file has some megabytes.
+    """
+
+    @staticmethod
+    @override
+    def serve(static_file: Any, request: HttpRequest) -> HttpResponse:
+        found = static_file.get_response(request.method, request.META)
+        content = b""
+        if found.file is not None:
+            with closing(found.file) as file:
+                content = file.read()
+        answer = HttpResponse(content, status=int(found.status))
+        del answer["Content-Type"]
+        for name, value in found.headers:
+            answer[name] = value
+        return answer

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.processes import get, post, run_sql, server_url
 
 SERIES = "sim:futures:BTC/USDT:1s"
@@ -41,7 +41,7 @@ class Sampler:
 def open_admin(web):
     """A session that is not there: Django looks it up on the request's own thread."""
     request = urllib.request.Request(f"{web.url}/admin/login/", headers={"Cookie": "sessionid=x"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=patience(30)) as answer:
         assert answer.status == 200
 
 
@@ -76,7 +76,7 @@ def test_every_process_keeps_to_a_few_connections(stack, loaded):
         for _ in range(SAMPLES):
             sampler.look()
         for each in asking:
-            each.result(60)
+            each.result(patience(60))
     assert 0 < sampler.most["trade_canvas web"] <= WEB_MOST
     assert 0 < sampler.most["trade_canvas worker"] <= WORKER_MOST
     # The same ones all the time: as many were made as are there.

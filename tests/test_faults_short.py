@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.clients import Client
 from tests.exchange import Exchange
 from tests.processes import Stack, get, post
@@ -50,7 +50,7 @@ async def until(condition, what):
 
 async def read_past(watcher, moment):
     """Read until a closed candle later than `moment` came."""
-    async with asyncio.timeout(RECOVERED_S):
+    async with asyncio.timeout(patience(RECOVERED_S)):
         while not (times := watcher.closed_times()) or times[-1] <= moment:
             await watcher.next()
 
@@ -192,7 +192,7 @@ async def test_watchers_of_a_stopping_instance_go_on_with_another(stack):
 
 async def closed_with(watcher):
     """Read to the end of the connection; the code and the reason of its close."""
-    async with asyncio.timeout(RECOVERED_S):
+    async with asyncio.timeout(patience(RECOVERED_S)):
         while True:
             frame = await watcher.socket.receive()
             if frame.type is aiohttp.WSMsgType.TEXT:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.clients import Client
 from tests.exchange import Exchange
 from tests.processes import Stack, get, manage
@@ -50,7 +50,7 @@ def running(shared_stack) -> Stack:
     command = manage("shell", "-c", f"from market.models import WhitelistedSeries; {row}")
     whitelisting = shared_stack.start("shell", command)
     shared_stack.installation()
-    assert whitelisting.process.wait(STARTED_S) == 0
+    assert whitelisting.process.wait(patience(STARTED_S)) == 0
     return shared_stack
 
 
@@ -96,7 +96,7 @@ async def read_live(follower, seconds):
 
 async def read_past(follower, moment):
     """Read until a closed candle later than `moment` came; its time."""
-    async with asyncio.timeout(STARTED_S):
+    async with asyncio.timeout(patience(STARTED_S)):
         while True:
             message = await follower.next()
             if message["type"] == "candle_closed" and message["candle"]["candle_time"] > moment:

@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.clients import Client
 from tests.processes import free_port
 
@@ -26,7 +26,7 @@ SWITCHES = {
 
 def scrape(url):
     """Every sample of /metrics by its name and the values of its labels."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=patience(10)) as response:
         text = response.read().decode()
     return {
         (sample.name, *(sample.labels[key] for key in sorted(sample.labels))): sample.value

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client.metrics_core import Metric
 
+from lab.waiting import patience
 from market.installation.metrics import InstallationMetrics
 from market.installation.status import InstallationStatus
 from market.metrics_registry import REGISTRY
@@ -91,5 +92,7 @@ def test_dashboard_panels_do_not_overlap():
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 def test_alerts_fire_when_promtool_plays_trouble():
     command = ["promtool", "test", "rules", "alerts_test.yml"]
-    done = subprocess.run(command, cwd=PROMETHEUS, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=PROMETHEUS, capture_output=True, text=True, timeout=patience(60)
+    )
     assert done.returncode == 0, done.stdout + done.stderr

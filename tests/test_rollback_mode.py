@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.clients import Client
 from tests.exchange import Exchange
 from tests.processes import get, post
@@ -104,7 +104,7 @@ async def watch(client, exchange, series_id, *, since):
     """Follow a series for some seconds: each candle once, and as the exchange had it."""
     watcher = await client.follow(series_id, since)
     until = int(time.time()) + 3
-    async with asyncio.timeout(STARTED_S):
+    async with asyncio.timeout(patience(STARTED_S)):
         while not (times := watcher.closed_times()) or times[-1] < until:
             await watcher.next()
     first = times[0] if since is None else since + 1
@@ -215,7 +215,7 @@ def in_one_second(address, *processes):
 def read(url):
     """Status, the headers that caches and browsers go by, and the body as it came."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=patience(10)) as response:
             return response.status, described(response), response.read()
     except urllib.error.HTTPError as error:
         with error:

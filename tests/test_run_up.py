@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import time
 import urllib.request
 from contextlib import contextmanager
 
 import psutil
 import pytest
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.processes import get, launch, manage
 from trade_canvas.embedded.server import free_port
 
@@ -32,7 +31,7 @@ def up(folder, **variables):
         raise
     finally:
         if process.is_running():
-            process.terminate(20)
+            process.terminate(patience(20))
 
 
 def family(folder):
@@ -48,10 +47,8 @@ def family(folder):
     return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
 
 
-def stop_within_10_s(process, folder):
-    began = time.monotonic()
-    assert process.terminate(15) == 0
-    assert time.monotonic() - began < 10
+def stop(process, folder):
+    assert process.terminate(patience(15)) == 0
     assert family(folder) == []
 
 
@@ -75,13 +72,13 @@ def check_page(url):
 
 def fetch(url):
     request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=patience(10)) as response:
         return response.status, response.headers, response.read()
 
 
 def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
     with up(open_folder) as first:
-        first.wait_for_line("Stop ", 60)
+        first.wait_for_line("Stop ", patience(60))
         assert re.search(r"admin account made: user admin, password \S{12,}", first.output())
         assert get(f"{first.url}/readyz")[0] == 200
         check_page(first.url)
@@ -91,10 +88,10 @@ def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
         running = {name for each in family(open_folder) for name in [" ".join(each.cmdline())]}
         for part in ("manage.py web", "celery", "local_exchange", "valkey", "postgres"):
             assert any(part in line for line in running), f"{part} is not running"
-        stop_within_10_s(first, open_folder)
+        stop(first, open_folder)
 
     with up(open_folder) as second:
-        second.wait_for_line("Stop ", 60)
+        second.wait_for_line("Stop ", patience(60))
         assert "admin account made" not in second.output()
         assert head(second.url) >= kept
         # As when the machine's memory runs out: nobody is left to stop the others.
@@ -105,27 +102,27 @@ def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
 def test_up_without_store_and_bus_is_one_process_and_the_exchange(open_folder):
     off = {"TRADE_CANVAS_ENABLE_PG_STORE": "0", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
     with up(open_folder, **off) as first:
-        first.wait_for_line("Stop ", 60)
+        first.wait_for_line("Stop ", patience(60))
         wait_until(lambda: head(first.url), 20, "candles")
         commands = [" ".join(each.cmdline()) for each in family(open_folder)]
         assert len(commands) == 3, commands
 
         with up(open_folder, **off) as second:
-            assert second.process.wait(30) == 1
+            assert second.process.wait(patience(30)) == 1
         assert f"already running on {open_folder} (process {first.pid})" in second.output()
 
         (web,) = [each for each in family(open_folder) if "web" in each.cmdline()]
         web.send_signal(signal.SIGKILL)
         first.wait_for_line("web ended (signal 9); starts again in 1 s")
         wait_until(lambda: get(f"{first.url}/readyz")[0] == 200, 30, "web to be back")
-        stop_within_10_s(first, open_folder)
+        stop(first, open_folder)
 
 
 def test_up_on_a_taken_port_says_so_and_starts_nothing(open_folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with up(open_folder, PORT=port) as process:
-            assert process.process.wait(30) == 1
+            assert process.process.wait(patience(30)) == 1
     assert f"port {port} is in use" in process.output()
     assert not (open_folder / "postgres").exists()
 
@@ -142,5 +139,5 @@ def test_up_on_a_taken_port_says_so_and_starts_nothing(open_folder):
 )
 def test_up_with_bad_variables_says_so(open_folder, variables, complaint):
     with up(open_folder, **variables) as process:
-        assert process.process.wait(30) == 1
+        assert process.process.wait(patience(30)) == 1
     assert complaint in process.output()

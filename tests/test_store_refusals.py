@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from lab.waiting import eventually
+from lab.waiting import eventually, patience
 from market import blocking, runtime
 from market.api.tests.asking import CLOSED, SERIES, refusal
 from market.api.tests.asking import candle as posted
@@ -211,4 +211,4 @@ async def test_following_waits_for_the_store_and_misses_nothing(fault, state, wo
         assert [c.candle_time for c in kept] == [at(n) for n in range(11)]
     finally:
         stop.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, patience(5))

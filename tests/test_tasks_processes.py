@@ -15,7 +15,6 @@ from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1s")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1s")
 GROUP = Group.of(BTC)
-STOPS_WITHIN_S = 6.0
 SWITCHES = {
     "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
     "TRADE_CANVAS_ENABLE_ONDEMAND_INGEST": "1",
@@ -91,7 +90,7 @@ def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(in
     let_go_at = times(ingest, ETH)
     flows(ingest, BTC)
     assert times(ingest, ETH) == let_go_at
-    assert first.terminate(STOPS_WITHIN_S) == 0
+    assert first.terminate() == 0
     assert lease_store.owned_groups([GROUP]) == set()
     logged = [json.loads(line) for line in first.output().splitlines() if line.startswith("{")]
     followed = [each for each in logged if each["message"].endswith("following with fence 1")]

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from websockets.frames import Frame, Opcode
 
+from lab.waiting import patience
 from tests.clients import Client
 
 SERIES = "binance:futures:BTC/USDT:1m"
@@ -252,7 +253,7 @@ def test_watcher_that_does_not_read_is_closed_with_4008_and_others_are_not_delay
         for start in range(60, 60 * 5000 * 16, 60 * 5000):
             end = start + 60 * 5000
             await client.ingest_batch(SERIES, [row(time) for time in range(start, end, 60)])
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(patience(10)):
                 while reading.closed_times()[-1:] != [end - 60]:
                     await reading.next()
 
@@ -263,7 +264,7 @@ def stalled_watcher(url):
     """A socket that subscribes and then reads nothing."""
     host, _, port = url.removeprefix("http://").partition(":")
     peer = socket.socket()
-    peer.settimeout(10)
+    peer.settimeout(patience(10))
     # Else the kernel alone would take in megabytes for it.
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     peer.connect((host, int(port)))

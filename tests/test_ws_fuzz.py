@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from websockets.frames import Frame, Opcode
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.clients import Client
 from tests.processes import get
 
@@ -160,7 +160,7 @@ class Story(RuleBasedStateMachine):
                 self.run(self.wait_for_head(peer, series))
 
     async def wait_for_head(self, peer, series):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience(20)):
             while self.heads[series] not in peer.heard(series):
                 await peer.follower.next()
 
@@ -221,7 +221,7 @@ def test_any_story_of_connections_is_served_to_its_end(web, nothing_is_kept):
 
 def open_socket(web):
     host, _, port = web.url.removeprefix("http://").partition(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=patience(10))
 
 
 def shake_hands(peer):
@@ -286,7 +286,7 @@ def test_connection_lost_while_subscribing_keeps_nothing(web, nothing_is_kept):
     series = [f"binance:futures:H{next(NUMBERS)}/USDT:1m" for _ in range(40)]
 
     async def all_at_once():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience(20)):
             await asyncio.gather(*(hang_up_while_subscribing(web, series) for _ in range(10)))
 
     asyncio.run(all_at_once())

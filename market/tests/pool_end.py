@@ -6,6 +6,7 @@ import threading
 
 from django.db import connections
 
+from lab.waiting import patience
 from market import blocking
 
 
@@ -18,11 +19,11 @@ def end_pool():
     # Each waits for the others, so that every thread gets exactly one of these.
     ended = [pool.submit(_close, together) for _ in range(pool._max_workers)]
     for each in ended:
-        each.result(10)
+        each.result(patience(10))
     pool.shutdown()
     blocking.pool.cache_clear()
 
 
 def _close(together):
     connections.close_all()
-    together.wait(10)
+    together.wait(patience(10))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from django.db import OperationalError, connections
 
+from lab.waiting import patience
 from market import blocking
 from market.tests.pool_end import end_pool
 
@@ -29,13 +30,13 @@ def held(small_pool):
 
     def hold():
         began.set()
-        go.wait(10)
+        go.wait(patience(10))
 
     running = blocking._submitted(hold)
-    assert began.wait(10)
+    assert began.wait(patience(10))
     yield go
     go.set()
-    running.result(10)
+    running.result(patience(10))
 
 
 async def test_calls_beyond_the_queue_are_refused_at_once(held):

@@ -7,10 +7,10 @@ from typing import Any
 from playwright.sync_api import ConsoleMessage, Page, Request
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.processes import get
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 20.0
 
 
 class ChartPage:
@@ -21,7 +21,7 @@ class ChartPage:
         self.url = url
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        page.set_default_timeout(TIMEOUT_S * 1000)
+        page.set_default_timeout(patience(TIMEOUT_S) * 1000)
         page.on("request", self._requested)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))

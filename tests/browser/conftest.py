@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import FloatRect, sync_playwright
 
+from lab.waiting import patience
 from tests.browser.chart import ChartPage
 from tests.exchange import Exchange
 from tests.processes import ROOT, manage
@@ -68,7 +69,7 @@ def installation(browser, built_page, shared_stack):
     collecting = collect_static(shared_stack)
     for series_id in PINNED:
         shared_stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", series_id)
-    assert collecting.process.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
+    assert collecting.process.wait(patience(STATIC_TIMEOUT_S)) == 0, collecting.output()
     shared_stack.installation()
     return shared_stack
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Route
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from tests.browser.chart import ChartPage
 from tests.browser.conftest import STATIC_TIMEOUT_S, collect_static
 from tests.browser.drawings import Candles, Line, definitions, expected, held
@@ -53,7 +53,7 @@ def server(browser, built_page, shared_stack):
     """A web process and a local exchange that nothing follows."""
     collecting = collect_static(shared_stack)
     exchange = shared_stack.local_exchange()
-    assert collecting.process.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
+    assert collecting.process.wait(patience(STATIC_TIMEOUT_S)) == 0, collecting.output()
     return shared_stack.web(), Exchange(exchange)
 
 

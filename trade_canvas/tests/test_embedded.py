@@ -20,9 +20,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lab.waiting import patience, wait_until
 from trade_canvas import embedded
 from trade_canvas.embedded import account
-from trade_canvas.embedded.server import is_port_free, wait_for
+from trade_canvas.embedded.server import is_port_free
 
 ROOT = Path(__file__).parents[2]
 # No other account: what holds for it holds without being root.
@@ -155,15 +156,15 @@ def test_server_ends_with_its_only_user_killed(directory):
     code = (
         "import sys, time; from pathlib import Path; from trade_canvas import embedded;"
         "server = embedded.start_valkey(Path(sys.argv[1])); print(server.port, flush=True);"
-        "time.sleep(60)"
+        "time.sleep(600)"
     )
     command = [sys.executable, "-c", code, str(directory)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as user:
         port = int(user.stdout.readline())
         assert not is_port_free(port)
         user.send_signal(signal.SIGKILL)
-        user.wait(10)
-    wait_for(lambda: is_port_free(port), 10, "server outlives its user")
+        user.wait(patience(10))
+    wait_until(lambda: is_port_free(port), what="the server to end with its user")
 
 
 def test_processes_that_start_at_once_share_one_server(directory):
@@ -176,14 +177,11 @@ def test_processes_that_start_at_once_share_one_server(directory):
     users = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(4)]
     urls = {user.stdout.readline() for user in users}
     for user in users:
-        user.communicate(timeout=20)
+        user.communicate(timeout=patience(20))
     assert len(urls) == 1
     assert urls.pop().startswith("redis://")
-    wait_for(
-        lambda: is_port_free(json.loads((directory / "run/valkey.json").read_text())["port"]),
-        10,
-        "server outlives its users",
-    )
+    port = json.loads((directory / "run/valkey.json").read_text())["port"]
+    wait_until(lambda: is_port_free(port), what="the server to end with its users")
 
 
 def test_addresses_are_readable_by_the_owner_only(valkey, directory):

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.test import Client
 
+from lab.waiting import patience
 from trade_canvas import log_in
 
 pytestmark = pytest.mark.django_db
@@ -98,12 +99,12 @@ def test_tries_at_once_are_all_counted():
     counts = []
 
     def count():
-        together.wait(5)
+        together.wait(patience(5))
         counts.append(log_in._counted("log_in.same"))
 
     threads = [threading.Thread(target=count) for _ in range(8)]
     for each in threads:
         each.start()
     for each in threads:
-        each.join(10)
+        each.join(patience(10))
     assert sorted(counts) == list(range(1, 9))

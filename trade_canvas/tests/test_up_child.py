@@ -4,11 +4,11 @@ import asyncio
 import io
 import os
 import sys
-import time
 from contextlib import closing
 
 import pytest
 
+from lab.waiting import eventually, patience
 from trade_canvas.up import child as module
 from trade_canvas.up.child import Child, ChildFailed
 from trade_canvas.up.output import Output
@@ -55,13 +55,12 @@ async def test_child_that_ends_is_started_again_and_given_up_at_last(make, shown
 
 
 async def test_child_stops_on_request(make, shown):
-    child = make("import time; print('up'); time.sleep(60)")
+    child = make("import time; print('up'); time.sleep(600)")
     running = asyncio.create_task(child.run())
-    await until(lambda: child._process is not None)
-    began = time.monotonic()
-    await child.stop()
-    await running
-    assert time.monotonic() - began < 5
+    await eventually(lambda: child._process is not None)
+    async with asyncio.timeout(patience(5)):
+        await child.stop()
+        await running
     assert "starts again" not in shown.getvalue()
 
 
@@ -70,23 +69,15 @@ async def test_child_that_ignores_sigterm_is_killed_with_what_it_started(make, s
     child = make(
         "import signal, subprocess, sys, time;"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        "started = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
-        "print('started', started.pid, flush=True); time.sleep(60)"
+        "started = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        "print('started', started.pid, flush=True); time.sleep(600)"
     )
     running = asyncio.create_task(child.run())
-    await until(lambda: "started" in shown.getvalue())
+    await eventually(lambda: "started" in shown.getvalue())
     grandchild = int(shown.getvalue().split("started")[1].split()[0])
     await child.stop()
     await running
-    await until(lambda: is_gone(grandchild))
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.01)
+    await eventually(lambda: is_gone(grandchild))
 
 
 def is_gone(pid):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from lab.waiting import patience
+
 ROOT = Path(__file__).parents[3]
 WRITTEN = [
     "factors/domain/close_run.py",
@@ -40,7 +42,11 @@ def start(name, root):
 
 def in_checkout(root, *command):
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=root, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", *command],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -13,6 +13,7 @@ from factors.domain.facts import Event, Head, StepResult
 from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
+from lab.waiting import patience
 from market.domain.series import SeriesId
 from market.domain.store import Outpaced
 from market.stores.memory import MemoryCandleStore
@@ -247,7 +248,7 @@ def test_nothing_is_seen_before_the_transaction_lands(written):
 
     with ThreadPoolExecutor(1) as elsewhere, written.store.writing(MINUTE) as writer:
         written.ledger.writing(writer).append(None, state(60), [tick(60, event(60))])
-        assert elsewhere.submit(look).result(10) is None
+        assert elsewhere.submit(look).result(patience(10)) is None
     assert written.ledger.state(MINUTE) == state(60)
 
 

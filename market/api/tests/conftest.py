@@ -12,6 +12,7 @@ import pytest
 from django.db import connections
 from django.utils.module_loading import import_string
 
+from lab.waiting import patience
 from market.tests.singletons import forget_singletons
 
 TOKEN = "token-of-the-tests"
@@ -74,11 +75,11 @@ def end_pool():
         together = threading.Barrier(size)
         ended = [pool().submit(_close_connections, together) for _ in range(size)]
         for each in ended:
-            each.result(10)
+            each.result(patience(10))
         pool().shutdown()
         pool.cache_clear()
 
 
 def _close_connections(together):
     connections.close_all()
-    together.wait(10)
+    together.wait(patience(10))

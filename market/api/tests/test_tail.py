@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from lab.waiting import patience
 from market.api import tail
 from market.api.tail import TailRequests
 from market.api.tests.asking import CANDLES, SERIES
@@ -42,21 +43,21 @@ def read(in_memory, switch, ingest, api, monkeypatch):
 
 def test_read_of_the_newest_asks_for_the_tail_within_its_cap(read, ingest):
     assert read(limit=5_000).status_code == 200
-    assert ingest.came.acquire(timeout=5)
+    assert ingest.came.acquire(timeout=patience(5))
     assert ingest.asked == [(SERIES, 100)]
 
 
 def test_read_after_a_time_asks_for_nothing(read, ingest):
     read(since=5)
     read(limit=7)
-    assert ingest.came.acquire(timeout=5)
+    assert ingest.came.acquire(timeout=patience(5))
     assert ingest.asked == [(SERIES, 7)]
 
 
 def test_failure_of_ingest_does_not_reach_the_reader(read, ingest):
     ingest.failure = RuntimeError("no worker")
     assert read().status_code == 200
-    assert ingest.came.acquire(timeout=5)
+    assert ingest.came.acquire(timeout=patience(5))
 
 
 def test_nothing_is_asked_with_the_switch_off(read, ingest, switch):
@@ -64,7 +65,7 @@ def test_nothing_is_asked_with_the_switch_off(read, ingest, switch):
     read()
     switch(enable_market_auto_tail_backfill=True)
     read(limit=3)
-    assert ingest.came.acquire(timeout=5)
+    assert ingest.came.acquire(timeout=patience(5))
     assert ingest.asked == [(SERIES, 3)]
 
 

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from django.core.asgi import get_asgi_application
 
+from lab.waiting import patience
 from market.api import top_markets
 from market.api.front import in_front_of
 from market.api.tests.asking import items, refusal, scope
@@ -309,7 +310,7 @@ class Streamed:
 
 async def test_stream_ends_after_its_events(world):
     client = Streamed("market=spot&max_events=1&interval_s=0.2")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         await client.task
     first = client.chunks.get_nowait()
     ((name, number, data),) = events(first["body"])
@@ -329,7 +330,7 @@ async def test_stream_ends_after_its_events(world):
 
 async def test_stream_sends_again_only_what_changed_and_ends_with_its_client(world):
     client = Streamed("market=spot&interval_s=0.2")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         first = await client.chunks.get()
         comments = [await client.chunks.get() for _ in range(2)]
         world.exchange.tickers["BTC/USDT"] = {"last": 1.0, "quoteVolume": 50.0}
@@ -349,7 +350,7 @@ async def test_stream_sends_again_only_what_changed_and_ends_with_its_client(wor
 async def test_stream_tells_errors_as_events(world):
     world.exchange.failure = ccxt.ExchangeNotAvailable("down")
     client = Streamed("market=spot&max_events=2&interval_s=0.2")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         await client.task
     first = client.chunks.get_nowait()
     ((name, number, data),) = events(first["body"])
@@ -361,7 +362,7 @@ async def test_stream_tells_errors_as_events(world):
 async def test_stream_ends_by_itself_after_its_time(world, monkeypatch):
     monkeypatch.setattr("market.api.top_markets.MAX_STREAM_S", 0.1)
     client = Streamed("market=spot&interval_s=0.2")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         await client.task
 
 

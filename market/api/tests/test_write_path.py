@@ -9,6 +9,7 @@ import pytest
 from channels.layers import get_channel_layer
 from django.core.asgi import get_asgi_application
 
+from lab.waiting import patience
 from market import blocking, runtime
 from market.api.tests.asking import CLOSED, SERIES, ask, candle
 from market.api.write_path import ClosedCandlePath
@@ -145,7 +146,7 @@ async def test_client_that_leaves_in_the_middle_writes_nothing(writer):
     async def send(message):
         raise AssertionError("nobody is there to answer to")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         await writer.path(await scope_of(writer), receive, send)
     assert await times() == [60]
 

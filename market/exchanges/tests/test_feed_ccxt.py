@@ -278,13 +278,12 @@ async def test_unknown_series_among_the_followed_harms_no_other(exchange):
         await eventually(lambda: closed_times(heard))
 
 
-async def test_feed_closes_quickly_while_the_exchange_plays_dead(exchange):
+async def test_feed_closes_while_the_exchange_plays_dead(exchange):
     async with hearing(SPOT) as (feed, heard):
         await eventually(lambda: closed_times(heard))
-        exchange.fault(kind="silent", duration_s=30)
-        started = time.monotonic()
-        await feed.close()
-        assert time.monotonic() - started < 2
+        exchange.fault(kind="silent", duration_s=600)
+        async with asyncio.timeout(patience(2)):
+            await feed.close()
 
 
 # Names
@@ -340,7 +339,7 @@ async def following():
         yield ports
     finally:
         stop.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, patience(5))
 
 
 def _head(ports):

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 from django.db import InterfaceError, OperationalError
 
-from lab.waiting import eventually
+from lab.waiting import eventually, patience
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, RateLimited
 from market.domain.series import SeriesId
@@ -120,7 +120,7 @@ async def following(*, setup=lambda at_work: None, **options):
         yield at_work
     finally:
         at_work.stop.set()
-        await asyncio.wait_for(running, 2)
+        await asyncio.wait_for(running, patience(2))
         assert at_work.feed.closed
 
 

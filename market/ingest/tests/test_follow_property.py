@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.waiting import eventually
+from lab.waiting import eventually, patience
 from market.domain.feed import FeedError, RateLimited
 from market.ingest.breaker import Breaker, BreakerConfig
 from market.ingest.due import FollowLimits
@@ -142,7 +142,7 @@ async def play(script):
         await it.settle(len(script) + 1)
     finally:
         stop.set()
-        await asyncio.wait_for(running, 2)
+        await asyncio.wait_for(running, patience(2))
     return it
 
 

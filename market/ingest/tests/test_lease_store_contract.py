@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from market.domain.lease_store import (
     IDLE,
     Admission,
@@ -148,7 +148,7 @@ def test_admission_is_atomic_over_concurrent_instances(lease_store):
     start = threading.Barrier(8)
 
     def instance(number):
-        start.wait(5)
+        start.wait(patience(5))
         return sum(
             lease(lease_store, each, f"web-{number}", admission=at_most(5)) for each in series
         )

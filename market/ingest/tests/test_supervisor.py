@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab.waiting import eventually, wait_until
+from lab.waiting import eventually, patience, wait_until
 from market.domain.lease_store import Admission, Group, JobReport, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import desired, dispatch, supervisor
@@ -127,7 +127,7 @@ def test_reconcile_at_the_same_time_asks_once(ingesting, shared, whitelist, sent
     start = threading.Barrier(4)
 
     def run(_):
-        start.wait(5)
+        start.wait(patience(5))
         return reconcile()
 
     with ThreadPoolExecutor(4) as pool:
@@ -235,7 +235,7 @@ async def test_ingest_in_process_follows_and_gives_up_at_its_end(ingesting, whit
     await eventually(lambda: lease_store.owned_groups([SPOT]))
     whitelist.append(ETH)
     await eventually(lambda: lease_store.owned_groups([SPOT, FUTURES]) == {SPOT, FUTURES})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience(5)):
         await ingest.stop()
     assert lease_store.owned_groups([SPOT, FUTURES]) == set()
 

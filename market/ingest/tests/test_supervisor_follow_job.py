@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from lab.waiting import eventually
+from lab.waiting import eventually, patience
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import Group, JobReport, LeaseStoreUnavailable
@@ -106,7 +106,7 @@ async def bench():
 
 
 async def ended(job):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience(5)):
         return await job
 
 

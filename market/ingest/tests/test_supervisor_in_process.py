@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from lab.waiting import eventually
+from lab.waiting import eventually, patience
 from market import blocking, runtime
 from market.domain.series import SeriesId
 from market.ingest import gap_ledger, leases
@@ -81,7 +81,7 @@ async def test_process_alone_follows_pinned_and_watched_series_and_ends(alone):
         str(PINNED): -1,
         str(WATCHED): 1,
     }
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience(5)):
         await stop_in_process()
     assert candle_store().gaps(WATCHED) == []
     assert not any(job["running"] for job in ingest_state()["jobs"])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lab.waiting import eventually
 from market.bus.messages import FormingCandle
 from market.live.hub import Hub
 from market.live.tests.fakes import RecordingWire, World, settle
@@ -41,13 +42,6 @@ async def follow(hub, since=None, supports_batch=True, epoch=None):
     watcher = Watcher(RecordingWire())
     await hub.subscribe(watcher, MINUTE, since=since, supports_batch=supports_batch, epoch=epoch)
     return watcher
-
-
-async def until(is_so):
-    """Wait for a condition that a task of the hub brings about."""
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110  The hub has no event to wait for.
-            await asyncio.sleep(0.005)
 
 
 def gaps_of(wire):
@@ -121,7 +115,7 @@ async def test_dead_bus_degrades_to_polling(world):
     hub = make_hub(world, check_interval=0.01)
     watcher = await follow(hub)
     world.ingest(MINUTE, candles(60, 120))
-    await until(lambda: watcher.wire.closed_times() == [60, 120])
+    await eventually(lambda: watcher.wire.closed_times() == [60, 120])
     await hub.stop()
 
 
@@ -256,7 +250,7 @@ async def test_still_open_candle_is_withheld_until_it_is_over(world):
     watcher = await follow(hub)
     assert watcher.wire.closed_times() == [120, 180]
     clock[0] = 300.0
-    await until(lambda: watcher.wire.closed_times() == [120, 180, 240])
+    await eventually(lambda: watcher.wire.closed_times() == [120, 180, 240])
     await hub.stop()
 
 
@@ -291,7 +285,7 @@ async def test_group_is_left_when_nobody_follows(world):
     watcher = await follow(hub)
     assert any(world.layer.groups.values())
     hub.leave(watcher)
-    await until(lambda: not any(world.layer.groups.values()))
+    await eventually(lambda: not any(world.layer.groups.values()))
     await hub.stop()
 
 
@@ -481,17 +475,16 @@ async def impatient(world):
 async def test_watchers_of_a_process_that_is_cut_off_are_sent_elsewhere(world, impatient):
     watcher = await follow(impatient)
     world.store_is_away = True
-    await until(lambda: watcher.wire.closed == (1013, "instance_cut_off"))
+    await eventually(lambda: watcher.wire.closed == (1013, "instance_cut_off"))
 
 
 async def test_watchers_stay_while_the_bus_is_heard(world, impatient):
     world.ingest(MINUTE, candles(60))
     watcher = await follow(impatient)
     world.store_is_away = True
-    async with asyncio.timeout(5):
-        for number in range(40):
-            world.layer.deliver(FormingCandle(MINUTE, candle(120, close=1 + number / 100)))
-            await asyncio.sleep(0.01)
+    for number in range(40):
+        world.layer.deliver(FormingCandle(MINUTE, candle(120, close=1 + number / 100)))
+        await asyncio.sleep(0.01)
     assert watcher.wire.is_open
     assert watcher.wire.of_type("candle_forming")
 
@@ -501,6 +494,6 @@ async def test_watchers_stay_while_the_store_answers(world):
     hub = make_hub(world, check_interval=0.01, patience=0.1)
     watcher = await follow(hub)
     reads = world.reads
-    await until(lambda: world.reads > reads + 40)
+    await eventually(lambda: world.reads > reads + 40)
     assert watcher.wire.is_open
     await hub.stop()

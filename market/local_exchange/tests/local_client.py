@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from lab.waiting import patience
+
 TIMEOUT_S = 8.0
 
 
 async def ask(url, path, *, method="GET", body=None, **query):
     """(status, headers, body, decoded if it is JSON) of one request."""
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    timeout = aiohttp.ClientTimeout(total=patience(TIMEOUT_S))
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
         session.request(method, url + path, params=query, json=body) as response,
@@ -44,7 +46,7 @@ async def request(socket, method, *params, number=1):
     """Send a stream request and wait for what it is answered."""
     await socket.send_json({"method": method, "params": list(params), "id": number})
     while True:
-        message = await socket.receive_json(timeout=TIMEOUT_S)
+        message = await socket.receive_json(timeout=patience(TIMEOUT_S))
         if "id" in message:
             return message
 
@@ -52,7 +54,7 @@ async def request(socket, method, *params, number=1):
 async def klines(socket, count, *, closed=None):
     """The next `count` kline events: all of them, or only the final or the open ones."""
     found = []
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(patience(TIMEOUT_S)):
         while len(found) < count:
             event = await socket.receive_json()
             event = event.get("data", event)
@@ -73,7 +75,7 @@ def values(kline):
 
 async def until(url, condition):
     """Wait until the exchange's state meets `condition`; closing sockets takes it a moment."""
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(patience(TIMEOUT_S)):
         state = await read(url, "/control/state")
         while not condition(state):
             state = await read(url, "/control/state")

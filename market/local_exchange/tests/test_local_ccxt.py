@@ -11,6 +11,7 @@ import ccxt.async_support
 import ccxt.pro
 import pytest
 
+from lab.waiting import patience
 from market.exchanges.local_address import point_at
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
@@ -46,7 +47,7 @@ async def binance(exchange, kind):
     )
     point_at(client, exchange.url)
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(patience(TIMEOUT_S)):
             yield client
     finally:
         await client.close()
@@ -163,7 +164,7 @@ async def test_ccxt_watch_hears_nothing_while_the_exchange_is_silent(exchange):
         await client.watch_ohlcv(symbol, "1s")
         exchange.fault(kind="silent", duration_s=60)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(patience(1.0)):
                 while True:
                     await client.watch_ohlcv(symbol, "1s")
         exchange.clear()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.waiting import patience
 from market.local_exchange.tests.local_client import read
 
 MANAGE = Path(__file__).parents[3] / "manage.py"
@@ -29,7 +30,7 @@ async def command(*arguments):
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(patience(TIMEOUT_S)):
             yield process
     finally:
         if process.returncode is None:

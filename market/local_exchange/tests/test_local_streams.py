@@ -10,6 +10,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from lab.waiting import patience
 from market.local_exchange.clock import Clock
 from market.local_exchange.connection import OUTBOX, Connection
 from market.local_exchange.generated import GeneratedCandles
@@ -84,7 +85,7 @@ async def test_stream_finals_equal_history_and_truth(exchange, market):
 
 async def test_stream_messages_have_binances_shape(exchange):
     async with connected(exchange.url, "/ws/" + STREAM) as socket:
-        event = await socket.receive_json(timeout=TIMEOUT_S)
+        event = await socket.receive_json(timeout=patience(TIMEOUT_S))
     assert (event["e"], event["s"]) == ("kline", "BTCUSDT")
     assert set(event) == {"e", "E", "s", "k"}
     assert set(event["k"]) == set("tTsifLochlvnxqVQB")
@@ -95,7 +96,7 @@ async def test_stream_messages_have_binances_shape(exchange):
 async def test_stream_combined_names_each_event(exchange, path):
     names = {STREAM, "ethusdt@kline_1m"}
     async with connected(exchange.url, f"{path}?streams={'/'.join(names)}") as socket:
-        events = [await socket.receive_json(timeout=TIMEOUT_S) for _ in range(6)]
+        events = [await socket.receive_json(timeout=patience(TIMEOUT_S)) for _ in range(6)]
     assert {event["stream"] for event in events} == names
     for event in events:
         kline = event["data"]["k"]
@@ -114,7 +115,7 @@ async def test_stream_requests_are_carried_out_and_answered(exchange, path):
         # A second's worth of nothing: the first message now is the answer.
         await asyncio.sleep(0.3)
         await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "params": [], "id": 4})
-        last = await socket.receive_json(timeout=TIMEOUT_S)
+        last = await socket.receive_json(timeout=patience(TIMEOUT_S))
     listed = answers[1]["result"]
     assert [one for one in listed if "@" in one] == [STREAM, "xx@depth"]
     assert answers[0] == {"result": None, "id": 1} and answers[2] == {"result": None, "id": 3}
@@ -136,7 +137,7 @@ async def test_stream_requests_are_carried_out_and_answered(exchange, path):
 async def test_stream_bad_request_is_refused_and_the_socket_stays(exchange, text):
     async with connected(exchange.url, "/ws") as socket:
         await socket.send_str(text)
-        refused = await socket.receive_json(timeout=TIMEOUT_S)
+        refused = await socket.receive_json(timeout=patience(TIMEOUT_S))
         assert refused["error"]["code"] in (2, 3)
         assert (await request(socket, "SUBSCRIBE", STREAM, number=5))["id"] == 5
         assert await klines(socket, 1)
@@ -147,7 +148,7 @@ async def test_stream_too_many_requests_close_the_socket(exchange):
         for number in range(6):
             await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": number})
         while not socket.closed:
-            await socket.receive(timeout=TIMEOUT_S)
+            await socket.receive(timeout=patience(TIMEOUT_S))
     assert socket.close_code == 1008
 
 
@@ -161,16 +162,16 @@ async def test_stream_too_many_subscriptions_are_refused(exchange):
 
 async def test_stream_client_is_pinged(exchange):
     async with connected(exchange.url, "/ws", autoping=False) as socket:
-        message = await socket.receive(timeout=TIMEOUT_S)
+        message = await socket.receive(timeout=patience(TIMEOUT_S))
     assert message.type is aiohttp.WSMsgType.PING
 
 
 async def test_stream_answers_a_clients_ping(exchange):
     async with connected(exchange.url, "/ws", autoping=False) as socket:
         await socket.ping(b"hello")
-        message = await socket.receive(timeout=TIMEOUT_S)
+        message = await socket.receive(timeout=patience(TIMEOUT_S))
         while message.type is aiohttp.WSMsgType.PING:
-            message = await socket.receive(timeout=TIMEOUT_S)
+            message = await socket.receive(timeout=patience(TIMEOUT_S))
     assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"hello")
 
 
@@ -209,7 +210,7 @@ async def test_fault_drop_connections_closes_now_and_refuses_for_a_while(exchang
         scope = {"market": "spot"}
         exchange.fault(kind="drop_connections", abort=abort, duration_s=60, scope=scope)
         while not socket.closed:
-            await socket.receive(timeout=TIMEOUT_S)
+            await socket.receive(timeout=patience(TIMEOUT_S))
         assert socket.close_code == code
         with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
             async with connected(exchange.url, "/ws"):
@@ -273,7 +274,9 @@ async def test_fault_omit_of_given_candles_spares_the_others(exchange):
 
 async def text(socket):
     """The next message that is neither ping nor pong."""
-    while (message := await socket.receive(timeout=5.0)).type is not aiohttp.WSMsgType.TEXT:
+    while (
+        message := await socket.receive(timeout=patience(5.0))
+    ).type is not aiohttp.WSMsgType.TEXT:
         assert message.type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
     return message
 

@@ -6,13 +6,13 @@ import io
 import os
 import signal
 import threading
-import time
 from argparse import ArgumentTypeError
 from dataclasses import replace
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from lab.waiting import wait_until
 from market import blocking
 from market.domain.series import SeriesId
 from market.exchanges import rate_limit
@@ -90,10 +90,10 @@ def test_backfill_broken_off_keeps_what_it_has(exchange):
     exchange.fault(kind="delay", delay_ms=300, target="rest")
 
     def press():
-        deadline = time.monotonic() + 20
-        while not blocking.call(candle_store().count, SERIES) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            wait_until(lambda: blocking.call(candle_store().count, SERIES), 20, "a first page")
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
 
     presser = threading.Thread(target=press)
     presser.start()

@@ -9,6 +9,7 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lab.waiting import patience
 from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState, SeriesStats, StaleFence, Upserted
@@ -104,7 +105,7 @@ def test_writers_of_a_series_wait_for_each_other(store):
     entered, order = threading.Event(), []
 
     def second():
-        entered.wait(5)
+        entered.wait(patience(5))
         with store.writing(MINUTE) as writer:
             order.append(("second", writer.state.head))
         connections.close_all()
@@ -117,7 +118,7 @@ def test_writers_of_a_series_wait_for_each_other(store):
         order.append(("first", None))
         writer.upsert(candles(60))
         writer.advance(60, revised_from=None)
-    thread.join(5)
+    thread.join(patience(5))
     assert order == [("first", None), ("second", 60)]
 
 

@@ -13,6 +13,7 @@ from django.db import connections
 from django.http import HttpResponse
 from django.urls import path
 
+from lab.waiting import eventually, patience
 from trade_canvas.edge.request_threads import RequestThreads
 
 SCOPE = {"type": "http", "path": "/"}
@@ -38,7 +39,7 @@ class Views:
     def _work(self):
         self.threads.add(threading.current_thread().name)
         self.at_work += 1
-        self.go.wait(10)
+        self.go.wait(patience(10))
 
 
 @asynccontextmanager
@@ -67,16 +68,10 @@ def start(threads, count, at="/"):
     return [asyncio.create_task(ask(threads, at)) for _ in range(count)]
 
 
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  What it waits for happens on threads.
-            await asyncio.sleep(0.005)
-
-
 async def test_requests_share_a_few_threads():
     async with serving(workers=2, queue=100) as (views, threads):
         asked = start(threads, 20)
-        await until(lambda: views.at_work == 2 and threads._threads.waiting == 18)
+        await eventually(lambda: views.at_work == 2 and threads._threads.waiting == 18)
         views.go.set()
         answers = await asyncio.gather(*asked)
         assert {answer[0]["status"] for answer in answers} == {200}
@@ -87,7 +82,7 @@ async def test_requests_share_a_few_threads():
 async def test_request_beyond_the_queue_is_refused():
     async with serving(workers=1, queue=2) as (views, threads):
         asked = start(threads, 3)
-        await until(lambda: threads._threads.waiting == 2)
+        await eventually(lambda: threads._threads.waiting == 2)
         first, body = await ask(threads)
         assert (first["status"], orjson.loads(body["body"])["code"]) == (503, "server_busy")
         assert (b"retry-after", b"1") in first["headers"]
@@ -109,7 +104,7 @@ async def test_client_that_is_slow_to_send_holds_no_thread():
 async def test_client_that_leaves_gives_its_place_back():
     async with serving(workers=1, queue=5) as (views, threads):
         asked = start(threads, 3)
-        await until(lambda: threads._threads.waiting == 2)
+        await eventually(lambda: threads._threads.waiting == 2)
         asked[2].cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked[2]
@@ -138,9 +133,9 @@ async def get(threads):
         {**SCOPE, "method": "GET", "query_string": b"", "headers": [(b"host", b"localhost")]},
     )
     await client.send_input({"type": "http.request"})
-    status = (await client.receive_output(10))["status"]
-    assert not (await client.receive_output(10)).get("more_body")
-    await client.wait(10)
+    status = (await client.receive_output(patience(10)))["status"]
+    assert not (await client.receive_output(patience(10))).get("more_body")
+    await client.wait(patience(10))
     return status
 
 
@@ -149,12 +144,12 @@ def end(threads):
     together = threading.Barrier(WORKERS)
     closing = [threads._threads.submit(close_connections, together) for _ in range(WORKERS)]
     for each in closing:
-        each.result(10)
+        each.result(patience(10))
     threads._threads.shutdown()
 
 
 def close_connections(together):
-    together.wait(10)
+    together.wait(patience(10))
     connections.close_all()
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from lab.waiting import patience
 from trade_canvas.edge.websocket_admission import WebSocketAdmission
 
 OWN = "http://localhost:8000"
@@ -53,7 +54,7 @@ class Visitor:
         self.sent.append(message)
 
     async def refusal(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patience(5)):
             await self.task
         start, body = self.sent
         return start["status"], orjson.loads(body["body"])["code"]

@@ -61,7 +61,7 @@ def explain(
         raise NotThere("no candle is stored at or before that time")
     start = window_start(time, window_candles, series.timeframe)
     view = ledger.view(series, start=start, at_time=time, limit=EVENT_LIMIT)
-    if view.state is None or view.state.head_time < time:
+    if view.position is None or view.position.head_time < time:
         raise NotThere("the factor ledger has not reached that candle: run manage.py rebuild")
     found = []
     for spec in factors:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from factors.domain.ledger import PRODUCT, REQUEST, FactorLedger, Rebuild, Told
+from factors.domain.ledger import FactorLedger, FactorUpdate, Rebuild
 from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
@@ -44,7 +44,7 @@ class Rebuilder:
         """
         if from_time is not None:
             return from_time
-        known, head = self.ledger.state(series), self.store.state(series).head
+        known, head = self.ledger.position(series), self.store.state(series).head
         is_broken_off = (
             known is not None and known.fingerprint == self.fingerprint and known.head_time != head
         )
@@ -57,13 +57,13 @@ class Rebuilder:
 
         Raises PipelineError, with nothing of that part stored, and StageMissing.
         """
-        wish = Rebuild(from_time)
+        request = Rebuild(from_time)
         while True:
-            change = self.pipeline.rerun(series, {REQUEST: wish})
-            told: Told | None = change.products.get(PRODUCT)
-            if told is None:
+            change = self.pipeline.rerun(series, request)
+            update = change.results.get(FactorUpdate)
+            if update is None:
                 raise StageMissing
-            yield Rebuilding(change, len(told.ticks))
-            if told.head_time >= (change.state.head or 0) or not told.ticks:
+            yield Rebuilding(change, len(update.steps))
+            if update.head_time >= (change.state.head or 0) or not update.steps:
                 return
-            wish = Rebuild()
+            request = Rebuild()

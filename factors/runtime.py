@@ -49,8 +49,8 @@ def factor_ledger() -> FactorLedger:
 
 def head_time(series: SeriesId) -> int | None:
     """The newest candle (open time) whose facts the ledger holds; None before the first."""
-    state = factor_ledger().state(series)
-    return None if state is None or state.head_time < 0 else state.head_time
+    position = factor_ledger().position(series)
+    return None if position is None or position.head_time < 0 else position.head_time
 
 
 def rebuilder() -> Rebuilder:

@@ -10,12 +10,12 @@ import importlib
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from market import log_context, metrics
 from market.domain.candle import Candle, in_time_order
-from market.domain.change import REVISED, Change, Notice
+from market.domain.change import REVISED, Change, Notice, Results
 from market.domain.series import SeriesId
 from market.domain.store import (
     CandleStore,
@@ -76,13 +76,14 @@ class Pipeline:
         with log_context.about(series):
             return self._run(series, lambda writer: _store(writer, batch), fence=fence)
 
-    def rerun(self, series: SeriesId, products: Mapping[str, Any]) -> Change:
+    def rerun(self, series: SeriesId, *requests: object) -> Change:
         """Run the stages over what is stored already, in one transaction.
 
-        `products` tells them what is wanted. Raises PipelineError naming the step that failed.
+        The stages find `requests` among the change's results. Raises PipelineError naming the
+        step that failed.
         """
         with log_context.about(series):
-            return self._run(series, lambda writer: _unchanged(writer, products), fence=None)
+            return self._run(series, lambda writer: _unchanged(writer, requests), fence=None)
 
     def _run(
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
@@ -105,7 +106,7 @@ class Pipeline:
         try:
             with self._store.writing(series, fence=fence) as writer:
                 change = store(writer)
-                if change.is_empty and not change.products:
+                if change.is_empty and not change.results:
                     return change
                 for stage in self._stages:
                     started = metrics.step_done(step, started)
@@ -127,12 +128,12 @@ class Pipeline:
         return change
 
 
-def _unchanged(writer: SeriesWriter, products: Mapping[str, Any]) -> Change:
+def _unchanged(writer: SeriesWriter, requests: Iterable[object]) -> Change:
     return Change(
         series=writer.series,
         predecessor=writer.state.head,
         state=writer.state,
-        products=dict(products),
+        results=Results(*requests),
     )
 
 

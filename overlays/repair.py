@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from factors import runtime as factors
-from factors.domain.ledger import REQUEST as REBUILD
 from factors.domain.ledger import Rebuild
 from market.domain.series import SeriesId
 from market.pipeline import PipelineError
 from market.runtime import candle_store, pipeline
 from overlays import runtime
-from overlays.stage import REQUEST, Redraw
+from overlays.stage import Redraw
 from overlays.world import NoData, OutOfSync
 
 BEGINNING = 0
@@ -80,9 +79,9 @@ def finished(repair: Repair) -> dict[str, object]:
     }
 
 
-def _run(series: SeriesId, wish: Redraw) -> None:
+def _run(series: SeriesId, request: Redraw) -> None:
     try:
-        pipeline().rerun(series, {REBUILD: Rebuild(), REQUEST: wish})
+        pipeline().rerun(series, Rebuild(), request)
     except PipelineError as error:
         raise RepairFailed(str(error)) from error
 

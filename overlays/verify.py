@@ -23,7 +23,7 @@ from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from overlays.domain.instruction import Change, Definition, InstructionVersion
 from overlays.domain.ledger import OverlayLedger
-from overlays.domain.renderer import OverlayEngine, tick
+from overlays.domain.renderer import FactorStep, OverlayEngine
 from overlays.domain.versions import NEVER, VersionReader
 
 PAGE = 5000
@@ -114,7 +114,7 @@ class Verifier:
         ]
 
     def _found(self, series: SeriesId) -> list[Row]:
-        facts, drawn = self.facts.state(series), self.drawings.state(series)
+        facts, drawn = self.facts.position(series), self.drawings.state(series)
         rows: list[Row] = [] if facts is None else [("factors", *facts)]
         return rows if drawn is None else [*rows, ("overlays", *drawn.position)]
 
@@ -156,7 +156,7 @@ class _Fold:
             [head for result in results for head in sorted(result.heads, key=lambda h: h.factor)],
             facts.heads(self._series, *span),
         )
-        changes = list(self._draw(page, results))
+        changes = list(self._draw(results))
         self._drawings.add(changes, self._versions.up_to(span[1]))
         self._standing.update((each.instruction_id, each.definition) for each in changes)
 
@@ -172,11 +172,10 @@ class _Fold:
             )
         return [self._events, self._heads, self._drawings, standing]
 
-    def _draw(self, page: Sequence[Candle], results: Sequence[StepResult]) -> Iterator[Change]:
-        read = self._read
-        for candle, (events, heads) in zip(page, results, strict=True):
-            entries = tick(candle.candle_time, events, heads, read=read)
-            yield from self._verifier.overlay_engine.step(self._drawn, entries)
+    def _draw(self, results: Sequence[StepResult]) -> Iterator[Change]:
+        for result in results:
+            new = FactorStep.of(result, self._read)
+            yield from self._verifier.overlay_engine.step(self._drawn, new)
 
     def _read(self, start: int, end: int) -> list[Candle]:
         return self._verifier.candles.read_range(self._series, start, end, limit=PAGE)

@@ -151,8 +151,8 @@ class World:
         series = now.series
         start = window_start(time, window, series.timeframe)
         seen = self.facts.view(series, start=start, at_time=time, limit=EVENT_LIMIT)
-        state = seen.state
-        if state is None or state.head_time < time or state.epoch != now.candles.epoch:
+        at = seen.position
+        if at is None or at.head_time < time or at.epoch != now.candles.epoch:
             raise OutOfSync("factor")
         found = slices(self.specs, series, at_time=time, events=seen.events, heads=seen.heads)
         return envelope(series, time, candle_id=series.candle_id(time), found=found)

@@ -12,7 +12,7 @@ from factors import runtime
 from factors.api.answers import CatalogAnswer, FactorHealthAnswer, FactorSlicesAnswer
 from factors.api.requests import FactorHealthQuery, SlicesQuery
 from factors.domain.graph import catalog
-from factors.domain.ledger import LedgerState
+from factors.domain.ledger import Position
 from factors.domain.slices import EVENT_LIMIT, envelope, slices, window_start
 from factors.health import health, read_heads
 from factors.stored_json import as_json
@@ -96,7 +96,7 @@ def read_slices(series: SeriesId, at_time: int, window_candles: int) -> dict[str
         at_time=aligned,
         limit=EVENT_LIMIT,
     )
-    if not holds(view.state, series, aligned, epoch=epoch):
+    if not holds(view.position, series, aligned, epoch=epoch):
         raise ledger_behind()
     found = slices(
         runtime.engine().factors, series, at_time=aligned, events=view.events, heads=view.heads
@@ -104,12 +104,12 @@ def read_slices(series: SeriesId, at_time: int, window_candles: int) -> dict[str
     return envelope(series, aligned, candle_id=series.candle_id(aligned), found=found)
 
 
-def holds(state: LedgerState | None, series: SeriesId, time: int, *, epoch: int) -> bool:
+def holds(at: Position | None, series: SeriesId, time: int, *, epoch: int) -> bool:
     """Whether a ledger is right up to the candle at `time`, for candles of the given epoch."""
-    if state is None or state.head_time < time:
+    if at is None or at.head_time < time:
         return False
-    if state.epoch >= epoch:
+    if at.epoch >= epoch:
         return True
-    # The stage was off while candles changed: what is later than those waits for it.
-    changed_from = candle_store().revised_since(series, state.epoch)
+    # Candles were revised while the stage was off: from there on the ledger is wrong.
+    changed_from = candle_store().revised_since(series, at.epoch)
     return changed_from is None or changed_from > time

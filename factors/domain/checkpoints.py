@@ -1,7 +1,8 @@
-"""At which candles an engine state is kept, so that the past can be computed anew from nearby.
+"""After which candles an engine state is saved, so that recomputing can start nearby.
 
-The older, the sparser: computing from a candle to the newest one costs at most about a quarter more
-than the way itself, and a series keeps a number of states that grows with its logarithm only.
+The older, the sparser: recomputing from a candle to the newest one takes at most about a quarter
+more steps than there are candles between, and the number of states grows with the logarithm of the
+series' length.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ EVERY = 512
 """Candles between two states near the newest candle."""
 
 NEAR = 8
-"""Up to an age of so many states none is thinned out."""
+"""The newest states, so many of them, are never thinned out."""
 
 
 class Checkpoint(NamedTuple):
@@ -24,26 +25,29 @@ class Checkpoint(NamedTuple):
     data: bytes
 
 
-class CheckpointShelf(Protocol):
+class Checkpoints(Protocol):
     """The checkpoints of one series inside the open transaction of its candles."""
 
     def newest(self, before: int) -> Checkpoint | None:
         """The newest state of a candle before the time `before`."""
 
     def counts(self) -> list[int]:
-        """At which counts of candles states are kept, ascending."""
+        """The candle counts of the saved states, ascending."""
 
     def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        """Keep states, and let go of those at the counts `drop`."""
+        """Save states, and delete those at the counts `drop`."""
+
+    def truncate(self, from_time: int) -> None:
+        """Delete the states of candles at or after `from_time`."""
 
 
-def keep(
-    shelf: CheckpointShelf, checkpoints: Sequence[Checkpoint], *, newest: int, every: int
+def save_and_thin_out(
+    saved: Checkpoints, checkpoints: Sequence[Checkpoint], *, newest: int, every: int
 ) -> None:
-    """Put new states on the shelf, and thin out the older ones of a series of `newest` candles."""
+    """Save new states, and thin out the older ones of a series of `newest` candles."""
     if checkpoints:
-        drop = [count for count in shelf.counts() if not is_kept(count, newest, every=every)]
-        shelf.save(checkpoints, drop=drop)
+        drop = [count for count in saved.counts() if not is_kept(count, newest, every=every)]
+        saved.save(checkpoints, drop=drop)
 
 
 def is_kept(count: int, newest: int, *, every: int = EVERY) -> bool:

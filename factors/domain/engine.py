@@ -27,7 +27,6 @@ from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
 
 STATE_FORMAT = 1
-QUIET = StepResult((), ())
 
 Part = tuple[
     str, Callable[[Any, Candle, Mapping[str, Any]], Outcome | None], Any, Mapping[str, Any]
@@ -98,7 +97,7 @@ class Engine:
                 events += outcome.events
                 if outcome.head is not None:
                     heads.append(Head(name, time, outcome.head))
-        return StepResult(events, heads) if events or heads else QUIET
+        return StepResult(time, events, heads)
 
     def fold(self, state: EngineState, candles: Iterable[Candle]) -> Iterator[StepResult]:
         """Step through ascending candles, one result a candle."""

@@ -45,8 +45,9 @@ class Outcome(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """What all factors made of one candle: events in ledger order, heads that changed."""
+    """What one candle adds to the factor ledger: events in ledger order, heads that changed."""
 
+    candle_time: int
     events: Sequence[Event]
     heads: Sequence[Head]
 

@@ -1,32 +1,27 @@
-"""The port of the factor ledger: what factors said of each series, and how far they came.
+"""The port of the factor ledger: the facts of each series, and up to which candle they go.
 
 One contract test (factors/stores/tests/test_ledger_contract.py) holds every implementation to this
-text. All times are open times in Unix seconds.
+text. All times are open times in Unix seconds. `Position` and `LedgerWriter` serve the overlay
+ledger, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-from factors.domain.checkpoints import CheckpointShelf
-from factors.domain.facts import Event, Head, Payload, ReadCandles, StepResult
+from factors.domain.checkpoints import Checkpoints
+from factors.domain.facts import Event, Head, Payload, StepResult
 from market.domain.series import SeriesId
-from market.domain.store import SeriesWriter
-
-PRODUCT = "factors"
-"""Where in a change's products the factor stage leaves its Told."""
-
-REQUEST = "factors.rebuild"
-"""Where in a change's products a Rebuild waits for the stages."""
+from market.domain.store import Outpaced, SeriesWriter
 
 
-class LedgerState(NamedTuple):
-    """How far the ledger of a series is.
+class Position(NamedTuple):
+    """Up to where a ledger goes, and from what it was computed.
 
-    `head_time` is the newest candle whose facts it holds; -1 before the first. `epoch` is the
-    series' epoch whose candles it was computed from, `fingerprint` names logic and parameters.
+    `head_time` is the newest candle it holds; -1 before the first. `epoch` is the series' epoch
+    whose candles it comes from, `fingerprint` names logic and parameters.
     """
 
     head_time: int
@@ -34,44 +29,35 @@ class LedgerState(NamedTuple):
     fingerprint: str
 
 
-class Tick(NamedTuple):
-    """What one candle, quiet or not, added to the ledger."""
-
-    candle_time: int
-    result: StepResult
-
-
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """A wish that the ledgers be computed anew from the candle at `from_time` on.
+    """A request to compute both ledgers anew from the candle at `from_time` on.
 
-    Without a time: that they be brought up to the newest candle.
+    Without a time: to bring them up to the newest candle.
     """
 
     from_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the factor stage made of a batch, for the stages behind it.
+class FactorUpdate:
+    """What the factor stage did to its ledger in a batch, for the stages after it.
 
-    `ticks` is one entry for each candle that was added to the ledger, ascending: often those of
-    the batch, but more when the ledger had to catch up or to be computed anew, and fewer when so
-    much is left to do that later batches go on with it. `dropped_from` is the time from which on
-    the ledger's older entries were thrown away before that; None when it only grew. After the
-    batch the ledger stands at `head_time`. `read` gives candles as this transaction sees them.
+    `steps` is one entry for each candle that was added, ascending: often those of the batch, but
+    more when the ledger had to catch up or to be recomputed, and fewer when so much is left that
+    later batches go on with it. `dropped_from` is the time from which on older entries were
+    deleted before that; None when the ledger only grew. It has now reached `head_time`.
     """
 
     head_time: int
-    ticks: Sequence[Tick]
+    steps: Sequence[StepResult]
     dropped_from: int | None
-    read: ReadCandles
 
 
 class LedgerView(NamedTuple):
-    """What the ledger holds at one moment: its state, events in order, and each factor's head."""
+    """A ledger at one moment: its position, events in order, and each factor's head."""
 
-    state: LedgerState | None
+    position: Position | None
     events: Sequence[Event]
     heads: Mapping[str, Payload]
 
@@ -84,47 +70,49 @@ class EventCount(NamedTuple):
     event_count: int
 
 
-class FactorLedgerWriter(Protocol):
+Entry = TypeVar("Entry", contravariant=True)
+
+
+class LedgerWriter(Protocol[Entry]):
     """The ledger of one series inside the open transaction of its candles."""
 
-    @property
-    def checkpoints(self) -> CheckpointShelf:
-        """Saved states of the engine."""
+    checkpoints: Checkpoints
 
-    def state(self) -> LedgerState | None:
-        """How far the ledger is; None for a series it knows nothing of."""
+    def position(self) -> Position | None:
+        """Where the ledger is; None for an unknown series."""
 
-    def append(
-        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
-    ) -> bool:
-        """Add what candles behind `expected` gave, in one write; the ledger is at `after` then.
+    def append(self, expected: Position | None, after: Position, entries: Sequence[Entry]) -> bool:
+        """Add the entries of the candles behind `expected`, one each, and move to `after`.
 
-        False, and nothing is written, when the ledger is not as `expected`.
+        False, and nothing is written, when the ledger is not at `expected`.
         """
 
     def append_late(
-        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
+        self, expected: Position | None, after: Position, entries: Sequence[Entry]
     ) -> None:
-        """The same, at the latest when the transaction lands.
+        """The same, but the write may wait for the end of the transaction.
 
-        When the ledger is not as `expected` that fails whole, with market.domain.store.Outpaced.
+        When the ledger is not at `expected` the whole transaction fails with
+        market.domain.store.Outpaced.
         """
+        if not self.append(expected, after, entries):
+            raise Outpaced
 
     def truncate(self, from_time: int) -> None:
-        """Drop events, heads and checkpoints at or after `from_time`; the state stays."""
+        """Delete entries and checkpoints at or after `from_time`; the position stays."""
 
 
 class FactorLedger(Protocol):
     """The factor ledgers of many series. Reads never compute."""
 
-    def writing(self, writer: SeriesWriter) -> FactorLedgerWriter:
-        """The ledger of the series that `writer` has locked; it lands or fails with `writer`."""
+    def writing(self, writer: SeriesWriter) -> LedgerWriter[StepResult]:
+        """The ledger of the series that `writer` has locked; it commits or fails with `writer`."""
 
-    def state(self, series: SeriesId) -> LedgerState | None:
-        """How far the ledger is; None for a series it knows nothing of."""
+    def position(self, series: SeriesId) -> Position | None:
+        """Where the ledger is; None for an unknown series."""
 
     def view(self, series: SeriesId, *, start: int, at_time: int, limit: int) -> LedgerView:
-        """One consistent look: the oldest `limit` events from `start` to `at_time`, and heads.
+        """The ledger at one moment: the oldest `limit` events from `start` to `at_time`, and heads.
 
         The heads are the newest of each factor at or before `at_time`, however old.
         """

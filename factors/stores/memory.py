@@ -1,4 +1,4 @@
-"""The factor ledger in this process's memory: one process, nothing survives it."""
+"""The factor ledger in this process's memory: one process, lost when it ends."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
-from typing import TypeVar, cast
+from typing import TypeVar
+
+from typing_extensions import override
 
 from factors.domain.checkpoints import Checkpoint
-from factors.domain.facts import Event, Head
-from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
+from factors.domain.facts import Event, Head, StepResult
+from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
 from factors.stores.checkpoints import MemoryCheckpoints
 from market.domain.series import SeriesId
-from market.domain.store import Outpaced, SeriesWriter
-from market.stores.memory import MemoryWriter
+from market.domain.store import SeriesWriter
 
 TIME = attrgetter("candle_time")
 
@@ -25,128 +26,119 @@ T = TypeVar("T", Event, Head)
 
 
 @dataclass(slots=True)
-class _Shelf:
-    """What is held of one series: events and each factor's heads, ascending in time."""
+class _SeriesLedger:
+    """The ledger of one series: events and each factor's heads, ascending in time."""
 
-    state: LedgerState | None = None
+    position: Position | None = None
     events: list[Event] = field(default_factory=list)
     heads: defaultdict[str, list[Head]] = field(default_factory=lambda: defaultdict(list))
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
 
-    def truncate(self, from_time: int) -> None:
-        del self.events[bisect_left(self.events, from_time, key=TIME) :]
-        for heads in self.heads.values():
-            del heads[bisect_left(heads, from_time, key=TIME) :]
 
-    def extend(self, ticks: Sequence[Tick]) -> None:
-        for _, (events, heads) in ticks:
-            self.events += events
-            for head in heads:
-                self.heads[head.factor].append(head)
+class MemoryFactorWriter(LedgerWriter[StepResult]):
+    """Changes of one series' ledger, which become visible when its candles are committed."""
 
-
-class MemoryLedgerWriter:
-    """Changes of one series' ledger, which wait for the commit of its candles."""
-
-    def __init__(self, shelf: _Shelf, mutex: threading.Lock) -> None:
-        self._shelf = shelf
+    def __init__(self, stored: _SeriesLedger, mutex: threading.Lock) -> None:
+        self.checkpoints: MemoryCheckpoints = MemoryCheckpoints(stored.checkpoints)
+        self._stored = stored
         self._mutex = mutex
-        self._state = shelf.state
-        self.checkpoints = MemoryCheckpoints(shelf.checkpoints)
+        self._position = stored.position
         self._dropped_from: int | None = None
-        self._ticks: list[Tick] = []
+        self._added: list[StepResult] = []
 
-    def state(self) -> LedgerState | None:
-        """See FactorLedgerWriter.state."""
-        return self._state
+    @override
+    def position(self) -> Position | None:
+        return self._position
 
+    @override
     def append(
-        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
+        self, expected: Position | None, after: Position, entries: Sequence[StepResult]
     ) -> bool:
-        """See FactorLedgerWriter.append."""
-        if self._state != expected:
+        if self._position != expected:
             return False
-        self._state = after
-        self._ticks += ticks
+        self._position = after
+        self._added += entries
         return True
 
-    def append_late(
-        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
-    ) -> None:
-        """See FactorLedgerWriter.append_late."""
-        if not self.append(expected, after, ticks):
-            raise Outpaced
-
+    @override
     def truncate(self, from_time: int) -> None:
-        """See FactorLedgerWriter.truncate."""
-        self._ticks = [tick for tick in self._ticks if tick.candle_time < from_time]
+        self._added = [each for each in self._added if each.candle_time < from_time]
         dropped = self._dropped_from
         self._dropped_from = from_time if dropped is None else min(dropped, from_time)
         self.checkpoints.truncate(from_time)
 
-    def land(self) -> None:
+    def commit(self) -> None:
         """Make the changes visible, in one step for every reader."""
-        shelf = self._shelf
+        stored, dropped = self._stored, self._dropped_from
         with self._mutex:
-            if self._dropped_from is not None:
-                shelf.truncate(self._dropped_from)
-            shelf.extend(self._ticks)
-            shelf.checkpoints = self.checkpoints.kept
-            shelf.state = self._state
+            if dropped is not None:
+                _truncate(stored.events, dropped)
+                for rows in stored.heads.values():
+                    _truncate(rows, dropped)
+            for _, events, heads in self._added:
+                stored.events += events
+                for head in heads:
+                    stored.heads[head.factor].append(head)
+            stored.checkpoints = self.checkpoints.saved
+            stored.position = self._position
 
 
-class MemoryFactorLedger:
-    """Implements factors.domain.ledger.FactorLedger beside the memory candle store."""
+class MemoryFactorLedger(FactorLedger):
+    """The factor ledgers beside the memory candle store."""
 
     def __init__(self) -> None:
-        self._shelves: dict[SeriesId, _Shelf] = {}
-        # Held for moments only: a landing is one step for every reader.
+        self._ledgers: dict[SeriesId, _SeriesLedger] = {}
+        # Held for moments only: a commit is one step for every reader.
         self._mutex = threading.Lock()
 
-    def writing(self, writer: SeriesWriter) -> MemoryLedgerWriter:
-        """See FactorLedger.writing."""
+    @override
+    def writing(self, writer: SeriesWriter) -> MemoryFactorWriter:
         with self._mutex:
-            shelf = self._shelves.setdefault(writer.series, _Shelf())
-        ledger = MemoryLedgerWriter(shelf, self._mutex)
-        cast(MemoryWriter, writer).on_commit(ledger.land)
+            stored = self._ledgers.setdefault(writer.series, _SeriesLedger())
+        ledger = MemoryFactorWriter(stored, self._mutex)
+        writer.on_commit(ledger.commit)
         return ledger
 
-    def state(self, series: SeriesId) -> LedgerState | None:
-        """See FactorLedger.state."""
-        return self._shelf(series).state
+    @override
+    def position(self, series: SeriesId) -> Position | None:
+        return self._of(series).position
 
+    @override
     def view(self, series: SeriesId, *, start: int, at_time: int, limit: int) -> LedgerView:
-        """See FactorLedger.view."""
         with self._mutex:
-            shelf = self._shelf(series)
-            events = list(islice(_between(shelf.events, start, at_time), limit))
+            stored = self._of(series)
+            events = list(islice(_between(stored.events, start, at_time), limit))
             newest = {
-                factor: heads[position - 1].head
-                for factor, heads in shelf.heads.items()
-                if (position := bisect_right(heads, at_time, key=TIME))
+                factor: heads[index - 1].head
+                for factor, heads in stored.heads.items()
+                if (index := bisect_right(heads, at_time, key=TIME))
             }
-            return LedgerView(shelf.state, events, newest)
+            return LedgerView(stored.position, events, newest)
 
+    @override
     def events(self, series: SeriesId, start: int, end: int) -> list[Event]:
-        """See FactorLedger.events."""
         with self._mutex:
-            return _between(self._shelf(series).events, start, end)
+            return _between(self._of(series).events, start, end)
 
+    @override
     def heads(self, series: SeriesId, start: int, end: int) -> list[Head]:
-        """See FactorLedger.heads."""
         with self._mutex:
-            rows = self._shelf(series).heads.values()
+            rows = self._of(series).heads.values()
             found = [head for heads in rows for head in _between(heads, start, end)]
         return sorted(found, key=lambda head: (head.candle_time, head.factor))
 
+    @override
     def event_counts(self, series: SeriesId) -> list[EventCount]:
-        """See FactorLedger.event_counts."""
         with self._mutex:
-            counts = Counter((event.factor, event.kind) for event in self._shelf(series).events)
+            counts = Counter((event.factor, event.kind) for event in self._of(series).events)
         return [EventCount(*name, count) for name, count in sorted(counts.items())]
 
-    def _shelf(self, series: SeriesId) -> _Shelf:
-        return self._shelves.get(series) or _Shelf()
+    def _of(self, series: SeriesId) -> _SeriesLedger:
+        return self._ledgers.get(series) or _SeriesLedger()
+
+
+def _truncate(rows: list[T], from_time: int) -> None:
+    del rows[bisect_left(rows, from_time, key=TIME) :]
 
 
 def _between(rows: list[T], start: int, end: int) -> list[T]:

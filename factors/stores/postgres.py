@@ -1,7 +1,7 @@
-"""The factor ledger in PostgreSQL: as few statements as can be, all set-based.
+"""The factor ledger in PostgreSQL: as few statements as possible, all set-based.
 
 A head that only repeats its candle's event is stored without a text of its own: the levels of a
-snapshot are the greatest part of the ledger, and they would stand there twice.
+snapshot are the greatest part of the ledger and would be stored twice.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import orjson
+from typing_extensions import override
 
-from factors.domain.facts import Event, Head, Payload
-from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
+from factors.domain.facts import Event, Head, Payload, StepResult
+from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
 from factors.stored_json import StoredObject
 from factors.stores.checkpoints import PostgresCheckpoints
 from market.domain.series import SeriesId
-from market.domain.store import Outpaced, SeriesWriter
+from market.domain.store import SeriesWriter
 from market.stores.postgres import COPY_FROM_ROWS, REQUIRE, SERIES_KEY, PostgresWriter, read_rows
 
 EVENT_COLUMNS = "candle_time, factor_name, kind, event_key, payload"
@@ -48,9 +49,9 @@ NAMES_OF_KEY = NAMES.format(key="SELECT %s AS id")
 
 HEAD_TEXT = """
 coalesce(held.head, (
-    SELECT payload FROM factor_events AS told
-    WHERE told.series_id = held.series_id AND told.candle_time = held.candle_time
-      AND told.factor_name = held.factor_name ORDER BY id DESC LIMIT 1
+    SELECT payload FROM factor_events AS event
+    WHERE event.series_id = held.series_id AND event.candle_time = held.candle_time
+      AND event.factor_name = held.factor_name ORDER BY id DESC LIMIT 1
 )), held.head IS NULL
 """
 
@@ -93,29 +94,29 @@ WHERE factor_heads.series_id = (SELECT id FROM this_series)
 """
 
 
-class PostgresLedgerWriter:
+class PostgresFactorWriter(LedgerWriter[StepResult]):
     """The ledger of one series on the cursor of its candles' transaction."""
 
     def __init__(self, writer: PostgresWriter) -> None:
         self._key = writer.key
         self._writer = writer
-        self.checkpoints = PostgresCheckpoints(writer, "factor_checkpoints")
+        self.checkpoints: PostgresCheckpoints = PostgresCheckpoints(writer, "factor_checkpoints")
 
-    def state(self) -> LedgerState | None:
-        """See FactorLedgerWriter.state."""
+    @override
+    def position(self) -> Position | None:
         cursor = self._writer.cursor
         cursor.execute(
             "SELECT head_time, epoch, fingerprint FROM factor_state WHERE series_id = %s",
             (self._key,),
         )
         row = cursor.fetchone()
-        return None if row is None else LedgerState(*row)
+        return None if row is None else Position(*row)
 
+    @override
     def append(
-        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
+        self, expected: Position | None, after: Position, entries: Sequence[StepResult]
     ) -> bool:
-        """See FactorLedgerWriter.append."""
-        events, heads = _rows(ticks)
+        events, heads = _rows(entries)
         move = self._move(expected, after)
         cursor = self._writer.cursor
         if len(events) + len(heads) < COPY_FROM_ROWS:
@@ -128,19 +129,19 @@ class PostgresLedgerWriter:
         self._copy("factor_heads", HEAD_COLUMNS, heads)
         return True
 
+    @override
     def append_late(
-        self, expected: LedgerState | None, after: LedgerState, ticks: Sequence[Tick]
+        self, expected: Position | None, after: Position, entries: Sequence[StepResult]
     ) -> None:
-        """See FactorLedgerWriter.append_late."""
-        events, heads = _rows(ticks)
+        events, heads = _rows(entries)
         if len(events) + len(heads) < COPY_FROM_ROWS:
             move = self._move(expected, after)
             self._writer.defer(self._statement(move, events, heads, REQUIRE))
-        elif not self.append(expected, after, ticks):
-            raise Outpaced
+        else:
+            super().append_late(expected, after, entries)
 
+    @override
     def truncate(self, from_time: int) -> None:
-        """See FactorLedgerWriter.truncate."""
         self._writer.cursor.execute(
             "DELETE FROM factor_events WHERE series_id = %s AND candle_time >= %s",
             (self._key, from_time),
@@ -148,7 +149,7 @@ class PostgresLedgerWriter:
         self._writer.cursor.execute(DROP_HEADS, (self._key, from_time))
         self.checkpoints.truncate(from_time)
 
-    def _move(self, expected: LedgerState | None, after: LedgerState) -> bytes:
+    def _move(self, expected: Position | None, after: Position) -> bytes:
         statement = BEGIN if expected is None else MOVE
         return self._writer.filled(statement, (*after, self._key, *(expected or ())))
 
@@ -183,27 +184,27 @@ class PostgresLedgerWriter:
             )
 
 
-class PostgresFactorLedger:
-    """Implements factors.domain.ledger.FactorLedger on the tables `factor_…`."""
+class PostgresFactorLedger(FactorLedger):
+    """The factor ledgers on the tables `factor_…`."""
 
-    def writing(self, writer: SeriesWriter) -> PostgresLedgerWriter:
-        """See FactorLedger.writing."""
-        return PostgresLedgerWriter(cast(PostgresWriter, writer))
+    @override
+    def writing(self, writer: SeriesWriter) -> PostgresFactorWriter:
+        return PostgresFactorWriter(cast(PostgresWriter, writer))
 
-    def state(self, series: SeriesId) -> LedgerState | None:
-        """See FactorLedger.state."""
+    @override
+    def position(self, series: SeriesId) -> Position | None:
         rows = read_rows(
             "SELECT head_time, epoch, fingerprint FROM factor_state"
             f" WHERE series_id = {SERIES_KEY}",
             (str(series),),
         )
-        return LedgerState(*rows[0]) if rows else None
+        return Position(*rows[0]) if rows else None
 
+    @override
     def view(self, series: SeriesId, *, start: int, at_time: int, limit: int) -> LedgerView:
-        """See FactorLedger.view."""
         rows = read_rows(VIEW, (str(series), start, at_time, limit, at_time))
         rows.sort(key=lambda row: row[:3])
-        state = next((LedgerState(*row[1:4]) for row in rows if row[0] == 0), None)
+        state = next((Position(*row[1:4]) for row in rows if row[0] == 0), None)
         events = [
             Event(factor, kind, time, key, StoredObject(payload))
             for part, time, _, factor, kind, key, payload, _ in rows
@@ -212,18 +213,18 @@ class PostgresFactorLedger:
         heads = {row[3]: _head(*row[6:]) for row in rows if row[0] == 2}
         return LedgerView(state, events, heads)
 
+    @override
     def events(self, series: SeriesId, start: int, end: int) -> list[Event]:
-        """See FactorLedger.events."""
         rows = read_rows(EVENTS, (str(series), start, end))
-        return [Event._make((*told, orjson.loads(payload))) for *told, payload in rows]
+        return [Event._make((*fields, orjson.loads(payload))) for *fields, payload in rows]
 
+    @override
     def heads(self, series: SeriesId, start: int, end: int) -> list[Head]:
-        """See FactorLedger.heads."""
         rows = read_rows(HEADS, (str(series), start, end))
         return [Head(factor, time, _head(*rest)) for factor, time, *rest in rows]
 
+    @override
     def event_counts(self, series: SeriesId) -> list[EventCount]:
-        """See FactorLedger.event_counts."""
         rows = read_rows(
             "SELECT factor_name, kind, count(*) FROM factor_events"
             f" WHERE series_id = {SERIES_KEY} GROUP BY 1, 2",
@@ -233,10 +234,10 @@ class PostgresFactorLedger:
         return sorted(EventCount(*row) for row in rows)
 
 
-def _rows(ticks: Sequence[Tick]) -> tuple[list[Any], list[Any]]:
+def _rows(steps: Sequence[StepResult]) -> tuple[list[Any], list[Any]]:
     """Events and heads as their tables hold them."""
-    events = [_event_row(event) for tick in ticks for event in tick.result.events]
-    return events, [_head_row(head, tick) for tick in ticks for head in tick.result.heads]
+    events = [_event_row(event) for step in steps for event in step.events]
+    return events, [_head_row(head, step.events) for step in steps for head in step.heads]
 
 
 def _event_row(event: Event) -> tuple[int | str, ...]:
@@ -244,25 +245,20 @@ def _event_row(event: Event) -> tuple[int | str, ...]:
     return time, factor, kind, key, orjson.dumps(payload).decode()
 
 
-def _head_row(head: Head, tick: Tick) -> tuple[int | str | None, ...]:
-    repeated = _is_told(head, tick.result.events)
-    text = None if repeated else orjson.dumps(head.head).decode()
-    return head.factor, head.candle_time, text
-
-
-def _is_told(head: Head, events: Iterable[Event]) -> bool:
-    """Whether the factor's last event of the candle carries the same fields as its head."""
-    told = [event.payload for event in events if event.factor == head.factor]
-    return bool(told) and list(_bare(told[-1]).items()) == list(head.head.items())
+def _head_row(head: Head, events: Iterable[Event]) -> tuple[int | str | None, ...]:
+    """A head; without a text if the factor's last event of the candle has the same fields."""
+    payloads = [event.payload for event in events if event.factor == head.factor]
+    repeats = payloads and list(_bare(payloads[-1]).items()) == list(head.head.items())
+    return head.factor, head.candle_time, None if repeats else orjson.dumps(head.head).decode()
 
 
 def _bare(payload: Payload) -> Payload:
     return {name: value for name, value in payload.items() if name != "visible_time"}
 
 
-def _head(text: str, is_told: bool) -> Payload:
+def _head(text: str, repeats_event: bool) -> Payload:
     found: Payload = orjson.loads(text)
-    return _bare(found) if is_told else found
+    return _bare(found) if repeats_event else found
 
 
 def _copied(value: int | str | None) -> str:

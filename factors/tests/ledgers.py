@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from factors.domain.ledger import REQUEST, Rebuild
+from factors.domain.ledger import Rebuild
 from factors.stage import FactorStage
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
@@ -51,7 +51,7 @@ class Worker:
         return self.pipeline.ingest(series, candles)
 
     def rerun(self, series, from_time=None):
-        return self.pipeline.rerun(series, {REQUEST: Rebuild(from_time)})
+        return self.pipeline.rerun(series, Rebuild(from_time))
 
 
 class Stores:
@@ -69,8 +69,8 @@ class Stores:
 
     def check(self, series, engine):
         """The ledger holds what a fresh fold of the candles up to its head gives."""
-        state = self.ledger.state(series)
-        head = -1 if state is None else state.head_time
+        position = self.ledger.position(series)
+        head = -1 if position is None else position.head_time
         candles = self.candles.read_range(series, 0, max(head, 0), limit=END)
         assert (candles[-1].candle_time if candles else -1) == head
         assert self.written(series) == folded(engine, candles, series.timeframe)

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factors.domain.checkpoints import kept_between
-from factors.domain.ledger import PRODUCT
+from factors.domain.ledger import FactorUpdate
 from factors.domain.tests.recordings import candles_strategy, engine, flat
-from factors.stage import LedgerOutdated
+from factors.ledger_stage import LedgerOutdated
 from factors.tests.ledgers import Worker, new_series
 from market.pipeline import PipelineError
 
@@ -24,7 +24,7 @@ def changed(candle, by=1.0):
 
 
 def catch_up(worker, stores, series):
-    while stores.ledger.state(series).head_time < stores.candles.state(series).head:
+    while stores.ledger.position(series).head_time < stores.candles.state(series).head:
         worker.rerun(series)
 
 
@@ -86,7 +86,7 @@ def test_repeated_batch_changes_nothing(stores):
     series, worker = new_series(), Worker(stores, ENGINE)
     worker.ingest(series, WAVES)
     before = stores.written(series)
-    assert PRODUCT not in worker.ingest(series, WAVES).products
+    assert worker.ingest(series, WAVES).results.get(FactorUpdate) is None
     assert stores.written(series) == before
 
 
@@ -101,11 +101,11 @@ def test_worker_notices_that_another_one_wrote(stores):
 def test_failure_behind_the_stage_takes_everything_back(stores):
     series, worker = new_series(), Worker(stores, ENGINE, every=4)
     worker.ingest(series, WAVES[:20])
-    before = stores.written(series), stores.ledger.state(series)
+    before = stores.written(series), stores.ledger.position(series)
     worker.failing.fails = True
     with pytest.raises(PipelineError, match="ingest_pipeline_failed:failing:"):
         worker.ingest(series, [changed(each) for each in WAVES[10:40]])
-    assert (stores.written(series), stores.ledger.state(series)) == before
+    assert (stores.written(series), stores.ledger.position(series)) == before
     assert stores.candles.state(series).head == WAVES[19].candle_time
     worker.failing.fails = False
     worker.ingest(series, WAVES[20:])
@@ -132,17 +132,18 @@ def test_revision_is_told_with_its_time(stores):
     change = worker.ingest(series, [revised])
     assert [notice.event for notice in change.notices] == ["candle.revised", "factor.rebuild"]
     assert change.notices[1].data == {"series_id": str(series), "from_time": revised.candle_time}
-    told = change.products[PRODUCT]
-    assert told.dropped_from == revised.candle_time == told.ticks[0].candle_time
-    assert [tick.candle_time for tick in told.ticks] == [each.candle_time for each in WAVES[20:40]]
-    assert told.read(0, revised.candle_time) == [*WAVES[:20], revised]
+    update = change.results.get(FactorUpdate)
+    assert update.dropped_from == revised.candle_time == update.steps[0].candle_time
+    assert [step.candle_time for step in update.steps] == [
+        each.candle_time for each in WAVES[20:40]
+    ]
 
 
 def test_new_series_is_no_rebuild(stores):
     change = Worker(stores, ENGINE).ingest(new_series(), WAVES)
     assert change.notices == []
-    assert change.products[PRODUCT].dropped_from is None
-    assert len(change.products[PRODUCT].ticks) == len(WAVES)
+    assert change.results.get(FactorUpdate).dropped_from is None
+    assert len(change.results.get(FactorUpdate).steps) == len(WAVES)
 
 
 def test_candles_stored_without_the_stage_are_caught_up(stores):
@@ -153,9 +154,9 @@ def test_candles_stored_without_the_stage_are_caught_up(stores):
     worker.ingest(series, [changed(WAVES[5])])
     worker.pipeline._stages = stages
     change = worker.ingest(series, WAVES[30:])
-    assert change.products[PRODUCT].dropped_from == WAVES[5].candle_time
+    assert change.results.get(FactorUpdate).dropped_from == WAVES[5].candle_time
     stores.check(series, ENGINE)
-    assert stores.ledger.state(series).head_time == WAVES[-1].candle_time
+    assert stores.ledger.position(series).head_time == WAVES[-1].candle_time
 
 
 def test_other_logic_computes_everything_anew(stores):
@@ -163,7 +164,7 @@ def test_other_logic_computes_everything_anew(stores):
     Worker(stores, ENGINE).ingest(series, WAVES[:50])
     change = Worker(stores, OTHER_LOGIC).ingest(series, WAVES[50:])
     assert [notice.event for notice in change.notices] == ["factor.rebuild"]
-    assert change.products[PRODUCT].dropped_from == 0
+    assert change.results.get(FactorUpdate).dropped_from == 0
     stores.check(series, OTHER_LOGIC)
     assert stores.candles.count(series) == len(WAVES)
 
@@ -188,7 +189,7 @@ def test_long_rebuild_goes_on_with_every_batch(stores):
     heads = []
     for candle in WAVES[57:]:
         worker.ingest(series, [candle])
-        heads.append(stores.ledger.state(series).head_time)
+        heads.append(stores.ledger.position(series).head_time)
     assert heads == [WAVES[19].candle_time, WAVES[39].candle_time, WAVES[59].candle_time]
     stores.check(series, OTHER_LOGIC)
 
@@ -197,7 +198,7 @@ def test_pages_of_old_history_are_each_computed_once(stores):
     series, worker = new_series(), Worker(stores, ENGINE, at_once=10)
     worker.ingest(series, WAVES[30:])
     computed = [
-        len(worker.ingest(series, WAVES[start : start + 5]).products[PRODUCT].ticks)
+        len(worker.ingest(series, WAVES[start : start + 5]).results.get(FactorUpdate).steps)
         for start in range(0, 30, 5)
     ]
     assert computed == [5] * 6
@@ -210,7 +211,7 @@ def test_single_late_candle_is_followed_by_as_many_as_one_batch_may_compute(stor
     long = flat(*[10.0 + abs(each % 8 - 4) for each in range(500)])
     worker.ingest(series, long)
     change = worker.ingest(series, [changed(long[50])])
-    assert len(change.products[PRODUCT].ticks) == 400
+    assert len(change.results.get(FactorUpdate).steps) == 400
     catch_up(worker, stores, series)
     stores.check(series, ENGINE)
 

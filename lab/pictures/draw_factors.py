@@ -20,7 +20,7 @@ from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.instruction import feature_of
-from overlays.domain.renderer import tick
+from overlays.domain.renderer import FactorStep
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "factors"
 MINUTE = Timeframe.parse("1m")
@@ -81,17 +81,15 @@ def tell(candles: list[Candle], major: int, minor: int) -> Told:
     facts, drawn = engine.initial(MINUTE), renderers.initial(MINUTE)
     told = Told(candles, {}, {}, {})
     for candle in candles:
-        events, heads = engine.step(facts, candle)
-        for event in events:
+        result = engine.step(facts, candle)
+        for event in result.events:
             told.events.setdefault(event.kind, []).append(event.payload)
-        told.heads.update({head.factor: head.head for head in heads})
-        entries = tick(
-            candle.candle_time,
-            events,
-            heads,
-            read=lambda start, end: [each for each in candles if start <= each.candle_time <= end],
+        told.heads.update({head.factor: head.head for head in result.heads})
+        new = FactorStep.of(
+            result,
+            lambda start, end: [each for each in candles if start <= each.candle_time <= end],
         )
-        for change in renderers.step(drawn, entries):
+        for change in renderers.step(drawn, new):
             told.drawings[change.instruction_id] = dict(change.definition)
     return told
 

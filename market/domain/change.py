@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 
 REVISED = "candle.revised"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,34 @@ class Notice:
     data: dict[str, Any]
 
 
+class Results:
+    """What the stages of one batch pass on: at most one value of each type.
+
+    A rerun of the stages puts its requests here, too.
+    """
+
+    def __init__(self, *values: object) -> None:
+        self._values: dict[type, object] = {type(value): value for value in values}
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def put(self, value: object) -> None:
+        """Leave a value for later stages and for the caller of the pipeline."""
+        self._values[type(value)] = value
+
+    def get(self, kind: type[T]) -> T | None:
+        """The value of exactly this type, if there is one."""
+        return cast(T | None, self._values.get(kind))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What one batch changed in a series; all times are open times in Unix seconds.
 
     `fresh` are the candles beyond the old head, in order, and `predecessor` is that old head.
     `revised_from` is the earliest time at which stored history changed, None if none did.
-    `products` is where a stage leaves, under its name, what later stages of the batch need of it.
+    `results` holds what a stage leaves for later stages of the batch.
     """
 
     series: SeriesId
@@ -37,7 +60,7 @@ class Change:
     past: tuple[Candle, ...] = ()
     revised_from: int | None = None
     notices: list[Notice] = field(default_factory=list)
-    products: dict[str, Any] = field(default_factory=dict)
+    results: Results = field(default_factory=Results)
 
     @property
     def is_empty(self) -> bool:

@@ -16,7 +16,7 @@ from factors.domain.anchor import CANDIDATE, Reference
 from factors.domain.facts import Payload, ReadCandles
 from overlays.domain.instruction import Definition, Point, marker, polyline
 from overlays.domain.pen import ends
-from overlays.domain.renderer import RendererSpec, Setup, Sheet, Tick
+from overlays.domain.renderer import FactorStep, RendererSpec, Setup, Sheet
 
 CURRENT = "anchor.current"
 HISTORY = "anchor.history"
@@ -87,20 +87,20 @@ def initial(_: Setup) -> Trail:
     return Trail()
 
 
-def step(trail: Trail, tick: Tick, sheet: Sheet) -> None:
+def step(trail: Trail, new: FactorStep, sheet: Sheet) -> None:
     """Mark this candle's switches, follow the anchor, and draw what it left behind."""
-    confirmed = tick.payloads("pen.confirmed")
-    switches = tick.payloads(SWITCH)
-    if not (confirmed or switches or "pen" in tick.heads or "anchor" in tick.heads):
+    confirmed = new.payloads("pen.confirmed")
+    switches = new.payloads(SWITCH)
+    if not (confirmed or switches or "pen" in new.heads or "anchor" in new.heads):
         return
     trail.pens.extend(map(_stroke, confirmed))
-    if "pen" in tick.heads:
-        trail.strokes = tuple(map(_stroke, tick.heads["pen"].values()))
+    if "pen" in new.heads:
+        trail.strokes = tuple(map(_stroke, new.heads["pen"].values()))
     for switch in switches:
         sheet.add(_switch_id(switch), _mark(switch))
     if switches:
         _visit(trail, switches[-1])
-    _move(trail, tick)
+    _move(trail, new)
     _draw(trail, sheet)
     _settle(trail, sheet)
 
@@ -114,10 +114,10 @@ def _visit(trail: Trail, switch: Payload) -> None:
     trail.visits.setdefault(reference.start_time, Visit(switch["switch_time"], reference))
 
 
-def _move(trail: Trail, tick: Tick) -> None:
+def _move(trail: Trail, new: FactorStep) -> None:
     """Take the anchor of a changed head over, and find where anchors are to be drawn now."""
     before = trail.current
-    head = tick.heads.get("anchor")
+    head = new.heads.get("anchor")
     if head is not None:
         reference = head["current_anchor_ref"]
         trail.current = None if reference is None else Reference(**reference)
@@ -125,7 +125,7 @@ def _move(trail: Trail, tick: Tick) -> None:
     if current is not None:
         shape = _found(trail, current)
         if shape is None and current != before:
-            shape = _read(trail, current, tick.read)
+            shape = _read(trail, current, new.read)
         trail.shape = shape or trail.shape
     for start, visit in trail.visits.items():
         if current is not None and start == current.start_time:

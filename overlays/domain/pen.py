@@ -13,7 +13,7 @@ from typing import Any
 
 from factors.domain.facts import Payload
 from overlays.domain.instruction import Definition, Point, polyline
-from overlays.domain.renderer import RendererSpec, Setup, Sheet, Tick
+from overlays.domain.renderer import FactorStep, RendererSpec, Setup, Sheet
 
 CONFIRMED = "pen.confirmed"
 EXTENDING = "pen.extending"
@@ -35,13 +35,13 @@ def ends(pen: Payload) -> tuple[Point, Point]:
     return (pen["start_time"], pen["start_price"]), (pen["end_time"], pen["end_price"])
 
 
-def step(line: Line, tick: Tick, sheet: Sheet) -> None:
+def step(line: Line, new: FactorStep, sheet: Sheet) -> None:
     """Add the pens that this candle confirmed, drop those left behind, follow the head."""
-    confirmed = tick.payloads(CONFIRMED)
+    confirmed = new.payloads(CONFIRMED)
     line.pens.extend(ends(pen) for pen in confirmed)
-    if _drop(line, line.setup.cutoff(tick.time)) or confirmed:
+    if _drop(line, line.setup.cutoff(new.time)) or confirmed:
         _draw(line, sheet)
-    head = tick.heads.get("pen")
+    head = new.heads.get("pen")
     if head is not None:
         _draw_stroke(EXTENDING, head.get("extending"), sheet)
         _draw_stroke(CANDIDATE, head.get("candidate"), sheet)

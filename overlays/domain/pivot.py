@@ -7,7 +7,7 @@ from typing import Any
 from factors.domain.facts import Payload
 from factors.domain.pivot import RESISTANCE
 from overlays.domain.instruction import Definition, marker
-from overlays.domain.renderer import RendererSpec, Sheet, Tick
+from overlays.domain.renderer import FactorStep, RendererSpec, Sheet
 
 MAJOR = "pivot.major"
 MINOR = "pivot.minor"
@@ -19,9 +19,9 @@ LOOKS = {
 }
 
 
-def step(_: Any, tick: Tick, sheet: Sheet) -> None:
+def step(_: Any, new: FactorStep, sheet: Sheet) -> None:
     """Mark the pivots that this candle confirmed."""
-    for event in tick.events:
+    for event in new.events:
         if event.kind in LOOKS:
             sheet.add(_id(event.kind, event.payload), _mark(event.kind, event.payload))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from factors.domain.facts import Event, Head, Payload, ReadCandles, StateError
+from factors.domain.facts import Event, Payload, ReadCandles, StateError, StepResult
 from market.domain.timeframe import Timeframe
 from overlays.domain.instruction import (
     WITHDRAWN,
@@ -37,11 +37,11 @@ class Setup(NamedTuple):
         return max(0, time - self.window_candles * self.timeframe.seconds)
 
 
-class Tick(NamedTuple):
+class FactorStep(NamedTuple):
     """What one closed candle added to the factor ledger.
 
     `time` is its open time, `events` are in ledger order, `heads` those that changed, by factor.
-    `read` gives stored candles up to `time`.
+    `read` returns stored candles up to `time`.
     """
 
     time: int
@@ -53,10 +53,11 @@ class Tick(NamedTuple):
         """The payloads of this candle's events of one kind."""
         return [event.payload for event in self.events if event.kind == kind]
 
-
-def tick(time: int, events: Sequence[Event], heads: Iterable[Head], *, read: ReadCandles) -> Tick:
-    """What the candle at `time` added: its events in ledger order and its changed heads."""
-    return Tick(time, events, {head.factor: head.head for head in heads}, read)
+    @staticmethod
+    def of(result: StepResult, read: ReadCandles) -> FactorStep:
+        """The step with this result of the factor engine."""
+        time, events, heads = result
+        return FactorStep(time, events, {head.factor: head.head for head in heads}, read)
 
 
 @dataclass(slots=True)
@@ -142,7 +143,7 @@ class RendererSpec:
     features: tuple[str, ...]
     every_candle: bool = False
     initial: Callable[[Setup], Any] = nothing
-    step: Callable[[Any, Tick, Sheet], None]
+    step: Callable[[Any, FactorStep, Sheet], None]
     freeze: Callable[[Any], Any] = nothing
     thaw: Callable[[Any, Setup], Any] = lambda _, __: None
 
@@ -151,16 +152,13 @@ class RendererSpec:
 class OverlayState:
     """The drawings of one series. A step changes it in place.
 
-    `unsaved` says that it differs from what was last dumped by more than `head_time`: a candle
-    without ledger entries that changes no drawing leaves nothing to save. After an exception or
-    a rolled back transaction the state must be thrown away and restored.
+    After an exception or a rolled back transaction it must be thrown away and restored.
     """
 
     setup: Setup
     states: Mapping[str, Any]
     sheet: Sheet = field(default_factory=Sheet)
     head_time: int = -1
-    unsaved: bool = False
 
 
 class OverlayEngine:
@@ -187,26 +185,23 @@ class OverlayEngine:
         setup = Setup(timeframe, self.window_candles)
         return OverlayState(setup, {spec.factor: spec.initial(setup) for spec in self.renderers})
 
-    def step(self, state: OverlayState, tick: Tick) -> list[Change]:
-        """Take the next candle's ledger entries in; answer the versions that they make.
+    def step(self, state: OverlayState, new: FactorStep) -> list[Change]:
+        """Take the next candle's facts; return the new versions of draw instructions.
 
-        Amortised constant work. `tick.read` is called only in the rare case that the anchor's
+        Amortised constant work. `new.read` is called only in the rare case that the anchor's
         candidate differs from both strokes of the pen's head. Raises ValueError for a candle that
         is not after the newest one taken.
         """
-        if tick.time <= state.head_time:
-            raise ValueError(f"candle {tick.time} is not after {state.head_time}")
-        state.head_time = tick.time
-        quiet = not tick.events and not tick.heads
-        for spec in self._timed if quiet else self.renderers:
-            spec.step(state.states[spec.factor], tick, state.sheet)
-        if not quiet or state.sheet.changed:
-            state.unsaved = True
-        return state.sheet.take(tick.time, self._rank) if state.sheet.changed else []
+        if new.time <= state.head_time:
+            raise ValueError(f"candle {new.time} is not after {state.head_time}")
+        state.head_time = new.time
+        without_facts = not new.events and not new.heads
+        for spec in self._timed if without_facts else self.renderers:
+            spec.step(state.states[spec.factor], new, state.sheet)
+        return state.sheet.take(new.time, self._rank) if state.sheet.changed else []
 
     def dump(self, state: OverlayState) -> bytes:
         """The state as bytes that `restore` of the same engine understands."""
-        state.unsaved = False
         document = {
             "format": STATE_FORMAT,
             "fingerprint": self.fingerprint,
@@ -218,10 +213,11 @@ class OverlayEngine:
         }
         return f'{_json(document)[:-1]},"drawn":{state.sheet.as_text()}}}'.encode()
 
-    def restore(self, data: bytes) -> OverlayState:
+    def restore(self, data: bytes, read: ReadCandles) -> OverlayState:
         """The state that was dumped. It continues exactly as the one that was dumped would.
 
-        Raises StateError for bytes of another format, other renderers or another window.
+        Renderers keep all they need in their states, so no candles are read. Raises StateError
+        for bytes of another format, of other renderers or of another window.
         """
         document = self._document(data)
         setup = Setup(Timeframe.parse(document["timeframe"]), self.window_candles)

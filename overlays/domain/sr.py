@@ -12,7 +12,7 @@ from factors.domain.facts import Payload
 from factors.domain.pivot import RESISTANCE
 from factors.domain.sr_levels import BROKEN
 from overlays.domain.instruction import Definition, polyline
-from overlays.domain.renderer import RendererSpec, Sheet, Tick
+from overlays.domain.renderer import FactorStep, RendererSpec, Sheet
 
 ACTIVE = "sr.active"
 GONE = "sr.broken"
@@ -24,9 +24,9 @@ ACTIVE_WIDTH = 2
 BROKEN_WIDTH = 1
 
 
-def step(_: Any, tick: Tick, sheet: Sheet) -> None:
+def step(_: Any, new: FactorStep, sheet: Sheet) -> None:
     """Draw the levels of this candle's snapshot, if it took one."""
-    for snapshot in tick.payloads("sr.snapshot"):
+    for snapshot in new.payloads("sr.snapshot"):
         drawings: dict[str, Definition] = {}
         for level in snapshot["levels"]:
             if level["price"] > 0:

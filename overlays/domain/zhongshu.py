@@ -11,7 +11,7 @@ from typing import Any
 
 from factors.domain.facts import Payload
 from overlays.domain.instruction import Definition, polyline
-from overlays.domain.renderer import RendererSpec, Sheet, Tick
+from overlays.domain.renderer import FactorStep, RendererSpec, Sheet
 
 ALIVE = "zhongshu.alive"
 DEAD = "zhongshu.dead"
@@ -24,12 +24,12 @@ DEAD_COLORS = {1: "rgba(74,222,128,0.58)", -1: "rgba(248,113,113,0.58)"}
 LINE_WIDTH = 2
 
 
-def step(_: Any, tick: Tick, sheet: Sheet) -> None:
+def step(_: Any, new: FactorStep, sheet: Sheet) -> None:
     """Draw what died with this candle, and what lives after it."""
-    for zone in tick.payloads(DEAD):
+    for zone in new.payloads(DEAD):
         for name, price in zip(dead_ids(zone), (zone["zg"], zone["zd"]), strict=True):
             sheet.add(name, _dead(zone, price))
-    head = tick.heads.get("zhongshu")
+    head = new.heads.get("zhongshu")
     if head is not None:
         sheet.replace("zhongshu", dict(_edges(head)))
 

@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
+from typing_extensions import override
 
+from factors.domain.ledger import Position
 from factors.stored_json import StoredObject
 from factors.stores.checkpoints import PostgresCheckpoints
 from market.domain.series import SeriesId
-from market.domain.store import Outpaced, SeriesWriter
+from market.domain.store import SeriesWriter
 from market.stores.postgres import REQUIRE, SERIES_KEY, PostgresWriter, read_rows
 from overlays.domain.instruction import Change, Definition, InstructionVersion, span_of
-from overlays.domain.ledger import LedgerState, Position
-from overlays.domain.versions import NEVER
+from overlays.domain.ledger import LedgerState, OverlayLedger, OverlayLedgerWriter
+from overlays.domain.versions import NEVER, VersionReader
 
 # From this many versions on, COPY beats rows in the statement.
 COPY_FROM_ROWS = 200
 
-STATE = "head_time, epoch, fingerprint, tick_id, takebacks"
+POSITION = "head_time, epoch, fingerprint"
 VERSION = "version_id, instruction_id, kind, visible_time, definition"
 ROW = "instruction_id, kind, visible_time, until, starts, ends, definition"
 
@@ -109,11 +112,11 @@ class Row(NamedTuple):
     definition: str
 
 
-def rows_of(changes: Sequence[Change]) -> list[Row]:
+def rows_of(entries: Sequence[Sequence[Change]]) -> list[Row]:
     """Changes as rows; of two to one instruction the first ends where the second begins."""
     until: dict[str, int] = {}
     rows: list[Row] = []
-    for change in reversed(changes):
+    for change in chain.from_iterable(map(reversed, reversed(entries))):
         span = span_of(change.definition)
         starts, ends = (None, None) if span is None else span
         name = change.instruction_id
@@ -128,24 +131,27 @@ def _text(definition: Definition) -> str:
     return orjson.dumps(definition).decode()
 
 
-class PostgresOverlayWriter:
-    """Implements overlays.domain.ledger.OverlayLedgerWriter in the transaction of `writer`."""
+class PostgresOverlayWriter(OverlayLedgerWriter):
+    """The ledger of one series in the transaction of `writer`."""
 
     def __init__(self, writer: PostgresWriter) -> None:
         self._key = writer.key
         self._writer = writer
-        self.checkpoints = PostgresCheckpoints(writer, "overlay_checkpoints")
+        self.checkpoints: PostgresCheckpoints = PostgresCheckpoints(writer, "overlay_checkpoints")
 
-    def state(self) -> LedgerState | None:
-        """See OverlayLedgerWriter.state."""
+    @override
+    def position(self) -> Position | None:
         cursor = self._writer.cursor
-        cursor.execute(f"SELECT {STATE} FROM overlay_state WHERE series_id = %s", (self._key,))
-        return _state(cursor.fetchone())
+        cursor.execute(f"SELECT {POSITION} FROM overlay_state WHERE series_id = %s", (self._key,))
+        row = cursor.fetchone()
+        return None if row is None else Position(*row)
 
-    def append(self, expected: Position | None, after: Position, changes: Sequence[Change]) -> bool:
-        """See OverlayLedgerWriter.append."""
+    @override
+    def append(
+        self, expected: Position | None, after: Position, entries: Sequence[Sequence[Change]]
+    ) -> bool:
         values, cursor = self._values(expected, after), self._writer.cursor
-        rows = rows_of(changes)
+        rows = rows_of(entries)
         stands, move = (IS_NEW, BEGIN) if expected is None else (STANDS, MOVE)
         statements = self._supersede(rows, stands)
         if len(rows) < COPY_FROM_ROWS:
@@ -161,22 +167,22 @@ class PostgresOverlayWriter:
         cursor.execute(self._filled([*statements, move], values))
         return bool(cursor.rowcount == 1)
 
+    @override
     def append_late(
-        self, expected: Position | None, after: Position, changes: Sequence[Change]
+        self, expected: Position | None, after: Position, entries: Sequence[Sequence[Change]]
     ) -> None:
-        """See OverlayLedgerWriter.append_late."""
-        rows = rows_of(changes)
+        rows = rows_of(entries)
         if len(rows) < COPY_FROM_ROWS:
             # The last one fails where the ledger is elsewhere, so the others need not ask.
             move = BEGIN if expected is None else MOVE
             moved = f"WITH moved AS ({move} RETURNING 1) SELECT {REQUIRE} FROM moved"
             statements = [*self._supersede(rows, "TRUE"), *self._write(rows, "TRUE"), moved]
             self._writer.defer(self._filled(statements, self._values(expected, after)))
-        elif not self.append(expected, after, changes):
-            raise Outpaced
+        else:
+            super().append_late(expected, after, entries)
 
+    @override
     def truncate(self, from_time: int) -> None:
-        """See OverlayLedgerWriter.truncate."""
         self._writer.cursor.execute(TAKE_BACK, {"key": self._key, "from": from_time})
         self.checkpoints.truncate(from_time)
 
@@ -230,22 +236,22 @@ def _line(number: int, key: int, row: Row) -> str:
     return f"{number}\t{key}\t{row.instruction_id}\t{row.kind}\t{times}\t{definition}\n"
 
 
-class PostgresVersions:
-    """The versions of one series; implements overlays.domain.versions.VersionReader."""
+class PostgresVersions(VersionReader):
+    """The versions of one series, read as they are at each call."""
 
     def __init__(self, series: SeriesId) -> None:
         self._name = str(series)
 
+    @override
     def after(self, cursor: int, to_time: int, *, limit: int) -> list[InstructionVersion]:
-        """See VersionReader.after."""
         return _versions(
             f"SELECT {VERSION} FROM overlay_versions WHERE series_id = {SERIES_KEY}"
             " AND version_id > %s AND version_id <= %s ORDER BY version_id LIMIT %s",
             (self._name, cursor, self.greatest_id(to_time), limit),
         )
 
+    @override
     def count_after(self, cursor: int, to_time: int, *, limit: int) -> int:
-        """See VersionReader.count_after."""
         ((count,),) = read_rows(
             "SELECT count(*) FROM (SELECT 1 FROM overlay_versions"
             f" WHERE series_id = {SERIES_KEY} AND version_id > %s AND version_id <= %s"
@@ -254,13 +260,13 @@ class PostgresVersions:
         )
         return int(count)
 
+    @override
     def newest(self, to_time: int, *, cutoff: int) -> list[InstructionVersion]:
-        """See VersionReader.newest."""
         values = {"name": self._name, "time": to_time, "cutoff": cutoff}
         return _versions(NEWEST, values)
 
+    @override
     def newest_of(self, instruction_id: str, to_time: int) -> InstructionVersion | None:
-        """See VersionReader.newest_of."""
         found = _versions(
             f"SELECT {VERSION} FROM overlay_versions WHERE series_id = {SERIES_KEY}"
             " AND hashtext(instruction_id) = hashtext(%s) AND instruction_id = %s"
@@ -269,8 +275,8 @@ class PostgresVersions:
         )
         return found[0] if found else None
 
+    @override
     def greatest_id(self, to_time: int) -> int:
-        """See VersionReader.greatest_id."""
         found = read_rows(
             f"SELECT version_id FROM overlay_versions WHERE series_id = {SERIES_KEY}"
             " AND visible_time <= %s ORDER BY visible_time DESC, version_id DESC LIMIT 1",
@@ -279,28 +285,26 @@ class PostgresVersions:
         return int(found[0][0]) if found else 0
 
 
-class PostgresOverlayLedger:
-    """Implements overlays.domain.ledger.OverlayLedger on the tables `overlay_*`."""
+class PostgresOverlayLedger(OverlayLedger):
+    """The overlay ledgers on the tables `overlay_*`."""
 
+    @override
     def writing(self, writer: SeriesWriter) -> PostgresOverlayWriter:
-        """See OverlayLedger.writing."""
         assert isinstance(writer, PostgresWriter)
         return PostgresOverlayWriter(writer)
 
+    @override
     def state(self, series: SeriesId) -> LedgerState | None:
-        """See OverlayLedger.state."""
         rows = read_rows(
-            f"SELECT {STATE} FROM overlay_state WHERE series_id = {SERIES_KEY}", (str(series),)
+            f"SELECT {POSITION}, tick_id, takebacks FROM overlay_state"
+            f" WHERE series_id = {SERIES_KEY}",
+            (str(series),),
         )
-        return _state(rows[0] if rows else None)
+        return LedgerState(Position(*rows[0][:3]), *rows[0][3:]) if rows else None
 
+    @override
     def versions(self, series: SeriesId) -> PostgresVersions:
-        """See OverlayLedger.versions."""
         return PostgresVersions(series)
-
-
-def _state(row: Any) -> LedgerState | None:
-    return None if row is None else LedgerState(Position(*row[:3]), *row[3:])
 
 
 def _versions(statement: str, values: Any) -> list[InstructionVersion]:

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from factors.domain.ledger import REQUEST as REBUILD
 from factors.domain.ledger import Rebuild
 from factors.domain.tests.recordings import engine
 from factors.stage import FactorStage
@@ -17,7 +16,7 @@ from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.versions import NEVER
-from overlays.stage import REQUEST, OverlayStage, Redraw
+from overlays.stage import OverlayStage, Redraw
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import PostgresOverlayLedger
 from overlays.verify import Verifier
@@ -51,7 +50,7 @@ class Worker:
             stores.drawings,
             engine=overlays,
             fingerprint=fingerprint,
-            told_by=stores.facts,
+            facts=stores.facts,
             candles=stores.candles,
             **options,
         )
@@ -63,10 +62,10 @@ class Worker:
         return self.pipeline.ingest(series, candles)
 
     def rebuild(self, series, from_time=None):
-        return self.pipeline.rerun(series, {REBUILD: Rebuild(from_time)})
+        return self.pipeline.rerun(series, Rebuild(from_time))
 
     def redraw(self, series, from_time=None):
-        return self.pipeline.rerun(series, {REQUEST: Redraw(from_time)})
+        return self.pipeline.rerun(series, Redraw(from_time))
 
 
 class Stores:
@@ -100,7 +99,7 @@ class Stores:
 
     def written(self, series):
         """All there is of a series, as text."""
-        state = self.candles.state(series), self.facts.state(series), self.drawings.state(series)
+        state = self.candles.state(series), self.facts.position(series), self.drawings.state(series)
         return json.dumps([*state, self.versions(series)], default=dict)
 
 

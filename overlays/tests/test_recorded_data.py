@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from factors import runtime
 from factors.stage import FactorStage
 from factors.tests.ledgers import new_series
 from market.pipeline import Pipeline
@@ -24,9 +25,9 @@ def world(transactional_db):
     """Both ledgers on PostgreSQL, with the parameters of a new installation."""
     stores = postgres_stores()
     factors = FactorStage(ledger=stores.facts, candles=stores.candles)
-    drawing = OverlayStage(stores.drawings, told_by=stores.facts, candles=stores.candles)
+    drawing = OverlayStage(stores.drawings, facts=stores.facts, candles=stores.candles)
     stores.pipeline = Pipeline(stores.candles, [factors, drawing])
-    return World(stores.candles, stores.facts, stores.drawings, factors._engine.factors), stores
+    return World(stores.candles, stores.facts, stores.drawings, runtime.engine().factors), stores
 
 
 @pytest.mark.parametrize(("name", "timeframe"), [("BTC_USDT-5m", "5m"), ("DOGE_USDT-1m", "1m")])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from factors.domain.checkpoints import Checkpoint, is_kept
+from factors.domain.ledger import Position
 from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
 from market.stores.postgres import PostgresWriter
 from overlays.api.tests.drawn import walk
 from overlays.domain.all_renderers import overlay_engine
-from overlays.domain.ledger import Position
 from overlays.domain.renderer import OverlayEngine
-from overlays.stage import MOST_KEPT
 from overlays.tests.ledgers import Worker, postgres_stores
 
 CANDLES = walk(120)
@@ -108,9 +107,9 @@ def test_revision_is_drawn_from_a_checkpoint_nearby(stores, monkeypatch):
     Worker(stores, every=4).ingest(series, CANDLES)
     steps, step = [], OverlayEngine.step
 
-    def counted(self, state, tick):
-        steps.append(tick.time)
-        return step(self, state, tick)
+    def counted(self, state, new):
+        steps.append(new.time)
+        return step(self, state, new)
 
     monkeypatch.setattr(OverlayEngine, "step", counted)
     at = CANDLES[110].candle_time
@@ -142,14 +141,6 @@ def test_redraw_from_a_time_keeps_what_was_before(stores):
     assert after[: len(kept)] == kept
     assert after[len(kept)].version_id > before[-1].version_id
     assert stores.is_exact(series)
-
-
-def test_states_kept_are_bounded(stores):
-    worker = Worker(stores)
-    (stage,) = [each for each in worker.pipeline._stages if each.name == "overlay.ingest_closed"]
-    for _ in range(MOST_KEPT + 3):
-        worker.ingest(new_series(), CANDLES[:1])
-    assert len(stage._kept) == MOST_KEPT
 
 
 class CountingCursor:

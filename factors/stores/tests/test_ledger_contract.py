@@ -10,7 +10,7 @@ from django.db import connections
 
 from factors.domain.checkpoints import Checkpoint
 from factors.domain.facts import Event, Head, StepResult
-from factors.domain.ledger import EventCount, LedgerState, LedgerView, Tick
+from factors.domain.ledger import EventCount, LedgerView, Position
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
 from lab.waiting import patience
@@ -49,7 +49,7 @@ def written(request, transactional_db):
 
 
 def state(time, epoch=0):
-    return LedgerState(time, epoch, "logic")
+    return Position(time, epoch, "logic")
 
 
 def event(time, factor="pen", kind="pen.confirmed", **payload):
@@ -62,16 +62,16 @@ def head(time, factor="pen", **fields):
 
 def tick(time, *said):
     events = [each for each in said if isinstance(each, Event)]
-    return Tick(time, StepResult(events, [each for each in said if isinstance(each, Head)]))
+    return StepResult(time, events, [each for each in said if isinstance(each, Head)])
 
 
 def test_empty_ledger_knows_nothing(written):
     ledger = written.ledger
-    assert ledger.state(MINUTE) is None
+    assert ledger.position(MINUTE) is None
     assert ledger.view(MINUTE, **ALL) == LedgerView(None, [], {})
     assert (ledger.events(MINUTE, 0, 99), ledger.heads(MINUTE, 0, 99)) == ([], [])
     assert ledger.event_counts(MINUTE) == []
-    assert written.within(lambda each: each.state()) is None
+    assert written.within(lambda each: each.position()) is None
     assert written.within(lambda each: each.checkpoints.newest(10**9)) is None
 
 
@@ -80,8 +80,8 @@ def test_appended_entries_are_read_in_order(written):
     second = tick(120, event(120, "anchor", "anchor.switch"), head(120, "anchor", at=None))
     assert written.append(first, tick(90), second)
     view = written.ledger.view(MINUTE, **ALL)
-    assert view.state == written.ledger.state(MINUTE) == state(120)
-    assert view.events == [*first.result.events, *second.result.events]
+    assert view.position == written.ledger.position(MINUTE) == state(120)
+    assert view.events == [*first.events, *second.events]
     assert view.heads == {"pen": {"price": 1.5}, "anchor": {"at": None}}
 
 
@@ -107,7 +107,7 @@ def test_late_append_stands_once_the_transaction_landed(written, count):
     written.append(tick(60, event(60)))
     after = state(ticks[-1].candle_time)
     written.within(lambda ledger: ledger.append_late(state(60), after, ticks))
-    assert written.ledger.state(MINUTE) == after
+    assert written.ledger.position(MINUTE) == after
     assert len(written.ledger.events(MINUTE, 0, 10**9)) == 1 + count
 
 
@@ -128,9 +128,9 @@ def test_bulk_is_written_like_single_candles(written):
     ]
     assert written.append(*ticks)
     view = written.ledger.view(MINUTE, **ALL)
-    assert view.events == [each.result.events[0] for each in ticks]
+    assert view.events == [each.events[0] for each in ticks]
     assert view.heads == {"pen": {"text": ODD_TEXT}}
-    assert written.ledger.heads(MINUTE, 0, 10**9) == [each.result.heads[0] for each in ticks]
+    assert written.ledger.heads(MINUTE, 0, 10**9) == [each.heads[0] for each in ticks]
 
 
 def test_json_comes_back_with_its_fields_in_order(written):
@@ -153,7 +153,7 @@ def test_head_that_repeats_its_event_comes_back_whole(written):
     nearly = tick(120, event(120, a=1, b=[2]), head(120, b=[2], a=1))
     written.append(repeated, nearly)
     heads = written.ledger.heads(MINUTE, 0, 10**9)
-    assert json.dumps(heads) == json.dumps([*repeated.result.heads, *nearly.result.heads])
+    assert json.dumps(heads) == json.dumps([*repeated.heads, *nearly.heads])
     assert written.ledger.view(MINUTE, start=0, at_time=60, limit=9).heads == {
         "pen": {"a": 1, "b": [2]}
     }
@@ -195,11 +195,11 @@ def test_truncated_ledger_goes_on_from_there(written):
         ledger.checkpoints.save([Checkpoint(60, 1, b"a"), Checkpoint(120, 2, b"b")], drop=[])
         ledger.truncate(120)
         assert ledger.checkpoints.newest(10**9) == Checkpoint(60, 1, b"a")
-        return ledger.append(ledger.state(), state(120, epoch=1), [again])
+        return ledger.append(ledger.position(), state(120, epoch=1), [again])
 
     assert written.within(rewrite)
     view = written.ledger.view(MINUTE, **ALL)
-    assert view.state == state(120, epoch=1)
+    assert view.position == state(120, epoch=1)
     assert view.events == [event(60), event(120, again=True)]
     assert view.heads == {"pen": {"again": True}, "sr": {"at": 1}}
 
@@ -218,7 +218,7 @@ def test_writer_sees_its_own_changes(written):
     def write(ledger):
         assert ledger.append(None, state(60), [tick(60)])
         assert ledger.append(state(60), state(120), [tick(120)])
-        return ledger.state()
+        return ledger.position()
 
     assert written.within(write) == state(120)
 
@@ -229,7 +229,7 @@ def test_failed_transaction_leaves_nothing(written):
 
     def fail(ledger):
         ledger.truncate(60)
-        ledger.append(ledger.state(), state(120), [tick(120, event(120), head(120, at=2))])
+        ledger.append(ledger.position(), state(120), [tick(120, event(120), head(120, at=2))])
         ledger.checkpoints.save([Checkpoint(120, 2, b"")], drop=[])
         raise RuntimeError
 
@@ -242,14 +242,14 @@ def test_failed_transaction_leaves_nothing(written):
 def test_nothing_is_seen_before_the_transaction_lands(written):
     def look():
         try:
-            return written.ledger.state(MINUTE)
+            return written.ledger.position(MINUTE)
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(1) as elsewhere, written.store.writing(MINUTE) as writer:
         written.ledger.writing(writer).append(None, state(60), [tick(60, event(60))])
         assert elsewhere.submit(look).result(patience(10)) is None
-    assert written.ledger.state(MINUTE) == state(60)
+    assert written.ledger.position(MINUTE) == state(60)
 
 
 def test_series_do_not_touch_each_other(written):

@@ -15,7 +15,7 @@ from market.domain.timeframe import Timeframe
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.instruction import Change
 from overlays.domain.integrity import facts_of, mismatches
-from overlays.domain.renderer import tick
+from overlays.domain.renderer import FactorStep
 from overlays.domain.versions import SeriesVersions
 
 MINUTE = Timeframe.parse("1m")
@@ -66,8 +66,7 @@ class Drawing:
         result = self.factors.step(self.facts, candle)
         self.events += result.events
         self.heads |= {head.factor: head.head for head in result.heads}
-        entries = tick(candle.candle_time, result.events, result.heads, read=self._read)
-        changes = self.overlays.step(self.state, entries)
+        changes = self.overlays.step(self.state, FactorStep.of(result, self._read))
         for change in changes:
             self.versions.append(len(self.versions) + 1, change)
         self.changes += changes
@@ -75,7 +74,7 @@ class Drawing:
 
     def pass_on(self) -> None:
         """Let another worker go on from the saved state."""
-        self.state = self.overlays.restore(self.overlays.dump(self.state))
+        self.state = self.overlays.restore(self.overlays.dump(self.state), self._read)
 
     def at(self, time: int, feature: str = "") -> list[str]:
         """The ids that changed with the candle at `time`."""

@@ -10,7 +10,7 @@ from factors.domain.all_factors import FACTORS
 from factors.domain.facts import StateError
 from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS, overlay_engine
 from overlays.domain.instruction import WITHDRAWN
-from overlays.domain.renderer import Sheet, Tick
+from overlays.domain.renderer import FactorStep, Sheet
 from overlays.domain.tests.drawing import MINUTE, Drawing, flat
 
 LINE = {"type": "polyline", "feature": "a.b", "points": []}
@@ -18,8 +18,8 @@ LONGER = {"type": "polyline", "feature": "a.b", "points": [{"time": 60, "value":
 CANDLES = flat(11, 10, 20, 14, 18, 15, 17, 16, 16.5, 30, 25, 35, 34)
 
 
-def quiet(time):
-    return Tick(time, (), {}, lambda start, end: [])
+def no_facts(time):
+    return FactorStep(time, (), {}, lambda start, end: [])
 
 
 def test_every_factor_has_a_renderer_for_exactly_its_features():
@@ -88,24 +88,15 @@ def test_changes_of_a_candle_come_in_drawing_order():
 def test_candle_not_after_the_head_is_refused():
     engine = overlay_engine()
     state = engine.initial(MINUTE)
-    engine.step(state, quiet(60))
+    engine.step(state, no_facts(60))
     with pytest.raises(ValueError, match="60 is not after 60"):
-        engine.step(state, quiet(60))
-
-
-def test_state_has_nothing_to_save_after_a_quiet_candle():
-    drawing = Drawing().take(CANDLES)
-    assert drawing.state.unsaved
-    drawing.pass_on()
-    drawing.overlays.step(drawing.state, quiet(840))
-    assert not drawing.state.unsaved
-    assert drawing.state.head_time == 840
+        engine.step(state, no_facts(60))
 
 
 def test_state_survives_being_dumped():
     drawing = Drawing().take(CANDLES)
     data = drawing.overlays.dump(drawing.state)
-    again = drawing.overlays.restore(data)
+    again = drawing.overlays.restore(data, None)
     assert drawing.overlays.dump(again) == data
     assert again.head_time == 780
 
@@ -113,12 +104,12 @@ def test_state_survives_being_dumped():
 def test_state_of_another_window_is_refused():
     data = overlay_engine(300).dump(overlay_engine(300).initial(MINUTE))
     with pytest.raises(StateError, match="other renderers"):
-        overlay_engine(301).restore(data)
+        overlay_engine(301).restore(data, None)
 
 
 def test_state_that_is_no_state_is_refused():
     engine = overlay_engine()
     with pytest.raises(StateError, match="not readable"):
-        engine.restore(b"{")
+        engine.restore(b"{", None)
     with pytest.raises(StateError, match="another format"):
-        engine.restore(json.dumps({"format": 0}).encode())
+        engine.restore(json.dumps({"format": 0}).encode(), None)

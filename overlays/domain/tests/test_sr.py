@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overlays.domain.renderer import Sheet, Tick
+from overlays.domain.renderer import FactorStep, Sheet
 from overlays.domain.sr import SPEC
 from overlays.domain.tests.drawing import Drawing, flat
 
@@ -62,5 +62,5 @@ def test_level_without_a_price_above_zero_is_not_drawn():
         ._replace(kind="sr.snapshot", payload={"levels": [level]})
     )
     sheet = Sheet()
-    SPEC.step(None, Tick(180, [event], {}, lambda start, end: []), sheet)
+    SPEC.step(None, FactorStep(180, [event], {}, lambda start, end: []), sheet)
     assert sheet.changed == []

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from factors.domain.checkpoints import Checkpoint
+from factors.domain.ledger import Position
 from market.domain.series import SeriesId
 from market.domain.store import Outpaced
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 from market.tests.builders import MINUTE
 from overlays.domain.instruction import Change, marker, polyline
-from overlays.domain.ledger import Position
 from overlays.domain.versions import NEVER, SeriesVersions
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import COPY_FROM_ROWS, NEWEST, PostgresOverlayLedger
@@ -35,7 +35,7 @@ class Written:
     def append(self, *changes, expected=START, head=None, series=MINUTE, epoch=0):
         after = at(changes[-1].visible_time if head is None else head, epoch)
         with self.store.writing(series) as writer:
-            return self.ledger.writing(writer).append(expected, after, changes)
+            return self.ledger.writing(writer).append(expected, after, [changes])
 
     def within(self, work, series=MINUTE):
         with self.store.writing(series) as writer:
@@ -84,7 +84,7 @@ def test_empty_ledger_has_nothing(written):
     assert written.all() == []
     assert written.versions().greatest_id(NEVER - 1) == 0
     assert written.versions().newest_of("pen.candidate", 60) is None
-    assert written.within(lambda ledger: ledger.state()) is None
+    assert written.within(lambda ledger: ledger.position()) is None
 
 
 def test_append_numbers_changes_in_order_and_the_tick_behind_them(written):
@@ -127,7 +127,7 @@ def test_append_to_another_position_writes_nothing(written, size, expected):
 def test_late_append_stands_once_the_transaction_landed(written, size):
     written.append(line("a", 60, 0, 60), line("b", 60, 0, 60))
     more = [line("a", 180, 0, 180), *(mark(180, n) for n in range(size - 1))][:size]
-    written.within(lambda ledger: ledger.append_late(at(60), at(180), more))
+    written.within(lambda ledger: ledger.append_late(at(60), at(180), [more]))
     assert written.ledger.state(MINUTE).position == at(180)
     assert [Change(*version[1:]) for version in written.all()[2:]] == more
     assert written.ledger.state(MINUTE).tick_id > written.all()[-1].version_id
@@ -144,7 +144,7 @@ def test_late_append_to_another_position_fails_whole(written, size, expected):
     kept, state = written.all(), written.ledger.state(MINUTE)
     more = [line("a", 180, 0, 180), *(mark(180, n) for n in range(size - 1))][:size]
     with pytest.raises(Outpaced):
-        written.within(lambda ledger: ledger.append_late(expected, at(180), more))
+        written.within(lambda ledger: ledger.append_late(expected, at(180), [more]))
     assert (written.all(), written.ledger.state(MINUTE)) == (kept, state)
 
 
@@ -160,7 +160,7 @@ def test_failed_transaction_leaves_nothing(written):
 
     def work(ledger):
         ledger.truncate(60)
-        ledger.append(at(60), at(120), [line("a", 120, 0, 120)])
+        ledger.append(at(60), at(120), [[line("a", 120, 0, 120)]])
         ledger.checkpoints.save([Checkpoint(120, 2, b"x")], drop=[])
         raise RuntimeError
 
@@ -227,7 +227,7 @@ def test_ledger_goes_on_after_a_truncation(written):
 
     def work(ledger):
         ledger.truncate(120)
-        return ledger.append(at(120), at(120, 1), [line("a", 120, 0, 90)])
+        return ledger.append(at(120), at(120, 1), [[line("a", 120, 0, 90)]])
 
     assert written.within(work)
     assert written.ledger.state(MINUTE).position == at(120, 1)

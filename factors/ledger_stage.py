@@ -1,0 +1,337 @@
+"""What both pipeline stages do: bring a ledger up to each batch of candles.
+
+One rule covers the live candle, bulk history, revisions, changed logic and missed batches alike:
+find from which time on the ledger is wrong, find an engine state from before that time, and go on
+from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from factors.domain.checkpoints import (
+    EVERY,
+    Checkpoint,
+    kept_between,
+    save_and_thin_out,
+)
+from factors.domain.facts import ReadCandles, StateError
+from factors.domain.ledger import LedgerWriter, Position
+from factors.stored_candles import StoredCandles
+from market.domain.change import Change
+from market.domain.series import SeriesId
+from market.domain.store import CandleStore, SeriesWriter
+from market.domain.timeframe import Timeframe
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 20_000
+"""Most candles that one transaction computes beyond its own batch."""
+
+MOST_KEPT = 256
+"""Of how many series one stage keeps the engine state in memory."""
+
+BEGINNING = -1
+"""The head time of a ledger that holds no candle."""
+
+
+class LedgerOutdated(Exception):
+    """The ledger comes from other logic or parameters, and automatic rebuilds are off."""
+
+
+class LedgerConflict(Exception):
+    """The ledger was written by a process that did not hold the lock of its series."""
+
+
+class EngineState(Protocol):
+    """The state of one series; `head_time` is the newest candle it has taken."""
+
+    head_time: int
+
+
+State = TypeVar("State", bound=EngineState)
+Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Entry = TypeVar("Entry")
+Entry_co = TypeVar("Entry_co", covariant=True)
+Entry_contra = TypeVar("Entry_contra", contravariant=True)
+
+
+class StageEngine(Protocol[State, Item_contra, Entry_co]):
+    """Computes one ledger entry from each candle's item; a step changes the state in place."""
+
+    def initial(self, timeframe: Timeframe) -> State:
+        """The state before the first candle."""
+
+    def step(self, state: State, item: Item_contra) -> Entry_co:
+        """Take the next candle's item; raises StateError when the state can't be continued."""
+
+    def dump(self, state: State) -> bytes:
+        """The state as bytes."""
+
+    def restore(self, data: bytes, read: ReadCandles) -> State:
+        """The state that was dumped; raises StateError for bytes of another engine."""
+
+
+class StageInput(Protocol[Item_co]):
+    """What a batch gives to the engine: one item for each candle.
+
+    `stale_from` is the earliest time at which older items changed, or from which on the caller
+    wants the ledger recomputed; None when the batch only adds candles. `is_requested` is true for
+    a rerun that was asked for. `candles` are the stored candles including the batch.
+    """
+
+    @property
+    def stale_from(self) -> int | None: ...
+
+    @property
+    def is_requested(self) -> bool: ...
+
+    @property
+    def candles(self) -> StoredCandles: ...
+
+    def fresh(self) -> Sequence[Item_co]:
+        """The items of the batch's candles beyond the old head."""
+
+    def between(self, after: int, end: int) -> Iterable[Item_co]:
+        """The items of all candles later than `after` up to `end`, in order."""
+
+    def missing(self, reached: int, at_once: int) -> Sequence[Item_co]:
+        """The items to add to a ledger that has reached `reached`: about `at_once` at most."""
+
+
+class SharedLedger(Protocol[Entry_contra]):
+    """A ledger of many series that takes entries."""
+
+    def writing(self, writer: SeriesWriter) -> LedgerWriter[Entry_contra]:
+        """The ledger of the series that `writer` has locked."""
+
+
+class Kept(NamedTuple, Generic[State]):
+    """An engine state after `candle_count` candles, and the ledger's position at that moment."""
+
+    at: Position
+    state: State
+    candle_count: int
+
+
+class KeptStates(Generic[State]):
+    """The engine states that a process keeps of at most `most` series; thread-safe.
+
+    A state is taken out while a batch is computed with it and put back after the commit. So a
+    failed batch leaves no state that has seen candles which are not stored.
+    """
+
+    def __init__(self, most: int = MOST_KEPT) -> None:
+        self._most = most
+        self._states: dict[SeriesId, Kept[State]] = {}
+        self._mutex = threading.Lock()
+
+    def take(self, series: SeriesId) -> Kept[State] | None:
+        """Remove and return the state of a series."""
+        with self._mutex:
+            return self._states.pop(series, None)
+
+    def put(self, series: SeriesId, kept: Kept[State]) -> None:
+        """Keep a state; the least recently used one is evicted when there are too many."""
+        with self._mutex:
+            self._states.pop(series, None)
+            self._states[series] = kept
+            if len(self._states) > self._most:
+                del self._states[next(iter(self._states))]
+
+
+class Added(NamedTuple, Generic[Entry]):
+    """What a batch added to the ledger, one entry for each candle, ascending.
+
+    After the batch the ledger has reached `head_time`. `dropped_from` is the time from which on
+    older entries were deleted first; None when the ledger only grew.
+    """
+
+    head_time: int
+    entries: Sequence[Entry]
+    dropped_from: int | None
+
+
+@dataclass(slots=True)
+class _Run(Generic[State, Item, Entry]):
+    """An engine state on its way through the items of one batch."""
+
+    engine: StageEngine[State, Item, Entry]
+    state: State
+    candle_count: int
+    every: int
+    entries: list[Entry] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+
+    def replay(self, items: Iterable[Item]) -> None:
+        """Take items whose entries are in the ledger already."""
+        for item in items:
+            self.engine.step(self.state, item)
+            self.candle_count += 1
+
+    def extend(self, items: Sequence[Item]) -> None:
+        """Compute new entries; dump the state wherever a checkpoint is due."""
+        step, state, entries, count = self.engine.step, self.state, self.entries, self.candle_count
+        due = kept_between(count, count + len(items), every=self.every)
+        for item in items:
+            entries.append(step(state, item))
+            count += 1
+            if count in due:
+                dump = self.engine.dump(state)
+                self.checkpoints.append(Checkpoint(state.head_time, count, dump))
+        self.candle_count = count
+
+
+class _Batch(NamedTuple, Generic[State, Item, Entry]):
+    """A change with what it is computed from and written to."""
+
+    change: Change
+    input: StageInput[Item]
+    ledger: LedgerWriter[Entry]
+    kept: Kept[State] | None
+
+
+class LedgerStage(Generic[State, Item, Entry]):
+    """Brings one ledger up to each batch, with the engine whose logic `fingerprint` names.
+
+    A ledger that is far behind advances by `at_once` candles with each batch; until it has caught
+    up, reads answer that it is behind. With `rebuilds` off, a ledger of other logic or parameters
+    fails the batch instead of being recomputed. Near the newest candle a checkpoint is saved after
+    every `every` candles.
+    """
+
+    def __init__(
+        self,
+        engine: StageEngine[State, Item, Entry],
+        ledger: SharedLedger[Entry],
+        candles: CandleStore,
+        *,
+        fingerprint: str,
+        rebuilds: bool = True,
+        at_once: int = AT_ONCE,
+        every: int = EVERY,
+    ) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._candles = candles
+        self._fingerprint = fingerprint
+        self._rebuilds = rebuilds
+        self._at_once = at_once
+        self._every = every
+        self._kept: KeptStates[State] = KeptStates()
+
+    def apply(self, writer: SeriesWriter, change: Change, given: StageInput[Item]) -> Added[Entry]:
+        """Bring the ledger up to a change. Raises LedgerOutdated and LedgerConflict."""
+        kept = self._kept.take(change.series)
+        batch = _Batch(change, given, self._ledger.writing(writer), kept)
+        added, kept = self._append_live(batch) or self._catch_up(batch)
+        writer.on_commit(partial(self._kept.put, change.series, kept))
+        return added
+
+    def _append_live(
+        self, batch: _Batch[State, Item, Entry]
+    ) -> tuple[Added[Entry], Kept[State]] | None:
+        """The live path: the kept state is exactly where the ledger is. None when it is not.
+
+        When only the write shows that another process has moved the ledger, the batch fails with
+        Outpaced and is run again, then without a kept state.
+        """
+        change, given, ledger, kept = batch
+        head = BEGINNING if change.predecessor is None else change.predecessor
+        at = self._position(head, change)
+        if kept is None or kept.at != at or given.is_requested or given.stale_from is not None:
+            return None
+        run = _Run(self._engine, kept.state, kept.candle_count, self._every)
+        run.extend(given.fresh())
+        after = self._position(run.state.head_time, change)
+        ledger.append_late(at, after, run.entries)
+        return self._finish(batch, run, after, dropped_from=None)
+
+    def _catch_up(self, batch: _Batch[State, Item, Entry]) -> tuple[Added[Entry], Kept[State]]:
+        known = batch.ledger.position()
+        stale_from = self._stale_from(batch, known)
+        try:
+            return self._recompute(batch, known, stale_from=stale_from)
+        except StateError as error:
+            log.warning(
+                "%s: saved states can't be used, computing from the first candle: %s",
+                batch.change.series,
+                error,
+            )
+            return self._recompute(batch, known, stale_from=0)
+
+    def _stale_from(self, batch: _Batch[State, Item, Entry], known: Position | None) -> int | None:
+        """The earliest time from which on the ledger is wrong; None when all of it is right."""
+        change, given = batch.change, batch.input
+        if known is None:
+            return None
+        if known.fingerprint != self._fingerprint:
+            if not self._rebuilds and not given.is_requested:
+                raise LedgerOutdated(f"{change.series}: run manage.py rebuild")
+            return 0
+        times = [given.stale_from]
+        if known.epoch != change.state.epoch:
+            # Candles may also have been revised while this stage was switched off.
+            times.append(self._candles.revised_since(change.series, known.epoch))
+        return min((time for time in times if time is not None), default=None)
+
+    def _recompute(
+        self, batch: _Batch[State, Item, Entry], known: Position | None, *, stale_from: int | None
+    ) -> tuple[Added[Entry], Kept[State]]:
+        """Delete what is stale, then add what is missing."""
+        reached = BEGINNING if known is None else known.head_time
+        dropped_from = None
+        if stale_from is not None and stale_from <= reached:
+            batch.ledger.truncate(stale_from)
+            dropped_from, reached = stale_from, stale_from - 1
+        run = self._resume(batch, known, reached=reached)
+        run.replay(batch.input.between(run.state.head_time, reached))
+        run.extend(batch.input.missing(reached, self._at_once))
+        after = self._position(run.state.head_time, batch.change)
+        if not batch.ledger.append(known, after, run.entries):
+            raise LedgerConflict(f"{batch.change.series}: the ledger was written without its lock")
+        return self._finish(batch, run, after, dropped_from=dropped_from)
+
+    def _resume(
+        self, batch: _Batch[State, Item, Entry], known: Position | None, *, reached: int
+    ) -> _Run[State, Item, Entry]:
+        """The newest saved state that has seen nothing later than `reached`."""
+        kept, saved = batch.kept, batch.ledger.checkpoints
+        if kept is not None and known is not None and _is_usable(kept, known, reached):
+            state, count = kept.state, kept.candle_count
+        elif checkpoint := saved.newest(reached + 1):
+            state = self._engine.restore(checkpoint.data, batch.input.candles.between)
+            count = checkpoint.candle_count
+        else:
+            state, count = self._engine.initial(batch.change.series.timeframe), 0
+        return _Run(self._engine, state, count, self._every)
+
+    def _finish(
+        self,
+        batch: _Batch[State, Item, Entry],
+        run: _Run[State, Item, Entry],
+        after: Position,
+        *,
+        dropped_from: int | None,
+    ) -> tuple[Added[Entry], Kept[State]]:
+        save_and_thin_out(
+            batch.ledger.checkpoints, run.checkpoints, newest=run.candle_count, every=self._every
+        )
+        kept = Kept(after, run.state, run.candle_count)
+        return Added(after.head_time, run.entries, dropped_from), kept
+
+    def _position(self, head_time: int, change: Change) -> Position:
+        return Position(head_time, change.state.epoch, self._fingerprint)
+
+
+def _is_usable(kept: Kept[State], known: Position, reached: int) -> bool:
+    """Whether a kept state has seen nothing but candles that the ledger rightly holds."""
+    untouched = kept.state.head_time == kept.at.head_time
+    return untouched and kept.at[1:] == known[1:] and kept.at.head_time <= reached

@@ -52,6 +52,14 @@ def stop(process, folder):
     assert family(folder) == []
 
 
+def show_series(folder):
+    """Run `manage.py series` on a folder as data directory; return what it prints."""
+    variables = {"DATA_DIR": str(folder)}
+    process = launch("series", manage("series"), environment=variables, directory=folder)
+    assert process.process.wait(patience(60)) == 0, process.output()
+    return process.output()
+
+
 def head(url):
     answer = get(f"{url}/api/market/candles?series_id={SERIES}&limit=1")[1]
     return answer and answer["server_head_time"]
@@ -88,13 +96,18 @@ def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
         running = {name for each in family(open_folder) for name in [" ".join(each.cmdline())]}
         for part in ("manage.py web", "celery", "local_exchange", "valkey", "postgres"):
             assert any(part in line for line in running), f"{part} is not running"
+        assert SERIES in show_series(open_folder)
         stop(first, open_folder)
+
+    # Without `up` a command starts the servers for itself.
+    assert SERIES in show_series(open_folder)
+    assert family(open_folder) == []
 
     with up(open_folder) as second:
         second.wait_for_line("Stop ", patience(60))
         assert "admin account made" not in second.output()
         assert head(second.url) >= kept
-        # As when the machine's memory runs out: nobody is left to stop the others.
+        # As when the machine's memory runs out: no process is left to stop the others.
         second.kill()
         wait_until(lambda: family(open_folder) == [], 15, "everything to end with it")
 

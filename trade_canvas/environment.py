@@ -1,7 +1,7 @@
 """What a running installation was started with, so that commands in other terminals join it.
 
 `up` writes its switches to DATA_DIR/environment; `manage.py` takes them as defaults. Variables that
-are set win. Addresses of embedded servers are not in it: every process finds those in DATA_DIR.
+are set win. Addresses of embedded servers are not in it: those are in DATA_DIR/run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from trade_canvas.switches import PREFIX
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 NAMES = ("DEBUG", "DATABASE_URL", "REDIS_URL")
+OWN_INSTALLATION = frozenset({"up", "capacity", "drill"})
+"""Commands that start an installation of their own: they ignore what another was started with,
+and connect to no database or bus themselves."""
 
 
 def data_directory(environment: Mapping[str, str]) -> Path:

@@ -11,6 +11,7 @@ from csp.constants import NONE, SELF
 
 from trade_canvas import __version__, embedded, logs
 from trade_canvas.database import connection_settings, process_role
+from trade_canvas.environment import OWN_INSTALLATION
 from trade_canvas.switches import Switches
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -125,17 +126,20 @@ TEMPLATES = [
     }
 ]
 
+ROLE = process_role(sys.argv)
+CONNECTS = ROLE not in OWN_INSTALLATION
+
 # One store: PostgreSQL, given or embedded. Without the switch there is no database at all.
-if SWITCHES.enable_pg_store:
+if SWITCHES.enable_pg_store and CONNECTS:
     DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.database_url(DATA_DIR)
     DATABASES: dict[str, dict[str, Any]] = {
-        "default": connection_settings(DATABASE_URL, SWITCHES, role=process_role(sys.argv))
+        "default": connection_settings(DATABASE_URL, SWITCHES, role=ROLE)
     }
 else:
     DATABASES = {}
 
 # One bus: Redis or Valkey, given or embedded. Without the switch it is this process's memory.
-if SWITCHES.enable_ws_pubsub:
+if SWITCHES.enable_ws_pubsub and CONNECTS:
     REDIS_URL = os.environ.get("REDIS_URL") or embedded.redis_url(DATA_DIR)
     CHANNEL_LAYERS = {
         "default": {
@@ -153,7 +157,7 @@ else:
 # What all processes count together (tries to log in), and what stands in while the bus is away.
 _IN_PROCESS = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 CACHES: dict[str, dict[str, Any]] = {"default": _IN_PROCESS, "own": _IN_PROCESS}
-if SWITCHES.enable_ws_pubsub:
+if REDIS_URL:
     CACHES["default"] = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,

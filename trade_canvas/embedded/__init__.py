@@ -1,8 +1,7 @@
 """PostgreSQL and Valkey from wheels, run under DATA_DIR when no address is given.
 
-`database_url` and `redis_url` join the server that runs on DATA_DIR, or start one. A server lives
-as long as some process uses it: each user holds a shared file lock, which the system releases
-however the process ends, and the guard beside the server stops it when nobody holds one.
+One process owns DATA_DIR at a time: `up`, or a command that runs without it. The owner starts the
+servers and stops them at its end; every other process uses the addresses in DATA_DIR/run.
 """
 
 from __future__ import annotations
@@ -10,35 +9,39 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from trade_canvas.embedded.postgres import start_postgres
+from trade_canvas.embedded.owner import owner_pid, take_ownership
+from trade_canvas.embedded.postgres import Postgres, start_postgres
 from trade_canvas.embedded.server import EmbeddedServer, ServerFailed
-from trade_canvas.embedded.valkey import start_valkey
+from trade_canvas.embedded.valkey import Valkey, start_valkey
 
 __all__ = [
     "EmbeddedServer",
     "ServerFailed",
     "database_url",
+    "owner_pid",
     "redis_url",
     "secret_key",
     "start_postgres",
     "start_valkey",
+    "take_ownership",
 ]
-
-# The servers this process uses: kept, because a server is up while it has a user.
-_joined: dict[tuple[str, Path], EmbeddedServer] = {}
 
 
 def database_url(data_dir: Path) -> str:
-    """Return the address of the PostgreSQL server on `data_dir`, starting it when it is down."""
-    return _join("postgres", data_dir, start_postgres)
+    """Return the address of the PostgreSQL server that runs on `data_dir`.
+
+    The owner starts it, to be stopped with this process; others wait until it has started.
+    Raises ServerFailed when it can't be started.
+    """
+    return _url(EmbeddedServer(Postgres(), data_dir), data_dir)
 
 
 def redis_url(data_dir: Path) -> str:
-    """Return the address of the Valkey server on `data_dir`, starting it when it is down."""
-    return _join("valkey", data_dir, start_valkey)
+    """Return the address of the Valkey server that runs on `data_dir`, as `database_url` does."""
+    return _url(EmbeddedServer(Valkey(), data_dir), data_dir)
 
 
 def secret_key(data_dir: Path) -> str:
@@ -50,11 +53,12 @@ def secret_key(data_dir: Path) -> str:
     return path.read_text()
 
 
-def _join(name: str, data_dir: Path, start: Callable[[Path], EmbeddedServer]) -> str:
-    server = _joined.get((name, data_dir))
-    if server is None:
-        server = _joined[name, data_dir] = start(data_dir)
-        atexit.register(server.leave)
+def _url(server: EmbeddedServer, data_dir: Path) -> str:
+    if take_ownership(data_dir):
+        atexit.register(server.stop)
+        server.start()
+    else:
+        server.wait_for_owner(owner_pid(data_dir))
     return server.url
 
 
@@ -63,9 +67,6 @@ def _write_once(path: Path, text: str) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-    try:
+    with suppress(FileExistsError):
         os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    draft.unlink()

@@ -1,54 +1,34 @@
-"""The small process beside each embedded server: stops it when nobody uses it any more.
+"""The small process beside each embedded server: stops it when its owner ends, however it ends.
 
-Started by path with `python -I`, so that it needs nothing but the standard library. It holds the
-guard lock while it lives (that is how others know that the server is up), tells the server's
-process id on its standard output, and ends the server when the users' lock is free or on SIGTERM.
+Run by path with `python -I`, so that it needs only the standard library. It prints the server's
+process id, and stops the server when standard input is closed (by `stop`, or by the system when
+the owner was killed) or on SIGTERM.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 POLL_S = 0.1
 PR_SET_PDEATHSIG = 1
 
 
 def main(order: dict[str, Any]) -> int:
-    """Run `order["command"]` until it ends, is unused, or is told to stop; return its status."""
-    with open(order["guard_lock"], "w") as guard_lock, open(order["users_lock"], "w") as users_lock:
-        try:
-            # Whoever asks whether it is free holds it for a moment.
-            _lock_within(guard_lock, seconds=order["stop_timeout_s"])
-        except TimeoutError:
-            return os.EX_TEMPFAIL
-        return _guard(order, users_lock)
-
-
-def _guard(order: dict[str, Any], users_lock: TextIO) -> int:
-    stopped: list[int] = []
+    """Run `order["command"]` until it ends or must stop; return its status."""
+    stops: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda received, _frame: stopped.append(received))
-    server = _spawn(order)
-    print(server.pid, flush=True)
-    os.close(sys.stdout.fileno())
-    while server.poll() is None and not stopped and not _lock(users_lock):
-        time.sleep(POLL_S)
-    _end(server, signal.Signals(order["stop_signal"]), order["stop_timeout_s"])
-    return 0 if stopped else server.returncode
-
-
-def _spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
+        signal.signal(number, lambda received, _frame: stops.append(received))
+    first = signal.Signals(order["stop_signal"])
     with open(order["log"], "ab") as log:
-        return subprocess.Popen(
+        server = subprocess.Popen(
             order["command"],
             user=order["user"],
             group=order["group"],
@@ -57,19 +37,21 @@ def _spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=die_with_parent(signal.Signals(order["stop_signal"])),
+            preexec_fn=die_with_parent(first),
         )
-
-
-def _end(server: subprocess.Popen[bytes], first: signal.Signals, timeout_s: float) -> None:
+    print(server.pid, flush=True)
+    os.close(sys.stdout.fileno())
+    while server.poll() is None and not stops and not _owner_has_gone():
+        pass
     for number in (first, signal.SIGQUIT, signal.SIGKILL):
         if server.poll() is not None:
-            return
+            break
         server.send_signal(number)
         try:
-            server.wait(timeout_s)
+            server.wait(order["stop_timeout_s"])
         except subprocess.TimeoutExpired:
             continue
+    return server.returncode
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
@@ -82,26 +64,15 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     def arrange() -> None:
         prctl(PR_SET_PDEATHSIG, int(number))
         if os.getppid() != parent:
-            # The parent died before the arrangement stood.
+            # The parent died before the call.
             os.kill(os.getpid(), number)
 
     return arrange
 
 
-def _lock(file: TextIO) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _lock_within(file: TextIO, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not _lock(file):
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(POLL_S)
+def _owner_has_gone() -> bool:
+    """Wait a moment; return True when standard input is closed. Nothing is ever written to it."""
+    return bool(select.select([sys.stdin], [], [], POLL_S)[0])
 
 
 if __name__ == "__main__":

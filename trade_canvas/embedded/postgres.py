@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from trade_canvas.embedded.account import reachable_root
-from trade_canvas.embedded.server import EmbeddedServer, Place, Record, ServerFailed
+from trade_canvas.embedded.server import EmbeddedServer, Place, Record, ServerFailed, is_alive
 
 USER = "trade_canvas"
 DATABASE = "postgres"
@@ -102,7 +101,7 @@ class Postgres:
 
 
 def start_postgres(directory: Path) -> EmbeddedServer:
-    """Join or start the PostgreSQL server under `directory`; raises ServerFailed."""
+    """Start the PostgreSQL server under `directory`; raises ServerFailed."""
     return EmbeddedServer(Postgres(), directory).start()
 
 
@@ -132,18 +131,8 @@ def _drop_stale_lock(path: Path) -> None:
         pid = int(path.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return
-    if _is_alive(pid) and "postgres" not in _program_of(pid):
+    if is_alive(pid) and "postgres" not in _program_of(pid):
         path.unlink()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _program_of(pid: int) -> str:

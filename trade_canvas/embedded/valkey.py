@@ -52,7 +52,7 @@ class Valkey:
 
 
 def start_valkey(directory: Path) -> EmbeddedServer:
-    """Join or start the Valkey server under `directory`; raises ServerFailed."""
+    """Start the Valkey server under `directory`; raises ServerFailed."""
     return EmbeddedServer(Valkey(), directory).start()
 
 

@@ -1,11 +1,10 @@
-"""The embedded servers: start, join, restart, recovery, and their end with the last user."""
+"""The embedded servers: start, ownership, restart, recovery, and their end with the owner."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -13,6 +12,7 @@ import sys
 import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
@@ -23,6 +23,8 @@ from redis.retry import Retry
 from lab.waiting import patience, wait_until
 from trade_canvas import embedded
 from trade_canvas.embedded import account
+from trade_canvas.embedded import server as module
+from trade_canvas.embedded.owner import try_lock
 from trade_canvas.embedded.server import is_port_free
 
 ROOT = Path(__file__).parents[2]
@@ -120,11 +122,11 @@ def test_postgres_takes_another_port_when_its_own_is_taken(postgres):
         assert ask(postgres.url, "SELECT 1") == [(1,)]
 
 
-def test_second_start_joins_the_running_server(postgres, shared_directory):
-    second = embedded.start_postgres(shared_directory)
-    assert (second.pid, second.url) == (postgres.pid, postgres.url)
-    second.leave()
-    assert postgres.is_running()
+def test_server_is_not_started_beside_a_running_one(valkey, directory, monkeypatch):
+    monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.05)
+    with pytest.raises(embedded.ServerFailed, match="run by another process"):
+        embedded.start_valkey(directory)
+    assert valkey.start() is valkey
 
 
 def test_postgres_that_can_not_start_says_why(directory):
@@ -152,36 +154,55 @@ def test_valkey_keeps_keys_over_kill_and_restart(valkey):
         assert client.get("kept") == b"1"
 
 
-def test_server_ends_with_its_only_user_killed(directory):
-    code = (
-        "import sys, time; from pathlib import Path; from trade_canvas import embedded;"
-        "server = embedded.start_valkey(Path(sys.argv[1])); print(server.port, flush=True);"
-        "time.sleep(600)"
-    )
-    command = [sys.executable, "-c", code, str(directory)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as user:
-        port = int(user.stdout.readline())
-        assert not is_port_free(port)
-        user.send_signal(signal.SIGKILL)
-        user.wait(patience(10))
-    wait_until(lambda: is_port_free(port), what="the server to end with its user")
-
-
-def test_processes_that_start_at_once_share_one_server(directory):
+def user_of(directory):
+    """Start a process that asks for Valkey's address, prints it, and ends with its input."""
     code = (
         "import sys; from pathlib import Path; from trade_canvas import embedded;"
         "print(embedded.redis_url(Path(sys.argv[1])), flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(directory)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    users = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(4)]
-    urls = {user.stdout.readline() for user in users}
-    for user in users:
-        user.communicate(timeout=patience(20))
+    return subprocess.Popen(command, cwd=ROOT, **pipes)
+
+
+def test_server_ends_with_its_owner_killed(directory):
+    with user_of(directory) as owner:
+        port = urlsplit(owner.stdout.readline()).port
+        assert not is_port_free(port)
+        owner.kill()
+    wait_until(lambda: is_port_free(port), what="the server to end with its owner")
+
+
+def test_processes_that_start_at_once_use_the_server_of_one_of_them(directory):
+    users = [user_of(directory) for _ in range(4)]
+    urls = {each.stdout.readline() for each in users}
+    owner = embedded.owner_pid(directory)
+    assert owner in {str(each.pid) for each in users}
     assert len(urls) == 1
-    assert urls.pop().startswith("redis://")
-    port = json.loads((directory / "run/valkey.json").read_text())["port"]
-    wait_until(lambda: is_port_free(port), what="the server to end with its users")
+    port = urlsplit(urls.pop()).port
+    for each in sorted(users, key=lambda each: str(each.pid) == owner):
+        assert not is_port_free(port)
+        each.communicate(timeout=patience(20))
+    assert is_port_free(port)
+
+
+def test_process_beside_the_owner_starts_no_server(directory, monkeypatch):
+    monkeypatch.setattr(module, "START_TIMEOUT_S", 0.05)
+    (directory / "run").mkdir()
+    with open(directory / "run" / "owner.lock", "w") as lock:
+        assert try_lock(lock)
+        print("4711", end="", file=lock, flush=True)
+        with pytest.raises(embedded.ServerFailed, match="process 4711 owns"):
+            embedded.redis_url(directory)
+    assert not (directory / "valkey").exists()
+
+
+def test_record_of_an_older_version_is_read(valkey, directory):
+    path = directory / "run" / "valkey.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "guard_pid": 1}))
+    url = valkey.url
+    valkey.stop()
+    assert valkey.start().url == url
 
 
 def test_addresses_are_readable_by_the_owner_only(valkey, directory):

@@ -1,4 +1,4 @@
-"""One process that `up` keeps running: started, its lines shown, restarted, stopped."""
+"""One process that `up` keeps running: started, its lines printed, restarted, stopped."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Child:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Run the program, again and again with growing pauses; raise ChildFailed at last."""
+        """Run the program, again after growing pauses; raise ChildFailed after FAILURES_MAX."""
         failures = 0
-        while not self._stopping.is_set():
+        while True:
             began = time.monotonic()
             status = await self.run_once()
             if self._stopping.is_set():
@@ -47,10 +47,15 @@ class Child:
             failures = 1 if time.monotonic() - began > GOOD_RUN_S else failures + 1
             if failures > FAILURES_MAX:
                 raise ChildFailed(f"{self.name} ended {failures} times in a row")
-            await self._pause(status, min(2.0 ** (failures - 1), BACKOFF_MAX_S))
+            pause_s = min(2.0 ** (failures - 1), BACKOFF_MAX_S)
+            reason = f"signal {-status}" if status < 0 else f"status {status}"
+            self._output.show(f"{self.name} ended ({reason}); starts again in {pause_s:g} s")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+                return
 
     async def run_once(self) -> int:
-        """Run the program to its end, showing its lines; return its status."""
+        """Run the program to its end, printing its lines; return its status."""
         process = self._process = await asyncio.create_subprocess_exec(
             *self._program.command,
             cwd=BASE_DIR,
@@ -64,11 +69,18 @@ class Child:
             limit=LINE_BYTES,
         )
         assert process.stdout is not None
-        await self._show(process.stdout)
-        return await process.wait()
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:
+                # Longer than the limit: that part is dropped.
+                continue
+            if not line:
+                return await process.wait()
+            self._output.line(self.name, line.decode(errors="replace").rstrip())
 
     async def stop(self) -> None:
-        """End the process and whatever it started, and don't start it again."""
+        """End the process and everything it started, and don't start it again."""
         self._stopping.set()
         process = self._process
         if process is None or process.returncode is not None:
@@ -78,25 +90,8 @@ class Child:
         try:
             await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
-            self._output.say(f"{self.name} does not stop; killed")
+            self._output.show(f"{self.name} does not stop; killed")
         with suppress(ProcessLookupError):
-            # The whole session: nothing that it started may stay.
+            # The whole session: no process that it started may stay.
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-
-    async def _pause(self, status: int, seconds: float) -> None:
-        reason = f"signal {-status}" if status < 0 else f"status {status}"
-        self._output.say(f"{self.name} ended ({reason}); starts again in {seconds:g} s")
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-
-    async def _show(self, stream: asyncio.StreamReader) -> None:
-        while True:
-            try:
-                line = await stream.readline()
-            except ValueError:
-                # Longer than the limit: that part is dropped.
-                continue
-            if not line:
-                return
-            self._output.line(self.name, line.decode(errors="replace").rstrip())

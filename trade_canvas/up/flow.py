@@ -1,10 +1,9 @@
-"""Waits until the installation serves, and until candles come in."""
+"""Waits until the installation serves, and until candles arrive."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +18,7 @@ FRESH_CANDLES = 3
 
 
 async def wait_until_listening(base_url: str) -> None:
-    """Wait for as long as it takes until somebody accepts connections there."""
+    """Wait, for as long as it takes, until a server accepts connections there."""
     address = urlsplit(base_url)
     while True:
         try:
@@ -32,51 +31,38 @@ async def wait_until_listening(base_url: str) -> None:
 
 
 async def wait_until_ready(base_url: str) -> None:
-    """Wait for as long as it takes until /readyz says so."""
+    """Wait, for as long as it takes, until /readyz succeeds."""
     async with _client() as client:
         while True:
-            if await _is_ready(client, base_url):
+            if await _get(client, f"{base_url}readyz") is not None:
                 return
             await asyncio.sleep(POLL_S)
 
 
 async def wait_until_flowing(base_url: str) -> SeriesId:
-    """Wait for as long as it takes until a whitelisted series is up to date; return it."""
+    """Wait, for as long as it takes, until a whitelisted series is up to date; return it."""
     async with _client() as client:
         while True:
-            for series in await _whitelist(client, base_url):
-                if await _is_fresh(client, base_url, series):
+            whitelist = await _get(client, f"{base_url}api/market/whitelist") or {}
+            for series in map(SeriesId.parse, whitelist.get("series_ids", [])):
+                query = {"series_id": str(series), "limit": "1"}
+                answer = await _get(client, f"{base_url}api/market/candles", query) or {}
+                head = answer.get("server_head_time")
+                fresh_s = FRESH_CANDLES * series.timeframe.seconds
+                if head is not None and head + fresh_s > time.time():
                     return series
             await asyncio.sleep(POLL_S)
 
 
 def _client() -> aiohttp.ClientSession:
-    # Never through a proxy of the environment (the default): the server is on this machine.
+    # aiohttp uses no proxy of the environment by default: the server is on this machine.
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S))
 
 
-async def _is_ready(client: aiohttp.ClientSession, base_url: str) -> bool:
-    return await _get(client, f"{base_url}readyz") is not None
-
-
-async def _whitelist(client: aiohttp.ClientSession, base_url: str) -> Sequence[SeriesId]:
-    answer = await _get(client, f"{base_url}api/market/whitelist") or {}
-    return [SeriesId.parse(text) for text in answer.get("series_ids", [])]
-
-
-async def _is_fresh(client: aiohttp.ClientSession, base_url: str, series: SeriesId) -> bool:
-    parameters = {"series_id": str(series), "limit": "1"}
-    answer = await _get(client, f"{base_url}api/market/candles", parameters) or {}
-    head = answer.get("server_head_time")
-    return head is not None and head + FRESH_CANDLES * series.timeframe.seconds > time.time()
-
-
-async def _get(
-    client: aiohttp.ClientSession, url: str, parameters: dict[str, str] | None = None
-) -> Any:
+async def _get(client: aiohttp.ClientSession, url: str, query: dict[str, str] | None = None) -> Any:
     """Return the JSON answer, or None when there is none or it is not a success."""
     try:
-        async with client.get(url, params=parameters) as response:
+        async with client.get(url, params=query) as response:
             return await response.json() if response.ok else None
     except (aiohttp.ClientError, TimeoutError):
         return None

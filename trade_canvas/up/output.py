@@ -1,4 +1,4 @@
-"""What `up` shows: its own words and every child's lines behind the child's name."""
+"""What `up` prints: its own lines and those of its children, each behind a name."""
 
 from __future__ import annotations
 
@@ -21,21 +21,27 @@ class Output:
         self._stream = stream
         self._files: dict[str, logging.Logger] = {}
 
-    def say(self, text: str) -> None:
-        """Show something of `up`'s own."""
+    def show(self, text: str) -> None:
+        """Print a line of `up` itself."""
         self.line("up", text)
 
     def line(self, name: str, text: str) -> None:
-        """Show one line of the named child and keep it in DATA_DIR/logs."""
-        self.keep(name, text)
-        print(f"{self._prefix(name)} {text}", file=self._stream, flush=True)
-
-    def keep(self, name: str, text: str) -> None:
-        """Write a line to the named child's file only."""
-        self._file(name).info("%s", text)
+        """Print one line of the named child and append it to its file in DATA_DIR/logs."""
+        if name not in self._files:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            handler = RotatingFileHandler(
+                self._logs / f"{name}.log", maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8"
+            )
+            self._files[name] = logging.Logger(f"up.{name}")
+            self._files[name].addHandler(handler)
+        self._files[name].info("%s", text)
+        label = f"[{name}]".ljust(NAME_WIDTH + 2)
+        if self._stream.isatty():
+            label = f"\033[{COLOURS.get(name, 0)}m{label}\033[0m"
+        print(f"{label} {text}", file=self._stream, flush=True)
 
     def banner(self, rows: list[tuple[str, str]]) -> None:
-        """Show names and values as the one thing to be read, not kept in any file."""
+        """Print names and values as a block of their own; no file gets it."""
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name.ljust(width)}  {value}" for name, value in rows]
         print("\n" + "\n".join(lines) + "\n", file=self._stream, flush=True)
@@ -47,17 +53,3 @@ class Output:
                 logger.removeHandler(handler)
                 handler.close()
         self._files.clear()
-
-    def _prefix(self, name: str) -> str:
-        label = f"[{name}]".ljust(NAME_WIDTH + 2)
-        return f"\033[{COLOURS.get(name, 0)}m{label}\033[0m" if self._stream.isatty() else label
-
-    def _file(self, name: str) -> logging.Logger:
-        if name not in self._files:
-            self._logs.mkdir(parents=True, exist_ok=True)
-            handler = RotatingFileHandler(
-                self._logs / f"{name}.log", maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8"
-            )
-            logger = self._files[name] = logging.Logger(f"up.{name}")
-            logger.addHandler(handler)
-        return self._files[name]

@@ -1,4 +1,4 @@
-"""What `up` is to start, worked out from the environment alone."""
+"""What `up` starts, worked out from the environment alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOCAL_EXCHANGE = "sim"
 MANAGE = str(installation.BASE_DIR / "manage.py")
 WORKER_THREADS = 16
 
-# Set in the environment, they win over these.
+# Variables that are set win over these.
 DEFAULTS = {
     "DEBUG": "1",
     f"{PREFIX}ENABLE_PG_STORE": "1",
@@ -84,17 +84,17 @@ class Plan:
 
 
 def demo_series(exchange: str) -> tuple[str, ...]:
-    """Return the demo series of an exchange; of one we know nothing about, its spot BTC/USDT."""
+    """Return the demo series of an exchange: those in DEMO_SERIES, or its spot BTC/USDT."""
     return DEMO_SERIES.get(exchange, (f"{exchange}:spot:BTC/USDT:1m",))
 
 
 def plan(given: Mapping[str, str], *, exchange_port: int) -> Plan:
-    """Work out what to start; raise PlanError or SwitchError for what can't be."""
+    """Work out what to start; raise PlanError or SwitchError for an environment that can't be."""
     exchange = given.get("EXCHANGE") or LOCAL_EXCHANGE
     data_dir = installation.data_directory(given)
     own_exchange = exchange == LOCAL_EXCHANGE and not given.get(f"{PREFIX}SIM_URL")
     environment = {**DEFAULTS, **given, "DATA_DIR": str(data_dir), "EXCHANGE": exchange}
-    # The children's output goes through a pipe, and is wanted line by line.
+    # The children's output goes through a pipe, and is printed line by line.
     environment["PYTHONUNBUFFERED"] = "1"
     if own_exchange:
         environment[f"{PREFIX}SIM_URL"] = f"http://{HOST}:{exchange_port}"
@@ -131,7 +131,7 @@ def _programs(port: int, switches: Switches) -> tuple[Program, ...]:
                 *("--without-gossip", "--without-mingle"),
             ),
         ),
-        # Its times are short intervals only: what it last ran need not be kept.
+        # All intervals are short: when each task last ran need not be kept.
         Program("beat", _celery("beat", "--scheduler", "celery.beat:Scheduler", "-l", "WARNING")),
     )
 

@@ -10,10 +10,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from trade_canvas import environment
-from trade_canvas.embedded import ServerFailed
-from trade_canvas.embedded.server import free_port
+from trade_canvas.embedded import ServerFailed, owner_pid, take_ownership
+from trade_canvas.embedded.server import free_port, is_port_free
 from trade_canvas.switches import SwitchError
-from trade_canvas.up.installation import Installation, UpFailed, check_port, only_one
+from trade_canvas.up.installation import Installation, UpFailed
 from trade_canvas.up.output import Output
 from trade_canvas.up.plan import PlanError, plan
 
@@ -32,10 +32,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             work = plan(os.environ, exchange_port=free_port())
-            with only_one(work.data_dir):
-                check_port(work.port)
-                environment.save(work.environment)
-                with closing(Output(work.data_dir / "logs")) as output:
-                    asyncio.run(Installation(work, output).run())
+            folder, port = work.data_dir, work.port
+            if not take_ownership(folder):
+                raise CommandError(f"already running on {folder} (process {owner_pid(folder)})")
+            if not is_port_free(port):
+                raise CommandError(
+                    f"port {port} is in use; choose another: make run PORT={port + 1}"
+                )
+            environment.save(work.environment)
+            with closing(Output(folder / "logs")) as output:
+                asyncio.run(Installation(work, output).run())
         except (PlanError, SwitchError, UpFailed, ServerFailed) as error:
             raise CommandError(str(error)) from error

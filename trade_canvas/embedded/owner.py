@@ -1,0 +1,45 @@
+"""Which process owns a DATA_DIR: a file lock, released by the system when that process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+_locks: dict[Path, IO[str]] = {}
+
+
+def take_ownership(data_dir: Path) -> bool:
+    """Make this process the owner of `data_dir` until it ends; return False if another one is."""
+    if data_dir in _locks:
+        return True
+    path = _lock_file(data_dir)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "a")  # noqa: SIM115  Kept open: closing it releases the lock.
+    if not try_lock(file):
+        file.close()
+        return False
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    _locks[data_dir] = file
+    return True
+
+
+def owner_pid(data_dir: Path) -> str:
+    """Return the process id of the last owner of `data_dir`, for messages."""
+    return _lock_file(data_dir).read_text()
+
+
+def try_lock(file: IO[str]) -> bool:
+    """Lock an open file exclusively; return False if another process holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lock_file(data_dir: Path) -> Path:
+    return data_dir / "run" / "owner.lock"

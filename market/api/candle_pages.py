@@ -1,8 +1,8 @@
-"""Pages of closed candles as finished bodies: built once, compressed once, kept within a bound.
+"""Pages of closed candles as finished bodies: built once, compressed once, within a bound of bytes.
 
-A page is looked up by series, cursor and limit, and is good as long as the series' epoch stands
-and, unless it is full and lies behind the head, as long as its head does. A full page stays good
-while the head moves on: only the few bytes in front of its candles are made anew.
+A page is looked up by series, cursor and limit. It is valid while the series' epoch is the same
+and, unless it is full and ends behind the head, while the head is the same. A full page remains
+valid when the head moves on: only the few bytes in front of its candles are made anew.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from hashlib import blake2b
 import orjson
 
 from market.api import metrics
+from market.api.candle_answer import Body, body_of
+from market.api.candle_query import PageQuery
 from market.api.gzip_body import deflated, gzipped
 from market.domain.candle import Candle
 from market.domain.freshness import clamp_cursor, is_withheld
@@ -27,8 +29,8 @@ from market.runtime import candle_store
 
 CACHE_BYTES = 64 * 1024 * 1024
 
-# What a page takes beside its bodies: keys, objects, tags.
-PAGE_OVERHEAD_BYTES = 1_000
+# What a page takes beside its bodies at most: key, objects, headers, tags, lock.
+PAGE_OVERHEAD_BYTES = 3_000
 
 # A body below this size does not fit fewer network packets when compressed.
 MIN_GZIP_BYTES = 600
@@ -36,75 +38,46 @@ MIN_GZIP_BYTES = 600
 ENDING = b"}"
 
 
-@dataclass(frozen=True, slots=True)
-class PageQuery:
-    """A page of a series: the oldest `limit` candles after `since`, or the newest without it."""
+@dataclass(slots=True)
+class Page:
+    """A page as it was read; `compressed` is made for the first client that accepts it.
 
-    series: SeriesId
-    since: int | None
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body as it is sent, in one content coding, with its strong entity tag.
-
-    `epoch` is the series' when its candles were read, or an earlier one; `head` is what it tells,
-    and `rows` is how many candles it has.
+    `epoch` is the series' when its candles were read, or an earlier one; `head` is the one that
+    the body names, and `rows` is the number of candles. `deflated` are the candles as the page for
+    another head had compressed them.
     """
 
-    content: bytes
-    etag: str
+    query: PageQuery
     epoch: int
     head: int | None
     rows: int
-    encoding: str | None = None
-
-
-@dataclass(slots=True)
-class Page:
-    """A page as it was read: its plain body, and the compressed one once somebody asked."""
-
-    epoch: int
-    head: int | None
-    is_behind_head: bool
     digest: str
-    plain: Body
     candles_at: int
-    deflated_candles: bytes | None = None
+    plain: Body
+    deflated: bytes | None = None
     compressed: Body | None = None
+    deflated_at: slice = field(default_factory=lambda: slice(0))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def size(self) -> int:
-        """Bytes held, a compressed body of a third included."""
-        return len(self.plain.content) * 4 // 3 + PAGE_OVERHEAD_BYTES
+    @property
+    def is_behind_head(self) -> bool:
+        """Whether the page is full, so that newer candles do not become part of it."""
+        return self.query.since is not None and self.rows == self.query.limit
 
+    @property
+    def size(self) -> int:
+        """All bytes that the page keeps alive."""
+        parts = (self.plain.content, self.deflated, self.compressed and self.compressed.content)
+        return PAGE_OVERHEAD_BYTES + sum(len(part) for part in parts if part)
+
+    @property
     def needs_gzip(self) -> bool:
-        """Whether a client that accepts gzip waits for work that has not been done."""
+        """Whether a client that accepts gzip has to wait for compressing."""
         return self.compressed is None and len(self.plain.content) >= MIN_GZIP_BYTES
 
-    def gzip(self) -> Body:
-        """The gzip body, made at first use; the plain one where compressing is no gain."""
-        if not self.needs_gzip():
-            return self.compressed or self.plain
-        with self.lock:
-            if self.compressed is None:
-                self.compressed = self._compress()
-            return self.compressed
-
     def body(self, *, accepts_gzip: bool) -> Body:
-        """The body for a client."""
-        return self.gzip() if accepts_gzip else self.plain
-
-    def _compress(self) -> Body:
-        content = self.plain.content
-        candles = memoryview(content)[self.candles_at : -len(ENDING)]
-        self.deflated_candles = self.deflated_candles or deflated(candles)
-        whole = gzipped(
-            content, head=self.candles_at, tail=len(ENDING), middle=self.deflated_candles
-        )
-        tag = f'"{self.digest}.{self.head}.gz"'
-        return Body(whole, tag, self.epoch, self.head, self.plain.rows, "gzip")
+        """The body for a client; the plain one where compressing saves nothing."""
+        return (self.compressed or self.plain) if accepts_gzip else self.plain
 
 
 class CandlePages:
@@ -124,28 +97,54 @@ class CandlePages:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def read(self, query: PageQuery) -> Page:
-        """The page as the store stands now; blocks on the store."""
-        return self.page_at(query, self._store.state(query.series))
+    def __len__(self) -> int:
+        """The number of pages that are kept."""
+        return len(self._pages)
 
-    def cached(self, query: PageQuery, state: SeriesState) -> Page | None:
-        """The page for a series in `state` if that takes no look into the store."""
+    def read(self, query: PageQuery, *, gzip: bool = False) -> Page:
+        """The page as it is stored now; blocks on the store."""
+        return self.page_at(query, self._store.state(query.series), gzip=gzip)
+
+    def cached(self, query: PageQuery, state: SeriesState, *, gzip: bool = False) -> Page | None:
+        """The page for a series in `state`, if it needs neither the store nor compressing."""
         now = self._clock()
         if state.head is not None and is_withheld(state.head, query.series.timeframe, now):
             return None
         page = self._find(_clamped(query, now), state)
-        if page is not None:
-            metrics.QUERY_PAGES.inc(1, "cache")
+        if page is None or (gzip and page.needs_gzip):
+            return None
+        metrics.QUERY_PAGES.inc(1, "cache")
         return page
 
-    def page_at(self, query: PageQuery, state: SeriesState) -> Page:
-        """The page for a series in `state`; reads the store when it is not cached."""
+    def page_at(self, query: PageQuery, state: SeriesState, *, gzip: bool = False) -> Page:
+        """The page for a series in `state`, compressed with `gzip`; blocks on the store."""
         now = self._clock()
         query = _clamped(query, now)
         shown = SeriesState(self._shown_head(query.series, state.head, now), state.epoch)
         page = self._find(query, shown)
         metrics.QUERY_PAGES.inc(1, "store" if page is None else "cache")
-        return page or self._build(query, shown, now)
+        if page is None:
+            page = self._build(query, shown, now)
+        if gzip:
+            self._compress(page)
+        return page
+
+    def _compress(self, page: Page) -> None:
+        """Make the gzip body unless it is there; takes milliseconds of processor time."""
+        with page.lock:
+            if not page.needs_gzip:
+                return
+            content = page.plain.content
+            middle = page.deflated or deflated(memoryview(content)[page.candles_at : -len(ENDING)])
+            whole, at = gzipped(content, head=page.candles_at, tail=len(ENDING), middle=middle)
+            tag = f'"{page.digest}.{page.head}.gz"'
+            with self._lock:
+                before = page.size
+                page.compressed = body_of(whole, tag, epoch=page.epoch, encoding="gzip")
+                page.deflated, page.deflated_at = None, at
+                if self._pages.get(page.query) is page:
+                    self._bytes += page.size - before
+                    self._evict()
 
     def _shown_head(self, series: SeriesId, head: int | None, now: float) -> int | None:
         """The newest candle that may be served: a head that is still open is not it."""
@@ -157,7 +156,8 @@ class CandlePages:
         read = self._candles(query, state.head)
         page = _page(query, state, _only_closed(read, query.series, now))
         if _lasts(read, query.series, state.head, now=now):
-            self._keep(query, page)
+            with self._lock:
+                self._put(page)
         return page
 
     def _candles(self, query: PageQuery, head: int | None) -> list[Candle]:
@@ -179,19 +179,21 @@ class CandlePages:
             if page.head != state.head:
                 if not page.is_behind_head:
                     return None
-                page = _moved(page, query.series, state.head)
-                self._pages[query] = page
+                page = _moved(page, state.head)
+                self._put(page)
             self._pages.move_to_end(query)
             return page
 
-    def _keep(self, query: PageQuery, page: Page) -> None:
-        with self._lock:
-            replaced = self._pages.pop(query, None)
-            self._bytes += page.size() - (replaced.size() if replaced else 0)
-            self._pages[query] = page
-            while self._bytes > self._max_bytes:
-                _, dropped = self._pages.popitem(last=False)
-                self._bytes -= dropped.size()
+    def _put(self, page: Page) -> None:
+        replaced = self._pages.pop(page.query, None)
+        self._bytes += page.size - (replaced.size if replaced else 0)
+        self._pages[page.query] = page
+        self._evict()
+
+    def _evict(self) -> None:
+        while self._bytes > self._max_bytes:
+            _, dropped = self._pages.popitem(last=False)
+            self._bytes -= dropped.size
 
 
 def _clamped(query: PageQuery, now: float) -> PageQuery:
@@ -217,6 +219,7 @@ def _lasts(candles: list[Candle], series: SeriesId, head: int | None, *, now: fl
 
 
 def _page(query: PageQuery, state: SeriesState, candles: list[Candle]) -> Page:
+    # Unpacked here: as_object costs a call for each of thousands of candles.
     rows = orjson.dumps(
         [
             {
@@ -232,40 +235,30 @@ def _page(query: PageQuery, state: SeriesState, candles: list[Candle]) -> Page:
     )
     digest = blake2b(rows, digest_size=12).hexdigest()
     beginning = _beginning(query.series, state.head)
+    content = b"".join((beginning, rows, ENDING))
     return Page(
+        query=query,
         epoch=state.epoch,
         head=state.head,
-        is_behind_head=query.since is not None and len(candles) == query.limit,
+        rows=len(candles),
         digest=digest,
-        plain=Body(
-            b"".join((beginning, rows, ENDING)),
-            f'"{digest}.{state.head}"',
-            state.epoch,
-            state.head,
-            len(candles),
-        ),
         candles_at=len(beginning),
+        plain=body_of(content, f'"{digest}.{state.head}"', epoch=state.epoch),
     )
 
 
-def _moved(page: Page, series: SeriesId, head: int | None) -> Page:
+def _moved(page: Page, head: int | None) -> Page:
     """The same candles behind a head that moved on."""
-    beginning = _beginning(series, head)
-    candles = memoryview(page.plain.content)[page.candles_at :]
-    return Page(
-        epoch=page.epoch,
+    beginning = _beginning(page.query.series, head)
+    content = b"".join((beginning, memoryview(page.plain.content)[page.candles_at :]))
+    return replace(
+        page,
         head=head,
-        is_behind_head=True,
-        digest=page.digest,
-        plain=Body(
-            b"".join((beginning, candles)),
-            f'"{page.digest}.{head}"',
-            page.epoch,
-            head,
-            page.plain.rows,
-        ),
         candles_at=len(beginning),
-        deflated_candles=page.deflated_candles,
+        plain=body_of(content, f'"{page.digest}.{head}"', epoch=page.epoch),
+        deflated=page.compressed.content[page.deflated_at] if page.compressed else page.deflated,
+        compressed=None,
+        lock=threading.Lock(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The API's ASGI middlewares in their order, to be put around Django."""
+"""What answers a few hot requests of the API in front of Django, by method and path."""
 
 from __future__ import annotations
 
@@ -6,21 +6,39 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
+from typing_extensions import override
 
-from market.api.asgi import Application
-from market.api.fast_path import CandlePath
+from market.api.asgi import Application, Receive, Scope, Send
+from market.api.candle_front import CandleFront
+from market.api.ingest_front import ClosedCandleFront
 from market.api.series_states import StatesReader
-from market.api.write_path import ClosedCandlePath
+from market.api.top_market_stream import TopMarketStreamFront
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.runtime import candle_store
 from market.stores.postgres_states import PostgresStates
 
 
-def in_front_of(django_application: Application) -> CandlePath:
-    """The application that answers HTTP: known reads at once, the rest through Django."""
-    paths = ClosedCandlePath(django_application)
-    return CandlePath(paths, reader=_reader())
+class Front:
+    """ASGI middleware: the hot requests at once, all others to `application`, which is Django."""
+
+    def __init__(self, application: Application, *, reader: StatesReader | None = None) -> None:
+        self._application = application
+        self._reader = reader or _reader()
+        self._hot: dict[tuple[str, str], Application] = {
+            ("GET", "/api/market/candles"): CandleFront(application, reader=self._reader),
+            ("POST", "/api/market/ingest/candle_closed"): ClosedCandleFront(application),
+            ("GET", "/api/market/top_markets/stream"): TopMarketStreamFront(application),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request, or pass it on."""
+        request = (scope.get("method", ""), scope.get("path", ""))
+        await self._hot.get(request, self._application)(scope, receive, send)
+
+    def close(self) -> None:
+        """Free the connection for heads and epochs; to be called on the event loop."""
+        self._reader.close()
 
 
 def _reader() -> StatesReader:
@@ -31,11 +49,13 @@ def _reader() -> StatesReader:
     return PostgresStates(parameters)
 
 
-class _MemoryStates:
-    """Memory answers at once."""
+class _MemoryStates(StatesReader):
+    """The memory store answers at once."""
 
+    @override
     async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
         return candle_store().states(series)
 
+    @override
     def close(self) -> None:
-        """Nothing is held."""
+        pass

@@ -21,13 +21,15 @@ def deflated(part: bytes | memoryview) -> bytes:
     return compressor.compress(part) + compressor.flush(zlib.Z_FULL_FLUSH)
 
 
-def gzipped(body: bytes, *, head: int, tail: int, middle: bytes) -> bytes:
-    """`body` as one gzip member.
+def gzipped(body: bytes, *, head: int, tail: int, middle: bytes) -> tuple[bytes, slice]:
+    """`body` as one gzip member, and where `middle` is in it.
 
     `middle` is what `deflated` made of ``body[head:-tail]``; only the ends are compressed here.
     """
+    beginning = HEADER + deflated(body[:head])
     last = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     ending = last.compress(body[-tail:]) + last.flush(zlib.Z_FINISH)
     checksum = zlib.crc32(body).to_bytes(4, "little")
     length = (len(body) & 0xFFFFFFFF).to_bytes(4, "little")
-    return b"".join((HEADER, deflated(body[:head]), middle, ending, checksum, length))
+    whole = b"".join((beginning, middle, ending, checksum, length))
+    return whole, slice(len(beginning), len(beginning) + len(middle))

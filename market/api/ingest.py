@@ -71,8 +71,13 @@ async def store_and_publish(
         metrics.ingested(started, batch=is_batch, failed_step=failed_step)
 
 
-def ingested(series: SeriesId, candle: Candle) -> dict[str, object]:
-    """The answer to a single candle."""
+async def ingest_closed(series: SeriesId, candle: Candle) -> dict[str, object]:
+    """Store and announce one closed candle; returns the answer, raises PipelineError."""
+    await store_and_publish(series, [candle], publish=True)
+    return _ingested(series, candle)
+
+
+def _ingested(series: SeriesId, candle: Candle) -> dict[str, object]:
     return {"ok": True, "series_id": str(series), "candle_time": candle.candle_time}
 
 
@@ -93,8 +98,7 @@ class ClosedCandle(Endpoint):
         """Take one closed candle."""
         require_writer(request._request)
         series, candle = closed_candle(self.body(ClosedCandleBody))
-        async_to_sync(store_and_publish)(series, [candle], publish=True)
-        return Response(ingested(series, candle))
+        return Response(async_to_sync(ingest_closed)(series, candle))
 
 
 class FormingCandle(Endpoint):
@@ -116,7 +120,7 @@ class FormingCandle(Endpoint):
         series = SeriesId.parse(body.series_id)
         candle = checked_candle(body.candle, ["body", "candle"])
         async_to_sync(publish_forming)(series, candle)
-        return Response(ingested(series, candle))
+        return Response(_ingested(series, candle))
 
 
 class ClosedBatch(Endpoint):

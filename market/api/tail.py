@@ -11,7 +11,7 @@ from functools import lru_cache
 from django.conf import settings
 
 from market import blocking
-from market.api.candle_pages import PageQuery
+from market.api.candle_query import PageQuery
 from market.domain.series import SeriesId
 from market.domain.throttle import Throttle
 from market.ingest.supervisor import request_tail

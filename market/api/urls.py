@@ -8,7 +8,8 @@ from market.api.candles import Candles
 from market.api.debug import IngestState, Metrics, SeriesHealth
 from market.api.health import Health
 from market.api.ingest import ClosedCandle, FormingCandle
-from market.api.top_markets import TopMarkets, TopMarketsStream
+from market.api.top_market_stream import TopMarketsStream
+from market.api.top_markets import TopMarkets
 from market.api.whitelist import Whitelist
 
 urlpatterns = [

@@ -9,7 +9,7 @@ from typing import Protocol
 from django.conf import settings
 
 from market.api.asgi import Application, Receive, Scope, Send
-from market.api.front import in_front_of
+from market.api.front import Front
 from market.live.consumer import MarketConsumer
 from trade_canvas.edge.addresses import TrustedProxies
 from trade_canvas.edge.drain import DrainGate
@@ -46,8 +46,8 @@ def build(django: Application) -> Application:
         MetricsPath,
         # A client beyond its rate costs neither a look-up nor a thread.
         partial(RequestRate, per_s=switches.api_requests_per_s),
-        # Known candle pages and single candles are answered without Django.
-        in_front_of,
+        # Candle pages, single candles and streams are answered without Django's threads.
+        Front,
         # Django would write a large body to disk, and answer a broken query with HTML.
         RequestBounds,
         # Django gets a bounded number of threads that keep their database connections.

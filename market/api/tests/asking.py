@@ -7,9 +7,11 @@ import zlib
 from typing import NamedTuple
 
 import orjson
+from django.core.asgi import get_asgi_application
 from django.test import Client
 
 from market import blocking, runtime
+from market.api.asgi import respond
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 
@@ -65,6 +67,28 @@ class Answer(NamedTuple):
         plain = member.decompress(self.body)
         assert member.eof and not member.unused_data
         return plain
+
+
+class CountedDjango:
+    """Django's application; counts what a front asks it and what it passes on.
+
+    A front asks once per caller, without a query and without a body.
+    """
+
+    def __init__(self):
+        self.application = get_asgi_application()
+        self.asked = []
+        self.passed = []
+        self.status = None
+
+    async def __call__(self, scope, receive, send):
+        is_question = scope["method"] == "OPTIONS" or not scope["query_string"]
+        is_question &= b"content-length" not in dict(scope["headers"])
+        (self.asked if is_question else self.passed).append(scope)
+        if self.status:
+            await respond(send, self.status, [])
+        else:
+            await self.application(scope, receive, send)
 
 
 async def ask(application, path, *, query="", method="GET", headers=None, body=b"", chunks=None):

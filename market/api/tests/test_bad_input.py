@@ -146,18 +146,18 @@ def test_strange_text_in_the_query_is_a_bad_series_id(api, text):
 
 
 def test_unforeseen_failure_is_json_without_its_text(api, monkeypatch):
-    def broken(query, accept_encoding):
+    def broken(query, *, gzip):
         raise KeyError("secret")
 
-    monkeypatch.setattr("market.api.candles.page_body", broken)
+    monkeypatch.setattr("market.api.candles.read_page", broken)
     response = api.get(CANDLES, series_id=SERIES)
     assert refusal(response) == (500, "internal_error")
     assert b"secret" not in response.content
 
 
 def test_store_that_does_not_answer_is_503(api, monkeypatch):
-    def broken(query, accept_encoding):
+    def broken(query, *, gzip):
         raise TimeoutError
 
-    monkeypatch.setattr("market.api.candles.page_body", broken)
+    monkeypatch.setattr("market.api.candles.read_page", broken)
     assert refusal(api.get(CANDLES, series_id=SERIES)) == (503, "store_unavailable")

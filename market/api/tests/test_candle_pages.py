@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
+import sys
 from collections import Counter
+from types import FunctionType, ModuleType
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.api.candle_pages import CandlePages, PageQuery
+from market.api.candle_pages import CandlePages
+from market.api.candle_query import PageQuery
 from market.domain.freshness import clamp_cursor, is_withheld
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
@@ -37,8 +42,8 @@ def pages_over(*times, now=10_000.0, **options):
     return store, CandlePages(store, clock=lambda: now, **options)
 
 
-def page(pages, since=None, limit=500):
-    return pages.read(PageQuery(MINUTE, since, limit))
+def page(pages, since=None, limit=500, **options):
+    return pages.read(PageQuery(MINUTE, since, limit), **options)
 
 
 def test_second_read_takes_nothing_from_the_store():
@@ -51,7 +56,6 @@ def test_second_read_takes_nothing_from_the_store():
 def test_full_page_outlives_the_head():
     store, pages = pages_over(60, 120, 180)
     first = page(pages, 0, 2)
-    first.gzip()
     Pipeline(store).ingest(MINUTE, candles(240))
     second = page(pages, 0, 2)
     assert store.reads == {"read_after": 1}
@@ -59,17 +63,20 @@ def test_full_page_outlives_the_head():
     assert second.plain.etag != first.plain.etag
 
 
-def test_full_page_is_compressed_once_whatever_the_head():
+def test_full_page_is_compressed_once_whatever_the_head(monkeypatch):
     store, pages = pages_over(*range(0, 6_000, 60), now=100_000.0)
-    first = page(pages, 0, 90)
-    first.gzip()
-    Pipeline(store).ingest(MINUTE, candles(6_000))
-    assert page(pages, 0, 90).deflated_candles is first.deflated_candles is not None
+    page(pages, 0, 90, gzip=True)
+    monkeypatch.setattr("market.api.candle_pages.deflated", None)
+    for head in (6_000, 6_060):
+        Pipeline(store).ingest(MINUTE, candles(head))
+        moved = page(pages, 0, 90, gzip=True)
+        assert gzip.decompress(moved.compressed.content) == moved.plain.content
 
 
 def test_small_page_is_not_compressed():
     _, pages = pages_over(60)
-    assert page(pages).gzip().encoding is None
+    found = page(pages, gzip=True)
+    assert found.body(accepts_gzip=True) is found.plain
 
 
 def test_row_newer_than_the_state_is_left_out():
@@ -82,13 +89,29 @@ def test_row_newer_than_the_state_is_left_out():
         assert b'"candle_time":180' not in content
 
 
-def test_cache_stays_within_its_bytes():
+def test_cache_keeps_no_more_bytes_alive_than_its_bound():
     times = range(0, 60_000, 60)
-    _, pages = pages_over(*times, now=1e6, max_bytes=100_000)
-    for since in times[:100]:
-        page(pages, since, 100)
-    assert 0 < pages._bytes <= 100_000
-    assert pages._bytes == sum(one.size() for one in pages._pages.values())
+    store, pages = pages_over(*times, now=1e6, max_bytes=200_000)
+    for number, since in enumerate(times[:100]):
+        page(pages, since, 100, gzip=number % 2 == 0)
+        if number % 20 == 0:
+            Pipeline(store).ingest(MINUTE, candles(60_000 + 60 * number))
+    for since in times[90:100]:
+        page(pages, since, 100, gzip=True)
+    assert 100_000 < alive(pages._pages) <= 200_000
+
+
+def alive(root):
+    """The bytes of all objects that can be reached from `root` only as data."""
+    seen, waiting, total = set(), [root], 0
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen or isinstance(found, type | ModuleType | FunctionType):
+            continue
+        seen.add(id(found))
+        total += sys.getsizeof(found)
+        waiting.extend(gc.get_referents(found))
+    return total
 
 
 def test_look_without_the_store_finds_only_what_is_cached():

@@ -10,8 +10,8 @@ import pytest
 from django.core.asgi import get_asgi_application
 
 from lab.waiting import patience
-from market.api import top_markets
-from market.api.front import in_front_of
+from market.api import top_market_stream
+from market.api.front import Front
 from market.api.tests.asking import items, refusal, scope
 from market.exchanges.top_markets import (
     MAX_VENUES,
@@ -290,7 +290,7 @@ class Streamed:
         self.gone = asyncio.Event()
         self.start = None
         sent = scope(STREAM, query, "GET", {})
-        front = in_front_of(get_asgi_application())
+        front = Front(get_asgi_application())
         self.task = asyncio.create_task(front(sent, self.receive, self.send))
         self.asked = False
 
@@ -344,7 +344,7 @@ async def test_stream_sends_again_only_what_changed_and_ends_with_its_client(wor
     assert all(comment["body"].startswith(b": ping ") for comment in comments)
     data = events(changed["body"])[0][2]
     assert [item["symbol"] for item in data["items"]] == ["BTC/USDT", "ETH/USDT"]
-    assert top_markets.places._taken == 0
+    assert top_market_stream.places.taken == 0
 
 
 async def test_stream_tells_errors_as_events(world):
@@ -360,14 +360,14 @@ async def test_stream_tells_errors_as_events(world):
 
 
 async def test_stream_ends_by_itself_after_its_time(world, monkeypatch):
-    monkeypatch.setattr("market.api.top_markets.MAX_STREAM_S", 0.1)
+    monkeypatch.setattr("market.api.top_market_stream.MAX_STREAM_S", 0.1)
     client = Streamed("market=spot&interval_s=0.2")
     async with asyncio.timeout(patience(10)):
         await client.task
 
 
 def test_streams_are_bounded(api, world, monkeypatch):
-    monkeypatch.setattr("market.api.top_markets.places", top_markets.StreamPlaces(0))
+    monkeypatch.setattr("market.api.top_market_stream.places", top_market_stream.StreamPlaces(0))
     response = api.get(STREAM, market="spot")
     assert refusal(response) == (503, "too_many_streams")
 

@@ -1,0 +1,88 @@
+"""The answer to a request for candles: its content coding, its headers, and whether it is a 304."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from market.api.asgi import HeaderList
+
+# Returned by the client as `epoch` when it subscribes, to receive revisions since.
+EPOCH_HEADER = b"x-series-epoch"
+
+# Depends on this request header, besides those that Django's middleware names.
+VARY = "Accept-Encoding"
+
+# A 304 has the headers of the answer it stands for, but not those of the body it does not have.
+OF_A_BODY = frozenset({b"content-length", b"content-encoding", b"content-type"})
+
+# Longer than any browser's; such a client gets a plain body.
+MAX_ACCEPT_ENCODING = 256
+
+
+class Body(NamedTuple):
+    """A body as it is sent, in one content coding, with the headers that describe it."""
+
+    content: bytes
+    etag: str
+    headers: HeaderList
+
+
+class Answer(NamedTuple):
+    """Status, headers and body of an answer."""
+
+    status: int
+    headers: HeaderList
+    content: bytes
+
+
+def body_of(content: bytes, etag: str, *, epoch: int, encoding: str | None = None) -> Body:
+    """A body with its headers; `epoch` is the series' when its candles were read."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"etag", etag.encode()),
+        (b"cache-control", b"no-cache"),
+        (EPOCH_HEADER, b"%d" % epoch),
+    ]
+    if encoding:
+        headers.append((b"content-encoding", encoding.encode()))
+    return Body(content, etag, headers)
+
+
+def answer_with(body: Body, if_none_match: str) -> Answer:
+    """The answer to a client that may have the body already."""
+    if if_none_match and is_unchanged(if_none_match, body.etag):
+        return Answer(304, [one for one in body.headers if one[0] not in OF_A_BODY], b"")
+    return Answer(200, body.headers, body.content)
+
+
+def is_unchanged(if_none_match: str, etag: str) -> bool:
+    """Whether an If-None-Match header names `etag` (weak comparison, RFC 9110, 13.1.2)."""
+    if if_none_match.strip() == "*":
+        return True
+    return any(tag.strip().removeprefix("W/") == etag for tag in if_none_match.split(","))
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3)."""
+    return len(accept_encoding) <= MAX_ACCEPT_ENCODING and _allows_gzip(accept_encoding)
+
+
+@lru_cache(maxsize=256)
+def _allows_gzip(header: str) -> bool:
+    weights: dict[str, float] = {}
+    for part in header.lower().split(","):
+        coding, _, parameter = part.partition(";")
+        weights[coding.strip()] = _weight(parameter)
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.partition("=")
+    if name.strip() != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,54 @@
+"""A request for a page of candles, parsed once: what the page cache and the view know it by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.core.exceptions import SuspiciousOperation
+from django.http import QueryDict
+
+from market.api.checks import check_query
+from market.api.errors import ApiError
+from market.api.requests import CandlesQuery
+from market.domain.series import SeriesId
+
+# Together they bound what remembered query strings take: half a megabyte, and their results.
+MAX_REMEMBERED = 1024
+MAX_REMEMBERED_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """A page of a series: the oldest `limit` candles after `since`, or the newest without it."""
+
+    series: SeriesId
+    since: int | None
+    limit: int
+
+
+def page_query(parameters: Mapping[str, str]) -> PageQuery:
+    """The page that these parameters name; unknown ones are ignored.
+
+    Raises ApiError 422 and SeriesIdError.
+    """
+    asked = check_query(CandlesQuery, parameters)
+    return PageQuery(SeriesId.parse(asked.series_id), asked.since, asked.limit)
+
+
+def query_of(query_string: bytes) -> PageQuery | None:
+    """The page that a query string names; None for one that has to be refused."""
+    if len(query_string) > MAX_REMEMBERED_BYTES:
+        return _parsed(query_string)
+    return _remembered(query_string)
+
+
+def _parsed(query_string: bytes) -> PageQuery | None:
+    try:
+        return page_query(QueryDict(query_string.decode()))
+    except (ApiError, SuspiciousOperation, ValueError):
+        return None
+
+
+_remembered = lru_cache(MAX_REMEMBERED)(_parsed)

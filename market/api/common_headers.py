@@ -1,0 +1,94 @@
+"""What Django's middleware makes of a caller: whether it is accepted, and with which headers.
+
+Requests that are answered without Django carry the same headers as the others: those that
+Django's middleware puts on every answer. They depend on the caller only, so Django is asked once
+for each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from market.api.asgi import Application, HeaderList, Message, Scope
+from market.api.single_flight import SingleFlight
+
+# What the middleware in trade_canvas.settings depends on, besides the scheme: the Host has to be
+# allowed, a proxy may name the scheme, and CORS answers an Origin.
+JUDGED = (b"host", b"x-forwarded-proto", b"origin")
+
+# Headers of one answer, not of all.
+OF_AN_ANSWER = frozenset({b"content-type", b"content-length", b"set-cookie", b"vary"})
+
+MAX_CALLERS = 256
+MAX_CALLER_BYTES = 512
+
+Caller = tuple[str | bytes, ...]
+
+
+class CommonHeaders:
+    """Asks Django about callers of one path, with a request that it answers without any work.
+
+    `method` and `status` are that request's, which has no query and no body, and `vary` is what
+    answers to this path depend on besides what the middleware says.
+    """
+
+    def __init__(
+        self, application: Application, *, method: str, status: int, vary: str = ""
+    ) -> None:
+        self._application = application
+        self._method = method
+        self._status = status
+        self._vary = vary
+        self._known: OrderedDict[Caller, HeaderList | None] = OrderedDict()
+        self._asking: SingleFlight[Caller, HeaderList | None] = SingleFlight()
+
+    async def of(self, scope: Scope, given: Mapping[bytes, bytes]) -> HeaderList | None:
+        """The headers for all answers to a caller; None if Django has to answer.
+
+        `given` are the request's headers.
+        """
+        caller = (scope["scheme"], *(given.get(name, b"") for name in JUDGED))
+        if caller in self._known:
+            self._known.move_to_end(caller)
+            return self._known[caller]
+        if sum(map(len, caller)) > MAX_CALLER_BYTES:
+            return None
+        return await self._asking.result(caller, lambda: self._ask(scope, given, caller))
+
+    async def _ask(
+        self, scope: Scope, given: Mapping[bytes, bytes], caller: Caller
+    ) -> HeaderList | None:
+        started: list[Message] = []
+        kept = [(name, given[name]) for name in JUDGED if name in given]
+        question = {**scope, "method": self._method, "query_string": b"", "headers": kept}
+        body = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive() -> Message:
+            if body:
+                return body.pop()
+            # Django waits here for the client to go away.
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                started.append(message)
+
+        await self._application(question, receive, send)
+        status = started[0]["status"]
+        if status >= 500:
+            return None
+        headers = self._common(started[0]["headers"]) if status == self._status else None
+        self._known[caller] = headers
+        if len(self._known) > MAX_CALLERS:
+            self._known.popitem(last=False)
+        return headers
+
+    def _common(self, headers: HeaderList) -> HeaderList:
+        found = [(name.lower(), value) for name, value in headers]
+        vary = [self._vary, dict(found).get(b"vary", b"").decode("latin-1")]
+        varies = ", ".join(filter(None, vary)).encode("latin-1")
+        common = [one for one in found if one[0] not in OF_AN_ANSWER]
+        return [*common, (b"vary", varies)] if varies else common

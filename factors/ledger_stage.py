@@ -20,8 +20,8 @@ from factors.domain.checkpoints import (
     kept_between,
     save_and_thin_out,
 )
-from factors.domain.facts import ReadCandles, StateError
 from factors.domain.ledger import LedgerWriter, Position
+from factors.domain.values import ReadCandles, StateError
 from factors.stored_candles import StoredCandles
 from market.domain.change import Change
 from market.domain.series import SeriesId

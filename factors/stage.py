@@ -10,8 +10,8 @@ from django.conf import settings
 from factors import runtime
 from factors.domain.checkpoints import EVERY
 from factors.domain.engine import Engine, EngineState
-from factors.domain.facts import StepResult
 from factors.domain.ledger import FactorLedger, FactorUpdate, Rebuild
+from factors.domain.values import StepResult
 from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage
 from factors.stored_candles import StoredCandles
 from market.domain.candle import Candle

@@ -1,37 +1,31 @@
-"""Drawing a series anew from its factor ledger, a part at a time."""
+"""Drawing a series anew from its factor ledger, part by part."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from factors import runtime as factors
 from factors.domain.ledger import Rebuild
+from market.domain.change import Change
 from market.domain.series import SeriesId
-from market.pipeline import PipelineError
 from market.runtime import candle_store, pipeline
 from overlays import runtime
+from overlays.reads import NoData, OutOfSync
 from overlays.stage import Redraw
-from overlays.world import NoData, OutOfSync
 
 BEGINNING = 0
-NOWHERE = -1
 
 
-class RepairFailed(Exception):
-    """A step of the pipeline failed; what it was doing was taken back."""
+class Target(NamedTuple):
+    """The time that a repair was asked for, and the candle that must be drawn after it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """A repair under way: the time asked for, and the candle that must be drawn in the end."""
-
-    series: SeriesId
     requested_time: int
     aligned_time: int
 
 
-def begin(series: SeriesId, to_time: int | None) -> Repair:
-    """Throw the drawings away and make the first part anew; raises NoData and RepairFailed."""
+def target_of(series: SeriesId, to_time: int | None) -> Target:
+    """What a repair up to `to_time` (without: the newest candle) must reach; raises NoData."""
     head = candle_store().state(series).head
     if head is None:
         raise NoData
@@ -39,34 +33,37 @@ def begin(series: SeriesId, to_time: int | None) -> Repair:
     aligned = candle_store().floor(series, requested)
     if aligned is None:
         raise NoData
-    _run(series, Redraw(BEGINNING))
-    return Repair(series, requested, aligned)
+    return Target(requested, aligned)
 
 
-def go_on(series: SeriesId) -> bool:
-    """Make another part, if one is missing; whether it was. Raises RepairFailed."""
-    before = _heads(series)
-    head = candle_store().state(series).head
-    if head is None or min(before) >= head:
-        return False
-    _run(series, Redraw())
-    # Without a stage for it nothing moves, and nothing ever will.
-    return _heads(series) != before
+def parts_of(series: SeriesId) -> Iterator[Change]:
+    """Delete the drawings and make them anew: each part is a transaction of its own.
+
+    Raises PipelineError when a part fails; nothing of that part is stored then.
+    """
+    yield pipeline().rerun(series, Rebuild(), Redraw(BEGINNING))
+    heads = _heads(series)
+    while min(heads) < (candle_store().state(series).head or 0):
+        before = heads
+        yield pipeline().rerun(series, Rebuild(), Redraw())
+        heads = _heads(series)
+        if heads == before:
+            # A stage is switched off: no further part would change anything.
+            return
 
 
-def finished(repair: Repair) -> dict[str, object]:
-    """The answer to a repair; raises OutOfSync."""
-    series, aligned = repair.series, repair.aligned_time
+def report(series: SeriesId, target: Target) -> dict[str, object]:
+    """The answer to a repair; raises OutOfSync when a ledger has not reached its target."""
     factor_head, overlay_head = _heads(series)
-    if factor_head < aligned:
+    if factor_head < target.aligned_time:
         raise OutOfSync("factor")
-    if overlay_head < aligned:
+    if overlay_head < target.aligned_time:
         raise OutOfSync("overlay")
     return {
         "ok": True,
         "series_id": str(series),
-        "requested_time": repair.requested_time,
-        "aligned_time": aligned,
+        "requested_time": target.requested_time,
+        "aligned_time": target.aligned_time,
         "factor_head_time": factor_head,
         "overlay_head_time": overlay_head,
         "refreshed": True,
@@ -79,16 +76,6 @@ def finished(repair: Repair) -> dict[str, object]:
     }
 
 
-def _run(series: SeriesId, request: Redraw) -> None:
-    try:
-        pipeline().rerun(series, Rebuild(), request)
-    except PipelineError as error:
-        raise RepairFailed(str(error)) from error
-
-
 def _heads(series: SeriesId) -> tuple[int, int]:
     factor_head, overlay_head = factors.head_time(series), runtime.head_time(series)
-    return (
-        NOWHERE if factor_head is None else factor_head,
-        NOWHERE if overlay_head is None else overlay_head,
-    )
+    return -1 if factor_head is None else factor_head, -1 if overlay_head is None else overlay_head

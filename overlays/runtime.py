@@ -13,9 +13,9 @@ from market.runtime import candle_store
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.ledger import OverlayLedger
 from overlays.domain.renderer import OverlayEngine
+from overlays.reads import Reads
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import PostgresOverlayLedger
-from overlays.world import World
 
 
 @lru_cache(maxsize=1)
@@ -45,8 +45,8 @@ def head_time(series: SeriesId) -> int | None:
     return state.position.head_time
 
 
-def world() -> World:
+def reads() -> Reads:
     """The reads over this process's stores."""
-    return World(
+    return Reads(
         candle_store(), factors.factor_ledger(), overlay_ledger(), factors.engine().factors
     )

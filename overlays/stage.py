@@ -9,8 +9,8 @@ from itertools import islice
 
 from factors import runtime as factors
 from factors.domain.checkpoints import EVERY
-from factors.domain.facts import Event, Head, StepResult
 from factors.domain.ledger import FactorLedger, FactorUpdate
+from factors.domain.values import Event, Head, StepResult
 from factors.ledger_stage import AT_ONCE, LedgerStage
 from factors.stored_candles import StoredCandles
 from market.domain.change import Change, Notice

@@ -16,8 +16,8 @@ from itertools import zip_longest
 from typing import Any
 
 from factors.domain.engine import Engine
-from factors.domain.facts import StepResult
 from factors.domain.ledger import FactorLedger
+from factors.domain.values import StepResult
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore

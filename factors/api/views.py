@@ -15,7 +15,7 @@ from factors.domain.graph import catalog
 from factors.domain.ledger import Position
 from factors.domain.slices import EVENT_LIMIT, envelope, slices, window_start
 from factors.health import health, read_heads
-from factors.stored_json import as_json
+from factors.lazy_json import as_json
 from market import blocking
 from market.api.endpoint import Endpoint
 from market.api.errors import ApiError

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pen import Pen, PenState
+from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
 from factors.domain.zhongshu import ZhongshuState
 from market.domain.candle import Candle
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from factors.domain.facts import (
+from factors.domain.graph import FactorSpec, in_order
+from factors.domain.values import (
     Event,
     Head,
     Outcome,
@@ -22,7 +23,6 @@ from factors.domain.facts import (
     StateError,
     StepResult,
 )
-from factors.domain.graph import FactorSpec, in_order
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from factors.domain.facts import History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import History, Outcome, Past, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 

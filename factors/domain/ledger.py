@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from factors.domain.checkpoints import Checkpoints
-from factors.domain.facts import Event, Head, Payload, StepResult
+from factors.domain.values import Event, Head, Payload, StepResult
 from market.domain.series import SeriesId
 from market.domain.store import Outpaced, SeriesWriter
 

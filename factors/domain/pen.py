@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
-from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
+from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 

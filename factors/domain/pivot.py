@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
 from factors.domain.graph import FactorSpec, Feature
+from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 RESISTANCE = "resistance"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from factors.domain.facts import Event, History, Payload
 from factors.domain.graph import FactorSpec
+from factors.domain.values import Event, History, Payload
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from factors.domain.closes import CloseWindow
-from factors.domain.facts import Event, History, Outcome, Past, Payload, Setup, Slice
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
+from factors.domain.sr_closes import CloseWindow
 from factors.domain.sr_levels import BROKEN, FLIP, Level, Shown, Side, SrParameters, Touch
-from factors.domain.sr_standing import Moment, stand
+from factors.domain.sr_status import Moment, stand
+from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 ALGORITHM = "pivot_wick_overlap"

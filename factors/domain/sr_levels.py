@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
-from factors.domain.closes import CloseWindow, Walk
-from factors.domain.facts import Payload
 from factors.domain.pivot import RESISTANCE
+from factors.domain.sr_closes import CloseWindow, Walk
+from factors.domain.values import Payload
 
 ACTIVE = "active"
 FLIP = "flip"

@@ -13,9 +13,9 @@ from typing import Any, cast
 import orjson
 from typing_extensions import override
 
-from factors.domain.facts import Event, Head, Payload, StepResult
 from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
-from factors.stored_json import StoredObject
+from factors.domain.values import Event, Head, Payload, StepResult
+from factors.lazy_json import LazyObject
 from factors.stores.checkpoints import PostgresCheckpoints
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
@@ -206,7 +206,7 @@ class PostgresFactorLedger(FactorLedger):
         rows.sort(key=lambda row: row[:3])
         state = next((Position(*row[1:4]) for row in rows if row[0] == 0), None)
         events = [
-            Event(factor, kind, time, key, StoredObject(payload))
+            Event(factor, kind, time, key, LazyObject(payload))
             for part, time, _, factor, kind, key, payload, _ in rows
             if part == 1
         ]

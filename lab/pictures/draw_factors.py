@@ -13,8 +13,8 @@ from typing import Any
 
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
-from factors.domain.facts import Payload
 from factors.domain.pivot import PivotParameters
+from factors.domain.values import Payload
 from lab.pictures.svg_chart import FAINT, Chart
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from overlays.api.draw import DrawDelta
-from overlays.api.frames import DeltaPoll, FrameAtTime, LiveFrame
-from overlays.api.repair import RepairOverlay
+from overlays.api.views import DeltaPoll, DrawDelta, FrameAtTime, LiveFrame, RepairOverlay
 
 urlpatterns = [
     path("draw/delta", DrawDelta.as_view()),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from factors.domain.anchor import CANDIDATE, Reference
-from factors.domain.facts import Payload, ReadCandles
+from factors.domain.values import Payload, ReadCandles
 from overlays.domain.instruction import Definition, Point, marker, polyline
 from overlays.domain.pen import ends
 from overlays.domain.renderer import FactorStep, RendererSpec, Setup, Sheet

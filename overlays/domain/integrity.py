@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from factors.domain.facts import Payload
+from factors.domain.values import Payload
 from overlays.domain.anchor import CURRENT
 from overlays.domain.instruction import Definition, InstructionVersion, span_of
 from overlays.domain.versions import VersionReader

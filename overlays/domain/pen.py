@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from factors.domain.facts import Payload
+from factors.domain.values import Payload
 from overlays.domain.instruction import Definition, Point, polyline
 from overlays.domain.renderer import FactorStep, RendererSpec, Setup, Sheet
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from factors.domain.facts import Payload
 from factors.domain.pivot import RESISTANCE
+from factors.domain.values import Payload
 from overlays.domain.instruction import Definition, marker
 from overlays.domain.renderer import FactorStep, RendererSpec, Sheet
 

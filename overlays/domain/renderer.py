@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from factors.domain.facts import Event, Payload, ReadCandles, StateError, StepResult
+from factors.domain.values import Event, Payload, ReadCandles, StateError, StepResult
 from market.domain.timeframe import Timeframe
 from overlays.domain.instruction import (
     WITHDRAWN,

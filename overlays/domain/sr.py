@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from factors.domain.facts import Payload
 from factors.domain.pivot import RESISTANCE
 from factors.domain.sr_levels import BROKEN
+from factors.domain.values import Payload
 from overlays.domain.instruction import Definition, polyline
 from overlays.domain.renderer import FactorStep, RendererSpec, Sheet
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from factors.domain.facts import Payload
+from factors.domain.values import Payload
 from overlays.domain.instruction import Definition, polyline
 from overlays.domain.renderer import FactorStep, RendererSpec, Sheet
 

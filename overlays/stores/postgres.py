@@ -14,7 +14,7 @@ import orjson
 from typing_extensions import override
 
 from factors.domain.ledger import Position
-from factors.stored_json import StoredObject
+from factors.lazy_json import LazyObject
 from factors.stores.checkpoints import PostgresCheckpoints
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
@@ -309,6 +309,6 @@ class PostgresOverlayLedger(OverlayLedger):
 
 def _versions(statement: str, values: Any) -> list[InstructionVersion]:
     return [
-        InstructionVersion(number, name, kind, time, StoredObject(definition))
+        InstructionVersion(number, name, kind, time, LazyObject(definition))
         for number, name, kind, time, definition in read_rows(statement, values)
     ]

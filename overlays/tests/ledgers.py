@@ -16,11 +16,11 @@ from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.versions import NEVER
+from overlays.reads import Reads
 from overlays.stage import OverlayStage, Redraw
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import PostgresOverlayLedger
 from overlays.verify import Verifier
-from overlays.world import World
 
 FACTORS = engine(2, 1)
 OVERLAYS = overlay_engine(20)
@@ -73,7 +73,7 @@ class Stores:
 
     def __init__(self, candles, facts, drawings):
         self.candles, self.facts, self.drawings = candles, facts, drawings
-        self.world = World(candles, facts, drawings, FACTORS.factors)
+        self.reads = Reads(candles, facts, drawings, FACTORS.factors)
 
     def verdict(self, series, *, overlays=OVERLAYS, fingerprint="f"):
         """What a verification says."""
@@ -106,13 +106,13 @@ class Stores:
 class Viewer:
     """A client that follows the drawings by one cursor, never reading anything anew."""
 
-    def __init__(self, world, series, *, window):
-        self.world, self.series, self.window = world, series, window
+    def __init__(self, reads, series, *, window):
+        self.reads, self.series, self.window = reads, series, window
         self.catalog, self.active, self.cursor = {}, [], 0
 
     def poll(self):
         """Take what is new; answer the record."""
-        answer = self.world.poll(self.series, after_id=self.cursor, window=self.window)
+        answer = self.reads.poll(self.series, after_id=self.cursor, window=self.window)
         assert answer["next_cursor"]["id"] >= self.cursor
         self.cursor = answer["next_cursor"]["id"]
         for record in answer["records"]:
@@ -122,7 +122,7 @@ class Viewer:
 
     def read(self):
         """Take the draw delta behind the cursor."""
-        delta = self.world.delta(self.series, cursor=self.cursor, window=self.window, at_time=None)
+        delta = self.reads.delta(self.series, cursor=self.cursor, window=self.window, at_time=None)
         self.cursor = delta["next_cursor"]["version_id"]
         self.take(delta)
 
@@ -135,9 +135,9 @@ class Viewer:
         return {name: self.catalog[name] for name in self.active}
 
 
-def fresh(world, series, *, window):
+def fresh(reads, series, *, window):
     """What a client that has nothing is told to show."""
-    viewer = Viewer(world, series, window=window)
+    viewer = Viewer(reads, series, window=window)
     viewer.read()
     return viewer.shown()
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from factors.domain.tests.recordings import candles_strategy
 from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
+from overlays.reads import NoData, NoOverlay, OutOfSync
 from overlays.tests.ledgers import Viewer, Worker, fresh
-from overlays.world import NoData, NoOverlay, OutOfSync
 
 KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
 WINDOW = 12
@@ -38,7 +38,7 @@ class Recorder:
     def __init__(self, stores, series):
         self.stores, self.series = stores, series
         self.frames = {}
-        self.viewers = [Viewer(stores.world, series, window=WINDOW) for _ in range(2)]
+        self.viewers = [Viewer(stores.reads, series, window=WINDOW) for _ in range(2)]
 
     def forget(self, change):
         if change.revised_from is not None:
@@ -46,7 +46,7 @@ class Recorder:
 
     def record(self):
         try:
-            frame = self.stores.world.frame_live(self.series, window=WINDOW)
+            frame = self.stores.reads.frame_live(self.series, window=WINDOW)
         except (NoData, NoOverlay, OutOfSync):
             return
         assert frame["time"].pop("at_time") == self.stores.candles.state(self.series).head
@@ -55,7 +55,7 @@ class Recorder:
             self.view()
 
     def view(self):
-        now = fresh(self.stores.world, self.series, window=WINDOW)
+        now = fresh(self.stores.reads, self.series, window=WINDOW)
         polling, reading = self.viewers
         polling.poll()
         reading.read()
@@ -63,7 +63,7 @@ class Recorder:
 
     def compare(self):
         for time, recorded in self.frames.items():
-            frame = self.stores.world.frame_at(self.series, time, window=WINDOW)
+            frame = self.stores.reads.frame_at(self.series, time, window=WINDOW)
             del frame["time"]["at_time"]
             assert frame == recorded
 

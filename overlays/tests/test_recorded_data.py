@@ -11,9 +11,9 @@ from factors import runtime
 from factors.stage import FactorStage
 from factors.tests.ledgers import new_series
 from market.pipeline import Pipeline
+from overlays.reads import Reads
 from overlays.stage import OverlayStage
 from overlays.tests.ledgers import Viewer, fresh, postgres_stores
-from overlays.world import World
 from tests.recordings import recorded_candles
 
 WINDOW = 2000
@@ -21,28 +21,28 @@ BATCH = 307
 
 
 @pytest.fixture
-def world(transactional_db):
+def reads(transactional_db):
     """Both ledgers on PostgreSQL, with the parameters of a new installation."""
     stores = postgres_stores()
     factors = FactorStage(ledger=stores.facts, candles=stores.candles)
     drawing = OverlayStage(stores.drawings, facts=stores.facts, candles=stores.candles)
     stores.pipeline = Pipeline(stores.candles, [factors, drawing])
-    return World(stores.candles, stores.facts, stores.drawings, runtime.engine().factors), stores
+    return Reads(stores.candles, stores.facts, stores.drawings, runtime.engine().factors), stores
 
 
 @pytest.mark.parametrize(("name", "timeframe"), [("BTC_USDT-5m", "5m"), ("DOGE_USDT-1m", "1m")])
-def test_integrity_and_deltas_hold_on_recorded_candles(world, name, timeframe):
-    world, stores = world
+def test_integrity_and_deltas_hold_on_recorded_candles(reads, name, timeframe):
+    reads, stores = reads
     candles = recorded_candles(name)[:4500]
     series = new_series(timeframe)
-    viewer, frames = Viewer(world, series, window=WINDOW), {}
+    viewer, frames = Viewer(reads, series, window=WINDOW), {}
     for start in range(0, len(candles), BATCH):
         stores.pipeline.ingest(series, candles[start : start + BATCH])
         viewer.poll()
-        assert viewer.shown() == fresh(world, series, window=WINDOW)
-        frame = world.frame_live(series, window=WINDOW)
+        assert viewer.shown() == fresh(reads, series, window=WINDOW)
+        frame = reads.frame_live(series, window=WINDOW)
         frames[frame["time"]["aligned_time"]] = frame
     for time, frame in frames.items():
-        assert world.frame_at(series, time, window=WINDOW) == frame
+        assert reads.frame_at(series, time, window=WINDOW) == frame
     for candle in candles[:: BATCH // 5]:
-        world.check(series, candle.candle_time, window=WINDOW)
+        reads.check(series, candle.candle_time, window=WINDOW)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import CandleOrderError, Engine
-from factors.domain.facts import StateError
 from factors.domain.pivot import PivotParameters
 from factors.domain.sr import SrParameters
 from factors.domain.tests.recordings import (
@@ -20,6 +19,7 @@ from factors.domain.tests.recordings import (
     reader,
     told,
 )
+from factors.domain.values import StateError
 from tests.recordings import recorded_candles, vector_candles, vector_json
 
 windows = st.integers(1, 3)

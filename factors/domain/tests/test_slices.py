@@ -4,9 +4,9 @@ import pytest
 
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
-from factors.domain.facts import Event
 from factors.domain.slices import slices, window_start
 from factors.domain.tests.recordings import MINUTE, engine, flat, told
+from factors.domain.values import Event
 from market.domain.series import SeriesId
 
 SERIES = SeriesId.parse("x:y:A/B:1m")

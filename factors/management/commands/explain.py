@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from factors import runtime
-from factors.explaining import Explanation, NotThere, brief, explain
+from factors.explanation import Explanation, NotThere, brief, explain
 from market.management.arguments import require_database, series_argument, shown, time_argument
 from market.runtime import candle_store
 

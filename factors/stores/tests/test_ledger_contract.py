@@ -9,8 +9,8 @@ import pytest
 from django.db import connections
 
 from factors.domain.checkpoints import Checkpoint
-from factors.domain.facts import Event, Head, StepResult
 from factors.domain.ledger import EventCount, LedgerView, Position
+from factors.domain.values import Event, Head, StepResult
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
 from lab.waiting import patience

@@ -21,7 +21,7 @@ from overlays.api.tests.drawn import (
     walk,
 )
 from overlays.domain.renderer import OverlayEngine
-from overlays.world import World
+from overlays.reads import Reads
 
 both = pytest.mark.usefixtures("either_store", "small")
 
@@ -187,7 +187,7 @@ def test_read_that_a_revision_overtakes_is_done_again(api, monkeypatch):
     candles = walk(80)
     ingest(candles)
     revised = candles[30]._replace(high=candles[30].high + 9)
-    slices, left = World.slices, [revised]
+    slices, left = Reads.slices, [revised]
 
     def overtaken(self, now, time, *, window):
         seen = slices(self, now, time, window=window)
@@ -195,7 +195,7 @@ def test_read_that_a_revision_overtakes_is_done_again(api, monkeypatch):
             ingest([left.pop()])
         return seen
 
-    monkeypatch.setattr(World, "slices", overtaken)
+    monkeypatch.setattr(Reads, "slices", overtaken)
     frame = read(api, LIVE)
     monkeypatch.undo()
     assert not left and frame == read(api, LIVE)
@@ -205,13 +205,13 @@ def test_read_that_a_revision_overtakes_is_done_again(api, monkeypatch):
 def test_read_that_is_overtaken_always_gives_up(api, monkeypatch):
     candles = walk(80)
     ingest(candles)
-    slices, count = World.slices, iter(range(1, 100))
+    slices, count = Reads.slices, iter(range(1, 100))
 
     def overtaken(self, now, time, *, window):
         seen = slices(self, now, time, window=window)
         ingest([candles[30]._replace(high=candles[30].high + next(count))])
         return seen
 
-    monkeypatch.setattr(World, "slices", overtaken)
+    monkeypatch.setattr(Reads, "slices", overtaken)
     answer = refused(api.get(LIVE, series_id=SERIES))
     assert answer[:2] == (409, "ledger_out_of_sync:overlay")

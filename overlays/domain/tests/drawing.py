@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
-from factors.domain.facts import Event
 from factors.domain.pivot import PivotParameters
 from factors.domain.slices import slices, window_start
+from factors.domain.values import Event
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from factors.domain.all_factors import FACTORS
-from factors.domain.facts import StateError
+from factors.domain.values import StateError
 from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS, overlay_engine
 from overlays.domain.instruction import WITHDRAWN
 from overlays.domain.renderer import FactorStep, Sheet

@@ -13,8 +13,8 @@ from market.domain.series import SeriesId
 from market.management.arguments import require_database, series_argument, shown
 from market.runtime import candle_store
 from overlays import runtime
+from overlays.reads import OutOfSync
 from overlays.verify import PAGE, Comparison, Verdict, Verifier
-from overlays.world import OutOfSync
 
 NOT_CLEAN = 1
 REVISED = 2
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         times = candle_times(series)[::step]
         for time in tqdm(times, unit=" windows", disable=quiet):
             try:
-                runtime.world().check(series, time, window=WINDOW)
+                runtime.reads().check(series, time, window=WINDOW)
             except OutOfSync as error:
                 raise CommandError(
                     f"at {shown(time)} ({time}): ledger_out_of_sync:{error.ledger}",

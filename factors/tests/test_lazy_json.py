@@ -5,13 +5,13 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from factors.stored_json import StoredObject, as_json
+from factors.lazy_json import LazyObject, as_json
 
 FIELDS = {"b": 0.1 + 0.2, "a": [1, -0.0, 1e22, None], "text": 'é"\\'}
 
 
 def stored():
-    return StoredObject(orjson.dumps(FIELDS).decode())
+    return LazyObject(orjson.dumps(FIELDS).decode())
 
 
 def test_object_equals_what_was_stored():

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from factors.domain.facts import Past, StateError
+from factors.domain.values import Past, StateError
 from market.domain.candle import Candle
 
 FAN = 8

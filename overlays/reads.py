@@ -68,7 +68,7 @@ class _Now:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Reads:
     """Reads over the candle store and both ledgers; blocks on them."""
 
     candles: CandleStore

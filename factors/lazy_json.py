@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 
-class StoredObject(Mapping[str, Any]):
+class LazyObject(Mapping[str, Any]):
     """The text of a JSON object that `orjson.dumps` wrote, as the mapping it stands for."""
 
     __slots__ = ("_fields", "text")
@@ -44,6 +44,6 @@ def as_json(answer: Any) -> bytes:
 
 
 def _fragment(value: Any) -> orjson.Fragment:
-    if isinstance(value, StoredObject):
+    if isinstance(value, LazyObject):
         return orjson.Fragment(value.text)
     raise TypeError(f"no JSON for {type(value).__name__}")

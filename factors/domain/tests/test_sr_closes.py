@@ -5,9 +5,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factors.domain.closes import CHUNK, CloseWindow, Walk
-from factors.domain.facts import Past
+from factors.domain.sr_closes import CHUNK, CloseWindow, Walk
 from factors.domain.tests.recordings import flat, reader
+from factors.domain.values import Past
 
 
 def turns_by_looking(closes, start, low, high, limit):

@@ -11,7 +11,7 @@ from math import inf
 from operator import attrgetter
 from typing import NamedTuple
 
-from factors.domain.closes import CloseWindow, Walk
+from factors.domain.sr_closes import CloseWindow, Walk
 from factors.domain.sr_levels import (
     ACTIVE,
     BEHIND,

@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from factors.domain.facts import Event, Payload
 from factors.domain.graph import FactorSpec
 from factors.domain.ledger import FactorLedger
 from factors.domain.slices import EVENT_LIMIT, head_at, window_start
+from factors.domain.values import Event, Payload
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore

@@ -1,0 +1,215 @@
+"""Draw deltas, frames and polls, and the repair of drawings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from factors.lazy_json import as_json
+from market import blocking
+from market.api.endpoint import Endpoint, require
+from market.api.errors import ApiError
+from market.api.schema import (
+    BAD_SERIES_ID,
+    NO_BODY,
+    NO_WRITER,
+    STORE_DOWN,
+    SWITCHED_OFF,
+    parameters_of,
+    responses,
+)
+from market.api.writes import require_writer
+from market.domain.series import SeriesId
+from market.pipeline import PipelineError
+from overlays import repair
+from overlays.api.answers import DrawDeltaAnswer, FrameAnswer, PollAnswer, RepairedAnswer
+from overlays.api.requests import (
+    DrawDeltaQuery,
+    FrameQuery,
+    LiveFrameQuery,
+    PollQuery,
+    RepairBody,
+)
+from overlays.reads import NoData, NoOverlay, OutOfSync
+from overlays.runtime import reads
+
+log = logging.getLogger(__name__)
+
+OUT_OF_SYNC = {
+    "factor": "factor_read.ledger_out_of_sync",
+    "overlay": "draw_read.ledger_out_of_sync.overlay",
+}
+DRAW_OUT_OF_SYNC = {409: ", ".join(sorted(OUT_OF_SYNC.values()))}
+FRAME_MISSING = {404: "world_read.no_data, world_read.no_overlay"}
+FRAME_AT_MISSING = {404: "world_read.no_data"}
+REPAIR_MISSING = {404: "not_found: the feature is switched off; read_repair.no_data"}
+REPAIR_FAILED = {500: "read_repair.overlay_repair_failed"}
+REPAIR_BEHIND = {
+    409: "read_repair.ledger_out_of_sync.factor, read_repair.ledger_out_of_sync.overlay",
+}
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what a read raises into ApiError 404 and 409."""
+    try:
+        yield
+    except NoData:
+        raise ApiError(404, "world_read.no_data", "no_data") from None
+    except NoOverlay:
+        raise ApiError(404, "world_read.no_overlay", "no_overlay") from None
+    except OutOfSync as error:
+        detail = f"ledger_out_of_sync:{error.ledger}"
+        raise ApiError(409, OUT_OF_SYNC[error.ledger], detail) from None
+
+
+class DrawDelta(Endpoint):
+    """GET /api/draw/delta."""
+
+    @extend_schema(
+        operation_id="draw_delta",
+        description=(
+            "The instructions to show at the newest candle, or at the last one up to `at_time`, "
+            "and the versions numbered above `cursor_version_id`. A client with cursor 0 that "
+            "lacks more than 1,000 versions gets the newest ones of what its window shows. With "
+            "cursor 0 the answer is checked against the factors. Don't continue a live cursor from "
+            "an `at_time` answer."
+        ),
+        parameters=parameters_of(DrawDeltaQuery),
+        responses=responses(DrawDeltaAnswer, BAD_SERIES_ID, DRAW_OUT_OF_SYNC, STORE_DOWN),
+    )
+    def get(self, request: Request) -> Response:
+        """The delta of one series."""
+        asked = self.query(DrawDeltaQuery)
+        with refusals():
+            answer = blocking.call(
+                reads().delta,
+                SeriesId.parse(asked.series_id),
+                cursor=asked.cursor_version_id,
+                window=asked.window_candles,
+                at_time=asked.at_time,
+            )
+        return Response(as_json(answer))
+
+
+class LiveFrame(Endpoint):
+    """GET /api/frame/live."""
+
+    @extend_schema(
+        operation_id="frame_live",
+        description="Factors and drawings at the newest candle.",
+        parameters=parameters_of(LiveFrameQuery),
+        responses=responses(
+            FrameAnswer, BAD_SERIES_ID, FRAME_MISSING, DRAW_OUT_OF_SYNC, STORE_DOWN
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        """The frame of one series."""
+        asked = self.query(LiveFrameQuery)
+        series = SeriesId.parse(asked.series_id)
+        with refusals():
+            answer = blocking.call(reads().frame_live, series, window=asked.window_candles)
+        return Response(as_json(answer))
+
+
+class FrameAtTime(Endpoint):
+    """GET /api/frame/at_time."""
+
+    @extend_schema(
+        operation_id="frame_at_time",
+        description=(
+            "Factors and drawings at the last candle up to `at_time`: but for `time.at_time`, what "
+            "`frame/live` answered when that candle was the newest, unless it was revised since."
+        ),
+        parameters=parameters_of(FrameQuery),
+        responses=responses(
+            FrameAnswer, BAD_SERIES_ID, FRAME_AT_MISSING, DRAW_OUT_OF_SYNC, STORE_DOWN
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        """The frame of one series at a time."""
+        asked = self.query(FrameQuery)
+        series, window = SeriesId.parse(asked.series_id), asked.window_candles
+        with refusals():
+            answer = blocking.call(reads().frame_at, series, asked.at_time, window=window)
+        return Response(as_json(answer))
+
+
+class DeltaPoll(Endpoint):
+    """GET /api/delta/poll."""
+
+    @extend_schema(
+        operation_id="delta_poll",
+        description=(
+            "One record if anything was stored since `after_id`, none otherwise. Every batch of "
+            "candles has a number, also one that changed no drawing, so a client learns of each "
+            "newer candle. Go on from `next_cursor.id`; to begin behind a frame, give its "
+            "`draw_state.next_cursor.version_id`."
+        ),
+        parameters=parameters_of(PollQuery),
+        responses=responses(PollAnswer, BAD_SERIES_ID, DRAW_OUT_OF_SYNC, STORE_DOWN),
+    )
+    def get(self, request: Request) -> Response:
+        """What is new of one series."""
+        asked = self.query(PollQuery)
+        series, window = SeriesId.parse(asked.series_id), asked.window_candles
+        with refusals():
+            answer = blocking.call(reads().poll, series, after_id=asked.after_id, window=window)
+        return Response(as_json(answer))
+
+
+class RepairOverlay(Endpoint):
+    """POST /api/dev/repair/overlay: draws a series anew from the factor ledger (two switches)."""
+
+    @extend_schema(
+        operation_id="repair_overlay",
+        description=(
+            "Brings the factors of a series up to its newest candle, deletes its drawings and "
+            "makes them anew, all of them: `to_time` only says which candle must be drawn after "
+            "it. Numbers of versions keep growing, so a client goes on from any cursor. Until it "
+            "is done, reads of the series answer 409."
+        ),
+        request=RepairBody,
+        responses=responses(
+            RepairedAnswer,
+            BAD_SERIES_ID,
+            SWITCHED_OFF,
+            REPAIR_MISSING,
+            REPAIR_BEHIND,
+            NO_WRITER,
+            NO_BODY,
+            REPAIR_FAILED,
+            STORE_DOWN,
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        """Draw one series anew."""
+        switches = settings.SWITCHES
+        # Checked before the switches, as the written contract demands.
+        body = self.body(RepairBody)
+        require(switches.enable_dev_api and switches.enable_read_repair_api)
+        require_writer(request._request)
+        series = SeriesId.parse(body.series_id)
+        try:
+            target = blocking.call(repair.target_of, series, body.to_time)
+            parts = repair.parts_of(series)
+            # A call for each part, so that none holds the series, or a thread, for long.
+            while blocking.call(next, parts, None):
+                pass
+            return Response(blocking.call(repair.report, series, target))
+        except NoData:
+            raise ApiError(404, "read_repair.no_data", "no_data") from None
+        except OutOfSync as error:
+            detail = f"ledger_out_of_sync:{error.ledger}"
+            code = f"read_repair.ledger_out_of_sync.{error.ledger}"
+            raise ApiError(409, code, detail) from None
+        except PipelineError as error:
+            log.exception("repair of %s failed", series)
+            detail = f"overlay_repair_failed:{error}"
+            raise ApiError(500, "read_repair.overlay_repair_failed", detail) from None

@@ -9,8 +9,10 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$each && break; done)
 endif
 
-# More than 0: so many at a time, each with its own servers. Faster where there are cores to spare.
-TEST_PROCESSES := 0
+# Each test process has servers of its own; 0 runs the tests in pytest's own process.
+TEST_PROCESSES := 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
+	--no-loadscope-reorder
 
 # Steps are skipped while what they were made from is the same: its checksum is in the stamp's name.
 checksum = $(shell cat $(1) 2> /dev/null | cksum | tr ' ' -)
@@ -30,8 +32,13 @@ run: $(RUN_READY) $(PAGE_READY)
 	@$(BIN)/python manage.py up
 
 test: $(DEV_READY) $(PAGE_READY)
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(PYTEST) $(PYTEST_OPTIONS)
 	$(NPM) test
+
+# The long proof: many examples of every property, and the tests that `make test` leaves out.
+.PHONY: prove
+prove: $(DEV_READY) $(PAGE_READY)
+	TEST_PROFILE=thorough $(PYTEST) $(PYTEST_OPTIONS)
 
 check: lint types test
 
@@ -44,13 +51,7 @@ types: $(DEV_READY) $(NODE_READY)
 	$(BIN)/mypy
 	$(NPM) run typecheck
 
-# Made up requests and messages, as the tests send them, but many.
-.PHONY: fuzz
-fuzz: $(DEV_READY)
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest \
-		tests/test_api_fuzz.py tests/test_ws_fuzz.py
-
-# Fails for a package with a known hole, not for want of somebody to ask.
+# Fails for a package with a known vulnerability; passes when no database of them can be reached.
 .PHONY: audit
 audit: $(DEV_READY)
 	@.ci/audit

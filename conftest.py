@@ -14,15 +14,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import hypothesis
 import psycopg2
 import pytest
 
+from tests.examples import IS_THOROUGH, load_profile
 from trade_canvas import embedded
 
-# A busy machine makes any example slow at times; that is no fault of the code under test.
-hypothesis.settings.register_profile("suite", deadline=None)
-hypothesis.settings.load_profile("suite")
+load_profile()
 
 SWITCHES = {
     "TRADE_CANVAS_ENABLE_PG_STORE": "1",
@@ -33,6 +31,7 @@ SWITCHES = {
 }
 TIMESCALE = "TRADE_CANVAS_ENABLE_TIMESCALE"
 OURS = ("DATA_DIR", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "ASGI_SERVER")
+PROCESS_TESTS = Path(__file__).parent / "tests"
 SESSION_KEY = pytest.StashKey["Session"]()
 
 
@@ -77,7 +76,7 @@ class Session:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "browser: needs Chromium")
+    config.addinivalue_line("markers", "prove: long; runs in `make prove` only")
     _clear_environment()
     if config.option.help or config.option.version or _is_pure(config.args):
         return
@@ -94,6 +93,22 @@ def pytest_configure(config: pytest.Config) -> None:
     assert settings.SWITCHES.enable_pg_store
     # whitenoise warns of a missing folder, and warnings are errors here.
     settings.STATIC_ROOT.mkdir(exist_ok=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long proofs out, and begin with the tests that start processes.
+
+    They take longest, so that two test processes end at about the same time.
+    """
+    if not IS_THOROUGH:
+        config.hook.pytest_deselected(items=[each for each in items if _is_long(each)])
+        items[:] = [each for each in items if not _is_long(each)]
+    items.sort(key=lambda each: PROCESS_TESTS not in each.path.parents)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("prove") is not None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

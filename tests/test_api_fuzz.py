@@ -1,12 +1,11 @@
 """Requests made up from the OpenAPI schema, good and bad: no 500, and every answer as described.
 
-FUZZ_EXAMPLES requests of each kind go to each endpoint; `make fuzz` sends many.
+A few requests of each kind go to each endpoint here; `make prove` sends many.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 
 import hypothesis
 import pytest
@@ -17,15 +16,15 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from lab.waiting import patience
 from tests.clients import NAMES
+from tests.examples import FUZZ_EXAMPLES
 from tests.processes import post
 
 SERIES = "binance:futures:BTC/USDT:1m"
 TOKEN = "token-of-the-fuzz"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 SWITCHES = {"TRADE_CANVAS_ENABLE_READ_REPAIR_API": "1", "TRADE_CANVAS_INGEST_TOKEN": TOKEN}
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 6)
-TIMEOUT_S = 30
 TOP_MARKETS = "/api/market/top_markets"
 
 # Told in words, not by the schema: which series ids there are, which candles are possible, and that
@@ -85,7 +84,7 @@ def fuzz(operation, mode):
     """Send made up requests to one endpoint and check each answer."""
 
     @hypothesis.settings(
-        max_examples=EXAMPLES,
+        max_examples=FUZZ_EXAMPLES,
         database=None,
         # Shrinking would ask a server that other examples have changed since.
         phases=[Phase.generate],
@@ -94,7 +93,7 @@ def fuzz(operation, mode):
     @given(case=operation.as_strategy(generation_mode=mode), to_known=st.booleans())
     def send(case, to_known):
         bend(case, to_known=to_known)
-        response = case.call(session=session, headers=HEADERS, timeout=TIMEOUT_S)
+        response = case.call(session=session, headers=HEADERS, timeout=patience(30))
         case.validate_response(response, headers=HEADERS, excluded_checks=LOOSE)
 
     with requests.Session() as session:

@@ -1,11 +1,16 @@
-"""The capacity gate: passes a sound build, and fails each planted fault for its own reason."""
+"""The capacity gate: passes a sound build, and fails each planted fault for its own reason.
+
+Short here, with one fault; `make prove` takes longer and plants them all. Nothing is asserted about
+how fast a sound build is: only a planted delay is held to a limit that it must exceed.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -15,20 +20,22 @@ from lab.capacity.measure import Measurement, Run
 from lab.capacity.session import open_topology, run_gate
 from lab.capacity.tests.test_gate import GOOD
 from lab.capacity.topology import Layout, local_series
+from tests.examples import IS_THOROUGH
+from tests.planted_web import DELAY_S
 
 PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
-# A busy machine is no fault of the build; a fault of two seconds is.
-THRESHOLDS = Thresholds(commit_p95_ms=1500, close_p95_ms=10_000)
+AT_ANY_SPEED = Thresholds(commit_p95_ms=math.inf, close_p95_ms=math.inf)
+BELOW_THE_DELAY = replace(AT_ANY_SPEED, commit_p95_ms=900 * DELAY_S)
 SHORT = {"page_candles": 200, "settle_s": 1.0}
-CLEAN = Run(watchers=200, seconds=30, metrics=True, **SHORT)
+WATCHERS, SECONDS = (200, 30) if IS_THOROUGH else (50, 8)
+CLEAN = Run(watchers=WATCHERS, seconds=SECONDS, metrics=True, **SHORT)
 # Enough frames of closed candles that one of 10,000 is among them: 20 a second to each watcher.
 MANY = Run(watchers=110, seconds=9, series_each=20, processes=1, storms=False, **SHORT)
 FEW = Run(watchers=20, seconds=7, processes=1, storms=False, **SHORT)
-FAULTS = {
-    "drop": (MANY, "stored candles delivered to every watcher"),
-    "double": (MANY, "duplicates"),
-    "delay": (FEW, "p95 from commit to watcher"),
-}
+FAULTS = {"delay": (FEW, "p95 from commit to watcher")}
+if IS_THOROUGH:
+    FAULTS["drop"] = (MANY, "stored candles delivered to every watcher")
+    FAULTS["double"] = (MANY, "duplicates")
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +59,15 @@ def test_gate_passes_a_sound_build_and_writes_its_report(topology, tmp_path):
         topology,
         CLEAN,
         tmp_path,
-        command="manage.py capacity --watchers 200",
+        command="manage.py capacity",
         facts=facts,
-        thresholds=THRESHOLDS,
+        thresholds=AT_ANY_SPEED,
         say=print,
     )
     assert failed(report.checks) == [], report.measured
-    assert report.measured.tally.expected > 200 * 0.8 * CLEAN.seconds
-    assert report.measured.counted.came > 200 * 0.8 * (CLEAN.seconds - 2)
-    assert report.measured.reconnected.live == report.measured.pages.whole == 200
+    assert report.measured.tally.expected > WATCHERS * SECONDS / 2
+    assert report.measured.counted.came > WATCHERS * SECONDS / 2
+    assert report.measured.reconnected.live == report.measured.pages.whole == WATCHERS
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"report.md", "report.html", "measured.json", "latencies.csv", "usage.csv"}
 
@@ -74,7 +81,7 @@ def test_gate_fails_each_planted_fault_for_its_own_reason(topology):
     def checks_of(fault):
         run, _ = FAULTS[fault]
         measured, _ = Measurement(topology, run, say=print, urls=(webs[fault].url,)).measure()
-        return judge(measured, THRESHOLDS)
+        return judge(measured, BELOW_THE_DELAY if fault == "delay" else AT_ANY_SPEED)
 
     with ThreadPoolExecutor(len(FAULTS)) as pool:
         found = dict(zip(FAULTS, pool.map(checks_of, FAULTS), strict=True))

@@ -89,7 +89,7 @@ def test_dashboard_panels_do_not_overlap():
         taken |= cells
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool: it comes with Prometheus")
 def test_alerts_fire_when_promtool_plays_trouble():
     command = ["promtool", "test", "rules", "alerts_test.yml"]
     done = subprocess.run(

@@ -1,13 +1,12 @@
 """`/ws/market` under whatever a client may do: no crash, nothing missed, nothing kept of who left.
 
-FUZZ_EXAMPLES stories are told; `make fuzz` tells many.
+A few stories are told here; `make prove` tells many.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import random
 import socket
 from contextlib import closing, suppress
@@ -24,9 +23,9 @@ from websockets.frames import Frame, Opcode
 
 from lab.waiting import patience, wait_until
 from tests.clients import Client
+from tests.examples import FUZZ_EXAMPLES
 from tests.processes import get
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 4)
 STEPS = 30
 CONNECTIONS = 5
 LARGEST = 4096
@@ -210,7 +209,7 @@ def groups_of(bus):
 def test_any_story_of_connections_is_served_to_its_end(web, nothing_is_kept):
     machine = type("Told", (Story,), {"web": web})
     settings = hypothesis.settings(
-        max_examples=EXAMPLES,
+        max_examples=FUZZ_EXAMPLES,
         stateful_step_count=STEPS,
         database=None,
         phases=[Phase.generate],
@@ -267,9 +266,9 @@ def test_random_bytes_leave_nothing_behind(web, nothing_is_kept):
     chance = random.Random(next(NUMBERS))
     process = psutil.Process(web.pid)
     # What a process keeps for good it has after as many as are counted.
-    send_rubbish(web, chance, times=15 * EXAMPLES)
+    send_rubbish(web, chance, times=15 * FUZZ_EXAMPLES)
     before, handles = process.memory_info().rss, process.num_fds()
-    send_rubbish(web, chance, times=15 * EXAMPLES)
+    send_rubbish(web, chance, times=15 * FUZZ_EXAMPLES)
     wait_until(lambda: process.num_fds() < handles + FEW_HANDLES, 30, "the sockets to be closed")
     assert process.memory_info().rss - before < GROWTH_BYTES
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from factors.domain.checkpoints import kept_between
@@ -12,11 +12,12 @@ from factors.domain.tests.recordings import candles_strategy, engine, flat
 from factors.ledger_stage import LedgerOutdated
 from factors.tests.ledgers import Worker, new_series
 from market.pipeline import PipelineError
+from tests.examples import examples
 
 ENGINE = engine(2, 1)
 OTHER_LOGIC = engine(3, 1)
 WAVES = flat(*[10.0 + abs(each % 8 - 4) * (1 + each % 3) for each in range(60)])
-KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
+KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
 def changed(candle, by=1.0):
@@ -42,7 +43,7 @@ batches = st.lists(
 
 
 @given(candles=candles_strategy(max_size=80), program=batches, at_once=st.sampled_from([5, 1000]))
-@settings(max_examples=40, **KNOWN)
+@examples(0.7, **KNOWN)
 def test_ledger_is_a_fresh_fold_whatever_happened(stores, candles, program, at_once):
     """Random batches, late ones, revisions, failures behind the stage, two workers in turn."""
     series = new_series()
@@ -64,7 +65,7 @@ def test_ledger_is_a_fresh_fold_whatever_happened(stores, candles, program, at_o
 
 
 @given(candles=candles_strategy(), cuts=st.lists(st.integers(0, 90), max_size=4))
-@settings(max_examples=25, **KNOWN)
+@examples(0.4, **KNOWN)
 def test_ledger_never_takes_back_what_it_said(stores, candles, cuts):
     series, worker, start = new_series(), Worker(stores, ENGINE), 0
     said = [[], []]

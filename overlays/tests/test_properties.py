@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from factors.domain.tests.recordings import candles_strategy
@@ -10,8 +10,9 @@ from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
 from overlays.reads import NoData, NoOverlay, OutOfSync
 from overlays.tests.ledgers import Viewer, Worker, fresh
+from tests.examples import examples
 
-KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
+KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture]}
 WINDOW = 12
 
 
@@ -68,7 +69,7 @@ class Recorder:
             assert frame == recorded
 
 
-@settings(max_examples=40, **KNOWN)
+@examples(0.7, **KNOWN)
 @given(candles=candles_strategy(max_size=80), program=batches, at_once=st.sampled_from([5, 1000]))
 def test_past_frames_are_what_was_live(stores, candles, program, at_once):
     series = new_series()

@@ -47,7 +47,8 @@ PINNED = ("sim:futures:BTC/USDT:1s", "sim:futures:BTC/USDT:1m")
 def browser():
     """Chromium without a window."""
     if not shutil.which(CHROMIUM):
-        pytest.skip(f"no Chromium at {CHROMIUM}: install it, or name it in CHROMIUM")
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing(f"no Chromium at {CHROMIUM}: install it, or name it in CHROMIUM")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield launched

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from lab.waiting import eventually, patience
@@ -23,6 +23,7 @@ from market.ingest.tests.exchange_fake import (
     stored,
 )
 from market.pipeline import PipelineError
+from tests.examples import examples
 
 LIMITS = FollowLimits(
     new_series_candles=50,
@@ -146,7 +147,7 @@ async def play(script):
     return it
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(1, suppress_health_check=[HealthCheck.too_slow])
 @given(scripts)
 def test_store_ends_as_the_truth_whatever_the_stream_does(script):
     it = asyncio.run(play(script))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lab.waiting import eventually
@@ -15,6 +15,7 @@ from market.live.tests.fakes import RecordingWire, World, settle
 from market.live.wires import Watcher
 from market.metrics_registry import REGISTRY, collecting
 from market.tests.builders import MINUTE, candle, candles
+from tests.examples import examples
 
 NOW = 10**6
 
@@ -371,7 +372,7 @@ class Client:
         ("lose",),
     ]
 )
-@settings(max_examples=150, deadline=None)
+@examples(2.5)
 def test_no_duplicate_no_unnamed_hole_no_step_back(script):
     asyncio.run(play(script))
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from django.db import connections
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from lab.waiting import patience
@@ -16,6 +16,7 @@ from market.domain.store import EMPTY, SeriesState, SeriesStats, StaleFence, Ups
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
 from market.tests.builders import MINUTE, candle, candles
+from tests.examples import examples
 
 OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")
 
@@ -166,7 +167,7 @@ batches = st.lists(
 
 
 @given(batches)
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(0.8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_memory_store_is_a_mapping_in_time_order(given_batches):
     store, model = MemoryCandleStore(), {}
     for batch in given_batches:

@@ -5,10 +5,11 @@ The renderers carry small states from candle to candle; here nothing is carried.
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from overlays.domain.tests.drawing import Drawing
 from overlays.domain.tests.test_properties import candles, windows
+from tests.examples import examples
 
 WINDOW = 20
 
@@ -74,7 +75,6 @@ def levels_by_rule(head):
     }
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows)
 def test_line_of_pens_follows_the_rule(made, sizes):
     for drawing in each_candle(made, sizes):
@@ -82,7 +82,6 @@ def test_line_of_pens_follows_the_rule(made, sizes):
         assert ([] if line is None else pairs(line)) == pens_by_rule(drawing)
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows)
 def test_strokes_follow_the_head(made, sizes):
     for drawing in each_candle(made, sizes):
@@ -103,7 +102,7 @@ def test_strokes_follow_the_head(made, sizes):
             )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(2.5)
 @given(candles(), windows)
 def test_anchors_follow_the_rule(made, sizes):
     for drawing in each_candle(made, sizes):
@@ -116,7 +115,7 @@ def test_anchors_follow_the_rule(made, sizes):
         assert set(shown(drawing, "anchor.history")) == history_by_rule(drawing, current)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(2.5)
 @given(candles(), windows)
 def test_anchors_are_drawn_along_their_pens(made, sizes):
     for drawing in each_candle(made, sizes):
@@ -133,7 +132,6 @@ def test_anchors_are_drawn_along_their_pens(made, sizes):
         assert ("lineStyle" in line) == (confirmed is None)
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows)
 def test_levels_follow_the_newest_snapshot(made, sizes):
     for drawing in each_candle(made, sizes):

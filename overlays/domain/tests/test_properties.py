@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market.domain.candle import Candle
@@ -32,7 +32,6 @@ def told(drawing, *, cursor, to_time, window):
     return draw_delta(drawing.versions, cursor=cursor, to_time=to_time, cutoff=cutoff)
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows, st.sets(st.integers(0, 90)))
 def test_batches_and_changes_of_worker_do_not_matter(made, sizes, handovers):
     major, minor = sizes
@@ -45,7 +44,6 @@ def test_batches_and_changes_of_worker_do_not_matter(made, sizes, handovers):
     assert split.changes == whole.changes
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows, st.sampled_from([3, 20, 2000]))
 def test_what_is_drawn_at_a_candle_never_changes(made, sizes, window):
     major, minor = sizes
@@ -57,7 +55,6 @@ def test_what_is_drawn_at_a_candle_never_changes(made, sizes, window):
     assert live == [told(drawing, cursor=0, to_time=time, window=window) for time in drawing.times]
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows, st.sets(st.integers(0, 90)))
 def test_deltas_applied_one_after_the_other_equal_a_fresh_read(made, sizes, skipped):
     major, minor = sizes
@@ -79,7 +76,6 @@ def test_deltas_applied_one_after_the_other_equal_a_fresh_read(made, sizes, skip
         assert fresh.active_ids == delta.active_ids
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows)
 def test_withdrawn_instructions_are_never_active(made, sizes):
     major, minor = sizes
@@ -92,7 +88,6 @@ def test_withdrawn_instructions_are_never_active(made, sizes):
         assert set(active) == {name for name, definition in definitions.items() if definition}
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows, st.sampled_from([1, 3, 10, 2000]))
 def test_integrity_holds_at_every_candle(made, sizes, window):
     major, minor = sizes
@@ -102,7 +97,6 @@ def test_integrity_holds_at_every_candle(made, sizes, window):
         assert drawing.mismatches(window=window) == ()
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows)
 def test_candle_changes_an_instruction_once_and_never_to_the_same(made, sizes):
     major, minor = sizes
@@ -117,7 +111,6 @@ def test_candle_changes_an_instruction_once_and_never_to_the_same(made, sizes):
             before[change.instruction_id] = change.definition
 
 
-@settings(max_examples=60, deadline=None)
 @given(candles(), windows)
 def test_drawings_stay_bounded(made, sizes):
     major, minor = sizes

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 from django.db import connections
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from factors.domain.checkpoints import Checkpoint
@@ -20,6 +20,7 @@ from overlays.domain.instruction import Change, marker, polyline
 from overlays.domain.versions import NEVER, SeriesVersions
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import COPY_FROM_ROWS, NEWEST, PostgresOverlayLedger
+from tests.examples import examples
 
 OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")
 ODD_TEXT = 'a\\b\t"ü"\n%s %'
@@ -267,9 +268,7 @@ moves = st.lists(
 numbered = count()
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(0.7, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves)
 def test_every_read_equals_the_one_in_memory(written, made):
     series = SeriesId.parse(f"x:y:N{next(numbered)}:1m")

@@ -76,6 +76,7 @@ class Session:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: needs Chromium")
     config.addinivalue_line("markers", "prove: long; runs in `make prove` only")
     _clear_environment()
     if config.option.help or config.option.version or _is_pure(config.args):

@@ -11,7 +11,6 @@ from functools import partial
 
 from asgiref.sync import async_to_sync
 from celery import shared_task
-from django.conf import settings
 
 from factors.rebuild import Rebuilding, StageMissing
 from factors.runtime import rebuilder
@@ -19,7 +18,6 @@ from market import blocking
 from market.bus.publish import publish_change
 from market.domain.series import SeriesId
 from market.ingest import dispatch
-from market.ingest.background import BACKGROUND
 from market.tasks import STOP
 
 log = logging.getLogger(__name__)
@@ -34,9 +32,13 @@ def request_rebuild(series: SeriesId) -> bool:
 
     False when nobody can be asked now.
     """
-    if settings.SWITCHES.ingest_in_process:
-        return BACKGROUND.submit(partial(rebuild_beside, series))
-    return dispatch.send(REBUILD, str(series), expires=EXPIRES_S, queue=QUEUE)
+    return dispatch.request(
+        REBUILD,
+        str(series),
+        expires=EXPIRES_S,
+        here=partial(rebuild_beside, series),
+        queue=QUEUE,
+    )
 
 
 @shared_task(name=REBUILD)

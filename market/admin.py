@@ -20,9 +20,9 @@ from django.http import HttpRequest
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId, SeriesIdError
+from market.exchanges.ccxt_feed import check_listed
 from market.ingest.coverage import is_supported, request_backfill, request_newest
 from market.ingest.gap_ranges import UNSETTLED
-from market.ingest.listing import check_listed
 from market.ingest.supervisor import reports_of
 from market.models import GapRecord, Series, WhitelistedSeries, validate_series_id
 

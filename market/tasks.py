@@ -1,8 +1,8 @@
-"""The work of Celery workers: reconcile, follow, backfill, repair.
+"""The tasks of Celery workers: reconcile, follow, backfill, repair.
 
 Every task may be delivered twice or lost: each is idempotent, and reconcile asks again for what is
-missing. They run in the threads pool, each with an event loop of its own, so their time limits are
-their own too: Celery can't end a thread.
+missing. They run in the threads pool, each with its own event loop, and bound their own time:
+Celery can't end a thread.
 """
 
 from __future__ import annotations
@@ -19,40 +19,21 @@ from django.conf import settings
 from market import blocking
 from market.domain.lease_store import Group, LeaseStoreUnavailable
 from market.domain.series import SeriesId
-from market.ingest import coverage, dispatch, supervisor
+from market.ingest import beat, coverage, dispatch, supervisor
 from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
 from market.ingest.runtime import lease_store
-from market.ingest.steady_schedule import every
 from market.stores.postgres_guard import NotLoaded, check_at_start
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.2
+POLL_S = 0.2
 
-BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "reconcile": {
-        "task": dispatch.RECONCILE,
-        "schedule": every(settings.SWITCHES.reconcile_interval_s),
-        "options": {
-            "queue": dispatch.QUEUES[dispatch.RECONCILE],
-            "expires": dispatch.expiry(2 * settings.SWITCHES.reconcile_interval_s),
-        },
-    },
-    "repair gaps": {
-        "task": dispatch.REPAIR_GAPS,
-        "schedule": every(supervisor.REPAIR_INTERVAL_S),
-        "options": {
-            "queue": dispatch.QUEUES[dispatch.REPAIR_GAPS],
-            "expires": dispatch.expiry(supervisor.REPAIR_INTERVAL_S),
-        },
-    },
-}
-# Here, not in the Celery module: that one is imported before Django's apps are there.
-current_app.conf.beat_schedule = BEAT_SCHEDULE
+# Here, not in the Celery module: that one is imported before Django's apps are loaded.
+current_app.conf.beat_schedule = beat.SCHEDULE
 
 
 class StopFlag:
-    """Told once, at the end of the worker; a plain attribute, as a signal handler sets it."""
+    """Set once, at the end of the worker; a plain attribute, as a signal handler sets it."""
 
     is_set = False
 
@@ -61,13 +42,13 @@ STOP = StopFlag()
 
 
 def request_stop() -> None:
-    """Have every running task of this worker end within a few seconds."""
+    """Make every running task of this worker end within a few seconds."""
     STOP.is_set = True
 
 
 @worker_init.connect
 def _check_database(**_: object) -> None:
-    """End a worker that would lose candles; Celery only logs what is no SystemExit."""
+    """Exit a worker that would lose candles; Celery only logs exceptions other than SystemExit."""
     try:
         check_at_start()
     except NotLoaded as error:
@@ -85,7 +66,7 @@ def _stopping() -> bool:
 
 @shared_task(name=dispatch.RECONCILE)
 def reconcile() -> None:
-    """Ask for the follow jobs that are missing; what two beats or a backlog ask for too is left."""
+    """Ask for the missing follow jobs; a second call within half an interval does nothing."""
     try:
         if not lease_store().claim("reconcile", ttl=settings.SWITCHES.reconcile_interval_s / 2):
             return
@@ -94,32 +75,28 @@ def reconcile() -> None:
         log.warning("reconcile: %s", error)
     else:
         for group in started:
-            log.info("%s: a follow job was asked for", group)
+            log.info("%s: a follow job was requested", group)
 
 
 @shared_task(name=dispatch.FOLLOW)
 def follow(group_text: str) -> None:
-    """Follow a group until its time is over; delivered twice, the second ends at once."""
+    """Follow a group until its time is over; a second delivery ends at once."""
     group = Group.parse(group_text)
     if _stopping() or not settings.SWITCHES.ingest_jobs_enabled:
-        _decline(group)
+        # Now another worker can be asked at the next reconcile, not when the marker expires.
+        try:
+            lease_store().unclaim(start_marker(group))
+        except LeaseStoreUnavailable as error:
+            log.warning("%s: declined; its marker stays: %s", group, error)
         return
     job = FollowJob(group, runtime_ports(group))
     seconds = settings.SWITCHES.follow_task_max_s
     if asyncio.run(job.run(stopping=_stopping, max_seconds=seconds)):
-        _hand_over(group)
+        _request_successor(group)
 
 
-def _decline(group: Group) -> None:
-    """Let another worker be asked at the next look, instead of when this one might have begun."""
-    try:
-        lease_store().unclaim(start_marker(group))
-    except LeaseStoreUnavailable as error:
-        log.warning("%s: declined, but not heard: %s", group, error)
-
-
-def _hand_over(group: Group) -> None:
-    """Ask for the next job of the group without waiting for the beat."""
+def _request_successor(group: Group) -> None:
+    """Ask for the next job of the group without waiting for reconcile."""
     try:
         if lease_store().claim(start_marker(group), ttl=supervisor.START_TTL_S):
             dispatch.send(dispatch.FOLLOW, str(group), expires=supervisor.START_TTL_S)
@@ -137,17 +114,17 @@ def backfill(series_text: str, start: int, end: int, reason: str = coverage.GAP)
 
 @shared_task(name=dispatch.REPAIR_GAPS)
 def repair_gaps() -> None:
-    """Try due holes of the ledger again."""
+    """Retry the gaps of the ledger that are due."""
     if settings.SWITCHES.ingest_jobs_enabled and not _stopping():
         asyncio.run(_until_stopped(coverage.repair_due(stopping=_stopping)))
 
 
 async def _until_stopped(work: Coroutine[Any, Any, object]) -> None:
-    """Run `work`, but break it off when the worker ends; what it did by then stays."""
+    """Run `work`, and cancel it when the worker ends; what it stored until then stays."""
     task = asyncio.create_task(work)
     while not task.done():
         if _stopping():
             task.cancel()
-        await asyncio.wait([task], timeout=LOOK_S)
+        await asyncio.wait([task], timeout=POLL_S)
     if not task.cancelled():
         task.result()

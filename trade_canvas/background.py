@@ -15,7 +15,7 @@ from django.conf import settings
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.ingest import dispatch
 from market.ingest.metrics import measure_tasks
-from market.ingest.presence import BEAT, WEB, WORKER, Presence, tell_reconciled
+from market.ingest.presence import BEAT, WEB, WORKER, Presence, announce_reconcile
 from market.live import current
 from trade_canvas import metrics
 from trade_canvas.edge import request_ids
@@ -106,6 +106,6 @@ def _stop_worker(**_: object) -> None:
 def _note_reconcile(sender: Any = None, **_: object) -> None:
     if sender is not None and sender.name == dispatch.RECONCILE:
         try:
-            tell_reconciled()
+            announce_reconcile()
         except LeaseStoreUnavailable as error:
             log.warning("a round of reconcile was not recorded: %s", error)

@@ -268,7 +268,7 @@ class Installation:
 
 def _follows(worker: DrilledProgram) -> bool:
     told = worker.output()
-    return worker.is_running and told.rfind(": following") > told.rfind(": given up")
+    return worker.is_running and told.rfind(": following") > told.rfind(": released")
 
 
 def _all_but_logs(folder: str, names: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from market import blocking
 from market.api.candle_query import PageQuery
 from market.domain.series import SeriesId
 from market.domain.throttle import Throttle
-from market.ingest.supervisor import request_tail
+from market.ingest.coverage import request_tail
 
 logger = logging.getLogger(__name__)
 

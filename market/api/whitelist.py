@@ -10,7 +10,7 @@ from market import blocking
 from market.api.answers import WhitelistAnswer
 from market.api.endpoint import Endpoint
 from market.api.schema import STORE_DOWN, responses
-from market.ingest.whitelist import whitelisted_series
+from market.ingest.desired import whitelisted_series
 
 
 class Whitelist(Endpoint):

@@ -167,12 +167,13 @@ async def take_turn(limit: RateLimit, cost_ms: float) -> None:
 
 
 @lru_cache(maxsize=256)
-def _local(exchange: str) -> LocalRateLimit:
+def local_rate_limit(exchange: str) -> LocalRateLimit:
+    """The one of this process for an exchange."""
     return LocalRateLimit()
 
 
 def rate_limit_of(exchange: str) -> RateLimit:
     """The book of an exchange: in Valkey when there is a bus, otherwise in this process."""
     if settings.REDIS_URL:
-        return ValkeyRateLimit(settings.REDIS_URL, exchange, spare=_local(exchange))
-    return _local(exchange)
+        return ValkeyRateLimit(settings.REDIS_URL, exchange, spare=local_rate_limit(exchange))
+    return local_rate_limit(exchange)

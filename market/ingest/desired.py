@@ -1,20 +1,28 @@
-"""Which series are to be followed now: the whitelist and what is watched, as the switches say."""
+"""Which series are to be followed now: the whitelist and what is watched, as the switches say.
+
+The whitelist is rows that an admin edits, or a JSON file where there is no database.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
 from market.domain.lease_store import LeasedSeries, LeaseStore
-from market.domain.series import SeriesId
+from market.domain.series import SeriesId, SeriesIdError
 from market.exchanges.ccxt_feed import known_exchanges
-from market.ingest.whitelist import whitelisted_series
+from market.models import WhitelistedSeries
+
+log = logging.getLogger(__name__)
 
 
 class Desired(NamedTuple):
-    """A series that is to be followed: pinned by the whitelist, or leased (or lingering)."""
+    """A series to follow: pinned by the whitelist, leased, or lingering after its last lease."""
 
     series: SeriesId
     is_pinned: bool
@@ -22,17 +30,17 @@ class Desired(NamedTuple):
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody may want to see the forming candle.
+        """Whether a watcher may want the forming candle.
 
-        Watchers show by their leases. Where some take none (on demand off, or instances that may
-        not start ingest), every series counts.
+        Leases show where the watchers are. Where instances take none (on demand off, or instances
+        that may not start ingest), every series counts as watched.
         """
         switches = settings.SWITCHES
-        leases_tell = switches.enable_ondemand_ingest and not switches.enable_ingest_role_guard
-        return self.lease is not None or not leases_tell
+        leases_show = switches.enable_ondemand_ingest and not switches.enable_ingest_role_guard
+        return self.lease is not None or not leases_show
 
 
-def desired_series(lease_store: LeaseStore) -> list[Desired]:
+def desired_series(leases: LeaseStore) -> list[Desired]:
     """What to follow now, ascending by id. Blocking.
 
     Raises LeaseStoreUnavailable or a database error: the caller then keeps the previous answer.
@@ -40,17 +48,17 @@ def desired_series(lease_store: LeaseStore) -> list[Desired]:
     switches = settings.SWITCHES
     leased: list[LeasedSeries] = []
     if switches.enable_ondemand_ingest:
-        leased = lease_store.leased(idle_ttl=switches.ondemand_idle_ttl_s)
+        leased = leases.leased(idle_ttl=switches.ondemand_idle_ttl_s)
     return combine(pinned_series(), leased)
 
 
 def pinned_series() -> list[SeriesId]:
-    """The whitelist, or nothing with its switch off. Blocking."""
+    """The whitelist, or nothing while its switch is off. Blocking."""
     return whitelisted_series() if settings.SWITCHES.enable_whitelist_ingest else []
 
 
 def combine(pinned: Iterable[SeriesId], leased: Iterable[LeasedSeries]) -> list[Desired]:
-    """Both sources as one list, without the series of exchanges that nobody knows."""
+    """Both sources as one list, without series of unknown exchanges."""
     leases = {each.series: each for each in leased}
     pins = set(pinned)
     exchanges = known_exchanges()
@@ -59,3 +67,37 @@ def combine(pinned: Iterable[SeriesId], leased: Iterable[LeasedSeries]) -> list[
         for series in sorted({*pins, *leases}, key=str)
         if series.exchange in exchanges
     ]
+
+
+def whitelisted_series() -> list[SeriesId]:
+    """The enabled series of the whitelist in its order, each once. Blocking.
+
+    Invalid entries are skipped with a warning; a missing or broken file is an empty list.
+    """
+    found: dict[SeriesId, None] = {}
+    for entry in _rows() if settings.SWITCHES.enable_pg_store else _file_entries():
+        if not isinstance(entry, str) or not entry.strip():
+            continue
+        try:
+            found[SeriesId.parse(entry.strip())] = None
+        except SeriesIdError as error:
+            log.warning("whitelist: %r is skipped: %s", entry, error)
+    return list(found)
+
+
+def _rows() -> list[str]:
+    enabled = WhitelistedSeries.objects.filter(enabled=True).order_by("pk")
+    return list(enabled.values_list("series_id", flat=True))
+
+
+def _file_entries() -> list[Any]:
+    path = Path(settings.BASE_DIR) / settings.SWITCHES.whitelist_path
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        log.warning("whitelist: %s can't be read: %s", path, error)
+        return []
+    entries = content.get("series_ids") if isinstance(content, dict) else content
+    return entries if isinstance(entries, list) else []

@@ -1,7 +1,7 @@
 """One job that follows the desired series of a group, for as long as it owns the group.
 
-The lock in the lease store keeps two jobs of a group from working at once most of the time; the
-fencing token that the candle store gave for each series keeps a job that lost it from writing.
+A lock in the lease store keeps two jobs from following one group, most of the time. A job that lost
+the lock can't write: the candle store accepts only the newest fencing token of each series.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from market.domain.store import CandleStore
 from market.ingest.desired import desired_series
 from market.ingest.follow import Wanted, open_follower
 from market.ingest.followed import IsWatched, Report
-from market.ingest.runtime import ask, lease_store, process_name
+from market.ingest.runtime import call, lease_store, process_name
 from market.runtime import candle_store
 from market.stopping import stop
 
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LOOK_S = 0.2
-# A job with nothing to follow stays a little: a page that is reloaded finds it still there.
+POLL_S = 0.2
+# A job with nothing to follow stays for a while, in case a page is only being reloaded.
 IDLE_END_S = 5.0
 RESTART_PAUSE_S = 5.0
 REFUSED_PAUSE_S = 60.0
@@ -44,7 +44,7 @@ REPORT_TTLS = 4
 
 
 class Following(Protocol):
-    """What does the work of a job: market.ingest.follow.Follower."""
+    """Does the work of a job: market.ingest.follow.Follower."""
 
     async def run(self, wanted: Wanted, stop: asyncio.Event) -> None:
         """Follow what `wanted` names, each with its fencing token, until `stop`."""
@@ -55,10 +55,10 @@ class Following(Protocol):
 class JobPorts:
     """What a follow job works with.
 
-    `desired` blocks; it names the group's series, and tells of each whether it is watched.
+    `desired` blocks and returns the group's series, each with whether it is watched.
     """
 
-    lease_store: LeaseStore
+    leases: LeaseStore
     store: CandleStore
     desired: Callable[[], Mapping[SeriesId, bool]]
     open_follower: Callable[[Report, IsWatched], Following]
@@ -68,7 +68,7 @@ class JobPorts:
 def runtime_ports(group: Group) -> JobPorts:
     """This process's own, as the switches say."""
     return JobPorts(
-        lease_store=lease_store(),
+        leases=lease_store(),
         store=candle_store(),
         desired=partial(desired_of, lease_store(), group),
         open_follower=lambda report, is_watched: open_follower(
@@ -78,11 +78,11 @@ def runtime_ports(group: Group) -> JobPorts:
     )
 
 
-def desired_of(lease_store: LeaseStore, group: Group) -> dict[SeriesId, bool]:
-    """The desired series of one group, and whether each is watched. Blocking."""
+def desired_of(leases: LeaseStore, group: Group) -> dict[SeriesId, bool]:
+    """The desired series of one group, each with whether it is watched. Blocking."""
     return {
         each.series: each.is_watched
-        for each in desired_series(lease_store)
+        for each in desired_series(leases)
         if group_of(each.series) == group
     }
 
@@ -104,20 +104,20 @@ class FollowJob:
         self._unsent: set[SeriesId] = set()
         self._watched: set[SeriesId] = set()
         self._idle_since = time.monotonic()
-        self._must_fence_anew = False
+        self._needs_new_fences = False
 
     async def run(self, *, stopping: Callable[[], bool], max_seconds: float) -> bool:
-        """Follow until told to stop, replaced, idle, or `max_seconds` are over.
+        """Follow until `stopping`, replaced, idle, or `max_seconds` have passed.
 
-        True when it ended by its time alone, so that another should go on at once. A job whose
-        group has an owner ends at once. What goes wrong is reported, not raised.
+        True when it ended by its time alone: then another job should start at once. Ends at once
+        when the group has an owner. Errors are reported, not raised.
         """
-        ports = self._ports
-        if not await ask(ports.lease_store.take_group, self._group, self._token, ttl=ports.ttl):
+        leases, ttl = self._ports.leases, self._ports.ttl
+        if not await call(leases.take_group, self._group, self._token, ttl=ttl):
             return False
         log.info("%s: following", self._group)
         try:
-            await ask(ports.lease_store.unclaim, start_marker(self._group))
+            await call(leases.unclaim, start_marker(self._group))
             return await self._follow(stopping, time.monotonic() + max_seconds)
         except FeedRefused as error:
             await self._crashed(error, REFUSED_PAUSE_S)
@@ -125,42 +125,51 @@ class FollowJob:
             log.exception("%s: the follow job failed", self._group)
             await self._crashed(error, RESTART_PAUSE_S)
         finally:
-            await self._give_up()
+            await self._try(partial(leases.drop_reports, list(self._fences)))
+            await self._try(partial(leases.release_group, self._group, self._token))
+            # The drills look for this line and for ": following" in a worker's output.
+            log.info("%s: released", self._group)
         return False
 
     async def _follow(self, stopping: Callable[[], bool], until: float) -> bool:
-        follower = self._ports.open_follower(self._note, self._is_watched)
+        follower = self._ports.open_follower(self._collect_report, self._is_watched)
         end = asyncio.Event()
-        watch = asyncio.create_task(self._watch(end, stopping, until=until))
+        keeping = asyncio.create_task(self._keep(end, stopping, until=until))
         try:
             await follower.run(self.wanted, end)
-            if watch.done():
-                watch.result()
+            if keeping.done():
+                keeping.result()
             return not stopping() and time.monotonic() >= until
         finally:
-            await stop([watch])
+            await stop([keeping])
 
     async def wanted(self) -> Mapping[SeriesId, int]:
         """The desired series of the group with this job's fencing tokens.
 
-        While the lease store or the database is away it is what it was: nobody stops watching
-        because of that.
+        While the lease store or the database is unavailable, the previous answer stays.
         """
         try:
             desired = await blocking.run(self._ports.desired)
-            fences_anew, self._must_fence_anew = self._must_fence_anew, False
+            renew_all, self._needs_new_fences = self._needs_new_fences, False
             for series in desired:
-                if fences_anew or series not in self._fences:
+                if renew_all or series not in self._fences:
                     fence = await blocking.run(self._ports.store.next_fence, series)
                     self._fences[series] = fence
                     log.info("%s: following with fence %d", series, fence)
         except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
-            log.warning("%s: what is desired can't be read: %s", self._group, error)
-            # Nor can be who has come to watch.
+            log.warning("%s: the desired series can't be read: %s", self._group, error)
+            # New watchers can't be seen either.
             self._watched = set(self._fences)
             return dict(self._fences)
         self._watched = {series for series, is_watched in desired.items() if is_watched}
-        await self._drop([series for series in self._fences if series not in desired])
+        released = [series for series in self._fences if series not in desired]
+        for series in released:
+            log.info("%s: no longer desired", series)
+            del self._fences[series]
+            self._reports.pop(series, None)
+            self._unsent.discard(series)
+        if released:
+            await self._try(partial(self._ports.leases.drop_reports, released))
         if desired:
             self._idle_since = time.monotonic()
         return dict(self._fences)
@@ -168,69 +177,56 @@ class FollowJob:
     def _is_watched(self, series: SeriesId) -> bool:
         return series in self._watched
 
-    async def _drop(self, released: list[SeriesId]) -> None:
-        for series in released:
-            log.info("%s: released", series)
-            del self._fences[series]
-            self._reports.pop(series, None)
-            self._unsent.discard(series)
-        if released:
-            await self._try(partial(self._ports.lease_store.drop_reports, released))
+    def _collect_report(self, series: SeriesId, report: JobReport) -> None:
+        if series in self._fences:
+            self._reports[series] = replace(report, owner=process_name())
+            self._unsent.add(series)
 
-    async def _watch(
+    async def _keep(
         self, end: asyncio.Event, stopping: Callable[[], bool], *, until: float
     ) -> None:
-        """Set `end` when the job has to; renew the ownership and send reports until then."""
+        """Renew the ownership and send reports until the job has to end; then set `end`."""
         renew_at = 0.0
         try:
             while not (stopping() or time.monotonic() >= until or self._is_idle()):
                 if time.monotonic() >= renew_at:
                     renew_at = time.monotonic() + self._ports.ttl / RENEWALS_A_TTL
                     if not await self._renew():
-                        log.warning("%s: somebody else took over", self._group)
+                        log.warning("%s: another job took over", self._group)
                         break
-                await self._send_reports()
-                await asyncio.sleep(LOOK_S)
+                unsent = {series: self._reports[series] for series in self._unsent}
+                if unsent:
+                    self._unsent.clear()
+                    ttl = REPORT_TTLS * self._ports.ttl
+                    await self._try(partial(self._ports.leases.report, unsent, ttl=ttl))
+                await asyncio.sleep(POLL_S)
         finally:
-            # A job must not go on unwatched, whatever ended the watch.
+            # Whatever ended this: a job must not go on without renewing.
             end.set()
 
     def _is_idle(self) -> bool:
         return not self._fences and time.monotonic() - self._idle_since > IDLE_END_S
 
     async def _renew(self) -> bool:
-        """Stay the owner; an unreachable lease store takes nothing from us, the fences see to that.
+        """Stay the owner; an unavailable lease store changes nothing, the fences still protect.
 
-        When the lock is gone and free (the lease store was emptied, or we were suspended), somebody
-        may have followed meanwhile: our fencing tokens count no more, new ones are taken.
+        When the lock is gone and free (the lease store restarted empty, or this process was
+        suspended), another job may have followed meanwhile: new fencing tokens are needed.
         """
         self._unsent.update(self._reports)
-        known, ttl = self._ports.lease_store, self._ports.ttl
-        if await self._try(partial(known.renew_group, self._group, self._token, ttl=ttl)) is False:
-            if not await self._try(partial(known.take_group, self._group, self._token, ttl=ttl)):
+        leases, ttl = self._ports.leases, self._ports.ttl
+        if await self._try(partial(leases.renew_group, self._group, self._token, ttl=ttl)) is False:
+            if not await self._try(partial(leases.take_group, self._group, self._token, ttl=ttl)):
                 return False
-            self._must_fence_anew = True
+            self._needs_new_fences = True
         return True
 
-    def _note(self, series: SeriesId, report: JobReport) -> None:
-        if series in self._fences:
-            self._reports[series] = replace(report, owner=process_name())
-            self._unsent.add(series)
-
-    async def _send_reports(self) -> None:
-        unsent = {series: self._reports[series] for series in self._unsent}
-        if unsent:
-            self._unsent.clear()
-            await self._try(
-                partial(self._ports.lease_store.report, unsent, ttl=REPORT_TTLS * self._ports.ttl)
-            )
-
     async def _crashed(self, error: Exception, pause: float) -> None:
-        """Report the crash for every series, and keep the next job from starting at once."""
+        """Report the crash for every series, and prevent a restart for `pause` seconds."""
         now = time.time()
         names = list(self._fences) or list(await self._try(self._ports.desired) or ())
         fresh = JobReport(state="waiting", started_at=now)
-        told = {
+        reports = {
             series: replace(
                 known := self._reports.get(series, fresh),
                 state="waiting",
@@ -241,26 +237,19 @@ class FollowJob:
             for series in names
         }
         self._fences.clear()
-        await self._try(partial(self._ports.lease_store.report, told, ttl=pause + self._ports.ttl))
-        await self._try(
-            partial(self._ports.lease_store.claim, start_marker(self._group), ttl=pause)
-        )
+        leases = self._ports.leases
+        await self._try(partial(leases.report, reports, ttl=pause + self._ports.ttl))
+        await self._try(partial(leases.claim, start_marker(self._group), ttl=pause))
 
-    async def _give_up(self) -> None:
-        followed = list(self._fences)
-        await self._try(partial(self._ports.lease_store.drop_reports, followed))
-        await self._try(partial(self._ports.lease_store.release_group, self._group, self._token))
-        log.info("%s: given up", self._group)
-
-    async def _try(self, call: Callable[[], T]) -> T | None:
-        """Ask the lease store; None, with a warning, when it can't be reached."""
+    async def _try(self, work: Callable[[], T]) -> T | None:
+        """Call the lease store; None, with a warning, while it is unavailable."""
         try:
-            return await ask(call)
+            return await call(work)
         except (LeaseStoreUnavailable, DatabaseError) as error:
-            log.warning("%s: the lease store is away: %s", self._group, error)
+            log.warning("%s: the lease store is unavailable: %s", self._group, error)
             return None
 
 
 def start_marker(group: Group) -> str:
-    """The name of the marker that a job of the group was asked for, or must wait."""
+    """The name of the marker that a job of the group was requested, or must not start yet."""
     return f"start:{group}"

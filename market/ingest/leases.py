@@ -1,4 +1,4 @@
-"""This web instance's leases: one for each series that it has watchers of, kept while it has."""
+"""This web instance's leases: one for each series that has watchers here, for as long as it has."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from market import blocking
 from market.domain.lease_store import Admission, CapacityRefused, LeaseStore, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import known_exchanges
-from market.ingest.runtime import ask, instance_id, lease_store
-from market.ingest.whitelist import whitelisted_series
+from market.ingest.desired import whitelisted_series
+from market.ingest.runtime import call, instance_id, lease_store
 from market.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -28,38 +28,41 @@ RENEWALS_A_TTL = 3
 class LeaseKeeper:
     """Counts this instance's holders of each series and keeps a lease while there are any.
 
-    While the lease store is unreachable every watcher is accepted; the next renewal that succeeds
+    While the lease store is unavailable every holder is accepted; the next renewal that succeeds
     takes the lease. Used from one event loop.
     """
 
     def __init__(
         self,
-        lease_store: LeaseStore,
+        leases: LeaseStore,
         instance: str,
         *,
         ttl: float,
         admission: Callable[[], Awaitable[Admission]],
         supported: Callable[[SeriesId], bool],
     ) -> None:
-        self._lease_store = lease_store
+        self._leases = leases
         self._instance = instance
         self._ttl = ttl
         self._admission = admission
         self._supported = supported
         self._holders: Counter[SeriesId] = Counter()
+        # One change of a series at a time: a second holder must not pass before the first one is
+        # admitted.
         self._locks: WeakValueDictionary[SeriesId, asyncio.Lock] = WeakValueDictionary()
         self._renewal: asyncio.Task[None] | None = None
-        self._reachable = True
+        self._is_reachable = True
 
     async def acquire(self, series: SeriesId) -> None:
-        """Become a holder of the series; raise CapacityRefused when no job can be had for it."""
+        """Become a holder of the series; raises CapacityRefused when it can't be followed."""
         if not self._supported(series):
             raise CapacityRefused(series, "unsupported exchange")
         async with self._lock(series):
-            if not self._holders[series] and not await self._admitted(series):
+            if not self._holders[series] and not await self._is_admitted(series):
                 raise CapacityRefused(series, "limit reached")
             self._holders[series] += 1
-        self._keep_renewing()
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(), name="lease renewal")
 
     async def release(self, series: SeriesId) -> None:
         """Stop being a holder; with the last one the lease ends. Never raises."""
@@ -67,89 +70,79 @@ class LeaseKeeper:
             if self._holders[series] > 1:
                 self._holders[series] -= 1
             elif self._holders.pop(series, 0):
-                await self._quietly(partial(self._lease_store.release, series, self._instance))
+                await self._end_lease(series)
 
     async def close(self) -> None:
-        """End every lease, as at the shutdown of the instance."""
+        """End every lease, at the shutdown of the instance."""
         if self._renewal is not None:
             await stop([self._renewal])
             self._renewal = None
         held = list(self._holders)
         self._holders.clear()
         for series in held:
-            ending = partial(self._lease_store.release, series, self._instance)
-            if not await self._quietly(ending):
-                return  # They run out by themselves.
+            if not await self._end_lease(series):
+                return  # The lease store is unavailable: they expire.
 
     def _lock(self, series: SeriesId) -> asyncio.Lock:
-        # One at a time a series: a second watcher must not pass before the first is admitted.
         return self._locks.setdefault(series, asyncio.Lock())
 
-    async def _admitted(self, series: SeriesId) -> bool:
+    async def _is_admitted(self, series: SeriesId) -> bool:
         try:
             admission = await self._admission()
-            return await ask(
-                self._lease_store.lease, series, self._instance, ttl=self._ttl, admission=admission
+            return await call(
+                self._leases.lease, series, self._instance, ttl=self._ttl, admission=admission
             )
         except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
-            self._tell(error)
+            self._unavailable(error)
             return True
-
-    def _keep_renewing(self) -> None:
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._renew(), name="lease renewal")
 
     async def _renew(self) -> None:
         while self._holders:
             await asyncio.sleep(self._ttl / RENEWALS_A_TTL)
             held = list(self._holders)
-            await self._quietly(
-                partial(self._lease_store.renew, self._instance, held, ttl=self._ttl)
-            )
-            await self._end_overtaken(held)
+            await self._try(partial(self._leases.renew, self._instance, held, ttl=self._ttl))
+            for series in held:
+                # A renewal that overtook a release has taken the lease again: end it once more.
+                if series not in self._holders:
+                    async with self._lock(series):
+                        if series not in self._holders:
+                            await self._end_lease(series)
 
-    async def _end_overtaken(self, renewed: list[SeriesId]) -> None:
-        """A renewal that overtook a release took the lease again: end it once more."""
-        for series in renewed:
-            if series not in self._holders:
-                async with self._lock(series):
-                    if series not in self._holders:
-                        await self._quietly(
-                            partial(self._lease_store.release, series, self._instance)
-                        )
+    async def _end_lease(self, series: SeriesId) -> bool:
+        return await self._try(partial(self._leases.release, series, self._instance))
 
-    async def _quietly(self, call: Callable[[], None]) -> bool:
+    async def _try(self, work: Callable[[], None]) -> bool:
         try:
-            await ask(call)
+            await call(work)
         except LeaseStoreUnavailable as error:
-            self._tell(error)
+            self._unavailable(error)
             return False
-        if not self._reachable:
-            log.info("leases: the lease store is back")
-        self._reachable = True
+        if not self._is_reachable:
+            log.info("leases: the lease store is available again")
+        self._is_reachable = True
         return True
 
-    def _tell(self, error: Exception) -> None:
-        if self._reachable:
-            log.warning("leases: the lease store is away, watchers are kept: %s", error)
-        self._reachable = False
+    def _unavailable(self, error: Exception) -> None:
+        if self._is_reachable:
+            log.warning("leases: the lease store is unavailable, watchers are kept: %s", error)
+        self._is_reachable = False
 
 
 class NoLeases:
-    """Stands in where subscribing starts nothing: on demand off, or a guarded read-only role."""
+    """Replaces LeaseKeeper where subscribing starts nothing: on demand off, or a guarded reader."""
 
     async def acquire(self, series: SeriesId) -> None:
-        """Accept every watcher."""
+        """Accept every holder."""
 
     async def release(self, series: SeriesId) -> None:
-        """Nothing was taken."""
+        """Do nothing: no lease was taken."""
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no lease is held."""
 
 
 async def current_admission() -> Admission:
-    """The limits as the switches and the whitelist say now."""
+    """The limits by the switches and the whitelist as they are now."""
     switches = settings.SWITCHES
     pinned: list[SeriesId] = []
     if switches.enable_whitelist_ingest and switches.ondemand_max_jobs:

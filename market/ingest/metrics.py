@@ -8,7 +8,7 @@ from typing import Any
 from celery import signals
 
 from market.domain.series import SeriesId
-from market.ingest.queues import SENT_AT
+from market.ingest.dispatch import SENT_AT
 from market.metrics_registry import COLLECTING, SERIES, SLOW, Counter, Gauge, Histogram
 
 TASKS = Counter("market_tasks_total", "Tasks that ended.", labels=("task", "result"))

@@ -20,7 +20,7 @@ WEB, WORKER, BEAT, RECONCILE = "web", "worker", "beat", "reconcile"
 
 INTERVAL_S = 3.0
 TTL_S = 60.0
-# The last round is of interest for as long as an operator may sleep.
+# The time of the last reconcile is kept for a day: an operator may look much later.
 RECONCILE_TTL_S = 86_400.0
 JOIN_TIMEOUT_S = 5.0
 
@@ -33,9 +33,9 @@ class Load(NamedTuple):
 
 
 class Presence:
-    """Announces one process from a thread of its own, until it is stopped.
+    """Announces one process from a thread of its own until it is stopped.
 
-    `load` is asked from that thread each time. An unreachable lease store is told of once.
+    `load` is called in that thread each time. An unreachable lease store is logged once.
     """
 
     def __init__(
@@ -44,31 +44,31 @@ class Presence:
         *,
         load: Callable[[], Load] = Load,
         interval: float = INTERVAL_S,
-        known: LeaseStore | None = None,
+        leases: LeaseStore | None = None,
     ) -> None:
         self._kind = kind
         self._load = load
         self._interval = interval
-        self._lease_store = known or lease_store()
+        self._leases = leases or lease_store()
         self._started_at = time.time()
-        self._reachable = True
+        self._is_reachable = True
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
     def start(self) -> None:
-        """Begin to tell."""
+        """Begin to announce the process."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell that the process ends. Blocking, within the lease store's own timeouts."""
+        """Withdraw the process. Blocking, within the lease store's own timeouts."""
         self._end.set()
         self._thread.join(JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         while not self._end.is_set():
-            self._try(lambda: self._lease_store.announce(self._member(), ttl=TTL_S))
+            self._try(lambda: self._leases.announce(self._member(), ttl=TTL_S))
             self._end.wait(self._interval)
-        self._try(lambda: self._lease_store.withdraw(self._member()))
+        self._try(lambda: self._leases.withdraw(self._member()))
 
     def _member(self) -> Member:
         load = self._load()
@@ -85,15 +85,15 @@ class Presence:
         try:
             call()
         except LeaseStoreUnavailable as error:
-            if self._reachable:
-                log.warning("presence: the lease store is away: %s", error)
-            self._reachable = False
+            if self._is_reachable:
+                log.warning("presence: the lease store is unavailable: %s", error)
+            self._is_reachable = False
         else:
-            self._reachable = True
+            self._is_reachable = True
 
 
-def tell_reconciled() -> None:
-    """Tell that a round of reconcile was run; raises LeaseStoreUnavailable."""
+def announce_reconcile() -> None:
+    """Record that a round of reconcile ran; raises LeaseStoreUnavailable."""
     now = time.time()
-    told = Member(kind=RECONCILE, name=RECONCILE, started_at=now, seen_at=now)
-    lease_store().announce(told, ttl=RECONCILE_TTL_S)
+    member = Member(kind=RECONCILE, name=RECONCILE, started_at=now, seen_at=now)
+    lease_store().announce(member, ttl=RECONCILE_TTL_S)

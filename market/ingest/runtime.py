@@ -1,4 +1,4 @@
-"""The lease store of this process, and how coroutines call it without blocking their loop."""
+"""What ingest makes once a process: its lease store, its names, and the threads that call it."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def instance_id() -> str:
 
 @lru_cache(maxsize=1)
 def process_name() -> str:
-    """What this process is called where people look: its host and process number."""
+    """The name of this process on the status page: its host and process number."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    # Not the pool of database work: an unreachable lease store must not hold up reads of candles.
+    # Not the pool of database work: an unreachable lease store must not delay reads of candles.
     return ThreadPoolExecutor(THREADS, thread_name_prefix="leases")
 
 
-async def ask(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call of the lease store on its threads; bounded by the lease store's own timeouts."""
-    call = partial(question, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
+async def call(method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call the lease store from a coroutine, in a thread; its own timeouts bound the call."""
+    work = partial(method, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), work)

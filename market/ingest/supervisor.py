@@ -1,7 +1,7 @@
-"""Brings what is followed in line with what is desired, and shows how it stands.
+"""Compares what is desired with what is followed, starts what is missing, and shows the state.
 
-`reconcile` may run anywhere, as often as one likes and twice at once: it only asks for follow jobs,
-and the lease store lets one job own a group.
+`reconcile` may run anywhere, at any time and concurrently: it only requests follow jobs, and the
+lease store lets one job own a group.
 """
 
 from __future__ import annotations
@@ -18,52 +18,40 @@ from market import blocking
 from market.domain.lease_store import Group, JobReport, LeaseStore, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import dispatch
-from market.ingest.background import BACKGROUND
-from market.ingest.coverage import repair_due, repair_gap, request_newest, request_tail
-from market.ingest.desired import Desired, desired_series
+from market.ingest.coverage import repair_due
+from market.ingest.desired import Desired, desired_series, whitelisted_series
 from market.ingest.follow_job import FollowJob, JobPorts, group_of, runtime_ports, start_marker
 from market.ingest.runtime import lease_store
-from market.ingest.whitelist import whitelisted_series
-
-__all__ = [
-    "ingest_state",
-    "reconcile",
-    "repair_gap",
-    "request_newest",
-    "request_tail",
-    "start_in_process",
-    "stop_in_process",
-]
 
 log = logging.getLogger(__name__)
 
-# How long a worker may take to begin a job before another is asked for.
+# How long a worker may take to start a job before another one is requested.
 START_TTL_S = 10.0
 REPAIR_INTERVAL_S = 30.0
 PINNED = -1
 
 
-def groups_to_start(lease_store: LeaseStore) -> list[Group]:
-    """Groups with desired series that nobody owns, each named to one caller only. Blocking."""
+def groups_to_start(leases: LeaseStore) -> list[Group]:
+    """Groups with desired series and no owner, each returned to one caller only. Blocking."""
     switches = settings.SWITCHES
     if not switches.ingest_jobs_enabled:
         return []
-    groups = sorted({group_of(each.series) for each in desired_series(lease_store)})
-    owned = lease_store.owned_groups(groups)
+    groups = sorted({group_of(each.series) for each in desired_series(leases)})
+    owned = leases.owned_groups(groups)
     return [
         group
         for group in groups
-        if group not in owned and lease_store.claim(start_marker(group), ttl=START_TTL_S)
+        if group not in owned and leases.claim(start_marker(group), ttl=START_TTL_S)
     ]
 
 
 def reconcile() -> list[Group]:
-    """Ask the workers for the follow jobs that are missing; which they are. Blocking."""
-    known = lease_store()
-    missing = groups_to_start(known)
+    """Request the missing follow jobs from the workers and return their groups. Blocking."""
+    leases = lease_store()
+    missing = groups_to_start(leases)
     for group in missing:
         if not dispatch.send(dispatch.FOLLOW, str(group), expires=START_TTL_S):
-            known.unclaim(start_marker(group))
+            leases.unclaim(start_marker(group))
     return missing
 
 
@@ -83,10 +71,10 @@ def ingest_state() -> dict[str, Any]:
 
 
 def _jobs() -> list[dict[str, Any]]:
-    known = lease_store()
+    leases = lease_store()
     try:
-        desired = desired_series(known)
-        reports = known.reports([each.series for each in desired])
+        desired = desired_series(leases)
+        reports = leases.reports([each.series for each in desired])
     except LeaseStoreUnavailable as error:
         log.warning("ingest_state without jobs: %s", error)
         return []
@@ -96,29 +84,29 @@ def _jobs() -> list[dict[str, Any]]:
 def _job(desired: Desired, report: JobReport | None) -> dict[str, Any]:
     lease = desired.lease
     is_idle = lease is not None and not lease.leases and not desired.is_pinned
-    told = report or JobReport(state="starting", started_at=0.0)
+    shown = report or JobReport(state="starting", started_at=0.0)
     return {
         "series_id": str(desired.series),
         "source": f"{desired.series.exchange}_ws",
         "refcount": PINNED if desired.is_pinned else (lease.leases if lease else 0),
         "last_zero_at": lease.leased_until if lease and is_idle else None,
-        "started_at": told.started_at or None,
-        "crashes": told.crashes,
-        "last_crash_at": told.last_crash_at,
+        "started_at": shown.started_at or None,
+        "crashes": shown.crashes,
+        "last_crash_at": shown.last_crash_at,
         "running": report is not None,
-        "guardrail": told.guardrail,
-        "state": told.state,
-        "last_error": told.last_error,
-        "last_candle_time": told.last_candle_time,
+        "guardrail": shown.guardrail,
+        "state": shown.state,
+        "last_error": shown.last_error,
+        "last_candle_time": shown.last_candle_time,
     }
 
 
 def reports_of(series: list[SeriesId]) -> dict[SeriesId, JobReport]:
-    """The reports of some series in one call; none when the lease store is away. Blocking."""
+    """The reports of some series; none while the lease store is unavailable. Blocking."""
     try:
         return lease_store().reports(series)
     except LeaseStoreUnavailable as error:
-        log.warning("no reports: %s", error)
+        log.warning("reports can't be read: %s", error)
         return {}
 
 
@@ -140,8 +128,8 @@ class InProcess:
         self._end = asyncio.Event()
 
     def start(self) -> None:
-        """Begin; the tasks belong to the running event loop."""
-        BACKGROUND.open()
+        """Start on the running event loop."""
+        dispatch.BACKGROUND.open()
         if settings.SWITCHES.ingest_jobs_enabled:
             self._loops = [
                 asyncio.create_task(self._every(self._interval, self._reconcile)),
@@ -149,9 +137,9 @@ class InProcess:
             ]
 
     async def stop(self) -> None:
-        """End every job and give up its group; the jobs end by themselves when told."""
+        """End every job and release its group."""
         self._end.set()
-        await BACKGROUND.close()
+        await dispatch.BACKGROUND.close()
         await asyncio.gather(*self._loops, *self._jobs, return_exceptions=True)
 
     async def _every(self, interval: float, work: Callable[[], Any]) -> None:
@@ -159,7 +147,7 @@ class InProcess:
             try:
                 await work()
             except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
-                log.warning("ingest goes on as it is: %s", error)
+                log.warning("ingest is not reconciled: %s", error)
             except Exception:
                 log.exception("ingest supervision failed")
             try:
@@ -186,7 +174,7 @@ _running: list[InProcess] = []
 
 
 async def start_in_process() -> None:
-    """Begin to ingest inside this process, on the running event loop."""
+    """Start ingest inside this process, on the running event loop."""
     if not _running:
         ingest = InProcess(interval=settings.SWITCHES.reconcile_interval_s)
         ingest.start()
@@ -194,6 +182,6 @@ async def start_in_process() -> None:
 
 
 async def stop_in_process() -> None:
-    """End what start_in_process began; the followed series are given up."""
+    """End what start_in_process started and release the followed series."""
     while _running:
         await _running.pop().stop()

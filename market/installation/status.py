@@ -24,7 +24,7 @@ from market.domain.store import EMPTY, SeriesState
 from market.ingest import gap_ledger
 from market.ingest.breaker import BreakerState
 from market.ingest.desired import Desired, combine, pinned_series
-from market.ingest.queues import QueueStanding, queue_standings
+from market.ingest.dispatch import QueueStanding, queue_standings
 from market.ingest.runtime import lease_store
 from market.runtime import candle_store
 

@@ -11,8 +11,8 @@ from django.conf import settings
 from market import blocking
 from market.bus.publish import deliver_here
 from market.domain.series import SeriesId
+from market.ingest.coverage import repair_gap
 from market.ingest.presence import Load
-from market.ingest.supervisor import repair_gap
 from market.live.hub import Hub
 from market.live.reads import RepairGap
 from market.runtime import candle_store

@@ -56,7 +56,7 @@ def exchange(server, settings):
     """The local exchange, with no faults and nothing remembered of earlier ones."""
     settings.REDIS_URL = ""
     settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
-    rate_limit._local.cache_clear()
+    rate_limit.local_rate_limit.cache_clear()
     yield server
     server.clear()
 

@@ -38,7 +38,7 @@ def server():
 def exchange(server, settings):
     settings.REDIS_URL = ""
     settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
-    rate_limit._local.cache_clear()
+    rate_limit.local_rate_limit.cache_clear()
     yield server
     server.clear()
 

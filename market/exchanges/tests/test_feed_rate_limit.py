@@ -125,4 +125,4 @@ async def test_rate_limit_is_shared_when_there_is_a_bus(settings, valkey_url):
     book = rate_limit_of("kraken")
     assert isinstance(book, ValkeyRateLimit)
     await book.close()
-    rate_limit._local.cache_clear()
+    rate_limit.local_rate_limit.cache_clear()

@@ -47,7 +47,7 @@ def asked(monkeypatch, lease_store):
     """Backfills that workers were asked for."""
     tasks = []
 
-    def send(task, *arguments, expires):
+    def send(task, *arguments, expires, queue=None):
         tasks.append(arguments)
         return True
 

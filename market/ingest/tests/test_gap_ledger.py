@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from market.domain.series import SeriesId
 from market.ingest import gap_ledger
 from market.ingest.gap_ledger import (
-    KEPT_SETTLED,
     MAX_ATTEMPTS,
     MemoryGapLedger,
     PostgresGapLedger,
@@ -140,13 +139,12 @@ def test_repair_that_died_is_due_again(transactional_db):
     assert ledger.begin_repair(due)
 
 
-def test_memory_ledger_forgets_the_oldest_settled_holes():
-    ledger = MemoryGapLedger()
-    known = [hole(2 * n, 2 * n, ABSENT) for n in range(KEPT_SETTLED + 5)]
-    ledger._entries[BTC] = known[:-1]
-    ledger.record(known[-1])
-    assert len(ledger.entries()) == KEPT_SETTLED
-    assert ledger.entries()[-1].from_time == known[-1].from_time
+def test_only_the_newest_settled_holes_are_kept(ledger, monkeypatch):
+    monkeypatch.setattr(gap_ledger, "KEPT_SETTLED", 2)
+    ledger.record(hole(0, 0))
+    for minute in (2, 4, 6):
+        ledger.record(hole(minute, minute, ABSENT))
+    assert shape(ledger.entries()) == [(0, 0, OPEN), (4, 4, ABSENT), (6, 6, ABSENT)]
 
 
 minutes = st.integers(0, 30)

@@ -7,39 +7,13 @@ import asyncio
 import pytest
 
 from lab.waiting import eventually
-from market.domain.lease_store import Admission, CapacityRefused, LeaseStoreUnavailable
+from market.domain.lease_store import Admission, CapacityRefused
 from market.domain.series import SeriesId
-from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.leases import LeaseKeeper, NoLeases, current_admission, keeper
+from market.ingest.tests.outage import Outage
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
-
-
-class FlakyLeaseStore(MemoryLeaseStore):
-    """A lease store that can be away, and counts what it is asked."""
-
-    def __init__(self):
-        super().__init__()
-        self.is_away = False
-        self.renewals = 0
-
-    def _reach(self):
-        if self.is_away:
-            raise LeaseStoreUnavailable("away")
-
-    def lease(self, series, instance, *, ttl, admission):
-        self._reach()
-        return super().lease(series, instance, ttl=ttl, admission=admission)
-
-    def renew(self, instance, series, *, ttl):
-        self.renewals += 1
-        self._reach()
-        super().renew(instance, series, ttl=ttl)
-
-    def release(self, series, instance):
-        self._reach()
-        super().release(series, instance)
 
 
 def make_keeper(lease_store, *, instance="web-1", ttl=30.0, limit=0):
@@ -56,18 +30,18 @@ def make_keeper(lease_store, *, instance="web-1", ttl=30.0, limit=0):
 
 
 def leases_of(lease_store):
-    return {each.series: each.leases for each in lease_store.leased(idle_ttl=60)}
+    return {each.series: each.leases for each in lease_store.leases.leased(idle_ttl=60)}
 
 
 async def test_lease_of_an_unknown_exchange_is_refused():
-    lease_store = FlakyLeaseStore()
+    lease_store = Outage()
     with pytest.raises(CapacityRefused):
         await make_keeper(lease_store).acquire(SeriesId.parse("nowhere:spot:BTC/USDT:1m"))
     assert leases_of(lease_store) == {}
 
 
 async def test_lease_beyond_the_limit_is_refused_and_not_counted():
-    lease_store = FlakyLeaseStore()
+    lease_store = Outage()
     keeper = make_keeper(lease_store, limit=1)
     await keeper.acquire(BTC)
     with pytest.raises(CapacityRefused):
@@ -78,7 +52,7 @@ async def test_lease_beyond_the_limit_is_refused_and_not_counted():
 
 
 async def test_lease_lasts_until_its_last_holder_goes():
-    lease_store = FlakyLeaseStore()
+    lease_store = Outage()
     keeper = make_keeper(lease_store)
     for _ in range(3):
         await keeper.acquire(BTC)
@@ -89,7 +63,7 @@ async def test_lease_lasts_until_its_last_holder_goes():
 
 
 async def test_concurrent_holders_of_a_refused_series_are_all_refused():
-    lease_store = FlakyLeaseStore()
+    lease_store = Outage()
     keeper = make_keeper(lease_store, limit=1)
     await keeper.acquire(BTC)
     outcomes = await asyncio.gather(
@@ -100,53 +74,55 @@ async def test_concurrent_holders_of_a_refused_series_are_all_refused():
 
 
 async def test_lease_is_renewed_while_it_is_held():
-    lease_store = FlakyLeaseStore()
+    lease_store = Outage()
     keeper = make_keeper(lease_store, ttl=0.15)
     await keeper.acquire(BTC)
     (taken,) = lease_store.leased(idle_ttl=60)
     await eventually(lambda: lease_store.leased(idle_ttl=60)[0].leased_until > taken.leased_until)
-    await eventually(lambda: lease_store.renewals >= 3)
+    await eventually(lambda: lease_store.calls["renew"] >= 3)
     assert leases_of(lease_store) == {BTC: 1}
     await keeper.close()
     assert leases_of(lease_store) == {BTC: 0}
 
 
-async def test_unreachable_lease_store_refuses_nobody_and_learns_of_it_later():
-    lease_store = FlakyLeaseStore()
+async def test_unreachable_lease_store_refuses_no_watcher_and_takes_the_lease_later():
+    lease_store = Outage()
     keeper = make_keeper(lease_store, ttl=0.15, limit=1)
-    lease_store.is_away = True
+    lease_store.is_on = True
     await keeper.acquire(BTC)
     await keeper.acquire(ETH)
     await keeper.release(ETH)
-    await eventually(lambda: lease_store.renewals >= 2)
+    await eventually(lambda: lease_store.calls["renew"] >= 2)
     assert leases_of(lease_store) == {}
-    lease_store.is_away = False
+    lease_store.is_on = False
     await eventually(lambda: leases_of(lease_store) == {BTC: 1})
     await keeper.close()
 
 
 async def test_release_during_an_outage_raises_nothing_and_the_lease_runs_out():
-    lease_store = FlakyLeaseStore()
+    lease_store = Outage()
     keeper = make_keeper(lease_store, ttl=0.15)
     await keeper.acquire(BTC)
-    lease_store.is_away = True
+    lease_store.is_on = True
     await keeper.release(BTC)
     await eventually(lambda: leases_of(lease_store) == {BTC: 0})
     await keeper.close()
 
 
 async def test_crashed_instance_frees_its_place_for_another():
-    lease_store = FlakyLeaseStore()
-    crashed = make_keeper(lease_store, instance="crashed", ttl=0.2, limit=1)
+    lease_store = Outage()
+    outage = Outage(lease_store.leases)
+    crashed = make_keeper(outage, instance="crashed", ttl=0.2, limit=1)
     other = make_keeper(lease_store, instance="other", limit=1)
     await crashed.acquire(BTC)
-    crashed._renewal.cancel()
+    outage.is_on = True
     with pytest.raises(CapacityRefused):
         await other.acquire(ETH)
     await eventually(lambda: leases_of(lease_store) == {BTC: 0})
     await other.acquire(ETH)
     assert leases_of(lease_store) == {ETH: 1}
     await other.close()
+    await crashed.close()
 
 
 @pytest.fixture

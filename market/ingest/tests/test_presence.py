@@ -10,43 +10,36 @@ import pytest
 
 from lab.waiting import wait_until
 from market.domain.lease_store import LeaseStoreUnavailable
+from market.ingest.dispatch import QueueStanding, queue_standings
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.lease_store_valkey import connect
 from market.ingest.presence import Load, Presence
-from market.ingest.queues import QueueStanding, queue_standings
-
-
-class Away(MemoryLeaseStore):
-    """A lease store that answers only while `is_there`."""
-
-    is_there = False
-
-    def announce(self, member, *, ttl):
-        if not self.is_there:
-            raise LeaseStoreUnavailable("away")
-        super().announce(member, ttl=ttl)
+from market.ingest.tests.outage import Outage
 
 
 def test_presence_tells_its_load_until_it_is_stopped():
-    known = MemoryLeaseStore()
-    presence = Presence("web", load=lambda: Load(3, 4), interval=0.01, known=known)
+    leases = MemoryLeaseStore()
+    presence = Presence("web", load=lambda: Load(3, 4), interval=0.01, leases=leases)
     presence.start()
-    wait_until(known.members)
-    (member,) = known.members()
+    wait_until(leases.members)
+    (member,) = leases.members()
     assert (member.kind, member.watchers, member.subscriptions) == ("web", 3, 4)
-    wait_until(lambda: known.members()[0].seen_at > member.seen_at)
-    assert known.members()[0] == replace(member, seen_at=known.members()[0].seen_at)
+    wait_until(lambda: leases.members()[0].seen_at > member.seen_at)
+    assert leases.members()[0] == replace(member, seen_at=leases.members()[0].seen_at)
     presence.stop()
-    assert known.members() == []
+    assert leases.members() == []
 
 
 def test_presence_outlives_an_unreachable_lease_store():
-    known = Away()
-    presence = Presence("worker", interval=0.01, known=known)
+    leases = Outage()
+    leases.is_on = True
+    presence = Presence("worker", interval=0.01, leases=leases)
     presence.start()
-    known.is_there = True
-    wait_until(known.members)
+    wait_until(lambda: leases.calls["announce"] > 1)
+    leases.is_on = False
+    wait_until(leases.members)
     presence.stop()
+    assert leases.members() == []
 
 
 @pytest.fixture

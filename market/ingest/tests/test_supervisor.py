@@ -52,7 +52,7 @@ def sent(monkeypatch):
     """Follow jobs that were asked for; the broker can be away."""
     groups = []
 
-    def send(task, *arguments, expires):
+    def send(task, *arguments, expires, queue=None):
         assert task == dispatch.FOLLOW and expires > 0
         groups.extend(arguments)
         return True
@@ -222,7 +222,7 @@ async def test_ingest_in_process_follows_and_gives_up_at_its_end(ingesting, whit
 
     def ports(group):
         return JobPorts(
-            lease_store=lease_store,
+            leases=lease_store,
             store=MemoryCandleStore(),
             desired=lambda: {BTC: True},
             open_follower=lambda report, is_watched: PatientFollower(),

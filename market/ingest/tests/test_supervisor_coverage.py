@@ -14,8 +14,7 @@ from market.domain.candle import Candle
 from market.domain.feed import FeedError
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesId
-from market.ingest import background, coverage, gap_ledger
-from market.ingest.background import Background
+from market.ingest import coverage, dispatch, gap_ledger
 from market.ingest.coverage import (
     GAP,
     TAIL,
@@ -25,6 +24,7 @@ from market.ingest.coverage import (
     request_backfill,
     request_tail,
 )
+from market.ingest.dispatch import Background
 from market.ingest.gap_ranges import GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.runtime import candle_store, pipeline
@@ -79,7 +79,7 @@ def asked(monkeypatch, switched):
     switched(enable_ccxt_backfill=True)
     tasks = []
 
-    def send(task, *arguments, expires):
+    def send(task, *arguments, expires, queue=None):
         tasks.append(arguments)
         return True
 
@@ -217,10 +217,10 @@ def test_guarded_reader_asks_for_no_backfill(lease_store, switched, asked):
     assert not asked
 
 
-def test_backfill_that_nobody_takes_may_be_asked_for_again(monkeypatch, asked):
-    monkeypatch.setattr(coverage.dispatch, "send", lambda task, *arguments, expires: False)
+def test_backfill_that_was_not_queued_may_be_requested_again(monkeypatch, lease_store):
+    monkeypatch.setattr(coverage.dispatch, "send", lambda task, *arguments, expires, queue: False)
     assert not request_backfill(BTC, 60, 120)
-    monkeypatch.undo()
+    assert not lease_store.is_claimed(f"backfill:{BTC}:60:120")
 
 
 def test_backfill_can_not_be_asked_for_while_the_lease_store_is_away(monkeypatch, asked):
@@ -236,7 +236,7 @@ def test_backfill_can_not_be_asked_for_while_the_lease_store_is_away(monkeypatch
 async def test_gap_is_repaired_while_the_caller_waits(monkeypatch, switched):
     switched(enable_ccxt_backfill=True, enable_ws_pubsub=False)
     work = Background()
-    monkeypatch.setattr(coverage, "BACKGROUND", work)
+    monkeypatch.setattr(dispatch, "BACKGROUND", work)
     work.open()
     feed = FakeFeed([2, 3])
     monkeypatch.setattr(coverage, "backfill_range", _through(feed))
@@ -271,23 +271,23 @@ async def test_known_absent_gap_is_not_asked_for(asked, switched):
 
 
 async def test_background_work_is_bounded_and_ends_with_it(monkeypatch):
-    monkeypatch.setattr(background, "MAX_WAITING", 3)
+    monkeypatch.setattr(dispatch, "BACKGROUND_WAITING", 3)
     work, running = Background(), []
-    gate = asyncio.Event()
 
     async def wait():
-        running.append(1)
-        await gate.wait()
+        running.append(asyncio.current_task())
+        await asyncio.Event().wait()
 
     assert not work.submit(wait)
     work.open()
-    for expected in range(1, 4):
+    for _ in range(3):
         assert work.submit(wait)
-        await eventually(lambda expected=expected: len(work._tasks) == expected)
+        await asyncio.sleep(0)
     assert not work.submit(wait)
-    assert len(running) == background.AT_ONCE
+    await eventually(lambda: len(running) == dispatch.BACKGROUND_AT_ONCE)
     await work.close()
-    assert not work._tasks
+    assert len(running) == dispatch.BACKGROUND_AT_ONCE
+    assert all(task.cancelled() for task in running)
 
 
 async def test_background_work_comes_from_any_thread_and_may_fail(caplog):

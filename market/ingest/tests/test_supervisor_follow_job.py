@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -15,6 +16,7 @@ from market.domain.store import StaleFence
 from market.ingest import follow_job
 from market.ingest.follow_job import FollowJob, JobPorts, start_marker
 from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.tests.outage import Outage
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 
@@ -23,22 +25,6 @@ ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
 GROUP = Group("sim", "spot")
 CANDLE = Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)
 MINUTES = 60.0
-
-
-class Outage:
-    """Makes the calls of a lease store fail while it lasts."""
-
-    def __init__(self, lease_store):
-        self._lease_store = lease_store
-        self.is_on = False
-
-    def __getattr__(self, name):
-        def call(*args, **kwargs):
-            if self.is_on:
-                raise LeaseStoreUnavailable("away")
-            return getattr(self._lease_store, name)(*args, **kwargs)
-
-        return call
 
 
 class FakeFollower:
@@ -64,8 +50,9 @@ class Bench:
     """A lease store, a store and what is desired, shared by the jobs of a test."""
 
     def __init__(self):
-        self.lease_store = MemoryLeaseStore()
-        self.outage = Outage(self.lease_store)
+        self.skipped_s = 0.0
+        self.leases = MemoryLeaseStore(lambda: time.time() + self.skipped_s)
+        self.outage = Outage(self.leases)
         self.store = MemoryCandleStore()
         self.desired = [BTC]
         self.unwatched = set()
@@ -76,7 +63,7 @@ class Bench:
     def job(self, *, ttl=30.0, max_seconds=MINUTES):
         """A job as a task; its follower joins `followers`."""
         ports = JobPorts(
-            lease_store=self.outage,
+            leases=self.outage,
             store=self.store,
             desired=self._desired,
             open_follower=self._open,
@@ -93,6 +80,15 @@ class Bench:
     def _open(self, report, is_watched):
         self.followers.append(FakeFollower(report, is_watched, self.failure))
         return self.followers[-1]
+
+    def lose_lock(self):
+        """Let the lock expire, as in a process that was suspended."""
+        self.skipped_s += 3600.0
+
+    def take_lock(self):
+        """Become the owner in place of the job."""
+        self.lose_lock()
+        return self.leases.take_group(GROUP, "another job", ttl=1e6)
 
     def tokens(self, follower=-1):
         return self.followers[follower].tokens if self.followers else {}
@@ -112,12 +108,12 @@ async def ended(job):
 
 async def test_job_owns_its_group_and_reports_until_it_is_stopped(bench):
     job = bench.job()
-    await eventually(lambda: bench.lease_store.reports([BTC]))
-    assert bench.lease_store.owned_groups([GROUP]) == {GROUP}
+    await eventually(lambda: bench.leases.reports([BTC]))
+    assert bench.leases.owned_groups([GROUP]) == {GROUP}
     bench.stopped = True
     assert await ended(job) is False
-    assert bench.lease_store.owned_groups([GROUP]) == set()
-    assert bench.lease_store.reports([BTC]) == {}
+    assert bench.leases.owned_groups([GROUP]) == set()
+    assert bench.leases.reports([BTC]) == {}
 
 
 async def test_second_job_of_a_group_ends_at_once(bench):
@@ -149,17 +145,17 @@ async def test_job_follows_what_becomes_desired_and_leaves_what_is_not(bench):
     await eventually(lambda: bench.tokens().keys() == {BTC})
     bench.desired = [BTC, ETH]
     await eventually(lambda: bench.tokens().keys() == {BTC, ETH})
-    await eventually(lambda: bench.lease_store.reports([ETH]))
+    await eventually(lambda: bench.leases.reports([ETH]))
     bench.desired = [BTC]
     await eventually(lambda: bench.tokens().keys() == {BTC})
-    assert bench.lease_store.reports([ETH]) == {}
+    assert bench.leases.reports([ETH]) == {}
     bench.stopped = True
     await ended(job)
 
 
 async def test_job_asks_for_another_when_its_time_is_over(bench):
     assert await ended(bench.job(max_seconds=0.1)) is True
-    assert bench.lease_store.owned_groups([GROUP]) == set()
+    assert bench.leases.owned_groups([GROUP]) == set()
 
 
 async def test_job_ends_when_nothing_is_desired_any_more(bench, monkeypatch):
@@ -170,9 +166,9 @@ async def test_job_ends_when_nothing_is_desired_any_more(bench, monkeypatch):
 
 async def test_successor_of_a_dead_owner_makes_its_writes_impossible(bench):
     pipeline = Pipeline(bench.store)
-    bench.lease_store.take_group(GROUP, "killed with -9", ttl=0.2)
+    bench.leases.take_group(GROUP, "killed with -9", ttl=0.2)
     dead_fence = bench.store.next_fence(BTC)
-    await eventually(lambda: not bench.lease_store.owned_groups([GROUP]))
+    await eventually(lambda: not bench.leases.owned_groups([GROUP]))
     job = bench.job()
     await eventually(bench.tokens)
     with pytest.raises(StaleFence):
@@ -185,30 +181,30 @@ async def test_successor_of_a_dead_owner_makes_its_writes_impossible(bench):
 async def test_job_that_was_replaced_ends(bench):
     job = bench.job(ttl=0.3)
     await eventually(bench.tokens)
-    bench.lease_store._owners[GROUP] = ("somebody else", float("inf"))
+    await eventually(bench.take_lock)
     assert await ended(job) is False
-    assert bench.lease_store.owned_groups([GROUP]) == {GROUP}
+    assert bench.leases.owned_groups([GROUP]) == {GROUP}
 
 
 async def test_job_whose_lock_vanished_takes_it_and_new_fences(bench):
     job = bench.job(ttl=0.3)
     await eventually(bench.tokens)
     old = bench.tokens()[BTC]
-    bench.lease_store._owners.clear()
+    bench.lose_lock()
     await eventually(lambda: bench.tokens()[BTC] > old)
-    assert bench.lease_store.owned_groups([GROUP]) == {GROUP}
+    assert bench.leases.owned_groups([GROUP]) == {GROUP}
     bench.stopped = True
     await ended(job)
 
 
 async def test_job_goes_on_while_the_lease_store_is_away(bench):
     job = bench.job(ttl=0.3)
-    await eventually(lambda: bench.lease_store.reports([BTC]))
+    await eventually(lambda: bench.leases.reports([BTC]))
     bench.outage.is_on = True
-    await eventually(lambda: not bench.lease_store.owned_groups([GROUP]))
+    await eventually(lambda: not bench.leases.owned_groups([GROUP]))
     assert not job.done() and bench.tokens().keys() == {BTC}
     bench.outage.is_on = False
-    await eventually(lambda: bench.lease_store.owned_groups([GROUP]))
+    await eventually(lambda: bench.leases.owned_groups([GROUP]))
     bench.stopped = True
     await ended(job)
 
@@ -223,8 +219,8 @@ async def test_job_goes_on_while_the_lease_store_is_away(bench):
 async def test_failed_job_is_reported_and_not_restarted_at_once(bench, failure, pause):
     bench.failure = failure
     assert await ended(bench.job()) is False
-    report = bench.lease_store.reports([BTC])[BTC]
+    report = bench.leases.reports([BTC])[BTC]
     assert (report.state, report.crashes, report.last_error) == ("waiting", 1, str(failure))
     assert report.last_crash_at is not None
-    assert not bench.lease_store.claim(start_marker(GROUP), ttl=pause)
-    assert bench.lease_store.owned_groups([GROUP]) == set()
+    assert not bench.leases.claim(start_marker(GROUP), ttl=pause)
+    assert bench.leases.owned_groups([GROUP]) == set()

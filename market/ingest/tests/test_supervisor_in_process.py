@@ -11,15 +11,10 @@ from lab.waiting import eventually, patience
 from market import blocking, runtime
 from market.domain.series import SeriesId
 from market.ingest import gap_ledger, leases
+from market.ingest.coverage import repair_gap, request_tail
 from market.ingest.leases import keeper
 from market.ingest.runtime import lease_store
-from market.ingest.supervisor import (
-    ingest_state,
-    repair_gap,
-    request_tail,
-    start_in_process,
-    stop_in_process,
-)
+from market.ingest.supervisor import ingest_state, start_in_process, stop_in_process
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 from market.runtime import candle_store

@@ -9,7 +9,7 @@ from celery import Celery, current_app
 
 from market import tasks
 from market.domain.lease_store import Group, LeaseStoreUnavailable
-from market.ingest import dispatch
+from market.ingest import beat, dispatch
 from market.ingest.follow_job import start_marker
 from market.ingest.lease_store_memory import MemoryLeaseStore
 
@@ -175,12 +175,12 @@ def test_gaps_are_not_repaired_by_a_guarded_reader_or_a_stopping_worker(
 
 
 def test_schedule_names_real_tasks_and_their_queues_where_beat_looks():
-    assert current_app.conf.beat_schedule == tasks.BEAT_SCHEDULE
+    assert current_app.conf.beat_schedule == beat.SCHEDULE
     queues = {queue.name for queue in current_app.conf.task_queues}
-    assert set(dispatch.QUEUES.values()) <= queues
-    for entry in tasks.BEAT_SCHEDULE.values():
+    assert set(dispatch.QUEUES) <= queues
+    for entry in beat.SCHEDULE.values():
         assert entry["task"] in current_app.tasks
-        assert entry["options"]["queue"] == dispatch.QUEUES[entry["task"]]
+        assert entry["options"]["queue"] == dispatch.QUEUE_OF[entry["task"]]
         assert entry["options"]["expires"] >= entry["schedule"].seconds
 
 

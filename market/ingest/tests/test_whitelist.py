@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from market.ingest.whitelist import whitelisted_series
+from market.ingest.desired import whitelisted_series
 from market.models import WhitelistedSeries
 
 BTC = "binance:futures:BTC/USDT:1m"

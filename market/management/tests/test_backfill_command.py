@@ -41,7 +41,7 @@ def server():
 def exchange(server, settings, transactional_db):
     settings.REDIS_URL = ""
     settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
-    rate_limit._local.cache_clear()
+    rate_limit.local_rate_limit.cache_clear()
     yield server
     server.clear()
     end_pool()

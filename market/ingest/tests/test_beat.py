@@ -6,8 +6,8 @@ import pytest
 from celery import Celery
 from celery.beat import Scheduler
 
-from market.ingest import steady_schedule
-from market.ingest.steady_schedule import SteadyClock, every
+from market.ingest import beat as beat_module
+from market.ingest.beat import SteadyClock, every
 
 WALL_STEPS = (-300.0, 300.0)
 
@@ -42,7 +42,7 @@ class RecordingScheduler(Scheduler):
 def clocks(monkeypatch):
     clocks = Clocks()
     monkeypatch.setattr(time, "time", clocks.wall)
-    monkeypatch.setattr(steady_schedule, "_clock", SteadyClock(clocks.monotonic))
+    monkeypatch.setattr(beat_module, "_clock", SteadyClock(clocks.monotonic))
     return clocks
 
 

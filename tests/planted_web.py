@@ -20,7 +20,7 @@ DELAY_S = 2.0
 
 def plant(fault):
     """Put the fault into the wire that every frame leaves by."""
-    from market.live.wires import UvicornWire  # noqa: PLC0415  Needs Django set up.
+    from market.live.wires.uvicorn import UvicornWire  # noqa: PLC0415  Needs Django set up.
 
     send, numbers = UvicornWire.send, itertools.count(1)
 

@@ -22,7 +22,7 @@ from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.live.frames import Frame
 from market.live.topic import Subscription, Topic
-from market.live.wires import Watcher
+from market.live.watcher import Watcher
 from market.metrics_registry import collecting
 from trade_canvas.switches import PREFIX
 

@@ -44,6 +44,12 @@ class Results:
         return cast(T | None, self._values.get(kind))
 
 
+def revision_notice(series: SeriesId, from_time: int, epoch: int) -> Notice:
+    """The notice that stored candles from `from_time` on changed, in what is now `epoch`."""
+    data = {"series_id": str(series), "from_time": from_time, "epoch": epoch}
+    return Notice(REVISED, "stored candles changed, read again", data)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What one batch changed in a series; all times are open times in Unix seconds.

@@ -1,4 +1,4 @@
-"""This process's hub, made on the event loop that serves its watchers."""
+"""This process's hub, created on the event loop that serves its watchers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
 def current_hub() -> Hub:
-    """The hub of the running event loop, started at first use."""
+    """The hub of the running event loop, started on first use."""
     loop = asyncio.get_running_loop()
     if (hub := _hubs.get(loop)) is None:
         switches = settings.SWITCHES
@@ -43,13 +43,13 @@ def current_hub() -> Hub:
 
 
 def load() -> Load:
-    """What this process's hub serves now; from any thread."""
+    """The watchers and subscriptions of this process; from any thread."""
     loads = [hub.load for hub in list(_hubs.values())]
     return Load(sum(one.watchers for one in loads), sum(one.subscriptions for one in loads))
 
 
 async def shut_down() -> None:
-    """Tell every watcher to resume elsewhere (1001), and stop the hub."""
+    """Close every watcher with 1001, so that it resumes elsewhere, and stop the hub."""
     hub = _hubs.pop(asyncio.get_running_loop(), None)
     if hub is not None:
         hub.close_watchers(1001, "server_shutdown")

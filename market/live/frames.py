@@ -1,6 +1,6 @@
-"""WebSocket frames: what a watcher gets for candles, holes, notices and errors.
+"""WebSocket frames for candles, gaps, notices and errors.
 
-A frame is built and encoded once and handed to every watcher that needs the same one.
+A frame is built and encoded once, and the same bytes are sent to every watcher that needs it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from market.domain.series import SeriesId
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One or more messages, as JSON texts and as the bytes that go down an uncompressed socket.
+    """One or more messages, as JSON texts and as the bytes of an uncompressed WebSocket.
 
     `types` counts the messages of each type.
     """
@@ -32,7 +32,7 @@ class Frame:
 
     @staticmethod
     def of(*messages: dict[str, Any]) -> Frame:
-        """Encode messages, to be sent one after the other."""
+        """Encode messages that are sent one after the other."""
         bodies = [orjson.dumps(message) for message in messages]
         data = b"".join(WebSocketFrame(Opcode.TEXT, body).serialize(mask=False) for body in bodies)
         types = Counter(str(message.get("type")) for message in messages)
@@ -42,10 +42,10 @@ class Frame:
 def closed_frame(
     series: SeriesId, cursor: int | None, candles: Sequence[Candle], *, supports_batch: bool
 ) -> Frame:
-    """Closed candles for a watcher whose newest is `cursor`, with a `gap` for every hole.
+    """Closed candles for a watcher whose newest is `cursor`, with a `gap` for each gap.
 
-    A batch's holes are named before it, since a batch can't be interrupted; single candles have
-    theirs directly before them. A cursor of 0 or None stands before all candles and has no hole.
+    Gaps inside a batch come before it; single candles have theirs directly before them. A cursor of
+    0 or None is before all candles and makes no gap.
     """
     if supports_batch and len(candles) > 1:
         batch = {
@@ -68,7 +68,7 @@ def forming_frame(series: SeriesId, candle: Candle) -> Frame:
 
 
 def system_frame(series: SeriesId, notice: Notice) -> Frame:
-    """A notice to the watchers of a series."""
+    """A notice for the watchers of a series."""
     return Frame.of(
         {
             "type": "system",
@@ -81,7 +81,7 @@ def system_frame(series: SeriesId, notice: Notice) -> Frame:
 
 
 def error_frame(code: str, message: str, series_id: str | None = None) -> Frame:
-    """An error the connection survives."""
+    """An error that does not close the connection."""
     body = {"type": "error", "code": code, "message": message}
     return Frame.of(body if series_id is None else {**body, "series_id": series_id})
 

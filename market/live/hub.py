@@ -1,10 +1,10 @@
 """The hub: one per web process, between the bus, the store and this process's watchers.
 
-It listens to the bus for all of them, encodes each message once and writes the same bytes to every
-watcher in step. The bus may lose anything at any time, so nothing rests on it: a message names the
-head before it, and where that is not what was delivered last, the missing candles are read from the
-store first; every `check_interval` seconds the heads are compared with the store besides.
-docs/sync.md is the argument that no watcher sees a duplicate, a step back or an unnamed hole.
+It receives bus messages for all watchers, encodes each once, and writes the same bytes to every
+watcher in step. The bus may lose any message, so nothing depends on it: a message names the head
+before it, and where that is not what was delivered last, the missing candles are read from the
+store first; besides, heads are compared with the store every `check_interval` seconds.
+docs/sync.md explains why no watcher sees a duplicate, a step back or an unnamed gap.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from typing import Any
 from market.bus import metrics as bus_metrics
 from market.bus.layer import ChannelLayer
 from market.bus.messages import BusMessage, ClosedCandles, decode, group_of
-from market.domain.change import REVISED, Notice
+from market.domain.change import revision_notice
 from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.domain.timeframe import MAX_TIME
 from market.ingest.presence import Load
 from market.live import metrics
-from market.live.contact import CUT_OFF_REASON, PATIENCE_S, TRY_AGAIN_LATER, Contact
 from market.live.frames import closed_frame, system_frame
 from market.live.reads import RepairGap, RunBlocking, StoreReads
 from market.live.topic import Subscription, Topic
-from market.live.wires import SLOW_CONSUMER, SLOW_CONSUMER_REASON, Watcher
+from market.live.watchdog import CUT_OFF_REASON, TIMEOUT_S, TRY_AGAIN_LATER, Watchdog
+from market.live.watcher import Watcher
+from market.live.wires.port import SLOW_CONSUMER, SLOW_CONSUMER_REASON
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +39,22 @@ BUS_TIMEOUT_S = 5.0
 BUS_RETRY_S = 1.0
 FORMING_RELEASE_S = 0.25
 
-# Messages of one series that may wait while it is being healed; beyond it the store is read.
+# Messages of one series that may queue while it is healed; beyond it one read replaces them.
 MAX_INBOX = 256
 
-# Reads until a catch-up has come up with the live side; the second is rarely needed.
+# Reads until a catch-up has reached the live side; even a second one is rare.
 MAX_CATCH_UP_READS = 20
 
-# A watcher that is behind gets this long to make room for its catch-up.
+# A watcher that is behind has this long to make room for its catch-up.
 ROOM_TIMEOUT_S = 30.0
 
 
 class Hub:
     """Delivers closed candles, forming candles and notices of series to watchers.
 
-    Everything runs on one event loop; `run_blocking` takes store calls off it. `now` is the wall
-    clock in Unix seconds. Watchers are sent elsewhere (1013) once neither bus nor store was heard
-    for `patience` seconds.
+    Everything runs on one event loop; `run_blocking` runs store calls in threads. `now` is the wall
+    clock in Unix seconds. When neither bus nor store answered for `timeout_s` seconds, all watchers
+    are closed with 1013.
     """
 
     def __init__(
@@ -66,10 +67,10 @@ class Hub:
         check_interval: float = 2.0,
         repair_gap: RepairGap | None = None,
         repair_limit: int = 5000,
-        patience: float = PATIENCE_S,
+        timeout_s: float = TIMEOUT_S,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._contact = Contact(patience, check_interval)
+        self._watchdog = Watchdog(timeout_s, check_interval)
         self._reads = StoreReads(
             store,
             run_blocking,
@@ -88,15 +89,15 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to listen and to check; call it on the event loop."""
+        """Start the hub's tasks on the running event loop."""
         self._tasks = [
-            asyncio.create_task(self._listen()),
-            asyncio.create_task(self._check_for_ever()),
-            asyncio.create_task(self._release_for_ever()),
+            asyncio.create_task(self._receive_forever()),
+            asyncio.create_task(self._check_forever()),
+            asyncio.create_task(self._release_forever()),
         ]
 
     async def stop(self) -> None:
-        """End the hub's tasks; watchers are left as they are."""
+        """Stop the hub's tasks; watchers stay connected."""
         tasks = [*self._tasks, *(t.task for t in self._topics.values() if t.task)]
         for task in tasks:
             task.cancel()
@@ -110,11 +111,11 @@ class Hub:
 
     @property
     def load(self) -> Load:
-        """How many watchers there are, and how many series they follow; from any thread."""
+        """The number of watchers and of their subscriptions; from any thread."""
         followed = [len(each) for each in list(self._watchers.values())]
         return Load(len(followed), sum(followed))
 
-    # What a connection asks for
+    # Requests of connections
 
     def subscriptions_of(self, watcher: Watcher) -> frozenset[SeriesId]:
         """The series that a watcher follows."""
@@ -129,15 +130,15 @@ class Hub:
         supports_batch: bool = False,
         epoch: int | None = None,
     ) -> None:
-        """Send what is stored after `since`, then follow live, without a hole between the two.
+        """Send what is stored after `since`, then follow live, without a gap between the two.
 
         `since` is the newest open time the watcher has; None asks for the newest candles. With
-        `epoch`, the one the watcher's candles are of, it also hears what was revised since.
+        `epoch`, that of the watcher's candles, it is also notified of revisions since then.
         """
         self.unsubscribe(watcher, series)
         subscription = Subscription(watcher, since, supports_batch)
         topic = self._topics.setdefault(series, Topic(series))
-        # From here on the topic stays; live frames pass this subscription by until it has joined.
+        # This keeps the topic open; live frames are not sent until the subscription has joined.
         topic.joining.add(subscription)
         self._watchers.setdefault(watcher, {})[series] = subscription
         metrics.SUBSCRIPTIONS.inc()
@@ -151,7 +152,7 @@ class Hub:
             topic.joining.discard(subscription)
 
     def unsubscribe(self, watcher: Watcher, series: SeriesId) -> None:
-        """Stop following; nothing happens when the watcher does not follow the series."""
+        """Stop following a series; does nothing when the watcher does not follow it."""
         subscription = self._watchers.get(watcher, {}).pop(series, None)
         if subscription is not None:
             metrics.SUBSCRIPTIONS.inc(-1)
@@ -159,7 +160,7 @@ class Hub:
                 self._topics[series].remove(subscription)
 
     def leave(self, watcher: Watcher) -> frozenset[SeriesId]:
-        """Forget a watcher whose connection ended; answer what it had followed."""
+        """Forget a watcher whose connection ended; return the series it followed."""
         followed = self.subscriptions_of(watcher)
         for series in followed:
             self.unsubscribe(watcher, series)
@@ -167,46 +168,45 @@ class Hub:
         return followed
 
     async def _catch_up(self, topic: Topic, subscription: Subscription, epoch: int | None) -> None:
-        """Send history until nothing is left to tell, and join in the same step that saw it so."""
+        """Send history until none is left, and join in the same step of the event loop."""
+        watcher, series = subscription.watcher, topic.series
         if subscription.cursor is not None:
             cursor = max(-1, min(subscription.cursor, MAX_TIME))
-            subscription.cursor = clamp_cursor(cursor, topic.series.timeframe, self._now())
+            subscription.cursor = clamp_cursor(cursor, series.timeframe, self._now())
         known = topic.epoch if epoch is None else epoch
         is_complete = False
         for _ in range(MAX_CATCH_UP_READS):
             if not is_complete:
                 is_complete = await self._send_history(topic, subscription)
             elif known != topic.epoch:
-                known = await self._tell_revisions(topic, subscription, known)
+                known = await self._send_revisions(topic, watcher, known)
             elif topic.is_ahead_of(subscription.cursor) and not subscription.is_cut:
                 is_complete = False
             else:
                 break
-        if self._is_current(topic.series, subscription):
+        # Meanwhile the watcher may have left, or subscribed to the series again.
+        if self._watchers.get(watcher, {}).get(series) is subscription:
             topic.join(subscription)
 
     async def _send_history(self, topic: Topic, subscription: Subscription) -> bool:
-        """Send what is stored after the cursor; tell whether it came up with the live side.
+        """Send what is stored after the cursor; return whether that reached the live side.
 
-        A catch-up cut at its limit is not continued: the watcher pages over HTTP, as the gap before
-        its next live candle tells it.
+        A catch-up cut at its limit is not continued: the gap before the watcher's next live candle
+        makes it fetch the rest over HTTP.
         """
-        asked_from = subscription.cursor
-        rows = await self._reads.after_for_many(topic, asked_from)
-        await self._wait_for_room(subscription.watcher)
+        watcher, asked_from = subscription.watcher, subscription.cursor
+        rows = await self._reads.after_shared(topic, asked_from)
+        await self._wait_for_room(watcher)
         if rows:
             frame = closed_frame(
                 topic.series, asked_from, rows, supports_batch=subscription.supports_batch
             )
-            subscription.watcher.send_closed(topic.series, frame)
+            watcher.send_closed(topic.series, frame)
             subscription.cursor = rows[-1].candle_time
             metrics.caught_up(len(rows))
             metrics.frame_sent(frame.types, len(frame.data), 1)
         subscription.is_cut = asked_from is not None and len(rows) >= self._reads.limit
         return subscription.is_cut or not topic.is_ahead_of(subscription.cursor)
-
-    def _is_current(self, series: SeriesId, subscription: Subscription) -> bool:
-        return self._watchers.get(subscription.watcher, {}).get(series) is subscription
 
     async def _wait_for_room(self, watcher: Watcher) -> None:
         deadline = asyncio.get_running_loop().time() + ROOM_TIMEOUT_S
@@ -215,53 +215,58 @@ class Hub:
                 watcher.wire.close(SLOW_CONSUMER, SLOW_CONSUMER_REASON)
             await asyncio.sleep(0.02)
 
-    async def _tell_revisions(self, topic: Topic, subscription: Subscription, known: int) -> int:
-        """Tell what was revised after the epoch `known`; answer the epoch that is known now.
+    async def _send_revisions(self, topic: Topic, watcher: Watcher, known: int) -> int:
+        """Notify a watcher of what was revised after its epoch `known`; return the new epoch.
 
-        An epoch from the future is one of a store that was lost: all must be read again.
+        An epoch from the future is that of a store that was lost: everything must be read again.
         """
         epoch = topic.epoch
         since = 0 if known > epoch else await self._reads.revised_since(topic.series, known)
         if since is not None:
-            frame = system_frame(topic.series, _revised(topic, since, epoch))
-            subscription.watcher.wire.send(frame)
+            frame = system_frame(topic.series, revision_notice(topic.series, since, epoch))
+            watcher.wire.send(frame)
             metrics.frame_sent(frame.types, len(frame.data), 1)
         return epoch
 
-    # The bus and the store
+    # The bus
 
     async def _open(self, topic: Topic) -> None:
-        """Listen to the topic's group and learn where the store stands, once for all watchers."""
+        """Join the topic's group and read its head and epoch, once for all its watchers."""
         async with topic.opening:
             if topic.is_open:
                 return
             await self._tried_bus.wait()
-            await self._attach(topic)
+            await self._join_group(topic)
             state = await self._reads.closed_state(topic.series)
-            self._contact.heard()
+            self._watchdog.reset()
             topic.head, topic.epoch, topic.is_open = state.head, state.epoch, True
 
-    async def _attach(self, topic: Topic) -> None:
-        """Join the series' group; without a bus the checks against the store have to do."""
+    async def _join_group(self, topic: Topic) -> None:
+        """Join the series' group; without a bus the series is polled from the store."""
         if self._channel is None:
             return
         try:
             async with asyncio.timeout(BUS_TIMEOUT_S):
                 await self._layer.group_add(group_of(topic.series), self._channel)
-            topic.attached_to = self._channel
+            topic.joined_as = self._channel
         except Exception:
             logger.warning("bus unreachable, %s is polled", topic.series, exc_info=True)
 
-    async def _listen(self) -> None:
+    async def _join_groups(self) -> None:
+        for topic in list(self._topics.values()):
+            if topic.joined_as != self._channel:
+                await self._join_group(topic)
+
+    async def _receive_forever(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(BUS_TIMEOUT_S):
                     channel = await self._layer.new_channel()
                 self._channel = channel
                 self._tried_bus.set()
-                await self._attach_all()
+                await self._join_groups()
                 while True:
-                    self._decode(await self._layer.receive(channel))
+                    self._receive(await self._layer.receive(channel))
             except Exception:
                 self._channel = None
                 self._tried_bus.set()
@@ -269,26 +274,21 @@ class Hub:
                 logger.warning("lost the bus, candles are polled", exc_info=True)
                 await asyncio.sleep(BUS_RETRY_S)
 
-    async def _attach_all(self) -> None:
-        for topic in list(self._topics.values()):
-            if topic.attached_to != self._channel:
-                await self._attach(topic)
-
-    def _decode(self, mapping: dict[str, Any]) -> None:
+    def _receive(self, mapping: dict[str, Any]) -> None:
         try:
             message = decode(mapping)
         except (KeyError, TypeError, ValueError):
             bus_metrics.BUS_MALFORMED.inc()
             return
         bus_metrics.received(mapping)
-        self._contact.heard()
+        self._watchdog.reset()
         if self.take(message):
             bus_metrics.delivered(mapping)
 
     def take(self, message: BusMessage) -> bool:
-        """Deliver a message, now or behind those of its series that wait; repeats are left out.
+        """Deliver a message now, or queue it behind others of its series; skip repeats.
 
-        Tells whether watchers have been handed something just now.
+        Return whether it was delivered now.
         """
         topic = self._topics.get(message.series)
         if topic is None or not topic.is_open:
@@ -298,8 +298,10 @@ class Hub:
         self._queue(topic, message)
         return False
 
+    # The store
+
     def _needs_store(self, topic: Topic, message: BusMessage) -> bool:
-        """Whether the message does not follow what was delivered, or leaves a hole to repair."""
+        """Whether the message does not follow what was delivered, or leaves a gap to repair."""
         if not topic.can_take(message):
             return True
         return isinstance(message, ClosedCandles) and self._reads.wants_repair(
@@ -307,9 +309,9 @@ class Hub:
         )
 
     def _queue(self, topic: Topic, message: BusMessage | None) -> None:
-        """Let the topic's own task work on it, in order, while other series go on."""
+        """Have the topic's own task handle the message; None only compares with the store."""
         if len(topic.inbox) >= MAX_INBOX:
-            # The store holds all of it: one heal replaces them.
+            # The store holds all of it: one read replaces the messages.
             topic.inbox.clear()
             message = None
         topic.inbox.append(message)
@@ -332,7 +334,7 @@ class Hub:
             topic.task = None
 
     async def _heal(self, topic: Topic) -> None:
-        """Deliver from the store what the bus did not, and the revisions it did not tell of."""
+        """Deliver from the store the candles and revisions that the bus did not bring."""
         bus_metrics.BUS_MISSED.inc()
         state = await self._reads.state(topic.series)
         while state.head is not None and (topic.head is None or topic.head < state.head):
@@ -345,38 +347,38 @@ class Hub:
             since = await self._reads.revised_since(topic.series, topic.epoch)
             topic.epoch = state.epoch
             if since is not None:
-                topic.tell(_revised(topic, since, state.epoch))
+                topic.notify(revision_notice(topic.series, since, state.epoch))
 
-    async def _check_for_ever(self) -> None:
+    async def _check_forever(self) -> None:
         while True:
             await asyncio.sleep(self._check_interval)
             metrics.outboxes(watcher.wire.waiting_bytes for watcher in self._watchers)
             try:
-                await self._check()
+                await self.check()
             except Exception:
                 logger.warning("could not compare heads with the store", exc_info=True)
 
-    async def _check(self) -> None:
-        """Compare every watched series with the store in one query; heal what is behind."""
+    async def check(self) -> None:
+        """Compare every watched series with the store in one query; heal those that are behind."""
         for topic in [each for each in self._topics.values() if each.is_idle]:
             await self._close(topic)
-        await self._attach_all()
+        await self._join_groups()
         watched = [topic for topic in self._topics.values() if topic.is_open]
         if watched:
             states = await self._reads.states(topic.series for topic in watched)
         elif self._topics:
             # None of them could be opened.
             return
-        self._contact.heard()
+        self._watchdog.reset()
         for topic in watched:
             state = states.get(topic.series)
             if state is not None and topic.is_open and topic.is_behind(state, self._now()):
                 self._queue(topic, None)
 
     async def _close(self, topic: Topic) -> None:
-        """Leave the group of a topic that nobody follows, and forget it if that is still so."""
+        """Leave the group of a topic without watchers, and forget it if it still has none."""
         async with topic.opening:
-            channel, topic.is_open, topic.attached_to = topic.attached_to, False, None
+            channel, topic.is_open, topic.joined_as = topic.joined_as, False, None
             if channel is not None:
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(BUS_TIMEOUT_S):
@@ -384,19 +386,14 @@ class Hub:
         if topic.is_idle:
             self._topics.pop(topic.series, None)
 
-    async def _release_for_ever(self) -> None:
-        """Give watchers the newest forming candle once they have room; send them off if cut off."""
+    async def _release_forever(self) -> None:
+        """Send held forming candles once there is room; close all watchers when cut off."""
         while True:
             asleep_at = time.monotonic()
             await asyncio.sleep(FORMING_RELEASE_S)
-            self._contact.overslept(time.monotonic() - asleep_at - FORMING_RELEASE_S)
-            if self._contact.is_lost:
+            self._watchdog.extend(time.monotonic() - asleep_at - FORMING_RELEASE_S)
+            if self._watchdog.is_expired:
                 self.close_watchers(TRY_AGAIN_LATER, CUT_OFF_REASON)
             for watcher in self._watchers:
                 if watcher.holds_forming:
                     watcher.release_forming()
-
-
-def _revised(topic: Topic, since: int, epoch: int) -> Notice:
-    data = {"series_id": str(topic.series), "from_time": since, "epoch": epoch}
-    return Notice(REVISED, "stored candles changed, read again", data)

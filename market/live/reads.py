@@ -1,11 +1,11 @@
-"""What the hub reads from the store, off the event loop."""
+"""What the hub reads from the store, in threads."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, Protocol, TypeVar
 
 from market.domain.candle import Candle
 from market.domain.freshness import is_withheld
@@ -15,11 +15,18 @@ from market.live.topic import Topic
 
 logger = logging.getLogger(__name__)
 
-RunBlocking = Callable[..., Awaitable[Any]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RunBlocking(Protocol):
+    """Runs a blocking function in a thread."""
+
+    async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class RepairGap(Protocol):
-    """Asks ingest to fetch a hole from the exchange; True when candles came."""
+    """Asks ingest to fetch a gap from the exchange; True when candles were stored."""
 
     async def __call__(self, series: SeriesId, start: int, end: int) -> bool: ...
 
@@ -27,7 +34,7 @@ class RepairGap(Protocol):
 class StoreReads:
     """Reads of closed candles in the order they are delivered, at most `limit` at a time.
 
-    With `repair_gap`, a hole before the first row is fetched from the exchange first, and at most
+    With `repair_gap`, a gap before the first row is fetched from the exchange first, and at most
     `repair_limit` candles of it are read back.
     """
 
@@ -42,7 +49,7 @@ class StoreReads:
         now: Callable[[], float],
     ) -> None:
         self._store = store
-        self._run_blocking = run_blocking
+        self._run = run_blocking
         self._repair_gap = repair_gap
         self._repair_limit = repair_limit
         self._now = now
@@ -50,22 +57,21 @@ class StoreReads:
         self.limit = limit
 
     def wants_repair(self, series: SeriesId, cursor: int | None, first: int) -> bool:
-        """Whether ingest may fill the hole between a cursor and the candle that comes next."""
+        """Whether ingest may fill the gap between a cursor and the next candle."""
         if self._repair_gap is None or cursor is None or cursor <= 0:
             return False
         return first > cursor + series.timeframe.seconds
 
     async def after(self, topic: Topic, cursor: int | None) -> list[Candle]:
-        """Candles after `cursor`; with None the newest. A still open one is withheld.
+        """Candles after `cursor`, or the newest for None, without one that is still open.
 
-        It is not withheld once it was delivered live: who joins must get what others have.
+        One that was delivered live is included all the same: a new watcher gets what others have.
         """
         series, head = topic.series, topic.head
-        rows: list[Candle]
         if cursor is None:
-            rows = await self._run_blocking(self._store.newest, series, self.limit)
+            rows = await self._run(self._store.newest, series, self.limit)
         else:
-            rows = await self._run_blocking(self._store.read_after, series, cursor, self.limit)
+            rows = await self._run(self._store.read_after, series, cursor, self.limit)
         now = self._now()
         while rows and is_withheld(rows[-1].candle_time, series.timeframe, now):
             if head is not None and rows[-1].candle_time <= head:
@@ -73,10 +79,10 @@ class StoreReads:
             rows.pop()
         return await self._with_repair(series, cursor, rows)
 
-    async def after_for_many(self, topic: Topic, cursor: int | None) -> list[Candle]:
-        """The same, read once for all who ask for the same at the same time.
+    async def after_shared(self, topic: Topic, cursor: int | None) -> list[Candle]:
+        """`after`, read once for all that ask for the same at the same time.
 
-        A shared read may have begun before its last caller came, but not before the topic's head
+        The shared read may have begun before its last caller came, but not before the topic's head
         was delivered, so whatever it misses is still to come live.
         """
         key = (topic.series, cursor, topic.head)
@@ -88,29 +94,24 @@ class StoreReads:
 
     async def state(self, series: SeriesId) -> SeriesState:
         """Head and epoch as stored."""
-        state: SeriesState = await self._run_blocking(self._store.state, series)
-        return state
+        return await self._run(self._store.state, series)
 
     async def closed_state(self, series: SeriesId) -> SeriesState:
-        """Head and epoch; the head is the newest candle whose time is over."""
+        """Head and epoch, where the head is the newest closed candle."""
         state = await self.state(series)
         now = self._now()
         if state.head is None or not is_withheld(state.head, series.timeframe, now):
             return state
         closed = series.timeframe.latest_closed(now)
-        head = await self._run_blocking(self._store.floor, series, closed)
-        return state._replace(head=head)
+        return state._replace(head=await self._run(self._store.floor, series, closed))
 
     async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        """Head and epoch of many series in one query."""
-        states: dict[SeriesId, SeriesState]
-        states = await self._run_blocking(self._store.states, list(series))
-        return states
+        """Heads and epochs of many series in one query."""
+        return await self._run(self._store.states, list(series))
 
     async def revised_since(self, series: SeriesId, epoch: int) -> int | None:
-        """The earliest time that was changed after `epoch`."""
-        since: int | None = await self._run_blocking(self._store.revised_since, series, epoch)
-        return since
+        """The earliest time that was revised after `epoch`; None if none was."""
+        return await self._run(self._store.revised_since, series, epoch)
 
     async def _with_repair(
         self, series: SeriesId, cursor: int | None, rows: list[Candle]
@@ -126,7 +127,6 @@ class StoreReads:
         except Exception:
             logger.warning("gap of %s not repaired", series, exc_info=True)
             return rows
-        found: list[Candle] = await self._run_blocking(
-            self._store.read_range, series, start, end, limit=self._repair_limit
-        )
+        limit = self._repair_limit
+        found = await self._run(self._store.read_range, series, start, end, limit=limit)
         return [*found, *rows]

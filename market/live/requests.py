@@ -1,4 +1,4 @@
-"""What a client may say on ``/ws/market``, checked field by field in the contract's order."""
+"""The messages of a client on `/ws/market`, checked field by field in the contract's order."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from market.domain.series import SeriesId, SeriesIdError
 
 
 class BadRequest(ValueError):
-    """A message that can't be understood; `str()` is the error message of the contract."""
+    """An invalid message; `str()` is the error message of the contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Follow a series from `since` on (see market.live.hub.Hub.subscribe)."""
+    """Follow a series from `since` on; the fields are those of Hub.subscribe."""
 
     series: SeriesId
     since: int | None
@@ -26,13 +26,13 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Stop following; None when the message names no series."""
+    """Stop following a series; None when the message names no valid one."""
 
     series: SeriesId | None
 
 
 def parse_request(text: str) -> Subscribe | Unsubscribe:
-    """Read one client message; raise BadRequest with what is wrong."""
+    """Parse one client message; raise BadRequest."""
     try:
         body = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -74,7 +74,7 @@ def _unsubscribe(body: dict[str, Any]) -> Unsubscribe:
 
 def _integer(body: dict[str, Any], name: str) -> int | None:
     value = body.get(name)
-    # A JSON boolean counts as 1 or 0: that is what the contract's clients have always seen.
+    # A JSON boolean counts as 1 or 0: clients of the contract may rely on it.
     if value is not None and not isinstance(value, int):
         raise BadRequest(f"invalid {name}")
     return None if value is None else int(value)

@@ -1,4 +1,4 @@
-"""One series as the hub delivers it: how far it has come, and who follows."""
+"""One series as the hub delivers it: its head, and its subscriptions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.live import metrics
 from market.live.frames import Frame, closed_frame, forming_frame, system_frame
-from market.live.wires import Watcher
+from market.live.watcher import Watcher
 
 
 @dataclass(slots=True, eq=False)
 class Subscription:
     """A watcher's place in a series: `cursor` is the newest closed open time it was sent.
 
-    `is_cut` says that its catch-up ended at the limit, before the present.
+    `is_cut` means that its catch-up ended at the limit, before the present.
     """
 
     watcher: Watcher
@@ -33,7 +33,7 @@ class Subscription:
 
 @dataclass(slots=True)
 class _Shared:
-    """A frame of `candles` closed candles, and how many watchers it went to."""
+    """A frame of `candles` closed candles, and how many watchers it was sent to."""
 
     frame: Frame | None
     candles: int
@@ -52,7 +52,8 @@ class Topic:
     head: int | None = None
     epoch: int = 0
     is_open: bool = False
-    attached_to: str | None = None
+    joined_as: str | None = None
+    """The channel that has joined the series' group; None while the series is polled."""
     joined: set[Subscription] = field(default_factory=set)
     joining: set[Subscription] = field(default_factory=set)
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -61,11 +62,11 @@ class Topic:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody follows or is about to, so that the topic can be closed."""
+        """Whether there are no subscriptions and no task, so that the topic can be closed."""
         return not self.joined and not self.joining and self.task is None
 
     def is_ahead_of(self, cursor: int | None) -> bool:
-        """Whether something was delivered that a watcher at `cursor` has not had."""
+        """Whether something was delivered that a watcher at `cursor` does not have."""
         return self.head is not None and (cursor is None or cursor < self.head)
 
     def is_behind(self, state: SeriesState, now: float) -> bool:
@@ -77,44 +78,44 @@ class Topic:
         return self.head is None or state.head > self.head
 
     def join(self, subscription: Subscription) -> None:
-        """Let live frames reach the subscription from now on."""
+        """Send live frames to the subscription from now on."""
         self.joining.discard(subscription)
         self.joined.add(subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        """Let no more frames reach the subscription."""
+        """Send no more frames to the subscription."""
         self.joining.discard(subscription)
         self.joined.discard(subscription)
 
     def can_take(self, message: BusMessage) -> bool:
         """Whether the message follows what was delivered, so that the store need not be read."""
         if isinstance(message, ClosedCandles):
-            # From before a revision that watchers have been told of, it may hold what was revised.
-            return message.epoch >= self.epoch and self._joins(message.predecessor)
+            # A message older than the last delivered revision may hold values that it changed.
+            if message.epoch < self.epoch:
+                return False
+            before = message.predecessor
+            return before is None or (self.head is not None and before <= self.head)
         if isinstance(message, FormingCandle) or message.notice.event != REVISED:
             return True
         return bool(message.notice.data["epoch"] <= self.epoch + 1)
 
-    def _joins(self, predecessor: int | None) -> bool:
-        return predecessor is None or (self.head is not None and predecessor <= self.head)
-
     def take(self, message: BusMessage) -> bool:
-        """Deliver a message that `can_take` accepted; tell whether it was new."""
+        """Deliver a message that `can_take` accepted; return whether it was new."""
         if isinstance(message, ClosedCandles):
             return self.deliver(message.candles)
         if isinstance(message, FormingCandle):
-            return self._show_forming(message.candle)
+            return self._send_forming(message.candle)
         if message.notice.event == REVISED:
             if message.notice.data["epoch"] <= self.epoch:
                 return False
             self.epoch = message.notice.data["epoch"]
-        self.tell(message.notice)
+        self.notify(message.notice)
         return True
 
     def deliver(self, candles: Sequence[Candle]) -> bool:
-        """Send closed candles to everybody who has not had them; tell whether any were new.
+        """Send closed candles to every watcher that lacks them; return whether any were new.
 
-        Watchers in step, that is at the topic's head, all get the very same frame.
+        Watchers in step, that is at the topic's head, all get the same frame.
         """
         before = self.head
         fresh = [c for c in candles if before is None or c.candle_time > before]
@@ -136,10 +137,10 @@ class Topic:
                 metrics.frame_sent(one.frame.types, len(one.frame.data), one.watchers)
         return True
 
-    def tell(self, notice: Notice) -> None:
-        """Send a notice to everybody who follows.
+    def notify(self, notice: Notice) -> None:
+        """Send a notice to every subscription.
 
-        Who is joining hears of revisions by the epoch instead, after the history they concern.
+        A joining one gets revisions by its epoch instead, after the history that they concern.
         """
         frame = system_frame(self.series, notice)
         joining = () if notice.event == REVISED else self.joining
@@ -156,7 +157,7 @@ class Topic:
         frame = closed_frame(self.series, cursor, fresh, supports_batch=supports_batch)
         return _Shared(frame, len(fresh))
 
-    def _show_forming(self, candle: Candle) -> bool:
+    def _send_forming(self, candle: Candle) -> bool:
         if self.head is not None and candle.candle_time <= self.head:
             return False
         frame = forming_frame(self.series, candle)

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from market.api.asgi import Application, Receive, Scope, Send
 from market.api.front import Front
-from market.live.consumer import MarketConsumer
+from market.live.consumer import serve_watcher
 from trade_canvas.edge.addresses import TrustedProxies
 from trade_canvas.edge.drain import DrainGate
 from trade_canvas.edge.metrics_endpoint import MetricsPath
@@ -57,7 +57,7 @@ def build(django: Application) -> Application:
         # Foreign pages, and too many connections of one address, are refused before the handshake.
         WebSocketAdmission,
     ]
-    return _wrap(shared, Router(_wrap(http, django), _wrap(websocket, MarketConsumer.as_asgi())))
+    return _wrap(shared, Router(_wrap(http, django), _wrap(websocket, serve_watcher)))
 
 
 class Router:

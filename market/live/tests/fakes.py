@@ -1,4 +1,4 @@
-"""Stand-ins for what lies around the hub: a watcher's socket, and a bus that can misbehave."""
+"""Fakes around the hub: a watcher's connection, a channel layer, and a store that can fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from market.stores.memory import MemoryCandleStore
 
 
 class RecordingWire:
-    """Keeps what a watcher was sent; `behind` plays a watcher that does not read."""
+    """Records what a watcher was sent; `behind` makes it a watcher that does not read."""
 
     def __init__(self):
         self.messages = []
@@ -46,7 +46,7 @@ class RecordingWire:
         return [message for message in self.messages if message["type"] == kind]
 
     def closed_times(self):
-        """Open times of all closed candles, in the order they came."""
+        """Open times of all closed candles, in order of arrival."""
         times = []
         for message in self.messages:
             if message["type"] == "candle_closed":
@@ -57,7 +57,7 @@ class RecordingWire:
 
 
 class FakeLayer:
-    """A channel layer for one listener. `deliver` decides the fate of each message sent to it."""
+    """A channel layer with one receiver; tests pass each message on with `deliver`."""
 
     def __init__(self):
         self.queue = asyncio.Queue()
@@ -84,13 +84,13 @@ class FakeLayer:
         self.groups[group].discard(channel)
 
     def deliver(self, message):
-        """Hand a message over, if somebody listens to its group."""
+        """Pass a message on if its group has a member."""
         if self.groups[group_of(message.series)]:
             self.queue.put_nowait(encode(message))
 
 
 class World:
-    """A store, a pipeline and a bus; `ingest` writes and says what would go over the bus."""
+    """A store, a pipeline and a bus; `ingest` writes and returns the bus messages."""
 
     def __init__(self):
         self.store = MemoryCandleStore()

@@ -1,4 +1,4 @@
-"""The hub's promises, with a memory store and a bus that does as it is told."""
+"""The hub's guarantees, with a memory store and a bus that loses, repeats and reorders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.waiting import eventually
 from market.bus.messages import FormingCandle
 from market.live.hub import Hub
 from market.live.tests.fakes import RecordingWire, World, settle
-from market.live.wires import Watcher
+from market.live.watcher import Watcher
 from market.metrics_registry import REGISTRY, collecting
 from market.tests.builders import MINUTE, candle, candles
 from tests.examples import examples
@@ -62,7 +62,7 @@ async def test_catch_up_without_batch_support(world, hub):
     assert [m["type"] for m in watcher.wire.messages] == ["candle_closed"] * 2
 
 
-async def test_nothing_to_catch_up_is_silent(hub):
+async def test_catch_up_without_candles_sends_nothing(hub):
     assert (await follow(hub)).wire.messages == []
 
 
@@ -82,7 +82,7 @@ async def test_repeated_bus_message_is_delivered_once(world, hub):
     assert watcher.wire.closed_times() == [60]
 
 
-async def test_candle_overtaken_by_its_revision_is_read_from_the_store(world, hub):
+async def test_candle_that_arrives_after_its_revision_is_read_from_the_store(world, hub):
     watcher = await follow(hub)
     overtaken = world.ingest(MINUTE, [candle(60, 1.1)])
     for message in (*world.ingest(MINUTE, [candle(60, 1.2)]), *overtaken):
@@ -92,7 +92,7 @@ async def test_candle_overtaken_by_its_revision_is_read_from_the_store(world, hu
     assert [(each["candle_time"], each["close"]) for each in closed] == [(60, 1.2)]
 
 
-async def test_candle_committed_during_the_catch_up_is_neither_lost_nor_doubled(world, hub):
+async def test_candle_committed_during_the_catch_up_is_sent_once(world, hub):
     world.ingest(MINUTE, candles(60))
     await follow(hub, since=60)
     world.before_read = lambda: world.announce(MINUTE, candles(120))
@@ -111,7 +111,7 @@ async def test_lost_bus_message_is_read_from_the_store(world, hub):
     assert gaps_of(watcher.wire) == []
 
 
-async def test_dead_bus_degrades_to_polling(world):
+async def test_without_a_bus_the_store_is_polled(world):
     world.layer.down = True
     hub = make_hub(world, check_interval=0.01)
     watcher = await follow(hub)
@@ -120,7 +120,7 @@ async def test_dead_bus_degrades_to_polling(world):
     await hub.stop()
 
 
-async def test_hole_in_the_store_is_named(world, hub):
+async def test_gap_in_the_store_is_sent_as_gap(world, hub):
     world.ingest(MINUTE, candles(60, 120, 180))
     watcher = await follow(hub, since=180)
     world.announce(MINUTE, candles(300))
@@ -129,7 +129,7 @@ async def test_hole_in_the_store_is_named(world, hub):
     assert gaps_of(watcher.wire) == [(240, 300)]
 
 
-async def test_holes_inside_a_batch_are_named_before_it(world, hub):
+async def test_gaps_inside_a_batch_come_before_it(world, hub):
     world.ingest(MINUTE, candles(300))
     batching = await follow(hub, since=300)
     single = await follow(hub, since=300, supports_batch=False)
@@ -151,7 +151,7 @@ async def test_cut_catch_up_is_followed_by_a_gap(world):
     await hub.stop()
 
 
-async def test_repaired_hole_is_sent_instead_of_a_gap(world):
+async def test_repaired_gap_is_sent_as_candles(world):
     asked = []
 
     async def repair(series, start, end):
@@ -170,7 +170,7 @@ async def test_repaired_hole_is_sent_instead_of_a_gap(world):
     await hub.stop()
 
 
-async def test_forming_candle_is_never_shown_after_its_close(world, hub):
+async def test_forming_candle_is_never_sent_after_its_close(world, hub):
     watcher = await follow(hub)
     world.layer.deliver(FormingCandle(MINUTE, candle(60)))
     world.announce(MINUTE, candles(60))
@@ -202,17 +202,17 @@ async def test_held_forming_candle_is_dropped_by_its_close(world, hub):
     assert [m["type"] for m in watcher.wire.messages] == ["candle_closed"]
 
 
-async def test_revision_is_told_once(world, hub):
+async def test_revision_is_sent_once(world, hub):
     world.ingest(MINUTE, candles(60, 120))
     watcher = await follow(hub, since=120)
     for message in world.ingest(MINUTE, [candle(60, close=1.9)]) * 2:
         world.layer.deliver(message)
     await settle()
-    told = watcher.wire.of_type("system")
-    assert [(m["event"], m["data"]["from_time"]) for m in told] == [("candle.revised", 60)]
+    sent = watcher.wire.of_type("system")
+    assert [(m["event"], m["data"]["from_time"]) for m in sent] == [("candle.revised", 60)]
 
 
-async def test_lost_revisions_are_told_from_the_earliest_time(world, hub):
+async def test_lost_revisions_are_sent_from_the_earliest_time(world, hub):
     world.ingest(MINUTE, candles(60, 120, 180))
     watcher = await follow(hub, since=180)
     world.ingest(MINUTE, [candle(60, close=1.9)])
@@ -221,14 +221,14 @@ async def test_lost_revisions_are_told_from_the_earliest_time(world, hub):
     assert [m["data"]["from_time"] for m in watcher.wire.of_type("system")] == [60]
 
 
-async def test_resuming_watcher_hears_of_revisions_since_its_epoch(world, hub):
+async def test_resuming_watcher_gets_revisions_since_its_epoch(world, hub):
     world.ingest(MINUTE, candles(60, 120))
     world.ingest(MINUTE, [candle(60, close=1.9)])
-    told = [await follow(hub, since=120, epoch=epoch) for epoch in (0, 1)]
-    assert [len(w.wire.of_type("system")) for w in told] == [1, 0]
+    sent = [await follow(hub, since=120, epoch=epoch) for epoch in (0, 1)]
+    assert [len(w.wire.of_type("system")) for w in sent] == [1, 0]
 
 
-async def test_revision_during_a_catch_up_is_told_after_it(world, hub):
+async def test_revision_during_a_catch_up_is_sent_after_it(world, hub):
     world.ingest(MINUTE, candles(60, 120))
     await follow(hub, since=120)
     world.before_read = lambda: world.announce(MINUTE, [candle(60, close=1.9)])
@@ -237,11 +237,11 @@ async def test_revision_during_a_catch_up_is_told_after_it(world, hub):
     assert [m["type"] for m in watcher.wire.messages] == ["candles_batch", "system"]
 
 
-async def test_epoch_of_a_lost_store_makes_the_watcher_read_everything(world, hub):
+async def test_epoch_from_the_future_makes_the_watcher_read_everything(world, hub):
     world.ingest(MINUTE, candles(60, 120))
     watcher = await follow(hub, since=120, epoch=7)
-    told = watcher.wire.of_type("system")
-    assert [(m["data"]["from_time"], m["data"]["epoch"]) for m in told] == [(0, 0)]
+    sent = watcher.wire.of_type("system")
+    assert [(m["data"]["from_time"], m["data"]["epoch"]) for m in sent] == [(0, 0)]
 
 
 async def test_still_open_candle_is_withheld_until_it_is_over(world):
@@ -264,7 +264,7 @@ async def test_subscribing_again_starts_over_from_the_new_cursor(world, hub):
     assert watcher.wire.closed_times() == [120, 180]
 
 
-async def test_cursor_beyond_the_head_stays_until_it_is_passed(world, hub):
+async def test_cursor_beyond_the_head_is_kept(world, hub):
     world.ingest(MINUTE, candles(60))
     watcher = await follow(hub, since=180)
     for time in (120, 180, 240):
@@ -273,7 +273,7 @@ async def test_cursor_beyond_the_head_stays_until_it_is_passed(world, hub):
     assert watcher.wire.closed_times() == [240]
 
 
-async def test_unsubscribed_watcher_gets_nothing_more(world, hub):
+async def test_unsubscribed_watcher_gets_nothing(world, hub):
     watcher = await follow(hub)
     hub.unsubscribe(watcher, MINUTE)
     world.announce(MINUTE, candles(60))
@@ -281,7 +281,7 @@ async def test_unsubscribed_watcher_gets_nothing_more(world, hub):
     assert watcher.wire.messages == []
 
 
-async def test_group_is_left_when_nobody_follows(world):
+async def test_group_is_left_with_the_last_watcher(world):
     hub = make_hub(world, check_interval=0.01)
     watcher = await follow(hub)
     assert any(world.layer.groups.values())
@@ -290,7 +290,7 @@ async def test_group_is_left_when_nobody_follows(world):
     await hub.stop()
 
 
-async def test_watchers_who_ask_for_the_same_share_one_read(world, hub):
+async def test_equal_catch_ups_share_one_read(world, hub):
     world.ingest(MINUTE, candles(60, 120))
     await follow(hub)
     before = world.reads
@@ -309,7 +309,7 @@ async def test_failed_catch_up_leaves_no_subscription(world, hub):
     assert hub.subscriptions_of(watcher) == frozenset()
 
 
-async def test_malformed_bus_message_is_counted_and_survived(world, hub):
+async def test_malformed_bus_message_is_counted_and_skipped(world, hub):
     watcher = await follow(hub)
     with collecting():
         world.layer.queue.put_nowait({"type": "closed", "series_id": "nonsense"})
@@ -319,7 +319,7 @@ async def test_malformed_bus_message_is_counted_and_survived(world, hub):
     assert (malformed, watcher.wire.closed_times()) == (1, [60])
 
 
-# The property that the product hangs on
+# The property that the product depends on
 
 times = st.integers(1, 20).map(lambda minute: minute * 60)
 steps = st.lists(
@@ -338,11 +338,11 @@ steps = st.lists(
 
 
 class Client:
-    """A client as docs/sync.md describes one: it merges by time and reads again when told to."""
+    """A client as docs/sync.md describes it: it merges by time and reads again after a revision."""
 
-    def __init__(self, since, supports_batch, rows):
+    def __init__(self, since, supports_batch, rows, epoch):
         self.watcher = Watcher(RecordingWire())
-        self.since, self.supports_batch = since, supports_batch
+        self.since, self.supports_batch, self.epoch = since, supports_batch, epoch
         self.candles = {row.candle_time: row.close for row in rows}
         self.seen = []
         self.named = set()
@@ -356,6 +356,7 @@ class Client:
                     self.seen.append(body["candle_time"])
                     self.candles[body["candle_time"]] = body["close"]
             if message["type"] == "system":
+                self.epoch = message["data"]["epoch"]
                 since = message["data"]["from_time"] - 1
                 for row in store.read_after(MINUTE, since, 1000):
                     self.candles[row.candle_time] = row.close
@@ -373,7 +374,7 @@ class Client:
     ]
 )
 @examples(2.5)
-def test_no_duplicate_no_unnamed_hole_no_step_back(script):
+def test_no_duplicate_no_unnamed_gap_no_step_back(script):
     asyncio.run(play(script))
 
 
@@ -382,7 +383,7 @@ async def play(script):
     for kind, *values in script:
         await getattr(game, kind)(*values)
     await game.settle()
-    await game.hub._check()
+    await game.hub.check()
     await settle()
     for client in game.clients:
         check_client(client, game.world.store)
@@ -390,7 +391,7 @@ async def play(script):
 
 
 class Game:
-    """What the steps of a script do; `pending` are the messages that the bus still holds."""
+    """The steps of a script; `pending` are the messages that the bus still holds."""
 
     def __init__(self):
         self.world = World()
@@ -414,27 +415,26 @@ class Game:
             self.pending[0], self.pending[-1] = self.pending[-1], self.pending[0]
 
     async def join(self, time, supports_batch):
-        """Join with the history up to a time, as HTTP would have given it."""
+        """Join with the history up to a time, as read over HTTP."""
         known = [] if time is None else self.world.store.newest(MINUTE, 1000, up_to=time)
-        client = Client(known[-1].candle_time if known else None, supports_batch, known)
-        client.epoch = self.world.store.state(MINUTE).epoch
+        epoch = self.world.store.state(MINUTE).epoch
+        client = Client(known[-1].candle_time if known else None, supports_batch, known, epoch)
         self.clients.append(client)
         await self._subscribe(client, client.since)
 
     async def resume(self):
-        """Lose the first client's connection; it comes back with its newest candle and epoch."""
+        """Drop the first client's connection; it resumes with its newest candle and epoch."""
         if not self.clients:
             return
         await settle()
         client = self.clients[0]
         client.read_wire(self.world.store)
-        client.epoch = self.hub._topics[MINUTE].epoch
         self.hub.leave(client.watcher)
         client.watcher = Watcher(RecordingWire())
         await self._subscribe(client, client.seen[-1] if client.seen else client.since)
 
     async def settle(self):
-        """Let the bus hand over all that it holds."""
+        """Deliver everything that the bus holds."""
         while self.pending:
             self.world.layer.deliver(self.pending.pop(0))
         await settle()
@@ -456,32 +456,32 @@ def check_client(client, store):
     floor = client.since if client.since is not None else min(client.candles, default=10**9)
     wanted = {time: close for time, close in stored.items() if time >= floor}
     assert {t: c for t, c in client.candles.items() if t >= floor and t in stored} == wanted
-    # A time that was passed over and never named must not exist.
+    # A time that was skipped without a gap message must not exist.
     if client.seen:
         expected = set(range(client.seen[0], client.seen[-1] + 60, 60))
         assert expected - set(client.candles) <= client.named
 
 
-# Cut off from everything
+# Cut off from bus and store
 
 
 @pytest.fixture
-async def impatient(world):
-    """A hub that checks often and soon despairs."""
-    hub = make_hub(world, check_interval=0.01, patience=0.1)
+async def hasty(world):
+    """A hub that checks often and has a short timeout."""
+    hub = make_hub(world, check_interval=0.01, timeout_s=0.1)
     yield hub
     await hub.stop()
 
 
-async def test_watchers_of_a_process_that_is_cut_off_are_sent_elsewhere(world, impatient):
-    watcher = await follow(impatient)
+async def test_process_without_bus_and_store_closes_its_watchers(world, hasty):
+    watcher = await follow(hasty)
     world.store_is_away = True
     await eventually(lambda: watcher.wire.closed == (1013, "instance_cut_off"))
 
 
-async def test_watchers_stay_while_the_bus_is_heard(world, impatient):
+async def test_watchers_stay_while_the_bus_answers(world, hasty):
     world.ingest(MINUTE, candles(60))
-    watcher = await follow(impatient)
+    watcher = await follow(hasty)
     world.store_is_away = True
     for number in range(40):
         world.layer.deliver(FormingCandle(MINUTE, candle(120, close=1 + number / 100)))
@@ -492,7 +492,7 @@ async def test_watchers_stay_while_the_bus_is_heard(world, impatient):
 
 async def test_watchers_stay_while_the_store_answers(world):
     world.layer.down = True
-    hub = make_hub(world, check_interval=0.01, patience=0.1)
+    hub = make_hub(world, check_interval=0.01, timeout_s=0.1)
     watcher = await follow(hub)
     reads = world.reads
     await eventually(lambda: world.reads > reads + 40)

@@ -1,6 +1,6 @@
 /** Typed client of the HTTP API: every call has a time limit, every answer is checked. */
 
-import { parseCandles, type Candle } from "./candle";
+import { parseCandles } from "./candle";
 import { DRAWN_CANDLES } from "./drawings";
 import { parseCatalog, type Factor } from "./factor-catalog";
 import {
@@ -10,34 +10,21 @@ import {
   type FactorHealth,
 } from "./health";
 import { parseDrawDelta, type DrawDelta } from "./instruction";
-import type { AtTimeQuery, OlderReader } from "./older-drawings";
-import type { DeltaQuery, OverlayReader } from "./overlay-session";
-
-export interface CandlePage {
-  readonly candles: readonly Candle[];
-  readonly serverHead: number | null;
-  /** The server's clock by its Date header, milliseconds; null when it sent none. */
-  readonly serverTimeMs: number | null;
-  /** How many revisions of the series the candles are sure to hold; null when it did not say. */
-  readonly epoch: number | null;
-}
+import type {
+  AtTimeQuery,
+  CandlePage,
+  CandleQuery,
+  CandleReader,
+  DeltaQuery,
+  OlderReader,
+  OverlayReader,
+} from "./readers";
 
 export interface TopMarket {
   readonly symbol: string;
   readonly lastPrice: number | null;
   readonly quoteVolume: number | null;
   readonly changePercent: number | null;
-}
-
-export interface CandleQuery {
-  /** Exclusive lower bound, UTC seconds; without it the newest candles are read. */
-  readonly since?: number | null;
-  readonly limit: number;
-  readonly signal?: AbortSignal;
-}
-
-export interface CandleReader {
-  candles(seriesId: string, query: CandleQuery): Promise<CandlePage>;
 }
 
 /** `status` is 0 when there was no answer at all (`code` is then `network` or `timeout`). */

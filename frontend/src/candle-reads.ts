@@ -6,11 +6,12 @@
  * newer one.
  */
 
-import { asApiError, type ApiError, type CandlePage, type CandleReader } from "./api";
+import { asApiError, type ApiError } from "./api";
 import { BackOff } from "./back-off";
 import { olderEpoch, type Action, type SeriesState } from "./series-state";
 import { Timers } from "./timers";
 import type { Clock } from "./ports";
+import type { CandlePage, CandleReader } from "./readers";
 
 export const NEWEST_LIMIT = 2000;
 export const RANGE_LIMIT = 5000;

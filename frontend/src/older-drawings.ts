@@ -13,16 +13,7 @@ import { activeDrawings, fromBaseline, type Drawing } from "./drawings";
 import { Timers } from "./timers";
 import type { DrawDelta, DrawPoint, PolylineDefinition } from "./instruction";
 import type { OverlayDependencies } from "./overlay-session";
-
-export interface OlderReader {
-  /** What was drawn at the last candle up to `atTime` (UTC seconds). */
-  drawingsAt(seriesId: string, query: AtTimeQuery): Promise<DrawDelta>;
-}
-
-export interface AtTimeQuery {
-  readonly atTime: number;
-  readonly signal: AbortSignal;
-}
+import type { OlderReader } from "./readers";
 
 /** `failed`: some that are in view could not be read yet. */
 export type OlderStatus = "complete" | "reading" | "failed";

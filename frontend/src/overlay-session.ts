@@ -11,18 +11,7 @@ import { applyDelta, fromBaseline, NO_DRAWINGS, type Drawings } from "./drawings
 import { Timers } from "./timers";
 import type { DrawDelta } from "./instruction";
 import type { Clock } from "./ports";
-
-export interface DeltaQuery {
-  /** The cursor of the answer before. */
-  readonly afterId: number;
-  readonly signal: AbortSignal;
-}
-
-export interface OverlayReader {
-  liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawDelta>;
-  /** What landed since, with the cursor to poll on from; null when nothing did. */
-  pollDelta(seriesId: string, query: DeltaQuery): Promise<DrawDelta | null>;
-}
+import type { OverlayReader } from "./readers";
 
 /**
  * `behind`: the server is still computing. `empty`: it has nothing to draw for yet. `off`: it does

@@ -11,18 +11,13 @@ import {
   type Visibility,
   type VisibilityMemory,
 } from "./factor-visibility";
-import {
-  joined,
-  NO_OLDER,
-  OlderDrawings,
-  type OlderReader,
-  type OlderStep,
-} from "./older-drawings";
+import { joined, NO_OLDER, OlderDrawings, type OlderStep } from "./older-drawings";
 import { OverlaySession, type OverlayDependencies, type OverlayStep } from "./overlay-session";
 import { buildScene } from "./scene";
 import { lastClosedTime, type SeriesState } from "./series-state";
 import type { Factor } from "./factor-catalog";
 import type { OverlayLayer } from "./overlay-layer";
+import type { OlderReader } from "./readers";
 import type { SeriesId } from "./series-id";
 
 export interface CatalogReader {

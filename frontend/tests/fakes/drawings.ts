@@ -2,8 +2,7 @@
 
 import { ApiError } from "../../src/api";
 import type { Definition, DrawDelta, InstructionVersion } from "../../src/instruction";
-import type { AtTimeQuery, OlderReader } from "../../src/older-drawings";
-import type { DeltaQuery, OverlayReader } from "../../src/overlay-session";
+import type { AtTimeQuery, DeltaQuery, OlderReader, OverlayReader } from "../../src/readers";
 
 export function line(feature: string, times: readonly number[], price = 100): Definition {
   return {

@@ -1,6 +1,7 @@
 /** A server in memory: a candle store behind the HTTP contract, and sockets that tests speak through. */
 
-import { ApiError, type CandlePage, type CandleQuery, type CandleReader } from "../../src/api";
+import { ApiError } from "../../src/api";
+import type { CandlePage, CandleQuery, CandleReader } from "../../src/readers";
 import type { Candle } from "../../src/candle";
 import type { Socket } from "../../src/ports";
 

@@ -1,0 +1,46 @@
+/** What the sessions read from the server: ports that `Api` implements and tests replace. */
+
+import type { Candle } from "./candle";
+import type { DrawDelta } from "./instruction";
+
+export interface CandlePage {
+  readonly candles: readonly Candle[];
+  readonly serverHead: number | null;
+  /** The server's clock by its Date header, milliseconds; null without that header. */
+  readonly serverTimeMs: number | null;
+  /** Every revision up to this epoch is in the candles; null when the server sent no epoch. */
+  readonly epoch: number | null;
+}
+
+export interface CandleQuery {
+  /** Exclusive lower bound, UTC seconds; without it the newest candles are read. */
+  readonly since?: number | null;
+  readonly limit: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface CandleReader {
+  candles(seriesId: string, query: CandleQuery): Promise<CandlePage>;
+}
+
+export interface DeltaQuery {
+  /** The cursor of the previous answer. */
+  readonly afterId: number;
+  readonly signal: AbortSignal;
+}
+
+export interface OverlayReader {
+  liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawDelta>;
+  /** What changed since, with the cursor to poll on from; null when nothing did. */
+  pollDelta(seriesId: string, query: DeltaQuery): Promise<DrawDelta | null>;
+}
+
+export interface AtTimeQuery {
+  readonly atTime: number;
+  readonly signal: AbortSignal;
+}
+
+export interface OlderReader {
+  /** What was drawn at the last candle up to `atTime` (UTC seconds). */
+  drawingsAt(seriesId: string, query: AtTimeQuery): Promise<DrawDelta>;
+}

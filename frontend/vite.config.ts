@@ -7,7 +7,7 @@ export default defineConfig(({ command }) => ({
   base: command === "build" ? "/static/" : "/",
   build: {
     target: "es2022",
-    assetsInlineLimit: 0, // the page's CSP allows no data: URLs
+    assetsInlineLimit: 0, // the CSP allows data: URLs for images only
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },

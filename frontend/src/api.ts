@@ -1,4 +1,4 @@
-/** Typed client of the HTTP API: every call has a time limit, every answer is checked. */
+/** Typed client of the HTTP API: every call has a time limit, every answer is validated. */
 
 import { parseCandles } from "./candle";
 import { DRAWN_CANDLES } from "./drawings";
@@ -27,7 +27,7 @@ export interface TopMarket {
   readonly changePercent: number | null;
 }
 
-/** `status` is 0 when there was no answer at all (`code` is then `network` or `timeout`). */
+/** A failed request; `status` is 0 without an answer (`code` is then `network` or `timeout`). */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
@@ -39,7 +39,7 @@ export class ApiError extends Error {
     this.code = code;
   }
 
-  /** Whether asking again later may help. */
+  /** Whether a retry may succeed. */
   get transient(): boolean {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
   }
@@ -153,12 +153,12 @@ export class Api implements CandleReader, OverlayReader, OlderReader {
   }
 }
 
-/** Which markets to rank, for the ranking and for its stream. */
+/** Query of the ranking of top markets, and of its stream. */
 export function topMarketsQuery(exchange: string, market: string): URLSearchParams {
   return new URLSearchParams({ exchange, market, quote_asset: "USDT", limit: "20" });
 }
 
-/** The markets of a ranking; throws ApiError for anything else. */
+/** The markets of a ranking; throws ApiError for any other value. */
 export function readTopMarkets(body: unknown): TopMarket[] {
   const items = (body as Json | null)?.["items"];
   if (!Array.isArray(items)) throw unreadable("top markets");
@@ -175,7 +175,7 @@ function readDelta(value: unknown): DrawDelta {
   return delta;
 }
 
-/** Any failure as one of ours. */
+/** Any failure as an ApiError. */
 export function asApiError(error: unknown): ApiError {
   return error instanceof ApiError ? error : new ApiError(0, "unknown", String(error));
 }
@@ -186,7 +186,7 @@ async function readJson(response: Response): Promise<Json> {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null) return value as Json;
   } catch {
-    // A proxy's error page: the status says enough.
+    // A proxy's error page: the status is enough.
   }
   if (response.ok) throw unreadable("answer");
   return {};
@@ -202,7 +202,7 @@ function errorOf(status: number, body: Json): ApiError {
   );
 }
 
-/** Validation errors come as a list. */
+/** The first message of a list of validation errors. */
 function firstMessage(detail: unknown, status: number): string {
   const first: unknown = Array.isArray(detail) ? detail[0] : null;
   const message = (first as Json | null)?.["msg"];

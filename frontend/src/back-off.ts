@@ -1,4 +1,4 @@
-/** Exponential back-off with jitter, so that a thousand pages do not come back at the same moment. */
+/** Exponential back-off with jitter, so that many pages do not reconnect at the same moment. */
 
 export class BackOff {
   private readonly firstMs: number;
@@ -16,7 +16,7 @@ export class BackOff {
     return this.failures;
   }
 
-  /** Milliseconds to wait before the next attempt: between half of the step and the whole of it. */
+  /** Milliseconds to wait before the next attempt: between half of the step and all of it. */
   next(): number {
     const step = Math.min(this.capMs, this.firstMs * 2 ** this.failures);
     this.failures = Math.min(this.failures + 1, 30);

@@ -4,11 +4,11 @@ import { sameCandle, type Candle } from "./candle";
 
 export interface Merge {
   readonly candles: readonly Candle[];
-  /** Lowest time that was inserted or got other values; null when nothing changed. */
+  /** Lowest time that was inserted or whose values changed; null when nothing changed. */
   readonly changedFrom: number | null;
 }
 
-/** Inserts missing candles and replaces those of the same time; a later item of `incoming` wins. */
+/** Inserts missing candles and replaces those of the same time; later items of `incoming` win. */
 export function mergeCandles(current: readonly Candle[], incoming: readonly Candle[]): Merge {
   const arrivals = ascendingUnique(incoming);
   const first = arrivals[0];
@@ -46,7 +46,7 @@ export function lowerBound(candles: readonly Candle[], time: number): number {
   return low;
 }
 
-/** Whether times only ever grow. */
+/** Whether the times are strictly ascending. */
 export function strictlyAscending(times: readonly number[]): boolean {
   return times.every((time, index) => index === 0 || time > (times[index - 1] as number));
 }

@@ -1,8 +1,8 @@
 /**
  * The HTTP half of a session: reads candles up to the server's head, one read at a time.
  *
- * Wishes that come in meanwhile are joined into one, and gaps are gathered for a moment first: a
- * catch-up names every hole it knows. Reads never overlap, so an older answer can not overwrite a
+ * Requests made meanwhile are merged into one, and gaps are collected for a moment first, because a
+ * catch-up reports all of them at once. Reads never overlap, so an older answer can not overwrite a
  * newer one.
  */
 
@@ -16,7 +16,7 @@ import type { CandlePage, CandleReader } from "./readers";
 export const NEWEST_LIMIT = 2000;
 export const RANGE_LIMIT = 5000;
 const OLDER_LIMIT = 1000;
-// Where the stretch before the first candle is a hole, look once behind it.
+// How far back to read before the first candle, in pages; the second if the first has no candles.
 const OLDER_SPANS = [1, 8] as const;
 const MOST_OLDER_PAGES = 16;
 const GATHER_MS = 100;
@@ -26,7 +26,7 @@ export interface ReadEvents {
   completed(): void;
   /** A read failed and will be tried again at `retryAt` (milliseconds). */
   postponed(error: ApiError, retryAt: number): void;
-  /** A read failed in a way that asking again does not help. */
+  /** A read failed, and a retry would fail too. */
   refused(error: ApiError): void;
 }
 
@@ -36,7 +36,7 @@ export interface ReadDependencies {
   readonly random: () => number;
 }
 
-/** `since` null is the newest page. `revision` is the latest that the range is read for, if any. */
+/** `since` null is the newest page. `revision` is the epoch of the revision to read, if any. */
 interface Range {
   readonly since: number | null;
   readonly revision: number | null;
@@ -74,20 +74,20 @@ export class CandleReads {
 
   /**
    * Reads everything after `since` (exclusive, UTC seconds) up to the head; null: the newest page.
-   * `revision` is the epoch whose revision makes that necessary.
+   * `revision` is the epoch of the revision that makes this necessary.
    */
   request(since: number | null, revision: number | null = null): void {
     this.want({ since, revision });
     void this.run();
   }
 
-  /** The same in a moment, so that a burst of wishes becomes one read from the oldest of them. */
+  /** The same after a moment, so that a burst of requests becomes one read from the oldest. */
   requestSoon(since: number): void {
     this.want({ since, revision: null });
     if (!this.timers.isArmed("gather")) this.timers.arm("gather", GATHER_MS, () => void this.run());
   }
 
-  /** Tries a postponed read at once; whether there was one. */
+  /** Runs a postponed read now; returns whether there was one. */
   hurry(): boolean {
     if (!this.timers.isArmed("retry")) return false;
     this.timers.clear("retry");
@@ -95,7 +95,7 @@ export class CandleReads {
     return true;
   }
 
-  /** Forgets what was wished for, after a refusal. */
+  /** Drops all pending reads, after a refusal. */
   forget(): void {
     this.wantsNewest = false;
     this.wantedSince = null;
@@ -109,7 +109,7 @@ export class CandleReads {
     this.abort.abort();
   }
 
-  /** Reads a stretch before the first loaded candle, unless that is under way or there is none. */
+  /** Reads a page before the first loaded candle, unless one is being read or history ends. */
   async readOlder(): Promise<void> {
     const first = this.state().candles[0]?.candle_time;
     if (this.readingOlder || first === undefined || this.state().historyExhausted) return;
@@ -121,13 +121,13 @@ export class CandleReads {
         this.dispatch({ type: "older_loaded", candles, exhausted: candles.length === 0, epoch });
       }
     } catch {
-      // Scrolling again asks again.
+      // The next scroll retries.
     } finally {
       this.readingOlder = false;
     }
   }
 
-  /** A revision makes an older stretch that is under way worthless. */
+  /** Discards the older page being read: a revision may have changed it. */
   discardOlder(): void {
     this.olderDiscarded = true;
   }
@@ -144,7 +144,7 @@ export class CandleReads {
     this.running = false;
   }
 
-  /** Performs one read; the next one wished for, or null to stop for now. */
+  /** Performs one read; returns the next pending range, or null to stop for now. */
   private async attempt(range: Range): Promise<Range | null> {
     let read: number | null;
     try {
@@ -172,7 +172,7 @@ export class CandleReads {
     const since = this.wantsNewest ? null : this.wantedSince;
     if (this.wantsNewest) this.wantsNewest = false;
     else this.wantedSince = null;
-    // Read in two parts, a revision is not in before the last of them.
+    // Read in two parts, a revision is complete only with the last one.
     const isLast = this.wantedSince === null;
     const revision = isLast ? this.wantedRevision : null;
     if (isLast) this.wantedRevision = null;
@@ -180,7 +180,7 @@ export class CandleReads {
   }
 
   private failed(range: Range, error: ApiError): void {
-    this.want(range); // Once more, or together with the next wish.
+    this.want(range); // Once more, or merged with the next request.
     if (!error.transient) {
       this.events.refused(error);
       return;
@@ -190,7 +190,7 @@ export class CandleReads {
     this.events.postponed(error, this.dependencies.clock.now() + delay);
   }
 
-  /** The oldest epoch of the pages read. */
+  /** The oldest epoch of the pages that were read. */
   private async readToHead(since: number | null): Promise<number | null> {
     let limit = since === null ? NEWEST_LIMIT : RANGE_LIMIT;
     let cursor = since;
@@ -222,12 +222,12 @@ export class CandleReads {
 
   private clockOffset(page: CandlePage): number | undefined {
     if (page.serverTimeMs === null) return undefined;
-    // The Date header is cut to whole seconds, half a second too early on average.
+    // The Date header has whole seconds: it is half a second early on average.
     const offset = page.serverTimeMs + 500 - this.dependencies.clock.now();
     return Math.abs(offset) > 2000 ? offset : 0;
   }
 
-  /** The newest candles before `first`, joined to it without an unread stretch between. */
+  /** The newest candles before `first`, with nothing unread between them and `first`. */
   private async olderThan(first: number): Promise<Stretch> {
     const { seconds } = this.state().timeframe;
     for (const span of OLDER_SPANS) {
@@ -250,7 +250,7 @@ export class CandleReads {
       if (last >= until || last <= cursor) return { candles: found, epoch };
       cursor = last;
     }
-    return NOTHING; // Not joined to the first candle: showing it would make up a hole.
+    return NOTHING; // Does not reach the first candle: showing it would create a false hole.
   }
 }
 

@@ -11,7 +11,7 @@ export interface Candle {
 
 const NUMBER_FIELDS = ["open", "high", "low", "close", "volume"] as const;
 
-/** Checks a value from outside; null when it is not a candle we may show. */
+/** Validates a received value; null when it is not a candle. */
 export function parseCandle(value: unknown): Candle | null {
   if (typeof value !== "object" || value === null) return null;
   const record = value as Record<string, unknown>;
@@ -27,7 +27,7 @@ export function parseCandle(value: unknown): Candle | null {
   };
 }
 
-/** All candles of a list, or null when one of them is malformed: half a page is no page. */
+/** All candles of a list, or null when one is malformed: partial pages are rejected. */
 export function parseCandles(value: unknown): Candle[] | null {
   if (!Array.isArray(value)) return null;
   const candles: Candle[] = [];

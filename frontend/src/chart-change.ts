@@ -1,4 +1,4 @@
-/** What the chart must do to follow a change of the series: said as data, done in `chart.ts`. */
+/** What the chart must do after a change of the series, as data; `chart.ts` applies it. */
 
 import { lowerBound } from "./candle-list";
 import type { Candle } from "./candle";
@@ -21,7 +21,7 @@ export const REPLACE: ChartChange = { kind: "replace" };
 const MOST_UPDATES = 50;
 
 /**
- * The change from one list of shown candles to the next. `changedFrom` is the lowest time at which
+ * The change from one list of drawn candles to the next. `changedFrom` is the lowest time at which
  * a closed candle was inserted, replaced or removed; null when none was.
  */
 export function chartChange(before: Shown, after: Shown, changedFrom: number | null): ChartChange {
@@ -35,7 +35,7 @@ export function chartChange(before: Shown, after: Shown, changedFrom: number | n
   return keepsLast && candles.length <= MOST_UPDATES ? { kind: "update", candles } : REPLACE;
 }
 
-/** Time at which the forming candle appeared, changed or vanished; null when it did neither. */
+/** Time at which the forming candle appeared, changed or vanished; null when it did not change. */
 function changeOfForming(before: Candle | null, after: Shown): number | null {
   if (before === after.forming) return null;
   return lowest(before?.candle_time ?? null, after.forming?.candle_time ?? null);

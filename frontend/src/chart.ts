@@ -1,4 +1,4 @@
-/** The chart: does what `ChartChange` says, and knows nothing of where candles come from. */
+/** The chart: applies each `ChartChange`; where candles come from is not its concern. */
 
 import {
   CandlestickSeries,
@@ -47,7 +47,7 @@ export interface ChartEvents {
   nearStart(): void;
   /** Time under the crosshair, UTC seconds; null when it left the chart. */
   pointed(time: number | null): void;
-  /** The view came to rest with the candle of this time as its first, UTC seconds. */
+  /** The view stopped moving; its first candle has this time, UTC seconds. */
   viewed(from: number): void;
   /** The newest candle came into view or left it. */
   atEnd(atEnd: boolean): void;
@@ -91,12 +91,12 @@ export class CandleChart {
     this.markHoles(state.holes);
   }
 
-  /** Times the candle series holds right now, read back from the library. */
+  /** Times of the candles on the chart, read back from the library. */
   heldTimes(): number[] {
     return this.prices.data().map((row) => row.time as number);
   }
 
-  /** Without animation: a live update would stop it half way. */
+  /** Scrolls without animation, which a live update would interrupt. */
   scrollToEnd(): void {
     this.chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
   }
@@ -240,7 +240,7 @@ export class CandleChart {
     move();
   }
 
-  /** The library marks days in UTC; the labels say local time. */
+  /** The library places tick marks by UTC days; the labels show local time. */
   private tickText(time: number, type: TickMarkType): string {
     const date = new Date(time * 1000);
     switch (type) {

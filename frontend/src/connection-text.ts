@@ -1,4 +1,4 @@
-/** What the page says about the connection, the wait and what is missing: pure words. */
+/** Texts about the connection, the next retry and missing candles: pure functions. */
 
 import { formatClock, formatCountdown, formatDate, formatDuration } from "./format";
 import { isRecovering, lagSeconds, type SeriesState } from "./series-state";
@@ -13,7 +13,7 @@ export interface Sign {
   readonly explanation: string;
 }
 
-/** Candles the series may be behind before the indicator turns to a warning. */
+/** How many candles the series may be behind before the indicator warns. */
 const TOLERATED_CANDLES = 2;
 
 /** The connection indicator at `nowMs`. */
@@ -37,7 +37,7 @@ function followingSign(state: SeriesState, nowMs: number): Sign {
     return {
       tone: "warning",
       label: "Capacity reached",
-      explanation: "The server follows as many series as it may; the page asks every few seconds",
+      explanation: "The server follows its maximum of series; the page polls every few seconds",
     };
   }
   if (state.status === "empty") {
@@ -52,7 +52,7 @@ function followingSign(state: SeriesState, nowMs: number): Sign {
     };
   }
   if (state.stale) {
-    return { tone: "warning", label: "Quiet", explanation: "Nothing heard for a while" };
+    return { tone: "warning", label: "Quiet", explanation: "No message for a while" };
   }
   return { tone: "good", label: "Live", explanation: "Following live" };
 }
@@ -61,21 +61,21 @@ function failureText(state: SeriesState): string {
   return state.failure?.detail ?? "The connection was lost.";
 }
 
-/** "in 3 s", or "now" once the attempt is due. */
+/** "Next try in 3 s", or "Trying now…" once the attempt is due. */
 export function retryText(state: SeriesState, nowMs: number): string {
   if (state.retryAt === null) return "Trying now…";
   const seconds = Math.ceil((state.retryAt - nowMs) / 1000);
   return seconds > 0 ? `Next try in ${seconds} s` : "Trying now…";
 }
 
-/** Time left until the open candle closes; null when nothing is followed. */
+/** Time left until the open candle closes; null unless the series is live. */
 export function closingText(state: SeriesState, nowMs: number): string | null {
   if (state.status !== "live" || state.timeframe.seconds < 10) return null;
   const now = (nowMs + state.clockOffsetMs) / 1000;
   return formatCountdown(openTimeAt(state.timeframe, now) + state.timeframe.seconds - now);
 }
 
-/** "3 candles missing 12:01–12:03", by local time. */
+/** "3 candles missing 12:01–12:03", in local time. */
 export function holeText(state: SeriesState, hole: Hole): string {
   const { seconds } = state.timeframe;
   const last = hole.to - seconds;

@@ -1,4 +1,4 @@
-/** The few words needed to build a page from code. */
+/** Helpers to build the page from code. */
 
 type Child = Node | string;
 
@@ -32,7 +32,7 @@ export function byId(id: string): HTMLElement {
   return node;
 }
 
-/** Sets text only when it differs, so that screen readers do not hear the same thing again. */
+/** Sets text only when it differs, so that screen readers do not repeat it. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -73,7 +73,7 @@ interface Scales {
   y(price: number): number | null;
 }
 
-/** Positions are linear on the time scale: two of them give all. */
+/** Positions are linear on the time scale: the first two determine all. */
 function scalesOf({ chart, series }: SeriesAttachedParameter<Time>): Scales | null {
   const time = chart.timeScale();
   const origin = time.logicalToCoordinate(0 as Logical);
@@ -82,7 +82,7 @@ function scalesOf({ chart, series }: SeriesAttachedParameter<Time>): Scales | nu
   return { origin, spacing: next - origin, y: (price) => series.priceToCoordinate(price) };
 }
 
-/** Puts boxes and lines on a canvas; what lies outside is left out. */
+/** Puts boxes and lines on a canvas; those outside are skipped. */
 class Pen {
   private readonly context: CanvasRenderingContext2D;
   private readonly scales: Scales;
@@ -110,7 +110,7 @@ class Pen {
     this.draw(path, line.color, line.width);
   }
 
-  /** A line with a light edge, to stand out from candles and pens. */
+  /** Draws a line with a light edge, so that it stands out from candles and pens. */
   highlight(line: SceneLine): void {
     const path = this.path(line.places);
     if (path === null) return;
@@ -125,7 +125,7 @@ class Pen {
     this.context.stroke(path);
   }
 
-  /** Null when nothing of it is in sight. */
+  /** Null when no part of it is visible. */
   private path(places: readonly Place[]): Path2D | null {
     const [first, last] = [places[0], places.at(-1)];
     if (first === undefined || last === undefined) return null;

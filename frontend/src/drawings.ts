@@ -1,16 +1,16 @@
-/** What is drawn of one series: the newest version of each instruction in view, and the cursor. */
+/** The drawings of one series: the newest version of each active instruction, and the cursor. */
 
 import type { Definition, DrawDelta, InstructionVersion } from "./instruction";
 
-/** As many candles as the server draws, and as are asked for. */
+/** How many of the newest candles the server draws; the page requests as many. */
 export const DRAWN_CANDLES = 2000;
 
 export interface Drawings {
-  /** The newest version of every active instruction that the server has told of. */
+  /** The newest received version of every active instruction. */
   readonly catalog: ReadonlyMap<string, InstructionVersion>;
-  /** Ids to show, ascending; an id may be told before its version. */
+  /** Ids to draw, ascending; an id may arrive before its version. */
   readonly activeIds: readonly string[];
-  /** Up to where the server's changes are in: the next delta starts behind it. */
+  /** All changes up to here are applied; the next delta starts after it. */
   readonly cursor: number;
   /** The closed candle the drawings belong to, UTC seconds; null before the first answer. */
   readonly toTime: number | null;
@@ -28,16 +28,16 @@ export const NO_DRAWINGS: Drawings = {
   toTime: null,
 };
 
-/** The drawings of a baseline: nothing of what was drawn before stays. */
+/** The drawings of a baseline, which replaces everything drawn before. */
 export function fromBaseline(delta: DrawDelta): Drawings {
   return applyDelta(NO_DRAWINGS, delta);
 }
 
 /**
- * Takes a delta in; the same one again changes nothing.
+ * Applies a delta; applying it again changes nothing.
  *
- * Versions of ids that are not active are dropped: an instruction that left the window or was
- * withdrawn comes back only with a new version.
+ * Versions of inactive ids are dropped: an instruction that left the window or was withdrawn only
+ * returns with a new version.
  */
 export function applyDelta(before: Drawings, delta: DrawDelta): Drawings {
   const newest = new Map(before.catalog);
@@ -55,7 +55,7 @@ export function applyDelta(before: Drawings, delta: DrawDelta): Drawings {
   };
 }
 
-/** What is to be drawn, in the order of the active ids. */
+/** The drawings to show, in the order of the active ids. */
 export function activeDrawings({ catalog, activeIds }: Drawings): Drawing[] {
   return activeIds.flatMap((id) => {
     const definition = catalog.get(id)?.definition ?? null;

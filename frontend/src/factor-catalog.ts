@@ -1,4 +1,4 @@
-/** The factors the server knows, in the order it names them. */
+/** The server's factors, in the order of its catalog. */
 
 export interface Feature {
   readonly key: string;
@@ -12,7 +12,7 @@ export interface Factor extends Feature {
 
 type Json = Record<string, unknown>;
 
-/** The catalog, or null when the answer is none. */
+/** The catalog, or null when the answer is not one. */
 export function parseCatalog(value: unknown): Factor[] | null {
   const factors = (value as Json | null)?.["factors"];
   if (!Array.isArray(factors)) return null;

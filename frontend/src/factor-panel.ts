@@ -4,11 +4,11 @@ import { element, setText } from "./dom";
 import { isOn, type Choice, type Visibility } from "./factor-visibility";
 import type { Factor, Feature } from "./factor-catalog";
 
-/** How long the list stays after the pointer left: long enough to come back to it. */
+/** How long the list stays after the pointer left: long enough to move back to it. */
 const LEAVE_MS = 140;
 const EDGE_PX = 8;
 
-/** Where the switches are kept. */
+/** Reads and changes the switches. */
 export interface Switches {
   visibility(): Visibility;
   choose(choice: Choice): void;
@@ -25,7 +25,7 @@ export class FactorPanel {
     root.addEventListener("scroll", () => this.chips.forEach((chip) => chip.close()));
   }
 
-  /** Builds the chips anew. */
+  /** Rebuilds the chips. */
   setCatalog(catalog: readonly Factor[]): void {
     const opened = (chip: Chip): void => {
       for (const other of this.chips) if (other !== chip) other.close();
@@ -36,7 +36,7 @@ export class FactorPanel {
     this.render();
   }
 
-  /** Shows the switches as they are. */
+  /** Shows the current switches. */
   render(): void {
     for (const chip of this.chips) chip.render(this.switches.visibility());
   }
@@ -115,7 +115,7 @@ class Chip {
     this.place();
   }
 
-  /** Below the chip, within the window; the row of chips scrolls and would cut it off. */
+  /** Places the list below the chip, within the window: the scrolling row would cut it off. */
   private place(): void {
     const { left, bottom } = this.root.getBoundingClientRect();
     const most = window.innerWidth - this.list.offsetWidth - EDGE_PX;
@@ -143,7 +143,7 @@ class Chip {
   }
 
   private listen(): void {
-    // The pointer that opened the list by its mere presence must not close it with its click.
+    // The list opens when the pointer enters; the click that follows must not close it.
     let hovered = false;
     this.root.addEventListener("pointerenter", ({ pointerType }) => {
       if (pointerType !== "mouse") return;
@@ -175,7 +175,7 @@ class Chip {
     }, LEAVE_MS);
   }
 
-  /** Escape closes; up and down go through the list. */
+  /** Escape closes the list; up and down move through it. */
   private steer(event: KeyboardEvent): void {
     if (event.key === "Escape" && !this.list.hidden) {
       event.stopPropagation();

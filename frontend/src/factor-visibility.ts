@@ -1,8 +1,8 @@
-/** Which factors and sub-features the user wants to see, and the memory of it. */
+/** Which factors and sub-features are shown, and how the choice is remembered. */
 
 import type { Factor } from "./factor-catalog";
 
-/** By key of a factor or sub-feature; what is missing counts as on. */
+/** By key of a factor or sub-feature; missing keys count as on. */
 export type Visibility = ReadonlyMap<string, boolean>;
 
 export interface Choice {
@@ -10,21 +10,21 @@ export interface Choice {
   readonly on: boolean;
 }
 
-/** Keys seen for the first time take the catalog's default; choices made before stay. */
+/** Adds the catalog's defaults for new keys; earlier choices stay. */
 export function withDefaults(visibility: Visibility, catalog: readonly Factor[]): Visibility {
   const features = catalog.flatMap((factor) => [factor, ...factor.subFeatures]);
   const defaults = features.map(({ key, defaultVisible }) => [key, defaultVisible] as const);
   return new Map([...defaults, ...visibility]);
 }
 
-/** A sub-feature that is switched on takes its factor with it. */
+/** Applies a choice; switching a sub-feature on also switches its factor on. */
 export function switched(visibility: Visibility, { key, on }: Choice): Visibility {
   const next = new Map(visibility).set(key, on);
   if (on && isOff(visibility, factorOf(key))) next.set(factorOf(key), true);
   return next;
 }
 
-/** Whether a feature is to be drawn: its own switch and that of its factor are on. */
+/** Whether a feature is drawn: its own switch and that of its factor are on. */
 export function isVisible(visibility: Visibility, feature: string): boolean {
   return !isOff(visibility, feature) && !isOff(visibility, factorOf(feature));
 }
@@ -46,11 +46,11 @@ type VisibilityStorage = Pick<Storage, "getItem" | "setItem">;
 
 const KEY = "trade_canvas.factors";
 
-/** Remembers the switches; without a working storage it just forgets. */
+/** Stores the switches; does nothing without a working storage. */
 export class VisibilityMemory {
   private readonly storage: () => VisibilityStorage;
 
-  /** The storage is asked for late: merely touching `localStorage` may throw. */
+  /** `storage` is called late, because even reading `window.localStorage` may throw. */
   constructor(storage: () => VisibilityStorage) {
     this.storage = storage;
   }
@@ -69,7 +69,7 @@ export class VisibilityMemory {
     try {
       this.storage().setItem(KEY, JSON.stringify(Object.fromEntries(visibility)));
     } catch {
-      // Private mode or a full storage: the switches hold until the page is left.
+      // Private mode or a full storage: the switches last until the page is closed.
     }
   }
 }

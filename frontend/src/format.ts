@@ -62,7 +62,7 @@ export function formatPercent(percent: number): string {
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
-/** HH:MM, with seconds when asked for. */
+/** HH:MM, optionally with seconds. */
 export function formatClock(time: number, withSeconds = false): string {
   const date = new Date(time * 1000);
   const clock = `${two(date.getHours())}:${two(date.getMinutes())}`;
@@ -75,7 +75,7 @@ export function formatDate(time: number): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
-/** YYYY-MM-DD HH:MM, with seconds when asked for. */
+/** YYYY-MM-DD HH:MM, optionally with seconds. */
 export function formatDateTime(time: number, withSeconds = false): string {
   return `${formatDate(time)} ${formatClock(time, withSeconds)}`;
 }

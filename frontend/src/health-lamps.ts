@@ -1,4 +1,4 @@
-/** The two lamps of a series, and the questions behind them. */
+/** The two lamps of a series, and the health requests behind them. */
 
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "./health-watch";
 import { candleLamp, factorLamp, type DrawingsState } from "./lamps";
@@ -45,7 +45,7 @@ export class HealthLamps {
     this.drawingSign = new LampSign(roots.drawings, "Drawings");
   }
 
-  /** Leaves the series before and asks about another one. */
+  /** Leaves the previous series and shows the health of another one. */
   open(seriesId: string): void {
     this.each((watch) => watch.stop());
     const { api } = this.dependencies;
@@ -71,7 +71,7 @@ export class HealthLamps {
     this.attend(this.seen);
   }
 
-  /** Whether anybody looks at the page. */
+  /** Sets whether the page is visible. */
   attend(seen: boolean): void {
     this.seen = seen;
     this.each((watch) => watch.attend(seen));
@@ -82,12 +82,12 @@ export class HealthLamps {
     this.each((watch) => watch.hint());
   }
 
-  /** Candles or drawings were found missing, or were written anew. */
+  /** Candles or drawings are missing, or were rewritten. */
   disturbed(): void {
     this.each((watch) => watch.nudge());
   }
 
-  /** How the drawings on the page stand. */
+  /** Sets the status of the drawings on the page. */
   show(status: OverlayStatus, older: OlderStatus): void {
     this.drawn = { status, older };
     this.renderDrawings();

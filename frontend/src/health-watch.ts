@@ -1,8 +1,8 @@
 /**
- * Keeps one lamp's reading fresh: asked for now and then while the page is looked at.
+ * Keeps one lamp's reading fresh by polling while the page is visible.
  *
- * What does not change is asked for ever more rarely; what may have changed (a nudge), at once, but
- * never twice within `LEAST_MS` and never twice at a time.
+ * The interval grows while the answer stays the same. A nudge (something may have changed) polls at
+ * once, but never twice within `LEAST_MS` and never twice at a time.
  */
 
 import { asApiError, type ApiError } from "./api";
@@ -11,7 +11,7 @@ import { Timers } from "./timers";
 import type { HealthStatus } from "./health";
 import type { Clock } from "./ports";
 
-/** An answer, or why there is none; null before the first of either. */
+/** An answer or a failure; null before the first of either. */
 export type Reading<Health> = { readonly health: Health } | { readonly error: ApiError } | null;
 
 export interface HealthWatchDependencies {
@@ -41,10 +41,10 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
   private running = false;
   private nudged = false;
   private seen = false;
-  /** The server does not tell. */
+  /** The server has no such health endpoint. */
   private off = false;
 
-  /** `listener` hears every answer and every failure. */
+  /** `listener` is called with every answer and every failure. */
   constructor(
     read: (signal: AbortSignal) => Promise<Health>,
     dependencies: HealthWatchDependencies,
@@ -57,19 +57,19 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
     this.backOff = new BackOff(5_000, 60_000, dependencies.random);
   }
 
-  /** Whether anybody looks at the page; nothing is asked while nobody does. */
+  /** Sets whether the page is visible; nothing is polled while it is not. */
   attend(seen: boolean): void {
     this.seen = seen;
     if (seen) this.hurry(0);
     else this.timers.clear("next");
   }
 
-  /** Something happened that every page hears of, and that may have changed the answer. */
+  /** Something happened on every page at once that may have changed the answer. */
   nudge(): void {
     this.hurry(SPREAD_MS * this.dependencies.random());
   }
 
-  /** A sign of life: worth a question while the answer was that something is amiss. */
+  /** A candle closed: polls soon if the last answer was not green. */
   hint(): void {
     const { reading } = this;
     if (reading !== null && "health" in reading && reading.health.status !== "green") this.nudge();
@@ -89,7 +89,7 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
     this.nudged = this.running;
     const now = this.dependencies.clock.now();
     const delay = Math.max(delayMs, this.askedAt + LEAST_MS - now);
-    // Nudges in a row must not put the question off.
+    // Repeated nudges must not postpone the poll.
     const sooner = !this.timers.isArmed("next") || now + delay < this.dueAt;
     if (!this.running && sooner) this.askIn(delay);
   }
@@ -115,7 +115,7 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
     this.nudged = false;
   }
 
-  /** Milliseconds until the next question. */
+  /** Milliseconds until the next poll. */
   private answered(health: Health): number {
     if (this.abort.signal.aborted) return 0;
     const before = this.reading !== null && "health" in this.reading ? this.reading.health : null;
@@ -124,18 +124,18 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
     const same = before?.status === health.status;
     this.pauseMs = same ? Math.min(most, this.pauseMs * GROWTH) : first;
     this.backOff.reset();
-    this.tell({ health });
-    // A tenth either way: pages that were opened together do not stay together.
+    this.report({ health });
+    // Ten percent of jitter: pages that were opened together do not poll together.
     return this.pauseMs * (0.9 + 0.2 * this.dependencies.random());
   }
 
   private failed(error: ApiError): number {
     this.off = error.status === 404;
-    this.tell({ error });
+    this.report({ error });
     return this.backOff.next();
   }
 
-  private tell(reading: Reading<Health>): void {
+  private report(reading: Reading<Health>): void {
     this.reading = reading;
     this.listener(reading);
   }

@@ -1,4 +1,4 @@
-/** How far the server is with a series, as it says itself: its candles, and what it makes of them. */
+/** The server's health of a series: how current its candles and its ledgers are. */
 
 /** The colours of the server's lamps. */
 export type HealthStatus = "green" | "yellow" | "red" | "gray";
@@ -10,7 +10,7 @@ export interface CandleHealth {
   readonly headTime: number | null;
   readonly missingSeconds: number | null;
   readonly backfillRunning: boolean;
-  /** 0 to 100; null when it is not known. */
+  /** 0 to 100; null when unknown. */
   readonly backfillPercent: number | null;
 }
 
@@ -21,7 +21,7 @@ export interface FactorHealth {
   readonly storeHead: number | null;
   readonly factorHead: number | null;
   readonly overlayHead: number | null;
-  /** How far the slower ledger is behind the store; null when that is not known. */
+  /** Seconds by which the slower ledger is behind the store; null when unknown. */
   readonly delaySeconds: number | null;
 }
 
@@ -29,7 +29,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 const STATUSES: readonly unknown[] = ["green", "yellow", "red", "gray"];
 
-/** Null when the answer is none. */
+/** Null when the answer is not a health report. */
 export function parseCandleHealth(body: Json): CandleHealth | null {
   const status = statusOf(body);
   if (status === null) return null;
@@ -44,7 +44,7 @@ export function parseCandleHealth(body: Json): CandleHealth | null {
   };
 }
 
-/** Null when the answer is none. */
+/** Null when the answer is not a health report. */
 export function parseFactorHealth(body: Json): FactorHealth | null {
   const status = statusOf(body);
   if (status === null) return null;

@@ -1,4 +1,4 @@
-/** Holes between neighbouring candles: what is missing must be seen to be missing. */
+/** Holes between neighbouring candles, to be marked on the chart. */
 
 import type { Candle } from "./candle";
 

@@ -1,4 +1,4 @@
-/** Draw instructions as the server tells them, checked at the edge. */
+/** Draw instructions as received from the server, validated. */
 
 export interface DrawPoint {
   /** Open time of a candle, UTC seconds. */
@@ -27,7 +27,7 @@ export interface PolylineDefinition {
   readonly lineWidth: number;
   readonly dashed: boolean;
   readonly entryDirection: 1 | -1 | null;
-  /** It goes on level from its last point to the newest candle. */
+  /** The line continues horizontally from its last point to the newest candle. */
   readonly extendRight: boolean;
 }
 
@@ -36,7 +36,7 @@ export type Definition = MarkerDefinition | PolylineDefinition;
 export interface InstructionVersion {
   readonly versionId: number;
   readonly instructionId: string;
-  /** Null: withdrawn, or of a kind that this page can not draw. */
+  /** Null: withdrawn, or of an unknown type. */
   readonly definition: Definition | null;
 }
 
@@ -45,13 +45,13 @@ export interface DrawDelta {
   readonly toTime: number | null;
   readonly activeIds: readonly string[];
   readonly patch: readonly InstructionVersion[];
-  /** Where the next delta goes on. */
+  /** Where the next delta continues. */
   readonly cursor: number;
 }
 
 type Json = Record<string, unknown>;
 
-/** The delta, or null when it is not one: half a delta would leave wrong drawings. */
+/** The delta, or null when any part is malformed: a partial delta would leave wrong drawings. */
 export function parseDrawDelta(value: unknown): DrawDelta | null {
   if (!isObject(value) || !isObject(value["next_cursor"])) return null;
   const { active_ids: active, instruction_catalog_patch: items, to_candle_time: time } = value;
@@ -75,7 +75,7 @@ function parseVersion(value: unknown): InstructionVersion | null {
   return { versionId: versionId as number, instructionId, definition };
 }
 
-/** Null for an empty definition, which withdraws, and for what a newer server may add. */
+/** Null for an empty definition (a withdrawal) and for types that a newer server may add. */
 function parseDefinition(value: unknown): Definition | null {
   if (!isObject(value)) return null;
   const { type, feature, color } = value;

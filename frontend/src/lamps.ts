@@ -1,4 +1,4 @@
-/** What the two lamps say: pure words for the server's health and the state of the drawings. */
+/** Texts and colours of the two lamps, from health answers and drawings: pure functions. */
 
 import { formatDateTime, formatDuration } from "./format";
 import type { ApiError } from "./api";
@@ -17,7 +17,7 @@ export interface Lamp {
   readonly explanation: string;
 }
 
-/** How far the server's candles are. */
+/** How current the server's candles are. */
 export function candleLamp(reading: Reading<CandleHealth>): Lamp {
   if (reading === null || "error" in reading) return unknownLamp(reading);
   const { health } = reading;
@@ -47,7 +47,7 @@ const UNREADY: Readonly<Record<Exclude<OverlayStatus, "ready" | "off">, Lamp>> =
   error: lamp("unknown", "bad", "No answer")("The drawings can not be read; trying again"),
 };
 
-/** How far the drawings are; null where the server does not draw. */
+/** How current the drawings are; null where the server does not draw. */
 export function factorLamp({ status, older, reading }: DrawingsState): Lamp | null {
   if (status === "off") return null;
   if (status !== "ready") return UNREADY[status];
@@ -77,9 +77,9 @@ function healthLamp(health: FactorHealth): Lamp {
 }
 
 function unknownLamp(reading: { readonly error: ApiError } | null): Lamp {
-  if (reading === null) return lamp("unknown", "off", "Unknown")("Not asked yet");
+  if (reading === null) return lamp("unknown", "off", "Unknown")("No answer yet");
   const off = reading.error.status === 404;
-  const explanation = off ? "The server does not tell" : reading.error.message;
+  const explanation = off ? "The server does not report this" : reading.error.message;
   return lamp("unknown", "off", "Unknown")(explanation);
 }
 

@@ -1,4 +1,4 @@
-/** Starts the page: chooses the series, keeps the link in step, listens to the browser. */
+/** Starts the page: chooses the series, keeps the URL up to date, handles browser events. */
 
 import { Api } from "./api";
 import { BackOff } from "./back-off";
@@ -12,7 +12,7 @@ import "./styles.css";
 
 const WHITELIST_MS = 60_000;
 
-const impatience = new BackOff(2_000, 30_000, Math.random);
+const openBackOff = new BackOff(2_000, 30_000, Math.random);
 
 const preferences = new Preferences(() => window.localStorage);
 const api = new Api((path, init) => window.fetch(path, init));
@@ -28,7 +28,7 @@ const page = new Page(
   { chosen: (seriesId) => choose(parseSeriesId(seriesId)) },
 );
 
-/** A choice of the user: a step in the browser's history. */
+/** Opens the user's choice, as a new entry of the browser's history. */
 function choose(series: SeriesId): void {
   window.history.pushState(null, "", urlWithSeries(window.location.href, series.text));
   open(series);
@@ -39,7 +39,7 @@ function open(series: SeriesId): void {
   page.open(series);
 }
 
-/** Opens the first series there is; whether one is open. */
+/** Opens the first available series; returns whether a series is open. */
 function openChosen(whitelist: readonly string[]): boolean {
   if (page.state !== null) return true;
   const linked = seriesFromUrl(window.location.search);
@@ -50,7 +50,7 @@ function openChosen(whitelist: readonly string[]): boolean {
   return true;
 }
 
-/** Reads the whitelist now and then: series are added while the page is open. */
+/** Polls the whitelist: series may be added while the page is open. */
 async function followWhitelist(): Promise<void> {
   let opened = page.state !== null;
   try {
@@ -62,7 +62,7 @@ async function followWhitelist(): Promise<void> {
   } catch {
     if (!opened) page.showNothing("Server not reachable", "Trying again every few seconds.");
   }
-  const delay = opened ? WHITELIST_MS * (0.9 + 0.2 * Math.random()) : impatience.next();
+  const delay = opened ? WHITELIST_MS * (0.9 + 0.2 * Math.random()) : openBackOff.next();
   window.setTimeout(() => void followWhitelist(), delay);
 }
 

@@ -11,7 +11,7 @@ export interface MarketRow {
   readonly exchange: string;
   readonly market: string;
   readonly symbol: string;
-  /** Whitelisted timeframes of the symbol; empty for one that would be followed on demand. */
+  /** Whitelisted timeframes of the symbol; empty if it would be followed on demand. */
   readonly timeframes: readonly string[];
   readonly figures: TopMarket | null;
 }
@@ -43,7 +43,7 @@ export function marketRows(query: MarketQuery): MarketRow[] {
   return [...followed, ...others].filter((row) => searchText(row).includes(wanted));
 }
 
-/** The series a click on the row opens: the timeframe in use where the row has it. */
+/** The series that a click on the row opens, in the current timeframe if the row has it. */
 export function seriesOfRow(row: MarketRow, timeframeInUse: string | null): string {
   const { timeframes } = row;
   const standard: readonly string[] = STANDARD_TIMEFRAMES;

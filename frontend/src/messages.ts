@@ -1,4 +1,4 @@
-/** Messages of `/ws/market`: what the server says, checked at the edge, and what we ask. */
+/** Messages of `/ws/market`: the server's, validated, and the page's own. */
 
 import { parseCandle, parseCandles, type Candle } from "./candle";
 
@@ -30,7 +30,7 @@ export type ServerMessage =
       readonly message: string;
     };
 
-/** The message, or null for anything unknown or malformed: newer servers may say more. */
+/** The message, or null if it is unknown or malformed: newer servers may send more types. */
 export function parseServerMessage(text: unknown): ServerMessage | null {
   if (typeof text !== "string") return null;
   let value: unknown;
@@ -100,9 +100,9 @@ function readSystem(value: Record<string, unknown>, series_id: string): ServerMe
   return { type: "revised", series_id, from_time: from_time as number, epoch };
 }
 
-/** What the subscriber has: the server tells what came after, and what was revised since. */
+/** What the subscriber has: the server sends what came after, and what was revised since. */
 export interface Resume {
-  /** Exclusive; a closed candle's time, never a forming one's. */
+  /** Exclusive; the time of a closed candle, never of a forming one. */
   readonly since: number | null;
   /** The oldest epoch among the candles; null when unknown. */
   readonly epoch: number | null;

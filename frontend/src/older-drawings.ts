@@ -1,10 +1,10 @@
 /**
- * Drawings of candles before those that the live drawings cover, read as they come into view.
+ * Drawings of candles older than the live drawings cover, read as they come into view.
  *
- * History is cut into stretches on a fixed grid. A stretch is what the server drew at its last
- * candle, without what was only true for that moment. Stretches are read one at a time, from the
- * newest on, so that what is held always joins the live drawings; there are never more of them
- * than the loaded candles need.
+ * History is divided into stretches on a fixed grid. A stretch is what the server drew at its last
+ * candle, without what was only valid at that moment. Stretches are read one at a time, newest
+ * first, so that they always adjoin the live drawings; there are never more of them than the loaded
+ * candles need.
  */
 
 import { asApiError, type ApiError } from "./api";
@@ -15,20 +15,20 @@ import type { DrawDelta, DrawPoint, PolylineDefinition } from "./instruction";
 import type { OverlayDependencies } from "./overlay-session";
 import type { OlderReader } from "./readers";
 
-/** `failed`: some that are in view could not be read yet. */
+/** `failed`: some stretches in view could not be read yet. */
 export type OlderStatus = "complete" | "reading" | "failed";
 
 export interface OlderStep {
-  /** Each id once, but for those that the live drawings hold as well. */
+  /** Each id once; the live drawings may contain some of them too. */
   readonly drawings: readonly Drawing[];
   readonly status: OlderStatus;
 }
 
 export const NO_OLDER: OlderStep = { drawings: [], status: "complete" };
 
-/** What is in view, and what is there already. UTC seconds. */
+/** What is in view, and what is loaded. UTC seconds. */
 export interface View {
-  /** The first candle in sight. */
+  /** The first visible candle. */
   readonly from: number;
   /** The first loaded candle. */
   readonly first: number;
@@ -42,9 +42,9 @@ export interface OlderSeries {
   readonly step: number;
 }
 
-/** Half of what the server draws at a candle, so that neighbours overlap. */
+/** Half of what the server draws at a candle, so that neighbouring stretches overlap. */
 export const STRETCH_CANDLES = 1000;
-/** What was true for one candle only, and is told better by the drawings of later ones. */
+/** Valid at one candle only; the drawings of later candles replace them. */
 const MOMENTARY = new Set([
   "pen.extending",
   "pen.candidate",
@@ -52,12 +52,12 @@ const MOMENTARY = new Set([
   "anchor.current",
   "sr.active",
 ]);
-/** One line through many stretches. */
+/** A single line that continues through many stretches. */
 const CHAIN = "pen.confirmed";
 
 interface Stretch {
   readonly drawings: readonly Drawing[];
-  /** The count of rewritings at which it was asked for. */
+  /** How often the ledger had been rewritten when it was requested. */
   readonly edition: number;
 }
 
@@ -69,14 +69,14 @@ export class OlderDrawings {
   private readonly timers: Timers<"retry">;
   private readonly backOff: BackOff;
   private readonly abort = new AbortController();
-  /** By the time of the last candle. */
+  /** By the time of their last candle. */
   private readonly stretches = new Map<number, Stretch>();
   private view: View | null = null;
   private edition = 0;
   private running = false;
   private refused = false;
 
-  /** `listener` hears every change. */
+  /** `listener` is called after every change. */
   constructor(
     series: OlderSeries,
     dependencies: OverlayDependencies & { readonly api: OlderReader },
@@ -90,14 +90,14 @@ export class OlderDrawings {
     this.backOff = new BackOff(1_000, 30_000, dependencies.random);
   }
 
-  /** Reads what is missing of a view, and forgets what lies before the loaded candles. */
+  /** Reads what a view lacks, and drops stretches before the loaded candles. */
   look(view: View): void {
     this.view = view;
     this.forget(view.first);
     if (!this.timers.isArmed("retry")) void this.run();
   }
 
-  /** The server wrote its ledger anew: what is in view is read again, and stays until then. */
+  /** The server rewrote its ledger: stretches in view are read again, and stay until then. */
   rewritten(): void {
     this.edition += 1;
     this.refused = false;
@@ -114,7 +114,7 @@ export class OlderDrawings {
     if (this.running) return;
     this.running = true;
     for (let end = this.next(); end !== null; end = this.next()) {
-      this.tell("reading");
+      this.report("reading");
       if (!(await this.attempt(end))) break;
     }
     this.running = false;
@@ -125,7 +125,7 @@ export class OlderDrawings {
     const { view, seconds } = this;
     if (view === null || this.refused || this.abort.signal.aborted) return null;
     const lowest = Math.max(view.from, view.first);
-    // As long as the first stretch begins before the live drawings do.
+    // The newest stretch overlaps the start of the live drawings.
     for (let end = Math.ceil(view.liveFrom / seconds) * seconds; end > lowest; end -= seconds) {
       if (this.stretches.get(end)?.edition !== this.edition) return end;
     }
@@ -136,7 +136,7 @@ export class OlderDrawings {
     for (const end of [...this.stretches.keys()]) if (end <= before) this.stretches.delete(end);
   }
 
-  /** Whether to go on. */
+  /** Reads one stretch; returns whether to continue. */
   private async attempt(end: number): Promise<boolean> {
     const { edition } = this;
     const query = { atTime: end, signal: this.abort.signal };
@@ -155,16 +155,16 @@ export class OlderDrawings {
   private taken(end: number, delta: DrawDelta): void {
     const drawings = activeDrawings(fromBaseline(delta)).filter(isLasting);
     this.stretches.set(end, { drawings, edition: this.edition });
-    this.tell(this.next() === null ? "complete" : "reading");
+    this.report(this.next() === null ? "complete" : "reading");
   }
 
   private failed(error: ApiError): void {
     this.refused = !error.transient && error.status !== 409;
-    this.tell("failed");
+    this.report("failed");
     if (!this.refused) this.timers.arm("retry", this.backOff.next(), () => void this.run());
   }
 
-  private tell(status: OlderStatus): void {
+  private report(status: OlderStatus): void {
     const newestFirst = [...this.stretches].sort(([left], [right]) => right - left);
     const drawings = joined(newestFirst.map(([, stretch]) => stretch.drawings));
     this.listener({ drawings, status });
@@ -176,7 +176,7 @@ function isLasting({ definition }: Drawing): boolean {
   return definition.type === "marker" || !definition.extendRight;
 }
 
-/** Each id once: of several the newest, and of lines through all of them all parts that meet. */
+/** Each id once, in its newest version; parts of a continuing line that meet are joined. */
 export function joined(newestFirst: readonly (readonly Drawing[])[]): Drawing[] {
   const byId = new Map<string, Drawing>();
   for (const drawing of newestFirst.flat()) {
@@ -187,7 +187,7 @@ export function joined(newestFirst: readonly (readonly Drawing[])[]): Drawing[] 
   return [...byId.values()];
 }
 
-/** The newer line with what the older one has before it; the newer alone where they do not meet. */
+/** The newer line, preceded by the older one if they meet. */
 function chained(newer: Drawing, older: Drawing): Drawing {
   const definition = newer.definition as PolylineDefinition;
   const [first] = definition.points as [DrawPoint];

@@ -1,4 +1,4 @@
-/** Holds the drawings on the chart: markers by the library's plugin, the rest by one primitive. */
+/** The drawings on the chart: markers by the library's plugin, the rest by one primitive. */
 
 import {
   createSeriesMarkers,
@@ -18,7 +18,7 @@ import {
   type SceneZone,
 } from "./scene";
 
-/** What the chart holds of the drawings. */
+/** The drawings on the chart. */
 export interface HeldScene {
   readonly markers: readonly SeriesMarker<Time>[];
   readonly lines: readonly SceneLine[];
@@ -42,7 +42,7 @@ export class OverlayLayer {
     this.plugin.setMarkers(scene.markers.map(markerRow));
   }
 
-  /** Ids of what the chart holds by feature, the markers read back from the library. */
+  /** Ids of the drawings on the chart by feature; markers are read back from the library. */
   drawn(): Record<string, string[]> {
     const features = new Map(this.markers.map(({ id, definition }) => [id, definition.feature]));
     const markers = this.plugin.markers().map(({ id = "" }) => {
@@ -56,7 +56,7 @@ export class OverlayLayer {
     return this.primitive.scene;
   }
 
-  /** What the chart holds, the markers read back from the library. */
+  /** The drawings on the chart; markers are read back from the library. */
   held(): HeldScene {
     const { lines, anchors, zones } = this.primitive.scene;
     return { markers: this.plugin.markers(), lines: [...lines, ...anchors], zones };
@@ -68,7 +68,7 @@ function markerRow({ id, definition }: SceneMarker): SeriesMarker<Time> {
   return { id, time: time as UTCTimestamp, position, shape, color, text, size };
 }
 
-/** Definitions stay the same objects while their version does. */
+/** Definitions of one version are the same object, so identity is enough. */
 function sameMarkers(left: readonly SceneMarker[], right: readonly SceneMarker[]): boolean {
   return (
     left.length === right.length &&

@@ -1,8 +1,8 @@
 /**
  * Keeps the drawings of one series in step with the server: a baseline, then deltas.
  *
- * Reads happen one at a time. A stopped session is silent for good: answers still under way are
- * dropped. What was drawn stays drawn until something newer is known.
+ * Reads happen one at a time. A stopped session ignores answers that are still under way. Drawings
+ * stay until newer ones arrive.
  */
 
 import { asApiError, type ApiError } from "./api";
@@ -14,8 +14,8 @@ import type { Clock } from "./ports";
 import type { OverlayReader } from "./readers";
 
 /**
- * `behind`: the server is still computing. `empty`: it has nothing to draw for yet. `off`: it does
- * not draw at all.
+ * `behind`: the server is still computing. `empty`: the series has nothing to draw yet. `off`: the
+ * server does not draw.
  */
 export type OverlayStatus = "loading" | "ready" | "behind" | "empty" | "error" | "off";
 
@@ -34,14 +34,14 @@ type Task = "baseline" | "delta";
 
 const FOLLOW_MS = 150;
 const FOLLOW_SPREAD_MS = 250;
-/** Rebuilds reach every page at once, and come several in a row while history is filled. */
+/** A rebuild notifies all pages at once; several follow one another while history is filled. */
 const REWRITTEN_MS = 400;
 const REWRITTEN_SPREAD_MS = 600;
 const BEHIND_STEP_MS = 200;
 const BEHIND_TRIES = 6;
 const BEHIND_MS = 5_000;
 const EMPTY_MS = 30_000;
-/** An answer this full may have been cut off. */
+/** An answer with this many versions may be truncated. */
 const FULL_PATCH = 50_000;
 const EMPTY_DETAILS = ["no_data", "no_overlay"];
 
@@ -58,12 +58,12 @@ export class OverlaySession {
   private wanted: Task | null = null;
   private running = false;
   private conflicts = 0;
-  /** The newest closed candle heard of. */
+  /** The newest known closed candle. */
   private closedTime = -Infinity;
-  /** The last answer was too full to be all. */
+  /** The last answer may be truncated. */
   private cutOff = false;
 
-  /** `listener` hears every change of the drawings or the status. */
+  /** `listener` is called after every change of the drawings or the status. */
   constructor(
     seriesId: string,
     dependencies: OverlayDependencies,
@@ -76,7 +76,7 @@ export class OverlaySession {
     this.backOff = new BackOff(1_000, 30_000, dependencies.random);
   }
 
-  /** Tells that nothing is drawn yet; the first candle brings the baseline. */
+  /** Reports empty drawings; the first candle triggers the read of the baseline. */
   start(): void {
     this.tell(NO_DRAWINGS, "loading");
   }
@@ -86,17 +86,17 @@ export class OverlaySession {
     this.timers.clearAll();
   }
 
-  /** There is a candle at `time` (UTC seconds), which may have changed the drawings. */
+  /** The candle at `time` (UTC seconds) closed, which may have changed the drawings. */
   candleClosed(time: number): void {
     const first = this.closedTime === -Infinity;
     this.closedTime = Math.max(time, this.closedTime);
-    if (this.ended || this.status === "error") return; // The retry reads everything anyway.
+    if (this.ended || this.status === "error") return; // The retry reads everything.
     this.want("delta");
     if (first) void this.run();
     else this.runIn(FOLLOW_MS, FOLLOW_SPREAD_MS);
   }
 
-  /** The ledger was written anew, or that may have been missed: deltas do not tell what is gone. */
+  /** The ledger was, or may have been, rewritten: deltas do not contain what was removed. */
   rewritten(): void {
     if (this.ended || this.closedTime === -Infinity) return;
     this.want("baseline");
@@ -107,12 +107,12 @@ export class OverlaySession {
     return this.abort.signal.aborted || this.status === "off";
   }
 
-  /** A baseline holds what a delta would bring. */
+  /** Merges two tasks: a baseline contains every delta. */
   private want(task: Task): void {
     if (this.wanted !== "baseline") this.wanted = task;
   }
 
-  /** Runs a while after the first of several triggers. */
+  /** Runs a moment after the first of several triggers. */
   private runIn(delayMs: number, spreadMs: number): void {
     if (this.timers.isArmed("follow")) return;
     const delay = delayMs + spreadMs * this.dependencies.random();
@@ -181,13 +181,13 @@ export class OverlaySession {
     }
   }
 
-  /** The ledger is not at the candles yet. */
+  /** The ledger is behind the candles. */
   private conflicted(task: Task): void {
     this.conflicts += 1;
     const soon = this.conflicts <= BEHIND_TRIES;
     if (!soon) this.tell(this.drawings, "behind");
     const delay = soon ? BEHIND_STEP_MS * this.conflicts : BEHIND_MS;
-    // A rebuild keeps every page waiting; they must not all ask at the same moment.
+    // During a rebuild all pages wait; they must not all retry at the same moment.
     this.retry(task, delay * (0.75 + 0.5 * this.dependencies.random()));
   }
 

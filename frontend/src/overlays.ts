@@ -1,4 +1,4 @@
-/** The drawings of the page: binds their session, the user's switches, the panel and the chart. */
+/** The page's drawings: connects their sessions, the user's switches, the panel and the chart. */
 
 import { asApiError } from "./api";
 import { BackOff } from "./back-off";
@@ -32,7 +32,7 @@ export interface OverlaysParts {
   readonly panel: HTMLElement;
   readonly layer: Pick<OverlayLayer, "show" | "drawn">;
   readonly memory: VisibilityMemory;
-  /** Hears what the sessions say, after the chart shows it. */
+  /** Called after the chart shows a change. */
   readonly onStep: (step: OverlayStep, older: OlderStep) => void;
 }
 
@@ -48,7 +48,7 @@ export class Overlays {
   private step: OverlayStep = NOTHING;
   private olderSession: OlderDrawings | null = null;
   private older: OlderStep = NO_OLDER;
-  /** The first candle in sight, UTC seconds. */
+  /** The first visible candle, UTC seconds. */
   private viewedFrom = Infinity;
   private series: SeriesState | null = null;
 
@@ -64,7 +64,7 @@ export class Overlays {
     void this.readCatalog();
   }
 
-  /** Leaves the series before and draws another one. */
+  /** Leaves the previous series and draws another one. */
   open({ text: id, timeframe }: SeriesId): void {
     this.session?.stop();
     this.olderSession?.stop();
@@ -84,7 +84,7 @@ export class Overlays {
     this.session.start();
   }
 
-  /** The first candle in sight is that of `time`, UTC seconds. */
+  /** Sets the time of the first visible candle, UTC seconds. */
   viewed(time: number): void {
     this.viewedFrom = time;
     this.look();
@@ -100,7 +100,7 @@ export class Overlays {
     if (before === null || !sameTimes(before, series)) this.draw();
   }
 
-  /** The server wrote its ledger anew. */
+  /** The server rewrote its ledger. */
   rewritten(): void {
     this.session?.rewritten();
     this.olderSession?.rewritten();
@@ -120,7 +120,7 @@ export class Overlays {
     return this.older.drawings.length === 0 ? live : joined([live, this.older.drawings]);
   }
 
-  /** Has the drawings read that are in sight but older than the live ones. */
+  /** Requests the visible drawings that are older than the live ones. */
   private look(): void {
     const { series, step, viewedFrom: from } = this;
     const first = series?.candles[0]?.candle_time;
@@ -137,7 +137,7 @@ export class Overlays {
     this.draw();
   }
 
-  /** Without a catalog there is no panel, and everything is drawn. */
+  /** Reads the catalog; without it there is no panel, and everything is drawn. */
   private async readCatalog(): Promise<void> {
     try {
       const catalog = await this.dependencies.api.factorCatalog();
@@ -151,7 +151,7 @@ export class Overlays {
   }
 }
 
-/** Whether the same times are on the chart: prices of the newest candle move no drawing. */
+/** Whether the candle times are unchanged: a new price alone moves no drawing. */
 function sameTimes(left: SeriesState, right: SeriesState): boolean {
   return (
     left.candles === right.candles && left.forming?.candle_time === right.forming?.candle_time

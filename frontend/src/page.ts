@@ -1,4 +1,4 @@
-/** The page of one series at a time: binds the session to the views. */
+/** The page, which shows one series at a time: connects its session to the views. */
 
 import { CandleChart } from "./chart";
 import { byId, setText } from "./dom";
@@ -82,7 +82,7 @@ export class Page {
     });
     this.bindControls();
     this.showPicker(WIDE.matches);
-    this.mask.renderNothing("Loading", "Asking for the list of series…");
+    this.mask.renderNothing("Loading", "Reading the list of series…");
     window.setInterval(() => this.renderTime(), TICK_MS);
   }
 
@@ -105,13 +105,13 @@ export class Page {
     if (this.series !== null) this.timeframes.render(this.series, whitelist);
   }
 
-  /** There is no series to show yet. */
+  /** Shows a message while there is no series. */
   showNothing(title: string, text: string): void {
     this.mask.renderNothing(title, text);
     this.chartRoot.dataset["status"] = "empty";
   }
 
-  /** Leaves the current series and follows another one. */
+  /** Leaves the current series and opens another one. */
   open(series: SeriesId): void {
     this.session?.stop();
     this.series = series;
@@ -137,7 +137,7 @@ export class Page {
     this.session?.wake();
   }
 
-  /** Whether anybody looks at the page. */
+  /** Sets whether the page is visible. */
   attend(seen: boolean): void {
     this.lamps.attend(seen);
     if (seen) this.wake();
@@ -168,7 +168,7 @@ export class Page {
     if (reason !== null) this.toast.show(reason);
   }
 
-  /** Everything that changes with the clock as well as with the state. */
+  /** Renders everything that depends on the clock as well as on the state. */
   private renderTime(): void {
     const { state } = this;
     if (state === null) return;
@@ -238,7 +238,7 @@ export class Page {
     if (!shown && hadFocus) byId("series-button").focus();
   }
 
-  /** `/` searches, Escape leaves the panel. */
+  /** `/` focuses the search, Escape closes the panel. */
   private shortcut(event: KeyboardEvent): void {
     const typing = event.target instanceof HTMLInputElement;
     if (event.key === "Escape" && this.pickerShown && !WIDE.matches) this.showPicker(false);

@@ -1,4 +1,4 @@
-/** What the session needs from the outside world; tests give their own. */
+/** What the sessions need from the browser; tests replace it. */
 
 export type TimerHandle = unknown;
 
@@ -22,7 +22,7 @@ export type OpenSocket = () => Socket;
 
 /** The part of the browser's EventSource that is used. */
 export interface EventStream {
-  /** 2 once the browser has given up connecting. */
+  /** 2 once the browser does not reconnect any more. */
   readonly readyState: number;
   addEventListener(type: string, listener: (event: { data?: unknown }) => void): void;
   close(): void;

@@ -1,4 +1,4 @@
-/** Which series to show: the link's, else the remembered one, else the first whitelisted one. */
+/** Which series to show: that of the URL, else the last one, else the first whitelisted one. */
 
 import { tryParseSeriesId, type SeriesId } from "./series-id";
 
@@ -7,11 +7,11 @@ type SeriesStorage = Pick<Storage, "getItem" | "setItem">;
 const KEY = "trade_canvas.series";
 const PARAMETER = "series";
 
-/** Remembers the last series; without a working storage it just forgets. */
+/** Stores the last series; does nothing without a working storage. */
 export class Preferences {
   private readonly storage: () => SeriesStorage;
 
-  /** The storage is asked for late: merely touching `localStorage` may throw. */
+  /** `storage` is called late, because even reading `window.localStorage` may throw. */
   constructor(storage: () => SeriesStorage) {
     this.storage = storage;
   }
@@ -28,12 +28,12 @@ export class Preferences {
     try {
       this.storage().setItem(KEY, seriesId);
     } catch {
-      // Private mode or a full storage: the link still names the series.
+      // Private mode or a full storage: the URL still names the series.
     }
   }
 }
 
-/** The series that a link names, if it names one we can read. */
+/** The series that the URL names; null without a valid one. */
 export function seriesFromUrl(search: string): SeriesId | null {
   return tryParseSeriesId(new URLSearchParams(search).get(PARAMETER));
 }
@@ -52,7 +52,7 @@ export interface SeriesChoice {
   readonly whitelist: readonly string[];
 }
 
-/** Null when there is nothing to choose from. */
+/** Null when there is no series. */
 export function chooseSeries({ linked, remembered, whitelist }: SeriesChoice): SeriesId | null {
   if (linked !== null) return linked;
   const offered = whitelist.flatMap((text) => tryParseSeriesId(text) ?? []);
@@ -61,7 +61,7 @@ export function chooseSeries({ linked, remembered, whitelist }: SeriesChoice): S
   return offered[0] ?? null;
 }
 
-/** Series outside the whitelist may be followed on demand, but only from an exchange that is here. */
+/** Other series may be followed on demand, but only of an exchange in the whitelist. */
 function isStillValid(series: SeriesId, offered: readonly SeriesId[]): boolean {
   return offered.length === 0 || offered.some((other) => other.exchange === series.exchange);
 }

@@ -1,4 +1,4 @@
-/** What the chart is to show of the drawings: laid out on the loaded candles, without pixels. */
+/** The drawings laid out on the loaded candles, by index and price: no pixels yet. */
 
 import { lowerBound } from "./candle-list";
 import { isVisible, type Visibility } from "./factor-visibility";
@@ -6,7 +6,7 @@ import type { Candle } from "./candle";
 import type { Drawing } from "./drawings";
 import type { DrawPoint, MarkerDefinition, PolylineDefinition } from "./instruction";
 
-/** A place on the chart: position among the loaded candles (may lie between two), and price. */
+/** A point: position among the loaded candles (may lie between two), and price. */
 export interface Place {
   readonly index: number;
   readonly price: number;
@@ -65,7 +65,7 @@ const FILLS: Readonly<Record<string, Readonly<Record<1 | -1, string>>>> = {
   "zhongshu.dead": { 1: "rgba(74, 222, 128, 0.12)", [-1]: "rgba(248, 113, 113, 0.1)" },
 };
 
-/** Lays the visible drawings out; parts outside the loaded candles are cut off, but for anchors. */
+/** Lays out the visible drawings; all but anchors are clipped to the loaded candles. */
 export function buildScene(
   drawings: readonly Drawing[],
   visibility: Visibility,
@@ -112,7 +112,7 @@ class Axis {
     return time >= this.first && time <= this.end;
   }
 
-  /** Times outside count on as if candles followed one another there. */
+  /** Times outside the loaded candles are extrapolated without holes. */
   indexOf(time: number): number {
     if (time < this.first) return (time - this.first) / this.loaded.step;
     if (time > this.end) return this.last + (time - this.end) / this.loaded.step;

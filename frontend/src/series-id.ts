@@ -11,7 +11,7 @@ export interface SeriesId {
   readonly timeframe: Timeframe;
 }
 
-/** Throws when a part is missing or the timeframe is none. */
+/** Throws when a part is missing or the timeframe is invalid. */
 export function parseSeriesId(text: string): SeriesId {
   const pieces = text.split(":");
   if (pieces.length < 4) {
@@ -26,7 +26,7 @@ export function parseSeriesId(text: string): SeriesId {
   return { text, exchange, market, symbol, timeframe: parseTimeframe(pieces.at(-1) as string) };
 }
 
-/** The parsed id, or null when it is none. */
+/** The parsed id, or null when it is invalid. */
 export function tryParseSeriesId(text: string | null | undefined): SeriesId | null {
   try {
     return text ? parseSeriesId(text) : null;

@@ -29,7 +29,7 @@ export class SeriesPicker {
   private market: string = MARKETS[0];
   private topMarkets: readonly TopMarket[] = [];
   private problem: string | null = null;
-  /** The venue has been asked for its markets. */
+  /** The venue's markets have been requested. */
   private asked = false;
   private shown = false;
 
@@ -62,7 +62,7 @@ export class SeriesPicker {
     this.render();
   }
 
-  /** Shows the series as the chosen one and reads its exchange's markets. */
+  /** Marks the series as the chosen one and reads its exchange's markets. */
   setCurrent(series: SeriesId): void {
     const moved = this.current?.exchange !== series.exchange || this.market !== series.market;
     this.current = series;
@@ -79,7 +79,7 @@ export class SeriesPicker {
     return this.topMarkets.find((figures) => displaySymbol(figures.symbol) === name) ?? null;
   }
 
-  /** Whether the panel is seen; closed, it still keeps the figures of the chosen series. */
+  /** Sets whether the panel is open; closed, it still updates the figures of the chosen series. */
   setShown(shown: boolean): void {
     this.shown = shown;
     this.attend();
@@ -161,7 +161,7 @@ export class SeriesPicker {
     this.note.hidden = this.note.textContent === "";
   }
 
-  /** The list is rebuilt with every refresh; the keyboard's place in it is kept. */
+  /** Rebuilds the list and keeps the keyboard focus. */
   private replaceRows(rows: readonly MarketRow[]): void {
     const focused = this.buttons().find((button) => button === document.activeElement);
     this.list.replaceChildren(...rows.map((row) => this.row(row)));

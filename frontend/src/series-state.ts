@@ -1,8 +1,8 @@
 /**
  * The state of the one series on the page, and the pure reducer that is its only writer.
  *
- * Closed candles are kept strictly ascending and merged by time; the forming candle is kept apart,
- * so that it can never become a `since`.
+ * Closed candles are strictly ascending and merged by time; the forming candle is separate, so that
+ * its time is never sent as `since`.
  */
 
 import { lowerBound, mergeCandles } from "./candle-list";
@@ -20,7 +20,7 @@ export interface Failure {
   readonly detail: string;
 }
 
-/** A hole the server named and we are trying to fill: `[from, to)` in UTC seconds. */
+/** A hole that the server reported and the page reads again: `[from, to)` in UTC seconds. */
 export interface AnnouncedGap {
   readonly from: number;
   readonly to: number;
@@ -37,7 +37,7 @@ export interface SeriesState {
   readonly serverHead: number | null;
   /**
    * Every revision up to this epoch is in the loaded candles; later ones may be. Null when nothing
-   * is loaded, or when the server did not say.
+   * is loaded, or when the server sent no epoch.
    */
   readonly epoch: number | null;
   /** Holes between the loaded candles, oldest first. */
@@ -52,7 +52,7 @@ export interface SeriesState {
   readonly interrupted: boolean;
   /** When the next attempt is due, milliseconds of the local clock. */
   readonly retryAt: number | null;
-  /** The server refused to follow the series; we poll instead. */
+  /** The server refused to follow the series; the page polls instead. */
   readonly atCapacity: boolean;
   /** The socket has been silent for too long. */
   readonly stale: boolean;
@@ -61,7 +61,7 @@ export interface SeriesState {
   readonly clockOffsetMs: number;
   /** Time of the newest closed candle that came over the socket. */
   readonly lastWsTime: number | null;
-  /** How many closed candles to keep; grows as older ones are asked for. */
+  /** How many closed candles to keep; grows as older ones are loaded. */
   readonly keep: number;
   readonly historyExhausted: boolean;
 }
@@ -88,8 +88,8 @@ export type Action =
   | { readonly type: "candle_forming"; readonly candle: Candle }
   | { readonly type: "gap"; readonly from: number; readonly to: number }
   /**
-   * Everything after `since` has been read again: what is still missing is missing for good. With
-   * `epoch`, so has everything that was revised up to it.
+   * Everything after `since` has been read again: what is still missing, the server does not have.
+   * With `epoch`, everything revised up to it has been read too.
    */
   | { readonly type: "range_read"; readonly since: number | null; readonly epoch: number | null }
   | { readonly type: "revised"; readonly fromTime: number }
@@ -109,7 +109,7 @@ export const DEFAULT_KEEP = 5000;
 export const MOST_KEPT = 50000;
 const MOST_ANNOUNCED_GAPS = 100;
 
-/** The state before anything is known. Throws when `seriesId` can not be parsed. */
+/** The state before anything is loaded. Throws when `seriesId` can not be parsed. */
 export function initialState(seriesId: string): SeriesState {
   return {
     seriesId,
@@ -136,7 +136,7 @@ export function initialState(seriesId: string): SeriesState {
   };
 }
 
-/** Applies one action. Never throws but for a `series_changed` to an unreadable id. */
+/** Applies one action. Throws only for a `series_changed` to an invalid id. */
 export function reduce(before: SeriesState, action: Action): Step {
   if (action.type === "series_changed") {
     return { state: initialState(action.seriesId), change: REPLACE };
@@ -147,12 +147,12 @@ export function reduce(before: SeriesState, action: Action): Step {
   return { state, change: changeBetween(before, state) };
 }
 
-/** Time of the newest closed candle: the only value that may be sent as `since`. */
+/** Time of the newest closed candle, the only value that may be sent as `since`. */
 export function lastClosedTime(state: SeriesState): number | null {
   return state.candles.at(-1)?.candle_time ?? null;
 }
 
-/** Seconds between the newest closed candle and the one that should be there at `nowMs`. */
+/** Seconds between the newest closed candle and the one expected at `nowMs`. */
 export function lagSeconds(state: SeriesState, nowMs: number): number | null {
   const last = lastClosedTime(state);
   if (last === null) return null;
@@ -160,7 +160,7 @@ export function lagSeconds(state: SeriesState, nowMs: number): number | null {
   return Math.max(0, latestClosedTime(state.timeframe, now) - last);
 }
 
-/** Whether a hole is one the server named and that is being read again. */
+/** Whether the server reported the hole and it is being read again. */
 export function isRecovering(state: SeriesState, hole: Hole): boolean {
   return state.announcedGaps.some((gap) => gap.from < hole.to && hole.from < gap.to);
 }
@@ -264,7 +264,7 @@ function pageLoaded(
   };
 }
 
-/** A newer part makes the whole no newer, and an unknown one makes it unknown. */
+/** The older of two epochs; unknown if one of them is. */
 export function olderEpoch(one: number | null, other: number | null): number | null {
   return one === null || other === null ? null : Math.min(one, other);
 }
@@ -280,7 +280,7 @@ function olderLoaded(
 ): SeriesState {
   const first = state.candles[0]?.candle_time ?? Infinity;
   const older = page.candles.filter((candle) => candle.candle_time < first);
-  // What the user has scrolled to must not be trimmed away by the next live candle.
+  // The next live candle must not trim what the user has scrolled to.
   const keep = Math.min(MOST_KEPT, Math.max(state.keep, state.candles.length + older.length));
   const merged = withClosed({ ...state, keep }, older);
   return {
@@ -298,7 +298,7 @@ function arrived(state: SeriesState, candles: readonly Candle[]): SeriesState {
   return { ...merged, lastWsTime: Math.max(newest, state.lastWsTime ?? newest) };
 }
 
-/** Any word about the series shows that the server follows it. */
+/** Any message about the series proves that the server follows it. */
 function heard(state: SeriesState): SeriesState {
   return state.stale || state.atCapacity ? { ...state, stale: false, atCapacity: false } : state;
 }
@@ -321,7 +321,7 @@ function rangeRead(state: SeriesState, since: number | null): SeriesState {
   return open.length === state.announcedGaps.length ? state : { ...state, announcedGaps: open };
 }
 
-/** History behind the first loaded candle may have grown: let the user scroll there again. */
+/** History before the first loaded candle may have grown: scrolling loads it again. */
 function revised(state: SeriesState, fromTime: number): SeriesState {
   const first = state.candles[0]?.candle_time ?? Infinity;
   return fromTime < first ? { ...state, historyExhausted: false } : state;
@@ -336,12 +336,12 @@ function withClosed(state: SeriesState, incoming: readonly Candle[]): SeriesStat
   return { ...state, candles: kept, forming, holes: holesAfter(state, kept, changedFrom) };
 }
 
-// A tenth of slack, so that the chart need not be redrawn in full for every live candle.
+// Ten percent of slack, so that not every live candle redraws the whole chart.
 function trimmed(candles: readonly Candle[], keep: number): readonly Candle[] {
   return candles.length > keep * 1.1 ? candles.slice(-keep) : candles;
 }
 
-/** Holes before the first change stay; only the rest is searched. */
+/** Keeps the holes before the first change; only the rest is searched again. */
 function holesAfter(state: SeriesState, kept: readonly Candle[], changedFrom: number): Hole[] {
   const first = kept[0]?.candle_time ?? -Infinity;
   const start = Math.max(0, lowerBound(kept, changedFrom) - 1);

@@ -1,4 +1,4 @@
-/** What lies over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
+/** Messages over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
 
 import { element, setText } from "./dom";
 import { holeText, retryText } from "./connection-text";
@@ -6,7 +6,7 @@ import type { SeriesState } from "./series-state";
 
 const LISTED_HOLES = 20;
 
-/** The mask covers the chart only while there is nothing to see. */
+/** Covers the chart while there are no candles. */
 export class Mask {
   private readonly root: HTMLElement;
   private readonly spinner = element("div", {
@@ -38,11 +38,11 @@ export class Mask {
     this.root.dataset["tone"] = state.status;
     this.spinner.hidden = state.status === "error";
     this.retry.hidden = state.status !== "error" && state.status !== "reconnecting";
-    // A countdown read out every second helps nobody.
+    // Screen readers must not read a countdown every second.
     this.text.ariaHidden = String(state.status === "reconnecting");
   }
 
-  /** There is no series at all yet. */
+  /** Shows a message while there is no series. */
   renderNothing(title: string, text: string): void {
     this.root.hidden = false;
     this.retry.hidden = true;
@@ -141,7 +141,7 @@ export class Notices {
 
 const TOAST_MS = 3200;
 
-/** A word that needs no answer and goes away by itself. */
+/** A message that disappears by itself. */
 export class Toast {
   private readonly root: HTMLElement;
   private timer = 0;

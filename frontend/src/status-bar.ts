@@ -57,13 +57,13 @@ export class StatusFacts {
   }
 }
 
-/** A dot, a name and a word: green, yellow, red or gray. */
+/** A coloured dot, a name and a label. */
 export class LampSign {
   private readonly root: HTMLElement;
   private readonly name: string;
   private readonly label = element("span", { class: "lamp-label" });
 
-  /** `name` is what the lamp is about. */
+  /** `name` is what the lamp shows the state of. */
   constructor(root: HTMLElement, name: string) {
     this.root = root;
     this.name = name;

@@ -1,8 +1,8 @@
 /**
  * Keeps one series in step with the server: catch-up over HTTP, then follow over the socket.
  *
- * The session owns the effects; what they mean for the series is decided by the reducer. A stopped
- * session is silent for good: answers still under way are dropped.
+ * The session performs the effects; the reducer decides what they change. A stopped session ignores
+ * answers that are still under way.
  */
 
 import { BackOff } from "./back-off";
@@ -18,7 +18,7 @@ export interface SessionDependencies extends ReadDependencies {
   readonly openSocket: OpenSocket;
 }
 
-/** Hears that what was derived from candles may have been written anew; why, if it was said. */
+/** Called when data derived from candles may have been rewritten; `reason` is for the user. */
 export type OnRewritten = (reason: string | null) => void;
 
 type TimerName =
@@ -40,7 +40,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
 
 interface Probe {
   readonly closed: number | null;
-  readonly heardAt: number;
+  readonly receivedAt: number;
 }
 
 export class SyncSession {
@@ -53,11 +53,11 @@ export class SyncSession {
   private readonly capacityBackOff: BackOff;
   private current: SeriesState;
   private socket: Socket | null = null;
-  private heardAt = 0;
+  private receivedAt = 0;
   private probe: Probe | null = null;
   private stopped = false;
 
-  /** `listener` hears every change of the state. Throws when `seriesId` can not be parsed. */
+  /** `listener` is called after every change. Throws when `seriesId` can not be parsed. */
   constructor(
     seriesId: string,
     dependencies: SessionDependencies,
@@ -97,7 +97,7 @@ export class SyncSession {
     this.dropSocket();
   }
 
-  /** Starts again after an error, or hurries an attempt that is being waited for. */
+  /** Starts again after an error, or makes the next attempt now. */
   retry(): void {
     if (this.current.status !== "error") {
       this.wake();
@@ -107,7 +107,7 @@ export class SyncSession {
     this.reads.request(lastClosedTime(this.current));
   }
 
-  /** The network came back or the page is looked at again. */
+  /** The network is back, or the page is visible again. */
   wake(): void {
     if (this.stopped || this.current.status === "error") return;
     if (this.timers.isArmed("reconnect")) this.connect();
@@ -119,7 +119,7 @@ export class SyncSession {
     if (this.socket === null) this.dispatch({ type: "connecting" });
   }
 
-  /** Reads the stretch before the first candle. */
+  /** Reads the candles before the first one. */
   loadOlder(): void {
     void this.reads.readOlder();
   }
@@ -149,7 +149,7 @@ export class SyncSession {
   }
 
   private readRefused(error: ApiError): void {
-    // Once the series is followed a refused re-read costs nothing but the re-read.
+    // While the series is followed, a refused read does not end the session.
     if (this.socket === null) this.fail(failureOf(error));
   }
 
@@ -172,11 +172,11 @@ export class SyncSession {
     this.timers.clear("open");
     this.timers.arm("stable", STABLE_AFTER_MS, () => this.reconnectBackOff.reset());
     this.dispatch({ type: "socket_opened" });
-    this.heardAt = this.dependencies.clock.now();
+    this.receivedAt = this.dependencies.clock.now();
     this.subscribe();
     this.watchSilence();
     if (resumed && this.current.epoch === null) this.scheduleRefresh();
-    if (resumed) this.onRewritten(null); // Notices of meanwhile were missed.
+    if (resumed) this.onRewritten(null); // Notices sent meanwhile were missed.
   }
 
   private subscribe(): void {
@@ -185,7 +185,7 @@ export class SyncSession {
     this.socket?.send(subscribeMessage(seriesId, { since, epoch }));
   }
 
-  /** Without an epoch the server can not tell what was revised meanwhile: read it all again. */
+  /** Without an epoch the server can not report what was revised meanwhile: read all again. */
   private scheduleRefresh(): void {
     const delay = REFRESH_SPREAD_MS * this.dependencies.random();
     this.timers.arm("refresh", delay, () => {
@@ -234,7 +234,7 @@ export class SyncSession {
   // --- messages ------------------------------------------------------------------------------
 
   private received(data: unknown): void {
-    this.heardAt = this.dependencies.clock.now();
+    this.receivedAt = this.dependencies.clock.now();
     const message = parseServerMessage(data);
     if (message === null) return;
     if (message.series_id !== null && message.series_id !== this.current.seriesId) return;
@@ -266,7 +266,7 @@ export class SyncSession {
         break;
       case "candles_batch":
         this.dispatch({ type: "candles_batch", candles: message.candles });
-        // A full batch is cut off: the rest is still on the server.
+        // A full batch may be truncated: read the rest.
         if (message.candles.length >= RANGE_LIMIT) this.reads.request(lastClosedTime(this.current));
         break;
       default:
@@ -274,7 +274,7 @@ export class SyncSession {
     }
   }
 
-  /** Revisions are read again as far back as candles are loaded, and at least one newest page. */
+  /** Where to read a revision from: within the loaded candles, or within the newest page. */
   private revisedSince(fromTime: number): number | null {
     const { candles, timeframe } = this.current;
     const first = candles[0]?.candle_time;
@@ -298,7 +298,7 @@ export class SyncSession {
     this.timers.arm("resubscribe", this.capacityBackOff.next(), () => this.subscribeAgain());
   }
 
-  /** A subscription is not acknowledged: no refusal within a few seconds means it was accepted. */
+  /** Subscriptions are not acknowledged: no refusal within a few seconds means accepted. */
   private subscribeAgain(): void {
     this.subscribe();
     this.timers.arm("accepted", ACCEPTED_AFTER_MS, () => {
@@ -307,7 +307,7 @@ export class SyncSession {
     });
   }
 
-  /** Without a push from the server (refused, or nothing there yet) we look ourselves. */
+  /** Polls while the server pushes nothing: it refused, or the series is empty. */
   private schedulePoll(): void {
     const { atCapacity, status } = this.current;
     if (this.socket === null || !(atCapacity || status === "empty")) this.timers.clear("poll");
@@ -320,13 +320,13 @@ export class SyncSession {
   }
 
   private silentFor(): number {
-    return this.dependencies.clock.now() - this.heardAt;
+    return this.dependencies.clock.now() - this.receivedAt;
   }
 
   private watchSilence(): void {
     const limit = Math.max(3000 * this.current.timeframe.seconds, LEAST_SILENCE_MS);
     const left = limit - this.silentFor();
-    // Longer delays overflow the browser's timers; looking once a day more is harmless.
+    // Longer delays overflow the browser's timers; one more check a day is harmless.
     const delay = left > 0 ? Math.min(left, 86_400_000) : LEAST_SILENCE_MS;
     this.timers.arm("silence", delay, () => {
       if (this.silentFor() >= limit) this.silenceNoticed();
@@ -339,19 +339,19 @@ export class SyncSession {
     this.startProbe();
   }
 
-  /** Asks over HTTP whether a silent socket has missed something. */
+  /** Checks over HTTP whether a silent socket missed something. */
   private startProbe(): void {
     if (this.current.atCapacity) return;
-    this.probe = { closed: lastClosedTime(this.current), heardAt: this.heardAt };
+    this.probe = { closed: lastClosedTime(this.current), receivedAt: this.receivedAt };
     this.reads.request(this.probe.closed);
   }
 
   private finishProbe(): void {
     const probe = this.probe;
     this.probe = null;
-    if (probe === null || probe.heardAt !== this.heardAt) return;
+    if (probe === null || probe.receivedAt !== this.receivedAt) return;
     if (lastClosedTime(this.current) === probe.closed) return;
-    const failure = { code: "silent", detail: "The connection had gone silent." };
+    const failure = { code: "silent", detail: "The connection was silent for too long." };
     this.reconnect(failure, 200 + 1000 * this.dependencies.random());
   }
 }

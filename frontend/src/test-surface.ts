@@ -1,4 +1,4 @@
-/** What browser tests and curious people may read: data attributes of the chart and `tradeCanvas`. */
+/** What browser tests and developers may read: data attributes of the chart, and `tradeCanvas`. */
 
 import { lastClosedTime, type SeriesState } from "./series-state";
 import type { OlderStep } from "./older-drawings";
@@ -13,20 +13,20 @@ export interface TradeCanvas {
   closedTimes(): number[];
   /** Times of the candles on the chart, the open one included, UTC seconds. */
   heldTimes(): number[];
-  /** Ids of the drawings on the chart right now, by feature. */
+  /** Ids of the drawings on the chart now, by feature. */
   drawings(): Record<string, string[]>;
-  /** The drawings on the chart right now; an index counts the candles on the chart. */
+  /** The drawings on the chart now; an index is a position among its candles. */
   scene(): HeldScene;
 }
 
-/** Reads back what the chart holds. */
+/** Reads back what is on the chart. */
 export interface Held {
   times(): number[];
   ids(): Record<string, string[]>;
   scene(): HeldScene;
 }
 
-/** Where `tradeCanvas` reads. */
+/** The source of `tradeCanvas`. */
 export interface Surface {
   state(): SeriesState | null;
   readonly held: Held;
@@ -69,7 +69,7 @@ export interface Drawn {
   readonly scene: Scene;
 }
 
-/** Describes the drawings, and how many of them the chart holds, on the chart's root element. */
+/** Describes the drawings, and how many are on the chart, on the chart's root element. */
 export function describeDrawings(root: HTMLElement, { step, older, scene }: Drawn): void {
   const { markers, lines, zones, anchors } = scene;
   write(root, {

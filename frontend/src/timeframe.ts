@@ -20,7 +20,7 @@ const UNIT_SECONDS: Readonly<Record<string, number>> = {
 // The epoch was a Thursday; weeks open on Monday 00:00 UTC.
 const FIRST_MONDAY = 4 * 86400;
 
-/** Throws when the text is no timeframe. */
+/** Throws when the text is not a timeframe. */
 export function parseTimeframe(text: string): Timeframe {
   const match = /^([0-9]+)([smhdw])$/.exec(text.trim());
   const count = Number(match?.[1]);
@@ -47,14 +47,14 @@ export function latestClosedTime(timeframe: Timeframe, now: number): number {
   return Math.max(0, openTimeAt(timeframe, now) - timeframe.seconds);
 }
 
-/** The standard timeframes and the extra ones, shortest first, each once; bad ones are left out. */
+/** The standard timeframes and the extra ones, shortest first, each once; invalid ones skipped. */
 export function offeredTimeframes(extra: readonly string[]): string[] {
   const lengths = new Map<string, number>();
   for (const text of [...STANDARD_TIMEFRAMES, ...extra]) {
     try {
       lengths.set(text, parseTimeframe(text).seconds);
     } catch {
-      // A series we can not read is none we can offer.
+      // A series that can not be parsed is not offered.
     }
   }
   return [...lengths].sort((left, right) => left[1] - right[1]).map(([text]) => text);

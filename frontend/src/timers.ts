@@ -1,4 +1,4 @@
-/** Named timers: arming one again replaces it, and all end together. */
+/** Named timers: arming one again replaces it, and all can be cleared together. */
 
 import type { Clock, TimerHandle } from "./ports";
 

@@ -1,6 +1,6 @@
 /**
- * Keeps a venue's largest markets up to date: pushed by the server while somebody looks at them,
- * asked for now and then otherwise, and whenever the stream fails.
+ * Keeps a venue's largest markets up to date: streamed by the server while the list is visible,
+ * polled otherwise, and while the stream fails.
  */
 
 import { asApiError, readTopMarkets, topMarketsQuery } from "./api";
@@ -8,7 +8,7 @@ import { Timers } from "./timers";
 import type { Api, ApiError, TopMarket } from "./api";
 import type { Clock, EventStream, OpenEventStream } from "./ports";
 
-/** `stream` while the list is seen, `poll` while only single figures are, `off` while nothing is. */
+/** `stream`: the list is visible. `poll`: only single figures are. `off`: the page is hidden. */
 export type Attention = "stream" | "poll" | "off";
 
 export interface Venue {
@@ -18,7 +18,7 @@ export interface Venue {
 
 export interface FeedEvents {
   arrived(markets: readonly TopMarket[]): void;
-  /** `status` is the HTTP status of the refusal, 0 when there was none. */
+  /** `status` is the HTTP status of the failure, 0 without an answer. */
   failed(status: number): void;
 }
 
@@ -29,7 +29,7 @@ export interface FeedDependencies {
 }
 
 export const POLL_MS = 10_000;
-/** A stream says something as soon as it is open; a proxy that holds that back is of no use. */
+/** A stream sends an event at once; without one, a proxy buffers it, and polling is better. */
 export const SILENCE_MS = 15_000;
 export const STREAM_AGAIN_MS = 60_000;
 const STREAM_INTERVAL_S = 5;
@@ -51,7 +51,7 @@ export class TopMarketsFeed {
     this.timers = new Timers(dependencies.clock);
   }
 
-  /** Leaves the venue followed so far, even when it is the same one. */
+  /** Follows a venue instead of the previous one, even when it is the same. */
   follow(venue: Venue): void {
     this.venue = venue;
     this.restart();
@@ -89,12 +89,12 @@ export class TopMarketsFeed {
         if (this.source === source) run(event.data);
       };
     source.addEventListener("top_markets", whileCurrent((data) => this.pushed(data)));
-    // The server's own `error` events share their name with the browser's, which carry no data.
+    // The server's `error` events have the same name as the browser's, which carry no data.
     source.addEventListener(
       "error",
       whileCurrent((data) => (data === undefined ? this.interrupted(source) : this.unavailable())),
     );
-    this.expectWord();
+    this.expectEvent();
   }
 
   private pushed(data: unknown): void {
@@ -109,13 +109,13 @@ export class TopMarketsFeed {
     this.events.failed(UPSTREAM_ERROR);
   }
 
-  /** The browser connects again by itself, unless it was refused. */
+  /** The browser reconnects by itself, unless the server refused. */
   private interrupted(source: EventStream): void {
     if (source.readyState === CLOSED) this.fallBack();
-    else if (!this.timers.isArmed("silence")) this.expectWord();
+    else if (!this.timers.isArmed("silence")) this.expectEvent();
   }
 
-  private expectWord(): void {
+  private expectEvent(): void {
     this.timers.arm("silence", SILENCE_MS, () => this.fallBack());
   }
 
@@ -124,9 +124,9 @@ export class TopMarketsFeed {
     this.timers.arm("rest", STREAM_AGAIN_MS, () => undefined);
   }
 
-  // --- questions -----------------------------------------------------------------------------
+  // --- polling -------------------------------------------------------------------------------
 
-  /** An answer comes before every stream: only it says why something is refused. */
+  /** A plain request precedes every stream: only its answer has the reason of a refusal. */
   private async ask(venue: Venue): Promise<void> {
     const request = new AbortController();
     this.request = request;

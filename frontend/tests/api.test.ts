@@ -21,7 +21,7 @@ const failureOf = async (call: Promise<unknown>): Promise<ApiError> => {
 };
 
 describe("Api", () => {
-  it("asks for candles after a time and reads the page and the server's clock", async () => {
+  it("reads candles after a time, and the server's clock", async () => {
     const asked: string[] = [];
     const headers = { date: "Tue, 14 Nov 2023 22:13:20 GMT", "x-series-epoch": "12" };
     const api = apiAnswering({ candles: [candle(60)], server_head_time: 60 }, { headers }, asked);
@@ -37,19 +37,19 @@ describe("Api", () => {
     });
   });
 
-  it.each([undefined, "", "-1", "1.5", "many"])("knows no epoch by the header %s", async (text) => {
+  it.each([undefined, "", "-1", "1.5", "many"])("has no epoch with the header %s", async (text) => {
     const headers = text === undefined ? {} : { "x-series-epoch": text };
     const api = apiAnswering({ candles: [], server_head_time: null }, { headers });
     expect((await api.candles("s", { limit: 1 })).epoch).toBeNull();
   });
 
-  it("refuses a page with a candle that is none", async () => {
+  it("rejects a page with a malformed candle", async () => {
     const api = apiAnswering({ candles: [{ ...candle(60), high: null }], server_head_time: 60 });
     const failure = await failureOf(api.candles("s", { limit: 1 }));
     expect([failure.code, failure.transient]).toEqual(["unreadable_answer", true]);
   });
 
-  it("tells code and detail of an error, and whether to ask again", async () => {
+  it("reports code and detail of an error, and whether a retry may succeed", async () => {
     const refused = apiAnswering({ detail: "bad", code: "invalid_series_id" }, { status: 400 });
     const failure = await failureOf(refused.whitelist());
     expect([failure.status, failure.code, failure.message, failure.transient]).toEqual([
@@ -66,7 +66,7 @@ describe("Api", () => {
     expect([proxy.code, proxy.transient]).toEqual(["http_502", true]);
   });
 
-  it("gives up an answer that takes too long", async () => {
+  it("fails when an answer takes too long", async () => {
     const silent = new Api(
       (_, init) =>
         new Promise((_, reject) =>
@@ -77,7 +77,7 @@ describe("Api", () => {
     expect((await failureOf(silent.whitelist())).code).toBe("timeout");
   });
 
-  it("says when there is no network", async () => {
+  it("reports that there is no network", async () => {
     const offline = new Api(async () => Promise.reject(new TypeError("failed to fetch")));
     expect((await failureOf(offline.whitelist())).code).toBe("network");
   });
@@ -105,7 +105,7 @@ describe("Api", () => {
     expect(broken.code).toBe("unreadable_answer");
   });
 
-  it("polls on from the number of the last record", async () => {
+  it("polls from the id of the last record", async () => {
     const asked: string[] = [];
     const answer = { records: [{ id: 9, draw_delta: DRAWN }], next_cursor: { id: 9 } };
     const api = apiAnswering(answer, {}, asked);
@@ -122,7 +122,7 @@ describe("Api", () => {
     expect(asked).toEqual(["/api/draw/delta?series_id=s&window_candles=2000&at_time=60"]);
   });
 
-  it("reads how far candles and ledgers are", async () => {
+  it("reads the health of candles and ledgers", async () => {
     const asked: string[] = [];
     const answer = { status: "red", status_reason: "missing_head", backfill: {} };
     const api = apiAnswering(answer, {}, asked);
@@ -135,7 +135,7 @@ describe("Api", () => {
     }
   });
 
-  it("reads top markets and bears missing figures", async () => {
+  it("reads top markets with missing figures", async () => {
     const api = apiAnswering({
       items: [{ symbol: "BTC/USDT", last_price: 1, quote_volume: null }, { symbol: 5 }],
     });
@@ -156,10 +156,10 @@ describe("parseServerMessage", () => {
     '{"type":"system","series_id":"s","event":"candle.revised","data":null}',
   ])("makes nothing of %s", (text) => expect(parseServerMessage(text)).toBeNull());
 
-  it("makes nothing of a binary frame", () =>
+  it("ignores a binary frame", () =>
     expect(parseServerMessage(new ArrayBuffer(2))).toBeNull());
 
-  it("reads a revision with the epoch, where the server told it", () => {
+  it("reads a revision with its epoch, if the server sent one", () => {
     const text = (data: object): string =>
       JSON.stringify({ type: "system", event: "candle.revised", series_id: "s", data });
     const told = { type: "revised", series_id: "s", from_time: 60 };
@@ -167,7 +167,7 @@ describe("parseServerMessage", () => {
     expect(parseServerMessage(text({ from_time: 60 }))).toEqual({ ...told, epoch: null });
   });
 
-  it("reads that factors were rebuilt", () => {
+  it("reads a rebuild of factors", () => {
     const told = { type: "system", event: "factor.rebuild", series_id: "s", message: "m" };
     expect(parseServerMessage(JSON.stringify(told))).toEqual({
       type: "rebuilt",

@@ -22,7 +22,7 @@ function live(...further: Action[]): SeriesState {
 const labelOf = (state: SeriesState, now = ON_TIME): string => connectionSign(state, now).label;
 
 describe("connectionSign", () => {
-  it("names every state", () => {
+  it("has a label for every status", () => {
     const failure = { code: "x", detail: "why" };
     expect(labelOf(initialState("sim:spot:A/B:1m"))).toBe("Loading");
     expect(labelOf(live())).toBe("Live");
@@ -47,7 +47,7 @@ describe("texts", () => {
     expect(closingText(waiting, ON_TIME)).toBeNull();
   });
 
-  it("say what is missing, and whether it is being read again", () => {
+  it("name the missing candles, and whether they are being read again", () => {
     const at = (hour: number, minute: number): number =>
       new Date(2026, 0, 5, hour, minute).getTime() / 1000;
     const hole = { from: at(12, 1), to: at(12, 4), missing: 3 };

@@ -16,19 +16,19 @@ describe("applyDelta", () => {
     expect([second.cursor, second.toTime]).toEqual([2, 120]);
   });
 
-  it("changes nothing when it is taken in again", () => {
+  it("changes nothing when applied twice", () => {
     const once = applyDelta(NO_DRAWINGS, delta(60, [version(1, "a"), version(2, "a", null)], []));
     expect(applyDelta(once, delta(60, [version(1, "a"), version(2, "a", null)], []))).toEqual(once);
   });
 
-  it("lets a withdrawn instruction vanish", () => {
+  it("removes a withdrawn instruction", () => {
     const drawn = applyDelta(NO_DRAWINGS, delta(60, [version(1, "a"), version(2, "b")]));
     const after = applyDelta(drawn, delta(120, [version(3, "a", null)], ["b"]));
     expect(ids(after)).toEqual(["b"]);
     expect([...after.catalog.keys()]).toEqual(["b"]);
   });
 
-  it("draws no active id before its version came", () => {
+  it("does not draw an active id before its version arrived", () => {
     const cutOff = applyDelta(NO_DRAWINGS, delta(60, [version(1, "a")], ["a", "b"]));
     expect(ids(cutOff)).toEqual(["a"]);
     expect(ids(applyDelta(cutOff, delta(60, [version(2, "b")], ["a", "b"])))).toEqual(["a", "b"]);
@@ -39,7 +39,7 @@ describe("applyDelta", () => {
     expect(applyDelta(drawn, delta(120, [], ["a"])).cursor).toBe(7);
   });
 
-  it("ends where one answer for everything ends, however it is cut", () => {
+  it("gives the same result however the changes are split into deltas", () => {
     const random = seededRandom(11);
     const active = new Set<string>();
     let drawn = NO_DRAWINGS;
@@ -58,7 +58,7 @@ describe("applyDelta", () => {
 });
 
 describe("fromBaseline", () => {
-  it("leaves nothing of what was drawn before", () => {
+  it("removes everything drawn before", () => {
     const before = applyDelta(NO_DRAWINGS, delta(600, [version(90, "old")]));
     const after = fromBaseline(delta(60, [version(3, "new")]));
     expect([ids(after), after.cursor, ids(before)]).toEqual([["new"], 3, ["old"]]);
@@ -78,7 +78,7 @@ describe("parseDrawDelta", () => {
     definition,
   });
 
-  it("reads lines with what is optional, and markers", () => {
+  it("reads lines with their optional fields, and markers", () => {
     const points = [
       { time: 60, value: 1 },
       { time: 120, value: 2.5 },

@@ -64,7 +64,7 @@ describe("FactorPanel", () => {
     expect(root.querySelectorAll(".factor-opener").length).toBe(2);
   });
 
-  it("stays away without a catalog", () => {
+  it("is hidden without a catalog", () => {
     panel.setCatalog([]);
     expect(root.hidden).toBe(true);
   });
@@ -89,9 +89,9 @@ describe("FactorPanel", () => {
     ]);
   });
 
-  it("opens its list under the mouse and closes it a while after", () => {
+  it("opens its list under the mouse and closes it a moment after", () => {
     point("pivot", "pointerenter");
-    opener("pivot").click(); // The click that follows the hand must not close it.
+    opener("pivot").click(); // The click that follows the pointer must not close it.
     expect([list("pivot").hidden, opener("pivot").getAttribute("aria-expanded")]).toEqual([
       false,
       "true",
@@ -124,7 +124,7 @@ describe("FactorPanel", () => {
     expect([list("pivot").hidden, document.activeElement]).toEqual([true, opener("pivot")]);
   });
 
-  it("tells how many of each are on the chart", () => {
+  it("shows how many drawings of each feature are on the chart", () => {
     panel.count({ "pivot.major": ["a", "b"] });
     const figures = [...list("pivot").querySelectorAll(".factor-count")];
     expect(figures.map((node) => node.textContent)).toEqual(["2", "0"]);

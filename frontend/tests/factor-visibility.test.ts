@@ -14,7 +14,7 @@ const PIVOT: Factor = {
 };
 
 describe("withDefaults", () => {
-  it("takes the catalog's word for keys that are new, and the user's for others", () => {
+  it("uses the catalog's default for new keys, and the user's choice for others", () => {
     const visibility = withDefaults(new Map([["pivot.major", false]]), [PIVOT]);
     expect(Object.fromEntries(visibility)).toEqual({
       pivot: true,
@@ -63,18 +63,18 @@ describe("VisibilityMemory", () => {
     return { getItem: () => text, setItem: (_, value) => (text = value) };
   }
 
-  it("gives back what it was told", () => {
+  it("returns what was stored", () => {
     const kept = storage(null);
     const memory = new VisibilityMemory(() => kept);
     memory.remember(new Map([["pivot", false]]));
     expect([...new VisibilityMemory(() => kept).recall()]).toEqual([["pivot", false]]);
   });
 
-  it.each(["{", "[1]", "null", '{"pivot":"no"}'])("knows nothing of %s", (text) =>
+  it.each(["{", "[1]", "null", '{"pivot":"no"}'])("ignores %s", (text) =>
     expect(new VisibilityMemory(() => storage(text)).recall().size).toBe(0),
   );
 
-  it("does without a storage", () => {
+  it("works without a storage", () => {
     const memory = new VisibilityMemory(() => {
       throw new Error("denied");
     });
@@ -84,7 +84,7 @@ describe("VisibilityMemory", () => {
 });
 
 describe("parseCatalog", () => {
-  it("keeps the server's order and skips what it can not read", () => {
+  it("keeps the server's order and skips malformed entries", () => {
     const sub = [{ key: "a.x", label: "X", default_visible: false }, { label: "nameless" }];
     const factors = [{ key: "b", label: "B" }, null, { key: "a", label: "A", sub_features: sub }];
     expect(parseCatalog({ factors })).toEqual([
@@ -98,7 +98,7 @@ describe("parseCatalog", () => {
     ]);
   });
 
-  it.each([null, {}, { factors: 1 }])("is no catalog: %j", (value) =>
+  it.each([null, {}, { factors: 1 }])("rejects %j", (value) =>
     expect(parseCatalog(value)).toBeNull(),
   );
 });

@@ -41,7 +41,7 @@ describe("numbers", () => {
     [999_900, "999.9K"],
   ])("shorten the volume %d to %s", (volume, text) => expect(formatVolume(volume)).toBe(text));
 
-  it("give changes a sign, but not to nothing", () => {
+  it("give changes a sign, but not zero", () => {
     expect([1.234, -1.234, 0.001, -0.001].map(formatPercent)).toEqual([
       "+1.23%",
       "−1.23%",

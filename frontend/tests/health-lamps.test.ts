@@ -40,16 +40,16 @@ beforeEach(async () => {
 const states = (): unknown[] => [roots.candles.dataset["state"], roots.drawings.dataset["state"]];
 
 describe("HealthLamps", () => {
-  it("are gray and ask nothing until somebody looks", async () => {
+  it("are gray and poll nothing until the page is visible", async () => {
     await clock.advance(60_000);
     expect([api.asked, states()]).toEqual([[], ["unknown", "unknown"]]);
     lamps.attend(true);
     await clock.advance(0);
     expect([api.asked, states()]).toEqual([["candles a", "factors a"], ["unknown", "ok"]]);
-    expect(roots.candles.title).toContain("The server does not tell");
+    expect(roots.candles.title).toContain("The server does not report this");
   });
 
-  it("ask about the new series only, after a change", async () => {
+  it("poll only the new series after a change", async () => {
     lamps.attend(true);
     await clock.advance(0);
     api.asked.length = 0;
@@ -59,7 +59,7 @@ describe("HealthLamps", () => {
     expect(new Set(api.asked)).toEqual(new Set(["candles b", "factors b"]));
   });
 
-  it("turn green soon after a candle came while something was amiss", async () => {
+  it("turn green soon after a candle arrived while one was not green", async () => {
     api.status = "red";
     lamps.attend(true);
     await clock.advance(60_000);
@@ -70,7 +70,7 @@ describe("HealthLamps", () => {
     expect(states()[1]).toBe("ok");
   });
 
-  it("follow the page's own drawings", async () => {
+  it("show the status of the page's drawings", async () => {
     lamps.attend(true);
     await clock.advance(0);
     lamps.show("behind", "complete");

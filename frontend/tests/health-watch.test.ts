@@ -32,7 +32,7 @@ beforeEach(() => {
 });
 
 describe("HealthWatch", () => {
-  it("asks nothing while nobody looks", async () => {
+  it("does not poll while the page is hidden", async () => {
     watch.nudge();
     watch.hint();
     await clock.advance(60_000);
@@ -43,14 +43,14 @@ describe("HealthWatch", () => {
     expect(asked).toEqual([60_000]);
   });
 
-  it("asks ever more rarely while all is well, every half minute at last", async () => {
+  it("polls more rarely while all is green, down to every half minute", async () => {
     watch.attend(true);
     await clock.advance(200_000);
     expect(asked.slice(0, 3)).toEqual([0, 5_000, 12_500]);
     expect((asked.at(-1) as number) - (asked.at(-2) as number)).toBe(30_000);
   });
 
-  it.each(["yellow", "red"] as const)("asks more often while the lamp is %s", async (status) => {
+  it.each(["yellow", "red"] as const)("polls more often while the lamp is %s", async (status) => {
     answer = status;
     watch.attend(true);
     await clock.advance(60_000);
@@ -61,7 +61,7 @@ describe("HealthWatch", () => {
     expect(readings.at(-1)).toEqual({ health: { status: "green" } });
   });
 
-  it("asks at once when nudged, but not again and again", async () => {
+  it("polls at once when nudged, but not repeatedly", async () => {
     watch.attend(true);
     await clock.advance(2_000);
     for (let turn = 0; turn < 20; turn += 1) {
@@ -72,7 +72,7 @@ describe("HealthWatch", () => {
     expect(asked.length).toBeGreaterThan(1);
   });
 
-  it("takes a sign of life as a reason to ask only while something is amiss", async () => {
+  it("polls after a hint only while the lamp is not green", async () => {
     watch.attend(true);
     await clock.advance(1_000);
     watch.hint();
@@ -86,7 +86,7 @@ describe("HealthWatch", () => {
     expect(readings.at(-1)).toEqual({ health: { status: "green" } });
   });
 
-  it("never asks twice at a time; a nudge meanwhile is made good after it", async () => {
+  it("never polls twice at a time; a nudge meanwhile polls afterwards", async () => {
     held = [];
     watch.attend(true);
     await clock.advance(0);
@@ -101,7 +101,7 @@ describe("HealthWatch", () => {
     expect(asked.length).toBe(2);
   });
 
-  it("tells of failures and asks ever more rarely", async () => {
+  it("reports failures and polls more rarely", async () => {
     answer = unreachable();
     watch.attend(true);
     await clock.advance(0);
@@ -111,7 +111,7 @@ describe("HealthWatch", () => {
     expect(asked.length).toBeLessThan(20);
   });
 
-  it("gives up where the server does not tell", async () => {
+  it("stops where the server has no such endpoint", async () => {
     answer = new ApiError(404, "not_found", "not_found");
     watch.attend(true);
     await clock.advance(0);
@@ -121,7 +121,7 @@ describe("HealthWatch", () => {
     expect(asked.length).toBe(1);
   });
 
-  it("is silent once stopped", async () => {
+  it("reports nothing once stopped", async () => {
     held = [];
     watch.attend(true);
     await clock.advance(0);

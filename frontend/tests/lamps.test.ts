@@ -63,10 +63,10 @@ describe("the candle lamp", () => {
     expect(candleWords(more)).toEqual(words);
   });
 
-  it("is gray while nothing is known, and says why", () => {
+  it("is gray while nothing is known, and explains why", () => {
     expect(candleLamp(null).state).toBe("unknown");
     const off = candleLamp({ error: new ApiError(404, "not_found", "not_found") });
-    expect([off.tone, off.explanation]).toEqual(["off", "The server does not tell"]);
+    expect([off.tone, off.explanation]).toEqual(["off", "The server does not report this"]);
     expect(candleLamp({ error: unreachable() }).explanation).toBe("unreachable");
   });
 });
@@ -82,7 +82,7 @@ describe("the drawing lamp", () => {
     expect(factorWords(more)).toEqual(words);
   });
 
-  it("says first what is wrong with the drawings on the page", () => {
+  it("prefers a problem of the drawings on the page", () => {
     expect(factorWords({}, { status: "behind" })[0]).toBe("rebuilding");
     expect(factorWords({}, { status: "error" })).toEqual(["unknown", "bad", "No answer"]);
     expect(factorWords({}, { older: "failed" })[2]).toBe("Older missing");
@@ -95,7 +95,7 @@ describe("the drawing lamp", () => {
 });
 
 describe("health answers", () => {
-  it("are refused when they are none", () => {
+  it("are rejected when malformed", () => {
     expect([parseCandleHealth({}), parseFactorHealth({ status: "purple" })]).toEqual([null, null]);
   });
 });

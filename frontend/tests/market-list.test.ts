@@ -29,7 +29,7 @@ describe("marketRows", () => {
     expect([second?.symbol, second?.timeframes]).toEqual(["BTC/USDT", []]);
   });
 
-  it("knows a market with its settlement asset as the same one", () => {
+  it("treats a market with its settlement asset as the same one", () => {
     const futures = query({ market: "futures" });
     expect(namesOf(futures)).toEqual(["BTC/USDT:USDT", "ETH/USDT"]);
     expect(marketRows(futures)[0]?.figures?.symbol).toBe("BTC/USDT");
@@ -60,12 +60,12 @@ describe("seriesOfRow", () => {
     expect(onDemand && seriesOfRow(onDemand, "4h")).toBe("sim:spot:BTC/USDT:4h");
   });
 
-  it("takes the row's first one otherwise", () => {
+  it("uses the row's first timeframe otherwise", () => {
     expect(followed && seriesOfRow(followed, "4h")).toBe("sim:spot:ETH/USDT:1s");
     expect(onDemand && seriesOfRow(onDemand, "1s")).toBe("sim:spot:BTC/USDT:1m");
   });
 
-  it("is the current row whatever the timeframe", () => {
+  it("matches the current row in any timeframe", () => {
     const current = parseSeriesId("sim:spot:ETH/USDT:4h");
     expect(marketRows(query()).map((row) => isRowOf(row, current))).toEqual([true, false]);
   });

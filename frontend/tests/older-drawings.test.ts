@@ -35,7 +35,7 @@ async function look(from: number, more: Partial<typeof VIEW> = {}): Promise<void
 }
 
 describe("older drawings", () => {
-  it("are not asked for while the live ones cover the view", async () => {
+  it("are not requested while the live ones cover the view", async () => {
     await look(5001);
     expect([server.asked, steps]).toEqual([[], []]);
   });
@@ -51,18 +51,18 @@ describe("older drawings", () => {
     expect(server.asked.slice(2)).toEqual(["at 3000"]);
   });
 
-  it("are not asked for before the first candle", async () => {
+  it("are not requested before the first candle", async () => {
     await look(-Infinity, { first: 4200 });
     expect(server.asked).toEqual(["at 5000"]);
   });
 
-  it("fill in what the live ones leave behind in a long session", async () => {
+  it("replace what the live ones drop in a long session", async () => {
     await look(4400);
     await look(4400, { liveFrom: 6100 });
     expect(server.asked).toEqual(["at 5000", "at 7000", "at 6000"]);
   });
 
-  it("leave out what was true for its moment only", async () => {
+  it("leave out what was valid at one candle only", async () => {
     const versions = [
       version(1, "mark"),
       version(2, "current", line("anchor.current", [10, 20])),
@@ -74,7 +74,7 @@ describe("older drawings", () => {
     expect(ids()).toEqual(["closed", "mark"]);
   });
 
-  it("are forgotten with the candles that they belong to", async () => {
+  it("are dropped together with their candles", async () => {
     server.pasts.push(past("c"), past("b"));
     await look(3500);
     server.pasts.push(past("d"));
@@ -82,7 +82,7 @@ describe("older drawings", () => {
     expect([server.asked.at(-1), ids()]).toEqual(["at 6000", ["c", "d"]]);
   });
 
-  it("are tried again with growing pauses, and say so meanwhile", async () => {
+  it("are retried with growing pauses, and report that meanwhile", async () => {
     server.pasts.push(unreachable(), conflict(), past("c"));
     await look(4600);
     expect([server.asked.length, status()]).toEqual([1, "failed"]);
@@ -94,7 +94,7 @@ describe("older drawings", () => {
     expect([server.asked.length, status(), ids()]).toEqual([3, "complete", ["c"]]);
   });
 
-  it("are not asked for again after a refusal, until the ledger is rewritten", async () => {
+  it("are not requested again after a refusal, until the ledger is rewritten", async () => {
     server.pasts.push(new ApiError(422, "validation_error", "no"));
     await look(4600);
     await look(4600);
@@ -105,7 +105,7 @@ describe("older drawings", () => {
     expect([server.asked.length, status()]).toEqual([2, "complete"]);
   });
 
-  it("are read again after a rewriting; those in view stay until then", async () => {
+  it("are read again after a rewrite; those in view stay until then", async () => {
     server.pasts.push(past("c"), past("b"));
     await look(3500);
     await look(4600);
@@ -119,7 +119,7 @@ describe("older drawings", () => {
     expect([ids(), status()]).toEqual([["again"], "complete"]);
   });
 
-  it("drop an answer from before a rewriting", async () => {
+  it("drop an answer from before a rewrite", async () => {
     server.held = true;
     server.pasts.push(past("stale"), past("fresh"));
     await look(4600);
@@ -129,7 +129,7 @@ describe("older drawings", () => {
     expect([server.asked, ids()]).toEqual([["at 5000", "at 5000"], ["fresh"]]);
   });
 
-  it("are read no more once stopped", async () => {
+  it("are not read once stopped", async () => {
     server.held = true;
     server.pasts.push(past("late"));
     await look(3500);
@@ -152,16 +152,16 @@ describe("joined", () => {
     return definition?.type === "polyline" ? definition.points.map(({ time }) => time) : [];
   };
 
-  it("makes one line of the pens of stretches that meet", () => {
+  it("joins the pens of stretches that meet into one line", () => {
     const made = joined([pens(50, 60, 70), pens(30, 40, 50, 60), pens(10, 30)]);
     expect([made.length, times(made)]).toEqual([1, [10, 30, 40, 50, 60, 70]]);
   });
 
-  it("does not bridge what is not there", () => {
+  it("does not bridge a missing stretch", () => {
     expect(times(joined([pens(50, 60), pens(10, 30)]))).toEqual([50, 60]);
   });
 
-  it("takes the newest of everything else", () => {
+  it("keeps the newest version of everything else", () => {
     const [old, fresh] = [mark("pivot.major", 10), mark("pivot.major", 20)];
     expect(joined([[{ id: "a", definition: fresh }], [{ id: "a", definition: old }]])).toEqual([
       { id: "a", definition: fresh },

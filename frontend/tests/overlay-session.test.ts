@@ -49,7 +49,7 @@ describe("the baseline", () => {
     expect([server.asked, status(), shown()]).toEqual([[BASELINE], "ready", ["a"]]);
   });
 
-  it("is asked for again, ever later, while the ledger is behind", async () => {
+  it("is requested again, later each time, while the ledger is behind", async () => {
     server.baselines.push(...Array.from({ length: 7 }, conflict), delta(60, [version(1, "a")]));
     session.candleClosed(60);
     await clock.advance(200 + 400 + 600 + 800 + 1000);
@@ -60,7 +60,7 @@ describe("the baseline", () => {
     expect([server.asked.length, status(), shown()]).toEqual([8, "ready", ["a"]]);
   });
 
-  it.each(["no_data", "no_overlay"])("is looked for later after %s", async (detail) => {
+  it.each(["no_data", "no_overlay"])("is requested again later after %s", async (detail) => {
     server.baselines.push(missing(detail), delta(60, [version(1, "a")]));
     session.candleClosed(60);
     await settle();
@@ -69,7 +69,7 @@ describe("the baseline", () => {
     expect([status(), shown()]).toEqual(["ready", ["a"]]);
   });
 
-  it("of an empty series comes with its next candle", async () => {
+  it("of an empty series is read with its next candle", async () => {
     server.baselines.push(missing("no_overlay"), delta(120, [version(1, "a")]));
     session.candleClosed(60);
     await settle();
@@ -78,7 +78,7 @@ describe("the baseline", () => {
     expect([server.asked, status()]).toEqual([[BASELINE, BASELINE], "ready"]);
   });
 
-  it("is given up for good where the server draws nothing", async () => {
+  it("is not requested again where the server does not draw", async () => {
     server.baselines.push(missing("Not Found"));
     session.candleClosed(60);
     await settle();
@@ -88,7 +88,7 @@ describe("the baseline", () => {
     expect([server.asked, status()]).toEqual([[BASELINE], "off"]);
   });
 
-  it("is tried again after an error, with growing pauses", async () => {
+  it("is retried after an error, with growing pauses", async () => {
     server.baselines.push(unreachable(), unreachable(), delta(60, [version(1, "a")]));
     session.candleClosed(60);
     await settle();
@@ -112,14 +112,14 @@ describe("deltas", () => {
     expect(server.asked).toEqual(["after 5", "after 6"]);
   });
 
-  it("are asked for once for several candles in a row", async () => {
+  it("are requested once for several candles in a row", async () => {
     await drawn();
     for (const time of [120, 180, 240]) session.candleClosed(time);
     await clock.advance(DEBOUNCE_MS);
     expect(server.asked).toEqual(["after 5"]);
   });
 
-  it("are not asked for when the drawings are those of the candle", async () => {
+  it("are not requested when the drawings are up to date", async () => {
     await drawn();
     session.candleClosed(60);
     await clock.advance(DEBOUNCE_MS);
@@ -140,7 +140,7 @@ describe("deltas", () => {
     expect([server.asked, shown()]).toEqual([["after 5", "after 6"], ["c"]]);
   });
 
-  it("are asked for again at once when an answer was too full to be all", async () => {
+  it("are requested again at once when an answer may be truncated", async () => {
     await drawn();
     const full = Array.from({ length: 50_000 }, (_, index) => version(6 + index, "b"));
     server.deltas.push(delta(120, full, ["a", "b"]), delta(120, [version(60_000, "c")]));
@@ -149,7 +149,7 @@ describe("deltas", () => {
     expect([server.asked, shown()]).toEqual([["after 5", "after 50005"], ["c"]]);
   });
 
-  it("leave the drawings while the ledger is behind, and come later", async () => {
+  it("keep the drawings while the ledger is behind, and arrive later", async () => {
     await drawn();
     server.deltas.push(conflict(), conflict(), delta(120, [version(6, "b")], ["a", "b"]));
     session.candleClosed(120);
@@ -159,7 +159,7 @@ describe("deltas", () => {
     expect([server.asked, shown()]).toEqual([["after 5", "after 5", "after 5"], ["a", "b"]]);
   });
 
-  it("give way to a baseline after an error; the drawings stay until then", async () => {
+  it("are replaced by a baseline after an error; the drawings stay until then", async () => {
     await drawn();
     server.deltas.push(new ApiError(500, "http_500", "broken"));
     server.baselines.push(delta(120, [version(9, "z")]));
@@ -172,7 +172,7 @@ describe("deltas", () => {
 });
 
 describe("a rewritten ledger", () => {
-  it("is read anew, once for several notices", async () => {
+  it("is read again, once for several notices", async () => {
     await drawn();
     server.baselines.push(delta(60, [version(40, "z")]));
     session.rewritten();
@@ -183,7 +183,7 @@ describe("a rewritten ledger", () => {
     expect([server.asked, shown()]).toEqual([[BASELINE], ["z"]]);
   });
 
-  it("is read anew also when the notice comes during a read", async () => {
+  it("is read again also when the notice comes during a read", async () => {
     await drawn();
     server.held = true;
     server.deltas.push(delta(120, [version(6, "stale")]));
@@ -198,7 +198,7 @@ describe("a rewritten ledger", () => {
 });
 
 describe("a stopped session", () => {
-  it("drops the answer that comes late", async () => {
+  it("drops a late answer", async () => {
     server.held = true;
     server.baselines.push(delta(60, [version(1, "of the series before")]));
     session.candleClosed(60);
@@ -214,7 +214,7 @@ describe("a stopped session", () => {
     expect(shown()).toEqual(["b"]);
   });
 
-  it("asks no more", async () => {
+  it("reads nothing", async () => {
     await drawn();
     session.candleClosed(120);
     session.stop();

@@ -106,7 +106,7 @@ async function drawn(): Promise<Overlays> {
 const click = (selector: string): void => panel.querySelector<HTMLElement>(selector)?.click();
 
 describe("Overlays", () => {
-  it("draw what the catalog shows, and what it does not know", async () => {
+  it("draw what the catalog shows, and features that it lacks", async () => {
     await drawn();
     expect(layer.drawn()).toEqual({ "pivot.major": ["major"], "pen.confirmed": ["line"] });
   });
@@ -130,7 +130,7 @@ describe("Overlays", () => {
     expect([panel.hidden, Object.keys(layer.drawn()).length]).toEqual([true, 3]);
   });
 
-  it("ask for the catalog again when the server did not answer", async () => {
+  it("request the catalog again when the server did not answer", async () => {
     api.catalogs.push(unreachable());
     await drawn();
     expect(panel.hidden).toBe(true);
@@ -138,7 +138,7 @@ describe("Overlays", () => {
     expect([panel.hidden, Object.keys(layer.drawn()).length]).toEqual([false, 2]);
   });
 
-  it("ask for what a closed candle changed, and for nothing while one forms", async () => {
+  it("request the changes of a closed candle, and nothing for a forming one", async () => {
     const made = await drawn();
     made.follow(loaded(SERIES, { type: "candle_forming", candle: candle(240) }));
     await clock.advance(1_000);
@@ -149,7 +149,7 @@ describe("Overlays", () => {
     expect([api.asked.length, layer.drawn()]).toEqual([2, { "pivot.major": ["new"] }]);
   });
 
-  it("show nothing of the series before", async () => {
+  it("show nothing of the previous series", async () => {
     const made = await drawn();
     made.open(parseSeriesId(OTHER));
     made.follow(initialState(OTHER));
@@ -192,7 +192,7 @@ describe("Overlays", () => {
     expect(layer.drawn()).toEqual({});
   });
 
-  it("are read anew when the ledger was rewritten", async () => {
+  it("are read again when the ledger was rewritten", async () => {
     const made = await drawn();
     api.baselines.push(delta(180, [version(30, "again", mark("pivot.major", 60))]));
     made.rewritten();

@@ -15,19 +15,19 @@ describe("chooseSeries", () => {
     expect(chosen(null, null)).toBe(WHITELIST[0]);
   });
 
-  it("forgets a remembered series that is broken or of an exchange that is gone", () => {
+  it("ignores a remembered series that is invalid or of a missing exchange", () => {
     expect(chosen(null, "nonsense")).toBe(WHITELIST[0]);
     expect(chosen(null, "binance:spot:BTC/USDT:1m")).toBe(WHITELIST[0]);
   });
 
-  it("passes over whitelist rows it can not read, and may end with nothing", () => {
+  it("skips invalid whitelist rows, and may find no series", () => {
     expect(chosen(null, null, ["abc", "sim:spot:A/B:1m"])).toBe("sim:spot:A/B:1m");
     expect(chosen(null, null, [])).toBeNull();
   });
 });
 
 describe("the link", () => {
-  it("carries the series there and back, and keeps what else it had", () => {
+  it("round-trips the series, and keeps its other parameters", () => {
     const url = urlWithSeries("http://host/?a=1", "sim:futures:BTC/USDT:USDT:1m");
     expect(url).toBe("http://host/?a=1&series=sim:futures:BTC/USDT:USDT:1m");
     expect(seriesFromUrl(new URL(url).search)?.symbol).toBe("BTC/USDT:USDT");
@@ -51,7 +51,7 @@ describe("Preferences", () => {
     expect(preferences.lastSeries()).toBe("sim:spot:A/B:1m");
   });
 
-  it("bears a storage that throws", () => {
+  it("works with a storage that throws", () => {
     const broken = new Preferences(() => {
       throw new DOMException("denied", "SecurityError");
     });

@@ -50,7 +50,7 @@ describe("buildScene", () => {
     expect(scene.markers.map(({ id }) => id)).toEqual(["b", "a"]);
   });
 
-  it("leaves out what is switched off, by itself or with its factor", () => {
+  it("leaves out features that are off, by themselves or with their factor", () => {
     const drawn = drawings({
       a: mark("pivot.major", 600),
       b: mark("pivot.minor", 600),
@@ -77,7 +77,7 @@ describe("buildScene", () => {
     ]);
   });
 
-  it("cuts off what lies outside the loaded candles", () => {
+  it("clips to the loaded candles", () => {
     expect(places(sloped("pen.confirmed", [[480, 10], [720, 30], [1260, 90]]))).toEqual([
       [0, 20],
       [2, 30],
@@ -94,7 +94,7 @@ describe("buildScene", () => {
     ]);
   });
 
-  it("extends what lives to the newest candle, the forming one included", () => {
+  it("extends active lines to the newest candle, the forming one included", () => {
     expect(places(extended("sr.active", [480, 720]))).toEqual([
       [0, 100],
       [2, 100],
@@ -112,7 +112,7 @@ describe("buildScene", () => {
     ]);
   });
 
-  it("fills a zhongshu between its edges, dashed while it lives", () => {
+  it("fills a zhongshu between its edges, dashed while it is alive", () => {
     const edge = (price: number): Definition => ({
       ...(line("zhongshu.alive", [660, 780], price) as PolylineDefinition),
       entryDirection: -1,
@@ -126,7 +126,7 @@ describe("buildScene", () => {
     expect(lines.map(({ dashed }) => dashed)).toEqual([true, true]);
   });
 
-  it("fills each dead zhongshu by its direction", () => {
+  it("fills each ended zhongshu by its direction", () => {
     const edge = (price: number): Definition => ({
       ...(line("zhongshu.dead", [660, 780], price) as PolylineDefinition),
       entryDirection: 1,

@@ -47,7 +47,7 @@ const following: Action[] = [
 ];
 
 describe("status", () => {
-  it("goes from loading over backfilling to live", () => {
+  it("goes from loading to backfilling to live", () => {
     expect(initialState(SERIES).status).toBe("loading");
     expect(run([page(candles(60, 3), false)]).status).toBe("backfilling");
     expect(run(following).status).toBe("live");
@@ -59,7 +59,7 @@ describe("status", () => {
     expect(run([{ type: "candle_closed", candle: candle(60) }], empty).status).toBe("live");
   });
 
-  it("is reconnecting from the loss until the socket is open again", () => {
+  it("is reconnecting until the socket is open again", () => {
     const lost = run([...following, { type: "waiting", retryAt: 5, failure: null }]);
     expect([lost.status, lost.retryAt]).toEqual(["reconnecting", 5]);
     const trying = run([{ type: "connecting" }], lost);
@@ -72,7 +72,7 @@ describe("status", () => {
     expect([failed.status, failed.candles.length]).toEqual(["error", 3]);
   });
 
-  it("forgets capacity and silence with the next word about the series", () => {
+  it("clears capacity and silence with the next message about the series", () => {
     const refused = run([
       ...following,
       { type: "capacity", reached: true },
@@ -123,7 +123,7 @@ describe("closed candles", () => {
 });
 
 describe("the forming candle", () => {
-  it("is never a cursor", () => {
+  it("is never sent as a cursor", () => {
     const state = run([...following, { type: "candle_forming", candle: candle(240) }]);
     expect([lastClosedTime(state), state.forming?.candle_time]).toEqual([180, 240]);
   });
@@ -141,7 +141,7 @@ describe("the forming candle", () => {
     expect(later.forming?.candle_time).toBe(300);
   });
 
-  it("gives way to the closed candle of its time", () => {
+  it("is replaced by the closed candle of its time", () => {
     const state = run([
       ...following,
       { type: "candle_forming", candle: candle(240) },
@@ -181,7 +181,7 @@ describe("gaps", () => {
 });
 
 describe("a revision", () => {
-  it("before the first candle opens history again", () => {
+  it("before the first candle makes older history loadable again", () => {
     const done = run([...following, older([], { exhausted: true })]);
     expect(done.historyExhausted).toBe(true);
     expect(run([{ type: "revised", fromTime: 0 }], done).historyExhausted).toBe(false);
@@ -203,7 +203,7 @@ describe("the epoch", () => {
     expect(epochAfter(recent(7), older([], { exhausted: true, epoch: 6 }))).toBe(7);
   });
 
-  it("grows when what was revised has been read, and never shrinks by that", () => {
+  it("grows when a revision has been read, and never shrinks by that", () => {
     expect(epochAfter(recent(7), { type: "revised", fromTime: 660 })).toBe(7);
     expect(epochAfter(recent(7), rangeRead(659, 9))).toBe(9);
     expect(epochAfter(recent(7), rangeRead(659, 6))).toBe(7);
@@ -231,7 +231,7 @@ describe("chart change", () => {
   const changeAfter = (action: Action, before = run(following)): ChartChange =>
     reduce(before, action).change;
 
-  it("is a replacement for the first page and nothing for a repeated one", () => {
+  it("is a replacement for the first page and none for a repeated one", () => {
     expect(changeAfter(page(candles(60, 3)), initialState(SERIES))).toEqual({ kind: "replace" });
     expect(changeAfter(page(candles(60, 3)))).toEqual({ kind: "none" });
   });
@@ -264,7 +264,7 @@ describe("chart change", () => {
   });
 });
 
-/** What a chart holds that does exactly as it is told, and refuses what the real one refuses. */
+/** A model of the chart: applies changes literally, and rejects what the library rejects. */
 class ModelChart {
   private readonly held = new Map<number, Candle>();
 
@@ -317,7 +317,7 @@ describe("any interleaving", () => {
     return { type: "revised", fromTime: index * 60 };
   }
 
-  /** What must be held, said the simple way: the last word on every time. */
+  /** The expected candles: the newest version of each time. */
   function remember(model: Map<number, Candle>, action: Action): void {
     const first = Math.min(...model.keys());
     if (action.type === "candle_closed") model.set(action.candle.candle_time, action.candle);

@@ -77,7 +77,7 @@ describe("catch-up", () => {
     expect(session.state.status).toBe("live");
   });
 
-  it("and every later read pages on until the server's head is reached", async () => {
+  it("and every later read continue page by page up to the server's head", async () => {
     const { server, clock, session } = world({
       list: candles(60, 10),
       prepare: (made) => (made.rowLimit = 4),
@@ -86,13 +86,13 @@ describe("catch-up", () => {
     expect(server.asked.map((asked) => asked.since)).toEqual([null]);
     server.put(SERIES, candles(660, 10));
     server.socket.open();
-    server.socket.say(gap(660, 1260));
+    server.socket.push(gap(660, 1260));
     await clock.advance(GATHERED_MS);
     expect(server.asked.slice(1).map((asked) => asked.since)).toEqual([600, 840, 1080]);
     expect(session.state.candles.at(-1)?.candle_time).toBe(1200);
   });
 
-  it("follows an empty series and looks for its first candles", async () => {
+  it("follows an empty series and polls for its first candles", async () => {
     const { server, clock, session } = await following([]);
     expect(server.socket.sent[0]?.["since"]).toBeNull();
     expect(session.state.status).toBe("empty");
@@ -104,7 +104,7 @@ describe("catch-up", () => {
     expect(server.asked.length).toBe(before);
   });
 
-  it("waits and tries again while the server can not be reached", async () => {
+  it("retries while the server can not be reached", async () => {
     const made = world({ prepare: (server) => server.failures.push(unreachable(), unreachable()) });
     await made.clock.advance(0);
     expect(made.session.state.status).toBe("reconnecting");
@@ -133,8 +133,8 @@ describe("catch-up", () => {
 describe("reconnect", () => {
   it("resumes from the last closed candle, not from the forming one", async () => {
     const { server, clock, session } = await following();
-    server.socket.say(closed(candle(240)));
-    server.socket.say(forming(candle(300)));
+    server.socket.push(closed(candle(240)));
+    server.socket.push(forming(candle(300)));
     server.socket.drop();
     expect(session.state.status).toBe("reconnecting");
     await clock.advance(300);
@@ -155,7 +155,7 @@ describe("reconnect", () => {
     }
     expect(delays).toEqual([250, 500, 1000, 2000, 4000, 5000, 5000]);
     server.socket.open();
-    server.socket.say(closed(candle(240)));
+    server.socket.push(closed(candle(240)));
     server.socket.drop();
     expect((session.state.retryAt ?? 0) - clock.now()).toBe(250);
   });
@@ -180,14 +180,14 @@ describe("reconnect", () => {
     expect((session.state.retryAt ?? 0) - clock.now()).toBe(500);
   });
 
-  it.each([1001, 4008])("comes back quickly after %i", async (code) => {
+  it.each([1001, 4008])("reconnects quickly after %i", async (code) => {
     const { server, clock } = await following();
     server.socket.drop(code);
     await clock.advance(200);
     expect(server.sockets.length).toBe(2);
   });
 
-  it.each([1008, 1009])("gives up after %i", async (code) => {
+  it.each([1008, 1009])("does not reconnect after %i", async (code) => {
     const { server, clock, session } = await following();
     server.socket.drop(code);
     await clock.advance(60_000);
@@ -205,14 +205,14 @@ describe("reconnect", () => {
     expect(server.sockets.length).toBe(2);
   });
 
-  it("gives up a socket that does not open", async () => {
+  it("drops a socket that does not open", async () => {
     const { server, clock } = world();
     await clock.advance(11_000);
     expect(server.sockets[0]?.closed).toBe(true);
     expect(server.sockets.length).toBe(2);
   });
 
-  it.each([3, 3000])("hears of revisions made meanwhile anywhere in %i candles", async (count) => {
+  it.each([3, 3000])("receives revisions made meanwhile anywhere in %i candles", async (count) => {
     const { server, clock, session } = await following(candles(60, count));
     session.loadOlder();
     await clock.advance(0);
@@ -221,7 +221,7 @@ describe("reconnect", () => {
     await clock.advance(250);
     server.socket.open();
     expect(server.socket.sent[0]?.["epoch"]).toBe(0);
-    server.socket.say(revised(120, 1));
+    server.socket.push(revised(120, 1));
     await clock.advance(3000);
     expect(server.asked.at(-1)?.since).toBe(119);
     expect(session.state.candles.length).toBe(count);
@@ -238,7 +238,7 @@ describe("reconnect", () => {
     expect(server.asked.length).toBe(reads);
   });
 
-  it.each([3, 3000])("reads all %i candles again when the server tells no epoch", async (count) => {
+  it.each([3, 3000])("reads all %i candles again when the server sends no epoch", async (count) => {
     const made = world({
       list: candles(60, count),
       prepare: (server) => (server.tellsEpoch = false),
@@ -263,24 +263,24 @@ describe("gap", () => {
   it("is recovered by merging into the middle", async () => {
     const { server, clock, session } = await following();
     server.put(SERIES, candles(240, 3));
-    server.socket.say(gap(240, 360));
-    server.socket.say(closed(candle(360)));
+    server.socket.push(gap(240, 360));
+    server.socket.push(closed(candle(360)));
     await clock.advance(GATHERED_MS);
     expect(server.asked.at(-1)).toEqual({ seriesId: SERIES, since: 180, limit: 5000 });
     expect(timesOf(session.state.candles)).toEqual([60, 120, 180, 240, 300, 360]);
     expect(session.state.holes).toEqual([]);
   });
 
-  it("stays a known hole when the server has nothing, and is filled by a later revision", async () => {
+  it("stays a hole when the server has nothing, and is filled by a later revision", async () => {
     const { server, clock, session } = await following();
     server.put(SERIES, [candle(360)]);
-    server.socket.say(gap(240, 360));
-    server.socket.say(closed(candle(360)));
+    server.socket.push(gap(240, 360));
+    server.socket.push(closed(candle(360)));
     await clock.advance(GATHERED_MS);
     expect(session.state.holes).toEqual([{ from: 240, to: 360, missing: 2 }]);
     expect(session.state.announcedGaps).toEqual([]);
     server.put(SERIES, candles(240, 2));
-    server.socket.say(revised(240));
+    server.socket.push(revised(240));
     await clock.advance(0);
     expect(session.state.holes).toEqual([]);
   });
@@ -289,18 +289,18 @@ describe("gap", () => {
     const { server, clock, session } = await following();
     server.put(SERIES, candles(240, 3));
     server.failures.push(unreachable());
-    server.socket.say(gap(240, 360));
-    server.socket.say(closed(candle(360)));
+    server.socket.push(gap(240, 360));
+    server.socket.push(closed(candle(360)));
     await clock.advance(GATHERED_MS);
     expect([session.state.status, session.state.holes.length]).toEqual(["live", 1]);
     await clock.advance(500);
     expect(session.state.holes).toEqual([]);
   });
 
-  it("bursts cost one read, from the oldest of them", async () => {
+  it("in a burst cost one read, from the oldest of them", async () => {
     const { server, clock } = await following();
     const before = server.asked.length;
-    for (const time of [600, 360, 900]) server.socket.say(gap(time, time + 60));
+    for (const time of [600, 360, 900]) server.socket.push(gap(time, time + 60));
     await clock.advance(1000);
     expect(server.asked.slice(before).map((asked) => asked.since)).toEqual([300]);
   });
@@ -313,9 +313,9 @@ describe("gap", () => {
     const times = [180, ...timesOf(list)];
     for (let at = 1; at < times.length; at += 1) {
       const [last, next] = times.slice(at - 1, at + 1) as [number, number];
-      if (next - last > 60) server.socket.say(gap(last + 60, next));
+      if (next - last > 60) server.socket.push(gap(last + 60, next));
     }
-    server.socket.say({ type: "candles_batch", series_id: SERIES, candles: list });
+    server.socket.push({ type: "candles_batch", series_id: SERIES, candles: list });
     await clock.advance(10_000);
     expect(server.asked.slice(before).map((asked) => asked.since)).toEqual([240]);
     expect(session.state.holes.length).toBe(676);
@@ -323,13 +323,13 @@ describe("gap", () => {
     expect(session.state.candles).toEqual(server.rows(SERIES));
   });
 
-  it("while a read is under way are joined into the next one", async () => {
+  it("during a read are merged into the next one", async () => {
     const { server, clock } = await following();
     const before = server.asked.length;
     server.held = true;
-    server.socket.say(gap(600, 660));
+    server.socket.push(gap(600, 660));
     await clock.advance(GATHERED_MS);
-    for (const time of [900, 360, 1200]) server.socket.say(gap(time, time + 60));
+    for (const time of [900, 360, 1200]) server.socket.push(gap(time, time + 60));
     await clock.advance(GATHERED_MS);
     server.release();
     await clock.advance(1000);
@@ -339,8 +339,8 @@ describe("gap", () => {
   it("are still read when the connection ends at once", async () => {
     const { server, clock, session } = await following();
     server.put(SERIES, candles(240, 3));
-    server.socket.say(gap(240, 360));
-    server.socket.say(closed(candle(360)));
+    server.socket.push(gap(240, 360));
+    server.socket.push(closed(candle(360)));
     server.socket.drop();
     await clock.advance(GATHERED_MS);
     expect(session.state.holes).toEqual([]);
@@ -348,20 +348,20 @@ describe("gap", () => {
 });
 
 describe("revision", () => {
-  it("replaces what changed from the named time on", async () => {
+  it("replaces candles from its time on", async () => {
     const { server, clock, session } = await following();
     server.put(SERIES, [candle(120, 44)]);
-    server.socket.say(revised(120));
+    server.socket.push(revised(120));
     await clock.advance(0);
     expect(server.asked.at(-1)?.since).toBe(119);
     expect(session.state.candles.map((item) => item.close)).toEqual([100, 44, 100]);
   });
 
-  it("is asked about again when the connection ends before it was read", async () => {
+  it("is read after a reconnect when the connection ended before", async () => {
     const { server, clock, session } = await following();
     server.put(SERIES, [candle(120, 44)]);
     server.failures.push(...Array.from({ length: 3 }, unreachable));
-    server.socket.say(revised(120, 1));
+    server.socket.push(revised(120, 1));
     await clock.advance(0);
     server.socket.drop();
     await clock.advance(250);
@@ -375,22 +375,22 @@ describe("revision", () => {
     const { server, clock, session } = await following();
     server.put(SERIES, [candle(60, 44)]);
     server.failures.push(new ApiError(403, "refused", "not now"));
-    server.socket.say(revised(60, 1));
+    server.socket.push(revised(60, 1));
     await clock.advance(0);
     expect([session.state.status, session.state.epoch]).toEqual(["live", 0]);
     server.put(SERIES, [candle(180, 55)]);
-    server.socket.say(revised(180, 2));
+    server.socket.push(revised(180, 2));
     await clock.advance(0);
     expect(session.state.candles.map((item) => item.close)).toEqual([44, 100, 55]);
     expect(session.state.epoch).toBe(2);
   });
 
-  it("that came while older candles were read lets them be read anew", async () => {
+  it("during a read of older candles makes it start again", async () => {
     const { server, clock, session } = await following(candles(60, 2500));
     server.held = true;
     session.loadOlder();
     server.put(SERIES, [candle(60, 44)]);
-    server.socket.say(revised(60, 1));
+    server.socket.push(revised(60, 1));
     server.release();
     await clock.advance(0);
     expect([session.state.candles.length, session.state.epoch]).toEqual([2000, 1]);
@@ -399,17 +399,17 @@ describe("revision", () => {
     expect(session.state.candles[0]?.close).toBe(44);
   });
 
-  it("brings history that was filled in behind the first candle", async () => {
+  it("makes history before the first candle loadable", async () => {
     const { server, clock, session } = await following([]);
-    server.socket.say(closed(candle(600_000)));
+    server.socket.push(closed(candle(600_000)));
     server.put(SERIES, candles(540_000, 1001));
-    server.socket.say(revised(540_000));
+    server.socket.push(revised(540_000));
     await clock.advance(0);
     expect(session.state.candles.length).toBe(1001);
   });
 });
 
-describe("what is derived from candles", () => {
+describe("data derived from candles", () => {
   async function heard(): Promise<World & { readonly reasons: (string | null)[] }> {
     const server = new FakeServer();
     const clock = new FakeClock();
@@ -428,19 +428,19 @@ describe("what is derived from candles", () => {
     return { server, clock, session, reasons };
   }
 
-  it("may be another after a rebuild, with a word why", async () => {
+  it("may have changed after a rebuild, with a reason", async () => {
     const { server, reasons } = await heard();
-    server.socket.say(closed(candle(240)));
+    server.socket.push(closed(candle(240)));
     expect(reasons).toEqual([]);
     const rebuilt = { type: "system", series_id: SERIES, event: "factor.rebuild" };
-    server.socket.say({ ...rebuilt, message: "history recomputed" });
+    server.socket.push({ ...rebuilt, message: "history recomputed" });
     expect(reasons).toEqual(["history recomputed"]);
   });
 
-  it("may be another after a revision, a gap, or a time without connection", async () => {
+  it("may have changed after a revision, a gap, or a reconnect", async () => {
     const { server, clock, reasons } = await heard();
-    server.socket.say(revised(120, 1));
-    server.socket.say(gap(240, 300));
+    server.socket.push(revised(120, 1));
+    server.socket.push(gap(240, 300));
     expect(reasons).toEqual([null, null]);
     server.socket.drop();
     await clock.advance(10_000);
@@ -452,14 +452,14 @@ describe("what is derived from candles", () => {
 describe("capacity", () => {
   it("falls back to polling and subscribes again, later each time", async () => {
     const { server, clock, session } = await following();
-    server.socket.say(capacity);
+    server.socket.push(capacity);
     expect([session.state.atCapacity, session.state.status]).toEqual([true, "live"]);
     server.put(SERIES, [candle(240)]);
     await clock.advance(2400);
     expect(server.socket.sent.length).toBe(1);
     await clock.advance(200);
     expect(server.socket.sent.length).toBe(2);
-    server.socket.say(capacity);
+    server.socket.push(capacity);
     await clock.advance(4900);
     expect(session.state.candles.at(-1)?.candle_time).toBe(240);
     expect(server.socket.sent.length).toBe(2);
@@ -469,7 +469,7 @@ describe("capacity", () => {
 
   it("ends when a later subscription is not refused", async () => {
     const { server, clock, session } = await following();
-    server.socket.say(capacity);
+    server.socket.push(capacity);
     await clock.advance(2500 + 3000);
     expect(session.state.atCapacity).toBe(false);
     const reads = server.asked.length;
@@ -479,16 +479,16 @@ describe("capacity", () => {
 
   it("ends with the first live candle", async () => {
     const { server, session } = await following();
-    server.socket.say(capacity);
-    server.socket.say(closed(candle(240)));
+    server.socket.push(capacity);
+    server.socket.push(closed(candle(240)));
     expect(session.state.atCapacity).toBe(false);
   });
 });
 
 describe("messages", () => {
-  it("that we misspelt are an error", async () => {
+  it("of ours that the server rejects are an error", async () => {
     const { server, session } = await following();
-    server.socket.say({ type: "error", code: "bad_request", message: "invalid since" });
+    server.socket.push({ type: "error", code: "bad_request", message: "invalid since" });
     expect([session.state.status, session.state.failure?.detail]).toEqual([
       "error",
       "invalid since",
@@ -498,35 +498,35 @@ describe("messages", () => {
 
   it("of other series, unknown or broken ones are ignored", async () => {
     const { server, session } = await following();
-    server.socket.say(closed(candle(240), "sim:spot:ETH/USDT:1m"));
-    server.socket.say({ type: "novelty", series_id: SERIES });
-    server.socket.say({ ...closed(candle(240)), candle: { candle_time: 240 } });
+    server.socket.push(closed(candle(240), "sim:spot:ETH/USDT:1m"));
+    server.socket.push({ type: "novelty", series_id: SERIES });
+    server.socket.push({ ...closed(candle(240)), candle: { candle_time: 240 } });
     server.socket.onmessage?.({ data: "{not json" });
     expect([session.state.status, session.state.candles.length]).toEqual(["live", 3]);
   });
 
-  it("with a batch cut off at its limit are read on over HTTP", async () => {
+  it("with a full batch continue over HTTP", async () => {
     const { server, clock, session } = await following([]);
     server.put(SERIES, candles(60, 5003));
-    server.socket.say({ type: "candles_batch", series_id: SERIES, candles: candles(60, 5000) });
+    server.socket.push({ type: "candles_batch", series_id: SERIES, candles: candles(60, 5000) });
     await clock.advance(0);
     expect(session.state.candles.length).toBe(5003);
   });
 });
 
 describe("silence", () => {
-  it("of a quiet market is shown as stale and costs a look now and then", async () => {
+  it("of a quiet market is shown as stale and costs a read now and then", async () => {
     const { server, clock, session } = await following();
     const before = server.asked.length;
     await clock.advance(180_000);
     expect([session.state.stale, session.state.status]).toEqual([true, "live"]);
     await clock.advance(60_000);
     expect(server.asked.length - before).toBe(3);
-    server.socket.say(forming(candle(240)));
+    server.socket.push(forming(candle(240)));
     expect(session.state.stale).toBe(false);
   });
 
-  it("of a dead socket ends in a new one", async () => {
+  it("of a dead socket leads to a new one", async () => {
     const { server, clock, session } = await following();
     server.put(SERIES, [candle(240)]);
     await clock.advance(180_500);
@@ -536,7 +536,7 @@ describe("silence", () => {
     expect(session.state.status).toBe("live");
   });
 
-  it("is looked into at once when the page is looked at again", async () => {
+  it("is checked at once when the page is visible again", async () => {
     const { server, clock, session } = await following();
     server.put(SERIES, [candle(240)]);
     await clock.advance(31_000);
@@ -561,7 +561,7 @@ describe("a stopped session", () => {
     const socket = server.socket;
     session.stop();
     expect(socket.closed).toBe(true);
-    socket.say(closed(candle(240)));
+    socket.push(closed(candle(240)));
     expect([session.state.candles.length, clock.pending]).toEqual([3, 0]);
   });
 });
@@ -572,7 +572,7 @@ describe("older candles", () => {
     expect(session.state.candles.length).toBe(2000);
     for (let turn = 0; turn < 5; turn += 1) {
       session.loadOlder();
-      session.loadOlder(); // a second wish meanwhile is not a second read
+      session.loadOlder(); // a second request meanwhile is not a second read
       await clock.advance(0);
     }
     expect(timesOf(session.state.candles)).toEqual(timesOf(candles(60, 5000)));
@@ -583,7 +583,7 @@ describe("older candles", () => {
     expect(server.asked.length).toBe(reads);
   });
 
-  it("are found behind a hole longer than a page, without making one up", async () => {
+  it("are found beyond a hole longer than a page, without a false hole", async () => {
     const old = candles(60, 1500);
     const recent = candles(60 + 4500 * 60, 2000);
     const { clock, session } = await following([...old, ...recent]);
@@ -594,21 +594,21 @@ describe("older candles", () => {
   });
 });
 
-describe("a bad day", () => {
-  /** What the server says to a subscriber: what it missed, and what was revised; its new cursor. */
+describe("random failures", () => {
+  /** Sends a subscriber what it missed and what was revised; returns its new cursor. */
   function greet(server: FakeServer, socket: FakeSocket): number {
     socket.open();
     const { since, epoch } = socket.sent[0] as { since: number; epoch: number };
     const missed = server.rows(SERIES).filter((row) => row.candle_time > since);
     if (missed.length > 0)
-      socket.say({ type: "candles_batch", series_id: SERIES, candles: missed });
+      socket.push({ type: "candles_batch", series_id: SERIES, candles: missed });
     const from = server.revisedSince(epoch);
-    if (from !== null) socket.say(revised(from, server.epoch));
+    if (from !== null) socket.push(revised(from, server.epoch));
     return missed.at(-1)?.candle_time ?? since;
   }
 
   it.each(Array.from({ length: 25 }, (_, seed) => seed))(
-    "ends with exactly the server's candles (seed %i)",
+    "end with exactly the server's candles (seed %i)",
     async (seed) => {
       const random = seededRandom(seed);
       const { server, clock, session } = world({ list: candles(60, 5), random });
@@ -629,13 +629,13 @@ describe("a bad day", () => {
         else if (roll < 0.3) {
           const time = 60 * (1 + Math.floor(random() * (head / 60)));
           server.put(SERIES, [candle(time, 1000 + turn)]);
-          socket?.say(revised(time, server.epoch));
+          socket?.push(revised(time, server.epoch));
         } else if (roll < 0.7) {
-          if (head > sent + 60) socket?.say(gap(sent + 60, head));
-          socket?.say(closed(candle(head, turn)));
-          if (random() < 0.2) socket?.say(closed(candle(head, turn)));
+          if (head > sent + 60) socket?.push(gap(sent + 60, head));
+          socket?.push(closed(candle(head, turn)));
+          if (random() < 0.2) socket?.push(closed(candle(head, turn)));
           sent = head;
-        } else socket?.say(forming(candle(head + 60, turn)));
+        } else socket?.push(forming(candle(head + 60, turn)));
         await clock.advance(random() * 4000);
         expect(strictlyAscending(timesOf(session.state.candles))).toBe(true);
       }
@@ -643,7 +643,7 @@ describe("a bad day", () => {
       session.wake();
       await clock.advance(0);
       if (session.state.connection !== "open") sent = greet(server, server.socket);
-      if (sent < head) server.socket.say(gap(sent + 60, head + 60));
+      if (sent < head) server.socket.push(gap(sent + 60, head + 60));
       await clock.advance(20_000);
       expect(session.state.candles).toEqual(server.rows(SERIES));
       expect(session.state.epoch).toBe(server.epoch);

@@ -14,7 +14,7 @@ describe("parseTimeframe", () => {
   ])("reads %s", (text, seconds) => expect(parseTimeframe(text).seconds).toBe(seconds));
 
   it.each(["", "m", "0m", "-1m", "1.5m", "1M", "1H", "1y", "m1", "1e3m"])(
-    "refuses '%s'",
+    "rejects '%s'",
     (text) => {
       expect(() => parseTimeframe(text)).toThrow();
     },
@@ -22,7 +22,7 @@ describe("parseTimeframe", () => {
 });
 
 describe("the grid", () => {
-  it("gives the newest closed candle as the contract does", () => {
+  it("gives the newest closed candle as in the contract", () => {
     expect(latestClosedTime(parseTimeframe("1m"), 1_700_000_099)).toBe(1_699_999_980);
     expect(latestClosedTime(parseTimeframe("1m"), 1_700_000_100)).toBe(1_700_000_040);
     expect(latestClosedTime(parseTimeframe("1m"), 59)).toBe(0);
@@ -35,7 +35,7 @@ describe("the grid", () => {
 });
 
 describe("offeredTimeframes", () => {
-  it("adds what a whitelist knows, by length, once", () => {
+  it("adds whitelisted timeframes, by length, once", () => {
     expect(offeredTimeframes(["1s", "1m", "30m", "bad"])).toEqual([
       "1s",
       "1m",
@@ -60,7 +60,7 @@ describe("parseSeriesId", () => {
     ]);
   });
 
-  it.each(["", "abc", "a::b:1m", "a:b:c", "a:b:c:1x", ":b:c:1m"])("refuses '%s'", (text) => {
+  it.each(["", "abc", "a::b:1m", "a:b:c", "a:b:c:1x", ":b:c:1m"])("rejects '%s'", (text) => {
     expect(tryParseSeriesId(text)).toBeNull();
   });
 });

@@ -51,7 +51,7 @@ class World {
   }
 }
 
-/** A world whose stream is open; what was asked and heard before that is left out. */
+/** A world whose stream is open; earlier requests and events are dropped. */
 async function streaming(): Promise<World> {
   const world = new World();
   world.feed.attend("stream");
@@ -62,41 +62,41 @@ async function streaming(): Promise<World> {
 }
 
 describe("the stream", () => {
-  it("is asked for the venue and tells its markets whenever they change", async () => {
+  it("is opened for the venue and reports its markets whenever they change", async () => {
     const { clock, heard, polled, stream } = await streaming();
     expect(stream.path).toBe(
       "/api/market/top_markets/stream" +
         "?exchange=sim&market=spot&quote_asset=USDT&limit=20&interval_s=5",
     );
-    stream.say("top_markets", ranking("A", "B"));
-    await clock.advance(5 * STREAM_AGAIN_MS); // nothing changed for long
-    stream.say("top_markets", ranking("C"));
+    stream.push("top_markets", ranking("A", "B"));
+    await clock.advance(5 * STREAM_AGAIN_MS); // nothing changes for a long time
+    stream.push("top_markets", ranking("C"));
     expect([heard, polled]).toEqual([["A", "B", "C"], []]);
   });
 
-  it("tells that the ranking can not be had, and goes on", async () => {
+  it("reports that the ranking is unavailable, and continues", async () => {
     const { clock, heard, polled, stream } = await streaming();
-    stream.say("error", { type: "error", message: "down", at_ms: 1 });
+    stream.push("error", { type: "error", message: "down", at_ms: 1 });
     await clock.advance(2 * SILENCE_MS);
-    stream.say("top_markets", ranking("A"));
+    stream.push("top_markets", ranking("A"));
     expect([heard, polled]).toEqual([[502, "A"], []]);
   });
 
-  it("is left to the browser to open again", async () => {
+  it("is reopened by the browser", async () => {
     const { clock, heard, polled, stream, streams } = await streaming();
-    stream.say("top_markets", ranking("A"));
+    stream.push("top_markets", ranking("A"));
     stream.lose();
     await clock.advance(SILENCE_MS - 1);
-    stream.say("top_markets", ranking("B"));
+    stream.push("top_markets", ranking("B"));
     await clock.advance(2 * SILENCE_MS);
     expect([heard, polled, streams.length]).toEqual([["A", "B"], [], 1]);
   });
 
-  it("of another venue replaces it, and late words of the first are ignored", async () => {
+  it("of another venue replaces it, and late events of the first are ignored", async () => {
     const world = await streaming();
     const first = world.stream;
     world.feed.follow(FUTURES);
-    first.say("top_markets", ranking("A"));
+    first.push("top_markets", ranking("A"));
     await settle();
     expect([world.streams.length, world.heard]).toEqual([2, ["polled futures"]]);
     expect(world.stream.path).toContain("market=futures");
@@ -104,7 +104,7 @@ describe("the stream", () => {
 });
 
 describe("polling", () => {
-  it("replaces a stream that was refused, until that is tried again", async () => {
+  it("replaces a refused stream, until the stream is tried again", async () => {
     const world = await streaming();
     world.stream.refuse();
     await world.clock.advance(POLL_MS);
@@ -112,14 +112,14 @@ describe("polling", () => {
     await world.clock.advance(STREAM_AGAIN_MS);
     expect(world.streams.length).toBe(2);
     const polls = world.polled.length;
-    world.stream.say("top_markets", ranking("A"));
+    world.stream.push("top_markets", ranking("A"));
     await world.clock.advance(STREAM_AGAIN_MS);
     expect([world.heard.at(-1), world.polled.length]).toEqual(["A", polls]);
   });
 
   it.each([
     ["stays silent", () => undefined],
-    ["says nothing readable", (stream: FakeEventStream) => stream.say("top_markets", "{")],
+    ["says nothing readable", (stream: FakeEventStream) => stream.push("top_markets", "{")],
     ["does not come back", (stream: FakeEventStream) => stream.lose()],
   ])("replaces a stream that %s", async (_, happen) => {
     const { clock, polled, stream } = await streaming();
@@ -131,7 +131,7 @@ describe("polling", () => {
     expect([polled, stream.readyState]).toEqual([["spot"], 2]);
   });
 
-  it("does while nobody sees the list, and tells what fails", async () => {
+  it("is used while the list is hidden, and reports failures", async () => {
     const world = new World();
     world.failure = new ApiError(502, "upstream_error", "no");
     world.feed.follow(SPOT);
@@ -140,7 +140,7 @@ describe("polling", () => {
     expect([world.heard, world.streams]).toEqual([[502, 502], []]);
   });
 
-  it("ends with a refusal, and no stream is opened, until another venue is followed", async () => {
+  it("stops after a refusal, without a stream, until another venue is followed", async () => {
     const world = new World();
     world.failure = new ApiError(400, "unsupported_exchange", "no");
     world.feed.follow(SPOT);
@@ -154,8 +154,8 @@ describe("polling", () => {
   });
 });
 
-describe("without attention", () => {
-  it("nothing is asked, and no timer is left", async () => {
+describe("a hidden page", () => {
+  it("requests nothing and leaves no timer", async () => {
     const world = await streaming();
     world.feed.attend("poll");
     world.feed.attend("off");

@@ -59,7 +59,7 @@ describe("Mask", () => {
     expect(retries).toBe(1);
   });
 
-  it("hints that an empty series is waited for", () => {
+  it("explains that an empty series is waiting for candles", () => {
     const empty: Action = {
       type: "page_loaded",
       candles: [],
@@ -74,7 +74,7 @@ describe("Mask", () => {
 });
 
 describe("Notices", () => {
-  it("show nothing while all is well", () => {
+  it("show nothing while the series is live", () => {
     new Notices(root, () => undefined).render(after(loaded, opened), 0);
     expect(visibleText(root)).toBe("");
   });
@@ -94,7 +94,7 @@ describe("Notices", () => {
     expect(visibleText(root)).toMatch(/^1 candle missing .* · 1 more gap$/);
   });
 
-  it("sum up hundreds of holes in one line, with a short list behind it", () => {
+  it("sum up hundreds of holes in one line, with a short list to open", () => {
     const holed = after(loaded, opened, { type: "candles_batch", candles: candles(300, 677, 120) });
     new Notices(root, () => undefined).render(holed, 0);
     expect(holed.holes.length).toBe(677);
@@ -108,7 +108,7 @@ describe("Notices", () => {
 });
 
 describe("describeChart", () => {
-  it("tells what is loaded and how it is followed", () => {
+  it("describes what is loaded and how it is followed", () => {
     const state = after(loaded, opened, { type: "candle_closed", candle: candle(300) });
     describeChart(root, state);
     const attributes = [...root.attributes].map(({ name, value }) => [name, value]);
@@ -182,7 +182,7 @@ describe("SeriesPicker", () => {
     expect(picked).toEqual(["sim:spot:ETH/USDT:1m"]);
   });
 
-  it("drops the answer for a market that was left", async () => {
+  it("drops the answer for a market that is no longer shown", async () => {
     let answerSpot: (list: TopMarket[]) => void = () => undefined;
     picker((_, market) =>
       market === "spot" ? new Promise((resolve) => (answerSpot = resolve)) : Promise.resolve([]),
@@ -198,13 +198,13 @@ describe("SeriesPicker", () => {
     const { made } = picker(async () => []);
     made.setShown(true);
     await settle();
-    stream?.say("top_markets", { items: [{ symbol: "SOL/USDT", last_price: 150 }] });
+    stream?.push("top_markets", { items: [{ symbol: "SOL/USDT", last_price: 150 }] });
     expect(rows()).toEqual(["BTC/USDT", "SOL/USDT"]);
     made.setShown(false);
     expect(stream?.readyState).toBe(2);
   });
 
-  it("neither streams nor asks while the page is hidden", async () => {
+  it("neither streams nor polls while the page is hidden", async () => {
     let asked = 0;
     const { made } = picker(async () => ((asked += 1), []));
     made.setShown(true);

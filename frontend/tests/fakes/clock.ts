@@ -1,4 +1,4 @@
-/** A clock that only moves when told to, and lets promises settle as it goes. */
+/** A clock that moves only when advanced, and settles promises as it moves. */
 
 import type { Clock } from "../../src/ports";
 
@@ -51,7 +51,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Lets every promise that can go on go on. */
+/** Settles every promise that can be settled. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
 }

@@ -1,4 +1,4 @@
-/** Builders of deltas, and a server of drawings that tests script. */
+/** Builders of deltas, and a scripted server of drawings. */
 
 import { ApiError } from "../../src/api";
 import type { Definition, DrawDelta, InstructionVersion } from "../../src/instruction";
@@ -44,12 +44,12 @@ export const missing = (detail: string): ApiError => new ApiError(404, "not_foun
 
 type Answer = DrawDelta | ApiError | null;
 
-/** Answers reads from queues; an empty one answers with nothing new, or an empty baseline. */
+/** Answers reads from queues; an empty queue gives no change, or an empty baseline. */
 export class FakeDrawings implements OverlayReader, OlderReader {
   readonly baselines: Answer[] = [];
   readonly deltas: Answer[] = [];
   readonly pasts: Answer[] = [];
-  /** What was asked: "baseline", "after <cursor>" or "at <time>". */
+  /** What was requested: "baseline", "after <cursor>" or "at <time>". */
   readonly asked: string[] = [];
   /** While set, answers wait until `release` is called. */
   held = false;

@@ -1,4 +1,4 @@
-/** An EventSource that tests speak through. */
+/** An EventSource whose events come from the test. */
 
 import type { EventStream } from "../../src/ports";
 
@@ -21,7 +21,7 @@ export class FakeEventStream implements EventStream {
     this.readyState = 2;
   }
 
-  say(type: string, data: unknown): void {
+  push(type: string, data: unknown): void {
     this.readyState = 1;
     this.emit(type, { data: typeof data === "string" ? data : JSON.stringify(data) });
   }

@@ -1,4 +1,4 @@
-/** A server in memory: a candle store behind the HTTP contract, and sockets that tests speak through. */
+/** A server in memory: a candle store behind the HTTP contract, and sockets driven by the test. */
 
 import { ApiError } from "../../src/api";
 import type { CandlePage, CandleQuery, CandleReader } from "../../src/readers";
@@ -18,9 +18,9 @@ export class FakeServer implements CandleReader {
   readonly failures: ApiError[] = [];
   /** While set, answers wait until `release` is called. */
   held = false;
-  /** Whether answers tell the epoch of their candles. */
+  /** Whether answers contain the epoch of their candles. */
   tellsEpoch = true;
-  /** Most candles in one answer, whatever was asked for. */
+  /** Most candles in one answer, whatever the limit. */
   rowLimit = 5000;
   private readonly store = new Map<string, Map<number, Candle>>();
   private readonly waiting: (() => void)[] = [];
@@ -113,7 +113,7 @@ export class FakeSocket implements Socket {
     this.onopen?.();
   }
 
-  say(message: Record<string, unknown>): void {
+  push(message: Record<string, unknown>): void {
     this.onmessage?.({ data: JSON.stringify(message) });
   }
 

@@ -1,9 +1,9 @@
 """The port of the lease store: who watches a series, who follows it, and how that goes.
 
-It is the little state that web instances and workers share about ingest: leases of watched series,
-ownership of follow jobs, their reports. All of it may vanish at any time (the bus restarts empty):
-holders renew it, fencing tokens of the candle store keep a late owner from writing, and nothing
-here is the only copy of anything. One contract test holds every implementation to this text.
+It is the state that web instances and workers share about ingest: leases of watched series,
+ownership of follow jobs, reports. All of it expires unless it is renewed and may be lost at any
+time (Valkey restarts empty): fencing tokens of the candle store keep a late owner from writing, and
+nothing here is the only copy of anything. One contract test covers every implementation.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from market.domain.series import SeriesId
 
 
 class LeaseStoreUnavailable(Exception):
-    """The lease store can't be reached now; whatever was asked may or may not have happened."""
+    """The lease store is unreachable; the call may or may not have taken effect."""
 
 
 class CapacityRefused(Exception):
-    """No ingest job can be had for a series: the limit is reached, or nothing can follow it."""
+    """A series can't be followed: the limit is reached, or its exchange is not supported."""
 
     def __init__(self, series: SeriesId, reason: str) -> None:
         super().__init__(f"{series}: {reason}")
@@ -32,9 +32,9 @@ class CapacityRefused(Exception):
 class Group(NamedTuple):
     """The series that one follow job follows: those of one exchange and market, or a shard of them.
 
-    Which shard a series is in depends on its name and the number of shards alone, so every process
-    with the same setting agrees. With another setting two jobs may want the same series for a
-    while; its fencing token lets only the later one write.
+    The shard of a series depends only on its name and the number of shards, so all processes with
+    the same setting agree. While settings differ, two jobs may want the same series; its fencing
+    token lets only the later one write.
     """
 
     exchange: str
@@ -43,7 +43,7 @@ class Group(NamedTuple):
 
     @staticmethod
     def of(series: SeriesId, shards: int = 1) -> Group:
-        """The group that a series belongs to when exchange and market are cut into `shards`."""
+        """The group of a series when each exchange and market is split into `shards`."""
         return Group(series.exchange, series.market, crc32(str(series).encode()) % shards)
 
     @staticmethod
@@ -59,8 +59,8 @@ class Group(NamedTuple):
 class LeasedSeries(NamedTuple):
     """A series that was watched lately.
 
-    `leases` counts the instances that watch it now. `leased_until` (Unix seconds) is when the last
-    lease ends, or ended: lies it in the past, the series lingers since then.
+    `leases` counts the instances that watch it now. `leased_until` (Unix seconds) is the end of the
+    last lease; once it is in the past, the series lingers.
     """
 
     series: SeriesId
@@ -83,7 +83,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
-    """How following one series goes, told by its follower. Times are Unix seconds.
+    """The state of following one series, reported by its follower. Times are Unix seconds.
 
     `state` is ``running``, ``backfilling``, ``waiting`` (before the next try) or ``open_breaker``.
     `guardrail` is the circuit breaker's state as the contract's ingest_state shows it; `owner`
@@ -102,9 +102,9 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A process of the installation, as it told last. Times are Unix seconds, by its own clock.
+    """A process of the installation as last announced. Times are Unix seconds of its own clock.
 
-    `kind` is ``web``, ``worker`` or ``beat``, or ``reconcile`` for the round that beat asks for.
+    `kind` is ``web``, ``worker`` or ``beat``, or ``reconcile`` for the latest round of reconcile.
     """
 
     kind: str
@@ -117,7 +117,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillProgress:
-    """How far the latest backfill of a series' newest candles is. Times are Unix seconds.
+    """The progress of the latest backfill of a series' newest candles. Times are Unix seconds.
 
     `state` is ``idle``, ``running``, ``succeeded`` or ``failed``; `start_missing_seconds` is how
     far the head was behind when it began.
@@ -139,63 +139,62 @@ class LeaseStore(Protocol):
     """Shared state of ingest. Durations are seconds; every call may raise LeaseStoreUnavailable."""
 
     def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
-        """Take a lease for `instance`, or answer False when the limit forbids it.
+        """Take a lease for `instance`; False when the limit forbids it.
 
-        Atomic over all instances. A series that is leased or lingering already is always accepted,
-        and so is a pinned one. At the limit the lingering series that has been idle longest is
-        evicted to make room.
+        Atomic over all instances. A pinned series and one that is leased or lingering already are
+        always accepted. At the limit the longest idle lingering series is evicted.
         """
 
     def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
-        """Prolong all leases of an instance in one call; one that was lost is taken again."""
+        """Renew all leases of an instance in one call; a lost one is taken again."""
 
     def release(self, series: SeriesId, instance: str) -> None:
-        """End a lease now; the series lingers when it was the last."""
+        """End a lease now; after its last lease the series lingers."""
 
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
         """Every series leased now or less than `idle_ttl` ago, ascending."""
 
     def take_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """Become the owner of a group's follow job, unless somebody else is."""
+        """Become the owner of a group's follow job; False when it has an owner."""
 
     def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """Stay the owner: False when `token` is not the owner's any more."""
+        """Renew the ownership; False when `token` is not the owner's any more."""
 
     def release_group(self, group: Group, token: str) -> None:
-        """End the ownership, if it is still held by `token`."""
+        """End the ownership if `token` still holds it."""
 
     def owned_groups(self, groups: Collection[Group]) -> set[Group]:
         """Those of `groups` that have an owner now."""
 
     def claim(self, name: str, *, ttl: float) -> bool:
-        """Put up a marker for `ttl` seconds; False when it is up already."""
+        """Set a marker for `ttl` seconds; False when it is already set."""
 
     def is_claimed(self, name: str) -> bool:
-        """Whether a marker is up."""
+        """Whether a marker is set."""
 
     def unclaim(self, name: str) -> None:
-        """Take a marker down."""
+        """Remove a marker."""
 
     def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
-        """Publish jobs' reports in one call; each vanishes after `ttl` unless it is repeated."""
+        """Save jobs' reports in one call; each expires after `ttl` unless it is repeated."""
 
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
-        """The reports of these series, in one call; a series without one is left out."""
+        """The reports of these series in one call; series without one are left out."""
 
     def drop_reports(self, series: Collection[SeriesId]) -> None:
-        """Forget the reports of series that are followed no more."""
+        """Delete the reports of series that are no longer followed."""
 
     def announce(self, member: Member, *, ttl: float) -> None:
-        """Tell that a process lives; it is forgotten after `ttl` unless it tells again."""
+        """Announce a running process; its entry expires after `ttl` unless it is repeated."""
 
     def withdraw(self, member: Member) -> None:
-        """Tell that it ended."""
+        """Remove a process that ends."""
 
     def members(self) -> list[Member]:
-        """Every process that told lately, by kind and name."""
+        """Every process whose entry has not expired, by kind and name."""
 
     def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
-        """Remember how far a backfill is (kept for a day)."""
+        """Save the progress of a backfill for a day."""
 
     def progress(self, series: SeriesId) -> BackfillProgress:
         """The latest backfill's progress; the idle one when there was none."""

@@ -1,4 +1,4 @@
-"""History from the exchange into the store, page by page, and what of it the exchange lacks."""
+"""Fetching history into the store page by page, and recording the holes that remain."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OnPage = Callable[[Sequence[Candle]], object]
 
 
 class Publisher(Protocol):
-    """Where committed changes and open candles are announced (market.bus.publish)."""
+    """Publishes committed changes and forming candles (market.bus.publish)."""
 
     async def publish_change(self, change: Change) -> None:
-        """Announce a committed change; never raises."""
+        """Publish a committed change; never raises."""
         ...
 
     async def publish_forming(self, series: SeriesId, candle: Candle) -> None:
-        """Show an open candle; never raises."""
+        """Publish a forming candle; never raises."""
         ...
 
 
@@ -43,7 +43,7 @@ class IngestPorts:
 
 
 def runtime_ports() -> IngestPorts:
-    """This process's own, as the switches say."""
+    """The ports of this process, as the switches say."""
     return IngestPorts(
         store=runtime.candle_store(),
         pipeline=runtime.pipeline(),
@@ -53,9 +53,10 @@ def runtime_ports() -> IngestPorts:
 
 
 class FillResult(NamedTuple):
-    """What a fill did: candles new or changed, holes that stay, the last time the exchange gave.
+    """The result of a fill.
 
-    Holes are (first, last) open times of missing candles between stored ones.
+    `stored` counts candles that are new or changed; `missing_ranges` are the holes that remain, by
+    their first and last open time; `through` is the newest open time that the exchange returned.
     """
 
     stored: int
@@ -73,11 +74,11 @@ async def fill(
     on_page: OnPage | None = None,
     ports: IngestPorts | None = None,
 ) -> FillResult:
-    """Read ``start..end`` (open times, inclusive) from the exchange into the store and announce it.
+    """Fetch ``start..end`` (open times, inclusive), store it and publish the changes.
 
-    Each page is committed by itself, so a fill that was broken off is resumed by filling again.
-    Holes that remain between stored candles go into the gap ledger: absent, because the exchange
-    answered without them. Raises FeedError and its kinds (the holes then are noted as open),
+    Each page is a transaction of its own, so an interrupted fill is resumed by another one. Holes
+    that remain between stored candles go into the gap ledger: as absent, because the exchange
+    answered without them, or as open when a FeedError is raised. Raises FeedError and its kinds,
     PipelineError and StaleFence.
     """
     ports = ports or runtime_ports()
@@ -98,7 +99,7 @@ async def fill(
 async def store_batch(
     ports: IngestPorts, series: SeriesId, candles: Sequence[Candle], *, fence: int | None
 ) -> int:
-    """Run candles through the pipeline and announce the change; how many were new or differed."""
+    """Ingest candles and publish the change; return how many were new or changed."""
     change = await blocking.run(ports.pipeline.ingest, series, candles, fence=fence)
     if not change.is_empty:
         await ports.publisher.publish_change(change)
@@ -108,9 +109,9 @@ async def store_batch(
 def note_holes(
     ports: IngestPorts, series: SeriesId, span: Range, *, state: GapState
 ) -> list[Range]:
-    """Bring the gap ledger up to the store within `span`; the holes there. Blocking.
+    """Bring the gap ledger up to date within `span`; return the holes there. Blocking.
 
-    Holes get `state`; what was noted there and is no hole any more becomes filled.
+    Holes are recorded with `state`; recorded holes that are stored by now become filled.
     """
     holes = holes_between(ports.store, series, span)
     noted = ports.ledger.entries(series, states=UNSETTLED)
@@ -127,7 +128,7 @@ def note_holes(
 def _settle(
     ports: IngestPorts, series: SeriesId, noted: Sequence[GapEntry], *, span: Range
 ) -> None:
-    """Mark what was noted within `span` and is stored by now as filled."""
+    """Mark recorded holes within `span` as filled where they are stored by now."""
     step = series.timeframe.seconds
     missing = missing_between(ports.store, series, span)
     for entry in noted:
@@ -139,9 +140,9 @@ def _settle(
 
 
 def holes_between(store: CandleStore, series: SeriesId, span: Range) -> list[Range]:
-    """Holes between stored candles, as far as they lie within `span`. Blocking.
+    """The parts of holes between stored candles that lie within `span`. Blocking.
 
-    What lies before the first or behind the last stored candle is no hole.
+    Times before the first or after the last stored candle are no hole.
     """
     start, end = span
     step = series.timeframe.seconds
@@ -171,7 +172,7 @@ def missing_between(store: CandleStore, series: SeriesId, span: Range) -> list[R
 
 
 def merged(ranges: Sequence[Range], *, reach: int) -> list[Range]:
-    """Ascending ranges, those less than `reach` seconds apart joined: one request reads both."""
+    """Ascending ranges; those at most `reach` seconds apart are merged into one request."""
     joined: list[Range] = []
     for first, last in ranges:
         if joined and first - joined[-1][1] <= reach:

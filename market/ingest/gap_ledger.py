@@ -1,6 +1,7 @@
-"""The ledger of holes: nothing that is missing in a series is missing silently.
+"""The gap ledger: every hole in a series is recorded, in memory or in PostgreSQL.
 
-A hole is noticed (open), tried again with growing pauses (repairing), and ends as filled or absent.
+A hole is open when it is noticed, repairing during each attempt (with growing pauses between them),
+and ends as filled or absent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Protocol
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
+from typing_extensions import override
 
 from market.domain.series import SeriesId
 from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, changed, noticed
@@ -25,37 +27,37 @@ __all__ = ["GapEntry", "GapState", "entries", "ledger", "open_gaps", "record", "
 
 MAX_ATTEMPTS = 5
 FIRST_PAUSE_S = 30.0
-# A repair that has not ended after this time has died with its worker.
+# A repair that takes longer than this has died with its worker.
 REPAIR_TIMEOUT_S = 900.0
-# Settled entries that are kept for each series; older ones would only be noticed again.
+# Settled entries kept for each series; a dropped one would only be noticed again.
 KEPT_SETTLED = 10_000
 
 
 class GapLedger(Protocol):
-    """Noticed holes of every series. One contract test holds both implementations to this."""
+    """Noticed holes of every series; both implementations pass one contract test."""
 
     def record(self, entry: GapEntry) -> None:
-        """Note a hole; it is joined with what is known of the same and neighbouring times."""
+        """Record a hole; it is merged with entries of the same and of adjacent times."""
 
     def set_state(
         self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
     ) -> None:
-        """Change the state of what is noted within `span` (both ends inclusive)."""
+        """Change the state of every entry within `span` (both ends inclusive)."""
 
     def entries(
         self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
     ) -> list[GapEntry]:
-        """What is noted, ascending by series and time."""
+        """The entries, ascending by series and time."""
 
     def due(self, *, limit: int) -> list[GapEntry]:
-        """Open holes whose next repair is due, and repairs that died; the longest waiting first."""
+        """Open holes whose next repair is due, and repairs that died; the oldest first."""
 
     def begin_repair(self, entry: GapEntry) -> bool:
-        """Mark a due hole as being repaired; False when somebody else took it meanwhile."""
+        """Mark a due hole as repairing; False when it was changed meanwhile."""
 
 
 def pause_after(attempts: int) -> float:
-    """Seconds to wait after the given number of failed repairs before the next one."""
+    """Seconds between so many failed repairs and the next one."""
     return FIRST_PAUSE_S * 2**attempts / 2 if attempts else 0.0
 
 
@@ -67,16 +69,16 @@ def is_due(entry: GapEntry, now: float) -> bool:
     return entry.state is GapState.OPEN and entry.attempts < MAX_ATTEMPTS and due
 
 
-class MemoryGapLedger:
-    """Implements GapLedger for a process without a database; `clock` gives Unix seconds."""
+class MemoryGapLedger(GapLedger):
+    """For a process without a database; `clock` returns Unix seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: dict[SeriesId, list[GapEntry]] = {}
 
+    @override
     def record(self, entry: GapEntry) -> None:
-        """See GapLedger.record."""
         with self._lock:
             new = replace(entry, updated_at=self._clock())
             known = noticed(self._entries.get(entry.series, []), new)
@@ -85,32 +87,32 @@ class MemoryGapLedger:
                 known.remove(each)
             self._entries[entry.series] = known
 
+    @override
     def set_state(
         self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
     ) -> None:
-        """See GapLedger.set_state."""
         with self._lock:
             known = self._entries.get(series, [])
             now = self._clock()
             self._entries[series] = changed(known, span, state=state, was=was, now=now)
 
+    @override
     def entries(
         self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
     ) -> list[GapEntry]:
-        """See GapLedger.entries."""
         wanted = set(states)
         with self._lock:
             names = sorted(self._entries, key=str) if series is None else [series]
             return [e for n in names for e in self._entries.get(n, []) if e.state in wanted]
 
+    @override
     def due(self, *, limit: int) -> list[GapEntry]:
-        """See GapLedger.due."""
         now = self._clock()
         waiting = [e for e in self.entries(states=UNSETTLED) if is_due(e, now)]
         return sorted(waiting, key=lambda entry: entry.updated_at)[:limit]
 
+    @override
     def begin_repair(self, entry: GapEntry) -> bool:
-        """See GapLedger.begin_repair."""
         with self._lock:
             known = self._entries.get(entry.series, [])
             if entry not in known:
@@ -119,21 +121,21 @@ class MemoryGapLedger:
             return True
 
 
-class PostgresGapLedger:
-    """Implements GapLedger on the `gaps` table."""
+class PostgresGapLedger(GapLedger):
+    """Rows of the `gaps` table."""
 
+    @override
     def record(self, entry: GapEntry) -> None:
-        """See GapLedger.record."""
         step = entry.series.timeframe.seconds
         new = replace(entry, updated_at=time.time())
         span = (entry.from_time - step, entry.to_time + step)
         self._rewrite(entry.series, span, lambda known: noticed(known, new))
         _forget_old(entry.series)
 
+    @override
     def set_state(
         self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
     ) -> None:
-        """See GapLedger.set_state."""
         step = series.timeframe.seconds
         near = (span[0] - step, span[1] + step)
         now = time.time()
@@ -142,7 +144,7 @@ class PostgresGapLedger:
     def _rewrite(
         self, series: SeriesId, near: Range, change: Callable[[list[GapEntry]], list[GapEntry]]
     ) -> None:
-        """Replace the rows that touch a range by what `change` makes of them."""
+        """Replace the rows that touch a range by the result of `change`."""
         with transaction.atomic():
             with connection.cursor() as cursor:
                 lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
@@ -157,18 +159,18 @@ class PostgresGapLedger:
             touched.filter(from_time__in=gone).delete()
             GapRecord.objects.bulk_create(_row(key, each) for each in after if each not in before)
 
+    @override
     def entries(
         self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
     ) -> list[GapEntry]:
-        """See GapLedger.entries."""
         rows = GapRecord.objects.filter(state__in=[state.value for state in states])
         if series is not None:
             rows = rows.filter(series__name=str(series))
         found = [_entry(row) for row in rows.select_related("series").order_by("from_time")]
         return sorted(found, key=lambda entry: (str(entry.series), entry.from_time))
 
+    @override
     def due(self, *, limit: int) -> list[GapEntry]:
-        """See GapLedger.due."""
         now = datetime.now(UTC)
         died = now - timedelta(seconds=REPAIR_TIMEOUT_S)
         waiting = Q(state=GapState.REPAIRING, updated_at__lte=died)
@@ -178,8 +180,8 @@ class PostgresGapLedger:
         rows = GapRecord.objects.filter(waiting).select_related("series")
         return [_entry(row) for row in rows.order_by("updated_at")[:limit]]
 
+    @override
     def begin_repair(self, entry: GapEntry) -> bool:
-        """See GapLedger.begin_repair."""
         begun = _begun(entry, time.time())
         rows: QuerySet[GapRecord] = GapRecord.objects.filter(
             series__name=str(entry.series),
@@ -231,14 +233,14 @@ def _forget_old(series: SeriesId) -> None:
 
 @lru_cache(maxsize=1)
 def ledger() -> GapLedger:
-    """The one ledger of this process: PostgreSQL with its switch on, memory otherwise."""
+    """The ledger of this process: PostgreSQL with its switch on, memory otherwise."""
     return PostgresGapLedger() if settings.SWITCHES.enable_pg_store else MemoryGapLedger()
 
 
 def record(
     series: SeriesId, span: Range, *, reason: str, state: GapState | str = GapState.OPEN
 ) -> None:
-    """Note a hole by the open times of its first and last missing candle. Blocking."""
+    """Record a hole by the open times of its first and last missing candle. Blocking."""
     first, last = span
     known = GapState(state)
     ledger().record(
@@ -252,10 +254,10 @@ def open_gaps(series: SeriesId | None = None) -> list[GapEntry]:
 
 
 def entries(series: SeriesId | None = None) -> list[GapEntry]:
-    """Everything that is noted, settled or not. Blocking."""
+    """Every entry, settled or not. Blocking."""
     return ledger().entries(series)
 
 
 def set_state(series: SeriesId, span: Range, *, state: GapState | str) -> None:
-    """Change the state of what is noted within a range of open times (inclusive). Blocking."""
+    """Change the state of the entries within a range of open times (inclusive). Blocking."""
     ledger().set_state(series, span, state=GapState(state))

@@ -1,4 +1,4 @@
-"""How noticed holes of one series combine: disjoint ranges in time, each with one state."""
+"""How the holes of one series combine: disjoint ranges of time, each with one state. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Range = tuple[int, int]
 
 
 class GapState(StrEnum):
-    """What became of a hole; ABSENT means that the exchange has no candles there."""
+    """The state of a hole; ABSENT: the exchange has no candles there."""
 
     OPEN = "open"
     REPAIRING = "repairing"
@@ -45,10 +45,10 @@ class GapEntry:
 
 
 def noticed(entries: Iterable[GapEntry], new: GapEntry) -> list[GapEntry]:
-    """The entries with a newly noticed hole among them.
+    """The entries after a new one is added.
 
-    News replaces what was known of the same times, except that a hole noticed once more does not
-    open again what is being repaired or known to be absent, nor forget its attempts.
+    It replaces older entries of the same times. Only OPEN does not replace open, repairing or
+    absent: a hole that is noticed again keeps its state and its attempts.
     """
     step = new.series.timeframe.seconds
     kept: list[GapEntry] = []
@@ -69,7 +69,7 @@ def noticed(entries: Iterable[GapEntry], new: GapEntry) -> list[GapEntry]:
 def changed(
     entries: Iterable[GapEntry], span: Range, *, state: GapState, was: GapState | None, now: float
 ) -> list[GapEntry]:
-    """The entries with a new state wherever they lie in `span` (and were in state `was`)."""
+    """The entries with a new state within `span`, where they had the state `was` (None: any)."""
     result: list[GapEntry] = []
     step = 1
     for old in entries:
@@ -99,7 +99,7 @@ def without(ranges: Iterable[Range], hole: Range, step: int) -> list[Range]:
 
 
 def without_all(span: Range, holes: Iterable[Range], step: int) -> list[Range]:
-    """What is left of `span` between the holes."""
+    """The parts of `span` between the holes."""
     left = [span]
     for hole in holes:
         left = without(left, hole, step)
@@ -107,7 +107,7 @@ def without_all(span: Range, holes: Iterable[Range], step: int) -> list[Range]:
 
 
 def _joined(entries: Iterable[GapEntry], step: int) -> list[GapEntry]:
-    """Neighbours in the same state become one entry, so that a long outage stays one."""
+    """Merge adjacent entries of one state, so that a long outage stays one entry."""
     result: list[GapEntry] = []
     for entry in sorted(entries, key=lambda each: each.from_time):
         last = result[-1] if result else None
@@ -120,7 +120,7 @@ def _joined(entries: Iterable[GapEntry], step: int) -> list[GapEntry]:
 
 
 def _joins(left: GapEntry, right: GapEntry, step: int) -> bool:
-    # Holes that wait for a repair keep apart while they were tried a different number of times.
+    # Unsettled holes are merged only after the same number of attempts.
     same = left.state is right.state
     return (
         same

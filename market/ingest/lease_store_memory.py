@@ -1,10 +1,12 @@
-"""The lease store of a process that ingests by itself: plain dictionaries behind one lock."""
+"""The lease store of a process that ingests by itself: dictionaries behind one lock."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+
+from typing_extensions import override
 
 from market.domain.lease_store import (
     IDLE,
@@ -13,13 +15,14 @@ from market.domain.lease_store import (
     Group,
     JobReport,
     LeasedSeries,
+    LeaseStore,
     Member,
 )
 from market.domain.series import SeriesId
 
 
-class MemoryLeaseStore:
-    """Implements market.domain.lease_store.LeaseStore; `clock` gives Unix seconds."""
+class MemoryLeaseStore(LeaseStore):
+    """Keeps everything in this process; `clock` returns Unix seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -32,8 +35,8 @@ class MemoryLeaseStore:
         self._progress: dict[SeriesId, BackfillProgress] = {}
         self._members: dict[tuple[str, str], tuple[Member, float]] = {}
 
+    @override
     def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
-        """See LeaseStore.lease."""
         with self._lock:
             now = self._clock()
             self._forget_idle(now - admission.idle_ttl)
@@ -67,21 +70,21 @@ class MemoryLeaseStore:
             del self._leased_until[series]
             self._leases.pop(series, None)
 
+    @override
     def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
-        """See LeaseStore.renew."""
         with self._lock:
             for each in series:
                 self._hold(each, instance, self._clock() + ttl)
 
+    @override
     def release(self, series: SeriesId, instance: str) -> None:
-        """See LeaseStore.release."""
         with self._lock:
             held = self._leases.get(series, {})
             if held.pop(instance, None) is not None:
                 self._leased_until[series] = max([self._clock(), *held.values()])
 
+    @override
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
-        """See LeaseStore.leased."""
         with self._lock:
             now = self._clock()
             self._forget_idle(now - idle_ttl)
@@ -90,8 +93,8 @@ class MemoryLeaseStore:
                 for each, until in sorted(self._leased_until.items(), key=lambda item: str(item[0]))
             ]
 
+    @override
     def take_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """See LeaseStore.take_group."""
         with self._lock:
             if self._owner(group) is not None:
                 return False
@@ -102,27 +105,27 @@ class MemoryLeaseStore:
         token, until = self._owners.get(group, (None, 0.0))
         return token if until > self._clock() else None
 
+    @override
     def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """See LeaseStore.renew_group."""
         with self._lock:
             if self._owner(group) != token:
                 return False
             self._owners[group] = (token, self._clock() + ttl)
             return True
 
+    @override
     def release_group(self, group: Group, token: str) -> None:
-        """See LeaseStore.release_group."""
         with self._lock:
             if self._owner(group) == token:
                 del self._owners[group]
 
+    @override
     def owned_groups(self, groups: Collection[Group]) -> set[Group]:
-        """See LeaseStore.owned_groups."""
         with self._lock:
             return {group for group in groups if self._owner(group) is not None}
 
+    @override
     def claim(self, name: str, *, ttl: float) -> bool:
-        """See LeaseStore.claim."""
         with self._lock:
             now = self._clock()
             self._markers = {each: until for each, until in self._markers.items() if until > now}
@@ -131,58 +134,58 @@ class MemoryLeaseStore:
             self._markers[name] = now + ttl
             return True
 
+    @override
     def is_claimed(self, name: str) -> bool:
-        """See LeaseStore.is_claimed."""
         with self._lock:
             return self._markers.get(name, 0.0) > self._clock()
 
+    @override
     def unclaim(self, name: str) -> None:
-        """See LeaseStore.unclaim."""
         with self._lock:
             self._markers.pop(name, None)
 
+    @override
     def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
-        """See LeaseStore.report."""
         with self._lock:
             until = self._clock() + ttl
-            self._reports.update({series: (told, until) for series, told in reports.items()})
+            self._reports.update({series: (one, until) for series, one in reports.items()})
 
+    @override
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
-        """See LeaseStore.reports."""
         with self._lock:
             now = self._clock()
             self._reports = {s: kept for s, kept in self._reports.items() if kept[1] > now}
             return {each: self._reports[each][0] for each in series if each in self._reports}
 
+    @override
     def drop_reports(self, series: Collection[SeriesId]) -> None:
-        """See LeaseStore.drop_reports."""
         with self._lock:
             for each in series:
                 self._reports.pop(each, None)
 
+    @override
     def announce(self, member: Member, *, ttl: float) -> None:
-        """See LeaseStore.announce."""
         with self._lock:
             self._members[member.kind, member.name] = (member, self._clock() + ttl)
 
+    @override
     def withdraw(self, member: Member) -> None:
-        """See LeaseStore.withdraw."""
         with self._lock:
             self._members.pop((member.kind, member.name), None)
 
+    @override
     def members(self) -> list[Member]:
-        """See LeaseStore.members."""
         with self._lock:
             now = self._clock()
             self._members = {key: kept for key, kept in self._members.items() if kept[1] > now}
             return [self._members[key][0] for key in sorted(self._members)]
 
+    @override
     def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
-        """See LeaseStore.set_progress."""
         with self._lock:
             self._progress[series] = progress
 
+    @override
     def progress(self, series: SeriesId) -> BackfillProgress:
-        """See LeaseStore.progress."""
         with self._lock:
             return self._progress.get(series, IDLE)

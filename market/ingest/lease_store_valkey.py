@@ -1,7 +1,7 @@
 """The lease store that web instances and workers share, kept in Valkey (or Redis).
 
-Times are the server's, so instances whose clocks differ agree. Whatever reads before it writes is
-one script. All keys carry one hash tag: they live in one slot of a cluster, as scripts demand.
+Times are the server's, so instances with different clocks agree. Calls that read before they write
+are one script each. All keys carry one hash tag: scripts need their keys in one slot of a cluster.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from typing_extensions import override
 
 from market.domain.lease_store import (
     IDLE,
@@ -24,6 +25,7 @@ from market.domain.lease_store import (
     Group,
     JobReport,
     LeasedSeries,
+    LeaseStore,
     LeaseStoreUnavailable,
     Member,
 )
@@ -110,7 +112,7 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 
 
 def connect(url: str) -> Redis:
-    """A client of the lease store's server: bounded connections, every call with a timeout."""
+    """A client of Valkey with bounded connections and a timeout on every call."""
     return Redis(
         connection_pool=BlockingConnectionPool.from_url(
             url,
@@ -118,15 +120,15 @@ def connect(url: str) -> Redis:
             timeout=CALL_TIMEOUT_S,
             socket_timeout=CALL_TIMEOUT_S,
             socket_connect_timeout=CALL_TIMEOUT_S,
-            # Once more, for a connection that a restarted server has closed.
+            # One retry, for a connection that a restarted server has closed.
             retry=Retry(NoBackoff(), 1),
             decode_responses=True,
         )
     )
 
 
-class ValkeyLeaseStore:
-    """Implements market.domain.lease_store.LeaseStore."""
+class ValkeyLeaseStore(LeaseStore):
+    """Keeps everything under one key prefix."""
 
     def __init__(self, client: Redis, prefix: str = PREFIX) -> None:
         self._client = client
@@ -143,8 +145,8 @@ class ValkeyLeaseStore:
             self._release_owner,
         ) = (client.register_script(script) for script in scripts)
 
+    @override
     def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
-        """See LeaseStore.lease."""
         with _reaching():
             pinned = sorted(map(str, admission.pinned)) if admission.limit else ()
             limits = (_ms(ttl), _ms(admission.idle_ttl), admission.limit)
@@ -155,8 +157,8 @@ class ValkeyLeaseStore:
                 )
             )
 
+    @override
     def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
-        """See LeaseStore.renew."""
         if not series:
             return
         with _reaching():
@@ -165,14 +167,14 @@ class ValkeyLeaseStore:
                 args=[instance, _ms(ttl), *map(str, series)],
             )
 
+    @override
     def release(self, series: SeriesId, instance: str) -> None:
-        """See LeaseStore.release."""
         with _reaching():
             keys = [self._until, self._key("lease", series)]
             self._release(keys=keys, args=[str(series), instance])
 
+    @override
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
-        """See LeaseStore.leased."""
         with _reaching():
             rows = self._leased(keys=[self._until], args=[_ms(idle_ttl), self._key("lease", "")])
             return sorted(
@@ -180,93 +182,93 @@ class ValkeyLeaseStore:
                 key=lambda row: str(row.series),
             )
 
+    @override
     def take_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """See LeaseStore.take_group."""
         with _reaching():
             return bool(self._client.set(self._key("owner", group), token, nx=True, px=_ms(ttl)))
 
+    @override
     def renew_group(self, group: Group, token: str, *, ttl: float) -> bool:
-        """See LeaseStore.renew_group."""
         with _reaching():
             return bool(self._renew_owner(keys=[self._key("owner", group)], args=[token, _ms(ttl)]))
 
+    @override
     def release_group(self, group: Group, token: str) -> None:
-        """See LeaseStore.release_group."""
         with _reaching():
             self._release_owner(keys=[self._key("owner", group)], args=[token])
 
+    @override
     def owned_groups(self, groups: Collection[Group]) -> set[Group]:
-        """See LeaseStore.owned_groups."""
         asked = list(groups)
         return {group for group, owner in self._many("owner", asked) if owner is not None}
 
+    @override
     def claim(self, name: str, *, ttl: float) -> bool:
-        """See LeaseStore.claim."""
         with _reaching():
             return bool(self._client.set(self._key("claim", name), "1", nx=True, px=_ms(ttl)))
 
+    @override
     def is_claimed(self, name: str) -> bool:
-        """See LeaseStore.is_claimed."""
         with _reaching():
             return bool(self._client.exists(self._key("claim", name)))
 
+    @override
     def unclaim(self, name: str) -> None:
-        """See LeaseStore.unclaim."""
         with _reaching():
             self._client.delete(self._key("claim", name))
 
+    @override
     def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
-        """See LeaseStore.report."""
         with _reaching(), self._client.pipeline(transaction=False) as calls:
-            for series, told in reports.items():
-                calls.set(self._key("report", series), _pack(told), px=_ms(ttl))
+            for series, report in reports.items():
+                calls.set(self._key("report", series), _pack(report), px=_ms(ttl))
             calls.execute()
 
+    @override
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
-        """See LeaseStore.reports."""
         found = self._many("report", list(series))
         return {each: JobReport(**orjson.loads(text)) for each, text in found if text is not None}
 
+    @override
     def drop_reports(self, series: Collection[SeriesId]) -> None:
-        """See LeaseStore.drop_reports."""
         if series:
             with _reaching():
                 self._client.delete(*(self._key("report", each) for each in series))
 
+    @override
     def announce(self, member: Member, *, ttl: float) -> None:
-        """See LeaseStore.announce."""
         name = _name_of(member)
         with _reaching(), self._client.pipeline(transaction=False) as calls:
             calls.sadd(self._members, name)
             calls.set(self._key("member", name), _pack(member), px=_ms(ttl))
             calls.execute()
 
+    @override
     def withdraw(self, member: Member) -> None:
-        """See LeaseStore.withdraw."""
         name = _name_of(member)
         with _reaching(), self._client.pipeline(transaction=False) as calls:
             calls.srem(self._members, name)
             calls.delete(self._key("member", name))
             calls.execute()
 
+    @override
     def members(self) -> list[Member]:
-        """See LeaseStore.members."""
         with _reaching():
             names: Any = self._client.smembers(self._members)
         found = self._many("member", sorted(names))
         if gone := [name for name, text in found if text is None]:
-            # One that tells again just now is back in the set with what it tells next.
+            # A member that announces itself at this moment is added again by its next call.
             with _reaching():
                 self._client.srem(self._members, *gone)
         return [Member(**orjson.loads(text)) for _, text in found if text is not None]
 
+    @override
     def set_progress(self, series: SeriesId, progress: BackfillProgress) -> None:
-        """See LeaseStore.set_progress."""
         with _reaching():
             self._client.set(self._key("progress", series), _pack(progress), ex=PROGRESS_TTL_S)
 
+    @override
     def progress(self, series: SeriesId) -> BackfillProgress:
-        """See LeaseStore.progress."""
         with _reaching():
             text: Any = self._client.get(self._key("progress", series))
         return IDLE if text is None else BackfillProgress(**orjson.loads(text))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pen import Pen, PenState
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from factors.domain.zhongshu import ZhongshuState
 from market.domain.candle import Candle
 
@@ -132,7 +132,7 @@ def freeze(state: AnchorState) -> Any:
     return [state.current, state.strength]
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> AnchorState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> AnchorState:
     """The state that was frozen."""
     current, strength = data
     return AnchorState(None if current is None else Reference(*current), strength)

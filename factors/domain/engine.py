@@ -17,7 +17,7 @@ from factors.domain.values import (
     Event,
     Head,
     Outcome,
-    Past,
+    PastCandles,
     ReadCandles,
     Setup,
     StateError,
@@ -126,7 +126,7 @@ class Engine:
         document = self._document(data)
         timeframe = Timeframe.parse(document["timeframe"])
         setup = Setup(self.parameters, timeframe)
-        past = Past(read, document["head_time"])
+        past = PastCandles(read, document["head_time"])
         saved = document["factors"]
         states = {spec.name: spec.thaw(saved[spec.name], setup, past) for spec in self.factors}
         state = self._state(timeframe, states)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from factors.domain.values import History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 
@@ -51,7 +51,7 @@ class FactorSpec:
     initial: Callable[[Setup], Any]
     step: Callable[[Any, Candle, Mapping[str, Any]], Outcome | None]
     freeze: Callable[[Any], Any]
-    thaw: Callable[[Any, Setup, Past], Any]
+    thaw: Callable[[Any, Setup, PastCandles], Any]
     read: Callable[[History, Payload | None], Slice | None]
     carry: Callable[[Payload, int], Payload] = unchanged
 

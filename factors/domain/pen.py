@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 
@@ -217,7 +217,7 @@ def freeze(state: PenState) -> Any:
     return {"legs": legs, "last": state.last, "head": state.head}
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> PenState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> PenState:
     """The state that was frozen."""
     before, newest = (_thaw_leg(leg) for leg in data["legs"])
     last = None if data["last"] is None else Pen(*data["last"])

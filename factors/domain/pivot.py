@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 RESISTANCE = "resistance"
@@ -201,7 +201,7 @@ def freeze(state: PivotState) -> Any:
     }
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> PivotState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> PivotState:
     """The state that was frozen."""
     state = initial(setup)
     state.count = data["count"]

@@ -63,7 +63,7 @@ ReadCandles = Callable[[int, int], Sequence[Candle]]
 """Stored candles between two open times, both inclusive, ascending and all of them."""
 
 
-class Past(NamedTuple):
+class PastCandles(NamedTuple):
     """How a restored state reads again what it does not carry: candles up to `until`."""
 
     read: ReadCandles

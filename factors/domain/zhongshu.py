@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pen import Pen, PenState
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 PEN_CONFIRMED = "pen_confirmed"
@@ -254,7 +254,7 @@ def freeze(state: ZhongshuState) -> Any:
     }
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> ZhongshuState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> ZhongshuState:
     """The state that was frozen."""
     state = initial(setup)
     if data["alive"] is not None:

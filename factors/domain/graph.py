@@ -32,11 +32,11 @@ def unchanged(head: Payload, at_time: int) -> Payload:
 class FactorSpec:
     """One factor: its name, place in the graph, catalog entry and logic.
 
-    `initial` makes the state before the first candle. `step` changes that state by one candle; it
-    may read the states of the factors in `depends_on`, which took the same candle already, by
-    name. It answers None when there is nothing to say. `freeze` turns a state into JSON values,
-    `thaw` turns them back. `read` makes the slice of what the ledger holds, None when there is
-    nothing to show. `carry` gives a stored head as it reads at a later candle.
+    `initial` makes the state before the first candle. `step` takes one candle into the state; it
+    may read the states of the factors in `depends_on`, which have taken the same candle already,
+    by name. It returns None when there is nothing to report. `freeze` turns a state into JSON
+    values, `thaw` turns them back. `read` makes the slice from events and head, None when there is
+    nothing to show. `carry` returns a stored head as it reads at a later candle.
 
     `version` must grow whenever the same candles would give other facts.
     """

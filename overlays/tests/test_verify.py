@@ -20,14 +20,14 @@ DAMAGES = [
     ("UPDATE factor_heads SET head = '{}' WHERE factor_name = 'pen'", {"heads"}),
     ("UPDATE overlay_state SET epoch = 7", {"positions"}),
     ("UPDATE factor_state SET fingerprint = 'other'", {"positions"}),
-    ("DELETE FROM overlay_versions WHERE instruction_id LIKE 'pivot.%'", {"versions", "standing"}),
+    ("DELETE FROM overlay_versions WHERE instruction_id LIKE 'pivot.%'", {"versions", "current"}),
     (
         "UPDATE overlay_versions SET definition = replace(definition, 'dashed', 'dotted')",
         {"versions"},
     ),
     (
         "UPDATE overlay_versions SET until = visible_time WHERE instruction_id = 'pen.confirmed'",
-        {"standing"},
+        {"current"},
     ),
 ]
 

@@ -144,9 +144,10 @@ def _addresses(pytestconfig: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup):
-    """Keep content types and permissions when a test's end empties the tables.
+    """Let the end of a test empty only the tables that have rows.
 
-    Django empties those two as well and makes them anew, which costs more than most tests do.
+    Django empties every table after each test, and makes content types and permissions anew, which
+    costs more than most tests do; those two keep their rows.
     """
     from django.contrib.auth.management import create_permissions  # noqa: PLC0415  Needs settings.
     from django.contrib.contenttypes.management import create_contenttypes  # noqa: PLC0415
@@ -156,11 +157,22 @@ def django_db_setup(django_db_setup):
     kept = {"django_content_type", "auth_permission"}
     sql_flush = connection.ops.sql_flush
 
-    def sparing(style, tables, **options):
-        return sql_flush(style, [each for each in tables if each not in kept], **options)
+    def flush_written(style, tables, **options):
+        written = _with_rows(connection, sorted(set(tables) - kept))
+        return sql_flush(style, written, **options | {"allow_cascade": True}) if written else []
 
-    connection.ops.sql_flush = sparing
+    connection.ops.sql_flush = flush_written
     assert post_migrate.disconnect(
         create_permissions, dispatch_uid="django.contrib.auth.management.create_permissions"
     )
     assert post_migrate.disconnect(create_contenttypes)
+
+
+def _with_rows(connection, tables: list[str]) -> list[str]:
+    """Return the tables that are not empty."""
+    names = map(connection.ops.quote_name, tables)
+    one = "SELECT {number} WHERE EXISTS (SELECT FROM {name})"
+    query = " UNION ALL ".join(one.format(number=n, name=name) for n, name in enumerate(names))
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return [tables[number] for (number,) in cursor.fetchall()]

@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -142,6 +143,18 @@ def _addresses(pytestconfig: pytest.Config) -> None:
         importlib.import_module("trade_canvas.urls")
 
 
+@pytest.fixture(autouse=True)
+def _pool_ends_with_the_test():
+    """Leave no thread with a connection to tests that may not use a database."""
+    yield
+    _end_pool()
+
+
+def _end_pool() -> None:
+    if "market.blocking" in sys.modules:
+        importlib.import_module("market.tests.pool_end").end_pool()
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup):
     """Let the end of a test empty only the tables that have rows.
@@ -158,6 +171,8 @@ def django_db_setup(django_db_setup):
     sql_flush = connection.ops.sql_flush
 
     def flush_written(style, tables, **options):
+        # Its threads may still write.
+        _end_pool()
         written = _with_rows(connection, sorted(set(tables) - kept))
         return sql_flush(style, written, **options | {"allow_cascade": True}) if written else []
 

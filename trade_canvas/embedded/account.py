@@ -1,8 +1,8 @@
-"""Who runs an embedded server, and where its files and programs may lie for that account.
+"""The account that an embedded server runs as, and folders that this account can reach.
 
 PostgreSQL refuses to run as root. Under root the servers run as an unprivileged system account;
-what this account could not reach is put elsewhere. Permissions of directories that are not ours
-are never changed.
+files that it could not reach go to another place. Permissions of existing directories are never
+changed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ STATE_PLACES = (Path("/var/lib/trade_canvas"), Path("/var/tmp/trade_canvas"))
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account for a server: numeric user and group, or None for the one we run as."""
+    """An account for a server: numeric user and group, or None for that of this process."""
 
     user: int | None
     group: int | None
 
-    def owns(self, path: Path) -> None:
-        """Give `path`, one of our own files, to the account."""
+    def own(self, path: Path) -> None:
+        """Make the account the owner of `path`."""
         if self.user is not None and self.group is not None:
             os.chown(path, self.user, self.group)
 
@@ -46,22 +46,23 @@ def server_account() -> Account:
 
 
 def can_reach(account: Account, path: Path) -> bool:
-    """Tell whether the account may pass through every directory above `path`."""
-    return account.user is None or all(
-        _may_pass(account, parent.stat()) for parent in path.resolve().parents
-    )
-
-
-def _may_pass(account: Account, facts: os.stat_result) -> bool:
-    if facts.st_uid == account.user:
-        return bool(facts.st_mode & stat.S_IXUSR)
-    if facts.st_gid == account.group:
-        return bool(facts.st_mode & stat.S_IXGRP)
-    return bool(facts.st_mode & stat.S_IXOTH)
+    """Return whether the account may pass through every directory above `path`."""
+    if account.user is None:
+        return True
+    for parent in path.resolve().parents:
+        facts = parent.stat()
+        needed = stat.S_IXOTH
+        if facts.st_uid == account.user:
+            needed = stat.S_IXUSR
+        elif facts.st_gid == account.group:
+            needed = stat.S_IXGRP
+        if not facts.st_mode & needed:
+            return False
+    return True
 
 
 def server_directory(account: Account, wanted: Path) -> Path:
-    """Make the account's own directory at `wanted`, or elsewhere with a link at `wanted`."""
+    """Return a directory owned by the account: `wanted`, or another with a link at `wanted`."""
     wanted.parent.mkdir(parents=True, exist_ok=True)
     if wanted.is_dir():
         return wanted.resolve()
@@ -71,14 +72,14 @@ def server_directory(account: Account, wanted: Path) -> Path:
     else:
         elsewhere = tempfile.mkdtemp(prefix=f"{wanted.name}-", dir=_state_place())
         wanted.symlink_to(elsewhere)
-    account.owns(wanted.resolve())
+    account.own(wanted.resolve())
     return wanted.resolve()
 
 
 def reachable_root(account: Account, root: Path, *, parts: tuple[str, ...], version: str) -> Path:
     """Return a folder with these parts of `root` that the account can reach: `root`, or a copy.
 
-    Programs find their libraries by the way from one part to the other, so the copy keeps it.
+    Programs find their libraries by relative paths, so the copy has the same layout.
     """
     if can_reach(account, root / "any"):
         return root
@@ -88,29 +89,21 @@ def reachable_root(account: Account, root: Path, *, parts: tuple[str, ...], vers
         draft = Path(tempfile.mkdtemp(dir=home.parent))
         for part in parts:
             shutil.copytree(root / part, draft / part, symlinks=True)
-        _open_for_all(draft)
-        _move_once(draft, home)
+        for path in (draft, *draft.rglob("*")):
+            # Readable by every account, whatever the mask was when the original was installed.
+            if not path.is_symlink():
+                mode = stat.S_IMODE(path.stat().st_mode)
+                path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
+        try:
+            draft.rename(home)
+        except OSError:
+            # Another process was first.
+            shutil.rmtree(draft)
     return home
 
 
-def _open_for_all(copy: Path) -> None:
-    """Let every account read our copy, whatever the mask was when the original was installed."""
-    for path in (copy, *copy.rglob("*")):
-        if not path.is_symlink():
-            mode = stat.S_IMODE(path.stat().st_mode)
-            path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))
-
-
-def _move_once(draft: Path, home: Path) -> None:
-    try:
-        draft.rename(home)
-    except OSError:
-        # Another process was first.
-        shutil.rmtree(draft)
-
-
 def _state_place() -> Path:
-    """Return the first of our places outside DATA_DIR that root owns, making it when missing."""
+    """Return the first of STATE_PLACES that root owns, making it when missing."""
     for place in STATE_PLACES:
         try:
             place.mkdir(mode=0o755, exist_ok=True)

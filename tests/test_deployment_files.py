@@ -1,8 +1,12 @@
-"""docker/ names only what there is: switches, files, variables, services."""
+"""docker/ names only what exists: switches, files, variables, services."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -25,7 +29,7 @@ MANIFESTS = {
     if each["kind"] != "Kustomization"
 }
 SWITCHES = {PREFIX + each.name.upper() for each in fields(Switches)}
-# Named by the page of settings, and not of ours.
+# The tag of the image, not a switch.
 FOREIGN = {"TRADE_CANVAS_VERSION"}
 
 
@@ -54,6 +58,20 @@ def test_image_is_made_of_what_the_checkout_has():
     for source in sources:
         assert (ROOT / source).exists()
         assert source.split("/")[0] in wanted
+
+
+def test_image_has_all_that_the_processes_import(tmp_path):
+    for name in ("manage.py", "trade_canvas", "market", "factors", "overlays"):
+        assert re.search(rf"^COPY .*\b{re.escape(name)} ", DOCKERFILE, re.M)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    for folder in tmp_path.rglob("tests"):
+        shutil.rmtree(folder)
+    # Imports the ASGI application, and with it every view.
+    command = [sys.executable, "manage.py", "web", "--help"]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_image_does_not_run_as_root():

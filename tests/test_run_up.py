@@ -1,4 +1,4 @@
-"""`up` for real: everything starts, candles flow, a second start is quick, and nothing is left."""
+"""`up` as a process: everything starts, candles flow, and no process is left afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERIES = "sim:futures:BTC/USDT:1s"
 
 @contextmanager
 def up(folder, **variables):
-    """Run `up` on a folder as data directory; whatever happens, end it."""
+    """Run `up` on a folder as data directory, and end it in any case."""
     environment = {"DATA_DIR": str(folder), "PORT": str(free_port()), **variables}
     process = launch("up", manage("up"), environment=environment, directory=folder)
     process.url = f"http://127.0.0.1:{environment['PORT']}"
@@ -35,7 +35,7 @@ def up(folder, **variables):
 
 
 def family(folder):
-    """Every process of the installation on `folder`, told by its environment or command line."""
+    """Every process of the installation on `folder`, found by environment or command line."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -66,7 +66,7 @@ def head(url):
 
 
 def check_page(url):
-    """The page is there; its assets are small on the wire and kept by the browser for good."""
+    """Assert that the page is served, and its assets compressed and cached for good."""
     status, headers, body = fetch(url)
     assert status == 200, "the page is not built: make frontend"
     assert "no-cache" in headers["Cache-Control"]
@@ -131,7 +131,7 @@ def test_up_without_store_and_bus_is_one_process_and_the_exchange(open_folder):
         stop(first, open_folder)
 
 
-def test_up_on_a_taken_port_says_so_and_starts_nothing(open_folder):
+def test_up_on_a_taken_port_fails_and_starts_nothing(open_folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with up(open_folder, PORT=port) as process:
@@ -150,7 +150,7 @@ def test_up_on_a_taken_port_says_so_and_starts_nothing(open_folder):
         ),
     ],
 )
-def test_up_with_bad_variables_says_so(open_folder, variables, complaint):
+def test_up_with_bad_variables_fails_with_a_message(open_folder, variables, complaint):
     with up(open_folder, **variables) as process:
         assert process.process.wait(patience(30)) == 1
     assert complaint in process.output()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ INSTALLED_APPS = [
     "overlays",
     "csp",
     "trade_canvas",
-    "lab",
+    # Capacity gate and drills; images leave it out.
+    *(["lab"] if find_spec("lab") else []),
 ]
 
 MIDDLEWARE = [

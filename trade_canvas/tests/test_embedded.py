@@ -28,7 +28,7 @@ from trade_canvas.embedded.owner import try_lock
 from trade_canvas.embedded.server import is_port_free
 
 ROOT = Path(__file__).parents[2]
-# No other account: what holds for it holds without being root.
+# The account of the tests, so that they need not run as root.
 ME = account.Account(None, None)
 
 
@@ -105,7 +105,7 @@ def test_postgres_recovers_after_kill(postgres):
     assert ask(postgres.url, "SELECT value FROM kept_over_kill") == [(1,)]
 
 
-def test_postgres_starts_over_a_lock_file_that_names_another_program(postgres, shared_directory):
+def test_postgres_starts_despite_a_lock_file_of_another_program(postgres, shared_directory):
     postgres.stop()
     lock = shared_directory / "postgres" / "cluster" / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n{shared_directory}\n")
@@ -129,7 +129,7 @@ def test_server_is_not_started_beside_a_running_one(valkey, directory, monkeypat
     assert valkey.start() is valkey
 
 
-def test_postgres_that_can_not_start_says_why(directory):
+def test_postgres_that_can_not_start_raises_with_its_log(directory):
     (directory / "postgres" / "cluster").mkdir(parents=True)
     with pytest.raises(embedded.ServerFailed, match="configuration file"):
         embedded.start_postgres(directory)

@@ -17,7 +17,7 @@ def test_environment_saved_is_loaded_as_defaults(tmp_path):
     }
 
 
-def test_environment_leaves_out_what_is_not_the_installations(tmp_path):
+def test_environment_leaves_out_variables_of_others(tmp_path):
     environment.save({"DATA_DIR": str(tmp_path), "PATH": "/bin", "ADMIN_PASSWORD": "secret"})
     text = (tmp_path / "environment").read_text()
     assert "secret" not in text
@@ -35,7 +35,7 @@ def test_environment_without_a_file_changes_nothing(tmp_path):
     assert given == {"DATA_DIR": str(tmp_path / "nowhere")}
 
 
-def test_environment_saved_again_forgets_what_was_dropped(tmp_path):
+def test_environment_saved_again_drops_earlier_variables(tmp_path):
     environment.save({"DATA_DIR": str(tmp_path), "TRADE_CANVAS_INGEST_ROLE": "read"})
     environment.save({"DATA_DIR": str(tmp_path), "DEBUG": "1"})
     later = {"DATA_DIR": str(tmp_path)}

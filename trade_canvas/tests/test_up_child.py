@@ -31,7 +31,7 @@ def make(tmp_path, shown):
         yield make_child
 
 
-async def test_child_shows_lines_behind_its_name_and_keeps_them(make, shown, tmp_path):
+async def test_child_prints_lines_behind_its_name_and_logs_them(make, shown, tmp_path):
     assert (
         await make("import sys; print('to out'); print('to err', file=sys.stderr)").run_once() == 0
     )
@@ -40,13 +40,13 @@ async def test_child_shows_lines_behind_its_name_and_keeps_them(make, shown, tmp
     assert "to out" in (tmp_path / "web.log").read_text()
 
 
-async def test_child_survives_a_line_longer_than_it_shows(make, shown, monkeypatch):
+async def test_child_continues_after_a_line_longer_than_the_limit(make, shown, monkeypatch):
     monkeypatch.setattr(module, "LINE_BYTES", 1000)
     assert await make("print('x' * 100_000); print('after')").run_once() == 0
     assert "after" in shown.getvalue()
 
 
-async def test_child_that_ends_is_started_again_and_given_up_at_last(make, shown, monkeypatch):
+async def test_child_that_ends_is_restarted_a_limited_number_of_times(make, shown, monkeypatch):
     monkeypatch.setattr(module, "BACKOFF_MAX_S", 0.01)
     monkeypatch.setattr(module, "FAILURES_MAX", 2)
     with pytest.raises(ChildFailed, match="web ended 3 times"):
@@ -55,9 +55,9 @@ async def test_child_that_ends_is_started_again_and_given_up_at_last(make, shown
 
 
 async def test_child_stops_on_request(make, shown):
-    child = make("import time; print('up'); time.sleep(600)")
+    child = make("import time; print('began', flush=True); time.sleep(600)")
     running = asyncio.create_task(child.run())
-    await eventually(lambda: child._process is not None)
+    await eventually(lambda: "began" in shown.getvalue())
     async with asyncio.timeout(patience(5)):
         await child.stop()
         await running

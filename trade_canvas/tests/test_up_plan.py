@@ -50,7 +50,7 @@ def test_plan_uses_given_servers(tmp_path):
 @pytest.mark.parametrize(
     "given", [{"EXCHANGE": "binance"}, {"TRADE_CANVAS_SIM_URL": "http://elsewhere:1"}]
 )
-def test_plan_starts_no_exchange_of_its_own_beside_another(tmp_path, given):
+def test_plan_starts_no_local_exchange_when_another_is_set(tmp_path, given):
     made = plan({"DATA_DIR": str(tmp_path), **given}, exchange_port=9000)
     assert made.sources == ()
     assert made.environment.get("TRADE_CANVAS_SIM_URL") != "http://127.0.0.1:9000"
@@ -69,7 +69,7 @@ def test_plan_refuses_a_bad_port(tmp_path, port):
         plan({"DATA_DIR": str(tmp_path), "PORT": port}, exchange_port=9000)
 
 
-def test_plan_refuses_switches_that_can_not_run(tmp_path):
+def test_plan_refuses_switches_that_contradict_each_other(tmp_path):
     given = {"DATA_DIR": str(tmp_path), "TRADE_CANVAS_ENABLE_PG_ONLY": "1", **OFF}
     with pytest.raises(SwitchError):
         plan(given, exchange_port=9000)

@@ -1,5 +1,5 @@
-# trade_canvas needs Python 3.11 or newer and nothing else: `make run` starts it, `make test` proves
-# it. PORT, DATA_DIR, EXCHANGE and every TRADE_CANVAS_ switch go through to `up`.
+# trade_canvas needs only Python 3.11 or newer: `make run` starts it, `make test` tests it. `up` reads
+# PORT, DATA_DIR, EXCHANGE and every TRADE_CANVAS_ switch from the environment.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ TEST_PROCESSES := 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
 	--no-loadscope-reorder
 
-# Steps are skipped while what they were made from is the same: its checksum is in the stamp's name.
+# A step is skipped while its inputs are unchanged: their checksum is in the name of its stamp file.
 checksum = $(shell cat $(1) 2> /dev/null | cksum | tr ' ' -)
 FRONTEND_FILES := $(shell find frontend -type d \( -name node_modules -o -name dist \) -prune \
 	-o -type f -print 2> /dev/null | LC_ALL=C sort)
@@ -62,14 +62,14 @@ format: $(DEV_READY)
 
 frontend: $(PAGE_READY)
 
-# The pictures of the page in the docs: the browser tests' own, kept.
+# Renews the docs' pictures of the page, which the browser tests take.
 screenshots: $(DEV_READY) $(PAGE_READY)
 	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest tests/browser/test_drawings.py -k screen
 
 bench: $(DEV_READY)
 	$(BIN)/python -m lab.benchmarks
 
-# Both write into output/capacity; docs/capacity.md says what they prove.
+# Both write into output/capacity; docs/capacity.md explains the figures.
 capacity: $(DEV_READY)
 	$(BIN)/python manage.py capacity
 
@@ -80,7 +80,7 @@ profile: $(DEV_READY)
 drill: $(DEV_READY)
 	$(BIN)/python manage.py drill $(DRILLS) $(if $(REPORT),--report $(REPORT))
 
-# Versions come from here only; where to get them from is the machine's business.
+# The lock files name versions only; the package index is a setting of the machine.
 lock: $(DEV_READY)
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -89,7 +89,7 @@ lock: $(DEV_READY)
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
 
-# Keeps the data; `rm -r .data` throws that away too.
+# Keeps the data; `rm -r .data` deletes it.
 clean:
 	rm -rf $(VENV) frontend/node_modules frontend/dist staticfiles .mypy_cache .ruff_cache
 
@@ -108,9 +108,9 @@ $(DEV_READY): | $(BIN)/python
 	@$(PIP) -r requirements-dev.lock
 	@rm -f $(VENV)/.dev-* && touch $@
 
-# npm is in both locks; whichever is installed will do.
+# npm is in both lock files; either installation suffices.
 $(NODE_READY): | $(BIN)/npm
-	@echo "installing the front end's packages"
+	@echo "installing the frontend's packages"
 	@$(NPM) ci --loglevel=error
 	@rm -f frontend/node_modules/.ready-* && touch $@
 

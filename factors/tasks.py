@@ -1,7 +1,6 @@
-"""The Celery task of factors: rebuilds, part by part.
+"""The work of Celery workers for factors: rebuilds, part by part.
 
-A rebuild that is delivered twice, lost or interrupted leaves ledgers that are right as far as they
-go.
+Delivered twice, lost or broken off, a rebuild leaves ledgers that are right as far as they go.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ EXPIRES_S = 3600.0
 
 
 def request_rebuild(series: SeriesId) -> bool:
-    """Request a rebuild by a worker, or by this process beside its work. Blocking.
+    """Have a series rebuilt soon, by a worker or beside this process's work. Blocking.
 
-    False when the request could not be delivered.
+    False when nobody can be asked now.
     """
     return dispatch.request(
         REBUILD,
@@ -59,7 +58,7 @@ async def rebuild_beside(series: SeriesId) -> None:
 
 
 def _parts(series: SeriesId) -> Iterator[Rebuilding]:
-    """The parts of a rebuild, or what is left of an interrupted one; `next` computes a part."""
+    """The parts of a whole rebuild, or of what is left of one; each computed when asked for."""
     worker = rebuilder()
     start = worker.start_of(series, None)
     if start is None:

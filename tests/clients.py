@@ -1,4 +1,4 @@
-"""A client of the sync contract for tests: HTTP catch-up, WebSocket follow, merge by time."""
+"""A client for tests: HTTP requests that must succeed, and WebSockets read message by message."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import json
 from typing import Any
 
 import aiohttp
+from websockets.frames import Opcode
 
-TIMEOUT_S = 30.0
+from lab.sockets import REFUSED, Socket, connect
+from lab.waiting import patience
+
+TIMEOUT_S = 10.0
 NAMES = ("candle_time", "open", "high", "low", "close", "volume")
 
 
@@ -21,13 +25,15 @@ class Client:
         self._followers: list[Follower] = []
 
     async def __aenter__(self) -> Client:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(total=patience(TIMEOUT_S))
         self._session = aiohttp.ClientSession(self._url, timeout=timeout)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for follower in self._followers:
             follower.cut()
+        for follower in self._followers:
+            await follower.has_ended.wait()
         await self._session.close()
 
     async def get(self, path: str, **query: Any) -> Any:
@@ -61,54 +67,96 @@ class Client:
         await self.post("/api/dev/market/ingest/candles_closed_batch", body)
 
     async def connect(self, path: str = "/ws/market") -> Follower:
-        """Open a WebSocket."""
-        follower = Follower(await self._session.ws_connect(path, max_msg_size=0))
+        """Open a WebSocket. Raises ConnectionRefusedError with the status of a refusal."""
+        follower = Follower()
+        await connect(follower, self._url, path, patience(TIMEOUT_S))
         self._followers.append(follower)
+        await follower.wait_open()
         return follower
 
-    async def say_hello(self, follower: Follower) -> None:
-        """Wait until the server has dealt with all that was said: it answers nonsense in turn."""
-        await follower.say(type="hello")
+    async def settle(self, follower: Follower) -> None:
+        """Wait until the server has handled everything sent: it answers nonsense in turn."""
+        await follower.send(type="hello")
         while (await follower.next()).get("message") != "unknown message type: hello":
             pass
 
     async def follow(self, series_id: str, since: int | None = None, **more: Any) -> Follower:
         """Open a WebSocket and subscribe."""
         follower = await self.connect()
-        await follower.say(type="subscribe", series_id=series_id, since=since, **more)
+        await follower.send(type="subscribe", series_id=series_id, since=since, **more)
         return follower
 
 
 class Follower:
-    """One WebSocket connection, read message by message."""
+    """One WebSocket connection, read message by message; a Listener of lab.sockets."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
+    def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        """Everything that was read so far."""
+        self.has_ended = asyncio.Event()
+        self._socket: Socket | None = None
+        self._unread: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._is_open = asyncio.Event()
+        self._ending = (0, "")
 
-    def cut(self) -> None:
-        """End the connection without a word, unless it has ended."""
-        connection = self.socket._response.connection
-        if connection is not None:
-            if connection.transport is not None:
-                connection.transport.abort()
-            connection.close()
+    def connected(self, socket: Socket) -> None:
+        self._socket = socket
 
-    async def say(self, **message: Any) -> None:
-        await self.socket.send_json(message)
+    def opened(self) -> None:
+        self._is_open.set()
 
-    async def next(self, timeout: float = TIMEOUT_S) -> dict[str, Any]:
+    def received(self, payload: bytes, at: float) -> None:
+        self._unread.put_nowait(payload)
+
+    def pinged(self) -> None:
+        pass
+
+    def closed(self, code: int, reason: str) -> None:
+        self._ending = (code, reason)
+        self._unread.put_nowait(None)
+        self._is_open.set()
+        self.has_ended.set()
+
+    async def wait_open(self) -> None:
+        """Wait for the handshake. Raises ConnectionRefusedError with the status of a refusal."""
+        async with asyncio.timeout(patience(TIMEOUT_S)):
+            await self._is_open.wait()
+        if self._ending[0] > REFUSED:
+            raise ConnectionRefusedError(self._ending[0] - REFUSED)
+
+    async def send(self, **message: Any) -> None:
+        """Send a message as JSON."""
+        await self.send_text(json.dumps(message))
+
+    async def send_text(self, text: str) -> None:
+        """Send any text."""
+        self._send(text.encode("utf-8", "surrogatepass"), Opcode.TEXT)
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send a binary message."""
+        self._send(data, Opcode.BINARY)
+
+    def _send(self, data: bytes, opcode: Opcode) -> None:
+        assert self._socket is not None
+        self._socket.send(data, opcode)
+
+    async def next_text(self, timeout_s: float = TIMEOUT_S) -> str:
+        """The next message as text; AssertionError when the connection ends instead."""
+        async with asyncio.timeout(patience(timeout_s)):
+            payload = await self._unread.get()
+        assert payload is not None, self._ending
+        return payload.decode()
+
+    async def next(self, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """The next message; AssertionError when the connection ends instead."""
-        frame = await self.socket.receive(timeout)
-        assert frame.type is aiohttp.WSMsgType.TEXT, (frame, self.socket.close_code)
-        message: dict[str, Any] = json.loads(frame.data)
+        message: dict[str, Any] = json.loads(await self.next_text(timeout_s))
         self.messages.append(message)
         return message
 
-    async def next_of(self, kind: str, timeout: float = TIMEOUT_S) -> dict[str, Any]:
+    async def next_of(self, kind: str) -> dict[str, Any]:
         """The next message of a type; others are kept and passed over."""
-        async with asyncio.timeout(timeout):
-            while (message := await self.next(timeout))["type"] != kind:
+        async with asyncio.timeout(patience(TIMEOUT_S)):
+            while (message := await self.next())["type"] != kind:
                 pass
             return message
 
@@ -116,7 +164,7 @@ class Follower:
         """Whether nothing but forming candles comes for a while."""
         try:
             async with asyncio.timeout(seconds):
-                while (await self.next(seconds + 1))["type"] == "candle_forming":
+                while (await self.next())["type"] == "candle_forming":
                     pass
         except TimeoutError:
             return True
@@ -131,9 +179,20 @@ class Follower:
             times += [candle["candle_time"] for candle in message.get("candles", [])]
         return times
 
-    async def closed_by(self, timeout: float = TIMEOUT_S) -> int | None:
-        """Read until the connection ends; its close code."""
-        async with asyncio.timeout(timeout):
-            async for _ in self.socket:
-                pass
-        return self.socket.close_code
+    async def ending(self) -> tuple[int, str]:
+        """Read until the connection ends; the code and the reason of its close."""
+        async with asyncio.timeout(patience(TIMEOUT_S)):
+            while (payload := await self._unread.get()) is not None:
+                self.messages.append(json.loads(payload))
+        return self._ending
+
+    async def leave(self) -> None:
+        """Close the connection in an orderly way, unless it has ended."""
+        assert self._socket is not None
+        self._socket.leave()
+        await self.has_ended.wait()
+
+    def cut(self) -> None:
+        """Abort the connection, unless it has ended."""
+        if self._socket is not None:
+            self._socket.drop()

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.processes import Stack, drop_database, make_template, open_stack
+from lab.database import close_database, create_database, drop_database
+from lab.installation import Installation, passable_folder
+from lab.program import Program, inherited, manage
 
-
-@contextmanager
-def passable_folder():
-    """A folder that the embedded servers' account can pass through, unlike tmp_path."""
-    path = Path(tempfile.mkdtemp(prefix="trade_canvas-test-"))
-    path.chmod(0o711)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
+TIMESCALE = "TRADE_CANVAS_ENABLE_TIMESCALE"
+SWITCHES = {
+    "TRADE_CANVAS_ENABLE_PG_STORE": "1",
+    "TRADE_CANVAS_ENABLE_WS_PUBSUB": "1",
+    "TRADE_CANVAS_ENABLE_DEBUG_API": "1",
+    "TRADE_CANVAS_ENABLE_DEV_API": "1",
+    "TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2": "1",
+    # Write endpoints answer on loopback without a token.
+    "DEBUG": "1",
+}
 
 
 @contextmanager
 def running_stack(migrated_template):
-    """A database, a Valkey and real processes on them, for as long as the context lasts."""
+    """An installation on a database of its own, for as long as the context lasts."""
+    database_url = create_database(migrated_template, prefix="stack", template=migrated_template)
     with passable_folder() as folder:
-        opened = open_stack(folder, migrated_template)
-        try:
+        with Installation(folder, SWITCHES, database_url=database_url) as opened:
             yield opened
-        finally:
-            opened.close()
-            drop_database(opened.database_url)
+        drop_database(database_url)
 
 
 @pytest.fixture
@@ -46,14 +43,29 @@ def open_folder():
 @pytest.fixture(scope="session")
 def migrated_template(tmp_path_factory):
     """The address of a migrated, empty database that stacks are cloned from."""
-    url = make_template(os.environ["DATABASE_URL"], tmp_path_factory.mktemp("template"))
+    url = create_database(os.environ["DATABASE_URL"], prefix="template")
+    program = Program(
+        "migrate",
+        manage("migrate", "--verbosity", "0"),
+        {
+            **inherited(),
+            **SWITCHES,
+            "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0",
+            TIMESCALE: os.environ.get(TIMESCALE, "0"),
+            "DATABASE_URL": url,
+            "DATA_DIR": str(tmp_path_factory.mktemp("template")),
+        },
+        log=tmp_path_factory.mktemp("template") / "migrate.log",
+    ).start()
+    assert program.wait() == 0, program.output()
+    close_database(url)
     yield url
     drop_database(url)
 
 
 @pytest.fixture
 def stack(migrated_template):
-    """A stack (tests.processes.Stack) for one test."""
+    """A stack (lab.installation.Installation) for one test."""
     with running_stack(migrated_template) as opened:
         yield opened
 
@@ -71,7 +83,7 @@ def pytest_runtest_makereport(item, call):
     report = yield
     if report.failed:
         arguments = getattr(item, "funcargs", {})
-        stacks = {id(each): each for each in arguments.values() if isinstance(each, Stack)}
+        stacks = {id(each): each for each in arguments.values() if isinstance(each, Installation)}
         for each in stacks.values():
             report.sections.append(("processes", each.show()))
     return report

@@ -22,7 +22,7 @@ async def story(instance_a, instance_b):
         await a.ingest(SERIES, FIRST, SECOND)
         watcher = await b.follow(SERIES, since=SECOND[0])
         # Nothing to catch up is not acknowledged; an answer to nonsense comes after the subscribe.
-        await watcher.say(type="noop")
+        await watcher.send(type="noop")
         assert (await watcher.next())["type"] == "error"
         await a.ingest(SERIES, THIRD)
         message = await watcher.next()

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from lab.http import post
 from lab.waiting import patience
 from tests.clients import NAMES
 from tests.examples import FUZZ_EXAMPLES
-from tests.processes import post
 
 SERIES = "binance:futures:BTC/USDT:1m"
 TOKEN = "token-of-the-fuzz"

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from lab.capacity.gate import Thresholds, judge
-from lab.capacity.measure import Measurement, Run
-from lab.capacity.session import open_topology, run_gate
+from lab.capacity.measure import Run, measure
+from lab.capacity.session import open_installation, run_gate
 from lab.capacity.tests.test_gate import GOOD
-from lab.capacity.topology import Layout, local_series
+from lab.exchange import local_series
 from tests.examples import IS_THOROUGH
 from tests.planted_web import DELAY_S
 
@@ -39,13 +39,9 @@ if IS_THOROUGH:
 
 
 @pytest.fixture(scope="module")
-def topology(tmp_path_factory):
-    layout = Layout(
-        series=local_series(20),
-        history=SHORT["page_candles"],
-        switches={"TRADE_CANVAS_ENABLE_CAPACITY_METRICS": "1"},
-    )
-    with open_topology(layout, tmp_path_factory.mktemp("logs")) as running:
+def installation(tmp_path_factory):
+    logs = tmp_path_factory.mktemp("logs")
+    with open_installation(local_series(20), history=SHORT["page_candles"], logs=logs) as running:
         yield running
 
 
@@ -53,16 +49,16 @@ def failed(checks):
     return [check.name for check in checks if not check.passed]
 
 
-def test_gate_passes_a_sound_build_and_writes_its_report(topology, tmp_path):
+def test_gate_passes_a_sound_build_and_writes_its_report(installation, tmp_path):
     facts = {"revision": "this one", "load before": "unknown"}
     report = run_gate(
-        topology,
+        installation,
         CLEAN,
         tmp_path,
         command="manage.py capacity",
         facts=facts,
         thresholds=AT_ANY_SPEED,
-        say=print,
+        progress=print,
     )
     assert failed(report.checks) == [], report.measured
     assert report.measured.tally.expected > WATCHERS * SECONDS / 2
@@ -72,15 +68,15 @@ def test_gate_passes_a_sound_build_and_writes_its_report(topology, tmp_path):
     assert written == {"report.md", "report.html", "measured.json", "latencies.csv", "usage.csv"}
 
 
-def test_gate_fails_each_planted_fault_for_its_own_reason(topology):
+def test_gate_fails_each_planted_fault_for_its_own_reason(installation):
     command = [sys.executable, "-m", "tests.planted_web"]
-    webs = {fault: topology.add_web([*command, fault], wait=False) for fault in FAULTS}
+    webs = {fault: installation.web(wait=False, command=[*command, fault]) for fault in FAULTS}
     for web in webs.values():
-        topology.wait_ready(web)
+        web.wait_ready()
 
     def checks_of(fault):
         run, _ = FAULTS[fault]
-        measured, _ = Measurement(topology, run, say=print, urls=(webs[fault].url,)).measure()
+        measured, _ = measure(installation, run, progress=print, urls=(webs[fault].url,))
         return judge(measured, BELOW_THE_DELAY if fault == "delay" else AT_ANY_SPEED)
 
     with ThreadPoolExecutor(len(FAULTS)) as pool:

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lab.database import run_sql, server_url
+from lab.http import get, post
 from lab.waiting import patience, wait_until
-from tests.processes import get, post, run_sql, server_url
 
 SERIES = "sim:futures:BTC/USDT:1s"
 WEB = {"TRADE_CANVAS_BLOCKING_WORKERS": "4", "TRADE_CANVAS_REQUEST_WORKERS": "3"}

@@ -6,18 +6,16 @@ Each test has servers of its own, so that it may stop and kill them.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 
+from lab.http import get, post
+from lab.installation import Installation
 from lab.waiting import patience, wait_until
 from tests.clients import Client
-from tests.exchange import Exchange
-from tests.processes import Stack, get, post
-from trade_canvas.embedded import start_postgres, start_valkey
+from tests.conftest import SWITCHES as SETTINGS
 
 SERIES = "sim:futures:BTC/USDT:1s"
 POSTED = "test:futures:BTC/USDT:1s"
@@ -62,7 +60,7 @@ def assert_each_once(watcher, since):
 
 
 async def assert_stored_as_on_the_exchange(client, stack):
-    exchange = Exchange(next(each for each in stack.processes if each.name == "exchange"))
+    exchange = stack.exchange
     stored = await client.candles(SERIES, limit=5000)
     times = [candle["candle_time"] for candle in stored]
     assert times == list(range(times[0], times[-1] + 1))
@@ -70,10 +68,10 @@ async def assert_stored_as_on_the_exchange(client, stack):
 
 
 async def test_another_worker_takes_over_from_a_killed_one(ingesting):
-    web = ingesting.installation()
+    web = ingesting.start_all()
     await until(lambda: head_of(web), "a first candle")
     ingesting.worker()
-    first = next(each for each in ingesting.processes if each.name == "worker")
+    first = ingesting.workers[0]
     async with Client(web.url) as client:
         since = head_of(web)
         watcher = await client.follow(SERIES, since)
@@ -86,7 +84,7 @@ async def test_another_worker_takes_over_from_a_killed_one(ingesting):
 
 
 async def test_bus_that_restarts_costs_no_candle(ingesting):
-    web = ingesting.installation()
+    web = ingesting.start_all()
     await until(lambda: head_of(web), "a first candle")
     async with Client(web.url) as client:
         since = head_of(web)
@@ -104,19 +102,11 @@ async def test_bus_that_restarts_costs_no_candle(ingesting):
 
 
 @pytest.fixture
-def postgres(open_folder):
-    server = start_postgres(open_folder)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def own_stack(open_folder, postgres):
+def own_stack(open_folder):
     """A stack on a PostgreSQL that may be restarted."""
-    stack = Stack(open_folder, postgres.url, start_valkey(open_folder))
-    stack.manage("migrate", "--verbosity", "0")
-    yield stack
-    stack.close()
+    with Installation(open_folder, SETTINGS) as stack:
+        stack.manage("migrate", "--verbosity", "0")
+        yield stack
 
 
 def post_candle(web, candle_time):
@@ -126,15 +116,15 @@ def post_candle(web, candle_time):
     return post(f"{web.url}/api/market/ingest/candle_closed", body)[0] == 200
 
 
-async def test_database_that_restarts_keeps_what_was_acknowledged(own_stack, postgres):
+async def test_database_that_restarts_keeps_what_was_acknowledged(own_stack):
     web = own_stack.web(TRADE_CANVAS_HUB_CHECK_INTERVAL_S="0.5")
     acknowledged = [moment for moment in range(1, 40) if post_candle(web, moment)]
     async with Client(web.url) as client:
         watcher = await client.follow(POSTED, 39)
         async with posting(web, 40) as acknowledged_meanwhile:
             await until(lambda: len(acknowledged_meanwhile) > 5, "candles to be taken")
-            postgres.kill()
-            postgres.start()
+            own_stack.postgres.kill()
+            own_stack.postgres.start()
             before = len(acknowledged_meanwhile)
             await until(lambda: len(acknowledged_meanwhile) > before + 5, "candles to be taken")
         acknowledged += acknowledged_meanwhile
@@ -168,8 +158,8 @@ async def posting(web, first):
 async def test_watchers_of_a_stopping_instance_go_on_with_another(stack):
     first = stack.web(wait=False, TRADE_CANVAS_SHUTDOWN_DELAY_S="1")
     second = stack.web(wait=False)
-    stack.wait_ready(first)
-    stack.wait_ready(second)
+    first.wait_ready()
+    second.wait_ready()
     assert post_candle(second, 100)
     async with Client(first.url) as client, Client(second.url) as other, posting(second, 101):
         watchers = [await client.follow(POSTED, 100) for _ in range(20)]
@@ -179,7 +169,7 @@ async def test_watchers_of_a_stopping_instance_go_on_with_another(stack):
         # A load balancer is to notice while everything is still served.
         await until(lambda: get(f"{first.url}/readyz")[0] == 503, "it to be unready")
         assert await asyncio.to_thread(head_of, first, POSTED) >= 105
-        closed = await asyncio.gather(*map(closed_with, watchers))
+        closed = await asyncio.gather(*(watcher.ending() for watcher in watchers))
         assert set(closed) == {(1001, "server_shutdown")}
         assert await stopping == 0
         for watcher in watchers:
@@ -188,14 +178,3 @@ async def test_watchers_of_a_stopping_instance_go_on_with_another(stack):
             await read_past(resumed, seen[-1] + 10)
             assert_each_once(watcher, 100)
             assert_each_once(resumed, seen[-1])
-
-
-async def closed_with(watcher):
-    """Read to the end of the connection; the code and the reason of its close."""
-    async with asyncio.timeout(patience(RECOVERED_S)):
-        while True:
-            frame = await watcher.socket.receive()
-            if frame.type is aiohttp.WSMsgType.TEXT:
-                watcher.messages.append(json.loads(frame.data))
-            else:
-                return frame.data, frame.extra

@@ -7,10 +7,11 @@ import random
 
 import pytest
 
+from lab.http import post
+from lab.program import manage
 from lab.waiting import patience, wait_until
 from market.csv_candles import HEADER, write_candles
 from market.domain.candle import Candle
-from tests.processes import manage, post
 
 SERIES = "binance:futures:BTC/USDT:1m"
 COUNT = 8_000

@@ -10,10 +10,11 @@ import time
 
 import pytest
 
+from lab.http import get
+from lab.installation import Installation
+from lab.program import manage
 from lab.waiting import patience, wait_until
 from tests.clients import Client
-from tests.exchange import Exchange
-from tests.processes import Stack, get, manage
 
 PINNED = "sim:futures:BTC/USDT:1s"
 SWITCHES = {
@@ -41,7 +42,7 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def running(shared_stack) -> Stack:
+def running(shared_stack) -> Installation:
     """A stack with everything running and one whitelisted series."""
     shared_stack.environment.update(SWITCHES)
     shared_stack.local_exchange()
@@ -49,19 +50,19 @@ def running(shared_stack) -> Stack:
     row = f"WhitelistedSeries.objects.create(series_id={PINNED!r})"
     command = manage("shell", "-c", f"from market.models import WhitelistedSeries; {row}")
     whitelisting = shared_stack.start("shell", command)
-    shared_stack.installation()
-    assert whitelisting.process.wait(patience(STARTED_S)) == 0
+    shared_stack.start_all()
+    assert whitelisting.wait(STARTED_S) == 0
     return shared_stack
 
 
 @pytest.fixture
 def web(running):
-    return next(each for each in running.processes if each.name == "web")
+    return running.webs[0]
 
 
 @pytest.fixture
 def exchange(running):
-    found = Exchange(next(each for each in running.processes if each.name == "exchange"))
+    found = running.exchange
     yield found
     found.clear()
 
@@ -133,7 +134,7 @@ async def test_series_is_followed_while_it_is_watched(web, exchange):
         await read_live(watcher, 2)
         assert_consecutive(watcher.closed_times())
         assert job_of(web, series)["refcount"] == 1
-        await watcher.socket.close()
+        await watcher.leave()
         await asyncio.to_thread(
             wait_until, lambda: job_of(web, series) is None, STARTED_S, "the series to be released"
         )
@@ -172,7 +173,7 @@ async def test_series_beyond_the_capacity_is_refused_and_the_connection_stays(ru
     async with Client(limited.url) as client:
         admitted = await client.follow("sim:futures:LINK/USDT:1s")
         await admitted.next_of("candle_closed")
-        await admitted.say(type="subscribe", series_id="sim:futures:BNB/USDT:1s")
+        await admitted.send(type="subscribe", series_id="sim:futures:BNB/USDT:1s")
         refusal = await admitted.next_of("error")
         assert refusal == {
             "type": "error",
@@ -182,7 +183,7 @@ async def test_series_beyond_the_capacity_is_refused_and_the_connection_stays(ru
         }
         await admitted.next_of("candle_closed")
         # What is followed anyway takes no place.
-        await admitted.say(type="subscribe", series_id=PINNED, since=head_of(web, PINNED))
+        await admitted.send(type="subscribe", series_id=PINNED, since=head_of(web, PINNED))
         message = await admitted.next_of("candle_closed")
         while message["series_id"] != PINNED:
             message = await admitted.next_of("candle_closed")

@@ -10,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lab.waiting import patience, wait_until
 from tests.clients import Client
-from tests.processes import free_port
 
 POSTED = "binance:futures:BTC/USDT:1m"
 FOLLOWED = "sim:spot:BTC/USDT:1s"
@@ -40,7 +39,7 @@ async def watch(first, second):
     async with Client(first) as here, Client(second) as there:
         followers = [await each.follow(POSTED, since=0) for each in (here, there) * WATCHERS]
         for client, follower in zip((here, there) * WATCHERS, followers, strict=True):
-            await client.say_hello(follower)
+            await client.settle(follower)
         for number in range(1, CANDLES + 1):
             await here.ingest(POSTED, (60 * number, 1.0, 2.0, 0.5, 1.5, 10.0))
         for follower in followers:
@@ -51,15 +50,14 @@ async def watch(first, second):
 
 @pytest.fixture(scope="module")
 def installation(shared_stack):
-    """Two web processes, worker, beat and exchange, with a series to follow; the worker's port."""
-    port = free_port()
+    """Two web processes, worker, beat and exchange, with a series to follow; their addresses."""
     shared_stack.environment.update(SWITCHES)
     shared_stack.local_exchange()
     shared_stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", FOLLOWED)
     first = shared_stack.web(wait=False)
-    second = shared_stack.installation(TRADE_CANVAS_METRICS_PORT=str(port))
-    shared_stack.wait_ready(first)
-    return first.url, second.url, f"http://127.0.0.1:{port}"
+    second = shared_stack.start_all()
+    first.wait_ready()
+    return first.url, second.url, shared_stack.workers[0].url
 
 
 def test_published_times_watchers_is_delivered(installation):

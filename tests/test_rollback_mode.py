@@ -14,10 +14,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from lab.http import get, post
 from lab.waiting import patience, wait_until
 from tests.clients import Client
-from tests.exchange import Exchange
-from tests.processes import get, post
 
 ONE_PROCESS = {"TRADE_CANVAS_ENABLE_PG_STORE": "0", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
 INGEST = {
@@ -74,7 +73,7 @@ def whitelist_file(open_folder):
 async def test_one_process_ingests_and_delivers_without_any_server(
     stack, open_folder, whitelist_file, traps
 ):
-    exchange = Exchange(stack.local_exchange())
+    exchange = stack.local_exchange()
     database, bus = traps
     data = open_folder / "data"
     web = stack.web(
@@ -135,7 +134,7 @@ def both(shared_stack, tmp_path_factory):
     for series_id in listed:
         shared_stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", series_id)
     for web in (on_servers, in_memory):
-        shared_stack.wait_ready(web)
+        web.wait_ready()
         feed(web)
     return on_servers, in_memory
 
@@ -256,8 +255,8 @@ async def caught_up(web):
     async with Client(web.url) as client:
         watcher = await client.follow(MINUTES, START, supports_batch=False)
         # The answer to nonsense comes after the catch-up.
-        await watcher.say(type="noop")
+        await watcher.send(type="noop")
         frames = []
         while not frames or '"error"' not in frames[-1]:
-            frames.append((await watcher.socket.receive(10)).data)
+            frames.append(await watcher.next_text())
         return [frame if isinstance(frame, str) else frame.decode() for frame in frames]

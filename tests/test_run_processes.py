@@ -6,8 +6,9 @@ import urllib.request
 
 import pytest
 
+from lab.http import get, post
+from lab.program import manage
 from lab.waiting import patience, wait_until
-from tests.processes import get, manage, post
 from trade_canvas import __version__
 
 SERIES = "sim:futures:BTC/USDT:1s"
@@ -32,7 +33,7 @@ def test_web_on_a_taken_port_fails_with_a_message(stack):
     for server in ("uvicorn", "daphne"):
         command = manage("web", "--port", port, "--server", server)
         second = stack.start("second", command)
-        assert second.process.wait(patience(30)) != 0
+        assert second.wait(30) != 0
         assert "can't listen" in second.output() or "in use" in second.output()
 
 
@@ -45,7 +46,7 @@ def test_readyz_names_what_is_down_and_healthz_stays(stack):
     assert body["checks"]["database"] == "ok"
     assert get(f"{web.url}/healthz")[0] == 200
     stack.valkey.start()
-    stack.wait_ready(web)
+    web.wait_ready()
 
 
 def test_readyz_says_off_for_what_is_switched_off(stack):

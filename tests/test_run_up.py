@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from lab.http import get
+from lab.program import Program, inherited, manage
 from lab.waiting import patience, wait_until
-from tests.processes import get, launch, manage
 from trade_canvas.embedded.server import free_port
 
 SERIES = "sim:futures:BTC/USDT:1s"
@@ -22,16 +23,21 @@ SERIES = "sim:futures:BTC/USDT:1s"
 def up(folder, **variables):
     """Run `up` on a folder as data directory, and end it in any case."""
     environment = {"DATA_DIR": str(folder), "PORT": str(free_port()), **variables}
-    process = launch("up", manage("up"), environment=environment, directory=folder)
-    process.url = f"http://127.0.0.1:{environment['PORT']}"
+    process = Program(
+        "up",
+        manage("up"),
+        {**inherited(), **environment},
+        log=folder / f"up-{environment['PORT']}.log",
+        url=f"http://127.0.0.1:{environment['PORT']}",
+    ).start()
     try:
         yield process
     except BaseException:
         print(process.output())
         raise
     finally:
-        if process.is_running():
-            process.terminate(patience(20))
+        if process.is_running:
+            process.terminate(20)
 
 
 def family(folder):
@@ -48,15 +54,15 @@ def family(folder):
 
 
 def stop(process, folder):
-    assert process.terminate(patience(15)) == 0
+    assert process.terminate(15) == 0
     assert family(folder) == []
 
 
 def show_series(folder):
     """Run `manage.py series` on a folder as data directory; return what it prints."""
-    variables = {"DATA_DIR": str(folder)}
-    process = launch("series", manage("series"), environment=variables, directory=folder)
-    assert process.process.wait(patience(60)) == 0, process.output()
+    variables = {**inherited(), "DATA_DIR": str(folder)}
+    process = Program("series", manage("series"), variables, log=folder / "series.log").start()
+    assert process.wait(60) == 0, process.output()
     return process.output()
 
 
@@ -121,7 +127,7 @@ def test_up_without_store_and_bus_is_one_process_and_the_exchange(open_folder):
         assert len(commands) == 3, commands
 
         with up(open_folder, **off) as second:
-            assert second.process.wait(patience(30)) == 1
+            assert second.wait(30) == 1
         assert f"already running on {open_folder} (process {first.pid})" in second.output()
 
         (web,) = [each for each in family(open_folder) if "web" in each.cmdline()]
@@ -135,7 +141,7 @@ def test_up_on_a_taken_port_fails_and_starts_nothing(open_folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with up(open_folder, PORT=port) as process:
-            assert process.process.wait(patience(30)) == 1
+            assert process.wait(30) == 1
     assert f"port {port} is in use" in process.output()
     assert not (open_folder / "postgres").exists()
 
@@ -152,5 +158,5 @@ def test_up_on_a_taken_port_fails_and_starts_nothing(open_folder):
 )
 def test_up_with_bad_variables_fails_with_a_message(open_folder, variables, complaint):
     with up(open_folder, **variables) as process:
-        assert process.process.wait(patience(30)) == 1
+        assert process.wait(30) == 1
     assert complaint in process.output()

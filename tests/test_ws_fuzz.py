@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 import socket
 from contextlib import closing, suppress
@@ -21,10 +22,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from websockets.frames import Frame, Opcode
 
+from lab.http import get
 from lab.waiting import patience, wait_until
 from tests.clients import Client
 from tests.examples import FUZZ_EXAMPLES
-from tests.processes import get
 
 STEPS = 30
 CONNECTIONS = 5
@@ -98,7 +99,7 @@ class Story(RuleBasedStateMachine):
 
     def lost(self, slot, code):
         """The server ended the connection of a slot, with this code."""
-        assert self.run(self.peers.pop(slot).follower.closed_by()) == code
+        assert self.run(self.peers.pop(slot).follower.ending())[0] == code
 
     @rule(slot=SLOTS, pick=PICKS, since=SINCE, batch=st.sampled_from([True, False, None]))
     def subscribe(self, slot, pick, since, batch):
@@ -107,36 +108,36 @@ class Story(RuleBasedStateMachine):
             each for each in peer.follower.messages if each.get("series_id") != series
         ]
         body = {"series_id": series, "since": since, "supports_batch": batch, "epoch": pick}
-        self.run(peer.follower.say(type="subscribe", **body))
-        self.run(self.client.say_hello(peer.follower))
+        self.run(peer.follower.send(type="subscribe", **body))
+        self.run(self.client.settle(peer.follower))
         peer.follows[series] = -1 if since is None else since
 
     @rule(slot=SLOTS, pick=PICKS)
     def unsubscribe(self, slot, pick):
         peer = self.peer(slot)
-        self.run(peer.follower.say(type="unsubscribe", series_id=self.series[pick]))
-        self.run(self.client.say_hello(peer.follower))
+        self.run(peer.follower.send(type="unsubscribe", series_id=self.series[pick]))
+        self.run(self.client.settle(peer.follower))
         peer.follows.pop(self.series[pick], None)
 
     @rule(slot=SLOTS, body=FIELDS | JSON)
     def nonsense(self, slot, body):
-        self.run(self.peer(slot).follower.socket.send_json(body))
+        self.run(self.peer(slot).follower.send_text(json.dumps(body)))
 
     @rule(slot=SLOTS, text=st.text(max_size=60))
     def text(self, slot, text):
-        self.run(self.peer(slot).follower.socket.send_str(text))
+        self.run(self.peer(slot).follower.send_text(text))
 
     @rule(slot=SLOTS, data=st.binary(max_size=60))
     def binary(self, slot, data):
-        self.run(self.peer(slot).follower.socket.send_bytes(data))
+        self.run(self.peer(slot).follower.send_bytes(data))
 
     @rule(slot=SLOTS, depth=st.sampled_from([1000, LARGEST // 2]))
     def deep(self, slot, depth):
-        self.run(self.peer(slot).follower.socket.send_str("[" * depth + "]" * depth))
+        self.run(self.peer(slot).follower.send_text("[" * depth + "]" * depth))
 
     @rule(slot=SLOTS, size=st.integers(LARGEST + 1, 3 * LARGEST))
     def huge(self, slot, size):
-        self.run(self.peer(slot).follower.socket.send_str("x" * size))
+        self.run(self.peer(slot).follower.send_text("x" * size))
         self.lost(slot, 1009)
 
     @precondition(lambda self: self.peers)
@@ -145,7 +146,7 @@ class Story(RuleBasedStateMachine):
         slot = data.draw(st.sampled_from(sorted(self.peers)))
         follower = self.peers.pop(slot).follower
         if politely:
-            self.run(follower.socket.close())
+            self.run(follower.leave())
         else:
             follower.cut()
 
@@ -173,7 +174,7 @@ class Story(RuleBasedStateMachine):
     def teardown(self):
         for peer in self.peers.values():
             # It still answers, after all that was said to it.
-            self.run(self.client.say_hello(peer.follower))
+            self.run(self.client.settle(peer.follower))
         self.run(self.client.__aexit__())
         self.loop.close()
 
@@ -277,7 +278,7 @@ async def hang_up_while_subscribing(web, series):
     async with Client(web.url) as client:
         follower = await client.connect()
         for name in series:
-            await follower.say(type="subscribe", series_id=name)
+            await follower.send(type="subscribe", series_id=name)
         follower.cut()
 
 

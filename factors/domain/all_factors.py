@@ -1,4 +1,4 @@
-"""All factors. A new factor is one line here."""
+"""The factors there are: one written list. A new factor is one line here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The slices of factors at one time, in the form of the contract.
+"""Factors as seen at one time: what the ledger holds, in the envelope of the contract.
 
-Nothing is computed here: a slice shows the events visible by then, and the newest head at or
-before.
+Nothing is computed here: events visible by then, and the newest head at or before.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from market.domain.timeframe import Timeframe
 SCHEMA_VERSION = 1
 
 EVENT_LIMIT = 20_000
-"""Most events of the window that a slice shows; the oldest come first."""
+"""How many events, from the oldest of the window on, a slice shows at most."""
 
 
 def window_start(at_time: int, window_candles: int, timeframe: Timeframe) -> int:
@@ -26,7 +25,7 @@ def window_start(at_time: int, window_candles: int, timeframe: Timeframe) -> int
 
 
 def head_at(spec: FactorSpec, head: Payload | None, at_time: int) -> Payload | None:
-    """A stored head as it reads at `at_time`, before the next head begins."""
+    """A stored head as it reads at a candle time from its own on, before the next head's."""
     return None if head is None else spec.carry(head, at_time)
 
 
@@ -61,7 +60,7 @@ def slices(
 def envelope(
     series: SeriesId, at_time: int, *, candle_id: str | None, found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The slices of all factors at a candle, in their wire format."""
+    """The slices of all factors at a candle, as they go over the wire."""
     return {
         "schema_version": SCHEMA_VERSION,
         "series_id": str(series),

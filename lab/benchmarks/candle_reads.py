@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from lab.benchmarks.harness import Comparison, Target, interleave_async, print_machine
-from lab.benchmarks.stack import stack
+from lab.benchmarks.stack import bare, stack, web
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.runtime import pipeline
@@ -40,8 +40,10 @@ def fill() -> None:
 class Client:
     """Keeps connections open and counts how fast whole answers come."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, url: str) -> None:
+        self._address = url.removeprefix("http://")
+        host, _, port = self._address.partition(":")
+        self._host, self._port = host, int(port)
 
     async def rate(self, paths: Iterator[str], requests: int) -> float:
         """Answers a second over CONNECTIONS connections, each asking for the next path in turn."""
@@ -51,9 +53,9 @@ class Client:
         return share * CONNECTIONS / (time.perf_counter() - start)
 
     async def _ask(self, paths: Iterator[str], requests: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
+        reader, writer = await asyncio.open_connection(self._host, self._port, limit=2**20)
         for path in itertools.islice(paths, requests):
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n\r\n".encode())
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._address}\r\n\r\n".encode())
             await self._answer(reader, path)
         writer.close()
         await writer.wait_closed()
@@ -67,8 +69,8 @@ class Client:
 
     async def body(self, path: str) -> bytes:
         """One answer's body."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n\r\n".encode())
+        reader, writer = await asyncio.open_connection(self._host, self._port, limit=2**20)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._address}\r\n\r\n".encode())
         body = await self._answer(reader, path)
         writer.close()
         return body
@@ -80,9 +82,9 @@ def page(since: int) -> str:
     return f"/api/market/candles?{query}"
 
 
-async def uncached(our_port: int, limit_port: int) -> Comparison:
+async def uncached(our_url: str, limit_url: str) -> Comparison:
     """Time an answer; every request of ours is for a page that was never asked for."""
-    ours, limit = Client(our_port), Client(limit_port)
+    ours, limit = Client(our_url), Client(limit_url)
     pages = (page(FIRST + 60 * i + 1) for i in itertools.count())
     a, b = await interleave_async(
         lambda: ours.rate(pages, UNCACHED_REQUESTS),
@@ -93,10 +95,10 @@ async def uncached(our_port: int, limit_port: int) -> Comparison:
     return Comparison(title, "ms/answer", our_times, limit_times, Target(1.3))
 
 
-async def cached(our_port: int, limit_port: int) -> Comparison:
+async def cached(our_url: str, limit_url: str) -> Comparison:
     """The same page again and again."""
     path = page(FIRST + 60 * 50_000)
-    ours, limit = Client(our_port), Client(limit_port)
+    ours, limit = Client(our_url), Client(limit_url)
     a, b = await interleave_async(
         lambda: ours.rate(itertools.repeat(path), CACHED_REQUESTS),
         lambda: limit.rate(itertools.repeat("/"), CACHED_REQUESTS),
@@ -108,14 +110,14 @@ async def cached(our_port: int, limit_port: int) -> Comparison:
 def main() -> None:
     """Print the comparisons."""
     print_machine()
-    with stack() as running, running.web() as ours:
+    with stack() as installation, web(installation) as ours:
         fill()
-        url = running.environment["DATABASE_URL"]
-        with running.limit("rows", url, str(SERIES), str(ROWS)) as limit:
-            print(asyncio.run(uncached(ours.port, limit.port)), flush=True)
-        size = len(asyncio.run(Client(ours.port).body(page(FIRST + 60 * 50_000))))
-        with running.limit("constant", str(size)) as limit:
-            print(asyncio.run(cached(ours.port, limit.port)), flush=True)
+        url = installation.database_url
+        with bare(installation, "rows", url, str(SERIES), str(ROWS)) as limit:
+            print(asyncio.run(uncached(ours.url, limit.url)), flush=True)
+        size = len(asyncio.run(Client(ours.url).body(page(FIRST + 60 * 50_000))))
+        with bare(installation, "constant", str(size)) as limit:
+            print(asyncio.run(cached(ours.url, limit.url)), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ import orjson
 from websockets.asyncio.client import connect
 
 from lab.benchmarks.harness import Comparison, Target, interleave_async, percentile, print_machine
-from lab.benchmarks.stack import Server, stack
-from lab.benchmarks.watchers import Crowd
+from lab.benchmarks.stack import bare, stack, web
+from lab.benchmarks.watchers import Watchers
+from lab.program import Program
 from market.bus.publish import publish_change
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
@@ -43,7 +44,7 @@ def candle_body(candle_time: int) -> dict[str, Any]:
 class Ours:
     """Publishes through the bus to a web process."""
 
-    crowd: Crowd
+    watchers: Watchers
 
     async def deliver(self) -> float:
         """One candle to everybody; the 95th percentile of its delivery in milliseconds."""
@@ -51,17 +52,17 @@ class Ours:
         candle = Candle(**candle_body(candle_time))
         series = SeriesId.parse(SERIES)
         change = await asyncio.to_thread(pipeline().ingest, series, [candle])
-        self.crowd.expect(b'candle_time":%d' % candle_time)
+        self.watchers.expect(b'candle_time":%d' % candle_time)
         start = time.perf_counter()
         await publish_change(change)
-        return await spread(self.crowd, start)
+        return await spread(self.watchers, start)
 
 
 @dataclass(slots=True)
 class Limit:
     """Sends to a bare broadcast server."""
 
-    crowd: Crowd
+    watchers: Watchers
     sender: Any
 
     async def deliver(self) -> float:
@@ -69,15 +70,15 @@ class Limit:
         candle_time = next(TIMES)
         body = {"type": "candle_closed", "series_id": SERIES}
         text = orjson.dumps({**body, "candle": candle_body(candle_time)}).decode()
-        self.crowd.expect(b'candle_time":%d' % candle_time)
+        self.watchers.expect(b'candle_time":%d' % candle_time)
         start = time.perf_counter()
         await self.sender.send(text)
-        return await spread(self.crowd, start)
+        return await spread(self.watchers, start)
 
 
-async def spread(crowd: Crowd, start: float) -> float:
+async def spread(watchers: Watchers, start: float) -> float:
     """The 95th percentile of the watchers' delays in milliseconds."""
-    arrivals = await crowd.arrivals()
+    arrivals = await watchers.arrivals()
     await asyncio.sleep(PAUSE_S)
     return 1000 * percentile([at - start for at in arrivals], 0.95)
 
@@ -88,28 +89,28 @@ async def median_of(side: Ours | Limit) -> float:
     return percentile(figures, 0.5)
 
 
-async def gather_crowd(server: Server, path: str, count: int) -> tuple[Crowd, float]:
+async def gather(server: Program, path: str, count: int) -> tuple[Watchers, float]:
     """Connect `count` watchers; also the server's kilobytes for each of them."""
     before = server.memory()
-    crowd = Crowd()
+    watchers = Watchers()
     hello: dict[str, object] = {"type": "subscribe", "series_id": SERIES, "since": next(TIMES)}
-    await crowd.connect(server.port, path, count, hello)
+    await watchers.connect(server.url, path, count, hello)
     await asyncio.sleep(2)
-    return crowd, (server.memory() - before) / count / 1024
+    return watchers, (server.memory() - before) / count / 1024
 
 
-async def compare(ours: Server, limit: Server, count: int) -> tuple[Comparison, Comparison]:
+async def compare(ours: Program, limit: Program, count: int) -> tuple[Comparison, Comparison]:
     """Both sides with `count` watchers each."""
-    our_crowd, our_memory = await gather_crowd(ours, "/ws/market", count)
-    limit_crowd, limit_memory = await gather_crowd(limit, "/", count)
-    async with connect(f"ws://127.0.0.1:{limit.port}/send", compression=None) as sender:
-        a, b = Ours(our_crowd), Limit(limit_crowd, sender)
+    our_watchers, our_memory = await gather(ours, "/ws/market", count)
+    limit_watchers, limit_memory = await gather(limit, "/", count)
+    async with connect(f"ws{limit.url.removeprefix('http')}/send", compression=None) as sender:
+        a, b = Ours(our_watchers), Limit(limit_watchers, sender)
         figures = await interleave_async(lambda: median_of(a), lambda: median_of(b))
-    lost = our_crowd.lost + limit_crowd.lost
+    lost = our_watchers.lost + limit_watchers.lost
     if lost:
         raise RuntimeError(f"{lost} watchers lost their connection")
-    await our_crowd.leave()
-    await limit_crowd.leave()
+    await our_watchers.leave()
+    await limit_watchers.leave()
     delivery = Comparison(f"delivery p95, {count} watchers", "ms", *figures, Target(1.3))
     memory = Comparison(
         f"memory a watcher, {count} watchers", "KiB", [our_memory], [limit_memory], Target(1.8)
@@ -121,9 +122,9 @@ def main() -> None:
     """Print the comparisons. Each count gets fresh servers, so that memory is comparable."""
     print_machine()
     counts = [int(argument) for argument in sys.argv[1:]] or WATCHERS
-    with stack() as running:
+    with stack() as installation:
         for count in counts:
-            with running.web() as ours, running.limit("broadcast") as limit:
+            with web(installation) as ours, bare(installation, "broadcast") as limit:
                 for comparison in asyncio.run(compare(ours, limit, count)):
                     print(comparison, flush=True)
 

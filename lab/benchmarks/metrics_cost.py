@@ -6,17 +6,16 @@ In CPU time: the hub by itself, so that no network hides the cost, and two real 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Iterator
 
 import psutil
 
 from lab.benchmarks.candle_reads import CACHED_REQUESTS, FIRST, Client, fill, page
 from lab.benchmarks.harness import Comparison, Target, interleave, interleave_async, print_machine
-from lab.benchmarks.stack import Server, Stack, stack
+from lab.benchmarks.stack import stack, web
+from lab.program import Program
 from market.bus.messages import ClosedCandles
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
@@ -34,17 +33,9 @@ BOUND = 0.03
 ROUNDS = 25
 
 
-@contextlib.contextmanager
-def web(running: Stack, *, counting: bool) -> Iterator[Server]:
-    """A web process with metrics on or off."""
-    switch = {f"{PREFIX}ENABLE_CAPACITY_METRICS": str(int(counting))}
-    with Stack({**running.environment, **switch}).web() as process:
-        yield process
-
-
-async def read(server: Server) -> float:
+async def read(web: Program) -> float:
     """Microseconds of CPU that the process takes to answer the same page once more."""
-    process, client = psutil.Process(server.pid), Client(server.port)
+    process, client = psutil.Process(web.pid), Client(web.url)
     before = process.cpu_times()
     await client.rate(itertools.repeat(page(FIRST + 60 * 50_000)), CACHED_REQUESTS)
     after = process.cpu_times()
@@ -52,7 +43,7 @@ async def read(server: Server) -> float:
     return 1e6 * spent / CACHED_REQUESTS
 
 
-async def reads(on: Server, off: Server) -> Comparison:
+async def reads(on: Program, off: Program) -> Comparison:
     """The same page of 2,000 candles again and again."""
     figures = await interleave_async(lambda: read(on), lambda: read(off), rounds=ROUNDS)
     title = "candle read, cached, metrics on / off"
@@ -111,9 +102,13 @@ def main() -> None:
     print_machine()
     count = int(sys.argv[1]) if len(sys.argv) > 1 else WATCHERS
     print(delivery(count), flush=True)
-    with stack() as running:
+    switch = f"{PREFIX}ENABLE_CAPACITY_METRICS"
+    with stack() as installation:
         fill()
-        with web(running, counting=True) as on, web(running, counting=False) as off:
+        with (
+            web(installation, **{switch: "1"}) as on,
+            web(installation, **{switch: "0"}) as off,
+        ):
             print(asyncio.run(reads(on, off)), flush=True)
 
 

@@ -20,7 +20,7 @@ from django.conf import settings
 
 from lab.benchmarks.candle_reads import Client
 from lab.benchmarks.harness import Comparison, Target, interleave, interleave_async, print_machine
-from lab.benchmarks.stack import stack
+from lab.benchmarks.stack import stack, web
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.pipeline import Pipeline, load_stages
@@ -104,9 +104,9 @@ def addresses(name: str, series: SeriesId, newest: int) -> Iterator[str]:
         }[name]
 
 
-async def reading(port: int, name: str, series: SeriesId, newest: int) -> Comparison:
+async def reading(url: str, name: str, series: SeriesId, newest: int) -> Comparison:
     """One kind of read against a page of candles."""
-    client = Client(port)
+    client = Client(url)
     pages, asked = addresses("candles", series, newest), addresses(name, series, newest)
 
     async def cost(paths: Iterator[str]) -> float:
@@ -120,16 +120,16 @@ def main() -> None:
     """Print the comparisons."""
     print_machine()
     candles = walk(HISTORY + 8 * SINGLY + BULK)
-    with stack(ledgers=True) as running:
+    with stack(ledgers=True) as installation:
         for each in writing(candles):
             print(each, flush=True)
         series = new_series()
         Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES)).ingest(series, candles)
         drawn = overlay_ledger().state(series)
         newest = 0 if drawn is None else drawn.tick_id
-        with running.web() as web:
+        with web(installation) as process:
             for name in ("frame/live", "delta/poll, something new", "delta/poll, nothing new"):
-                print(asyncio.run(reading(web.port, name, series, newest)), flush=True)
+                print(asyncio.run(reading(process.url, name, series, newest)), flush=True)
 
 
 if __name__ == "__main__":

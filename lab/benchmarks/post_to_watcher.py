@@ -19,8 +19,8 @@ import psycopg2
 import redis.asyncio
 
 from lab.benchmarks.harness import Comparison, Target, interleave_async, percentile, print_machine
-from lab.benchmarks.stack import TOKEN, stack
-from lab.benchmarks.watchers import Crowd
+from lab.benchmarks.stack import TOKEN, bare, stack, web
+from lab.benchmarks.watchers import Watchers
 
 SERIES = "binance:futures:BTC/USDT:1m"
 TIMES = itertools.count(1_600_000_020, 60)
@@ -44,15 +44,17 @@ def body(candle_time: int) -> dict[str, Any]:
 class Ours:
     """Posts to a web process over one kept connection."""
 
-    def __init__(self, crowd: Crowd, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]):
-        self._crowd = crowd
+    def __init__(
+        self, watchers: Watchers, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ):
+        self._watchers = watchers
         self._reader, self._writer = streams
 
     async def deliver(self) -> float:
         """Milliseconds from the request's first byte to the watcher's message."""
         candle = body(next(TIMES))
         payload = orjson.dumps({"series_id": SERIES, "candle": candle})
-        self._crowd.expect(b'candle_time":%d' % candle["candle_time"])
+        self._watchers.expect(b'candle_time":%d' % candle["candle_time"])
         start = time.perf_counter()
         self._writer.write(
             b"POST /api/market/ingest/candle_closed HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -60,7 +62,7 @@ class Ours:
             b"Content-Length: %d\r\n\r\n%s" % (TOKEN.encode(), len(payload), payload)
         )
         await self._answer()
-        return 1000 * ((await self._crowd.arrivals())[0] - start)
+        return 1000 * ((await self._watchers.arrivals())[0] - start)
 
     async def _answer(self) -> None:
         head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)).lower()
@@ -73,21 +75,21 @@ class Ours:
 class Limit:
     """Commits, publishes, and waits for the bare server's send."""
 
-    def __init__(self, crowd: Crowd, bus: redis.asyncio.Redis) -> None:
-        self._crowd = crowd
+    def __init__(self, watchers: Watchers, bus: redis.asyncio.Redis) -> None:
+        self._watchers = watchers
         self._bus = bus
         self._connection = psycopg2.connect(os.environ["DATABASE_URL"])
 
     async def deliver(self) -> float:
         """Milliseconds from the statement to the watcher's message."""
         candle = body(next(TIMES))
-        self._crowd.expect(b'candle_time":%d' % candle["candle_time"])
+        self._watchers.expect(b'candle_time":%d' % candle["candle_time"])
         start = time.perf_counter()
         with self._connection, self._connection.cursor() as cursor:
             cursor.execute(UPSERT, candle)
         message = {"type": "candle_closed", "series_id": SERIES, "candle": candle}
         await self._bus.publish(CHANNEL, orjson.dumps(message))
-        return 1000 * ((await self._crowd.arrivals())[0] - start)
+        return 1000 * ((await self._watchers.arrivals())[0] - start)
 
 
 async def median_of(side: Ours | Limit) -> float:
@@ -99,18 +101,18 @@ async def median_of(side: Ours | Limit) -> float:
     return percentile(figures, 0.5)
 
 
-async def compare(title: str, post_port: int, watch_port: int, limit_port: int) -> Comparison:
+async def compare(title: str, post_url: str, watch_url: str, limit_url: str) -> Comparison:
     """Post at one web process, watch at another (or the same)."""
-    ours, bare = Crowd(), Crowd()
+    ours, bare_ones = Watchers(), Watchers()
     hello: dict[str, object] = {"type": "subscribe", "series_id": SERIES, "since": next(TIMES)}
-    await ours.connect(watch_port, "/ws/market", 1, hello)
-    await bare.connect(limit_port, "/", 1, hello)
-    streams = await asyncio.open_connection("127.0.0.1", post_port)
+    await ours.connect(watch_url, "/ws/market", 1, hello)
+    await bare_ones.connect(limit_url, "/", 1, hello)
+    streams = await asyncio.open_connection(*post_url.removeprefix("http://").split(":"))
     async with redis.asyncio.Redis.from_url(os.environ["REDIS_URL"]) as bus:
-        a, b = Ours(ours, streams), Limit(bare, bus)
+        a, b = Ours(ours, streams), Limit(bare_ones, bus)
         figures = await interleave_async(lambda: median_of(a), lambda: median_of(b))
     await ours.leave()
-    await bare.leave()
+    await bare_ones.leave()
     streams[1].close()
     return Comparison(title, "ms", *figures, Target(2))
 
@@ -119,14 +121,14 @@ def main() -> None:
     """Print the comparisons."""
     print_machine()
     with (
-        stack() as running,
-        running.web() as one,
-        running.web() as other,
-        running.limit("hop", running.environment["REDIS_URL"], CHANNEL) as limit,
+        stack() as installation,
+        web(installation) as one,
+        web(installation) as other,
+        bare(installation, "hop", installation.valkey.url, CHANNEL) as limit,
     ):
         for title, watched in (("same instance", one), ("another instance", other)):
-            ports = (one.port, watched.port, limit.port)
-            print(asyncio.run(compare(f"POST to watcher, {title}", *ports)), flush=True)
+            urls = (one.url, watched.url, limit.url)
+            print(asyncio.run(compare(f"POST to watcher, {title}", *urls)), flush=True)
 
 
 if __name__ == "__main__":

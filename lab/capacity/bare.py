@@ -6,23 +6,19 @@ import sys
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 
 import orjson
 from websockets.sync.client import connect
 
-from lab.capacity.crowd import Crowd
 from lab.capacity.figures import Spread
-from lab.capacity.programs import RunningProgram
-from lab.capacity.topology import Topology
-from lab.capacity.watcher import Order
+from lab.client import Order
+from lab.crowd import Crowd
+from lab.installation import Installation
 from trade_canvas.embedded.server import free_port, is_port_free
-from trade_canvas.up.plan import HOST, Program
+from trade_canvas.up.plan import HOST
 
 SERIES = "bare:spot:BTC/USDT:1s"
 SETTLE_S = 1.0
-START_TIMEOUT_S = 30.0
-TIMEOUT_S = 10.0
 PRICES = {"open": 64210.5, "high": 64333.25, "low": 64180.75, "close": 64300.5, "volume": 182.337}
 
 
@@ -30,9 +26,8 @@ class Sender:
     """Sends a closed candle `per_second` times a second to a broadcast server, from a thread."""
 
     def __init__(self, port: int, per_second: float) -> None:
-        # No real time is as late, so no candle counts as older than a subscription.
-        self.head = int(time.time()) + 10**7
         self.sent: dict[int, float] = {}
+        """When each candle was sent (Unix seconds), by its open time."""
         self._connection = connect(f"ws://{HOST}:{port}/send", compression=None, proxy=None)
         self._pause = 1 / per_second
         self._stopping = threading.Event()
@@ -42,11 +37,12 @@ class Sender:
     def close(self) -> None:
         """Stop sending."""
         self._stopping.set()
-        self._thread.join(TIMEOUT_S)
+        self._thread.join()
         self._connection.close()
 
     def _run(self) -> None:
-        candle_time = self.head
+        # Far in the future, so that every candle counts as one that closed after the subscription.
+        candle_time = int(time.time()) + 10**7
         while not self._stopping.wait(self._pause):
             candle_time += 1
             candle = {"candle_time": candle_time, **PRICES}
@@ -56,33 +52,20 @@ class Sender:
 
 
 def measure_bare(
-    topology: Topology, *, watchers: int, processes: int, per_second: float, seconds: float
+    installation: Installation, *, watchers: int, processes: int, per_second: float, seconds: float
 ) -> Spread:
-    """Delays from sending to arrival at each watcher of one `websockets.broadcast` server."""
+    """Return delays from sending to arrival at the watchers of a `websockets.broadcast` server."""
     port = free_port()
-    command = (sys.executable, "-m", "lab.benchmarks.bare_servers", "broadcast", str(port))
-    server = RunningProgram(Program("bare", command), topology.environment, logs=topology.logs)
-    server.start()
-    try:
-        server.wait_until(lambda: not is_port_free(port), START_TIMEOUT_S, "listening")
-        order = Order(
-            urls=(f"http://{HOST}:{port}",),
-            series=(SERIES,),
-            watchers=watchers,
-            path="/",
-            reads_heads=False,
-        )
-        return _delays(order, port, processes, topology.logs, per_second, seconds)
-    finally:
-        server.terminate()
-
-
-def _delays(
-    order: Order, port: int, processes: int, logs: Path, per_second: float, seconds: float
-) -> Spread:
-    log = logs / "watchers.log"
+    server = installation.start(
+        "bare",
+        (sys.executable, "-m", "lab.benchmarks.bare_servers", "broadcast", str(port)),
+        is_ready=lambda _: not is_port_free(port),
+    ).wait_ready()
+    order = Order(
+        urls=(f"http://{HOST}:{port}",), series=(SERIES,), watchers=watchers, path="/", since={}
+    )
     with (
-        Crowd(order, processes=processes, log=log) as crowd,
+        Crowd(order, processes=processes, log=installation.logs / "watchers.log") as crowd,
         closing(Sender(port, per_second)) as sender,
     ):
         crowd.attach()
@@ -91,10 +74,11 @@ def _delays(
         time.sleep(seconds)
         end = time.time()
         time.sleep(SETTLE_S)
-        told = crowd.finish({})
+        received = crowd.finish({})
+    server.terminate()
     return Spread.of(
         at - sender.sent[candle_time]
-        for (_, candle_time), arrivals in told.arrivals.items()
+        for (_, candle_time), arrivals in received.arrivals.items()
         if start <= sender.sent[candle_time] <= end
         for at in arrivals
     )

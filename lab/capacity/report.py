@@ -12,9 +12,9 @@ from pathlib import Path
 from lab.capacity.figures import Measured, Spread, percentile
 from lab.capacity.gate import Check
 from lab.capacity.measure import Raw, delays
-from lab.capacity.plots import Points, line_plot
 from lab.capacity.resources import Sample
-from lab.capacity.topology import seconds_of
+from lab.exchange import seconds_of
+from lab.plots import Points, line_plot
 
 Table = list[tuple[str, ...]]
 CDF_SHARES = [each / 200 for each in range(1, 200)] + [0.999, 0.9999]
@@ -162,7 +162,7 @@ def _html_table(rows: Table) -> str:
 
 def _plots(report: Report, raw: Raw) -> list[str]:
     measured, window = report.measured, raw.window
-    commit, close = delays(raw.told, raw.stored, window)
+    commit, close = delays(raw.received, raw.stored, window)
     moments = measured.timeline
     over_time = {
         "p50": [(moment.second, moment.p50) for moment in moments],
@@ -213,7 +213,7 @@ def _by_name(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
 def _latency_rows(raw: Raw) -> Iterator[Sequence[object]]:
     names = ("p50_ms", "p95_ms", "p99_ms", "max_ms")
     yield "series_id", "candle_time", "closed_at", "committed_at", "watchers", *names
-    for (name, time), arrivals in sorted(raw.told.arrivals.items()):
+    for (name, time), arrivals in sorted(raw.received.arrivals.items()):
         committed_at = raw.stored.committed.get((name, time))
         if committed_at is not None:
             spread = Spread.of(at - committed_at for at in arrivals)

@@ -1,9 +1,8 @@
-"""A whole run as the command and the tests make it: a topology, a measurement, a report."""
+"""A whole run as the command and the tests make it: an installation, a measurement, a report."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,12 +12,19 @@ from pathlib import Path
 from lab.capacity.bare import measure_bare
 from lab.capacity.gate import Thresholds, judge
 from lab.capacity.limit import Limit, Step, find_limit
-from lab.capacity.measure import Measurement, Run, Say
+from lab.capacity.measure import Progress, Run, measure
 from lab.capacity.profiles import Profiler
-from lab.capacity.programs import TopologyFailed
 from lab.capacity.report import Report, write_report
-from lab.capacity.topology import Layout, Topology
+from lab.exchange import seconds_of
+from lab.installation import Installation, passable_folder
+from lab.program import LabFailed
+from lab.waiting import WaitTimeout, wait_until
+from trade_canvas.switches import PREFIX
+from trade_canvas.up.plan import DEFAULTS
 
+FLOW_S = 60.0
+# A head this many candles old is still fresh: one is closing, one may be on its way.
+FRESH_CANDLES = 3
 # A closed candle and four states of the next: what a watcher gets of a series of one second.
 MESSAGES_A_SECOND = 5.0
 BARE_S = 15.0
@@ -27,46 +33,79 @@ PROFILED = ("web-1", "worker")
 
 
 @contextmanager
-def open_topology(layout: Layout, logs: Path) -> Iterator[Topology]:
-    """A topology with fresh candles in every series; nothing of it stays but the logs."""
-    directory = Path(tempfile.mkdtemp(prefix="trade_canvas-capacity-"))
-    # The servers' account must be able to pass through.
-    directory.chmod(0o711)
-    try:
-        with Topology(directory, layout, logs=logs) as topology:
-            topology.wait_flowing()
-            yield topology
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+def open_installation(
+    series: tuple[str, ...], *, webs: int = 2, history: int = 2000, logs: Path
+) -> Iterator[Installation]:
+    """An installation with history and fresh candles in every series.
+
+    Switches of the environment apply, those of `up` are the defaults. Only the logs are kept.
+    """
+    given = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    given.pop(f"{PREFIX}SIM_URL", None)
+    switches = {
+        **DEFAULTS,
+        **given,
+        "DEBUG": "0",
+        # No series is turned away: the machine is to be what breaks first.
+        f"{PREFIX}ONDEMAND_MAX_JOBS": "0",
+        f"{PREFIX}STARTUP_KLINE_SYNC_TARGET_CANDLES": str(max(100, history)),
+        f"{PREFIX}ENABLE_CAPACITY_METRICS": "1",
+    }
+    with passable_folder() as folder, Installation(folder, switches, logs=logs) as installation:
+        installation.sql("ALTER SYSTEM SET track_commit_timestamp = on")
+        installation.postgres.stop()
+        installation.postgres.start()
+        installation.manage("migrate", "-v0")
+        installation.whitelist(series)
+        installation.local_exchange()
+        installation.start_all(webs=webs)
+        wait_until(
+            lambda: _all_flow(installation, history), FLOW_S, "fresh candles of every series"
+        )
+        yield installation
+
+
+def _all_flow(installation: Installation, history: int) -> bool:
+    installation.check()
+    rows = installation.sql(
+        "SELECT name, head_time, (SELECT count(*) FROM candles WHERE series_id = id) FROM series"
+        " WHERE head_time IS NOT NULL"
+    )
+    flowing = {
+        name
+        for name, head, count in rows
+        if head + FRESH_CANDLES * seconds_of(name) > time.time() and count >= history
+    }
+    return flowing >= set(installation.series)
 
 
 def run_gate(
-    topology: Topology,
+    installation: Installation,
     run: Run,
     folder: Path,
     *,
     command: str,
     facts: Mapping[str, str],
     thresholds: Thresholds,
-    say: Say,
+    progress: Progress,
     with_bare: bool = False,
     with_profile: bool = False,
 ) -> Report:
-    """Measure, judge, and write the report into `folder`.
+    """Measure, judge, and write the report into `folder`. Raises LabFailed.
 
-    With a bare loop beside it, the topology's programs are stopped for that. Raises TopologyFailed.
+    For a bare loop beside it, the installation's programs are stopped.
     """
-    profiled = [topology.program(name) for name in PROFILED if with_profile]
+    profiled = [each for each in installation.programs if with_profile and each.name in PROFILED]
 
     def beside() -> Profiler:
         return Profiler(profiled, folder, run.seconds)
 
-    measured, raw = Measurement(topology, run, say=say, beside=beside).measure()
+    measured, raw = measure(installation, run, progress=progress, beside=beside)
     if with_bare:
-        topology.stop_programs()
+        installation.stop_programs()
         rate = MESSAGES_A_SECOND * run.series_each
         bare = measure_bare(
-            topology,
+            installation,
             watchers=run.watchers,
             processes=run.processes,
             per_second=rate,
@@ -85,20 +124,20 @@ def run_gate(
 
 
 def run_steps(
-    topology: Topology, run: Run, *, most: int, thresholds: Thresholds, say: Say
+    installation: Installation, run: Run, *, most: int, thresholds: Thresholds, progress: Progress
 ) -> Limit:
-    """Find the number of watchers from `run.watchers` on that breaks a threshold."""
+    """Find the number of watchers, from `run.watchers` on, that breaks a threshold."""
 
     def attempt(watchers: int) -> Step:
         # Near the limit candles never pause, and only then can the servers' counts be compared.
         step = replace(run, watchers=watchers, seconds=STEP_S, storms=False, metrics=False)
         try:
-            measured, _ = Measurement(topology, step, say=say).measure()
-        except TopologyFailed as error:
-            say(f"{watchers} watchers: {error}")
+            measured, _ = measure(installation, step, progress=progress)
+        except (LabFailed, WaitTimeout) as error:
+            progress(f"{watchers} watchers: {error}")
             return Step(watchers, None, failure=str(error))
         done = Step(watchers, measured, judge(measured, thresholds))
-        say(f"{watchers} watchers: {measured.from_commit}; broken: {done.broken}")
+        progress(f"{watchers} watchers: {measured.from_commit}; broken: {done.broken}")
         return done
 
     return find_limit(attempt, start=run.watchers, most=most)

@@ -1,15 +1,15 @@
 """What the store holds after a run: closed candles, and when each was committed.
 
-PostgreSQL writes down every transaction's commit time (track_commit_timestamp) by the machine's
-clock, which watchers read their arrivals from too. So no message has to carry a time.
+PostgreSQL records every transaction's commit time (track_commit_timestamp) by the machine's clock,
+which watchers read their arrivals from too. So no message has to carry a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.capacity.topology import Topology, seconds_of
+from lab.exchange import seconds_of
+from lab.installation import Installation
 
 STORED = """
 SELECT name, candle_time, extract(epoch FROM pg_xact_commit_timestamp(candles.xmin))::float8
@@ -25,7 +25,7 @@ class Stored:
     committed: dict[tuple[str, int], float]
 
     def until(self, end: float) -> dict[str, list[int]]:
-        """Open times of candles that were committed by `end`, by series."""
+        """Return open times of candles that were committed by `end`, by series."""
         found: dict[str, list[int]] = {}
         for (name, time), at in self.committed.items():
             if at <= end:
@@ -33,28 +33,21 @@ class Stored:
         return found
 
 
-def stored_since(topology: Topology, start: float) -> Stored:
-    """Every candle that opened at or after `start`."""
-    longest = max(map(seconds_of, topology.layout.series))
-    rows = topology.sql(STORED, int(start) - longest)
+def stored_since(installation: Installation, start: float) -> Stored:
+    """Return every candle that opened at or after `start`, or was open then."""
+    longest = max(map(seconds_of, installation.series))
+    rows = installation.sql(STORED, int(start) - longest)
     return Stored({(name, time): at for name, time, at in rows})
 
 
-def unstored(topology: Topology, stored: Stored, start: float, end: float) -> tuple[int, list[str]]:
-    """How many candles the exchange closed within these times, and those not stored."""
-    missing: list[str] = []
-    count = 0
-    for name in topology.layout.series:
-        for time in _closed(topology, name, start, end):
-            count += 1
-            if (name, time) not in stored.committed:
-                missing.append(f"{name} {time}")
-    return count, missing
-
-
-def _closed(topology: Topology, name: str, start: float, end: float) -> Iterator[int]:
-    step = seconds_of(name)
-    for candle in topology.truth(name, int(start) - step, int(end)):
-        time = candle["candle_time"]
-        if start <= time + step <= end:
-            yield time
+def unstored(
+    installation: Installation, stored: Stored, start: float, end: float
+) -> tuple[int, list[str]]:
+    """Return how many candles the exchange closed within these times, and those not stored."""
+    closed = [
+        (name, candle["candle_time"])
+        for name in installation.series
+        for candle in installation.exchange.truth(name, int(start) - seconds_of(name), int(end))
+        if start <= candle["candle_time"] + seconds_of(name) <= end
+    ]
+    return len(closed), [f"{key[0]} {key[1]}" for key in closed if key not in stored.committed]

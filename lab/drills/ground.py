@@ -1,24 +1,55 @@
-"""Where drills take place: an installation, watchers over it, and what they saw."""
+"""Where drills take place: an installation, watchers over it, and what they received."""
 
 from __future__ import annotations
 
+import re
+import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from lab.drills.crowd import Crowd, Seen
-from lab.drills.installation import Installation
-from lab.drills.line import HOST
+from lab.client import Order
+from lab.crowd import Crowd, Received
 from lab.drills.outcome import Outcome
-from lab.drills.watchers import Order
+from lab.installation import Installation, passable_folder
+from lab.program import LabFailed, Program
+from lab.waiting import WaitTimeout, wait_until
+from trade_canvas.switches import PREFIX
+from trade_canvas.up.plan import HOST
 
+TOKEN = secrets.token_urlsafe(32)
+# Everything else is as an operator would have it: the times are the defaults.
+SWITCHES = {
+    "DEBUG": "0",
+    "SECRET_KEY": secrets.token_urlsafe(48),
+    "LOG_LEVEL": "INFO",
+    f"{PREFIX}ENABLE_PG_STORE": "1",
+    f"{PREFIX}ENABLE_WS_PUBSUB": "1",
+    f"{PREFIX}ENABLE_WHITELIST_INGEST": "1",
+    f"{PREFIX}ENABLE_ONDEMAND_INGEST": "1",
+    f"{PREFIX}ENABLE_DEBUG_API": "1",
+    f"{PREFIX}ENABLE_CCXT_BACKFILL": "1",
+    f"{PREFIX}ENABLE_INGEST_LOOP_GUARDRAIL": "1",
+    f"{PREFIX}STARTUP_KLINE_SYNC_TARGET_CANDLES": "2000",
+    f"{PREFIX}INGEST_TOKEN": TOKEN,
+    # A thousand watchers on one machine, beside everything that they watch.
+    f"{PREFIX}MARKET_FORMING_MIN_INTERVAL_MS": "1000",
+}
+SERIES = tuple(f"sim:futures:{base}/USDT:1s" for base in ("BTC", "ETH", "SOL", "XRP"))
 WATCHERS = 200
 WATCHERS_A_PROCESS = 500
-GATHER_TIMEOUT_S = 60.0
-RECOVERY_TIMEOUT_S = 120.0
+LATE_S = 3.0
+SILENT_S = 8.0
+BACKOFF_MAX_S = 1.0
+FIRST_CANDLES_S = 20.0
+GATHER_S = 20.0
+RECOVERY_S = 60.0
 # Longer than a watcher may be behind: what a fault stopped is noticed by then.
-STEADY_S = 5.0
+STEADY_S = 4.0
+
+Report = Callable[[str], object]
 
 
 @dataclass(slots=True)
@@ -26,100 +57,202 @@ class Watch:
     """The watchers of one drill while it runs, and the times that it marks."""
 
     crowd: Crowd
-    over_at: float | None = None
+    fault_ended_at: float | None = None
     revisions_expected: bool = False
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def hit(self) -> None:
-        """The fault begins: how far behind watchers were before does not count."""
-        self.crowd.say({"forget_lag": True})
+    def begin_fault(self) -> None:
+        """Forget how far behind watchers were before."""
+        self.crowd.adjust(forget_lag=True)
 
-    def over(self) -> None:
-        """The fault ends: from here on recovery is timed."""
-        self.over_at = time.monotonic()
+    def end_fault(self) -> None:
+        """Start timing the recovery."""
+        self.fault_ended_at = time.monotonic()
 
-    def set_clock(self, off_s: float) -> None:
-        """Tell the watchers that candles are of a clock that is off by so many seconds."""
-        self.crowd.say({"clock_off_s": off_s})
+    @contextmanager
+    def fault(self) -> Iterator[None]:
+        """The fault lasts as long as the context."""
+        self.begin_fault()
+        yield
+        self.end_fault()
+
+    def set_clock(self, offset_s: float) -> None:
+        """Have watchers expect candles of a clock that is off by so many seconds."""
+        self.crowd.adjust(clock_offset_s=offset_s)
 
     def note(self, text: str) -> None:
-        """Something that is worth telling."""
+        """Add something to the report."""
         self.notes.append(text)
 
     def expect(self, is_so: object, failure: str) -> None:
-        """Something that must be so, besides the counts."""
+        """Fail the drill with this message unless the condition holds."""
         if not is_so:
             self.failures.append(failure)
 
 
 class Ground:
-    """An installation and the outcomes of what was done to it, each said as it comes."""
+    """An installation and the outcomes of what was done to it, each reported as it comes."""
 
-    def __init__(self, installation: Installation, say: Callable[[str], object]) -> None:
+    def __init__(self, installation: Installation, report: Report) -> None:
         self.installation = installation
         self.outcomes: list[Outcome] = []
-        self._say = say
+        self._report = report
 
     def add(self, outcome: Outcome) -> None:
-        """Another outcome."""
+        """Add and report an outcome."""
         self.outcomes.append(outcome)
-        self._say(str(outcome))
+        self._report(str(outcome))
 
     @contextmanager
     def watched(self, name: str, *, watchers: int = WATCHERS) -> Iterator[Watch]:
-        """Watchers over the front address while the body hurts the installation.
+        """Watchers at the front address while the body disturbs the installation.
 
-        At the end it waits until they are whole again, counts, and adds the outcome. Raises
-        TopologyFailed when that does not come about.
+        Waits at the end until they are up to date again, counts, and adds the outcome. Raises
+        LabFailed when they do not recover.
         """
-        since = self.installation.heads()
-        with Crowd(self._orders(since, watchers)) as crowd:
-            crowd.wait_until_whole(GATHER_TIMEOUT_S, for_s=1.0)
+        installation = self.installation
+        since = {name: installation.heads()[name] for name in installation.series}
+        order = Order(
+            urls=(f"http://{HOST}:{installation.front.port}",),
+            series=installation.series,
+            watchers=watchers,
+            since=since,
+            backoff_max_s=BACKOFF_MAX_S,
+            silent_s=SILENT_S,
+            late_s=LATE_S,
+        )
+        processes = -(-watchers // WATCHERS_A_PROCESS)
+        with Crowd(order, processes=processes, log=installation.logs / "watchers.log") as crowd:
+            crowd.attach()
+            crowd.wait_until_whole(GATHER_S, for_s=1.0)
             watch = Watch(crowd)
             yield watch
-            over_at = watch.over_at or time.monotonic()
-            whole_at = crowd.wait_until_whole(RECOVERY_TIMEOUT_S, for_s=STEADY_S, after=over_at)
-            through = self.installation.heads()
-            seen = crowd.finish(through)
-        self._conclude(name, watch, seen, since=since, whole_after_s=max(0.0, whole_at - over_at))
-
-    def _orders(self, since: dict[str, int], watchers: int) -> list[Order]:
-        urls = [f"http://{HOST}:{self.installation.front.port}"]
-        processes = -(-watchers // WATCHERS_A_PROCESS)
-        count = -(-watchers // (processes * len(since)))
-        return [Order(urls=urls, since=since, count=count) for _ in range(processes)]
-
-    def _conclude(
-        self, name: str, watch: Watch, seen: Seen, *, since: dict[str, int], whole_after_s: float
-    ) -> None:
-        missing, wrong = self._compare(watch, seen, since)
-        outcome = Outcome(
-            name=name,
-            watchers=seen.total("watchers"),
-            delivered=seen.total("delivered"),
-            lost=seen.total("lost") + missing,
-            duplicated=seen.total("duplicated"),
-            out_of_order=seen.total("out_of_order"),
-            wrong=wrong,
-            whole_after_s=whole_after_s,
-            most_behind_s=seen.most_behind_s,
-            notes=tuple(watch.notes),
-            failures=tuple(watch.failures),
+            ended_at = watch.fault_ended_at or time.monotonic()
+            whole_at = crowd.wait_until_whole(RECOVERY_S, for_s=STEADY_S, after=ended_at)
+            heads = installation.heads()
+            expected = {name: range(since[name] + 1, heads[name] + 1) for name in since}
+            received = crowd.finish({name: list(r) for name, r in expected.items()}, wait=True)
+        missing, wrong = _compare(installation, received, since, watch.revisions_expected)
+        tally = received.tally
+        self.add(
+            Outcome(
+                name=name,
+                watchers=watchers,
+                delivered=received.counts["candles"],
+                lost=tally.expected - tally.delivered + missing,
+                duplicated=tally.duplicates,
+                out_of_order=tally.disorder,
+                wrong=wrong,
+                whole_after_s=max(0.0, whole_at - ended_at),
+                most_behind_s=received.most_behind_s,
+                notes=tuple(watch.notes),
+                failures=tuple(watch.failures),
+            )
         )
-        self.add(outcome)
 
-    def _compare(self, watch: Watch, seen: Seen, since: dict[str, int]) -> tuple[int, int]:
-        """How many candles the store lacks, and how many are not as the exchange has them."""
-        missing = 0
-        wrong = 0 if watch.revisions_expected else seen.total("differing")
-        for series, received in seen.received.items():
-            span = (since[series] + 1, max(received.candles))
-            truth = self.installation.truth(series, *span)
-            stored = self.installation.stored(series, *span)
-            missing += len(truth.keys() - stored.keys())
-            wrong += sum(truth[moment] != stored.get(moment, truth[moment]) for moment in truth)
-            if not watch.revisions_expected:
-                told = received.candles
-                wrong += sum(truth.get(moment) != told[moment] for moment in told)
-        return missing, wrong
+
+def _compare(
+    installation: Installation, received: Received, since: dict[str, int], revised: bool
+) -> tuple[int, int]:
+    """Return how many candles the store lacks, and how many are not as the exchange has them."""
+    missing = 0
+    wrong = 0 if revised else received.tally.differing
+    for series, start in since.items():
+        seen = {
+            time_: values for (name, time_), values in received.values.items() if name == series
+        }
+        span = (start + 1, max(seen, default=start))
+        truth = {each["candle_time"]: each for each in installation.exchange.truth(series, *span)}
+        stored = {each["candle_time"]: each for each in installation.stored(series, *span)}
+        missing += len(truth.keys() - stored.keys())
+        wrong += sum(truth[time_] != stored.get(time_, truth[time_]) for time_ in truth)
+        if not revised:
+            true_values = {time_: list(each.values())[1:] for time_, each in truth.items()}
+            wrong += sum(true_values.get(time_) != values for time_, values in seen.items())
+    return missing, wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A fault and how it is brought about; `title` is a line of the report."""
+
+    name: str
+    title: str
+    run: Callable[[Ground], None]
+
+
+DRILLS: dict[str, Drill] = {}
+"""All drills by name, in the order in which they are run."""
+
+Fault = Callable[[Installation, Watch], None]
+
+
+def drill(name: str, title: str, *, watchers: int = WATCHERS) -> Callable[[Fault], Fault]:
+    """Register a function as a drill; it runs while watchers look on."""
+
+    def register(disturb: Fault) -> Fault:
+        def run(ground: Ground) -> None:
+            with ground.watched(title, watchers=watchers) as watch:
+                disturb(ground.installation, watch)
+
+        DRILLS[name] = Drill(name, title, run)
+        return disturb
+
+    return register
+
+
+def following_worker(installation: Installation) -> Program:
+    """Return the worker that follows the exchange now: it got the latest fence."""
+    pattern = re.compile(re.escape(installation.series[0]) + r": following with fence (\d+)")
+    fences = [
+        (int(fence), worker)
+        for worker in installation.workers
+        for fence in pattern.findall(worker.output())
+    ]
+    if not fences:
+        raise LabFailed("no worker follows the exchange")
+    return max(fences, key=lambda each: each[0])[1]
+
+
+@contextmanager
+def installed(
+    *, series: tuple[str, ...] = SERIES, logs: Path | None = None
+) -> Iterator[Installation]:
+    """An installation with two of everything that may run twice, and candles of every series.
+
+    Its logs are kept in `logs`.
+    """
+    with (
+        passable_folder() as folder,
+        Installation(folder, SWITCHES, faults=True, logs=logs) as installation,
+    ):
+        installation.manage("migrate", "-v0")
+        installation.whitelist(series)
+        installation.local_exchange()
+        installation.start_all(webs=2, workers=2, beats=2)
+        wait_until(lambda: installation.heads().keys() >= set(series), FIRST_CANDLES_S, "candles")
+        yield installation
+
+
+def run_drills(
+    drills: Iterable[Drill], report: Report, *, logs: Path | None = None
+) -> list[Outcome]:
+    """Run drills one after the other and return their outcomes, each reported as it comes.
+
+    After a failure the rest get a fresh installation. Logs are kept in `logs`.
+    """
+    outcomes: list[Outcome] = []
+    waiting = list(drills)
+    while waiting:
+        with ExitStack() as stack:
+            ground = Ground(stack.enter_context(installed(logs=logs)), report)
+            while waiting and all(each.is_clean for each in ground.outcomes):
+                each = waiting.pop(0)
+                try:
+                    each.run(ground)
+                    ground.installation.restore()
+                except (LabFailed, WaitTimeout) as error:
+                    ground.add(Outcome.of_failure(each.title, str(error)))
+        outcomes += ground.outcomes
+    return outcomes

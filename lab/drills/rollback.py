@@ -1,70 +1,60 @@
-"""The runbook's steps one after the other: switch off, restart, look; then all on again."""
+"""The runbook's steps one after the other: switch off, restart, check; then everything on again."""
 
 from __future__ import annotations
 
 import json
 import time
 
-from lab.capacity.topology import get
-from lab.drills.catalogue import drill
-from lab.drills.ground import STEADY_S, Ground, Watch
-from lab.drills.installation import Installation
+from lab.drills.ground import DRILLS, STEADY_S, Drill, Ground, Watch
 from lab.drills.steps import STEPS, Step
+from lab.http import get
+from lab.installation import Installation
 from trade_canvas.switches import PREFIX
 
-RESTART_TIMEOUT_S = 180.0
+RESTART_S = 60.0
 
 
 def all_on(installation: Installation) -> dict[str, str]:
-    """Every switch of the runbook's steps on, as far as this server can have it."""
+    """Return every switch of the runbook's steps as on, as far as this server can have it."""
     names = {name for step in STEPS for name in step.switches if not step.special}
-    whitelist = installation.folder / "whitelist.json"
+    whitelist = installation.directory / "whitelist.json"
     whitelist.write_text(json.dumps({"series_ids": list(installation.series)}))
     switches = {f"{PREFIX}{name}": "1" for name in sorted(names)}
     return {**switches, f"{PREFIX}WHITELIST_PATH": str(whitelist)}
 
 
-def off(step: Step) -> dict[str, str]:
-    """The switches of a step as the runbook sets them."""
-    return {f"{PREFIX}{name}": "0" for name in step.switches}
-
-
-@drill("rollback", "every switch of the runbook turned off")
-def rollback(ground: Ground, title: str) -> None:
-    """Each step by itself, from the scaled-out state and back to it."""
+def rollback(ground: Ground) -> None:
+    """Take each step by itself, from the scaled-out state and back to it."""
     on = all_on(ground.installation)
     ground.installation.run_as(on)
     for step in STEPS:
-        _take(step, ground, on)
+        with ground.watched(f"switched off: {step.stop}") as watch:
+            _take(step, ground.installation, watch, on)
         if not ground.outcomes[-1].is_clean:
             return
 
 
-def _take(step: Step, ground: Ground, on: dict[str, str]) -> None:
-    installation = ground.installation
-    before = installation.count()
-    with ground.watched(f"switched off: {step.stop}") as watch:
-        watch.hit()
-        _restart(installation, watch, {**on, **off(step)}, one_process=step.one_process)
-        _look(installation, watch, step)
-        began = time.monotonic()
-        installation.run_as(on)
-        watch.over()
-        watch.note(f"back on in {time.monotonic() - began:.0f} s")
-        watch.expect(installation.count() >= before, "stored candles are gone")
+DRILLS["rollback"] = Drill("rollback", "every switch of the runbook turned off", rollback)
 
 
-def _restart(
-    installation: Installation, watch: Watch, switches: dict[str, str], *, one_process: bool
-) -> None:
+def _take(step: Step, installation: Installation, watch: Watch, on: dict[str, str]) -> None:
+    before = _count(installation)
+    off = {**on, **{f"{PREFIX}{name}": "0" for name in step.switches}}
+    watch.begin_fault()
     began = time.monotonic()
-    installation.run_as(switches, one_process=one_process)
-    whole_at = watch.crowd.wait_until_whole(RESTART_TIMEOUT_S, for_s=STEADY_S, after=began)
+    installation.run_as(off, one_process=step.one_process)
+    whole_at = watch.crowd.wait_until_whole(RESTART_S, for_s=STEADY_S, after=began)
     watch.note(f"off and whole in {whole_at - began:.0f} s")
+    _check(installation, watch, step)
+    began = time.monotonic()
+    installation.run_as(on)
+    watch.end_fault()
+    watch.note(f"back on in {time.monotonic() - began:.0f} s")
+    watch.expect(_count(installation) >= before, "stored candles are gone")
 
 
-def _look(installation: Installation, watch: Watch, step: Step) -> None:
-    """The service is there, and what was switched off is not."""
+def _check(installation: Installation, watch: Watch, step: Step) -> None:
+    """Expect that it serves, and that what was switched off does not."""
     url = installation.webs[0].url
     watch.expect(get(f"{url}/readyz")[0] == 200, "not ready")
     for series in installation.series:
@@ -72,3 +62,7 @@ def _look(installation: Installation, watch: Watch, step: Step) -> None:
         watch.expect(status == 200 and len(page["candles"]) == 10, f"no candles of {series}")
     for path in step.gone:
         watch.expect(get(url + path)[0] == 404, f"{path} still answers")
+
+
+def _count(installation: Installation) -> int:
+    return int(installation.sql("SELECT count(*) FROM candles")[0][0])

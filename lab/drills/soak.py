@@ -8,14 +8,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from lab.capacity.plots import line_plot
-from lab.capacity.topology import local_series
-from lab.drills.ground import Ground, Watch
-from lab.drills.installation import Installation, installed
+from lab.drills.ground import Ground, Report, installed
 from lab.drills.outcome import Outcome
+from lab.exchange import local_series
+from lab.installation import Installation
+from lab.plots import line_plot
 
 SERIES = 20
 WATCHERS = 200
@@ -38,7 +38,7 @@ class Samples:
 
     def take(self, installation: Installation) -> None:
         """Look once."""
-        for program in (*installation.programs, installation.exchange):
+        for program in (*installation.services, installation.exchange):
             self._note("memory, MiB", program.name, program.memory() / MIB)
             self._note("open files", program.name, program.open_files())
         connections = installation.sql("SELECT count(*) FROM pg_stat_activity")[0][0]
@@ -68,35 +68,25 @@ def end_of(points: list[tuple[float, float]]) -> tuple[float, float]:
     )
 
 
-def soak(
-    minutes: float, say: Callable[[str], object], *, graphs: Path | None, logs: Path | None
-) -> Outcome:
-    """Let 200 watchers follow 20 series for so long; write a graph of each figure to `graphs`."""
+def soak(minutes: float, report: Report, *, graphs: Path | None, logs: Path | None) -> Outcome:
+    """Have 200 watchers follow 20 series for so long; write a graph of each figure to `graphs`."""
     with installed(series=local_series(SERIES), logs=logs) as installation:
-        ground, samples = Ground(installation, say), Samples()
+        ground, samples = Ground(installation, report), Samples()
         try:
             with ground.watched(f"nothing, for {minutes:g} minutes", watchers=WATCHERS) as watch:
-                watch.hit()
-                _sample(installation, samples, minutes)
-                _conclude(watch, samples)
+                watch.begin_fault()
+                deadline = time.monotonic() + 60 * minutes
+                while time.monotonic() < deadline:
+                    samples.take(installation)
+                    time.sleep(PERIOD_S)
+                for name, points in samples.curves["memory, MiB"].items():
+                    watch.note(f"{name} {points[0][1]:.0f} to {points[-1][1]:.0f} MiB")
+                for growth in samples.growing():
+                    watch.expect(False, f"grows: {growth}")
         finally:
             if graphs is not None:
                 write_graphs(graphs, samples.curves)
     return ground.outcomes[-1]
-
-
-def _sample(installation: Installation, samples: Samples, minutes: float) -> None:
-    deadline = time.monotonic() + 60 * minutes
-    while time.monotonic() < deadline:
-        samples.take(installation)
-        time.sleep(PERIOD_S)
-
-
-def _conclude(watch: Watch, samples: Samples) -> None:
-    for name, points in samples.curves["memory, MiB"].items():
-        watch.note(f"{name} {points[0][1]:.0f} to {points[-1][1]:.0f} MiB")
-    for growth in samples.growing():
-        watch.expect(False, f"grows: {growth}")
 
 
 def write_graphs(folder: Path, curves: Mapping[str, Curves]) -> None:

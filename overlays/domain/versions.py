@@ -1,4 +1,4 @@
-"""The instruction versions of one series: the port for reading them, and one in memory."""
+"""The versions of one series' instructions: what a ledger must answer, and one in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ class VersionReader(Protocol):
         """Versions numbered above `cursor`, visible by `to_time`, ascending: the first ones."""
 
     def count_after(self, cursor: int, to_time: int, *, limit: int) -> int:
-        """How many versions `after` would return, counted in the ledger."""
+        """How many versions are numbered above `cursor` and visible by `to_time`, at most `limit`.
+
+        What `after` would answer, without making it.
+        """
 
     def newest(self, to_time: int, *, cutoff: int) -> Iterable[InstructionVersion]:
         """The newest version at `to_time` of each instruction whose span meets the window.
@@ -36,8 +39,8 @@ class VersionReader(Protocol):
         """The greatest number among the versions visible by `to_time`; 0 without any."""
 
 
-class CachedVersions:
-    """A VersionReader that reads the newest versions of a window only once."""
+class OneLook:
+    """A reader whose newest versions are asked for more than once, and read once."""
 
     def __init__(self, reader: VersionReader) -> None:
         self.after = reader.after
@@ -49,7 +52,7 @@ class CachedVersions:
         )
 
     def newest(self, to_time: int, *, cutoff: int) -> Sequence[InstructionVersion]:
-        """Like VersionReader.newest; only the first call reads."""
+        """See VersionReader.newest."""
         found: Sequence[InstructionVersion] = self._newest(to_time, cutoff)
         return found
 
@@ -63,7 +66,7 @@ class SeriesVersions:
     def __init__(self) -> None:
         self._versions: list[InstructionVersion] = []
         self._spans: list[Span | None] = []
-        # The visible time of the instruction's next version.
+        # The visible time of the version that follows on the same instruction.
         self._until: list[int] = []
         self._of_id: dict[str, list[int]] = {}
         self._by_end: list[tuple[int, int]] = []
@@ -131,7 +134,7 @@ class SeriesVersions:
         return bisect_right(self._versions, to_time, key=lambda version: version.visible_time)
 
     def _close(self, position: int, time: int) -> None:
-        """Index a superseded version with an open end as ended."""
+        """Let an open end of a version that was followed count as ended, for the index alone."""
         span = self._spans[position]
         if span is not None and span.end is None:
             del self._by_end[bisect_left(self._by_end, (NEVER, position))]

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import FloatRect, sync_playwright
 
-from lab.waiting import patience
+from lab.program import manage
 from tests.browser.chart import ChartPage
-from tests.exchange import Exchange
-from tests.processes import ROOT, manage
+from trade_canvas.environment import BASE_DIR
 
 CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
 ARGUMENTS = (
@@ -57,9 +56,9 @@ def browser():
 
 @pytest.fixture(scope="session")
 def built_page():
-    """The built frontend, which Django serves."""
-    if not (ROOT / "frontend" / "dist" / "index.html").is_file():
-        subprocess.run(["make", "frontend"], cwd=ROOT, check=True, timeout=BUILD_TIMEOUT_S)
+    """The front end as Django serves it."""
+    if not (BASE_DIR / "frontend" / "dist" / "index.html").is_file():
+        subprocess.run(["make", "frontend"], cwd=BASE_DIR, check=True, timeout=BUILD_TIMEOUT_S)
 
 
 @pytest.fixture(scope="module")
@@ -70,33 +69,33 @@ def installation(browser, built_page, shared_stack):
     collecting = collect_static(shared_stack)
     for series_id in PINNED:
         shared_stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", series_id)
-    assert collecting.process.wait(patience(STATIC_TIMEOUT_S)) == 0, collecting.output()
-    shared_stack.installation()
+    assert collecting.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
+    shared_stack.start_all()
     return shared_stack
 
 
 def collect_static(stack):
-    """Start collecting the built page into the folder that the web process serves."""
+    """Start putting the built page where the web process serves it from."""
     command = manage("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
     return stack.start("static", command)
 
 
 @pytest.fixture
 def web(installation):
-    """The running web process."""
-    return next(each for each in installation.processes if each.name == "web" and each.is_running())
+    """The web process that serves now."""
+    return next(each for each in installation.webs if each.is_running)
 
 
 @pytest.fixture
 def exchange(installation):
-    found = Exchange(next(each for each in installation.processes if each.name == "exchange"))
+    found = installation.exchange
     yield found
     found.clear()
 
 
 @pytest.fixture
 def open_chart(browser, web):
-    """Opens the page with a series; fails when an opened page logged an error or a warning."""
+    """Opens the page at a series; every opened page must stay without complaint."""
     opened = []
 
     def open_it(series_id: str = "", *, screen: dict[str, int] = SCREEN) -> ChartPage:
@@ -117,7 +116,7 @@ def open_chart(browser, web):
 
 @pytest.fixture
 def screenshot():
-    """Saves a picture of a page into SCREENSHOT_DIR, if that is set."""
+    """Saves a picture of a page where SCREENSHOT_DIR asks for pictures."""
 
     def save(chart: ChartPage, name: str, clip: FloatRect | None = None) -> None:
         if directory := os.environ.get("SCREENSHOT_DIR"):

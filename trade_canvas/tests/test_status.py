@@ -15,6 +15,7 @@ from market.ingest.dispatch import QueueStanding
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.installation.status import InstallationStatus, SeriesStatus
 from market.models import Series, WhitelistedSeries
+from market.tests.pool_end import end_pool
 from trade_canvas.status.rows import tables
 
 PAGE = "/admin/status/"
@@ -96,7 +97,8 @@ def known_registry(monkeypatch, settings):
     settings.SWITCHES = replace(
         settings.SWITCHES, enable_whitelist_ingest=True, enable_ondemand_ingest=True
     )
-    return known
+    yield known
+    end_pool()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from lab.capacity.programs import TopologyFailed
 from lab.management.commands.capacity import Command
+from lab.program import LabFailed
 
 
 class Pretending(Command):
@@ -38,7 +38,7 @@ def test_capacity_ends_well_within_its_thresholds_and_says_where_the_report_is(t
 
 def test_capacity_fails_when_a_process_ends(tmp_path):
     with pytest.raises(CommandError, match="worker ended"):
-        call_command(Pretending(TopologyFailed("worker ended")), output=tmp_path)
+        call_command(Pretending(LabFailed("worker ended")), output=tmp_path)
 
 
 def test_capacity_refuses_more_series_than_the_local_exchange_has(tmp_path):

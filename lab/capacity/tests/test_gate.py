@@ -15,7 +15,7 @@ from lab.capacity.figures import (
     timeline,
 )
 from lab.capacity.gate import Thresholds, judge
-from lab.capacity.ledger import Tally
+from lab.ledger import Tally
 
 FAST = Spread(1000, 10.0, 20.0, 30.0, 40.0)
 GOOD = Measured(

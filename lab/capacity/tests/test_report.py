@@ -7,19 +7,19 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.capacity.crowd import Told
 from lab.capacity.gate import Thresholds, judge
 from lab.capacity.measure import Raw, Window, delays
-from lab.capacity.plots import line_plot, nice
 from lab.capacity.record import RecordError, record, recorded
 from lab.capacity.report import Report, write_report
 from lab.capacity.resources import Sample
 from lab.capacity.stored import Stored
 from lab.capacity.tests.test_gate import FAST, GOOD
+from lab.crowd import Received
+from lab.plots import line_plot, nice
 
 SERIES = "sim:spot:BTC/USDT:1s"
 RAW = Raw(
-    told=Told(arrivals={(SERIES, 100): [101.3, 101.4], (SERIES, 200): [201.5]}),
+    received=Received(arrivals={(SERIES, 100): [101.3, 101.4], (SERIES, 200): [201.5]}),
     stored=Stored({(SERIES, 100): 101.2, (SERIES, 200): 201.1}),
     window=Window(before=90, start=100, end=110, cut=120),
     samples=[Sample(90.0 + each, "web-1", each / 10, 10**8) for each in range(5)],
@@ -37,7 +37,7 @@ def report_of(measured):
 
 
 def test_delays_are_of_the_steady_part_only():
-    commit, close = delays(RAW.told, RAW.stored, RAW.window)
+    commit, close = delays(RAW.received, RAW.stored, RAW.window)
     assert list(commit) == list(close) == [101]
     assert commit[101] == pytest.approx([0.1, 0.2])
     assert close[101] == pytest.approx([0.3, 0.4])

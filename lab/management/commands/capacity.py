@@ -17,14 +17,15 @@ from lab.capacity.facts import machine_facts, software_facts
 from lab.capacity.gate import Thresholds
 from lab.capacity.limit import Limit, limit_rows, limit_verdict
 from lab.capacity.measure import Run
-from lab.capacity.programs import TopologyFailed
 from lab.capacity.record import RecordError, record, recorded
 from lab.capacity.report import markdown_table
-from lab.capacity.session import open_topology, run_gate, run_steps
-from lab.capacity.topology import Layout, Topology, local_series
+from lab.capacity.session import open_installation, run_gate, run_steps
+from lab.exchange import local_series
+from lab.installation import Installation
+from lab.program import LabFailed
+from lab.waiting import WaitTimeout
 from trade_canvas.embedded import ServerFailed
 from trade_canvas.environment import BASE_DIR
-from trade_canvas.switches import PREFIX
 
 THRESHOLDS = Thresholds()
 
@@ -70,74 +71,72 @@ class Command(BaseCommand):
         _allow_many_files()
         try:
             passed = self._run(folder, options)
-        except (TopologyFailed, ServerFailed, RecordError, ValueError) as error:
+        except (LabFailed, WaitTimeout, ServerFailed, RecordError, ValueError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             raise CommandError("stopped", returncode=130) from None
-        self._say(f"see {folder}")
+        self._report(f"see {folder}")
         if not passed:
             sys.exit(1)
 
     def _run(self, folder: Path, options: Mapping[str, Any]) -> bool:
         facts = machine_facts()
-        layout = Layout(
-            instances=options["instances"],
-            series=local_series(options["series"]),
-            switches={f"{PREFIX}ENABLE_CAPACITY_METRICS": "1"},
-        )
-        with open_topology(layout, folder / "logs") as topology:
-            facts |= software_facts(topology)
-            self._say(f"every series flows; {', '.join(topology.web_urls)}")
+        series = local_series(options["series"])
+        with open_installation(
+            series, webs=options["instances"], logs=folder / "logs"
+        ) as installation:
+            facts |= software_facts(installation)
+            self._report(f"every series flows; {', '.join(web.url for web in installation.webs)}")
             work = self._find_limit if options["find_limit"] else self._gate
-            return work(topology, folder, options, facts=facts)
+            return work(installation, folder, options, facts=facts)
 
     def _gate(
         self,
-        topology: Topology,
+        installation: Installation,
         folder: Path,
         options: Mapping[str, Any],
         *,
         facts: Mapping[str, str],
     ) -> bool:
         report = run_gate(
-            topology,
+            installation,
             _run_of(options),
             folder,
             command=_command(),
             facts=facts,
             thresholds=THRESHOLDS,
-            say=self._say,
+            progress=self._report,
             with_bare=not options["no_bare"],
             with_profile=options["profile"],
         )
-        self._say(f"{report.verdict}\ncommit to watcher: {report.measured.from_commit}")
+        self._report(f"{report.verdict}\ncommit to watcher: {report.measured.from_commit}")
         if options["record"]:
             record(options["record"], "gate", recorded(report))
         return report.passed
 
     def _find_limit(
         self,
-        topology: Topology,
+        installation: Installation,
         folder: Path,
         options: Mapping[str, Any],
         *,
         facts: Mapping[str, str],
     ) -> bool:
         limit = run_steps(
-            topology,
+            installation,
             _run_of(options),
             most=options["most"],
             thresholds=THRESHOLDS,
-            say=self._say,
+            progress=self._report,
         )
         text = _limit_text(limit, facts)
         (folder / "report.md").write_text(f"# The limit\n\n{text}\n")
-        self._say(limit_verdict(limit))
+        self._report(limit_verdict(limit))
         if options["record"]:
             record(options["record"], "limit", text)
         return limit.holds > 0
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
 

@@ -8,15 +8,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from lab.drills import clocks, crashes, crowds, network, rollback, storage, venue
-from lab.drills.catalogue import DRILLS
+from lab.drills import processes, rollback, servers, venue
+from lab.drills.ground import DRILLS, run_drills
 from lab.drills.outcome import write_report
-from lab.drills.run import run_drills
 from lab.drills.soak import soak
 from lab.drills.steps import table
 
-# Imported for their entries in the catalogue.
-PARTS = (crashes, network, storage, venue, clocks, crowds, rollback)
+# Imported for the drills that they register.
+PARTS = (processes, servers, venue, rollback)
 SOAK = "soak"
 
 
@@ -50,15 +49,15 @@ class Command(BaseCommand):
         if unknown := set(names) - DRILLS.keys() - {SOAK}:
             raise CommandError(f"no such drill: {', '.join(sorted(unknown))}")
         drills = [DRILLS[name] for name in names if name != SOAK]
-        outcomes = run_drills(drills, self._say, logs=options["logs"])
+        outcomes = run_drills(drills, self._report, logs=options["logs"])
         if SOAK in names:
             folders = {name: options[name] for name in ("graphs", "logs")}
-            outcomes.append(soak(options["minutes"], self._say, **folders))
+            outcomes.append(soak(options["minutes"], self._report, **folders))
         if options["report"]:
             write_report(options["report"], outcomes)
         if failed := [each.name for each in outcomes if not each.is_clean]:
             raise CommandError(f"failed: {'; '.join(failed)}")
 
-    def _say(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()

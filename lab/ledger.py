@@ -1,13 +1,13 @@
-"""What one watcher was told of one series: every closed candle, once, in order, or not.
+"""What one watcher received of one series: every closed candle once, in order, or not.
 
-A candle is one bit, its place in the series' grid, so a thousand watchers over hours fit in memory
-and the whole truth is known at the end, not a sample of it.
+A candle is one bit, its place in the series' grid, so the records of a thousand watchers over hours
+fit in memory and the result covers all of them, not a sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 EXAMPLES = 5
 
@@ -16,12 +16,14 @@ EXAMPLES = 5
 class Tally:
     """Sums over watchers; `expected` and those below it are known at the end only.
 
-    `duplicates` came twice, `disorder` came behind a later one, `missing` is in the store and came
-    neither way, `recovered` came over HTTP only, `phantom` came and is not in the store.
+    `duplicates` came twice, `disorder` came after a later one, `differing` had other values than
+    another watcher received, `missing` is stored and came neither way, `recovered` came over HTTP
+    only, `phantom` came and is not stored.
     """
 
     duplicates: int = 0
     disorder: int = 0
+    differing: int = 0
     gaps: int = 0
     expected: int = 0
     delivered: int = 0
@@ -32,11 +34,9 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add another's figures to these."""
-        for name in ("duplicates", "disorder", "gaps", "expected", "delivered", "recovered"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.missing += other.missing
-        self.phantom += other.phantom
-        self.examples = (self.examples + other.examples)[:EXAMPLES]
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        del self.examples[EXAMPLES:]
 
 
 class Place:
@@ -47,27 +47,25 @@ class Place:
         "_recovered",
         "_seen",
         "cursor",
+        "differing",
         "disorder",
         "duplicates",
         "gaps",
-        "since",
         "step",
         "subscribed_at",
     )
 
     def __init__(self, step: int, since: int | None) -> None:
         self.step = step
-        self.since = since
-        """The newest candle it had at its first subscription."""
         self.cursor = since
-        """The newest it has now: where it resumes."""
+        """The newest candle it has: where it resumes."""
         self.subscribed_at = 0.0
-        self.duplicates = self.disorder = self.gaps = 0
+        self.duplicates = self.disorder = self.differing = self.gaps = 0
         self._base = since
         self._seen = self._recovered = 0
 
     def take(self, time: int) -> None:
-        """A closed candle came over the socket."""
+        """Note a closed candle that came over the socket."""
         if self._base is None:
             self._base = time - self.step
         if self.cursor is None or time > self.cursor:
@@ -80,31 +78,35 @@ class Place:
             self._seen |= self._bit(time)
 
     def recover(self, times: Iterable[int]) -> None:
-        """Candles were read over HTTP."""
+        """Note candles that were read over HTTP."""
         for time in times:
             if self._base is not None and time > self._base:
                 self._recovered |= self._bit(time)
 
     def tally(self, name: str, expected: Iterable[int]) -> Tally:
-        """Compare with the closed candles that the store has; `name` is for the examples."""
-        tally = Tally(duplicates=self.duplicates, disorder=self.disorder, gaps=self.gaps)
+        """Compare with the closed candles that were to come; `name` is for the examples."""
         base, wanted = self._base, 0
         if base is None:
             base = min(expected, default=0) - self.step
         times = [time for time in expected if time > base]
         for time in times:
             wanted |= 1 << (time - base) // self.step
-        tally.expected = len(times)
-        tally.delivered = (wanted & self._seen).bit_count()
-        tally.recovered = (wanted & self._recovered & ~self._seen).bit_count()
         missing = wanted & ~(self._seen | self._recovered)
-        tally.missing = missing.bit_count()
-        # What came beyond the last candle of the comparison is for the next one.
-        tally.phantom = (self._seen & ~wanted & ((1 << wanted.bit_length()) - 1)).bit_count()
-        tally.examples = [
-            f"{name} {time}" for time in times if missing >> (time - base) // self.step & 1
-        ][:EXAMPLES]
-        return tally
+        return Tally(
+            duplicates=self.duplicates,
+            disorder=self.disorder,
+            differing=self.differing,
+            gaps=self.gaps,
+            expected=len(times),
+            delivered=(wanted & self._seen).bit_count(),
+            recovered=(wanted & self._recovered & ~self._seen).bit_count(),
+            missing=missing.bit_count(),
+            # What came after the last candle of the comparison is for the next one.
+            phantom=(self._seen & ~wanted & ((1 << wanted.bit_length()) - 1)).bit_count(),
+            examples=[
+                f"{name} {time}" for time in times if missing >> (time - base) // self.step & 1
+            ][:EXAMPLES],
+        )
 
     def _bit(self, time: int) -> int:
         assert self._base is not None

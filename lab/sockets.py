@@ -1,7 +1,7 @@
 """A WebSocket client that costs next to nothing, so that a thousand fit into one process.
 
-It does the handshake, takes frames apart, answers pings and tells of text messages: what
-`websockets` would do beyond that costs more a message than the server under test spends on it.
+It does the handshake, splits frames, answers pings and passes on text messages: anything more,
+as in `websockets`, would cost more per message than the server under test spends on it.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from websockets.frames import Frame, Opcode
 
 ABNORMAL = 1006
 NO_CODE = 1005
-GOODBYE = Frame(Opcode.CLOSE, (1000).to_bytes(2, "big")).serialize(mask=True)
+REFUSED = 10_000
+"""Added to the HTTP status of a refused handshake to make a close code of it."""
+CLOSE = Frame(Opcode.CLOSE, (1000).to_bytes(2, "big")).serialize(mask=True)
 
 
 class Listener(Protocol):
-    """Whom a socket tells."""
+    """Receives the events of a socket."""
 
     def connected(self, socket: Socket) -> None:
-        """The connection stands; the handshake is under way."""
+        """The TCP connection is open; the handshake has been sent."""
 
     def opened(self) -> None:
         """The handshake is done: text may be sent."""
 
-    def heard(self, payload: bytes, at: float) -> None:
-        """A text message came; `at` is when it was read (Unix seconds)."""
+    def received(self, payload: bytes, at: float) -> None:
+        """A text message arrived, read at `at` (Unix seconds)."""
 
     def pinged(self) -> None:
-        """The server asked for a sign of life, and got it."""
+        """The server sent a ping, which has been answered."""
 
-    def lost(self, code: int) -> None:
-        """The connection is gone. 1006: no close frame; above 10,000: HTTP status plus that."""
+    def closed(self, code: int, reason: str) -> None:
+        """The connection has ended: 1006 without a close frame, REFUSED + status if refused."""
 
 
 class Socket(asyncio.Protocol):
     """One connection; made by `connect`."""
 
-    __slots__ = ("_buffer", "_code", "_greeting", "_is_open", "_listener", "_transport")
+    __slots__ = ("_buffer", "_ending", "_greeting", "_is_open", "_listener", "_transport")
 
     def __init__(self, listener: Listener, greeting: bytes) -> None:
         self._listener = listener
         self._greeting = greeting
         self._buffer = b""
         self._is_open = False
-        self._code = ABNORMAL
+        self._ending = (ABNORMAL, "")
         self._transport: asyncio.Transport | None = None
 
-    def send(self, text: bytes) -> None:
-        """Send a text message, if the connection still stands."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(Frame(Opcode.TEXT, text).serialize(mask=True))
+    def send(self, data: bytes, opcode: Opcode = Opcode.TEXT) -> None:
+        """Send a message, if the connection is still open."""
+        self._write(Frame(opcode, data).serialize(mask=True))
 
     def leave(self) -> None:
-        """Say goodbye; `lost` follows when the server has answered."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(GOODBYE)
+        """Send a close frame; `closed` follows when the server has answered."""
+        self._write(CLOSE)
 
     def drop(self) -> None:
-        """Cut the connection without a word."""
+        """Abort the connection without a close frame."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -75,7 +75,7 @@ class Socket(asyncio.Protocol):
         self._listener.connected(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take apart what came."""
+        """Read the handshake's answer once, then frames."""
         at = time.time()
         buffer = self._buffer + data if self._buffer else data
         if not self._is_open:
@@ -83,28 +83,26 @@ class Socket(asyncio.Protocol):
             if not end:
                 self._buffer = buffer
                 return
-            buffer = rest
-            if not self._admitted(head):
+            status = int(head.split(b" ", 2)[1])
+            if status != 101:
+                self._ending = (REFUSED + status, "")
+                self.drop()
                 return
-        self._buffer = self._take_frames(buffer, at)
+            self._is_open, buffer = True, rest
+            self._listener.opened()
+        self._buffer = self._read_frames(buffer, at)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the listener."""
+        """Report the end of the connection."""
         self._transport = None
-        self._listener.lost(self._code)
+        self._listener.closed(*self._ending)
 
-    def _admitted(self, head: bytes) -> bool:
-        status = int(head.split(b" ", 2)[1])
-        if status != 101:
-            self._code = 10_000 + status
-            self.drop()
-            return False
-        self._is_open = True
-        self._listener.opened()
-        return True
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
-    def _take_frames(self, buffer: bytes, at: float) -> bytes:
-        """Handle every whole frame; what is left of the buffer."""
+    def _read_frames(self, buffer: bytes, at: float) -> bytes:
+        """Handle every whole frame and return the rest of the buffer."""
         begin, end = 0, len(buffer)
         while end - begin >= 2:
             length, start = buffer[begin + 1] & 127, begin + 2
@@ -115,7 +113,7 @@ class Socket(asyncio.Protocol):
             if end < start + length:
                 break
             if buffer[begin] == 0x81:
-                self._listener.heard(buffer[start : start + length], at)
+                self._listener.received(buffer[start : start + length], at)
             else:
                 self._control(buffer[begin], buffer[start : start + length])
             begin = start + length
@@ -123,21 +121,21 @@ class Socket(asyncio.Protocol):
 
     def _control(self, first: int, payload: bytes) -> None:
         if first == 0x80 | Opcode.PING:
-            assert self._transport is not None
-            self._transport.write(Frame(Opcode.PONG, payload).serialize(mask=True))
+            self._write(Frame(Opcode.PONG, payload).serialize(mask=True))
             self._listener.pinged()
         elif first == 0x80 | Opcode.CLOSE:
-            self._code = int.from_bytes(payload[:2], "big") or NO_CODE
+            code = int.from_bytes(payload[:2], "big") or NO_CODE
+            self._ending = (code, payload[2:].decode(errors="replace"))
             self.leave()
         elif first != 0x80 | Opcode.PONG:
-            # Fragments and binary frames are nothing that our server sends.
+            # The server sends neither fragments nor binary frames.
             self.drop()
 
 
 async def connect(listener: Listener, url: str, path: str, timeout_s: float) -> None:
-    """Open a connection to `url` (http://host:port); raises OSError, TimeoutError too.
+    """Open a connection to `url` (http://host:port). Raises OSError, TimeoutError too.
 
-    The listener gets the socket, and may have heard more by the time this returns.
+    The listener may have received messages by the time this returns.
     """
     address, greeting = urlsplit(url), handshake(url, path)
     async with asyncio.timeout(timeout_s):
@@ -147,7 +145,7 @@ async def connect(listener: Listener, url: str, path: str, timeout_s: float) -> 
 
 
 def handshake(url: str, path: str) -> bytes:
-    """What opens a WebSocket at `url` (http://host:port)."""
+    """Return the request that opens a WebSocket at `url` (http://host:port)."""
     key = base64.b64encode(os.urandom(16)).decode()
     return (
         f"GET {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nUpgrade: websocket\r\n"

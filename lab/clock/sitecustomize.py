@@ -1,4 +1,4 @@
-"""Puts a process's wall clock off by the seconds in the file that DRILL_CLOCK names.
+"""Puts a process's wall clock off by the seconds in the file that LAB_CLOCK names.
 
 Python reads this at its start when the folder is on PYTHONPATH. The file holds one double and may
 be changed at any time; monotonic clocks are left alone, as a step of the real clock leaves them.
@@ -12,7 +12,7 @@ import os
 import struct
 import time
 
-VARIABLE = "DRILL_CLOCK"
+VARIABLE = "LAB_CLOCK"
 
 _real_time = time.time
 _RealDatetime = datetime.datetime
@@ -34,7 +34,7 @@ def _install(path: str) -> None:
         return float(struct.unpack("d", shared[:8])[0])
 
     class Datetime(_RealDatetime, metaclass=_Kind):
-        """Tells the time of the drill; everything else is the real thing's."""
+        """Tells the time with the offset; everything else is the real class's."""
 
         @classmethod
         def now(cls, tz=None):  # type: ignore[no-untyped-def]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.capacity.ledger import Place
+from lab.ledger import Place
 
 EXPECTED = [160, 220, 280, 340]
 

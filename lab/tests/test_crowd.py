@@ -1,16 +1,20 @@
-"""The watchers' process against a server that does as it is told."""
+"""Crowds of watchers against a scripted server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 
-from lab.capacity.crowd import Crowd
-from lab.capacity.watcher import Order
+from lab.client import Order
+from lab.crowd import Crowd
+from lab.program import LabFailed
+from lab.waiting import eventually, wait_until
 from trade_canvas.embedded.server import free_port
 
 SERIES = "sim:spot:BTC/USDT:1m"
@@ -34,10 +38,14 @@ def gap(expected, actual):
 
 
 class FakeWeb:
-    """Sends every watcher the messages of `script`, then a forming candle."""
+    """Sends every watcher the messages of `script`, then a forming candle.
+
+    `scripts` are those of single connections, by their number.
+    """
 
     def __init__(self):
         self.script = []
+        self.scripts = {}
         self.subscribed = []
         self.connections = []
         self.after = [6120, 6180, 6240]
@@ -55,19 +63,23 @@ class FakeWeb:
         return connection.respond(200, json.dumps({"candles": [candle(t) for t in times]}))
 
     async def _talk(self, connection):
+        script = self.scripts.get(len(self.connections), self.script)
         self.connections.append(connection)
         self.subscribed.append(json.loads(await connection.recv()))
         forming = {"type": "candle_forming", "series_id": SERIES, "candle": candle(6300)}
-        for message in [*self.script, forming]:
+        for message in [*script, forming]:
             await connection.send(json.dumps(message, separators=(",", ":")))
-        await connection.wait_closed()
+        with suppress(ConnectionClosed):
+            async for message in connection:
+                self.subscribed.append(json.loads(message))
 
 
 @asynccontextmanager
-async def watching(tmp_path, *webs, watchers=2):
-    """A crowd on these webs; its calls block, so they are made from a thread."""
-    order = Order(urls=tuple(web.url for web in webs), series=(SERIES,), watchers=watchers)
-    crowd = Crowd(order, log=tmp_path / "watchers.log")
+async def watching(tmp_path, *webs, processes=1, **more):
+    """A crowd of two on these webs; its calls block, so they are made from a thread."""
+    urls = tuple(web.url for web in webs)
+    order = Order(urls=urls, series=(SERIES,), watchers=2, **more)
+    crowd = Crowd(order, processes=processes, log=tmp_path / "watchers.log")
     try:
         yield crowd
     finally:
@@ -76,9 +88,7 @@ async def watching(tmp_path, *webs, watchers=2):
 
 async def counted(crowd, name, count):
     """Wait until the watchers have counted so many."""
-    async with asyncio.timeout(20):
-        while (await asyncio.to_thread(crowd.status))["counts"].get(name) != count:
-            pass
+    await asyncio.to_thread(wait_until, lambda: crowd.counts()[name] == count)
 
 
 async def attached(crowd):
@@ -90,13 +100,13 @@ async def finished(crowd, expected=STORED):
     return await asyncio.to_thread(crowd.finish, {SERIES: expected})
 
 
-async def test_watchers_count_what_all_of_them_were_told(tmp_path):
+async def test_watchers_count_everything_they_received(tmp_path):
     web = FakeWeb()
     web.script = [closed(6060), closed(6120, 6180), closed(6240)]
     async with web.running(), watching(tmp_path, web) as crowd:
         await attached(crowd)
-        told = await finished(crowd)
-    assert (told.tally.expected, told.tally.delivered, told.tally.missing) == (8, 8, 0)
+        received = await finished(crowd)
+    assert (received.tally.expected, received.tally.delivered, received.tally.missing) == (8, 8, 0)
     assert [ask["since"] for ask in web.subscribed] == [HEAD, HEAD]
 
 
@@ -109,7 +119,7 @@ async def test_watchers_count_what_all_of_them_were_told(tmp_path):
         ([*map(closed, STORED[:-1]), closed(6240), closed(6300)], {}),
     ],
 )
-async def test_watchers_tell_what_is_wrong(tmp_path, script, wrong):
+async def test_watchers_count_what_is_wrong(tmp_path, script, wrong):
     web = FakeWeb()
     web.script = script
     async with web.running(), watching(tmp_path, web) as crowd:
@@ -127,11 +137,15 @@ async def test_watchers_resume_elsewhere_with_what_they_have(tmp_path):
         await attached(crowd)
         await asyncio.to_thread(crowd.move, [other.url])
         storm = await asyncio.to_thread(crowd.storm)
-        told = await finished(crowd)
+        received = await finished(crowd)
     assert storm.live == 2
     assert [ask["since"] for ask in other.subscribed] == [6060, 6060]
-    assert (told.tally.delivered, told.tally.missing, told.tally.duplicates) == (8, 0, 0)
-    assert told.counts["closed_1006"] == 2
+    assert (received.tally.delivered, received.tally.missing, received.tally.duplicates) == (
+        8,
+        0,
+        0,
+    )
+    assert received.counts["closed_1006"] == 2
 
 
 async def test_watchers_come_back_after_a_close_by_the_server(tmp_path):
@@ -142,11 +156,11 @@ async def test_watchers_come_back_after_a_close_by_the_server(tmp_path):
         for connection in list(web.connections):
             await connection.close(1001)
         await counted(crowd, "closed_frames", 2)
-        told = await finished(crowd)
-    assert (told.counts["closed_1001"], told.tally.delivered) == (2, 8)
+        received = await finished(crowd)
+    assert (received.counts["closed_1001"], received.tally.delivered) == (2, 8)
 
 
-async def test_watchers_go_elsewhere_when_nobody_answers(tmp_path):
+async def test_watchers_go_elsewhere_when_an_address_refuses(tmp_path):
     web = FakeWeb()
     web.script = [closed(*STORED)]
     async with web.running(), watching(tmp_path, web) as crowd:
@@ -159,7 +173,7 @@ async def test_watchers_go_elsewhere_when_nobody_answers(tmp_path):
     assert (tally.delivered, tally.missing) == (8, 0)
 
 
-async def test_watchers_read_a_named_hole_over_http(tmp_path):
+async def test_watchers_read_a_gap_over_http(tmp_path):
     web = FakeWeb()
     web.script = [closed(6060), gap(6120, 6240), closed(6240)]
     async with web.running(), watching(tmp_path, web) as crowd:
@@ -167,3 +181,53 @@ async def test_watchers_read_a_named_hole_over_http(tmp_path):
         await counted(crowd, "recovered", 2)
         tally = (await finished(crowd)).tally
     assert (tally.gaps, tally.delivered, tally.recovered, tally.missing) == (2, 4, 4, 0)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_watchers_notice_that_they_received_different_values(tmp_path, processes):
+    web = FakeWeb()
+    web.script = [closed(*STORED)]
+    web.scripts[1] = [closed(6060), {**closed(6120), "candle": {**candle(6120), "close": 2}}]
+    async with web.running(), watching(tmp_path, web, processes=processes) as crowd:
+        await attached(crowd)
+        tally = (await finished(crowd)).tally
+    assert (tally.differing, tally.missing) == (1, 2)
+
+
+async def test_watchers_subscribe_again_after_an_error(tmp_path):
+    web = FakeWeb()
+    web.script = [closed(6060), {"type": "error", "code": "unavailable", "series_id": SERIES}]
+    async with web.running(), watching(tmp_path, web) as crowd:
+        await attached(crowd)
+        await eventually(lambda: len(web.subscribed) >= 4)
+        received = await finished(crowd)
+    assert {ask["since"] for ask in web.subscribed[2:]} == {6060}
+    assert received.counts["error"] == 2
+
+
+async def test_watchers_are_whole_while_they_are_up_to_date(tmp_path, monkeypatch):
+    web = FakeWeb()
+    web.script = [closed(*STORED)]
+    end = STORED[-1] + 60
+    async with web.running(), watching(tmp_path, web, late_s=3.0) as crowd:
+        await asyncio.to_thread(crowd.adjust, clock_offset_s=end - time.time())
+        await attached(crowd)
+        await asyncio.to_thread(crowd.adjust, forget_lag=True)
+        began = time.monotonic()
+        since = await asyncio.to_thread(crowd.wait_until_whole, 10, for_s=0.1, after=began)
+        await asyncio.to_thread(crowd.adjust, clock_offset_s=end + 60 - time.time())
+        monkeypatch.setenv("TEST_PATIENCE", "1")
+        with pytest.raises(LabFailed, match="0 not connected, at most 6"):
+            await asyncio.to_thread(crowd.wait_until_whole, 0.5, for_s=0.5, after=time.monotonic())
+        received = await finished(crowd)
+    assert since <= time.monotonic()
+    assert 60 <= received.most_behind_s < 120
+
+
+async def test_watchers_replace_a_silent_connection(tmp_path):
+    web = FakeWeb()
+    async with web.running(), watching(tmp_path, web, silent_s=0.5) as crowd:
+        await attached(crowd)
+        web.script = [closed(*STORED)]
+        await counted(crowd, "closed_frames", 2)
+        assert (await finished(crowd)).counts["closed_1006"] >= 2

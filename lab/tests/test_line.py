@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from lab.drills.line import HOST, Line
+from lab.line import HOST, Line
 
 PATIENCE_S = 10.0
 

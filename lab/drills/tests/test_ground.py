@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lab.drills.installation import SWITCHES
+from lab.drills.ground import SWITCHES
 from trade_canvas.checks import errors
 from trade_canvas.switches import Switches
 

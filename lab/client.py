@@ -1,0 +1,296 @@
+"""A client of the sync contract (docs/sync.md) that records everything it receives.
+
+It subscribes from the newest candle it has, resumes at another address when its connection ends,
+subscribes again after an error, and reads gaps over HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from array import array
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from lab.ledger import Place
+from lab.pages import PageReader
+from lab.sockets import Socket, connect
+
+CONNECT_TIMEOUT_S = 20.0
+BACKOFF_S = 0.2
+NOTES_KEPT = 5
+FORMING = b'{"type":"candle_forming"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What watchers are to do.
+
+    They (from number `first` on) go to the addresses in turn, and to the series in turn at each
+    address, `series_each` of them.
+    """
+
+    urls: tuple[str, ...]
+    series: tuple[str, ...]
+    watchers: int
+    first: int = 0
+    series_each: int = 1
+    path: str = "/ws/market"
+    since: Mapping[str, int] | None = None
+    """Candles to begin after, by series; None for the newest stored one, as a page does."""
+    backoff_max_s: float = 5.0
+    silent_s: float = 0.0
+    """Seconds without a message after which a connection is replaced; 0 for never."""
+    late_s: float = 0.0
+    """Seconds behind its series up to which a watcher counts as up to date; 0: not looked at."""
+
+    def followed_by(self, number: int) -> list[str]:
+        """Return the series that watcher `number` follows."""
+        first = number // len(self.urls)
+        return [self.series[(first + n) % len(self.series)] for n in range(self.series_each)]
+
+    def url_of(self, number: int) -> str:
+        """Return the address whose turn it is."""
+        return self.urls[number % len(self.urls)]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The part of a message that a watcher uses; `times` and `values` are of closed candles.
+
+    The times of a gap are those around it.
+    """
+
+    kind: str
+    series: str
+    times: tuple[int, ...] = ()
+    values: tuple[tuple[float, ...], ...] = ()
+    note: str = ""
+
+
+@lru_cache(maxsize=512)
+def parse(payload: bytes) -> Message:
+    """Parse a message. Many watchers get the same bytes, so most were parsed before."""
+    body = orjson.loads(payload)
+    kind, series = body["type"], body.get("series_id", "")
+    if kind in ("candle_closed", "candles_batch"):
+        candles = body["candles"] if kind == "candles_batch" else [body["candle"]]
+        times = tuple(each["candle_time"] for each in candles)
+        return Message(kind, series, times, tuple(tuple(each.values())[1:] for each in candles))
+    if kind == "gap":
+        return Message(kind, series, (body["expected_next_time"], body["actual_time"]))
+    return Message(kind, series, note=f"{body.get('code') or body.get('event')}")
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """A closed candle: its values as first received, and when it came (Unix seconds).
+
+    `times` are of the watchers that had subscribed before it closed.
+    """
+
+    values: tuple[float, ...]
+    times: array[float] = field(default_factory=lambda: array("d"))
+
+
+class Record:
+    """What the watchers of one process have in common."""
+
+    def __init__(self) -> None:
+        self.candles: dict[tuple[str, int], Arrivals] = {}
+        self.counts: Counter[str] = Counter()
+        self.notes: list[str] = []
+
+    def take(self, series: str, time_: int, values: tuple[float, ...]) -> Arrivals:
+        """Return the record of a candle, which is made at its first arrival."""
+        key = (series, time_)
+        if (found := self.candles.get(key)) is None:
+            found = self.candles[key] = Arrivals(values)
+        return found
+
+    def note(self, text: str) -> None:
+        """Keep something for the report."""
+        self.counts["notes"] += 1
+        if len(self.notes) < NOTES_KEPT:
+            self.notes.append(text)
+
+
+class Watcher:
+    """One client, over as many connections as it takes; a Listener."""
+
+    def __init__(
+        self,
+        number: int,
+        order: Order,
+        places: dict[str, Place],
+        *,
+        record: Record,
+        pages: PageReader,
+    ) -> None:
+        self.number = number
+        self.order = order
+        self.places = places
+        self.is_subscribed = False
+        self.live = asyncio.Event()
+        """Set while something has come of every series since it last subscribed."""
+        self.gone = asyncio.Event()
+        """Set while it has no connection."""
+        self.gone.set()
+        self.heard_at = 0.0
+        self._record = record
+        self._pages = pages
+        self._turn = number
+        self._failures = 0
+        self._is_leaving = False
+        self._awaited: set[str] = set()
+        self._socket: Socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """The address whose turn it is."""
+        return self.order.url_of(self._turn)
+
+    async def connect(self) -> None:
+        """Open a connection; after a failure it is tried at the next address."""
+        self.heard_at = time.time()
+        try:
+            await connect(self, self.url, self.order.path, CONNECT_TIMEOUT_S)
+        except (OSError, TimeoutError) as error:
+            self._record.note(f"connect to {self.url}: {error!r}")
+            self._resume_elsewhere()
+
+    def drop(self) -> None:
+        """Lose the connection as if the network failed, and reconnect at once."""
+        if self._socket is not None:
+            self._failures = -1
+            self.live.clear()
+            self._socket.drop()
+
+    def leave(self) -> None:
+        """End the connection for good."""
+        self._is_leaving = True
+        for task in self._tasks:
+            task.cancel()
+        if self._socket is not None:
+            self._socket.leave()
+
+    def behind_s(self, now: float) -> float:
+        """Return how long ago the newest candle that it has closed, of the slowest series."""
+        return max(now - (each.cursor or 0) - each.step for each in self.places.values())
+
+    # What a Listener does
+
+    def connected(self, socket: Socket) -> None:
+        """Keep the socket."""
+        self._socket = socket
+        self.gone.clear()
+
+    def opened(self) -> None:
+        """Subscribe to every series."""
+        self._awaited = set(self.places)
+        for series in self.places:
+            self._subscribe(series)
+        self.is_subscribed = True
+
+    def received(self, payload: bytes, at: float) -> None:
+        """Count a message and do what the contract asks for."""
+        self.heard_at = at
+        if payload.startswith(FORMING):
+            self._record.counts["forming"] += 1
+            if self._awaited:
+                self._has_come(parse(payload).series)
+            return
+        message = parse(payload)
+        place = self.places.get(message.series)
+        if message.values and place is not None:
+            self._take(message, place, at)
+            return
+        self._record.counts[message.kind] += 1
+        if message.kind == "gap" and place is not None:
+            place.gaps += 1
+            self._spawn(self._recover(message, place))
+        elif message.kind == "error":
+            self._record.note(f"error {message.note} of {message.series}")
+            self._spawn(self._subscribe_again(message.series))
+        elif message.kind != "system":
+            self._record.note(f"{message.kind} {message.note}")
+
+    def pinged(self) -> None:
+        """The server is there."""
+        self.heard_at = time.time()
+
+    def closed(self, code: int, reason: str) -> None:
+        """Reconnect at the next address."""
+        self.is_subscribed = False
+        self.live.clear()
+        self.gone.set()
+        self._socket = None
+        if not self._is_leaving:
+            self._record.counts[f"closed_{code}"] += 1
+            if self._failures >= 0:
+                self._record.note(f"{self.url} closed with {code}")
+            self._resume_elsewhere()
+
+    def _subscribe(self, series: str) -> None:
+        assert self._socket is not None
+        place = self.places[series]
+        place.subscribed_at = time.time()
+        body = {"type": "subscribe", "series_id": series, "since": place.cursor}
+        self._socket.send(orjson.dumps({**body, "supports_batch": True}))
+
+    def _take(self, message: Message, place: Place, at: float) -> None:
+        if self._awaited:
+            self._has_come(message.series)
+        self._record.counts["closed_frames"] += 1
+        self._record.counts["candles"] += len(message.times)
+        for time_, values in zip(message.times, message.values, strict=True):
+            place.take(time_)
+            arrivals = self._record.take(message.series, time_, values)
+            place.differing += arrivals.values != values
+            if time_ + place.step >= place.subscribed_at:
+                arrivals.times.append(at)
+
+    def _has_come(self, series: str) -> None:
+        self._awaited.discard(series)
+        if not self._awaited:
+            self._failures = 0
+            self.live.set()
+
+    async def _recover(self, message: Message, place: Place) -> None:
+        expected_next, actual = message.times
+        found = await self._pages.after(self.url, message.series, expected_next - place.step)
+        place.recover(time_ for time_ in found if time_ < actual)
+        self._record.counts["recovered"] += 1
+
+    async def _subscribe_again(self, series: str) -> None:
+        """Subscribe once more, unless the connection has ended meanwhile."""
+        socket = self._socket
+        await asyncio.sleep(random.uniform(0.1, 1.0))
+        if socket is not None and socket is self._socket:
+            for each in [series] if series in self.places else self.places:
+                self._subscribe(each)
+
+    def _resume_elsewhere(self) -> None:
+        self._turn += 1
+        if not self._is_leaving:
+            self._spawn(self._resume())
+
+    async def _resume(self) -> None:
+        """Reconnect after a pause that grows with each failure; at once after `drop`."""
+        if self._failures >= 0:
+            most = min(BACKOFF_S * 2.0**self._failures, self.order.backoff_max_s)
+            await asyncio.sleep(random.uniform(0.2, 1.0) * most)
+        self._failures = min(self._failures + 1, 10)
+        await self.connect()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

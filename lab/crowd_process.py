@@ -1,0 +1,231 @@
+"""One process full of watchers: `python -m lab.crowd_process ORDER`, the order as JSON.
+
+It reads one request per line from standard input and answers each with one line of JSON: `attach`,
+`status`, `adjust`, `storm`, `pages`, `move`, `finish` (methods of `Crew`). End of input ends it.
+`lab.crowd` is its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import orjson
+import uvloop
+
+from lab.client import Order, Record, Watcher
+from lab.exchange import seconds_of
+from lab.ledger import Place, Tally
+from lab.pages import PageReader
+from lab.waiting import WaitTimeout, eventually, patience
+
+CONNECT_AT_ONCE = 50
+LIVE_S = 20.0
+LAST_CANDLES_S = 10.0
+LEAVE_S = 5.0
+CHECK_S = 1.0
+LAG_CHECK_S = 0.05
+
+
+class Crew:
+    """All watchers of this process; every public coroutine but `watch` answers one request."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._record = Record()
+        self._pages = PageReader()
+        self._watchers: list[Watcher] = []
+        self._clock_offset_s = 0.0
+        self._most_behind_s = 0.0
+        self._whole_since: float | None = None
+        self._lacks = "not looked at yet"
+
+    async def attach(self, *, watchers: int | None = None) -> dict[str, Any]:
+        """Connect and subscribe so many more (all of the order's, if not given).
+
+        Returns how many became live within the limit, and the seconds that each took.
+        """
+        count = self._order.watchers if watchers is None else watchers
+        heads: Mapping[str, int | None] | None = self._order.since
+        if heads is None:
+            heads = {series: await self._newest(series) for series in self._order.series}
+        first = self._order.first + len(self._watchers)
+        new = [self._watcher(first + each, heads) for each in range(count)]
+        self._watchers += new
+        gate = asyncio.Semaphore(CONNECT_AT_ONCE)
+
+        async def join(watcher: Watcher) -> float | None:
+            async with gate:
+                began = time.monotonic()
+                await watcher.connect()
+                return await _until_live(watcher, began)
+
+        return _joined(await asyncio.gather(*(join(watcher) for watcher in new)))
+
+    async def status(self) -> dict[str, Any]:
+        """Return how things are now; `whole_since` is None or a monotonic time."""
+        return {
+            "open": sum(not watcher.gone.is_set() for watcher in self._watchers),
+            "live": sum(watcher.live.is_set() for watcher in self._watchers),
+            "counts": dict(self._record.counts),
+            "notes": self._record.notes,
+            "whole_since": self._whole_since,
+            "lacks": self._lacks,
+        }
+
+    async def adjust(
+        self, *, clock_offset_s: float | None = None, forget_lag: bool = False
+    ) -> dict[str, Any]:
+        """Expect candles by a clock that is off by so much; forget how far watchers were behind."""
+        if clock_offset_s is not None:
+            self._clock_offset_s = clock_offset_s
+        if forget_lag:
+            self._most_behind_s = 0.0
+        return {}
+
+    async def storm(self) -> dict[str, Any]:
+        """Lose all connections at once and reconnect at once, each at its next address."""
+        began = time.monotonic()
+        for watcher in self._watchers:
+            watcher.drop()
+        return _joined(await asyncio.gather(*(_until_live(each, began) for each in self._watchers)))
+
+    async def pages(self, *, count: int, limit: int) -> dict[str, Any]:
+        """Read the newest `limit` candles `count` times at once, as so many fresh pages would."""
+        numbers = range(self._order.first, self._order.first + count)
+        jobs = [(self._order.url_of(n), self._order.followed_by(n)[0]) for n in numbers]
+        return await self._pages.load(jobs, limit)
+
+    async def move(self, *, urls: Sequence[str]) -> dict[str, Any]:
+        """Use these addresses for connections from now on."""
+        self._order = replace(self._order, urls=tuple(urls))
+        for watcher in self._watchers:
+            watcher.order = self._order
+        return {}
+
+    async def finish(
+        self, *, expected: Mapping[str, Sequence[int]], wait: bool = False
+    ) -> dict[str, Any]:
+        """Leave, and compare with `expected`: open times of closed candles, by series.
+
+        With `wait`, watchers that lack the last of them are given some time before. `candles` in
+        the answer are [series, open time, values, [Unix seconds, …]].
+        """
+        last = {series: max(times, default=0) for series, times in expected.items()}
+        with contextlib.suppress(WaitTimeout):
+            await eventually(lambda: not wait or self._have(last), LAST_CANDLES_S)
+        for watcher in self._watchers:
+            watcher.leave()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience(LEAVE_S)):
+                for watcher in self._watchers:
+                    await watcher.gone.wait()
+        tally = Tally()
+        for watcher in self._watchers:
+            for series, place in watcher.places.items():
+                name = f"watcher {watcher.number} {series}"
+                tally.add(place.tally(name, expected.get(series, ())))
+        return {
+            "tally": asdict(tally),
+            "counts": dict(self._record.counts),
+            "notes": self._record.notes,
+            "most_behind_s": self._most_behind_s,
+            "candles": [
+                [series, time_, arrivals.values, [round(at, 5) for at in arrivals.times]]
+                for (series, time_), arrivals in self._record.candles.items()
+            ],
+        }
+
+    async def watch(self) -> None:
+        """Replace silent connections, and notice when watchers are up to date; runs for ever."""
+        while True:
+            await asyncio.sleep(LAG_CHECK_S if self._order.late_s else CHECK_S)
+            oldest = time.time() - self._order.silent_s
+            for watcher in self._watchers:
+                if self._order.silent_s and watcher.heard_at < oldest:
+                    watcher.drop()
+            if self._order.late_s and self._watchers:
+                self._measure_lag()
+
+    async def close(self) -> None:
+        """Close the HTTP connections."""
+        await self._pages.close()
+
+    def _measure_lag(self) -> None:
+        now = time.time() + self._clock_offset_s
+        behind = max(watcher.behind_s(now) for watcher in self._watchers)
+        self._most_behind_s = max(self._most_behind_s, behind)
+        apart = sum(not watcher.is_subscribed for watcher in self._watchers)
+        if apart or behind > self._order.late_s:
+            self._whole_since = None
+            self._lacks = f"{apart} not connected, at most {behind:.1f} s behind"
+        elif self._whole_since is None:
+            self._whole_since = time.monotonic()
+
+    def _have(self, last: Mapping[str, int]) -> bool:
+        """Return whether every watcher has the last candle of each of its series."""
+        return all(
+            (place.cursor or 0) >= last.get(name, 0)
+            for watcher in self._watchers
+            for name, place in watcher.places.items()
+        )
+
+    def _watcher(self, number: int, heads: Mapping[str, int | None]) -> Watcher:
+        places = {
+            name: Place(seconds_of(name), heads.get(name))
+            for name in self._order.followed_by(number)
+        }
+        return Watcher(number, self._order, places, record=self._record, pages=self._pages)
+
+    async def _newest(self, series: str) -> int | None:
+        found = await self._pages.newest(self._order.urls[0], series)
+        return found[-1] if found else None
+
+
+async def _until_live(watcher: Watcher, began: float) -> float | None:
+    """Return the seconds from `began` until the watcher is live, None past the limit."""
+    try:
+        async with asyncio.timeout(patience(LIVE_S)):
+            await watcher.live.wait()
+    except TimeoutError:
+        return None
+    return time.monotonic() - began
+
+
+def _joined(seconds: Iterable[float | None]) -> dict[str, Any]:
+    every = list(seconds)
+    took = [round(each, 4) for each in every if each is not None]
+    return {"asked": len(every), "live": len(took), "seconds": took}
+
+
+async def serve(order: Order) -> None:
+    """Answer requests on standard input until its end."""
+    crew = Crew(order)
+    lines = asyncio.StreamReader(limit=1 << 26)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    answers: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+        each.__name__: each
+        for each in (
+            *(crew.attach, crew.status, crew.adjust, crew.storm),
+            *(crew.pages, crew.move, crew.finish),
+        )
+    }
+    watching = asyncio.create_task(crew.watch())
+    while line := await lines.readline():
+        request = orjson.loads(line)
+        answer = await answers[request.pop("do")](**request)
+        sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+        sys.stdout.buffer.flush()
+    watching.cancel()
+    await crew.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(Order(**orjson.loads(sys.argv[1]))))

@@ -1,0 +1,62 @@
+"""The local exchange as a program under test: its series, its faults and its true candles."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import islice, product
+from typing import Any
+
+from lab.http import get, send
+from lab.program import Program
+from market.domain.series import SeriesId
+
+SYMBOLS = ("BTC", "ETH", "SOL", "BNB", "XRP", "DOGE", "ADA", "LINK", "AVAX", "LTC")
+MARKETS = ("spot", "futures")
+TIMEFRAMES = ("1s", "1m", "3m", "5m", "15m", "30m", "1h")
+
+
+def local_series(count: int) -> tuple[str, ...]:
+    """Return the first `count` series of the local exchange, those of one second first.
+
+    Raises ValueError when it has fewer.
+    """
+    every = product(TIMEFRAMES, MARKETS, SYMBOLS)
+    names = [f"sim:{market}:{coin}/USDT:{timeframe}" for timeframe, market, coin in every]
+    if count > len(names):
+        raise ValueError(f"the local exchange has {len(names)} suitable series, not {count}")
+    return tuple(islice(names, count))
+
+
+@cache
+def seconds_of(series: str) -> int:
+    """Return the length of the series' candles."""
+    return SeriesId.parse(series).timeframe.seconds
+
+
+class Exchange(Program):
+    """A running local exchange (docs/local-exchange.md describes its control addresses)."""
+
+    def fault(self, kind: str, series: str = "", **details: Any) -> None:
+        """Start a fault, for one series or for all."""
+        scope = {"scope": _key(series)} if series else {}
+        body = {"kind": kind, **scope, **details}
+        status, answer = send("POST", f"{self.url}/control/faults", body)
+        assert status == 201, answer
+
+    def clear(self) -> None:
+        """End every fault."""
+        status, answer = send("DELETE", f"{self.url}/control/faults")
+        assert status == 200, answer
+
+    def truth(self, series: str, start: int, end: int) -> list[dict[str, Any]]:
+        """Return the true closed candles from `start` to `end` (open times, inclusive)."""
+        query = "&".join(f"{name}={value}" for name, value in _key(series).items())
+        status, answer = get(f"{self.url}/control/truth?{query}&start={start}&end={end}")
+        assert status == 200, answer
+        return list(answer["candles"])
+
+
+def _key(series: str) -> dict[str, str]:
+    parsed = SeriesId.parse(series)
+    symbol = parsed.symbol.replace("/", "")
+    return {"market": parsed.market, "symbol": symbol, "interval": str(parsed.timeframe)}

@@ -1,11 +1,12 @@
-"""The exchange's books: the candles of its source as each reader gets to see them.
+"""The candles of the exchange as its readers see them, with faults applied, and its clock.
 
 Streams and REST see revisions and omissions; `truth` is what a reader that missed nothing must
-end up with.
+have in the end.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,15 +20,42 @@ from market.local_exchange.candles import (
     TickCandle,
     floor_to,
 )
-from market.local_exchange.clock import Clock
 from market.local_exchange.faults import FaultBook, Kind
 
 TimedCandle = tuple[int, TickCandle]
 
 
+class Clock:
+    """The exchange's own clock, in milliseconds UTC.
+
+    Without `origin_ms` and a speed it follows the wall clock. Otherwise it starts at `origin_ms`
+    (or now) and runs `speed` times as fast. `skew_ms` shifts it, for faults.
+    """
+
+    def __init__(self, *, origin_ms: int | None = None, speed: float = 1.0) -> None:
+        if speed <= 0:
+            raise ValueError("speed must be above 0")
+        self.speed = speed
+        self.skew_ms = 0
+        self._follows_wall = origin_ms is None and speed == 1.0
+        self._origin_ms = time.time() * 1000 if origin_ms is None else origin_ms
+        self._started = time.monotonic()
+
+    def now_ms(self) -> int:
+        """The current time of the exchange."""
+        if self._follows_wall:
+            return int(time.time() * 1000) + self.skew_ms
+        passed = (time.monotonic() - self._started) * 1000 * self.speed
+        return int(self._origin_ms + passed) + self.skew_ms
+
+    def seconds_until(self, moment_ms: float) -> float:
+        """Real seconds until the exchange's clock shows `moment_ms`; never below 0."""
+        return max(0.0, (moment_ms - self.now_ms()) / 1000 / self.speed)
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A series that exists: its key, what is traded, and its interval's length."""
+    """An existing series: its key, its listing, and the length of its interval."""
 
     key: SeriesKey
     listing: Listing
@@ -35,7 +63,7 @@ class Series:
 
 
 class Book:
-    """Candles by series, through the faults in force."""
+    """Candles by series, with the active faults applied."""
 
     def __init__(self, source: CandleSource, clock: Clock, faults: FaultBook) -> None:
         self.source = source
@@ -47,12 +75,12 @@ class Book:
         return [listing for listing in self.source.listings() if listing.market == market]
 
     def listing(self, market: str, symbol: str) -> Listing | None:
-        """What is traded under `symbol` in a market, if anything."""
+        """The listing with this symbol in a market, if there is one."""
         found = (one for one in self.listings(market) if one.symbol == symbol)
         return next(found, None)
 
     def series(self, listing: Listing, interval: str) -> Series | None:
-        """The series of a listing and an interval; None when there is no such interval."""
+        """The series of a listing and an interval; None for an unknown interval."""
         interval_ms = self.source.intervals(listing).get(interval)
         if interval_ms is None:
             return None
@@ -64,16 +92,19 @@ class Book:
         return self.series(listing, key.interval) if listing is not None else None
 
     def candle(self, series: Series, open_ms: int, *, now_ms: int) -> TickCandle | None:
-        """One candle as it stands, revisions included."""
+        """One candle in its current state, with revisions."""
         candle = self.source.candle(
             series.listing, series.interval_ms, open_ms=open_ms, now_ms=now_ms
         )
         if candle is None or open_ms + series.interval_ms > now_ms:
             return candle
-        return self._revised(series, open_ms, candle)
+        for fault in self.faults.of(Kind.REVISE, *series.key):
+            if fault.chooses(open_ms, series.interval_ms):
+                candle = fault.revised(candle, series.listing)
+        return candle
 
     def omits(self, series: Series, open_ms: int, *, on_rest: bool) -> bool:
-        """Whether a fault keeps this candle from the streams, or from REST."""
+        """Whether a fault omits this candle from the streams, or from REST."""
         return any(
             fault.chooses(open_ms, series.interval_ms)
             for fault in self.faults.of(Kind.OMIT, *series.key)
@@ -85,7 +116,7 @@ class Book:
     ) -> list[TimedCandle]:
         """A REST page: the first `limit` candles from first_ms on, or the newest up to last_ms.
 
-        Both bounds are on open times and inclusive; the last candle may be open still.
+        Both bounds are open times and inclusive; the last candle may still be forming.
         """
         now_ms = self.clock.now_ms()
         last_ms = now_ms if last_ms is None else min(last_ms, now_ms)
@@ -105,7 +136,7 @@ class Book:
     def truth(
         self, series: Series, *, first_ms: int, last_ms: int, limit: int
     ) -> Iterator[TimedCandle]:
-        """Closed candles as they really are, revisions included and nothing omitted."""
+        """The true closed candles, with revisions and without omissions."""
         now_ms = self.clock.now_ms()
         newest_ms = floor_to(now_ms, series.interval_ms) - series.interval_ms
         opens = self.source.opens(
@@ -120,14 +151,8 @@ class Book:
                 yield open_ms, candle
 
     def day(self, listing: Listing) -> TimedCandle | None:
-        """The last 24 hours as one candle, from a whole minute on; None without any trade."""
+        """The last 24 hours as one candle, from a whole minute on; None without a trade."""
         now_ms = self.clock.now_ms()
         start_ms = max(listing.listed_ms, floor_to(now_ms - DAY_MS, MINUTE_MS) + MINUTE_MS)
         candle = self.source.window(listing, start_ms=start_ms, now_ms=now_ms)
         return None if candle is None else (start_ms, candle)
-
-    def _revised(self, series: Series, open_ms: int, candle: TickCandle) -> TickCandle:
-        for fault in self.faults.of(Kind.REVISE, *series.key):
-            if fault.chooses(open_ms, series.interval_ms):
-                candle = fault.revised(candle, series.listing)
-        return candle

@@ -1,11 +1,11 @@
-"""Candles counted in whole ticks, the listings they belong to, and the port of a candle source.
+"""Candles in whole ticks, their listings, and the port of a candle source.
 
-Integers make an aggregate exactly equal to what it is made of, whatever the order of the sums.
+With integers an aggregate is exactly equal to the sum of its parts, in any order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -59,7 +59,7 @@ class TickCandle(NamedTuple):
 
 
 def merge(candles: Sequence[TickCandle]) -> TickCandle:
-    """The candle that a non-empty run of adjacent candles adds up to."""
+    """The aggregate of adjacent candles (at least one)."""
     if len(candles) == 1:
         return candles[0]
     return TickCandle(
@@ -72,7 +72,7 @@ def merge(candles: Sequence[TickCandle]) -> TickCandle:
 
 
 def decimal_text(units: int, decimals: int) -> str:
-    """`units` of 10**-decimals as the plain decimal text that Binance sends."""
+    """`units` of 10**-decimals as a decimal text, as Binance sends it."""
     if not decimals:
         return str(units)
     whole, part = divmod(units, 10**decimals)
@@ -81,7 +81,7 @@ def decimal_text(units: int, decimals: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One thing traded in one market of the exchange, and its precision.
+    """A symbol that trades in one market of the exchange, and its precision.
 
     A price tick is 10**-price_decimals of the quote, a volume step 10**-volume_decimals of the
     base asset. `listed_ms` is when trading began.
@@ -96,7 +96,7 @@ class Listing:
 
     @property
     def symbol(self) -> str:
-        """Binance's name of it: base and quote run together."""
+        """Binance's name of it: base and quote joined."""
         return self.base + self.quote
 
     def price_text(self, ticks: int) -> str:
@@ -109,7 +109,7 @@ class Listing:
 
 
 class SeriesKey(NamedTuple):
-    """Names one series on the exchange: market, Binance symbol, Binance interval."""
+    """The name of a series on the exchange: market, Binance symbol, Binance interval."""
 
     market: str
     symbol: str
@@ -117,14 +117,14 @@ class SeriesKey(NamedTuple):
 
 
 class CandleSource(Protocol):
-    """Where the exchange takes its trades from. All times are milliseconds, UTC."""
+    """Supplies the exchange with candles. All times are milliseconds, UTC."""
 
     def listings(self) -> Sequence[Listing]:
-        """Everything that is traded."""
+        """Everything that trades."""
         ...
 
     def intervals(self, listing: Listing) -> Mapping[str, int]:
-        """The intervals it can be read in, with their lengths."""
+        """The intervals of a listing, with their lengths."""
         ...
 
     def opens(
@@ -136,14 +136,9 @@ class CandleSource(Protocol):
     def candle(
         self, listing: Listing, interval_ms: int, *, open_ms: int, now_ms: int
     ) -> TickCandle | None:
-        """The candle as it stands at `now_ms`; None when nothing was traded in it until then."""
+        """The candle's state at `now_ms`; None without a trade until then."""
         ...
 
     def window(self, listing: Listing, *, start_ms: int, now_ms: int) -> TickCandle | None:
-        """Everything traded from `start_ms` (a whole minute) to `now_ms` as one candle."""
+        """One candle of all trades from `start_ms` (a whole minute) to `now_ms`."""
         ...
-
-
-def present(values: Iterable[TickCandle | None]) -> list[TickCandle]:
-    """The candles among `values` that exist."""
-    return [value for value in values if value is not None]

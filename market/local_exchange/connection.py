@@ -1,4 +1,4 @@
-"""One stream socket: a bounded outbox, its writer, and the requests a client may send on it."""
+"""One stream socket: its bounded outbox, its writer, and the requests of its client."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from market.local_exchange.candles import FUTURES, SPOT, SeriesKey
 
-# A client this many messages behind is cut off rather than allowed to grow the server.
+# A client this many messages behind is disconnected, so that the server does not grow.
 OUTBOX = 4_096
 MOST_STREAMS = 1_024
-# Client messages (pings and pongs too) a second.
+# Messages of a client (pings and pongs too) a second.
 _MOST_REQUESTS = {SPOT: 5, FUTURES: 10}
 _CLOSE_TIMEOUT_S = 2.0
 
 
 class Subscriptions(Protocol):
-    """Where a connection's subscriptions are kept."""
+    """Keeps the subscriptions of all connections."""
 
     def subscribe(self, connection: Connection, stream: str, key: SeriesKey | None) -> None:
-        """Begin to feed a stream to the connection."""
+        """Send a stream to a connection from the next tick on; an unknown one stays silent."""
         ...
 
     def unsubscribe(self, connection: Connection, stream: str, key: SeriesKey | None) -> None:
-        """Stop feeding it."""
+        """Stop sending a stream to a connection."""
         ...
 
 
@@ -48,7 +48,7 @@ class Connection:
     ) -> None:
         self.market = market
         self.combined = combined
-        # Every subscribed stream by name; None for those that never carry anything.
+        # Every subscribed stream by name; None for those that never send anything.
         self.streams: dict[str, SeriesKey | None] = {}
         self._socket = socket
         self._transport = transport
@@ -58,29 +58,29 @@ class Connection:
         self._closing: asyncio.Task[None] | None = None
 
     def post(self, text: str | bytes, *, due: float = 0.0) -> None:
-        """Send a text, or a ping as bytes, once `due` (monotonic) has come; in order.
+        """Queue a text, or a ping as bytes, to be sent at `due` (monotonic) or later, in order.
 
-        A client that is too far behind is cut off.
+        A client that is too far behind is disconnected.
         """
         try:
             self._outbox.put_nowait((due, text))
         except asyncio.QueueFull:
-            self.hang_up(abort=True)
+            self.close(abort=True)
 
     def ping(self) -> None:
-        """Ask the client for a sign of life, unless this exchange plays dead."""
+        """Ping the client, unless a fault silences this exchange."""
         if not self._silent():
             self.post(str(int(time.time() * 1000)).encode())
 
-    def hang_up(self, *, abort: bool = False, code: int = WSCloseCode.GOING_AWAY) -> None:
-        """Close the socket in the background; with `abort` cut the line without a word."""
+    def close(self, *, abort: bool = False, code: int = WSCloseCode.GOING_AWAY) -> None:
+        """Close the socket in the background; with `abort` without a close frame."""
         if abort:
             self._transport.abort()
         elif self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(code))
 
     async def serve(self, hub: Subscriptions) -> None:
-        """Answer the client until it leaves, while the outbox is written."""
+        """Answer the client until it disconnects, and write the outbox meanwhile."""
         writer = asyncio.create_task(self._write())
         try:
             async for message in self._socket:
@@ -94,7 +94,7 @@ class Connection:
     async def _close(self, code: int) -> None:
         with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._socket.close(code=code, message=b"the exchange hangs up")
+                await self._socket.close(code=code, message=b"the exchange closes")
         self._transport.abort()
 
     async def _write(self) -> None:
@@ -111,7 +111,7 @@ class Connection:
 
     async def _receive(self, message: WSMessage, hub: Subscriptions) -> None:
         if self._too_fast():
-            self.hang_up(code=WSCloseCode.POLICY_VIOLATION)
+            self.close(code=WSCloseCode.POLICY_VIOLATION)
         elif self._silent():
             return
         elif message.type is WSMsgType.PING:
@@ -125,7 +125,7 @@ class Connection:
         return full and self._recent[-1] - self._recent[0] < 1.0
 
     def _request(self, data: str | bytes, hub: Subscriptions) -> dict[str, object]:
-        """Carry out a request of the client; what to answer."""
+        """Execute a request of the client and return the answer."""
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError as error:
@@ -157,7 +157,7 @@ class Connection:
 
 
 def stream_key(market: str, stream: str) -> SeriesKey | None:
-    """The series a stream's name stands for; None when it is no kline stream."""
+    """The series that a stream's name stands for; None for other kinds of streams."""
     symbol, separator, interval = stream.partition("@kline_")
     return SeriesKey(market, symbol.upper(), interval) if separator else None
 

@@ -1,4 +1,4 @@
-"""The control endpoint: what state the exchange is in, its faults, and the true candles."""
+"""The control endpoint: the state of the exchange, its faults, and the true candles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Control:
     def __init__(self, book: Book, hub: StreamHub, apis: list[RestApi]) -> None:
         self._book = book
         self._hub = hub
-        self._apis = apis
+        self.apis = apis
 
     def routes(self) -> list[web.RouteDef]:
         """The control routes."""
@@ -39,7 +39,7 @@ class Control:
         ]
 
     def add(self, request: Request) -> Fault:
-        """Put a fault in force and do at once what it does at once."""
+        """Set a fault, with its immediate effects."""
         fault = self._book.faults.add(request, now_ms=self._book.clock.now_ms())
         if request.kind is Kind.DROP_CONNECTIONS:
             self._hub.drop(fault)
@@ -48,18 +48,18 @@ class Control:
         if request.kind is Kind.REVISE and request.push:
             self._hub.revised(fault)
         self._set_clock()
-        logger.info("fault in force: %s", fault.as_object())
+        logger.info("fault set: %s", fault.as_object())
         return fault
 
     def clear(self, number: int | None = None) -> int:
-        """End one fault, or all; how many ended."""
+        """Clear one fault, or all; return how many were cleared."""
         ended = self._book.faults.clear(number)
         self._set_clock()
         logger.info("faults cleared: %d", ended)
         return ended
 
     def _set_clock(self) -> None:
-        """The skews in force, added up, are the clock's."""
+        """Set the clock's skew to the sum of the active ones."""
         self._book.clock.skew_ms = sum(
             fault.request.skew_ms
             for fault in self._book.faults.all()
@@ -78,7 +78,7 @@ class Control:
                 "finals_sent": self._hub.finals_sent,
                 "rest_answers": {
                     api.market: {str(status): count for status, count in api.counts.items()}
-                    for api in self._apis
+                    for api in self.apis
                 },
                 "faults": self._shown_faults(),
             }

@@ -1,4 +1,4 @@
-"""The faults the exchange can be told to have, and which of them apply to what, when."""
+"""The faults that the exchange can simulate, and which of them apply when and to what."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from market.local_exchange.candles import (
-    MARKETS,
-    Listing,
-    TickCandle,
-    floor_to,
-)
+from market.local_exchange.candles import MARKETS, Listing, TickCandle, floor_to
 
 
 class FaultError(ValueError):
-    """A fault that was asked for in a way that makes no sense; the text says why."""
+    """An invalid request for a fault; the text gives the reason."""
 
 
 class Kind(StrEnum):
-    """What can go wrong."""
+    """The kinds of faults."""
 
     DROP_CONNECTIONS = "drop_connections"
     DELAY = "delay"
@@ -37,14 +32,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a fault is about; None stands for all of them."""
+    """What a fault applies to; None stands for all."""
 
     market: str | None = None
     symbol: str | None = None
     interval: str | None = None
 
     def covers(self, market: str, symbol: str | None, interval: str | None) -> bool:
-        """Whether something of this market, symbol and interval (None: not known) is meant."""
+        """Whether it includes this market, symbol and interval (None: unknown)."""
         return all(
             mine is None or mine == theirs
             for mine, theirs in (
@@ -57,11 +52,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A fault as it was asked for. Times are seconds except where the name says milliseconds.
+    """A requested fault. Times are seconds unless the name says milliseconds.
 
-    `count` ends a duplicate, reorder or rest_status fault after so many uses, `duration_s` ends
-    any of them by the real clock. `candle_times`, `next` and `last` choose candles: by open time,
-    the open one and those after it, or the newest closed ones.
+    `count` ends a duplicate, reorder or rest_status fault after so many uses; `duration_s` ends any
+    fault by the real clock. `candle_times`, `next` and `last` select candles: by open time, the
+    forming one and those after it, or the newest closed ones.
     """
 
     kind: Kind
@@ -86,7 +81,7 @@ class Request:
 
 @dataclass(slots=True)
 class Fault:
-    """A fault in force. `since_ms` is the exchange's time when it began."""
+    """An active fault; `since_ms` is the exchange's time when it began."""
 
     number: int
     request: Request
@@ -96,7 +91,7 @@ class Fault:
     remaining: int | None
 
     def chooses(self, open_ms: int, interval_ms: int) -> bool:
-        """Whether the candle that opens at `open_ms` is one the fault is about."""
+        """Whether the fault applies to the candle that opens at `open_ms`."""
         request = self.request
         if open_ms // 1000 in request.candle_times:
             return True
@@ -105,7 +100,7 @@ class Fault:
         return began_ms - behind <= open_ms < began_ms + ahead
 
     def revised(self, candle: TickCandle, listing: Listing) -> TickCandle:
-        """The candle with the fault's factor and values, its range widened where they ask."""
+        """The candle with the fault's factor and values applied, and its range widened to fit."""
         request = self.request
         scaled = [round(ticks * (request.factor or 1.0)) for ticks in candle[:4]]
         given = [
@@ -120,7 +115,7 @@ class Fault:
         return TickCandle(given[0], max(given), min(given), given[3], volume)
 
     def as_object(self) -> dict[str, object]:
-        """The fault as the control endpoint shows it: what was asked for and what is left."""
+        """The fault as the control endpoint shows it: its request and what remains of it."""
         plain = Request(self.request.kind)
         asked = {
             item.name: getattr(self.request, item.name)
@@ -141,7 +136,7 @@ class Fault:
 
 
 class FaultBook:
-    """The faults in force, in the order they were set."""
+    """The active faults, in the order in which they were set."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._faults: dict[int, Fault] = {}
@@ -149,19 +144,19 @@ class FaultBook:
         self._monotonic = monotonic
 
     def add(self, request: Request, *, now_ms: int) -> Fault:
-        """Put a fault in force. `now_ms` is the exchange's time."""
+        """Set a fault; `now_ms` is the exchange's time."""
         expires = None if request.duration_s is None else self._monotonic() + request.duration_s
         fault = Fault(next(self._numbers), request, now_ms, expires, request.count)
         self._faults[fault.number] = fault
         return fault
 
     def clear(self, number: int | None = None) -> int:
-        """End one fault, or all of them; how many ended."""
+        """Clear one fault, or all; return how many were cleared."""
         numbers = list(self._faults) if number is None else [number]
         return sum(self._faults.pop(one, None) is not None for one in numbers)
 
     def all(self) -> list[Fault]:
-        """The faults in force."""
+        """The active faults."""
         for fault in list(self._faults.values()):
             expired = fault.expires is not None and fault.expires <= self._monotonic()
             if expired or fault.remaining == 0:
@@ -171,7 +166,7 @@ class FaultBook:
     def of(
         self, kind: Kind, market: str, symbol: str | None = None, interval: str | None = None
     ) -> Iterator[Fault]:
-        """The faults of a kind that cover a market, a symbol in it, or a series."""
+        """The faults of a kind that apply to a market, a symbol in it, or a series."""
         if not self._faults:
             return
         for fault in self.all():
@@ -181,20 +176,20 @@ class FaultBook:
     def first(
         self, kind: Kind, market: str, symbol: str | None = None, interval: str | None = None
     ) -> Fault | None:
-        """The oldest of those faults, if there is any."""
+        """The oldest of those faults, if there is one."""
         return next(self.of(kind, market, symbol, interval), None)
 
     def use(
         self, kind: Kind, market: str, symbol: str | None = None, interval: str | None = None
     ) -> Fault | None:
-        """The oldest of those faults, its count lowered by one."""
+        """The oldest of those faults, with its count decremented."""
         fault = self.first(kind, market, symbol, interval)
         if fault is not None and fault.remaining is not None:
             fault.remaining -= 1
         return fault
 
     def delay_s(self, target: str, market: str, symbol: str | None, interval: str | None) -> float:
-        """How much later than usual `target` (streams, rest) is to answer, in seconds."""
+        """The delay of `target` (streams, rest) in seconds."""
         delays = (
             fault.request.delay_ms
             for fault in self.of(Kind.DELAY, market, symbol, interval)
@@ -204,7 +199,7 @@ class FaultBook:
 
 
 def parse_request(body: object) -> Request:
-    """A fault request out of decoded JSON; raises FaultError."""
+    """Parse a request for a fault from decoded JSON; raises FaultError."""
     if not isinstance(body, dict):
         raise FaultError("a JSON object is expected")
     values = dict(body)
@@ -302,7 +297,7 @@ def _parse_field(name: str, value: object) -> Any:
         raise FaultError(f"{name}: {error}") from None
 
 
-# What a kind can't do without, with the words for its absence.
+# The fields that a kind needs, and their names for the error message.
 _NEEDS: Mapping[Kind, tuple[Callable[[Request], object], str]] = {
     Kind.DELAY: (lambda request: request.delay_ms, "delay_ms"),
     Kind.OMIT: (lambda request: request.candle_times or request.next, "candle_times or next"),

@@ -1,7 +1,7 @@
-"""Candles out of a seed: an endless market history that is a pure function of seed and time.
+"""Candles generated from a seed: an endless history, a pure function of seed and time.
 
-Weekly candles come from layered noise, and every shorter candle from splitting the longer one it
-lies in. Any moment is reached in a few splits, and candles of all lengths agree exactly.
+Weekly candles come from layered noise, and every shorter candle from splitting the longer one that
+contains it. Any time is reached in a few splits, and candles of all lengths agree exactly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+
+from typing_extensions import override
 
 from market.local_exchange.candles import (
     DAY_MS,
@@ -21,6 +23,7 @@ from market.local_exchange.candles import (
     SECOND_MS,
     SPOT,
     WEEK_MS,
+    CandleSource,
     Listing,
     TickCandle,
     floor_to,
@@ -31,7 +34,7 @@ from market.local_exchange.refine import keyed_random, refine
 # The ladder of lengths: each divides the one before it.
 TICK_MS = 250
 LADDER = (WEEK_MS, DAY_MS, HOUR_MS, 5 * MINUTE_MS, MINUTE_MS, SECOND_MS, TICK_MS)
-# From here on down, spot and futures of one base go separate ways.
+# From this length down, spot and futures of one base differ.
 _OWN_PATH_FROM = LADDER.index(HOUR_MS)
 
 # 2019-01-07 00:00 UTC, a Monday: when trading began.
@@ -45,7 +48,7 @@ _WEEKS_KEPT = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Character:
-    """How something trades: typical price (USDT), volatility and volume (base) of one day."""
+    """How a symbol trades: typical price (USDT), volatility and volume (base) of one day."""
 
     base: str
     price: float
@@ -68,7 +71,7 @@ CHARACTERS = (
     Character("LTC", 105, 0.036, 1_100_000, (2, 3), (2, 3)),
 )
 
-# Perpetuals trade at a small premium and more of them changes hands.
+# Perpetuals trade at a small premium and with more volume.
 _PREMIUM = {SPOT: 1.0, FUTURES: 1.0004}
 _ACTIVITY = {SPOT: 1.0, FUTURES: 4.5}
 
@@ -157,8 +160,8 @@ def _listing(market: str, character: Character) -> Listing:
     return Listing(market, character.base, "USDT", *decimals, LISTED_MS)
 
 
-class GeneratedCandles:
-    """A candle source that makes its history up, the same one for the same seed."""
+class GeneratedCandles(CandleSource):
+    """A candle source that generates its history, the same one for the same seed."""
 
     def __init__(self, seed: int, characters: Iterable[Character] = CHARACTERS) -> None:
         self._paths = {
@@ -168,35 +171,36 @@ class GeneratedCandles:
             for path in [PricePath(seed, _listing(market, character), character)]
         }
 
+    @override
     def listings(self) -> Sequence[Listing]:
-        """Every base against USDT, spot and perpetual."""
         return [path.listing for path in self._paths.values()]
 
+    @override
     def intervals(self, listing: Listing) -> Mapping[str, int]:
-        """All of Binance's intervals up to a week."""
         return INTERVALS
 
+    @override
     def opens(
         self, listing: Listing, interval_ms: int, *, first_ms: int, last_ms: int
     ) -> Sequence[int]:
-        """Every multiple of the interval since listing: a generated market never sleeps."""
+        # A generated market trades all the time.
         first_ms = max(first_ms, listing.listed_ms)
         aligned = floor_to(first_ms, interval_ms)
         return range(
             aligned if aligned == first_ms else aligned + interval_ms, last_ms + 1, interval_ms
         )
 
+    @override
     def candle(
         self, listing: Listing, interval_ms: int, *, open_ms: int, now_ms: int
     ) -> TickCandle | None:
-        """The candle as it stands at `now_ms`, with the tick that is going on then."""
         if open_ms > now_ms or open_ms < listing.listed_ms:
             return None
         end_ms = min(open_ms + interval_ms, floor_to(now_ms, TICK_MS) + TICK_MS)
         return self._path(listing).span(open_ms, end_ms)
 
+    @override
     def window(self, listing: Listing, *, start_ms: int, now_ms: int) -> TickCandle | None:
-        """The rolling window up to now."""
         return self._path(listing).span(start_ms, floor_to(now_ms, TICK_MS) + TICK_MS)
 
     def _path(self, listing: Listing) -> PricePath:

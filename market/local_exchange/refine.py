@@ -1,8 +1,8 @@
-"""Splits one candle into the shorter candles it is made of, plausibly and exactly.
+"""Splits one candle into shorter candles that aggregate to exactly that candle.
 
-A random bridge from open to close is folded into the candle's range; every part's own range takes
-some of the wobble between its ends. Handing each part on to be split again makes a cascade, which
-is what gives the price its clusters of calm and storm at every scale.
+A random bridge from open to close is folded into the candle's range; each part's own range adds
+some noise around its ends. Splitting the parts again gives clusters of low and high volatility at
+every scale.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from random import Random
 
 from market.local_exchange.candles import TickCandle
 
-# How unequal the parts' volatility, and their volume beyond it, are (of a log-normal weight).
+# The spread of the parts' volatility, and of their volume beyond it (log-normal weights).
 _VOLATILITY_SPREAD = 0.35
 _VOLUME_SPREAD = 0.55
 # The expected range of a Brownian bridge with unit variance.
@@ -24,13 +24,13 @@ _WICK = 0.45
 
 
 def keyed_random(*parts: object) -> Random:
-    """A generator that depends on `parts` alone, in every process and on every run."""
+    """A random generator that depends only on `parts`, in every process and run."""
     text = "|".join(map(str, parts))
     return Random(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big"))
 
 
 def refine(parent: TickCandle, parts: int, random: Random) -> tuple[TickCandle, ...]:
-    """Split `parent` into `parts` adjacent candles that merge back into exactly `parent`.
+    """Split `parent` into `parts` adjacent candles that aggregate to exactly `parent`.
 
     Each part opens at the close of the one before it.
     """
@@ -51,7 +51,7 @@ def refine(parent: TickCandle, parts: int, random: Random) -> tuple[TickCandle, 
 
 
 def _bridge(parent: TickCandle, steps: list[float]) -> list[int]:
-    """The prices between the parts: from open to close, never out of the parent's range."""
+    """The prices between the parts, from open to close, within the parent's range."""
     parts = len(steps)
     walk = list(accumulate(steps))
     drift = (parent.close - parent.open - walk[-1]) / parts
@@ -63,7 +63,7 @@ def _bridge(parent: TickCandle, steps: list[float]) -> list[int]:
 
 
 def _folded(price: float, low: int, high: int) -> int:
-    """Reflect a price that left the range back into it."""
+    """Reflect a price outside the range back into it."""
     if price > high:
         price = 2 * high - price
     elif price < low:
@@ -78,7 +78,7 @@ def _volume_weights(highs: list[int], lows: list[int], random: Random) -> list[f
 
 
 def _share_out(total: int, weights: list[float]) -> list[int]:
-    """Whole shares in proportion to `weights` that add up to exactly `total`."""
+    """Integers in proportion to `weights` whose sum is exactly `total`."""
     scale = total / sum(weights)
     edges = [int(edge * scale) for edge in accumulate(weights)]
     edges[-1] = total

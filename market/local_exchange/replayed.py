@@ -1,7 +1,7 @@
-"""Candles out of a recorded CSV file, at their own times or shifted so that they meet the present.
+"""Candles from a recorded CSV file, at their own times or shifted to the present.
 
 The file's header is candle_time,open,high,low,close,volume (seconds UTC, rows ascending). A hole
-in the recording stays a hole: nothing was traded there.
+in the recording stays a hole.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
+from typing_extensions import override
+
 from market.local_exchange.candles import (
     INTERVALS,
+    CandleSource,
     Listing,
     TickCandle,
     floor_to,
     merge,
-    present,
 )
 from market.local_exchange.refine import keyed_random, refine
 
 COLUMNS = ("candle_time", "open", "high", "low", "close", "volume")
 
-# How many steps a recorded candle takes to unfold while it is open.
+# The number of states that a recorded candle passes through while it is forming.
 _UNFOLDING = 240
 _UNFOLDED_KEPT = 16
 
 
 class RecordingError(ValueError):
-    """The file is not a recording that can be replayed; the text says why."""
+    """The file can't be replayed; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Run:
     candles: list[TickCandle]
 
     def between(self, first_ms: int, last_ms: int) -> slice:
-        """Where the candles lie that open within first_ms..last_ms, inclusive."""
+        """The slice of the candles that open within first_ms..last_ms, inclusive."""
         return slice(bisect_left(self.opens, first_ms), bisect_right(self.opens, last_ms))
 
     def at(self, open_ms: int) -> TickCandle | None:
@@ -54,11 +56,11 @@ class Run:
         return self.candles[found.start] if found.stop > found.start else None
 
 
-class ReplayedCandles:
-    """A candle source that plays one recorded series.
+class ReplayedCandles(CandleSource):
+    """A candle source that replays one recorded series.
 
     `symbol` is BASE/QUOTE (a settle part is ignored), `interval` the recording's own. Longer
-    intervals that it divides are aggregated; shorter ones don't exist. Raises RecordingError.
+    intervals are aggregated if it divides them; there are no shorter ones. Raises RecordingError.
     """
 
     def __init__(self, path: Path, *, market: str, symbol: str, interval: str) -> None:
@@ -98,44 +100,41 @@ class ReplayedCandles:
         self._aggregated = {self.interval_ms: self._recorded}
         self._unfolded.cache_clear()
 
+    @override
     def listings(self) -> Sequence[Listing]:
-        """The one listing that was recorded."""
         return [self._listing]
 
+    @override
     def intervals(self, listing: Listing) -> Mapping[str, int]:
-        """The recorded interval and the longer ones made of it."""
         return {name: size for name, size in INTERVALS.items() if not size % self.interval_ms}
 
+    @override
     def opens(
         self, listing: Listing, interval_ms: int, *, first_ms: int, last_ms: int
     ) -> Sequence[int]:
-        """The open times of candles in which something was recorded."""
         run = self._run(interval_ms)
         return run.opens[run.between(first_ms, last_ms)]
 
+    @override
     def candle(
         self, listing: Listing, interval_ms: int, *, open_ms: int, now_ms: int
     ) -> TickCandle | None:
-        """The recorded candle; while it is open, as much of it as has unfolded."""
         if open_ms > now_ms:
             return None
+        # A closed candle as recorded; a forming one as far as it has unfolded.
         if open_ms + interval_ms <= now_ms:
             return self._run(interval_ms).at(open_ms)
         return self.window(listing, start_ms=open_ms, now_ms=now_ms)
 
+    @override
     def window(self, listing: Listing, *, start_ms: int, now_ms: int) -> TickCandle | None:
-        """Everything recorded from `start_ms` on and unfolded by `now_ms`."""
         current_ms = floor_to(now_ms, self.interval_ms)
         closed = self._recorded.candles[self._recorded.between(start_ms, current_ms - 1)]
-        parts = [*closed, *present([self._forming(current_ms, now_ms)])]
+        parts = list(closed)
+        if (whole := self._recorded.at(current_ms)) is not None:
+            steps = 1 + (now_ms - current_ms) * _UNFOLDING // self.interval_ms
+            parts += self._unfolded(current_ms, whole)[:steps]
         return merge(parts) if parts else None
-
-    def _forming(self, open_ms: int, now_ms: int) -> TickCandle | None:
-        whole = self._recorded.at(open_ms)
-        if whole is None:
-            return None
-        steps = 1 + (now_ms - open_ms) * _UNFOLDING // self.interval_ms
-        return merge(self._unfolded(open_ms, whole)[:steps])
 
     def _unfold(self, open_ms: int, whole: TickCandle) -> tuple[TickCandle, ...]:
         return refine(whole, _UNFOLDING, keyed_random("replay", open_ms))
@@ -155,7 +154,7 @@ class ReplayedCandles:
 
 
 def _read(path: Path) -> Iterator[list[str]]:
-    """The rows of a recording, header checked and left out."""
+    """The rows of a recording after its header, which is checked."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", newline="") as file:
         rows = csv.reader(file)
@@ -185,7 +184,7 @@ def _most_decimals(values: Iterable[str]) -> int:
 
 
 def _decimals(value: str) -> int:
-    """How many decimals a number needs; trailing zeros are none."""
+    """The number of decimals, without trailing zeros."""
     if "e" not in value.lower():
         return len(value.partition(".")[2].rstrip("0"))
     exponent = _decimal(value).normalize().as_tuple().exponent

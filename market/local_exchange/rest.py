@@ -1,9 +1,14 @@
-"""The public REST endpoints of one market: ping, time, exchangeInfo, klines, 24 hour tickers."""
+"""The public REST endpoints of one market: ping, time, exchangeInfo, klines, 24 hour tickers.
+
+Requests have weights as Binance's have; an address that exceeds its limit gets 429, then 418.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,16 +19,13 @@ from market.local_exchange import wire
 from market.local_exchange.book import Book, Series
 from market.local_exchange.candles import FUTURES, SPOT, Listing
 from market.local_exchange.faults import Kind
-from market.local_exchange.weights import (
-    Refusal,
-    WeightLedger,
-    exchange_info_weight,
-    klines_weight,
-    tickers_weight,
-)
 
 PREFIXES = {SPOT: "/api/v3", FUTURES: "/fapi/v1"}
 
+_REFUSALS = {
+    418: (-1003, "Way too much request weight used; IP banned. Please use WebSocket Streams."),
+    429: (-1003, "Too much request weight used. Please use WebSocket Streams for live updates."),
+}
 _DEFAULT_LIMIT = 500
 _MOST_CANDLES = {SPOT: 1_000, FUTURES: 1_500}
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
@@ -31,16 +33,100 @@ _WHOLE_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 _LATEST_MS = 10**15
 
 
+_WINDOW_S = 60.0
+# Refusals in one window before an address is banned, and the ban in seconds.
+_PATIENCE = 10
+_BAN_S = 120.0
+_ADDRESSES_KEPT = 4_096
+
+DEFAULT_LIMITS = {SPOT: 6_000, FUTURES: 2_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is refused: 429 or 418, and when to retry (seconds)."""
+
+    status: int
+    retry_after_s: int
+
+
+@dataclass(slots=True)
+class _Account:
+    window: int
+    used: int = 0
+    refused: int = 0
+    banned_until: float = 0.0
+
+
+class WeightLedger:
+    """Counts the weight that each address uses a minute in one market."""
+
+    def __init__(self, limit: int, clock: Callable[[], float] = time.time) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+
+    def used(self, address: str) -> int:
+        """The weight an address has used in this minute."""
+        return self._account(address).used
+
+    def charge(self, address: str, weight: int) -> Refusal | None:
+        """Count a request of an address; return a refusal when it exceeds the limit."""
+        account = self._account(address)
+        now = self._clock()
+        if account.banned_until > now:
+            return Refusal(418, int(account.banned_until - now) + 1)
+        if account.used + weight <= self.limit:
+            account.used += weight
+            return None
+        account.refused += 1
+        if account.refused > _PATIENCE:
+            account.banned_until = now + _BAN_S
+            return Refusal(418, int(_BAN_S))
+        return Refusal(429, int(_WINDOW_S - now % _WINDOW_S) + 1)
+
+    def _account(self, address: str) -> _Account:
+        window = int(self._clock() // _WINDOW_S)
+        account = self._accounts.setdefault(address, _Account(window))
+        self._accounts.move_to_end(address)
+        if len(self._accounts) > _ADDRESSES_KEPT:
+            self._accounts.popitem(last=False)
+        if account.window != window:
+            account.window, account.used, account.refused = window, 0, 0
+        return account
+
+
+def klines_weight(market: str, limit: int) -> int:
+    """The weight of a page of klines."""
+    if market == SPOT:
+        return 2
+    return next((cost for most, cost in ((99, 1), (499, 2), (1_000, 5)) if limit <= most), 10)
+
+
+def tickers_weight(market: str, symbols: int | None) -> int:
+    """The weight of the tickers of so many symbols; None stands for all."""
+    if market == FUTURES:
+        return 40 if symbols is None else 1
+    if symbols is None or symbols > 100:
+        return 80
+    return 2 if symbols <= 20 else 40
+
+
+def exchange_info_weight(market: str) -> int:
+    """The weight of the exchange information."""
+    return 20 if market == SPOT else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered: the JSON value, and its weight."""
+    """The answer to a request: its JSON value and its weight."""
 
     body: object
     weight: int
 
 
 class BadRequest(Exception):
-    """A request Binance would refuse: its error code and text."""
+    """A request that Binance would refuse, with its error code and text."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -49,7 +135,7 @@ class BadRequest(Exception):
 
 
 class RestApi:
-    """The endpoints of one market. `counts` tells how many answers of each status were given."""
+    """The endpoints of one market; `counts` has the number of answers by status."""
 
     def __init__(self, market: str, book: Book, ledger: WeightLedger) -> None:
         self.market = market
@@ -58,7 +144,7 @@ class RestApi:
         self._book = book
 
     def routes(self) -> list[web.RouteDef]:
-        """The market's routes below its prefix."""
+        """The market's routes."""
         prefix = PREFIXES[self.market]
         endpoints: Mapping[str, Callable[[Mapping[str, str]], Answer]] = {
             "ping": self._ping,
@@ -104,7 +190,9 @@ class RestApi:
         self, request: web.Request, weight: int, body: object, status: int
     ) -> web.Response:
         refusal = self.ledger.charge(request.remote or "", weight)
-        return _json(body, status) if refusal is None else _turned_away(refusal)
+        if refusal is not None:
+            return _refused(refusal.status, refusal.retry_after_s)
+        return _json(body, status)
 
     def _ping(self, query: Mapping[str, str]) -> Answer:
         return Answer({}, 1)
@@ -176,7 +264,7 @@ class RestApi:
         most = _MOST_CANDLES[self.market]
         if limit is None:
             return _DEFAULT_LIMIT
-        # Spot quietly gives less than is asked for, futures refuse.
+        # Spot returns less than was asked for, futures refuse.
         if limit == 0 or (limit > most and self.market == FUTURES):
             raise BadRequest(-1130, "Data sent for parameter 'limit' is not valid.")
         return min(limit, most)
@@ -213,25 +301,13 @@ def _json(body: object, status: int) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
 
 
-def _turned_away(refusal: Refusal) -> web.Response:
-    return _refused(refusal.status, refusal.retry_after_s)
-
-
 def _refused(status: int, retry_after_s: int | None) -> web.Response:
-    response = _too_much(status) if status < 500 else _broken(status)
+    if status >= 500:
+        # What a gateway in front of the exchange answers: no JSON.
+        response = web.Response(text=f"<html><h1>{status}</h1></html>", status=status)
+    else:
+        code, message = _REFUSALS.get(status, (-1000, "Refused."))
+        response = _json({"code": code, "msg": message}, status)
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
     return response
-
-
-def _too_much(status: int) -> web.Response:
-    message = {
-        418: "Way too much request weight used; IP banned. Please use WebSocket Streams.",
-        429: "Too much request weight used. Please use WebSocket Streams for live updates.",
-    }.get(status, "Refused.")
-    return _json({"code": -1003 if status in (418, 429) else -1000, "msg": message}, status)
-
-
-def _broken(status: int) -> web.Response:
-    """What a gateway in front of the exchange says for it: no JSON."""
-    return web.Response(text=f"<html><h1>{status}</h1></html>", status=status)

@@ -1,4 +1,4 @@
-"""Puts the local exchange together and runs it: awaited, or in a thread of its own for tests."""
+"""Assembles the local exchange and runs it: awaited, or in a thread of its own for tests."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from market.local_exchange.book import Book
+from market.local_exchange.book import Book, Clock
 from market.local_exchange.candles import MARKETS, CandleSource
-from market.local_exchange.clock import Clock
 from market.local_exchange.control import Control
 from market.local_exchange.faults import FaultBook, parse_request
-from market.local_exchange.rest import RestApi
-from market.local_exchange.sockets import Sockets
+from market.local_exchange.rest import DEFAULT_LIMITS, RestApi, WeightLedger
 from market.local_exchange.streams import PING_S, StreamHub
-from market.local_exchange.weights import DEFAULT_LIMITS, WeightLedger
 
 PUSH_MS = 250
 
@@ -29,7 +26,7 @@ Value = TypeVar("Value")
 
 
 class LocalExchange:
-    """A running exchange. `port` and `url` say where; `stop()` ends it."""
+    """A running exchange at `host` and `port`."""
 
     def __init__(self, book: Book, hub: StreamHub, control: Control) -> None:
         self.book = book
@@ -49,7 +46,7 @@ class LocalExchange:
         """Serve the routes; raises OSError when the port is taken."""
         app = web.Application(client_max_size=1024 * 1024)
         app.add_routes(routes)
-        app.on_shutdown.append(self._hang_up)
+        app.on_shutdown.append(self._close_connections)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_S)
         await self._runner.setup()
         try:
@@ -61,16 +58,16 @@ class LocalExchange:
         self._pushing = asyncio.create_task(self.hub.run())
 
     async def stop(self) -> None:
-        """Hang up on everybody and stop listening; returns within a few seconds."""
+        """Close all connections and stop listening; returns within a few seconds."""
         if self._pushing is not None:
             self._pushing.cancel()
             await asyncio.gather(self._pushing, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _hang_up(self, app: web.Application) -> None:
+    async def _close_connections(self, app: web.Application) -> None:
         for connection in list(self.hub.connections):
-            connection.hang_up()
+            connection.close()
 
 
 async def start(
@@ -91,13 +88,13 @@ async def start(
     control = Control(book, hub, apis)
     exchange = LocalExchange(book, hub, control)
     routes = [route for api in apis for route in api.routes()]
-    routes += [*Sockets(book, hub).routes(), *control.routes()]
+    routes += [*hub.routes(), *control.routes()]
     await exchange.listen(routes, host=host, port=port)
     return exchange
 
 
 class ExchangeThread:
-    """An exchange in another thread, told what to do from this one."""
+    """An exchange in another thread, controlled from this one."""
 
     def __init__(self, exchange: LocalExchange, loop: asyncio.AbstractEventLoop) -> None:
         self.exchange = exchange
@@ -106,7 +103,7 @@ class ExchangeThread:
         self._loop = loop
 
     def fault(self, **fault: object) -> int:
-        """Put a fault in force, spelled as for POST /control/faults; its id."""
+        """Set a fault, written as for POST /control/faults; return its id."""
 
         async def add() -> int:
             return self.exchange.control.add(parse_request(fault)).number
@@ -114,7 +111,7 @@ class ExchangeThread:
         return self._run(add())
 
     def clear(self) -> None:
-        """End all faults."""
+        """Clear all faults."""
 
         async def clear() -> None:
             self.exchange.control.clear()

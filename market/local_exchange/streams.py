@@ -1,6 +1,6 @@
-"""The kline streams: what each series' subscribers are sent, and when.
+"""The kline streams: accepting sockets, and what the subscribers of each series are sent, and when.
 
-Each series is computed once a tick whatever the number of its subscribers, who get the same text.
+Each series is computed once a tick whatever the number of its subscribers; all get the same text.
 """
 
 from __future__ import annotations
@@ -8,27 +8,45 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import orjson
+from aiohttp import web
+from typing_extensions import override
 
 from market.local_exchange import wire
 from market.local_exchange.book import Book, Series, TimedCandle
-from market.local_exchange.candles import SeriesKey, floor_to
-from market.local_exchange.connection import Connection
+from market.local_exchange.candles import FUTURES, SPOT, SeriesKey, floor_to
+from market.local_exchange.connection import (
+    MOST_STREAMS,
+    Connection,
+    Subscriptions,
+    stream_key,
+)
 from market.local_exchange.faults import Fault, Kind
 
 logger = logging.getLogger(__name__)
 
 PING_S = 20.0
-# Closed candles sent at most in one go after the loop was held up.
+# Closed candles sent at most at once after the event loop was blocked.
 _MOST_FINALS = 1_000
+_MOST_CONNECTIONS = 20_000
+_MESSAGE_BYTES = 64 * 1024
+
+# Paths of raw and combined streams in Binance and ccxt; ccxt inserts "/market" for futures.
+_PATHS = (
+    ("/stream/ws", SPOT, False),
+    ("/stream", SPOT, True),
+    ("/ws", SPOT, False),
+    ("/market/ws", FUTURES, False),
+    ("/market/stream", FUTURES, True),
+)
 
 
 @dataclass(slots=True)
 class _Channel:
-    """A series with subscribers: its open candle's time, and a final message held back."""
+    """A series with subscribers, its forming candle's time, and a delayed final message."""
 
     series: Series
     stream: str
@@ -37,8 +55,8 @@ class _Channel:
     held: TimedCandle | None = None
 
 
-class StreamHub:
-    """Follows every subscribed series by the exchange's clock and feeds the connections."""
+class StreamHub(Subscriptions):
+    """Accepts sockets, and sends them every subscribed series by the exchange's clock."""
 
     def __init__(self, book: Book, *, push_ms: int, ping_s: float = PING_S) -> None:
         self.connections: set[Connection] = set()
@@ -49,18 +67,52 @@ class StreamHub:
         self._next_ping = time.monotonic() + ping_s
         self._channels: dict[SeriesKey, _Channel] = {}
 
-    def add(self, connection: Connection) -> None:
-        """Take a new connection in."""
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of the streams."""
+        routes = []
+        for path, market, combined in _PATHS:
+            handler = self._handler(market, combined=combined)
+            routes += [web.get(path, handler), web.get(path + "/{name}", handler)]
+        return routes
+
+    def _handler(
+        self, market: str, *, combined: bool
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            refused = self._book.faults.first(Kind.DROP_CONNECTIONS, market) is not None
+            if refused or len(self.connections) >= _MOST_CONNECTIONS:
+                return web.Response(status=503, text="the exchange takes no connections")
+            # No compression: it would be paid once for every subscriber and message.
+            socket = web.WebSocketResponse(
+                autoping=False, compress=False, max_msg_size=_MESSAGE_BYTES, timeout=2.0
+            )
+            await socket.prepare(request)
+            if isinstance(request.transport, asyncio.Transport):
+                connection = Connection(
+                    socket,
+                    request.transport,
+                    market=market,
+                    combined=combined,
+                    silent=lambda: self._book.faults.first(Kind.SILENT, market) is not None,
+                )
+                await self._serve(connection, _named_streams(request))
+            return socket
+
+        return handle
+
+    async def _serve(self, connection: Connection, streams: list[str]) -> None:
         self.connections.add(connection)
+        try:
+            for stream in streams:
+                self.subscribe(connection, stream, stream_key(connection.market, stream))
+            await connection.serve(self)
+        finally:
+            self.connections.discard(connection)
+            for stream, key in list(connection.streams.items()):
+                self.unsubscribe(connection, stream, key)
 
-    def remove(self, connection: Connection) -> None:
-        """Forget a connection and all its subscriptions."""
-        self.connections.discard(connection)
-        for stream, key in list(connection.streams.items()):
-            self.unsubscribe(connection, stream, key)
-
+    @override
     def subscribe(self, connection: Connection, stream: str, key: SeriesKey | None) -> None:
-        """Send a stream to a connection from the next tick on; an unknown one stays quiet."""
         connection.streams[stream] = key
         series = self._book.find(key) if key is not None else None
         if series is None:
@@ -71,8 +123,8 @@ class StreamHub:
             self._channels[series.key] = _Channel(series, stream, opened)
         self._channels[series.key].subscribers.add(connection)
 
+    @override
     def unsubscribe(self, connection: Connection, stream: str, key: SeriesKey | None) -> None:
-        """Stop sending a stream to a connection."""
         connection.streams.pop(stream, None)
         channel = self._channels.get(key) if key is not None else None
         if channel is not None:
@@ -81,24 +133,24 @@ class StreamHub:
                 del self._channels[channel.series.key]
 
     def subscribers(self) -> dict[str, int]:
-        """How many connections each market's streams have."""
+        """The number of connections of each stream."""
         return {
             f"{key.market}:{channel.stream}": len(channel.subscribers)
             for key, channel in self._channels.items()
         }
 
     async def run(self) -> None:
-        """Push until cancelled. A failing tick is logged and the next one tried."""
+        """Push until cancelled; a failing tick is logged."""
         while True:
             await asyncio.sleep(self._pause_s())
             try:
                 self.tick()
                 self._ping()
             except Exception:
-                logger.exception("the streams missed a tick")
+                logger.exception("a tick of the streams failed")
 
     def tick(self) -> None:
-        """Send what is due now: candles that closed since the last tick, then the open ones."""
+        """Send what is due: candles that closed since the last tick, then the forming ones."""
         now_ms = self._book.clock.now_ms()
         for channel in list(self._channels.values()):
             for open_ms in self._just_closed(channel, now_ms):
@@ -106,7 +158,7 @@ class StreamHub:
             self._push_open(channel, now_ms)
 
     def revised(self, fault: Fault) -> None:
-        """Send subscribers the newly revised candles as final messages once more."""
+        """Send the newly revised candles as final messages again."""
         now_ms = self._book.clock.now_ms()
         for channel in self._channels.values():
             series = channel.series
@@ -119,13 +171,13 @@ class StreamHub:
                     self._send(channel, (open_ms, candle), closed=True)
 
     def drop(self, fault: Fault) -> None:
-        """Close every connection the fault covers, cleanly or by cutting it off."""
+        """Close every connection that the fault covers, cleanly or by aborting it."""
         for connection in list(self.connections):
             if fault.request.scope.covers(connection.market, None, None):
-                connection.hang_up(abort=fault.request.abort)
+                connection.close(abort=fault.request.abort)
 
     def _pause_s(self) -> float:
-        """Seconds until the next push or, if that is sooner, the next close of a candle."""
+        """Seconds until the next push or the next close of a candle, whichever is sooner."""
         clock = self._book.clock
         now_ms = clock.now_ms()
         push_ms = max(1, int(self._push_ms * clock.speed))
@@ -144,11 +196,11 @@ class StreamHub:
             connection.ping()
 
     def _just_closed(self, channel: _Channel, now_ms: int) -> Iterator[int]:
-        """Open times of the candles that closed since the last look, which this is."""
+        """Open times of the candles that closed since the last call."""
         step = channel.series.interval_ms
         current_ms = floor_to(now_ms, step)
         first_ms = max(channel.open_ms, current_ms - _MOST_FINALS * step)
-        # A clock that was set back reports nothing until it has caught up.
+        # After the clock is set back, nothing closes until it has caught up.
         channel.open_ms = max(channel.open_ms, current_ms)
         return iter(range(first_ms, current_ms, step))
 
@@ -162,7 +214,7 @@ class StreamHub:
             self._send(channel, (open_ms, candle), closed=False)
 
     def _close(self, channel: _Channel, open_ms: int, now_ms: int) -> None:
-        """Send a candle's final message, unless a fault keeps or delays it."""
+        """Send a candle's final message, unless a fault omits or delays it."""
         series = channel.series
         candle = self._book.candle(series, open_ms, now_ms=now_ms)
         if candle is None or self._book.omits(series, open_ms, on_rest=False):
@@ -192,3 +244,10 @@ class StreamHub:
         due = time.monotonic() + faults.delay_s("streams", *series.key)
         for connection in list(channel.subscribers):
             connection.post(wrapped if connection.combined else bare, due=due)
+
+
+def _named_streams(request: web.Request) -> list[str]:
+    """The streams named by the address: ?streams=a/b or the last part of the path."""
+    names = request.query.get("streams", "").split("/")
+    names.append(request.match_info.get("name", ""))
+    return [name for name in names if name][:MOST_STREAMS]

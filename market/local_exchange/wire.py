@@ -1,4 +1,4 @@
-"""Binance's JSON shapes: klines, kline events, 24 hour tickers, exchange information."""
+"""Binance's JSON: klines, kline events, 24 hour tickers, exchange information."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _trades(candle: TickCandle) -> int:
 
 
 def _figures(candle: TickCandle, listing: Listing) -> tuple[str, str, str, str]:
-    """Volume, traded value, and the takers' half of both, as texts."""
+    """Volume, traded value, and the takers' half of both, as strings."""
     value = _quote_volume(candle, listing)
     decimals = listing.price_decimals + listing.volume_decimals
     return (
@@ -55,7 +55,7 @@ def kline_row(open_ms: int, candle: TickCandle, series: Series) -> list[object]:
 def kline_event(
     open_ms: int, candle: TickCandle, series: Series, *, closed: bool, event_ms: int
 ) -> JsonObject:
-    """One message of a kline stream; `closed` marks the candle's last one."""
+    """One message of a kline stream; `closed` marks the final one of a candle."""
     listing = series.listing
     volume, value, taker_volume, taker_value = _figures(candle, listing)
     trades = _trades(candle)
@@ -90,7 +90,7 @@ def _signed_price(ticks: int, listing: Listing) -> str:
 
 
 def day_ticker(start_ms: int, candle: TickCandle, listing: Listing, *, now_ms: int) -> JsonObject:
-    """The 24 hour ticker. Spot also names the prices around it."""
+    """The 24 hour ticker; for spot with bid, ask and previous close."""
     change = candle.close - candle.open
     value = _quote_volume(candle, listing)
     average = value // candle.volume if candle.volume else candle.close
@@ -162,7 +162,7 @@ def _contract(listing: Listing) -> JsonObject:
 
 
 def exchange_info(listings: Iterable[Listing], *, now_ms: int, weight_limit: int) -> JsonObject:
-    """What is traded in one market, with the precision of prices and volumes."""
+    """The listings of one market, with the precision of prices and volumes."""
     return {
         "timezone": "UTC",
         "serverTime": now_ms,

@@ -10,9 +10,9 @@ import pytest
 from lab.waiting import patience
 from market.local_exchange.candles import INTERVALS
 from market.local_exchange.generated import LISTED_MS, GeneratedCandles
+from market.local_exchange.rest import WeightLedger
 from market.local_exchange.server import running_exchange
 from market.local_exchange.tests.local_client import ask, read
-from market.local_exchange.weights import WeightLedger
 
 MINUTE_MS = 60_000
 PATHS = {"spot": "/api/v3", "futures": "/fapi/v1"}

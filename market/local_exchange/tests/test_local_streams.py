@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from lab.waiting import patience
-from market.local_exchange.clock import Clock
+from market.local_exchange.book import Clock
 from market.local_exchange.connection import OUTBOX, Connection
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.replayed import ReplayedCandles

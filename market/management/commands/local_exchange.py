@@ -13,12 +13,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from market.local_exchange.book import Clock
 from market.local_exchange.candles import INTERVALS, MARKETS, SPOT, CandleSource
-from market.local_exchange.clock import Clock
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.replayed import RecordingError, ReplayedCandles
+from market.local_exchange.rest import DEFAULT_LIMITS
 from market.local_exchange.server import PUSH_MS, start
-from market.local_exchange.weights import DEFAULT_LIMITS
 
 
 def _within(low: float, high: float, kind: Callable[[str], float]) -> Callable[[str], float]:

@@ -61,7 +61,7 @@ def test_backfill_stores_the_range_and_says_so(exchange):
 
 def test_backfill_reads_only_what_is_missing(exchange):
     run(0, 9)
-    answers = exchange.exchange.control._apis[0].counts
+    answers = exchange.exchange.control.apis[0].counts
     before = answers[200]
     assert "0 candles stored, 10 there now" in run(0, 9)
     assert answers[200] == before

@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -142,11 +143,24 @@ def _addresses(pytestconfig: pytest.Config) -> None:
         importlib.import_module("trade_canvas.urls")
 
 
+@pytest.fixture(autouse=True)
+def _pool_ends_with_the_test():
+    """Leave no thread with a connection to tests that may not use a database."""
+    yield
+    _end_pool()
+
+
+def _end_pool() -> None:
+    if "market.blocking" in sys.modules:
+        importlib.import_module("market.tests.pool_end").end_pool()
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup):
-    """Keep content types and permissions when a test's end empties the tables.
+    """Let the end of a test empty only the tables that have rows.
 
-    Django empties those two as well and makes them anew, which costs more than most tests do.
+    Django empties every table after each test, and makes content types and permissions anew, which
+    costs more than most tests do; those two keep their rows.
     """
     from django.contrib.auth.management import create_permissions  # noqa: PLC0415  Needs settings.
     from django.contrib.contenttypes.management import create_contenttypes  # noqa: PLC0415
@@ -156,11 +170,24 @@ def django_db_setup(django_db_setup):
     kept = {"django_content_type", "auth_permission"}
     sql_flush = connection.ops.sql_flush
 
-    def sparing(style, tables, **options):
-        return sql_flush(style, [each for each in tables if each not in kept], **options)
+    def flush_written(style, tables, **options):
+        # Its threads may still write.
+        _end_pool()
+        written = _with_rows(connection, sorted(set(tables) - kept))
+        return sql_flush(style, written, **options | {"allow_cascade": True}) if written else []
 
-    connection.ops.sql_flush = sparing
+    connection.ops.sql_flush = flush_written
     assert post_migrate.disconnect(
         create_permissions, dispatch_uid="django.contrib.auth.management.create_permissions"
     )
     assert post_migrate.disconnect(create_contenttypes)
+
+
+def _with_rows(connection, tables: list[str]) -> list[str]:
+    """Return the tables that are not empty."""
+    names = map(connection.ops.quote_name, tables)
+    one = "SELECT {number} WHERE EXISTS (SELECT FROM {name})"
+    query = " UNION ALL ".join(one.format(number=n, name=name) for n, name in enumerate(names))
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return [tables[number] for (number,) in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""The admin: how far the factor ledgers are, what is in them, and having one computed anew."""
+"""The admin of factor ledgers: how far they are, what they hold, and the rebuild action."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FactorStateAdmin(ReadOnlyAdmin):
 
     @admin.display(description="newest candle (UTC)", ordering="head_time")
     def head(self, row: FactorState) -> str:
-        """Open time of the newest candle whose facts the ledger holds."""
+        """Open time of the newest candle in the ledger."""
         return as_time(row.head_time if row.head_time >= 0 else None)
 
     @admin.display
@@ -54,15 +54,15 @@ class FactorStateAdmin(ReadOnlyAdmin):
         return ", ".join(f"{each.kind}: {each.event_count:,}" for each in counts) or "none"
 
     def has_rebuild_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may have ledgers computed anew: who may change them."""
+        """Whether the user may rebuild ledgers: those who may change them."""
         # Not a Django permission check of this admin: rows can't be edited, only recomputed.
         user: Any = request.user
         return bool(user.has_perm("factors.change_factorstate"))
 
     @admin.action(description="Rebuild from the stored candles", permissions=["rebuild"])
     def rebuild(self, request: HttpRequest, rows: QuerySet[FactorState]) -> None:
-        """Have factors and drawings computed anew; candles stay as they are."""
+        """Request rebuilds of factors and drawings; candles are not changed."""
         names = [row.series.name for row in rows.select_related("series")]
         asked = sum(request_rebuild(SeriesId.parse(name)) for name in names)
         level = messages.SUCCESS if asked == len(names) else messages.WARNING
-        self.message_user(request, f"{asked} of {len(names)} rebuilds asked for.", level)
+        self.message_user(request, f"{asked} of {len(names)} rebuilds requested.", level)

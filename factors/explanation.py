@@ -1,4 +1,4 @@
-"""What each factor said at a candle, and the candles its words point to.
+"""The facts of each factor at a candle, and the candles that these facts name.
 
 Works for any factor: in payloads and heads every field whose name ends with `time` names a candle.
 """
@@ -22,17 +22,17 @@ MOST_TEXT = 400
 
 
 class Cause(NamedTuple):
-    """A candle that made a factor say something, and the roles it plays in that."""
+    """A candle that facts name, and the fields that name it."""
 
     candle: Candle
     roles: tuple[str, ...]
 
 
 class Explanation(NamedTuple):
-    """What one factor said at a time.
+    """One factor at a time.
 
     `latest` are the newest events of each kind by then, `head` is the state then, `causes` are the
-    candles that both point to, newest first.
+    candles that both name, newest first.
     """
 
     factor: str
@@ -67,21 +67,21 @@ def explain(
     for spec in factors:
         latest = {event.kind: event for event in view.events if event.factor == spec.name}
         head = head_at(spec, view.heads.get(spec.name), time)
-        said = {event.kind: event.payload for event in latest.values()} | {"head": head}
-        causes = tuple(_causes(said, series, store))
+        facts = {event.kind: event.payload for event in latest.values()} | {"head": head}
+        causes = tuple(_causes(facts, series, store))
         found.append(Explanation(spec.name, spec.depends_on, (*latest.values(),), head, causes))
     return time, found
 
 
 def brief(payload: Payload | None) -> str:
-    """A payload in one line, cut where it gets long."""
+    """A payload in one line, shortened if it is long."""
     text = json.dumps(payload, default=dict)
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"
 
 
-def _causes(said: Mapping[str, Any], series: SeriesId, store: CandleStore) -> Iterator[Cause]:
+def _causes(facts: Mapping[str, Any], series: SeriesId, store: CandleStore) -> Iterator[Cause]:
     roles: dict[int, dict[str, None]] = {}
-    for name, payload in said.items():
+    for name, payload in facts.items():
         for role, time in _times(payload, name):
             roles.setdefault(time, {})[role] = None
     for time in sorted(roles, reverse=True)[:MOST_CANDLES]:
@@ -90,7 +90,7 @@ def _causes(said: Mapping[str, Any], series: SeriesId, store: CandleStore) -> It
 
 
 def _times(value: Any, path: str) -> Iterator[tuple[str, int]]:
-    """Every field that names a candle, however deep, with the way to it."""
+    """Every field that names a candle, at any depth, with its path."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if name.endswith("time") and isinstance(inner, int):

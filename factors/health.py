@@ -1,4 +1,4 @@
-"""How far the ledgers of a series are behind its candles."""
+"""How far the ledgers of a series are behind its candles: the answer of /api/factor/health."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Delay(NamedTuple):
 
 
 def read_heads(series: SeriesId) -> Heads:
-    """Ask the store and the ledgers that settings name; blocking."""
+    """Read the heads of the store and of the ledgers that settings name; blocking."""
     # The ledgers first: one that is read after the store could be ahead of it.
     found = {name: import_string(path)(series) for name, path in settings.LEDGER_HEADS.items()}
     return Heads(candle_store().state(series).head, *(found.get(name) for name in LEDGERS))

@@ -1,6 +1,6 @@
-"""JSON objects as a ledger holds them: parsed only when somebody looks inside.
+"""JSON objects that are parsed only when a field is read.
 
-Most of what a read answers is never looked at on its way from the table to the client.
+Most of what a read returns goes from the table to the client unparsed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import orjson
 
 
 class LazyObject(Mapping[str, Any]):
-    """The text of a JSON object that `orjson.dumps` wrote, as the mapping it stands for."""
+    """A mapping over the text of a JSON object that `orjson.dumps` wrote."""
 
     __slots__ = ("_fields", "text")
 
@@ -39,7 +39,7 @@ class LazyObject(Mapping[str, Any]):
 
 
 def as_json(answer: Any) -> bytes:
-    """The body of an answer; stored objects in it go out as they were written."""
+    """The body of an answer; the text of lazy objects is inserted unchanged."""
     return orjson.dumps(answer, default=_fragment)
 
 

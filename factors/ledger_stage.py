@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -48,19 +48,18 @@ class LedgerConflict(Exception):
     """The ledger was written by a process that did not hold the lock of its series."""
 
 
-class EngineState(Protocol):
+class StageState(Protocol):
     """The state of one series; `head_time` is the newest candle it has taken."""
 
     head_time: int
 
 
-State = TypeVar("State", bound=EngineState)
+State = TypeVar("State", bound=StageState)
 Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Entry = TypeVar("Entry")
 Entry_co = TypeVar("Entry_co", covariant=True)
-Entry_contra = TypeVar("Entry_contra", contravariant=True)
 
 
 class StageEngine(Protocol[State, Item_contra, Entry_co]):
@@ -104,13 +103,6 @@ class StageInput(Protocol[Item_co]):
 
     def missing(self, reached: int, at_once: int) -> Sequence[Item_co]:
         """The items to add to a ledger that has reached `reached`: about `at_once` at most."""
-
-
-class SharedLedger(Protocol[Entry_contra]):
-    """A ledger of many series that takes entries."""
-
-    def writing(self, writer: SeriesWriter) -> LedgerWriter[Entry_contra]:
-        """The ledger of the series that `writer` has locked."""
 
 
 class Kept(NamedTuple, Generic[State]):
@@ -201,6 +193,8 @@ class _Batch(NamedTuple, Generic[State, Item, Entry]):
 class LedgerStage(Generic[State, Item, Entry]):
     """Brings one ledger up to each batch, with the engine whose logic `fingerprint` names.
 
+    `writing` opens the ledger of the series that a writer has locked.
+
     A ledger that is far behind advances by `at_once` candles with each batch; until it has caught
     up, reads answer that it is behind. With `rebuilds` off, a ledger of other logic or parameters
     fails the batch instead of being recomputed. Near the newest candle a checkpoint is saved after
@@ -210,7 +204,7 @@ class LedgerStage(Generic[State, Item, Entry]):
     def __init__(
         self,
         engine: StageEngine[State, Item, Entry],
-        ledger: SharedLedger[Entry],
+        writing: Callable[[SeriesWriter], LedgerWriter[Entry]],
         candles: CandleStore,
         *,
         fingerprint: str,
@@ -219,7 +213,7 @@ class LedgerStage(Generic[State, Item, Entry]):
         every: int = EVERY,
     ) -> None:
         self._engine = engine
-        self._ledger = ledger
+        self._writing = writing
         self._candles = candles
         self._fingerprint = fingerprint
         self._rebuilds = rebuilds
@@ -230,7 +224,7 @@ class LedgerStage(Generic[State, Item, Entry]):
     def apply(self, writer: SeriesWriter, change: Change, given: StageInput[Item]) -> Added[Entry]:
         """Bring the ledger up to a change. Raises LedgerOutdated and LedgerConflict."""
         kept = self._kept.take(change.series)
-        batch = _Batch(change, given, self._ledger.writing(writer), kept)
+        batch = _Batch(change, given, self._writing(writer), kept)
         added, kept = self._append_live(batch) or self._catch_up(batch)
         writer.on_commit(partial(self._kept.put, change.series, kept))
         return added

@@ -1,7 +1,7 @@
-"""Computing ledgers anew from the stored candles, a part of the series at a time.
+"""Recomputes the ledgers of a series from its stored candles, part by part.
 
-Each part is a transaction of its own, through the same stages as live candles. Broken off at any
-moment it leaves ledgers that are right as far as they go, and the next run goes on from there.
+Each part is a transaction of its own, through the same stages as live candles. A rebuild that is
+interrupted leaves ledgers that are right as far as they go, and the next run continues there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class StageMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rebuilding:
-    """One part of a rebuild that has landed: what to announce, and how many candles it took."""
+    """A committed part of a rebuild: the change to publish, and how many candles it covers."""
 
     change: Change
     candles: int
@@ -38,22 +38,19 @@ class Rebuilder:
     fingerprint: str
 
     def start_of(self, series: SeriesId, from_time: int | None) -> int | None:
-        """From which candle on a rebuild has to compute; None when the series holds none.
+        """From which candle on a rebuild must compute; None when the series has no candles.
 
-        Without `from_time`: where an earlier one broke off, or else the first candle.
+        Without `from_time`: where an interrupted one stopped, or else the first candle.
         """
         if from_time is not None:
             return from_time
         known, head = self.ledger.position(series), self.store.state(series).head
-        is_broken_off = (
-            known is not None and known.fingerprint == self.fingerprint and known.head_time != head
-        )
-        if known is None or not is_broken_off or known.head_time < 0:
+        if known is None or known.head_time in (-1, head) or known.fingerprint != self.fingerprint:
             return self.store.first(series)
         return known.head_time + 1
 
     def run(self, series: SeriesId, from_time: int) -> Iterator[Rebuilding]:
-        """Compute from the candle at `from_time` on; one item for each part that landed.
+        """Compute from the candle at `from_time` on; one item for each part that was committed.
 
         Raises PipelineError, with nothing of that part stored, and StageMissing.
         """

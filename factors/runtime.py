@@ -1,4 +1,4 @@
-"""Where the factors' parts are put together, once a process, as the switches say."""
+"""The factor engine and ledger of this process, built once as the switches demand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def engine() -> Engine:
 
 
 def parameters() -> dict[str, Any]:
-    """Every factor's parameters that can be set, by factor name."""
+    """The parameters that switches set, by factor name."""
     switches = settings.SWITCHES
     return {
         "pivot": PivotParameters(switches.pivot_window_major, switches.pivot_window_minor),
@@ -54,5 +54,5 @@ def head_time(series: SeriesId) -> int | None:
 
 
 def rebuilder() -> Rebuilder:
-    """What rebuilds series through this process's pipeline."""
+    """Rebuilds series through this process's pipeline."""
     return Rebuilder(pipeline(), candle_store(), factor_ledger(), engine().fingerprint)

@@ -92,7 +92,7 @@ class FactorStage:
         self._candles = candles or candle_store()
         self._stage: LedgerStage[EngineState, Candle, StepResult] = LedgerStage(
             engine,
-            ledger or runtime.factor_ledger(),
+            (ledger or runtime.factor_ledger()).writing,
             self._candles,
             fingerprint=engine.fingerprint,
             rebuilds=allowed if rebuilds is None else rebuilds,

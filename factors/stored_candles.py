@@ -1,7 +1,7 @@
-"""The candles of a series as the transaction that is open will leave them.
+"""The candles of a series as the open transaction will leave them.
 
-Inside a transaction PostgreSQL shows the batch already, the memory store does not yet; the batch
-is laid over what the store answers, so that a stage sees the same in both.
+Inside a transaction PostgreSQL already shows the batch, the memory store does not; the batch is
+merged into what the store returns, so that a stage sees the same with both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NO_LIMIT = 1 << 31
 
 
 class StoredCandles:
-    """Reads below the store's head, with the batch of one change laid over it."""
+    """Reads the store with the batch of one change merged in."""
 
     def __init__(self, store: CandleStore, change: Change) -> None:
         self._store = store
@@ -27,12 +27,12 @@ class StoredCandles:
     def after(self, time: int, limit: int) -> list[Candle]:
         """The oldest `limit` candles later than `time` (an open time)."""
         stored = self._store.read_after(self._series, time, limit)
-        return self._overlaid(stored, time + 1, None)[:limit]
+        return self._merged(stored, time + 1, None)[:limit]
 
     def between(self, start: int, end: int) -> list[Candle]:
         """All candles between two open times, both inclusive."""
         stored = self._store.read_range(self._series, start, end, limit=NO_LIMIT)
-        return self._overlaid(stored, start, end)
+        return self._merged(stored, start, end)
 
     def pages(self, after: int, end: int) -> Iterator[Candle]:
         """The candles later than `after` up to `end`, read page by page."""
@@ -40,7 +40,7 @@ class StoredCandles:
             yield from page
             after = page[-1].candle_time
 
-    def _overlaid(self, stored: list[Candle], start: int, end: int | None) -> list[Candle]:
+    def _merged(self, stored: list[Candle], start: int, end: int | None) -> list[Candle]:
         own = {
             each.candle_time: each
             for each in self._own

@@ -1,6 +1,7 @@
-"""The work of Celery workers for factors: rebuilds, part by part.
+"""The Celery task of factors: rebuilds, part by part.
 
-Delivered twice, lost or broken off, a rebuild leaves ledgers that are right as far as they go.
+A rebuild that is delivered twice, lost or interrupted leaves ledgers that are right as far as they
+go.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ EXPIRES_S = 3600.0
 
 
 def request_rebuild(series: SeriesId) -> bool:
-    """Have a series rebuilt soon, by a worker or beside this process's work. Blocking.
+    """Request a rebuild by a worker, or by this process beside its work. Blocking.
 
-    False when nobody can be asked now.
+    False when the request could not be delivered.
     """
     return dispatch.request(
         REBUILD,
@@ -58,7 +59,7 @@ async def rebuild_beside(series: SeriesId) -> None:
 
 
 def _parts(series: SeriesId) -> Iterator[Rebuilding]:
-    """The parts of a whole rebuild, or of what is left of one; each computed when asked for."""
+    """The parts of a rebuild, or what is left of an interrupted one; `next` computes a part."""
     worker = rebuilder()
     start = worker.start_of(series, None)
     if start is None:

@@ -13,7 +13,7 @@ from market.models import Series
 
 
 class OverlayState(models.Model):
-    """Where the ledger of a series stands (overlays.domain.ledger.LedgerState)."""
+    """Position and counters of a ledger (overlays.domain.ledger.LedgerState)."""
 
     series = models.OneToOneField(
         Series, models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="overlays"
@@ -54,13 +54,13 @@ class OverlayVersion(models.Model):
         db_table = "overlay_versions"
         indexes: ClassVar = [
             models.Index(fields=["series", "visible_time"], name="overlay_versions_visible"),
-            # Drawings with an end, by it: `until` tells superseded ones apart within the index.
+            # Drawings with an end; `until` finds the superseded ones within the index.
             models.Index(
                 fields=["series", "ends", "until"],
                 name="overlay_versions_ends",
                 condition=models.Q(ends__isnull=False),
             ),
-            # Two more, which the model can't say, are made by the migration.
+            # The migration makes two more, which a model can't express.
         ]
 
     def __str__(self) -> str:

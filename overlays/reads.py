@@ -1,7 +1,8 @@
-"""What a series looks like at one time: draw deltas, frames of factors and drawings, and polls.
+"""Reads of a series at one time: draw deltas, frames of factors and drawings, and polls.
 
-Reads never compute. They take what the ledgers hold, or say which ledger is not there yet. A read
-that a revision overtakes is done again, so that no answer mixes two pasts.
+Reads never compute: they return what the ledgers hold, or raise OutOfSync with the ledger that is
+behind. When candles are revised during a read it is repeated, so that no answer mixes the ledgers
+from before and after a revision.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from market.domain.store import CandleStore, SeriesState
 from overlays.domain.delta import PATCH_LIMIT, SCHEMA_VERSION, DrawDelta, draw_delta, nothing
 from overlays.domain.integrity import facts_of, mismatches
 from overlays.domain.ledger import LedgerState, OverlayLedger
-from overlays.domain.versions import OneLook, VersionReader
+from overlays.domain.versions import CachedVersions, VersionReader
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +30,15 @@ T = TypeVar("T")
 
 
 class NoData(Exception):
-    """The series holds no candle to look at."""
+    """The series has no candle at that time."""
 
 
 class NoOverlay(Exception):
-    """Nothing was drawn of the series yet."""
+    """The series has no drawings yet."""
 
 
 class OutOfSync(Exception):
-    """A ledger does not hold the candle asked for, or not what its candles say now."""
+    """A ledger has not reached the candle, or comes from candles that were revised since."""
 
     def __init__(self, ledger: str) -> None:
         super().__init__(ledger)
@@ -45,8 +46,8 @@ class OutOfSync(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Now:
-    """Where candles and drawings of a series stand."""
+class _State:
+    """Heads and epochs of the candles and drawings of a series, when a read begins."""
 
     series: SeriesId
     candles: SeriesState
@@ -54,12 +55,12 @@ class _Now:
 
     @property
     def drawn_to(self) -> int | None:
-        """The newest candle drawn."""
+        """The newest candle that is drawn."""
         head = -1 if self.drawn is None else self.drawn.position.head_time
         return None if head < 0 else head
 
     def require_drawn(self, time: int) -> None:
-        """Raise OutOfSync unless the candle at `time` is drawn, from the candles as they are."""
+        """Raise OutOfSync unless the candle at `time` is drawn, and no candle was revised since."""
         drawn = self.drawn
         if drawn is None or drawn.position.head_time < time:
             raise OutOfSync("overlay")
@@ -84,16 +85,16 @@ class Reads:
         `window` counts candles. Raises OutOfSync.
         """
 
-        def read(now: _Now) -> dict[str, Any]:
+        def read(now: _State) -> dict[str, Any]:
             to_time = self._newest(now) if at_time is None else self._floor(series, at_time)
             return self._delta(now, to_time, cursor=cursor, window=window).as_object(series)
 
-        return self._settled(series, read)
+        return self._repeated(series, read)
 
     def frame_live(self, series: SeriesId, *, window: int) -> dict[str, Any]:
         """Factors and drawings at the newest candle; raises NoData, NoOverlay and OutOfSync."""
 
-        def read(now: _Now) -> dict[str, Any]:
+        def read(now: _State) -> dict[str, Any]:
             head, drawn_to = now.candles.head, now.drawn_to
             if head is None:
                 raise NoData
@@ -102,28 +103,28 @@ class Reads:
             aligned = head if drawn_to >= head else self._floor(series, drawn_to)
             return self._frame(now, aligned, at_time=head, window=window)
 
-        return self._settled(series, read)
+        return self._repeated(series, read)
 
     def frame_at(self, series: SeriesId, at_time: int, *, window: int) -> dict[str, Any]:
-        """Factors and drawings at the last candle up to `at_time`: what was live then.
+        """Factors and drawings at the last candle up to `at_time`: the same as live then.
 
         Raises NoData and OutOfSync.
         """
 
-        def read(now: _Now) -> dict[str, Any]:
+        def read(now: _State) -> dict[str, Any]:
             aligned = self._floor(series, at_time)
             return self._frame(now, aligned, at_time=at_time, window=window)
 
-        return self._settled(series, read)
+        return self._repeated(series, read)
 
     def poll(self, series: SeriesId, *, after_id: int, window: int) -> dict[str, Any]:
         """What is new since the record numbered `after_id`: one record, or none.
 
-        Each batch of candles has a number of its own, so there is one whenever the newest candle
-        moved, also when that changed no drawing. Raises OutOfSync.
+        Each batch of candles has a number of its own, so a newer candle always makes a record, even
+        if it changed no drawing. Raises OutOfSync.
         """
 
-        def read(now: _Now) -> dict[str, Any]:
+        def read(now: _State) -> dict[str, Any]:
             to_time = self._newest(now)
             if to_time is None:
                 return _records(series, [], after_id)
@@ -132,21 +133,21 @@ class Reads:
                 return _records(series, [], after_id)
             return self._record(now, to_time, after_id=after_id, window=window)
 
-        return self._settled(series, read)
+        return self._repeated(series, read)
 
     def check(self, series: SeriesId, time: int, *, window: int) -> None:
         """Raise OutOfSync unless factors and drawings agree at the candle at `time`."""
 
-        def read(now: _Now) -> None:
+        def read(now: _State) -> None:
             now.require_drawn(time)
             known = self.slices(now, time, window=window)["snapshots"]
             cutoff = window_start(time, window, series.timeframe)
             versions = self.drawings.versions(series)
             _require_agreement(series, known, versions, to_time=time, cutoff=cutoff)
 
-        self._settled(series, read)
+        self._repeated(series, read)
 
-    def slices(self, now: _Now, time: int, *, window: int) -> dict[str, Any]:
+    def slices(self, now: _State, time: int, *, window: int) -> dict[str, Any]:
         """The factor slices at a candle; raises OutOfSync."""
         series = now.series
         start = window_start(time, window, series.timeframe)
@@ -157,7 +158,7 @@ class Reads:
         found = slices(self.specs, series, at_time=time, events=seen.events, heads=seen.heads)
         return envelope(series, time, candle_id=series.candle_id(time), found=found)
 
-    def _record(self, now: _Now, to_time: int, *, after_id: int, window: int) -> dict[str, Any]:
+    def _record(self, now: _State, to_time: int, *, after_id: int, window: int) -> dict[str, Any]:
         series = now.series
         seen = self.slices(now, to_time, window=window)
         known = seen["snapshots"] if after_id == 0 else None
@@ -176,7 +177,7 @@ class Reads:
         return _records(series, [record], number)
 
     def _frame(
-        self, now: _Now, aligned: int | None, *, at_time: int, window: int
+        self, now: _State, aligned: int | None, *, at_time: int, window: int
     ) -> dict[str, Any]:
         if aligned is None:
             raise NoData
@@ -195,7 +196,7 @@ class Reads:
             "draw_state": delta.as_object(series),
         }
 
-    def _delta(self, now: _Now, to_time: int | None, *, cursor: int, window: int) -> DrawDelta:
+    def _delta(self, now: _State, to_time: int | None, *, cursor: int, window: int) -> DrawDelta:
         if to_time is None:
             return nothing(cursor)
         now.require_drawn(to_time)
@@ -204,33 +205,33 @@ class Reads:
 
     def _drawn(
         self,
-        now: _Now,
+        now: _State,
         to_time: int,
         *,
         cursor: int,
         window: int,
         known: Mapping[str, Any] | None,
     ) -> DrawDelta:
-        """The delta at a candle; with `known` slices, only if it says the same as they do."""
+        """The delta at a candle; with `known` slices, OutOfSync unless it agrees with them."""
         now.require_drawn(to_time)
         cutoff = window_start(to_time, window, now.series.timeframe)
-        versions = OneLook(self.drawings.versions(now.series))
+        versions = CachedVersions(self.drawings.versions(now.series))
         if known is not None:
             _require_agreement(now.series, known, versions, to_time=to_time, cutoff=cutoff)
         return draw_delta(versions, cursor=cursor, to_time=to_time, cutoff=cutoff)
 
-    def _newest(self, now: _Now) -> int | None:
+    def _newest(self, now: _State) -> int | None:
         return now.drawn_to if now.candles.head is None else now.candles.head
 
     def _floor(self, series: SeriesId, time: int) -> int | None:
         return self.candles.floor(series, time)
 
-    def _settled(self, series: SeriesId, read: Callable[[_Now], T]) -> T:
-        """Read until nothing was taken back meanwhile, and candles and drawings go together."""
+    def _repeated(self, series: SeriesId, read: Callable[[_State], T]) -> T:
+        """Repeat a read until no drawing was deleted during it, and candles and drawings agree."""
         for attempt in range(1, ATTEMPTS + 1):
-            # In this order: what is drawn is at most as new as the candles then are.
+            # In this order, so that the drawings are never newer than the candles.
             drawn = self.drawings.state(series)
-            now = _Now(series, self.candles.state(series), drawn)
+            now = _State(series, self.candles.state(series), drawn)
             try:
                 answer = read(now)
             except OutOfSync:
@@ -252,12 +253,12 @@ def _require_agreement(
 ) -> None:
     wrong = mismatches(facts_of(known), versions, to_time=to_time, cutoff=cutoff)
     if wrong:
-        log.warning("%s at %d: drawn differs: %s", series, to_time, wrong)
+        log.warning("%s at %d: drawings differ from factors: %s", series, to_time, wrong)
         raise OutOfSync("overlay")
 
 
-def _number(now: _Now, delta: DrawDelta) -> int:
-    """The number of a record: that of the newest batch, once all its versions are in."""
+def _number(now: _State, delta: DrawDelta) -> int:
+    """The number of a record: the newest batch's, if the delta has all of its versions."""
     drawn = now.drawn
     is_whole = len(delta.patch) < PATCH_LIMIT or delta.to_time is None
     if drawn is None or not is_whole or drawn.position.head_time != delta.to_time:

@@ -1,4 +1,4 @@
-"""Drawing a series anew from its factor ledger, part by part."""
+"""Redraws a series from its factor ledger, part by part."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def target_of(series: SeriesId, to_time: int | None) -> Target:
 
 
 def parts_of(series: SeriesId) -> Iterator[Change]:
-    """Delete the drawings and make them anew: each part is a transaction of its own.
+    """Delete the drawings and make them again: each part is a transaction of its own.
 
     Raises PipelineError when a part fails; nothing of that part is stored then.
     """

@@ -1,4 +1,4 @@
-"""Where the overlays' parts are put together, once a process, as the switches say."""
+"""The overlay engine and ledger of this process, built once as the switches demand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def engine() -> OverlayEngine:
 
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
-    """Names everything but candles that decides what is drawn: factors' logic and renderers'."""
+    """Names everything except candles that determines the drawings: factors and renderers."""
     both = f"{factors.engine().fingerprint} {engine().fingerprint}"
     return hashlib.sha256(both.encode()).hexdigest()
 

@@ -26,7 +26,7 @@ PAGE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Redraw:
-    """A request to draw a series anew from the candle at `from_time` on.
+    """A request to redraw a series from the candle at `from_time` on.
 
     Without a time: to bring the drawings up to the factor ledger.
     """
@@ -61,7 +61,7 @@ class FactorInput:
         return [FactorStep.of(step, self.candles.between) for step in self.update.steps]
 
     def between(self, after: int, end: int) -> Iterator[FactorStep]:
-        """The steps of the candles later than `after` up to `end`, without facts or with.
+        """The steps of the candles later than `after` up to `end`, also of those without facts.
 
         Those of the batch come from the factor stage, older ones from the factor ledger.
         """
@@ -116,7 +116,7 @@ class OverlayStage:
         self._candles = candles or candle_store()
         self._stage: LedgerStage[OverlayState, FactorStep, Sequence[Drawn]] = LedgerStage(
             engine or runtime.engine(),
-            ledger or runtime.overlay_ledger(),
+            (ledger or runtime.overlay_ledger()).writing,
             self._candles,
             fingerprint=fingerprint or runtime.fingerprint(),
             at_once=at_once,

@@ -1,8 +1,8 @@
 """Whether both ledgers of a series hold exactly what its candles give, row by row.
 
-Everything is computed anew in memory, through the same engines and nothing that was saved. A
-version that only gives out again what an instruction showed already (after a revision) is no
-difference: nobody sees one.
+Everything is recomputed in memory by the same engines, from nothing that was saved. A version that
+only repeats what its instruction showed already (after a revision) is no difference: clients see
+none.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class Comparison:
     _found_sum: Any = field(default_factory=hashlib.sha256)
 
     def add(self, expected: Iterable[Row], found: Iterable[Row]) -> None:
-        """Compare the next rows of both sides; what one side has more of is a difference."""
-        for ours, theirs in zip_longest(map(_text, expected), map(_text, found)):
-            if ours is not None:
+        """Compare the next rows of both sides; a row that only one side has is a difference."""
+        for wanted, stored in zip_longest(map(_text, expected), map(_text, found)):
+            if wanted is not None:
                 self.expected += 1
-                self._expected_sum.update(ours.encode())
-            if theirs is not None:
+                self._expected_sum.update(wanted.encode())
+            if stored is not None:
                 self.found += 1
-                self._found_sum.update(theirs.encode())
-            if ours != theirs and self.first_difference is None:
-                self.first_difference = ours, theirs
+                self._found_sum.update(stored.encode())
+            if wanted != stored and self.first_difference is None:
+                self.first_difference = wanted, stored
 
     @property
     def checksums(self) -> tuple[str, str]:
@@ -68,7 +68,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a verification of the candles up to `head_time`."""
+    """The result of a verification of the candles up to `head_time`."""
 
     candles: int
     head_time: int | None
@@ -93,7 +93,7 @@ class Verifier:
     overlay_fingerprint: str
 
     def run(self, series: SeriesId, progress: Callable[[int], object] = lambda _: None) -> Verdict:
-        """Compute a series anew and compare; `progress` is told how many candles each page had."""
+        """Recompute a series and compare; `progress` is called with the candles of each page."""
         before = self.candles.state(series)
         positions = Comparison("positions")
         positions.add([] if before.head is None else self._positions(series), self._found(series))
@@ -130,7 +130,7 @@ class Verifier:
 
 
 class _Fold:
-    """Both engines on their way through the candles of one series, compared page by page."""
+    """Recomputes one series with both engines, and compares page by page."""
 
     def __init__(self, verifier: Verifier, series: SeriesId) -> None:
         self._verifier = verifier
@@ -141,7 +141,7 @@ class _Fold:
         self._events = Comparison("events")
         self._heads = Comparison("heads")
         self._drawings = Comparison("versions")
-        self._standing: dict[str, Definition] = {}
+        self._current: dict[str, Definition] = {}
 
     def take(self, page: Sequence[Candle]) -> None:
         """Compare what the ledgers hold of these candles."""
@@ -158,19 +158,19 @@ class _Fold:
         )
         changes = list(self._draw(results))
         self._drawings.add(changes, self._versions.up_to(span[1]))
-        self._standing.update((each.instruction_id, each.definition) for each in changes)
+        self._current.update((each.instruction_id, each.definition) for each in changes)
 
     def finish(self, head: int | None) -> list[Comparison]:
-        """What lies behind the last candle is too much; what stands must be found as the newest."""
+        """Rows beyond the last candle are too many; current drawings must be read as the newest."""
         self._drawings.add([], self._versions.up_to(None))
-        standing = Comparison("standing")
+        current = Comparison("current")
         if head is not None:
             newest = self._verifier.drawings.versions(self._series).newest(head, cutoff=0)
-            standing.add(
-                sorted(name for name, definition in self._standing.items() if definition),
+            current.add(
+                sorted(name for name, definition in self._current.items() if definition),
                 sorted(version.instruction_id for version in newest),
             )
-        return [self._events, self._heads, self._drawings, standing]
+        return [self._events, self._heads, self._drawings, current]
 
     def _draw(self, results: Sequence[StepResult]) -> Iterator[Change]:
         for result in results:
@@ -182,7 +182,7 @@ class _Fold:
 
 
 class _Versions:
-    """The stored versions in order, without those that show what was shown already."""
+    """The stored versions in order, without those that repeat what was shown already."""
 
     def __init__(self, versions: VersionReader) -> None:
         self._read = versions
@@ -191,7 +191,7 @@ class _Versions:
         self._ahead: deque[InstructionVersion] = deque()
 
     def up_to(self, time: int | None) -> list[Row]:
-        """The next versions that were visible by `time`; all that are left without."""
+        """The next versions that were visible by `time`; without a time, all the rest."""
         taken: list[Row] = []
         while self._ahead or self._fill():
             if time is not None and self._ahead[0].visible_time > time:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import pytest
 from django.core.management import call_command
 from django.test import Client
-from django.utils.module_loading import import_string
 
 from market.tests.singletons import forget_singletons
 from tests.recordings import recorded
@@ -46,7 +45,6 @@ def one_process(transactional_db, settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     forget_singletons()
     yield
-    import_string("market.api.tests.conftest.end_pool")()
     forget_singletons()
 
 

@@ -25,7 +25,6 @@ from market.ingest.tests.exchange_fake import FakeFeed, candle_at, memory_ports,
 from market.ingest.tests.test_follow import FAST, at
 from market.pipeline import PipelineError
 from market.tests.builders import MINUTE, candles
-from market.tests.pool_end import end_pool
 from market.tests.singletons import forget_singletons
 
 TOKEN = "token-of-the-tests"
@@ -56,7 +55,6 @@ def database(transactional_db, settings):
     settings.SWITCHES = dataclasses.replace(settings.SWITCHES, ingest_token=TOKEN)
     forget_singletons()
     yield
-    end_pool()
     forget_singletons()
 
 

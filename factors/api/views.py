@@ -1,4 +1,4 @@
-"""GET /api/factor/…: the catalog, how far the ledgers are, and what factors say at a candle."""
+"""GET /api/factor/…: the catalog, the health of the ledgers, and the facts at a candle."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ OUT_OF_SYNC = {409: "factor_read.ledger_out_of_sync: the ledger is behind that c
 
 
 def ledger_behind() -> ApiError:
-    """The refusal to show factors at a candle that their ledger has not reached."""
+    """The error for a candle that the factor ledger has not reached."""
     return ApiError(409, "factor_read.ledger_out_of_sync", "ledger_out_of_sync:factor")
 
 
 class Catalog(Endpoint):
-    """The factors there are."""
+    """All factors."""
 
     @extend_schema(
         operation_id="factor_catalog",
@@ -45,7 +45,7 @@ class Catalog(Endpoint):
 
 
 class FactorHealth(Endpoint):
-    """The lamp of a series' ledgers."""
+    """The health of a series' ledgers."""
 
     @extend_schema(
         operation_id="factor_health",
@@ -63,7 +63,7 @@ class FactorHealth(Endpoint):
 
 
 class Slices(Endpoint):
-    """What factors say at a candle."""
+    """The facts of all factors at a candle."""
 
     @extend_schema(
         operation_id="factor_slices",
@@ -83,9 +83,9 @@ class Slices(Endpoint):
 
 
 def read_slices(series: SeriesId, at_time: int, window_candles: int) -> dict[str, Any]:
-    """What the ledger shows at a time, in the contract's shape; raises ApiError 409. Blocking."""
+    """The slices at a time; raises ApiError 409. Blocking."""
     store = candle_store()
-    # Before the ledger, which then can't be older because a batch landed in between.
+    # Read before the ledger: then a batch committed in between can't make the ledger look old.
     epoch = store.state(series).epoch
     aligned = store.floor(series, at_time)
     if aligned is None:

@@ -1,4 +1,4 @@
-"""The factors there are: one written list. A new factor is one line here."""
+"""All factors. A new factor is one line here."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pen import Pen, PenState
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from factors.domain.zhongshu import ZhongshuState
 from market.domain.candle import Candle
 
@@ -45,7 +45,7 @@ def initial(setup: Setup) -> AnchorState:
 
 
 def step(state: AnchorState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome | None:
-    """Take one candle in; tell the anchor's switches, and the anchor when it changed."""
+    """Take one candle; report the anchor's switches, and the anchor when it changed."""
     pens: PenState = upstream["pen"]
     zhongshu: ZhongshuState = upstream["zhongshu"]
     end = pens.candidate_end()
@@ -93,7 +93,7 @@ def _enter(state: AnchorState, entries: tuple[Pen, ...], time: int) -> list[Even
 def _switch(
     state: AnchorState, reference: Reference, strength: float, *, reason: str, time: int
 ) -> list[Event]:
-    """Point to a pen; tell so when it is another anchor than before."""
+    """Point to a pen; return an event when it is another anchor than before."""
     old = state.current
     state.current, state.strength = reference, strength
     if old is not None and old.start_time == reference.start_time:
@@ -132,7 +132,7 @@ def freeze(state: AnchorState) -> Any:
     return [state.current, state.strength]
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> AnchorState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> AnchorState:
     """The state that was frozen."""
     current, strength = data
     return AnchorState(None if current is None else Reference(*current), strength)

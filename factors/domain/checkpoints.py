@@ -53,7 +53,7 @@ def save_and_thin_out(
 def is_kept(count: int, newest: int, *, every: int = EVERY) -> bool:
     """Whether the state after the `count`-th candle is kept when the series has `newest`.
 
-    What is kept now was kept before: thinning never asks for a state that is gone.
+    A state that is kept now was kept before, so thinning never needs one that was deleted.
     """
     spacing = every << ((newest - count) // (NEAR * every)).bit_length()
     return count % spacing == 0

@@ -1,7 +1,7 @@
-"""The fold of closed candles through all factors.
+"""The engine that takes closed candles through all factors.
 
-Every answer is a function of the candles up to it and the parameters alone, however they are
-grouped, and whichever worker took over from whichever saved state.
+A result depends on nothing but the candles so far and the parameters: not on how candles were
+grouped, and not on which saved state a worker continued from.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from factors.domain.values import (
     Event,
     Head,
     Outcome,
-    Past,
+    PastCandles,
     ReadCandles,
     Setup,
     StateError,
@@ -39,10 +39,10 @@ class CandleOrderError(ValueError):
 
 @dataclass(slots=True)
 class EngineState:
-    """One series as the factors know it. A step changes it in place.
+    """The states of all factors for one series. A step changes it in place.
 
-    `head_time` is the open time of the newest candle taken, `count` how many were. After an
-    exception or a rolled back transaction it must be thrown away and restored.
+    `head_time` is the open time of the newest candle taken, `count` how many were taken. After an
+    exception or a rolled back transaction it must be discarded and restored.
     """
 
     timeframe: Timeframe
@@ -80,9 +80,9 @@ class Engine:
         return self._state(timeframe, {spec.name: spec.initial(setup) for spec in self.factors})
 
     def step(self, state: EngineState, candle: Candle) -> StepResult:
-        """Take the next closed candle in: amortised constant work, however long the history.
+        """Take the next closed candle: amortised constant work, however long the history.
 
-        Raises CandleOrderError, and StateError when candles that are read again have changed.
+        Raises CandleOrderError, and StateError when candles that must be read again have changed.
         """
         time = candle.candle_time
         if time <= state.head_time:
@@ -105,7 +105,7 @@ class Engine:
             yield self.step(state, candle)
 
     def dump(self, state: EngineState) -> bytes:
-        """The state as bytes that `restore` of the same engine understands."""
+        """The state as bytes for `restore` of the same engine."""
         document = {
             "format": STATE_FORMAT,
             "fingerprint": self.fingerprint,
@@ -117,16 +117,16 @@ class Engine:
         return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
     def restore(self, data: bytes, read: ReadCandles) -> EngineState:
-        """The state that was dumped. It continues exactly as the one that was dumped would.
+        """The state that was dumped; it continues exactly like the original.
 
-        `read` gives stored candles between two open times; it is called at most once, with times
+        `read` returns stored candles between two open times; it is called at most once, with times
         up to the head, when the first major pivot needs the closes of older ones. Raises
         StateError for bytes of another format, logic or parameters.
         """
         document = self._document(data)
         timeframe = Timeframe.parse(document["timeframe"])
         setup = Setup(self.parameters, timeframe)
-        past = Past(read, document["head_time"])
+        past = PastCandles(read, document["head_time"])
         saved = document["factors"]
         states = {spec.name: spec.thaw(saved[spec.name], setup, past) for spec in self.factors}
         state = self._state(timeframe, states)
@@ -157,7 +157,7 @@ class Engine:
         return EngineState(timeframe, states, parts)
 
     def _fingerprint(self, salt: str) -> str:
-        """A digest of everything but candles that decides what the factors say."""
+        """A digest of everything except candles that determines the facts."""
         logic = [[spec.name, spec.version, spec.depends_on] for spec in self.factors]
         parameters = {
             name: None if value is None else asdict(value)

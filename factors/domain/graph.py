@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from factors.domain.values import History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 
@@ -32,11 +32,11 @@ def unchanged(head: Payload, at_time: int) -> Payload:
 class FactorSpec:
     """One factor: its name, place in the graph, catalog entry and logic.
 
-    `initial` makes the state before the first candle. `step` changes that state by one candle; it
-    may read the states of the factors in `depends_on`, which took the same candle already, by
-    name. It answers None when there is nothing to say. `freeze` turns a state into JSON values,
-    `thaw` turns them back. `read` makes the slice of what the ledger holds, None when there is
-    nothing to show. `carry` gives a stored head as it reads at a later candle.
+    `initial` makes the state before the first candle. `step` takes one candle into the state; it
+    may read the states of the factors in `depends_on`, which have taken the same candle already,
+    by name. It returns None when there is nothing to report. `freeze` turns a state into JSON
+    values, `thaw` turns them back. `read` makes the slice from events and head, None when there is
+    nothing to show. `carry` returns a stored head as it reads at a later candle.
 
     `version` must grow whenever the same candles would give other facts.
     """
@@ -51,7 +51,7 @@ class FactorSpec:
     initial: Callable[[Setup], Any]
     step: Callable[[Any, Candle, Mapping[str, Any]], Outcome | None]
     freeze: Callable[[Any], Any]
-    thaw: Callable[[Any, Setup, Past], Any]
+    thaw: Callable[[Any, Setup, PastCandles], Any]
     read: Callable[[History, Payload | None], Slice | None]
     carry: Callable[[Payload, int], Payload] = unchanged
 

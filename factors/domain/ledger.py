@@ -31,7 +31,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """A request to compute both ledgers anew from the candle at `from_time` on.
+    """A request to recompute both ledgers from the candle at `from_time` on.
 
     Without a time: to bring them up to the newest candle.
     """

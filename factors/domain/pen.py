@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 
@@ -41,7 +41,7 @@ class Pen(NamedTuple):
 
 
 class Leg:
-    """An effective pivot and the extremes of the candles after it, kept up candle by candle.
+    """An effective pivot and the extremes of the candles after it, updated candle by candle.
 
     Prices are turned so that forward is up: a leg from a resistance looks at negated prices.
     `reach` is the furthest forward any candle came, `back` the furthest backward after that one,
@@ -59,7 +59,7 @@ class Leg:
         self.reach_time = self.back_time = self.against_time = 0
 
     def take(self, time: int, high: float, low: float) -> bool:
-        """Look at one more candle; answer whether reach or back moved."""
+        """Take one more candle; return whether reach or back moved."""
         forward, backward = (high, -low) if self.rising else (-low, high)
         if backward > self.against:
             self.against, self.against_time = backward, time
@@ -85,7 +85,7 @@ class Leg:
         return self.against_time, self.against
 
     def preview(self) -> Payload:
-        """The pen's head: the stroke under way, and the one that may follow it."""
+        """The pen's head: the running stroke, and the one that may follow it."""
         turn = self.reach if self.rising else -self.reach
         pivot = self.pivot
         if self.reach == -inf or turn == pivot.price:
@@ -127,7 +127,7 @@ def initial(setup: Setup) -> PenState:
 
 
 def step(state: PenState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome | None:
-    """Take one candle in; tell the pens it confirms and the preview when that changed."""
+    """Take one candle; report the pens it confirms, and the preview when it changed."""
     time, _, high, low, _, _ = candle
     moved = state.before is not None and state.before.take(time, high, low)
     if state.newest is not None:
@@ -150,7 +150,7 @@ def step(state: PenState, candle: Candle, upstream: Mapping[str, Any]) -> Outcom
 
 
 def _effective(state: PenState, pivot: Pivot, pivots: PivotState) -> Pen | None:
-    """Add a major pivot to the effective ones; answer the pen that this confirms, if any."""
+    """Add a major pivot to the effective ones; return the pen that this confirms, if any."""
     newest = state.newest
     if newest is None or newest.pivot.direction != pivot.direction:
         return _append(state, pivot, pivots)
@@ -173,7 +173,7 @@ def _more_extreme(pivot: Pivot, than: Pivot) -> bool:
 
 
 def _leg(pivot: Pivot, pivots: PivotState) -> Leg:
-    """A leg from a pivot just confirmed, with the candles since then already looked at."""
+    """A leg from a pivot just confirmed, with the candles since then already taken."""
     leg = Leg(pivot)
     for candle in pivots.recent:
         if candle.candle_time > pivot.time:
@@ -217,7 +217,7 @@ def freeze(state: PenState) -> Any:
     return {"legs": legs, "last": state.last, "head": state.head}
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> PenState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> PenState:
     """The state that was frozen."""
     before, newest = (_thaw_leg(leg) for leg in data["legs"])
     last = None if data["last"] is None else Pen(*data["last"])
@@ -229,7 +229,7 @@ def _freeze_leg(leg: Leg | None) -> Any:
         return None
     extremes = (leg.reach, leg.back, leg.against)
     times = (leg.reach_time, leg.back_time, leg.against_time)
-    # JSON has no infinity: an extreme that no candle set is null.
+    # JSON has no infinity: an extreme without a candle is null.
     return [leg.pivot, [None if value == -inf else value for value in extremes], times]
 
 

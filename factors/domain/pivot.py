@@ -1,4 +1,4 @@
-"""Pivots: candles whose high or low stands out from the candles on both sides.
+"""Pivots: candles whose high or low is an extreme among the candles on both sides.
 
 A major pivot is the first extreme among `window_major` candles on either side; a minor one is an
 extreme, ties allowed, within the smaller window. Defined in the factor contract, section 7.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 RESISTANCE = "resistance"
@@ -21,7 +21,7 @@ SUPPORT = "support"
 
 @dataclass(frozen=True, slots=True)
 class PivotParameters:
-    """How many candles on each side a pivot must stand out from."""
+    """How many candles on each side a pivot is compared with."""
 
     window_major: int = 50
     window_minor: int = 5
@@ -66,7 +66,7 @@ class Window:
     """The candles around a centre, reduced to those that can still become the extreme.
 
     `highs` and `lows` hold (ordinal, height) with heights falling from left to right; lows are
-    negated, so that one rule serves both. The first entry is the earliest extreme of the window.
+    negated, so that one rule serves both. The first entry is the window's earliest extreme.
     """
 
     size: int
@@ -75,7 +75,7 @@ class Window:
     lows: Extremes = field(default_factory=deque)
 
     def push(self, index: int, high: float, low: float) -> None:
-        """Take one more candle in and let the one that falls out of the window go."""
+        """Add a candle and remove the one that leaves the window."""
         highs, lows = self.highs, self.lows
         while highs and highs[-1][1] < high:
             highs.pop()
@@ -92,7 +92,7 @@ class Window:
 
 @dataclass(slots=True)
 class PivotState:
-    """`count` candles seen, the newest of them, and the majors the newest confirmed."""
+    """The number of candles taken, the newest of them, and the majors the newest confirmed."""
 
     major: Window
     minor: Window
@@ -115,7 +115,7 @@ def initial(setup: Setup) -> PivotState:
 
 
 def step(state: PivotState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome | None:
-    """Take one candle in and tell the pivots it confirms."""
+    """Take one candle; report the pivots it confirms."""
     time, _, high, low, _, _ = candle
     index = state.count
     state.count = index + 1
@@ -136,7 +136,7 @@ def _majors(state: PivotState, index: int, time: int) -> tuple[Pivot, ...]:
     window = state.major
     centre = index - window.size
     high, low = window.highs[0][0] == centre, window.lows[0][0] == centre
-    # The cheap look first: most candles are the centre of nothing.
+    # The cheap test first: most candles are not the centre of anything.
     if not (high or low) or centre < window.size:
         return ()
     return _confirmed(state, window, time, high=high, low=low)
@@ -201,7 +201,7 @@ def freeze(state: PivotState) -> Any:
     }
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> PivotState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> PivotState:
     """The state that was frozen."""
     state = initial(setup)
     state.count = data["count"]

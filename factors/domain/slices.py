@@ -1,6 +1,7 @@
-"""Factors as seen at one time: what the ledger holds, in the envelope of the contract.
+"""The slices of factors at one time, in the form of the contract.
 
-Nothing is computed here: events visible by then, and the newest head at or before.
+Nothing is computed here: a slice shows the events visible by then, and the newest head at or
+before.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from market.domain.timeframe import Timeframe
 SCHEMA_VERSION = 1
 
 EVENT_LIMIT = 20_000
-"""How many events, from the oldest of the window on, a slice shows at most."""
+"""Most events of the window that a slice shows; the oldest come first."""
 
 
 def window_start(at_time: int, window_candles: int, timeframe: Timeframe) -> int:
@@ -25,7 +26,7 @@ def window_start(at_time: int, window_candles: int, timeframe: Timeframe) -> int
 
 
 def head_at(spec: FactorSpec, head: Payload | None, at_time: int) -> Payload | None:
-    """A stored head as it reads at a candle time from its own on, before the next head's."""
+    """A stored head as it reads at `at_time`, before the next head begins."""
     return None if head is None else spec.carry(head, at_time)
 
 
@@ -60,7 +61,7 @@ def slices(
 def envelope(
     series: SeriesId, at_time: int, *, candle_id: str | None, found: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The slices of all factors at a candle, as they go over the wire."""
+    """The slices of all factors at a candle, in their wire format."""
     return {
         "schema_version": SCHEMA_VERSION,
         "series_id": str(series),

@@ -1,6 +1,6 @@
-"""Support and resistance: prices at which pivots of one kind met, and what became of them.
+"""Support and resistance: prices at which pivots of one kind meet, and whether they still hold.
 
-With every major pivot all levels are judged anew on what is known then, and a snapshot is taken.
+With every major pivot all levels are judged on the candles so far, and a snapshot is taken.
 Defined in the factor contract, section 11.
 """
 
@@ -14,11 +14,11 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from factors.domain.graph import FactorSpec, Feature
-from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
+from factors.domain.pivot import RESISTANCE, SUPPORT, PivotState
 from factors.domain.sr_closes import CloseWindow
 from factors.domain.sr_levels import BROKEN, FLIP, Level, Shown, Side, SrParameters, Touch
-from factors.domain.sr_status import Moment, stand
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.sr_status import Moment, judged_levels
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 ALGORITHM = "pivot_wick_overlap"
@@ -44,7 +44,7 @@ class SrState:
 
     `ranges` are the true ranges of the period, `averages` the averages back to the candle that
     can become a pivot next. `shown` are the levels of the last snapshot, None before the first;
-    after a restore `restored` tells what they were until there is another snapshot.
+    after a restore `restored` has the essence of them until there is another snapshot.
     """
 
     parameters: SrParameters
@@ -72,17 +72,22 @@ def initial(setup: Setup) -> SrState:
 
 
 def step(state: SrState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome | None:
-    """Take one candle in; with a major pivot, tell the levels as they are now."""
+    """Take one candle; with a major pivot, report the levels as they are now."""
     _take(state, candle.candle_time, candle.high, low=candle.low, close=candle.close)
     pivots: PivotState = upstream["pivot"]
     if not pivots.majors:
         return None
-    reach = state.closes.refresh()
+    lowest, highest = state.closes.refresh()
     for pivot in pivots.majors:
-        _add(state, pivot)
-    levels = _levels(state, reach)
+        if pivot.price > 0:
+            # A pivot lies exactly as far back as the averages go.
+            average = state.averages[0]
+            near = max(average * state.parameters.tolerance_atr, 0.0)
+            touch = Touch(pivot.ordinal, pivot.time, pivot.high, pivot.low, average, near)
+            state.sides[0 if pivot.direction == RESISTANCE else 1].add(touch, state.closes)
+    shown = _chosen_levels(state, lowest, highest)
     state.closes.release(_needed_from(state))
-    return _outcome(state, levels, candle.candle_time)
+    return _outcome(state, shown, candle.candle_time)
 
 
 def _take(state: SrState, time: int, high: float, *, low: float, close: float) -> None:
@@ -101,28 +106,18 @@ def _take(state: SrState, time: int, high: float, *, low: float, close: float) -
     state.count += 1
 
 
-def _add(state: SrState, pivot: Pivot) -> None:
-    """Remember a pivot, which lies as far back as the averages go."""
-    if pivot.price > 0:
-        average = state.averages[0]
-        near = max(average * state.parameters.tolerance_atr, 0.0)
-        touch = Touch(pivot.ordinal, pivot.time, pivot.high, pivot.low, average, near)
-        side = state.sides[0 if pivot.direction == RESISTANCE else 1]
-        side.add(touch, state.closes)
-
-
-def _levels(state: SrState, reach: tuple[float, float]) -> list[Shown]:
-    """The chosen levels: the nearest that stand, then all that are broken."""
+def _chosen_levels(state: SrState, lowest: float, highest: float) -> list[Shown]:
+    """The chosen levels: the nearest of those that hold, then all that are broken."""
     if state.count < FEWEST_CANDLES:
         return []
     average, close = state.averages[-1], state.last_close
     near = state.parameters.tolerance_atr * average if average > 0 else None
-    moment = Moment(state.closes, state.count, close, near, *reach)
-    found = [level for side in state.sides for level in stand(side, moment)]
+    moment = Moment(state.closes, state.count, close, near, lowest, highest)
+    found = [level for side in state.sides for level in judged_levels(side, moment)]
     found.sort(key=lambda level: abs(level.line - close))
-    living = [level for level in found if level.status != BROKEN]
+    holding = [level for level in found if level.status != BROKEN]
     broken = [level for level in found if level.status == BROKEN]
-    chosen = living[: state.parameters.max_levels] + broken
+    chosen = holding[: state.parameters.max_levels] + broken
     return [level.now or _show(state, level) for level in chosen]
 
 
@@ -137,26 +132,27 @@ def _outcome(state: SrState, shown: list[Shown], time: int) -> Outcome:
         "levels": levels,
         "pivots": touches,
     }
-    key = f"snapshot:{time}:{len(levels)}:{_digest(shown)}"
+    digest = "none"
+    if shown:
+        text = ";".join([one.token for one in shown[:DIGEST_LEVELS]])
+        digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
+    key = f"snapshot:{time}:{len(levels)}:{digest}"
     event = Event(SPEC.name, "sr.snapshot", time, key, {"visible_time": time, **head})
-    changed = _differs(state, levels)
+    if state.restored is None:
+        changed = state.shown != levels
+    else:
+        changed = state.restored != [_essence(level) for level in levels]
     state.shown, state.restored = levels, None
     return Outcome([event], head if changed else None)
 
 
-def _differs(state: SrState, levels: list[Payload]) -> bool:
-    if state.restored is not None:
-        return state.restored != [_essence(level) for level in levels]
-    return state.shown != levels
-
-
 def _essence(level: Payload) -> list[Any]:
-    """What tells a level from any other that the same series may show."""
+    """The fields that distinguish a level from any other that the same series may show."""
     return [level[field] for field in ESSENCE]
 
 
 def _show(state: SrState, level: Level) -> Shown:
-    """The level as payloads; those that were shown before when it is the same again."""
+    """The level as payloads; the same objects again when it was shown like this before."""
     judgement = (level.status, level.flip_dir, level.death_idx, level.touches)
     shown = level.shown.get(judgement)
     if shown is None:
@@ -164,7 +160,9 @@ def _show(state: SrState, level: Level) -> Shown:
             level.shown.clear()
         payload = _payload(state, level)
         touches = _touch(level.partner, payload), _touch(level.start, payload)
-        shown = level.shown[judgement] = Shown(payload, touches, _token(payload))
+        kind, price, last = payload["type"], payload["price"], payload["last_time"]
+        token = f"{level.status}:{kind}:{price:.8f}:{last}"
+        shown = level.shown[judgement] = Shown(payload, touches, token)
     level.now = shown
     return shown
 
@@ -208,46 +206,34 @@ def _touch(pivot: Touch, level: Payload) -> Payload:
     }
 
 
-def _token(level: Payload) -> str:
-    return f"{level['status']}:{level['type']}:{level['price']:.8f}:{level['last_time']}"
-
-
-def _digest(levels: list[Shown]) -> str:
-    if not levels:
-        return "none"
-    text = ";".join([one.token for one in levels[:DIGEST_LEVELS]])
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:12]
-
-
 def _needed_from(state: SrState) -> int:
-    """The first ordinal whose close a judgement may still look at."""
+    """The first ordinal whose close a judgement may still need."""
     oldest = [side.pivots[0].ordinal for side in state.sides if side.pivots]
     return min([*oldest, state.count - len(state.averages)])
 
 
 def freeze(state: SrState) -> Any:
     """The state as JSON values. Closes are left out: they are read again when needed."""
+    shown = state.restored
+    if state.shown is not None:
+        shown = [_essence(level) for level in state.shown]
+    sides = [
+        [
+            [list(PIVOT_ROW(pivot)) for pivot in side.pivots],
+            [None if level is None else level.partner.ordinal for level in side.levels],
+        ]
+        for side in state.sides
+    ]
     return {
         "count": state.count,
         "range_sum": state.range_sum,
         "last_close": state.last_close,
         "ranges": list(state.ranges),
         "averages": list(state.averages),
-        "shown": _freeze_shown(state),
-        "sides": [_freeze_side(side) for side in state.sides],
+        "shown": shown,
+        "sides": sides,
         "closes": _freeze_closes(state),
     }
-
-
-def _freeze_shown(state: SrState) -> Any:
-    if state.shown is None:
-        return state.restored
-    return [_essence(level) for level in state.shown]
-
-
-def _freeze_side(side: Side) -> Any:
-    partners = [None if level is None else level.partner.ordinal for level in side.levels]
-    return [[list(PIVOT_ROW(pivot)) for pivot in side.pivots], partners]
 
 
 def _freeze_closes(state: SrState) -> Any:
@@ -261,7 +247,7 @@ def _freeze_closes(state: SrState) -> Any:
     return state.closes.oldest(needed)
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> SrState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> SrState:
     """The state that was frozen; closes are read from `past` when a pivot needs them."""
     state = initial(setup)
     state.count = data["count"]
@@ -270,29 +256,21 @@ def thaw(data: Any, setup: Setup, past: Past) -> SrState:
     state.ranges.extend(data["ranges"])
     state.averages.extend(data["averages"])
     state.restored = data["shown"]
-    for side, saved in zip(state.sides, data["sides"], strict=True):
-        _thaw_side(side, saved)
+    for side, (rows, partners) in zip(state.sides, data["sides"], strict=True):
+        side.pivots = [Touch(*row) for row in rows]
+        side.levels = [None] * len(rows)
+        by_ordinal = {pivot.ordinal: pivot for pivot in side.pivots}
+        for position, partner in enumerate(partners):
+            if partner is not None:
+                side.put(position, by_ordinal[partner])
     base, time = data["closes"]
     state.closes = CloseWindow.absent(base, time, state.count - base, past=past)
     return state
 
 
-def _thaw_side(side: Side, saved: Any) -> None:
-    rows, partners = saved
-    side.pivots = [Touch(*row) for row in rows]
-    side.levels = [None] * len(rows)
-    by_index = {pivot.ordinal: pivot for pivot in side.pivots}
-    for position, partner in enumerate(partners):
-        if partner is not None:
-            side.put(position, by_index[partner])
-
-
 def read(history: History, head: Payload | None) -> Slice | None:
-    """The slice: snapshots of the window and the levels as they are, once there is either."""
-    snapshots = history.of("sr.snapshot")
-    if head is None:
-        return None
-    return Slice({"snapshots": snapshots}, head)
+    """The slice: snapshots of the window and the current levels, once there is a snapshot."""
+    return None if head is None else Slice({"snapshots": history.of("sr.snapshot")}, head)
 
 
 SPEC = FactorSpec(

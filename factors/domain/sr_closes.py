@@ -1,39 +1,38 @@
-"""Closes of the newest candles, and when they next went beyond a price.
+"""The closes of the newest candles, and where they crossed a zone of prices.
 
-Blocks of closes keep their maximum, blocks of blocks likewise, so that a search skips what can't
-hold the answer: its cost grows with the logarithm of the distance, not with the distance.
+Blocks of closes keep their maximum, blocks of blocks likewise, so that a search skips blocks that
+can't hold the answer: its cost grows with the logarithm of the distance, not with the distance.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from factors.domain.values import Past, StateError
-from market.domain.candle import Candle
+from factors.domain.values import PastCandles, StateError
 
 FAN = 8
 DEPTH = 4
 CHUNK = FAN**DEPTH
-"""Closes are let go by whole blocks of the highest kind."""
+"""Closes are dropped by whole blocks of the highest kind."""
 
 Rows = list["array[float]"]
 """A row of values, and above it a row of maxima for each further kind of block."""
 
 
 @dataclass(slots=True)
-class Walk:
-    """Where closes changed from above one price to below a lower one, or back: `turns`.
+class Crossings:
+    """Where closes changed from above a zone of prices to below it, or back: `found`, by ordinal.
 
     `above` and `below` are the next closes on either side, or where their search stopped. The
-    walk is the same for all prices between which it passed no close: that `holds`.
+    crossings are the same for all zones whose edges no close seen so far lies between: then the
+    zone `holds`.
     """
 
     above: int
     below: int
-    turns: list[int] = field(default_factory=list)
+    found: list[int] = field(default_factory=list)
     seeks_above: bool = True
     seeks_below: bool = True
     high_from: float = -inf
@@ -42,17 +41,17 @@ class Walk:
     low_to: float = -inf
 
     def holds(self, low: float, high: float) -> bool:
-        """Whether the walk between these prices began just like this one."""
+        """Whether the crossings of the zone between these prices begin just like these."""
         return self.high_from <= high < self.high_to and self.low_to < low <= self.low_from
 
-    def turn(self) -> None:
-        """Note the turn where the later of the two sides was reached; look on for the other."""
+    def cross(self) -> None:
+        """Add the crossing where the later of the two sides was reached; look on for the other."""
         if self.above < self.below:
-            self.turns.append(self.below)
+            self.found.append(self.below)
             self.above = self.below + 1
             self.seeks_above = True
         else:
-            self.turns.append(self.above)
+            self.found.append(self.above)
             self.below = self.above + 1
             self.seeks_below = True
 
@@ -60,8 +59,7 @@ class Walk:
 class CloseWindow:
     """Closes and open times of consecutive candles by their ordinal in the series.
 
-    `base` is the first ordinal held. After a restore the closes are
-    read again when something first asks for them.
+    `base` is the first ordinal held. After a restore the closes are read again at the first search.
     """
 
     def __init__(self) -> None:
@@ -70,10 +68,10 @@ class CloseWindow:
         # Negated closes beside the closes: one search then serves both directions.
         self._rising: Rows = [array("d") for _ in range(DEPTH + 1)]
         self._falling: Rows = [array("d") for _ in range(DEPTH + 1)]
-        self._absent: tuple[int, int, Past] | None = None
+        self._absent: tuple[int, int, PastCandles] | None = None
 
     @staticmethod
-    def absent(base: int, start_time: int, count: int, *, past: Past) -> CloseWindow:
+    def absent(base: int, start_time: int, count: int, *, past: PastCandles) -> CloseWindow:
         """A window of `count` closes from ordinal `base` on, to be read from `past` when needed."""
         window = CloseWindow()
         window.base = base
@@ -99,7 +97,7 @@ class CloseWindow:
     def refresh(self) -> tuple[float, float]:
         """Read what is absent and bring the blocks up to date; to be called before a search.
 
-        The lowest and the highest close since the last call, infinite without any.
+        Returns the lowest and the highest close since the last call, infinite without any.
         """
         if self._absent is not None:
             self._read(*self._absent)
@@ -113,7 +111,7 @@ class CloseWindow:
         return min(fresh, default=inf), max(fresh, default=-inf)
 
     def release(self, needed: int) -> None:
-        """Let closes before the ordinal `needed` go; some more than asked may stay."""
+        """Drop closes before the ordinal `needed`; some of them may stay."""
         chunks = (needed - self.base) // CHUNK
         if chunks < 1 or self._absent is not None:
             return
@@ -123,57 +121,55 @@ class CloseWindow:
             for level, row in enumerate(rows):
                 del row[: chunks * CHUNK // FAN**level]
 
-    def follow(self, walk: Walk, end: int, *, low: float, high: float, limit: int) -> None:
-        """Take a walk as far as `end`, or to its turn number `limit`.
+    def search(
+        self, crossings: Crossings, end: int, *, low: float, high: float, limit: int
+    ) -> None:
+        """Find more crossings, up to the ordinal `end` or until there are `limit`.
 
-        `low` and `high` must be those the walk began with, or others it `holds` for.
+        `low` and `high` must be those of the first search, or others that the crossings `hold` for.
         """
-        while len(walk.turns) < limit:
-            if walk.seeks_above:
-                self._seek_above(walk, end, high)
-            if walk.seeks_below:
-                self._seek_below(walk, end, low)
-            if walk.seeks_above or walk.seeks_below:
+        while len(crossings.found) < limit:
+            if crossings.seeks_above:
+                self._seek_above(crossings, end, high)
+            if crossings.seeks_below:
+                self._seek_below(crossings, end, low)
+            if crossings.seeks_above or crossings.seeks_below:
                 return
-            walk.turn()
+            crossings.cross()
 
-    def _seek_above(self, walk: Walk, end: int, high: float) -> None:
+    def _seek_above(self, crossings: Crossings, end: int, high: float) -> None:
         row, base = self._rising[0], self.base
-        at, passed = _first(self._rising, walk.above - base, high)
-        walk.seeks_above = at >= end - base
-        walk.above = at + base
-        if passed > walk.high_from:
-            walk.high_from = passed
-        if not walk.seeks_above and row[at] < walk.high_to:
-            walk.high_to = row[at]
+        at, passed = _first(self._rising, crossings.above - base, high)
+        crossings.seeks_above = at >= end - base
+        crossings.above = at + base
+        if passed > crossings.high_from:
+            crossings.high_from = passed
+        if not crossings.seeks_above and row[at] < crossings.high_to:
+            crossings.high_to = row[at]
 
-    def _seek_below(self, walk: Walk, end: int, low: float) -> None:
+    def _seek_below(self, crossings: Crossings, end: int, low: float) -> None:
         row, base = self._falling[0], self.base
-        at, passed = _first(self._falling, walk.below - base, -low)
-        walk.seeks_below = at >= end - base
-        walk.below = at + base
-        if -passed < walk.low_from:
-            walk.low_from = -passed
-        if not walk.seeks_below and -row[at] > walk.low_to:
-            walk.low_to = -row[at]
+        at, passed = _first(self._falling, crossings.below - base, -low)
+        crossings.seeks_below = at >= end - base
+        crossings.below = at + base
+        if -passed < crossings.low_from:
+            crossings.low_from = -passed
+        if not crossings.seeks_below and -row[at] > crossings.low_to:
+            crossings.low_to = -row[at]
 
-    def _read(self, start_time: int, count: int, past: Past) -> None:
+    def _read(self, start_time: int, count: int, past: PastCandles) -> None:
         candles = past.read(start_time, past.until)
-        _check(candles, start_time, count)
+        if len(candles) != count or candles[0].candle_time != start_time:
+            raise StateError(f"expected {count} candles from {start_time} on, found {len(candles)}")
         self._absent = None
         self.times = array("q", [candle.candle_time for candle in candles]) + self.times
         self._rising[0] = array("d", [candle.close for candle in candles]) + self._rising[0]
 
 
-def _check(candles: Sequence[Candle], start_time: int, count: int) -> None:
-    if len(candles) != count or candles[0].candle_time != start_time:
-        raise StateError(f"expected {count} candles from {start_time} on, found {len(candles)}")
-
-
 def _first(rows: Rows, start: int, value: float) -> tuple[int, float]:
-    """The first position from `start` on whose value is greater, and the greatest one passed.
+    """The first position from `start` on whose value is greater, and the greatest one before it.
 
-    The position behind the last one when there is none.
+    When there is none, the position after the last.
     """
     level, at, passed = 0, start, -inf
     while True:

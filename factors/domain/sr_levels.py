@@ -1,30 +1,30 @@
-"""Candidates for support and resistance levels, formed as their pivots come.
+"""Candidates for support and resistance levels, made as their pivots are confirmed.
 
 A level comes from a pivot (its start) and an earlier pivot of the same kind whose wick overlaps
-(its partner). The partner, the line and the band never change once the start is known; only the
-status does, as `sr_standing` judges it. Factor contract, sections 11.3 and 11.4.
+(its partner). Partner, line and band never change once the start is known; only the status does
+(`sr_status`). Factor contract, sections 11.3 and 11.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
 from factors.domain.pivot import RESISTANCE
-from factors.domain.sr_closes import CloseWindow, Walk
+from factors.domain.sr_closes import CloseWindow, Crossings
 from factors.domain.values import Payload
 
 ACTIVE = "active"
 FLIP = "flip"
 BROKEN = "broken"
 
-# Places of levels that do not stand: behind one of their price for being broken, or in any case.
-BEHIND = -1
-HIDDEN = -2
+# Places of levels that are not listed, because another one of the same price is: until the level
+# is no longer broken, or in any case.
+BROKEN_DUPLICATE = -1
+DUPLICATE = -2
 
-# A level without any true range around it takes these parts of its price instead.
+# A level without any true range around it uses these parts of its price instead.
 PRICE_TOLERANCE = 0.002
 PRICE_RANGE = 0.02
 TINY = 1e-9
@@ -37,7 +37,7 @@ SAME_PRICE = 0.001
 
 @dataclass(frozen=True, slots=True)
 class SrParameters:
-    """How levels are found, judged and chosen; the last two are declared but decide nothing."""
+    """How levels are found, judged and chosen; the last two are accepted but have no effect."""
 
     tolerance_atr: float = 0.5
     min_touches: int = 2
@@ -56,11 +56,11 @@ class SrParameters:
 
 @dataclass(slots=True, eq=False)
 class Touch:
-    """A pivot as levels see it: its candle's reach and the average true range there.
+    """A pivot as levels see it: its candle's high and low, and the average true range there.
 
     `near` is how far from a level's band it may lie to touch it; 0 without any true range. Wicks
-    overlap at most where they do from `widest_low` to `widest_high`, a multiple of what is
-    tolerated: most don't, and need no closer look. `partner_of` are the levels it is partner of.
+    that don't overlap the range from `widest_low` to `widest_high`, which is wider than tolerated,
+    need no closer look: most don't. `partner_of` are the levels it is partner of.
     """
 
     ordinal: int
@@ -79,7 +79,7 @@ class Touch:
 
 
 Judgement = tuple[str, str | None, int | None, int]
-"""What can change about a level: status, direction of the flip, death, touches."""
+"""What can change in a level: status, direction of the flip, death, touches."""
 
 
 class Shown(NamedTuple):
@@ -92,17 +92,17 @@ class Shown(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Level:
-    """A level with its status as judged last.
+    """A level with its newest status.
 
     `newer` are levels of later starts that count as the same price, `older` those that this one
-    is newer to. `place` orders the levels that stand, the greatest first: it is the start's
-    ordinal, or that of the level whose place it took. Others are `BEHIND` one, or `HIDDEN`.
+    is newer to. `place` orders the listed levels, the greatest first: it is the start's ordinal,
+    or that of the level whose place it took. Others are a `DUPLICATE` or a `BROKEN_DUPLICATE`.
 
-    The rest only spares work. Nothing can have changed the status (but a flip's direction) of a
-    level that stands while the nearness is between `calm_from` and `calm_to` and the closes since
-    the last snapshot lie between `calm_low` and `calm_high`. Any nearness up to `broken_to` is
-    known to break it. `walks` are those of the latest judgements. `shown` are some judgements'
-    payloads, `now` is that of the last one, None when it is to be looked up.
+    The rest is a cache. The status of a listed level (but a flip's direction) is still valid while
+    the moment's `near` is between `valid_near_from` and `valid_near_to` and the closes since the
+    last snapshot are between `valid_low` and `valid_high`. It is known to be broken for any `near`
+    up to `broken_within`. `crossings` are those of the latest judgements. `shown` holds payloads
+    by judgement, `now` the payload of the newest one; None when it must be looked up.
     """
 
     kind: str
@@ -116,16 +116,16 @@ class Level:
     touches: int = 0
     newer: list[Level] = field(default_factory=list)
     older: list[Level] = field(default_factory=list)
-    place: int = HIDDEN
+    place: int = DUPLICATE
     status: str = ACTIVE
     flip_dir: str | None = None
     death_idx: int | None = None
-    calm_from: float = inf
-    calm_to: float = -inf
-    calm_low: float = -inf
-    calm_high: float = inf
-    broken_to: float = -inf
-    walks: list[Walk] = field(default_factory=list)
+    valid_near_from: float = inf
+    valid_near_to: float = -inf
+    valid_low: float = -inf
+    valid_high: float = inf
+    broken_within: float = -inf
+    crossings: list[Crossings] = field(default_factory=list)
     shown: dict[Judgement, Shown] = field(default_factory=dict)
     now: Shown | None = None
 
@@ -149,21 +149,22 @@ def _mean_positive(first: float, second: float) -> float:
 class Side:
     """The newest pivots of one kind, oldest first, and the level that starts at each, if any.
 
-    `standing` are the levels of the last snapshot before some are chosen, `behind` those that did
-    not stand for being broken. `unmerged` are those whose neighbours came or went since then.
+    `listed` are the levels from which the last snapshot was chosen, `broken_duplicates` those left
+    out for being broken. `to_merge` are those whose levels of the same price changed since then.
     """
 
     kind: str
     parameters: SrParameters
     pivots: list[Touch] = field(default_factory=list)
     levels: list[Level | None] = field(default_factory=list)
-    standing: list[Level] = field(default_factory=list)
-    behind: list[Level] = field(default_factory=list)
-    unmerged: list[Level] = field(default_factory=list)
+    listed: list[Level] = field(default_factory=list)
+    broken_duplicates: list[Level] = field(default_factory=list)
+    to_merge: list[Level] = field(default_factory=list)
 
     def add(self, pivot: Touch, closes: CloseWindow) -> None:
-        """Take in a pivot that is newer than all others."""
-        self._drop_oldest()
+        """Add a pivot that is newer than all others."""
+        if len(self.pivots) >= self.parameters.cluster_pivot_limit:
+            self._drop_oldest()
         self.pivots.append(pivot)
         partner = self._partner(pivot, closes)
         self._count_touch(pivot, 1)
@@ -172,40 +173,42 @@ class Side:
             self.put(len(self.pivots) - 1, partner)
 
     def put(self, position: int, partner: Touch) -> None:
-        """Give the pivot at this position its level, after those of all earlier pivots."""
+        """Make the level that starts at this position, after those of all earlier pivots."""
         level = self._level(self.pivots[position], partner)
-        level.touches = _count_touches(level, self.pivots)
+        low, high, otherwise = level.band_low, level.band_high, _near_without_range(level)
+        level.touches = sum(
+            [
+                one.high >= low - (one.near or otherwise)
+                and one.low <= high + (one.near or otherwise)
+                for one in self.pivots
+            ]
+        )
         for older in self.levels[:position]:
             if older is not None and abs(level.line - older.line) <= older.same_within:
                 older.newer.append(level)
                 level.older.append(older)
         self.levels[position] = level
         partner.partner_of.append(level)
-        self.unmerged.append(level)
+        self.to_merge.append(level)
 
     def _drop_oldest(self) -> None:
-        if len(self.pivots) < self.parameters.cluster_pivot_limit:
-            return
         gone = self.pivots.pop(0)
         del self.levels[0]
-        # Whoever was refused before this partner is still refused: no level any more.
+        # The pivots that were passed over before this partner still don't fit: no other partner.
         for level in gone.partner_of:
-            self._lose(level)
+            self.levels[self.levels.index(level)] = None
+            for own in (self.listed, self.broken_duplicates, self.to_merge):
+                if level in own:
+                    own.remove(level)
+            for newer in level.newer:
+                newer.older.remove(level)
+            for older in level.older:
+                older.newer.remove(level)
+            self.to_merge += level.newer + level.older
         self._count_touch(gone, -1)
 
-    def _lose(self, level: Level) -> None:
-        self.levels[self.levels.index(level)] = None
-        for own in (self.standing, self.behind, self.unmerged):
-            if level in own:
-                own.remove(level)
-        for newer in level.newer:
-            newer.older.remove(level)
-        for older in level.older:
-            older.newer.remove(level)
-        self.unmerged += level.newer + level.older
-
     def _count_touch(self, pivot: Touch, change: int) -> None:
-        """A pivot came or went: count it at every level that it touches."""
+        """Add `change` to the touches of every level that the pivot touches."""
         high, low, near = pivot.high, pivot.low, pivot.near
         for level in self.levels:
             if level is not None:
@@ -215,28 +218,24 @@ class Side:
                     level.now = None
 
     def _partner(self, start: Touch, closes: CloseWindow) -> Touch | None:
-        limit = self.parameters.broken_cross_count
-        for other, line, near in self._overlapping(start):
-            walk = Walk(other.ordinal + 1, other.ordinal + 1)
-            closes.follow(walk, start.ordinal, low=line - near, high=line + near, limit=limit + 1)
-            if len(walk.turns) <= limit:
-                return other
-        return None
-
-    def _overlapping(self, start: Touch) -> Iterator[tuple[Touch, float, float]]:
-        """Earlier pivots whose wick overlaps, newest first, with their line and tolerance."""
+        """The newest earlier pivot whose wick overlaps, without too many crossings between."""
         least, most = start.widest_low, start.widest_high
-        resists = self.kind == RESISTANCE
+        limit = self.parameters.broken_cross_count
         for other in [
             one
             for one in reversed(self.pivots[:-1])
             if one.widest_low <= most and one.widest_high >= least
         ]:
             high, low = min(start.high, other.high), max(start.low, other.low)
-            line = high if resists else low
+            line = high if self.kind == RESISTANCE else low
             near = self._tolerance(start, other, line)
             if low <= high + near:
-                yield other, line, near
+                between = Crossings(other.ordinal + 1, other.ordinal + 1)
+                zone = {"low": line - near, "high": line + near}
+                closes.search(between, start.ordinal, **zone, limit=limit + 1)
+                if len(between.found) <= limit:
+                    return other
+        return None
 
     def _level(self, start: Touch, partner: Touch) -> Level:
         overlap = (max(partner.low, start.low), min(partner.high, start.high))
@@ -261,17 +260,6 @@ class Side:
 
     def _tolerance(self, first: Touch, second: Touch, reference: float) -> float:
         return tolerance(first.atr, second.atr, reference, part=self.parameters.tolerance_atr)
-
-
-def _count_touches(level: Level, pivots: list[Touch]) -> int:
-    """How many wicks come near the level's band."""
-    low, high, otherwise = level.band_low, level.band_high, _near_without_range(level)
-    return sum(
-        [
-            one.high >= low - (one.near or otherwise) and one.low <= high + (one.near or otherwise)
-            for one in pivots
-        ]
-    )
 
 
 def _near_without_range(level: Level) -> float:

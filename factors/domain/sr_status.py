@@ -1,7 +1,8 @@
-"""Which levels of a kind stand at a moment: judged by the closes, and merged where they are one.
+"""The status of levels at a moment: judged by the closes, and merged where two are one price.
 
-Between two snapshots hardly a status changes. So nothing is judged again that can't have changed,
-and levels are merged anew only around one that came, went, broke or revived. Factor contract, 11.4.
+Between two snapshots hardly a status changes. So a level is judged again only when its status may
+have changed, and levels are merged again only around one that came, went, broke or revived. Factor
+contract, 11.4.
 """
 
 from __future__ import annotations
@@ -11,23 +12,23 @@ from math import inf
 from operator import attrgetter
 from typing import NamedTuple
 
-from factors.domain.sr_closes import CloseWindow, Walk
+from factors.domain.sr_closes import CloseWindow, Crossings
 from factors.domain.sr_levels import (
     ACTIVE,
-    BEHIND,
     BROKEN,
+    BROKEN_DUPLICATE,
+    DUPLICATE,
     FLIP,
-    HIDDEN,
     PRICE_RANGE,
     TINY,
     Level,
     Side,
 )
 
-# The true range goes up and down: a walk of some judgements ago often holds again.
-KEPT_WALKS = 8
+# The true range goes up and down: the crossings of an earlier judgement often hold again.
+KEPT_CROSSINGS = 8
 
-# What sums of prices are off by rounding, and much more.
+# More than sums of prices are off by rounding.
 ROUNDING = 1e-12
 FARTHEST = 1e300
 
@@ -38,7 +39,7 @@ START = attrgetter("start.ordinal")
 class Moment(NamedTuple):
     """What a judgement sees: closes before ordinal `end` and the newest of them.
 
-    A close within `near` of a level says nothing; None without any true range. `lowest` and
+    A close within `near` of a level does not count; None without any true range. `lowest` and
     `highest` are of the closes since the moment before.
     """
 
@@ -50,63 +51,79 @@ class Moment(NamedTuple):
     highest: float
 
 
-def stand(side: Side, moment: Moment) -> list[Level]:
+def judged_levels(side: Side, moment: Moment) -> list[Level]:
     """Judge the levels and merge those of one price; in the order of the contract's list."""
     if moment.near is None:
-        side.unmerged = [level for level in side.levels if level is not None]
+        side.to_merge = [level for level in side.levels if level is not None]
     else:
         _judge_changing(side, moment, near=moment.near)
-    if side.unmerged:
+    if side.to_merge:
         _merge(side, moment)
-    for level in side.standing:
+    for level in side.listed:
         if level.status == FLIP:
-            _point(level, moment.last_close, near=_near(side, level, moment))
-    return side.standing
+            near = _near(side, level, moment)
+            flip_dir = None
+            if moment.last_close > level.line + near:
+                flip_dir = "up"
+            elif moment.last_close < level.line - near:
+                flip_dir = "down"
+            if flip_dir != level.flip_dir:
+                level.flip_dir, level.now = flip_dir, None
+    return side.listed
 
 
 def _judge_changing(side: Side, moment: Moment, *, near: float) -> None:
-    """Judge what may have changed; have merged whatever broke or is broken no more."""
+    """Judge what may have changed; have merged again whatever broke or revived."""
     lowest, highest = moment.lowest, moment.highest
+    # Not by a function of the level: there are many levels, and nearly all are skipped.
     for level in [
         one
-        for one in side.standing
-        if not one.calm_from <= near <= one.calm_to
-        or highest > one.calm_high
-        or lowest < one.calm_low
+        for one in side.listed
+        if not one.valid_near_from <= near <= one.valid_near_to
+        or highest > one.valid_high
+        or lowest < one.valid_low
     ]:
         was_broken = level.status == BROKEN
         _judge(side, level, moment, near=near)
         if was_broken != (level.status == BROKEN):
-            side.unmerged.append(level)
-    for level in [one for one in side.behind if near > one.broken_to]:
+            side.to_merge.append(level)
+    for level in [one for one in side.broken_duplicates if near > one.broken_within]:
         _judge(side, level, moment, near=near)
         if level.status != BROKEN:
-            side.unmerged.append(level)
+            side.to_merge.append(level)
 
 
 def _merge(side: Side, moment: Moment) -> None:
-    """Find anew who stands among the unmerged levels and all they are connected with."""
-    for level in _connected(side.unmerged):
-        level.place = HIDDEN
+    """Find again which levels are listed, among those to merge and all connected with them."""
+    for level in _connected(side.to_merge):
+        level.place = DUPLICATE
         same = max(level.newer, key=PLACE, default=None)
         near = _near(side, level, moment)
         if same is None or same.place < 0:
-            if not _is_calm(level, moment, near=near):
+            if not (
+                level.valid_near_from <= near <= level.valid_near_to
+                and moment.highest <= level.valid_high
+                and moment.lowest >= level.valid_low
+            ):
                 _judge(side, level, moment, near=near)
             level.place = level.start.ordinal
         elif same.status == BROKEN:
-            if _broken_of(side, level, same, moment=moment, near=near) is same:
-                level.place, same.place = same.place, BEHIND
+            # Closes that broke the level beyond a wider zone broke it beyond this one, too.
+            is_known = near <= level.broken_within
+            if not is_known:
+                _judge(side, level, moment, near=near)
+            if is_known or level.status == BROKEN:
+                level.place = BROKEN_DUPLICATE
             else:
-                level.place = BEHIND
+                level.place, same.place = same.place, BROKEN_DUPLICATE
         elif level.status != BROKEN:
-            # Nobody watches it from now on.
-            level.calm_from = inf
+            # Its status is not followed from now on.
+            level.valid_near_from = inf
     levels = [level for level in side.levels if level is not None]
-    side.standing = [level for level in levels if level.place >= 0]
-    side.standing.sort(key=PLACE, reverse=True)
-    side.behind = [level for level in levels if level.place == BEHIND]
-    side.unmerged = []
+    side.listed = [level for level in levels if level.place >= 0]
+    side.listed.sort(key=PLACE, reverse=True)
+    side.broken_duplicates = [level for level in levels if level.place == BROKEN_DUPLICATE]
+    side.to_merge = []
 
 
 def _connected(levels: list[Level]) -> list[Level]:
@@ -121,81 +138,46 @@ def _connected(levels: list[Level]) -> list[Level]:
     return sorted(found, key=START, reverse=True)
 
 
-def _broken_of(side: Side, level: Level, same: Level, *, moment: Moment, near: float) -> Level:
-    """Which of two of one price goes behind: the older one, if it is broken like the newer."""
-    # Closes that broke it beyond a wider zone broke it beyond this one, too.
-    if near <= level.broken_to:
-        return level
-    _judge(side, level, moment, near=near)
-    return level if level.status == BROKEN else same
-
-
-def _is_calm(level: Level, moment: Moment, *, near: float) -> bool:
-    return (
-        level.calm_from <= near <= level.calm_to
-        and moment.highest <= level.calm_high
-        and moment.lowest >= level.calm_low
-    )
-
-
 def _near(side: Side, level: Level, moment: Moment) -> float:
-    """How far from the level a close says something about it."""
+    """How far from the level a close must be to count."""
     if moment.near is not None:
         return moment.near
     return side.parameters.tolerance_atr * max(abs(level.line) * PRICE_RANGE, TINY)
 
 
 def _judge(side: Side, level: Level, moment: Moment, *, near: float) -> None:
-    """Set the status: what the closes since the level's start did to it."""
+    """Set the status by the closes since the level's start."""
     low, high = level.line - near, level.line + near
     limit = side.parameters.broken_cross_count
-    walk = _walk(level, low, high)
-    if len(walk.turns) < limit:
-        moment.closes.follow(walk, moment.end, low=low, high=high, limit=limit)
-    if len(walk.turns) == limit:
-        _broke(level, walk, near)
+    crossings = next((each for each in level.crossings if each.holds(low, high)), None)
+    if crossings is None:
+        start = level.start.ordinal + 1
+        crossings = Crossings(start, start)
+        level.crossings = [crossings, *level.crossings[: KEPT_CROSSINGS - 1]]
+    found = crossings.found
+    if len(found) < limit:
+        moment.closes.search(crossings, moment.end, low=low, high=high, limit=limit)
+    least, most = _valid_near(level, crossings, near)
+    if len(found) < limit:
+        _set(level, FLIP if found else ACTIVE, found[-1] if found else None)
+        level.valid_low = crossings.low_from if crossings.seeks_below else -inf
+        level.valid_high = crossings.high_from if crossings.seeks_above else inf
     else:
-        _lives(level, walk, near)
+        # A wider zone is never crossed earlier: what broke the level in two zones broke it in all
+        # between.
+        if level.status == BROKEN and level.death_idx == found[-1]:
+            least, most = min(least, level.valid_near_from), max(most, level.valid_near_to)
+        _set(level, BROKEN, found[-1])
+        level.valid_low, level.valid_high = -inf, inf
+        level.broken_within = max(level.broken_within, most)
+    level.valid_near_from, level.valid_near_to = least, most
 
 
-def _walk(level: Level, low: float, high: float) -> Walk:
-    """The walk that holds for these prices, or a new one in place of the oldest kept."""
-    for walk in level.walks:
-        if walk.holds(low, high):
-            return walk
-    start = level.start.ordinal + 1
-    level.walks = [Walk(start, start), *level.walks[: KEPT_WALKS - 1]]
-    return level.walks[0]
-
-
-def _broke(level: Level, walk: Walk, near: float) -> None:
-    """Note that a level is broken, and for which zones the same close is known to have done it.
-
-    A wider zone is never crossed earlier: what did it in two zones did it in all between.
-    """
-    least, most = _reach(level, walk, near)
-    if level.status == BROKEN and level.death_idx == walk.turns[-1]:
-        least, most = min(least, level.calm_from), max(most, level.calm_to)
-    _set(level, BROKEN, walk.turns[-1])
-    level.calm_from, level.calm_to = least, most
-    level.calm_low, level.calm_high = -inf, inf
-    level.broken_to = max(level.broken_to, most)
-
-
-def _lives(level: Level, walk: Walk, near: float) -> None:
-    """Note that a level is not broken, and what leaves its walk as it is."""
-    turns = walk.turns
-    _set(level, FLIP if turns else ACTIVE, turns[-1] if turns else None)
-    level.calm_from, level.calm_to = _reach(level, walk, near)
-    level.calm_low = walk.low_from if walk.seeks_below else -inf
-    level.calm_high = walk.high_from if walk.seeks_above else inf
-
-
-def _reach(level: Level, walk: Walk, near: float) -> tuple[float, float]:
-    """The least and the greatest nearness for which the walk surely holds; it does for `near`."""
+def _valid_near(level: Level, crossings: Crossings, near: float) -> tuple[float, float]:
+    """The least and the greatest `near` for which the crossings surely hold; they do for `near`."""
     line = level.line
-    least = max(walk.high_from - line, line - walk.low_from, 0.0)
-    most = min(walk.high_to - line, line - walk.low_to, FARTHEST)
+    least = max(crossings.high_from - line, line - crossings.low_from, 0.0)
+    most = min(crossings.high_to - line, line - crossings.low_to, FARTHEST)
     least += ROUNDING * (abs(line) + least)
     most -= ROUNDING * (abs(line) + most)
     return min(least, near), max(most, near)
@@ -206,14 +188,3 @@ def _set(level: Level, status: str, death_idx: int | None) -> None:
         level.status, level.death_idx, level.now = status, death_idx, None
         if status != FLIP:
             level.flip_dir = None
-
-
-def _point(level: Level, last_close: float, *, near: float) -> None:
-    """Set the direction of a flip."""
-    flip_dir = None
-    if last_close > level.line + near:
-        flip_dir = "up"
-    elif last_close < level.line - near:
-        flip_dir = "down"
-    if flip_dir != level.flip_dir:
-        level.flip_dir, level.now = flip_dir, None

@@ -1,7 +1,7 @@
-"""What factors say: events that stay, heads that may still change, and what one candle gave.
+"""The values that factors take and return.
 
-Payloads and heads are plain mappings ready for JSON. They are shared freely (a snapshot's levels
-are in its event and in its head), so nobody may change one.
+Payloads and heads are plain mappings ready for JSON. They are shared (a snapshot's levels are in
+its event and in its head), so they must never be changed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Payload = Mapping[str, Any]
 class Event(NamedTuple):
     """A fact that became visible with the candle that opened at `candle_time` (Unix seconds).
 
-    `event_key` names it among all events of its series and factor. Its payload's `visible_time` is
-    the candle's time, too.
+    `event_key` identifies it among all events of its series and factor. Its payload's
+    `visible_time` is the candle's time, too.
     """
 
     factor: str
@@ -30,7 +30,7 @@ class Event(NamedTuple):
 
 
 class Head(NamedTuple):
-    """A factor's head as it is from the candle at `candle_time` on, until its next head."""
+    """A factor's head from the candle at `candle_time` on, until its next head."""
 
     factor: str
     candle_time: int
@@ -38,7 +38,7 @@ class Head(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one factor made of one candle; `head` is None when it did not change."""
+    """What one factor reports for one candle; `head` is None when it did not change."""
 
     events: Sequence[Event]
     head: Payload | None = None
@@ -53,7 +53,7 @@ class StepResult(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """What a factor starts with: every factor's parameters by name, and the timeframe."""
+    """What a factor's state is made from: all factors' parameters by name, and the timeframe."""
 
     parameters: Mapping[str, Any]
     timeframe: Timeframe
@@ -63,15 +63,15 @@ ReadCandles = Callable[[int, int], Sequence[Candle]]
 """Stored candles between two open times, both inclusive, ascending and all of them."""
 
 
-class Past(NamedTuple):
-    """How a restored state reads again what it does not carry: candles up to `until`."""
+class PastCandles(NamedTuple):
+    """Access to the candles up to `until`, for what a saved state does not contain."""
 
     read: ReadCandles
     until: int
 
 
 class StateError(ValueError):
-    """A saved state that can't be continued: written by other logic, or its candles changed."""
+    """A saved state that can't be continued: other logic wrote it, or its candles changed."""
 
 
 class History:
@@ -80,7 +80,7 @@ class History:
     def __init__(self, events: Iterable[Event], at_time: int) -> None:
         self._by_kind: dict[str, list[Payload]] = {}
         for event in events:
-            # Not by its payload, which need not be parsed for that.
+            # Its payload has the same time, but need not be parsed for it.
             if event.candle_time <= at_time:
                 self._by_kind.setdefault(event.kind, []).append(event.payload)
 
@@ -93,7 +93,7 @@ class History:
 
 
 class Slice(NamedTuple):
-    """A factor at one time: facts that stay and state that may still change."""
+    """A factor at one time: facts that never change, and state that may still change."""
 
     history: Payload
     head: Payload

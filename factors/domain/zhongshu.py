@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
 from factors.domain.pen import Pen, PenState
-from factors.domain.values import Event, History, Outcome, Past, Payload, Setup, Slice
+from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
 PEN_CONFIRMED = "pen_confirmed"
@@ -22,9 +22,10 @@ PRICE_CROSS = "price_cross"
 
 @dataclass(slots=True)
 class Alive:
-    """A zone that lives: `zg` is its upper edge, `zd` its lower one.
+    """The zone that is alive: `zg` is its upper edge, `zd` its lower one.
 
-    `awaiting` says that it formed early, before the pen that starts at `p3_start` was confirmed.
+    `awaiting` is true while it has formed early and the pen that starts at `p3_start` is not yet
+    confirmed.
     """
 
     start_time: int
@@ -82,7 +83,7 @@ def initial(setup: Setup) -> ZhongshuState:
 
 
 def step(state: ZhongshuState, candle: Candle, upstream: Mapping[str, Any]) -> Outcome | None:
-    """Take one candle in: first the pens it confirmed, then its own reach."""
+    """Take one candle: first the pens it confirmed, then its own high and low."""
     pens: PenState = upstream["pen"]
     state.formed = ()
     events: list[Event] = []
@@ -98,7 +99,7 @@ def step(state: ZhongshuState, candle: Candle, upstream: Mapping[str, Any]) -> O
 
 
 def apply_pen(state: ZhongshuState, pen: Pen) -> Payload | None:
-    """Apply a confirmed pen; answer the death it causes, if any, as its event's payload."""
+    """Apply a confirmed pen; return the payload of the death it causes, if any."""
     state.tail.append(pen)
     if state.alive is None:
         _apply_to_nothing_alive(state, pen)
@@ -107,7 +108,7 @@ def apply_pen(state: ZhongshuState, pen: Pen) -> Payload | None:
 
 
 def apply_candle(state: ZhongshuState, time: int, high: float, *, low: float) -> None:
-    """Apply a candle: it lengthens what lives, or may form what is pending early."""
+    """Apply a candle: it extends the zone that is alive, or may form the pending one early."""
     alive, pending = state.alive, state.pending
     if alive is not None:
         if time > alive.end_time:
@@ -225,9 +226,9 @@ def _head(state: ZhongshuState, time: int) -> Payload:
 
 
 def carry(head: Payload, at_time: int) -> Payload:
-    """A stored head as it reads at a later candle: what lives ends at that candle.
+    """A stored head as it reads at a later candle: the zone that is alive ends at that candle.
 
-    Every candle lengthens a living zone by itself, so that is no change worth a stored head.
+    Every candle extends it, so no new head is stored for that.
     """
     moved = {"end_time": at_time, "visible_time": at_time}
     return {"alive": [item | moved for item in head["alive"]]}
@@ -254,7 +255,7 @@ def freeze(state: ZhongshuState) -> Any:
     }
 
 
-def thaw(data: Any, setup: Setup, past: Past) -> ZhongshuState:
+def thaw(data: Any, setup: Setup, past: PastCandles) -> ZhongshuState:
     """The state that was frozen."""
     state = initial(setup)
     if data["alive"] is not None:
@@ -268,7 +269,7 @@ def thaw(data: Any, setup: Setup, past: Past) -> ZhongshuState:
 
 
 def read(history: History, head: Payload | None) -> Slice | None:
-    """The slice: dead zones and the living one, once there is either."""
+    """The slice: dead zones and the one that is alive, once there is either."""
     dead = history.of("zhongshu.dead")
     alive = head["alive"] if head is not None else []
     return Slice({"dead": dead}, {"alive": alive}) if dead or alive else None

@@ -89,7 +89,7 @@ def test_rebuild_is_handed_to_a_worker(editor, series, monkeypatch):
     answer = rebuild(editor)
     assert sent == [(("factors.tasks.rebuild", str(series)), {"expires": 3600.0, "queue": "build"})]
     assert [str(each) for each in get_messages(answer.wsgi_request)] == [
-        "1 of 1 rebuilds asked for."
+        "1 of 1 rebuilds requested."
     ]
 
 
@@ -98,7 +98,7 @@ def test_rebuild_that_nobody_takes_is_told(editor, series, switch):
     switch(enable_ws_pubsub=False)
     answer = rebuild(editor)
     assert [str(each) for each in get_messages(answer.wsgi_request)] == [
-        "0 of 1 rebuilds asked for."
+        "0 of 1 rebuilds requested."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Live candles of Binance and its kin: a few sockets, and a final flag on every closed candle."""
+"""Live candles of Binance-like exchanges: a few sockets, and a final flag on closed candles."""
 
 from __future__ import annotations
 
@@ -10,55 +10,61 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import override
+
 from market.domain.candle import CandleError
 from market.domain.feed import Closed, FeedError, FeedRefused, Forming, Interrupted
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_client import feed_errors, listing_of, symbol_of
 from market.exchanges.ccxt_history import History, candle_of
-from market.exchanges.outlet import Outlet
-from market.exchanges.sockets import hang_up, retire, unless_hung_up
-from market.exchanges.stream_limits import StreamLimits
+from market.exchanges.streams import (
+    UNSUBSCRIBE_TIMEOUT_S,
+    EventQueue,
+    LiveStream,
+    StreamLimits,
+    close_sockets,
+    detach,
+    unless_closed,
+)
 from market.stopping import stop
 
 logger = logging.getLogger(__name__)
 
-_UNSUBSCRIBE_S = 5.0
-
 
 @dataclass(slots=True, eq=False)
 class _Subscription:
-    """A followed series: its stream on the wire, and when it was heard of last (monotonic)."""
+    """A followed series, its stream's names, and when it last sent something (monotonic)."""
 
     series: SeriesId
     pair: tuple[str, str]
     wire: tuple[str, str]
     socket: _Socket
-    heard_at: float
+    last_at: float
     quiet: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class _Socket:
-    """One connection. `down` is why it has to be opened again, not before `open_at`."""
+    """One connection; when `down` has a reason, it is reopened at `open_at` or later."""
 
     number: str
     subscriptions: dict[SeriesId, _Subscription] = field(default_factory=dict)
     down: str | None = None
     open_at: float = 0.0
     failures: int = 0
-    heard_at: float = 0.0
+    last_at: float = 0.0
     quiet: int = 0
 
 
-class BinanceStream:
-    """Keeps the wanted series subscribed, and reconnects what breaks or falls silent."""
+class BinanceStream(LiveStream):
+    """Keeps the wanted series subscribed, and reconnects what breaks or goes silent."""
 
     def __init__(
-        self, exchange: Any, history: History, *, outlet: Outlet, limits: StreamLimits
+        self, exchange: Any, history: History, *, queue: EventQueue, limits: StreamLimits
     ) -> None:
         self._exchange = exchange
         self._history = history
-        self._outlet = outlet
+        self._queue = queue
         self._limits = limits
         self._wanted: frozenset[SeriesId] = frozenset()
         self._refused: frozenset[SeriesId] = frozenset()
@@ -69,14 +75,14 @@ class BinanceStream:
         self._failures = 0
         exchange.sink = self
 
+    @override
     def follow(self, series: frozenset[SeriesId]) -> None:
-        """Change what is wanted."""
         self._wanted = series
         self._refused &= series
         self._wake.set()
 
+    @override
     async def run(self) -> None:
-        """Keep going until cancelled."""
         while True:
             self._wake.clear()
             pause = self._limits.check_every
@@ -86,21 +92,21 @@ class BinanceStream:
             except FeedError as error:
                 self._failures += 1
                 pause = self._limits.retry_after(self._failures)
-                self._outlet.put(Interrupted(None, str(error)))
+                self._queue.put(Interrupted(None, str(error)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
 
+    @override
     async def close(self) -> None:
-        """Hang up everything."""
         self._exchange.sink = None
         await stop(list(self._background))
-        await hang_up(retire(self._exchange, list(self._exchange.clients.values())))
+        await close_sockets(detach(self._exchange, list(self._exchange.clients.values())))
 
-    # What the sockets say (market.exchanges.ccxt_client.KlineSink)
+    # Called by the sockets (market.exchanges.ccxt_client.KlineSink)
 
     def kline(self, kline: Mapping[str, Any]) -> None:
-        """Pass a candle on. Must not raise: ccxt would stop reading the socket."""
+        """Queue a candle. Must not raise: ccxt would stop reading the socket."""
         now = time.monotonic()
         for subscription in self._by_wire.get((str(kline.get("s")), str(kline.get("i"))), ()):
             series = subscription.series
@@ -108,20 +114,20 @@ class BinanceStream:
                 row = [kline[name] for name in ("t", "o", "h", "l", "c", "v")]
                 candle = candle_of(row, series.timeframe)
             except (KeyError, CandleError, TypeError, ValueError) as error:
-                logger.warning("%s: the stream sent no candle: %s %r", series, error, kline)
+                logger.warning("%s: an invalid candle from the stream: %s %r", series, error, kline)
                 continue
-            subscription.heard_at, subscription.quiet = now, 0
+            subscription.last_at, subscription.quiet = now, 0
             socket = subscription.socket
-            socket.heard_at, socket.quiet, socket.failures = now, 0, 0
-            self._outlet.put((Closed if kline.get("x") else Forming)(series, candle))
+            socket.last_at, socket.quiet, socket.failures = now, 0, 0
+            self._queue.put((Closed if kline.get("x") else Forming)(series, candle))
 
     def lost(self, client: Any, reason: str) -> None:
-        """A socket is gone: all of it must be opened again."""
+        """A socket is closed: reopen it with all its series."""
         socket = self._sockets.get(client.url.rpartition("/")[2])
         if socket is not None and not getattr(client, "retired", False):
             self._take_down(socket, reason)
 
-    # Keeping order
+    # Reconciling
 
     async def _reconcile(self) -> None:
         now = time.monotonic()
@@ -138,14 +144,14 @@ class BinanceStream:
             if (subscription := await self._place(series)) is not None
         ]
         for socket in list(self._sockets.values()):
-            # One request for all that are new; those that were there before stay as they are.
+            # One request for all new ones; the others stay subscribed.
             new = [one for one in placed if one.socket is socket]
             if new and socket.down is None:
                 self._subscribe(socket, new)
             self._open(socket, now)
 
     async def _place(self, series: SeriesId) -> _Subscription | None:
-        """Give a series a place on a socket that has room; None when there is no such series."""
+        """Assign a series to a socket with room; None when the exchange has no such series."""
         try:
             name = await self._history.load(series)
         except FeedRefused as error:
@@ -164,22 +170,22 @@ class BinanceStream:
 
     def _new_socket(self) -> _Socket:
         number = next(n for n in map(str, range(len(self._sockets) + 1)) if n not in self._sockets)
-        socket = self._sockets[number] = _Socket(number, heard_at=time.monotonic())
+        socket = self._sockets[number] = _Socket(number, last_at=time.monotonic())
         return socket
 
     def _open(self, socket: _Socket, now: float) -> None:
-        """Open a socket that is down, when its time has come; drop one that nobody needs."""
+        """Open a socket that is down and due; drop one without subscriptions."""
         if not socket.subscriptions:
             del self._sockets[socket.number]
-            self._spawn(hang_up(retire(self._exchange, self._clients(socket))))
+            self._spawn(close_sockets(detach(self._exchange, self._clients(socket))))
         elif socket.down is not None and now >= socket.open_at:
-            socket.down, socket.heard_at = None, now
+            socket.down, socket.last_at = None, now
             for subscription in socket.subscriptions.values():
-                subscription.heard_at = now
+                subscription.last_at = now
             self._subscribe(socket, socket.subscriptions.values())
 
     def _take_down(self, socket: _Socket, reason: str) -> None:
-        """Drop the connection; it is opened again after a pause that grows."""
+        """Drop the connection; it is reopened after a growing pause."""
         if socket.down is None:
             socket.down = reason
             socket.failures += 1
@@ -187,36 +193,36 @@ class BinanceStream:
             self._history.distrust_clock()
             logger.info("%s socket %s: %s", self._exchange.id, socket.number, reason)
             for series in socket.subscriptions:
-                self._outlet.put(Interrupted(series, reason))
+                self._queue.put(Interrupted(series, reason))
             # ccxt's cache outlives the socket and would hide the hole.
             self._exchange.ohlcvs.clear()
-            self._spawn(hang_up(retire(self._exchange, self._clients(socket))))
+            self._spawn(close_sockets(detach(self._exchange, self._clients(socket))))
         self._wake.set()
 
     async def _check_silence(self, socket: _Socket, now: float) -> None:
         fast = any(s.timeframe.seconds <= 5 for s in socket.subscriptions)
         patience = self._limits.fast_patience if fast else self._limits.patience
-        if now - socket.heard_at > self._grown(patience, socket.quiet):
+        if now - socket.last_at > self._grown(patience, socket.quiet):
             socket.quiet += 1
-            self._take_down(socket, f"nothing came for {now - socket.heard_at:.0f} s")
+            self._take_down(socket, f"nothing received for {now - socket.last_at:.0f} s")
             return
         quiet = [
             one
             for one in socket.subscriptions.values()
-            if one.heard_at < socket.heard_at and self._is_quiet(one, now)
+            if one.last_at < socket.last_at and self._is_quiet(one, now)
         ]
-        # The others are well, so only these are subscribed anew.
+        # The other series still receive, so only these are subscribed again.
         for subscription in quiet:
-            self._outlet.put(Interrupted(subscription.series, "the series fell silent"))
+            self._queue.put(Interrupted(subscription.series, "the series went silent"))
             subscription.quiet += 1
-            subscription.heard_at = now
+            subscription.last_at = now
             await self._unsubscribe(socket, [subscription])
             if socket.down is None:
                 self._subscribe(socket, [subscription])
 
     def _is_quiet(self, subscription: _Subscription, now: float) -> bool:
         patience = self._limits.patience_of(subscription.series.timeframe)
-        return now - subscription.heard_at > self._grown(patience, subscription.quiet)
+        return now - subscription.last_at > self._grown(patience, subscription.quiet)
 
     def _grown(self, patience: float, quiet: int) -> float:
         return min(self._limits.longest_patience, patience * 2.0 ** min(quiet, 16))
@@ -240,7 +246,7 @@ class BinanceStream:
                 with feed_errors("subscribe"):
                     # No await lies between these two and ccxt's choice of the socket.
                     self._exchange.shard = socket.number
-                    await unless_hung_up(self._exchange.watch_ohlcv_for_symbols(pairs))
+                    await unless_closed(self._exchange.watch_ohlcv_for_symbols(pairs))
             except FeedError as error:
                 self._take_down(socket, str(error))
 
@@ -250,11 +256,11 @@ class BinanceStream:
         pairs = [list(one.pair) for one in subscriptions]
         try:
             with feed_errors("unsubscribe"):
-                async with asyncio.timeout(_UNSUBSCRIBE_S):
+                async with asyncio.timeout(UNSUBSCRIBE_TIMEOUT_S):
                     self._exchange.shard = socket.number
-                    await unless_hung_up(self._exchange.un_watch_ohlcv_for_symbols(pairs))
+                    await unless_closed(self._exchange.un_watch_ohlcv_for_symbols(pairs))
         except FeedError as error:
-            # What the exchange still sends, and what ccxt still believes, can't be told apart.
+            # Now it is unclear what the exchange sends and what ccxt expects: start over.
             self._take_down(socket, str(error))
 
     def _clients(self, socket: _Socket) -> list[Any]:

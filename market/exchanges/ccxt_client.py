@@ -24,7 +24,7 @@ LOCAL = "sim"
 SPOT, FUTURES = "spot", "futures"
 MARKETS = (SPOT, FUTURES)
 
-# How long to stay away when the exchange does not say, in seconds.
+# How long to pause after a refusal without a Retry-After header, in seconds.
 _PAUSE_S = {429: 10.0, 418: 120.0}
 
 _REFUSALS = (
@@ -33,7 +33,7 @@ _REFUSALS = (
     ccxt.ArgumentsRequired,
     ccxt.AuthenticationError,
 )
-# A body that is not what ccxt expects shows as one of the last four.
+# ccxt raises one of the last four for an unexpected body.
 _FAILURES = (
     ccxt.BaseError,
     aiohttp.ClientError,
@@ -47,37 +47,37 @@ _FAILURES = (
 
 
 class KlineSink(Protocol):
-    """Who wants to know what a Binance socket says."""
+    """Receives the klines of Binance's sockets."""
 
     def kline(self, kline: Mapping[str, Any]) -> None:
-        """A kline as it came, with its final flag."""
+        """Take a raw kline, with its final flag."""
         ...
 
     def lost(self, client: Any, reason: str) -> None:
-        """A socket is gone."""
+        """Take note that a socket is closed."""
         ...
 
 
-class SharedLimit:  # mixed into a ccxt class, which stands behind super()
-    """Waits for the shared rate limit, and tells everybody about 429 and 418."""
+class SharedLimit:  # mixed into a ccxt class, which is behind super()
+    """Waits for the shared rate limit, and shares the pauses after 429 and 418."""
 
-    # No underscores in these names: ccxt turns names with them into further attributes.
+    # No underscores in these names: ccxt makes more attributes of names with them.
     limiter: RateLimit
     refusal = 0.0
     rateLimit: float  # noqa: N815 - ccxt's name: milliseconds a request of cost 1 uses up
 
     async def throttle(self, cost: float | None = None) -> None:
-        """Wait for our turn; raises RateLimited when it is far off."""
+        """Wait for our turn; raises RateLimited when the wait would be long."""
         await take_turn(self.limiter, self.rateLimit * (1.0 if cost is None else cost))
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
-        """Note how long the exchange wants to be left alone before ccxt raises."""
+        """Note the pause that the exchange asks for, before ccxt raises."""
         if code in _PAUSE_S:
             self.refusal = _retry_after(rest[0]) or _PAUSE_S[code]
         return super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
 
     async def fetch(self, *request: Any, **named: Any) -> Any:
-        """One request; a refusal for asking too much pauses all workers."""
+        """Send one request; a refusal for exceeding the rate pauses all workers."""
         try:
             return await super().fetch(*request, **named)  # type: ignore[misc]
         except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
@@ -86,35 +86,35 @@ class SharedLimit:  # mixed into a ccxt class, which stands behind super()
             raise RateLimited(str(error)[:200], seconds) from error
 
     async def close(self, *given: Any) -> None:
-        """Close sockets and sessions, and the connection of the rate limit."""
+        """Close sockets, sessions and the connection of the rate limit."""
         await super().close(*given)  # type: ignore[misc]
         await self.limiter.close()
 
 
 class FinalFlag:  # mixed into ccxt.pro's Binance classes
-    """Passes on what ccxt hides: whether a kline is final, and that a socket is gone."""
+    """Exposes what ccxt hides: whether a kline is final, and that a socket closed."""
 
     sink: KlineSink | None = None
-    # Which of Binance's sockets the next subscription goes to; it becomes the end of its address.
+    # The socket of the next subscription; it becomes the end of the socket's address.
     shard = "0"
 
     def stream(self, *given: Any) -> str:
-        """The socket for a subscription."""
+        """Return the socket for a subscription."""
         return self.shard
 
     def handle_ohlcv(self, client: Any, message: Any) -> None:
-        """Let ccxt do its part, then hand the raw kline on."""
+        """Let ccxt handle the message, then pass the raw kline on."""
         super().handle_ohlcv(client, message)  # type: ignore[misc]
         if self.sink is not None:
             self.sink.kline(message["k"])
 
     def on_error(self, client: Any, error: Any) -> None:
-        """A socket broke, or could not be opened."""
+        """Handle a socket that broke or could not be opened."""
         super().on_error(client, error)  # type: ignore[misc]
         self._lost(client, f"{type(error).__name__}: {error}")
 
     def on_close(self, client: Any, error: Any) -> None:
-        """The other side closed a socket."""
+        """Handle a socket that the exchange closed."""
         super().on_close(client, error)  # type: ignore[misc]
         self._lost(client, f"closed with {error}")
 
@@ -124,7 +124,7 @@ class FinalFlag:  # mixed into ccxt.pro's Binance classes
 
 
 def _retry_after(headers: Any) -> float:
-    """Seconds of a Retry-After header; 0 without one that can be read."""
+    """The seconds of a Retry-After header; 0 without a valid one."""
     for name, value in dict(headers or {}).items():
         if name.lower() == "retry-after":
             with contextlib.suppress(ValueError):
@@ -139,7 +139,7 @@ def known_exchanges() -> frozenset[str]:
 
 
 def is_binance(exchange: str) -> bool:
-    """Whether it speaks Binance's stream protocol (in ccxt: is made from its class)."""
+    """Whether an exchange speaks Binance's stream protocol (its class in ccxt derives from it)."""
     found = getattr(ccxt.pro, _ccxt_name(exchange), None)
     return isinstance(found, type) and issubclass(found, ccxt.pro.binance)
 
@@ -150,7 +150,7 @@ def _ccxt_name(exchange: str) -> str:
 
 @lru_cache(maxsize=128)
 def _exchange_class(exchange: str) -> Any:
-    """ccxt's streaming class, or its REST class where there is none, with our additions."""
+    """ccxt's streaming class, or its REST class if there is none, with our additions."""
     name = _ccxt_name(exchange)
     found = getattr(ccxt.pro, name, None) or getattr(ccxt.async_support, name)
     additions = (FinalFlag, SharedLimit) if is_binance(exchange) else (SharedLimit,)
@@ -170,7 +170,7 @@ def open_exchange(exchange: str, market: str) -> Any:
         {
             "enableRateLimit": True,
             "timeout": settings.SWITCHES.ccxt_timeout_ms,
-            # We copy what arrives; ccxt's own cache of candles need not be long.
+            # We copy what arrives, so ccxt's own cache of candles can be short.
             "options": {"defaultType": "swap" if market == FUTURES else "spot", "OHLCVLimit": 4},
         }
     )
@@ -178,14 +178,14 @@ def open_exchange(exchange: str, market: str) -> Any:
     if exchange == LOCAL:
         point_at(opened, settings.SWITCHES.sim_url)
     if _ccxt_name(exchange) == "binance":
-        # The other lists are long, and an outage of one would stop all.
+        # The other lists are long, and an outage of one would fail all.
         opened.options["fetchMarkets"] = {"types": ["linear" if market == FUTURES else "spot"]}
     return opened
 
 
 @contextlib.contextmanager
 def feed_errors(what: str) -> Iterator[None]:
-    """Turn whatever ccxt raises into FeedError, FeedRefused or RateLimited."""
+    """Convert exceptions of ccxt to FeedError, FeedRefused or RateLimited."""
     try:
         yield
     except FeedError:
@@ -215,7 +215,7 @@ def listing_of(exchange: Any, series: SeriesId) -> dict[str, Any]:
 
 
 def timeframe_of(exchange: Any, series: SeriesId) -> str:
-    """ccxt's name for the timeframe: one of the same length and grid; FeedRefused without one."""
+    """ccxt's name of a timeframe with the same length and grid; FeedRefused without one."""
     for name in exchange.timeframes or {}:
         with contextlib.suppress(TimeframeError):
             offered = Timeframe.parse(name)

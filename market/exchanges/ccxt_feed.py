@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any
+
+from typing_extensions import override
 
 from market.domain.candle import Candle
 from market.domain.feed import Feed, FeedEvent
@@ -20,9 +22,8 @@ from market.exchanges.ccxt_client import (
     timeframe_of,
 )
 from market.exchanges.ccxt_history import History
-from market.exchanges.outlet import Outlet
 from market.exchanges.plain_stream import PlainStream
-from market.exchanges.stream_limits import StreamLimits
+from market.exchanges.streams import EventQueue, LiveStream, StreamLimits
 from market.stopping import stop
 
 __all__ = ["CcxtFeed", "known_exchanges", "open_exchange", "open_feed"]
@@ -30,24 +31,8 @@ __all__ = ["CcxtFeed", "known_exchanges", "open_exchange", "open_feed"]
 logger = logging.getLogger(__name__)
 
 
-class LiveStream(Protocol):
-    """What gives the live events, into the outlet it was made with."""
-
-    def follow(self, series: frozenset[SeriesId]) -> None:
-        """Change what is wanted; returns at once."""
-        ...
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        ...
-
-    async def close(self) -> None:
-        """Hang up; run() has ended."""
-        ...
-
-
-class CcxtFeed:
-    """Feed over one ccxt object (market.domain.feed says what each method promises)."""
+class CcxtFeed(Feed):
+    """A feed over one ccxt object."""
 
     def __init__(
         self, exchange: str, market: str, *, client: Any, limits: StreamLimits | None = None
@@ -56,38 +41,38 @@ class CcxtFeed:
         self.market = market
         self._client = client
         self._history = History(client)
-        self._outlet = Outlet()
-        made = BinanceStream if is_binance(exchange) else PlainStream
-        self._stream: LiveStream = made(
-            client, self._history, outlet=self._outlet, limits=limits or StreamLimits()
+        self._queue = EventQueue()
+        stream = BinanceStream if is_binance(exchange) else PlainStream
+        self._stream: LiveStream = stream(
+            client, self._history, queue=self._queue, limits=limits or StreamLimits()
         )
         self._running: asyncio.Task[None] | None = None
 
+    @override
     async def now(self) -> float:
-        """The exchange's clock in Unix seconds, rather a little late than early."""
         return await self._history.now()
 
+    @override
     def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[list[Candle]]:
-        """Closed candles between two open times, page by page."""
         return self._history.pages(series, start, end)
 
+    @override
     async def follow(self, series: frozenset[SeriesId]) -> None:
-        """Make this the followed set."""
         self._stream.follow(series)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 
+    @override
     def events(self) -> AsyncIterator[FeedEvent]:
-        """What happens to the followed series, until the feed is closed."""
-        return self._outlet.events()
+        return self._queue.events()
 
+    @override
     async def close(self) -> None:
-        """Hang up and free everything."""
         if self._running is not None:
             await stop([self._running])
         await self._stream.close()
         await self._client.close()
-        self._outlet.close()
+        self._queue.close()
 
     async def _run(self) -> None:
         while True:

@@ -22,11 +22,11 @@ from market.exchanges.ccxt_client import (
 
 logger = logging.getLogger(__name__)
 
-# What an exchange takes when ccxt doesn't say: nearly all give this many.
+# The page size when ccxt does not know it: nearly all exchanges return this many.
 PAGE = 200
 
-# A candle counts as over this long after its end: the exchange needs a moment to settle it, and
-# our own clock, where the exchange does not tell its time, may be ahead.
+# A candle counts as closed this long after its end: the exchange needs a moment to settle it, and
+# our own clock, used where the exchange has no time endpoint, may be ahead.
 GRACE_S = 0.3
 OWN_CLOCK_GRACE_S = 2.0
 
@@ -36,17 +36,17 @@ _MARKETS_KEPT_S = 3_600.0
 
 
 class Recent(NamedTuple):
-    """The newest candles of a series: those that are over, and the open one if there is one."""
+    """The newest candles of a series: the closed ones, and the forming one if there is one."""
 
     closed: list[Candle]
     forming: Candle | None
 
 
 class ExchangeClock:
-    """What time it is at the exchange, asked now and then and carried on by our own clock.
+    """The exchange's time, requested now and then and advanced by our monotonic clock.
 
-    By the monotonic one, so that a step of our wall clock can't make an open candle seem over. Of
-    an exchange that does not tell its time, our wall clock is all there is.
+    A step of our wall clock then can't make a forming candle seem closed. For an exchange without
+    a time endpoint our wall clock has to do.
     """
 
     def __init__(self, exchange: Any) -> None:
@@ -57,7 +57,7 @@ class ExchangeClock:
         self._asking = asyncio.Lock()
 
     async def now(self) -> float:
-        """Unix seconds, less the grace a closed candle is given."""
+        """Unix seconds, minus the grace before a candle counts as closed."""
         async with self._asking:
             if time.monotonic() >= self._ask_again:
                 await self._ask()
@@ -66,7 +66,7 @@ class ExchangeClock:
         return time.monotonic() + self._ahead_s
 
     def distrust(self) -> None:
-        """Ask again before the next answer."""
+        """Request the time again before the next use."""
         self._ask_again = 0.0
 
     async def _ask(self) -> None:
@@ -74,11 +74,11 @@ class ExchangeClock:
         if self._exchange.has.get("fetchTime"):
             try:
                 with feed_errors("fetch_time"):
-                    told_s = float(await self._exchange.fetch_time()) / 1000
-                # Taken as told just now, though it was a little earlier: late is the safe side.
-                self._ahead_s = told_s - time.monotonic() - GRACE_S
+                    server_s = float(await self._exchange.fetch_time()) / 1000
+                # Taken as of now although it is a little older: late is the safe side.
+                self._ahead_s = server_s - time.monotonic() - GRACE_S
             except FeedError as error:
-                logger.info("%s does not tell its time: %s", self._exchange.id, error)
+                logger.info("%s: its time can't be read: %s", self._exchange.id, error)
                 kept_s = _CLOCK_RETRY_S
         self._ask_again = time.monotonic() + kept_s
 
@@ -97,11 +97,11 @@ class History:
         return await self._clock.now()
 
     def distrust_clock(self) -> None:
-        """Ask the exchange for its time again: after a disturbance much may have changed."""
+        """Request the exchange's time again, as after a disturbance."""
         self._clock.distrust()
 
     async def load(self, series: SeriesId) -> str:
-        """Load the exchange's lists when needed; the series' timeframe in ccxt's words.
+        """Load the exchange's markets when needed; return ccxt's name of the series' timeframe.
 
         Raises FeedRefused when the exchange has no such series.
         """
@@ -124,8 +124,8 @@ class History:
         size = page_size(self._exchange, series.market)
         cursor = _first_open(timeframe, start)
         while cursor <= end:
-            # One more than is wanted: some exchanges leave out the candle at `since`, and the
-            # last row may be an open one.
+            # One more than needed: some exchanges omit the candle at `since`, and the last row may
+            # be a forming one.
             limit = min(size, (end - cursor) // timeframe.seconds + 2)
             rows = await self._rows(series, name, cursor, limit)
             page = [candle for candle in rows if cursor <= candle.candle_time <= end]
@@ -134,14 +134,14 @@ class History:
             cursor = _next_cursor(rows, cursor, limit * timeframe.seconds, timeframe)
 
     async def recent(self, series: SeriesId, count: int) -> Recent:
-        """The newest `count` candles and the open one."""
+        """The newest `count` closed candles and the forming one."""
         name = await self.load(series)
         now = await self.now()
         since = series.timeframe.latest_closed(now) - (count - 1) * series.timeframe.seconds
         rows = await self._rows(series, name, max(0, since), count + 2)
         closed = [row for row in rows if is_closed(row.candle_time, series.timeframe, now)]
-        still_open = [row for row in rows if not is_closed(row.candle_time, series.timeframe, now)]
-        return Recent(closed, still_open[0] if still_open else None)
+        forming = [row for row in rows if not is_closed(row.candle_time, series.timeframe, now)]
+        return Recent(closed, forming[0] if forming else None)
 
     async def _rows(self, series: SeriesId, name: str, since: int, limit: int) -> list[Candle]:
         with feed_errors(str(series)):
@@ -150,7 +150,7 @@ class History:
 
 
 def page_size(exchange: Any, market: str) -> int:
-    """How many candles a page holds, as ccxt knows it."""
+    """How many candles a page holds, according to ccxt."""
     features = exchange.features or {}
     part = features.get("spot") or {}
     if market == FUTURES:
@@ -160,13 +160,13 @@ def page_size(exchange: Any, market: str) -> int:
 
 
 def checked(rows: Iterable[Any], series: SeriesId) -> list[Candle]:
-    """ccxt's rows as candles, ascending, each time once; impossible ones dropped and logged."""
+    """ccxt's rows as candles, ascending, each time once; invalid ones are logged and dropped."""
     candles = []
     for row in rows:
         try:
             candles.append(candle_of(row, series.timeframe))
         except (CandleError, TypeError, ValueError, IndexError, OverflowError) as error:
-            logger.warning("%s: a row of the exchange is no candle: %s %r", series, error, row)
+            logger.warning("%s: an invalid row from the exchange: %s %r", series, error, row)
     return in_time_order(candles)
 
 
@@ -181,7 +181,7 @@ def candle_of(row: Any, timeframe: Timeframe) -> Candle:
         high=float(high),
         low=float(low),
         close=float(last),
-        # Some exchanges have no volume for an index or for a quiet candle.
+        # Some exchanges send no volume for an index or for a candle without trades.
         volume=float(volume or 0.0),
     )
     check_candle(candle, timeframe)
@@ -194,6 +194,6 @@ def _first_open(timeframe: Timeframe, start: int) -> int:
 
 
 def _next_cursor(rows: list[Candle], cursor: int, window: int, timeframe: Timeframe) -> int:
-    """Behind the last row; over the whole window when there was none, which need not be the end."""
+    """After the last row; after the whole window when it was empty: there may be more behind it."""
     newest = rows[-1].candle_time if rows else -1
     return newest + timeframe.seconds if newest >= cursor else cursor + window

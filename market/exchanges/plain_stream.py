@@ -1,8 +1,8 @@
-"""Live candles of any other exchange, whose streams do not say when a candle is closed.
+"""Live candles of all other exchanges, whose streams have no final flag.
 
-A candle is closed when the next one opens. The first one after each connection is left to a REST
-read, because some exchanges build it from the trades since we came. Where there is no stream at
-all, REST is polled.
+A candle is closed when the next one opens. The first candle after each connection is left to a
+REST read, because some exchanges build it from the trades since the connection. Series without a
+stream are polled over REST.
 """
 
 from __future__ import annotations
@@ -14,88 +14,96 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from typing_extensions import override
+
 from market.domain.candle import Candle
 from market.domain.feed import Closed, FeedError, FeedEvent, FeedRefused, Forming, Interrupted
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_client import feed_errors, symbol_of
 from market.exchanges.ccxt_history import History, checked
-from market.exchanges.outlet import Outlet
-from market.exchanges.polling import poll
-from market.exchanges.sockets import hang_up, retire, unless_hung_up
-from market.exchanges.stream_limits import StreamLimits
+from market.exchanges.streams import (
+    UNSUBSCRIBE_TIMEOUT_S,
+    EventQueue,
+    LiveStream,
+    StreamLimits,
+    close_sockets,
+    detach,
+    unless_closed,
+)
 from market.stopping import stop
 
 logger = logging.getLogger(__name__)
 
-_UNSUBSCRIBE_S = 5.0
+# Newest closed candles read by each poll: enough to see a late correction.
+POLLED = 3
+# A closed candle is polled for after this (seconds), then ever more slowly.
+FIRST_POLL_S = 0.5
+SLOWEST_POLL_S = 15.0
 
 
 class NextOpens:
-    """Tells open candles of one series from closed ones by the opening of the next."""
+    """Tells closed candles of one series from the forming one by the opening of the next."""
 
     def __init__(self, series: SeriesId) -> None:
         self._series = series
-        self._open: Candle | None = None
-        # Whether the open candle was seen from its beginning.
-        self._whole = False
+        self._forming: Candle | None = None
+        # Whether the forming candle was seen from its beginning.
+        self._is_whole = False
 
     def take(self, candles: Iterable[Candle]) -> Iterator[FeedEvent]:
-        """The events that these states of candles, ascending, stand for."""
+        """The events that these states of candles (ascending) stand for."""
         for candle in candles:
-            before = self._open
+            before = self._forming
             if before is not None and candle.candle_time < before.candle_time:
-                # An afterthought of the exchange.
+                # A late correction.
                 yield Closed(self._series, candle)
                 continue
             if before is not None and candle.candle_time > before.candle_time:
-                if self._whole:
+                if self._is_whole:
                     yield Closed(self._series, before)
-                self._whole = True
-            self._open = candle
+                self._is_whole = True
+            self._forming = candle
             yield Forming(self._series, candle)
 
 
-class PlainStream:
-    """One task a series; ccxt puts them on as few sockets as the exchange allows."""
+class PlainStream(LiveStream):
+    """One task for each series; ccxt uses as few sockets as the exchange allows."""
 
     def __init__(
-        self, exchange: Any, history: History, *, outlet: Outlet, limits: StreamLimits
+        self, exchange: Any, history: History, *, queue: EventQueue, limits: StreamLimits
     ) -> None:
         self._exchange = exchange
         self._history = history
-        self._outlet = outlet
+        self._queue = queue
         self._limits = limits
         self._tasks: dict[SeriesId, asyncio.Task[None]] = {}
         self._wanted: frozenset[SeriesId] = frozenset()
         self._wake = asyncio.Event()
-        self._heard_at = time.monotonic()
+        self._last_at = time.monotonic()
 
+    @override
     def follow(self, series: frozenset[SeriesId]) -> None:
-        """Change what is wanted."""
         self._wanted = series
         self._wake.set()
 
+    @override
     async def run(self) -> None:
-        """Keep a task for every wanted series until cancelled."""
         while True:
             self._wake.clear()
             for series in [one for one in self._tasks if one not in self._wanted]:
-                await self._leave(series)
+                await stop([self._tasks.pop(series)])
+                if self._tasks:
+                    await self._unwatch(series)
+                else:
+                    await self._close_sockets()
             for series in sorted(self._wanted - self._tasks.keys()):
                 self._tasks[series] = asyncio.create_task(self._follow_one(series))
             await self._wake.wait()
 
+    @override
     async def close(self) -> None:
-        """End all tasks and hang up."""
         await stop(self._tasks.values())
-        await self._hang_up()
-
-    async def _leave(self, series: SeriesId) -> None:
-        await stop([self._tasks.pop(series)])
-        if not self._tasks:
-            await self._hang_up()
-        else:
-            await self._unwatch(series)
+        await self._close_sockets()
 
     async def _follow_one(self, series: SeriesId) -> None:
         while True:
@@ -103,13 +111,13 @@ class PlainStream:
                 name = await self._load(series)
                 if self._exchange.has.get("watchOHLCV"):
                     await self._stream(series, name)
-                await poll(series, self._history, outlet=self._outlet, limits=self._limits)
+                await self._poll(series)
             except FeedRefused as error:
                 logger.warning("not followed: %s", error)
                 return
             except Exception:
                 logger.exception("%s: following failed", series)
-                self._outlet.put(Interrupted(series, "following failed"))
+                self._queue.put(Interrupted(series, "following failed"))
                 await asyncio.sleep(self._limits.longest_retry)
 
     async def _load(self, series: SeriesId) -> str:
@@ -121,65 +129,96 @@ class PlainStream:
                 raise
             except FeedError as error:
                 failures += 1
-                self._outlet.put(Interrupted(series, str(error)))
+                self._queue.put(Interrupted(series, str(error)))
                 await asyncio.sleep(self._limits.retry_after(failures))
 
     async def _stream(self, series: SeriesId, name: str) -> None:
-        """Stream until the exchange says that it does not stream this; then it is polled."""
+        """Stream until the exchange refuses to stream this series; then it is polled."""
         failures = 0
         while True:
-            heard = self._heard_at
+            last_at = self._last_at
             try:
                 await self._listen(series, name)
             except FeedRefused as error:
                 logger.warning("%s is polled: %s", series, error)
                 return
             except FeedError as error:
-                failures = failures + 1 if self._heard_at == heard else 1
-                self._outlet.put(Interrupted(series, str(error)))
+                failures = failures + 1 if self._last_at == last_at else 1
+                self._queue.put(Interrupted(series, str(error)))
                 self._history.distrust_clock()
-                # The cache outlives the socket and would hide the hole.
+                # ccxt's cache outlives the socket and would hide a hole.
                 (self._exchange.ohlcvs.get(symbol_of(series)) or {}).pop(name, None)
                 await asyncio.sleep(self._limits.retry_after(failures))
 
     async def _listen(self, series: SeriesId, name: str) -> None:
-        """Hand on what comes; raises FeedError when the stream breaks or falls silent."""
+        """Queue what arrives; raises FeedError when the stream breaks or goes silent."""
         opens = NextOpens(series)
         patience = self._limits.patience_of(series.timeframe)
         while True:
             rows = await self._watch(series, name, patience)
-            self._heard_at = time.monotonic()
+            self._last_at = time.monotonic()
             for event in opens.take(rows):
-                self._outlet.put(event)
+                self._queue.put(event)
 
     async def _watch(self, series: SeriesId, name: str, patience: float) -> list[Candle]:
         with feed_errors(str(series)):
             try:
                 async with asyncio.timeout(patience):
-                    # The rows change under our hands later: copied at once.
-                    asked = self._exchange.watch_ohlcv(symbol_of(series), name)
-                    rows = await unless_hung_up(asked)
+                    watched = self._exchange.watch_ohlcv(symbol_of(series), name)
+                    rows = await unless_closed(watched)
+                    # Copied at once: ccxt changes the rows later.
                     return checked(rows, series)
             except TimeoutError:
-                await self._unstick(series, patience)
+                if time.monotonic() - self._last_at > patience:
+                    # All series are silent: new sockets.
+                    await self._close_sockets()
+                else:
+                    await self._unwatch(series)
                 raise
-
-    async def _unstick(self, series: SeriesId, patience: float) -> None:
-        """Everything silent: new sockets. Only this series: a new subscription."""
-        if time.monotonic() - self._heard_at > patience:
-            await self._hang_up()
-        else:
-            await self._unwatch(series)
 
     async def _unwatch(self, series: SeriesId) -> None:
         if not self._exchange.has.get("unWatchOHLCV"):
             return
         with contextlib.suppress(FeedError), feed_errors("unsubscribe"):
             name = await self._history.load(series)
-            async with asyncio.timeout(_UNSUBSCRIBE_S):
-                asked = self._exchange.un_watch_ohlcv(symbol_of(series), name)
-                await unless_hung_up(asked)
+            async with asyncio.timeout(UNSUBSCRIBE_TIMEOUT_S):
+                await unless_closed(self._exchange.un_watch_ohlcv(symbol_of(series), name))
 
-    async def _hang_up(self) -> None:
+    async def _close_sockets(self) -> None:
         self._exchange.ohlcvs.clear()
-        await hang_up(retire(self._exchange, list(self._exchange.clients.values())))
+        await close_sockets(detach(self._exchange, list(self._exchange.clients.values())))
+
+    async def _poll(self, series: SeriesId) -> None:
+        """Poll over REST until cancelled; raises FeedRefused when there are no such candles."""
+        failures = late = 0
+        known: dict[int, Candle] = {}
+        while True:
+            try:
+                recent = await self._history.recent(series, POLLED)
+                for candle in recent.closed:
+                    if known.get(candle.candle_time) != candle:
+                        self._queue.put(Closed(series, candle))
+                if recent.forming is not None:
+                    self._queue.put(Forming(series, recent.forming))
+                known = {one.candle_time: one for one in recent.closed[-POLLED:]} or known
+                now = await self._history.now()
+            except FeedRefused:
+                raise
+            except FeedError as error:
+                failures += 1
+                self._queue.put(Interrupted(series, str(error)))
+                await asyncio.sleep(self._limits.retry_after(failures))
+                continue
+            failures = 0
+            newest = max(known, default=0)
+            late = late + 1 if newest < series.timeframe.latest_closed(now) else 0
+            await asyncio.sleep(_poll_pause(series, now, late))
+
+
+def _poll_pause(series: SeriesId, now: float, late: int) -> float:
+    """Seconds until the next poll: for the next close, the forming candle, or a late one."""
+    length = series.timeframe.seconds
+    until_close = series.timeframe.open_of(now) + length - now + FIRST_POLL_S
+    if late:
+        return min(until_close, SLOWEST_POLL_S, FIRST_POLL_S * 2.0 ** min(late, 10))
+    return min(until_close, max(2.0, min(60.0, length / 12)))

@@ -1,8 +1,8 @@
-"""How often an exchange may be asked, shared by every process of the installation.
+"""The request rate of each exchange, shared by all processes of the installation.
 
-A reservation gives each request its place in time: the caller waits until then. When the exchange
-answers 429 or 418, the pause it asks for holds for everybody. The book is kept in Valkey; without
-a bus, or while it does not answer, in this process.
+Each request reserves a time and waits until then. After a 429 or 418 of the exchange all requests
+pause for as long as it asks. The state is in Valkey; without a bus, or while Valkey is unavailable,
+in this process.
 """
 
 from __future__ import annotations
@@ -18,50 +18,51 @@ from typing import NamedTuple, Protocol
 from django.conf import settings
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from typing_extensions import override
 
 from market.domain.feed import RateLimited
 
 logger = logging.getLogger(__name__)
 
-# Requests may run ahead of their rate by this much, so that a few at a time need not wait.
+# Requests may be ahead of their rate by this much, so that a few at a time need not wait.
 BURST_MS = 1_000.0
 
-# Nobody queues for longer than this: a refusal that shows is better than a silent wait.
+# Longer waits are refused: a visible error is better than a silent wait.
 LONGEST_WAIT_S = 30.0
 
-# A pause this short is waited for, a longer one is reported to the caller.
+# Pauses up to this length are waited for; a longer one raises.
 SHORT_PAUSE_S = 2.0
 
 _TIMEOUT_S = 2.0
-# Valkey is not asked again for so long after it did not answer.
+# How long Valkey is not tried again after a failure.
 _AWAY_S = 5.0
 
 
 class Turn(NamedTuple):
-    """When the caller may ask: after `wait_ms`; not at all while `pause_ms` is above 0."""
+    """The caller may send after `wait_ms`, but not while `pause_ms` is above 0."""
 
     wait_ms: float
     pause_ms: float
 
 
 class RateLimit(Protocol):
-    """The book of one exchange."""
+    """The rate of one exchange."""
 
     async def reserve(self, cost_ms: float) -> Turn:
-        """Reserve a request that uses up `cost_ms` milliseconds of the exchange's rate."""
+        """Reserve a time for a request that uses `cost_ms` milliseconds of the rate."""
         ...
 
     async def pause(self, seconds: float) -> None:
-        """Let nobody ask for so long; a longer pause that is already set stays."""
+        """Pause all requests; a longer pause that is already set stays."""
         ...
 
     async def close(self) -> None:
-        """Free the connection, if there is one."""
+        """Close the connection, if there is one."""
         ...
 
 
-class LocalRateLimit:
-    """The book in this process, for all its threads and event loops."""
+class LocalRateLimit(RateLimit):
+    """In this process, for all its threads and event loops."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -70,25 +71,27 @@ class LocalRateLimit:
         self._free_at = 0.0
         self._paused_until = 0.0
 
+    @override
     async def reserve(self, cost_ms: float) -> Turn:
-        """Reserve `cost_ms` of the rate; nothing is used up when that would take too long."""
         now = self._clock() * 1000
         with self._lock:
             if self._paused_until > now:
                 return Turn(0, self._paused_until - now)
             start = max(now, self._free_at)
             wait = max(0.0, start - BURST_MS - now)
+            # A request that would wait too long is refused, so it uses nothing.
             if wait <= LONGEST_WAIT_S * 1000:
                 self._free_at = start + cost_ms
             return Turn(wait, 0)
 
+    @override
     async def pause(self, seconds: float) -> None:
-        """Hold all requests of this process for so long."""
         with self._lock:
             self._paused_until = max(self._paused_until, (self._clock() + seconds) * 1000)
 
+    @override
     async def close(self) -> None:
-        """Nothing to free."""
+        pass
 
 
 # KEYS: the time up to which the rate is used, the pause. ARGV: cost, burst, longest wait (ms).
@@ -114,8 +117,11 @@ end
 """
 
 
-class ValkeyRateLimit:
-    """The book in Valkey, one for all workers. Belongs to the event loop that uses it."""
+class ValkeyRateLimit(RateLimit):
+    """In Valkey, shared by all workers; `spare` replaces it during an outage.
+
+    Belongs to the event loop that uses it.
+    """
 
     def __init__(self, url: str, exchange: str, *, spare: RateLimit) -> None:
         self._keys = [f"trade_canvas:rate:{exchange}", f"trade_canvas:rate:{exchange}:pause"]
@@ -127,8 +133,8 @@ class ValkeyRateLimit:
         self._reserve = self._client.register_script(_RESERVE)
         self._pause = self._client.register_script(_PAUSE)
 
+    @override
     async def reserve(self, cost_ms: float) -> Turn:
-        """Reserve `cost_ms` of the shared rate; of this process's while Valkey is away."""
         arguments = [cost_ms, BURST_MS, LONGEST_WAIT_S * 1000]
         if time.monotonic() < self._away_until:
             return await self._spare.reserve(cost_ms)
@@ -140,21 +146,21 @@ class ValkeyRateLimit:
             return await self._spare.reserve(cost_ms)
         return Turn(float(wait_ms), float(pause_ms))
 
+    @override
     async def pause(self, seconds: float) -> None:
-        """Hold all requests of all workers for so long."""
         await self._spare.pause(seconds)
         try:
             await self._pause(keys=self._keys[1:], args=[max(1, int(seconds * 1000))])
         except (TimeoutError, RedisError, OSError) as error:
             logger.warning("pause of the exchange not shared, Valkey: %s", error)
 
+    @override
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
 
 async def take_turn(limit: RateLimit, cost_ms: float) -> None:
-    """Wait until a request of `cost_ms` may be sent; raise RateLimited when that is far off."""
+    """Wait until a request of `cost_ms` may be sent; raise RateLimited instead of a long wait."""
     while True:
         turn = await limit.reserve(cost_ms)
         if turn.pause_ms > SHORT_PAUSE_S * 1000:
@@ -173,7 +179,7 @@ def local_rate_limit(exchange: str) -> LocalRateLimit:
 
 
 def rate_limit_of(exchange: str) -> RateLimit:
-    """The book of an exchange: in Valkey when there is a bus, otherwise in this process."""
+    """The rate limit of an exchange: in Valkey if there is a bus, otherwise in this process."""
     if settings.REDIS_URL:
         return ValkeyRateLimit(settings.REDIS_URL, exchange, spare=local_rate_limit(exchange))
     return local_rate_limit(exchange)

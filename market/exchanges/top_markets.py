@@ -1,7 +1,7 @@
-"""Which symbols of an exchange trade most: tickers through ccxt, cached, fetched once for all.
+"""Which symbols of an exchange trade most: tickers from ccxt, cached for the whole process.
 
-ccxt's objects belong to the event loop that first used them, and requests come from many threads
-and loops. So one thread with a loop of its own talks to the exchanges, for the whole process.
+ccxt's objects belong to the event loop that first used them, while requests come from many threads
+and loops. So one thread with its own loop makes all requests to exchanges.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ logger = logging.getLogger(__name__)
 
 FETCH_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
-# Both parts, one after the other, and a moment for the loop.
+# Markets and tickers one after the other, and some time for the loop.
 ANSWER_TIMEOUT_S = 2 * FETCH_TIMEOUT_S + 2.0
 
-# Exchange objects hold all markets in memory: tens of megabytes for the large ones.
+# Exchange objects keep all markets in memory: tens of megabytes for the large ones.
 MAX_VENUES = 8
 
 
 class TopMarketsUnavailable(Exception):
-    """The exchange can't be reached and nothing is cached; `str()` says why."""
+    """The exchange is unreachable and nothing is cached; `str()` gives the reason."""
 
 
 class TopMarket(NamedTuple):
@@ -55,7 +55,7 @@ class TopMarket(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """Symbols by falling volume; `cached` when nothing was fetched for it."""
+    """Symbols by descending volume; `cached` when nothing was fetched for this answer."""
 
     items: list[TopMarket]
     cached: bool
@@ -63,7 +63,7 @@ class Ranking(NamedTuple):
 
 @dataclass(slots=True)
 class Venue:
-    """One market of an exchange: its ccxt object and what was fetched last, with its time."""
+    """One market of an exchange: its ccxt object, what was fetched last, and when."""
 
     name: str
     market: str
@@ -96,10 +96,10 @@ class TopMarketsSource:
     async def ranking(self, exchange: str, market: str, *, quote: str, force: bool) -> Ranking:
         """Every symbol of `market` that trades against `quote`.
 
-        Raises FeedRefused for an exchange that is not known, and TopMarketsUnavailable.
+        Raises FeedRefused for an unknown exchange, and TopMarketsUnavailable.
         """
         venue = await self._venue(exchange, market)
-        # One fetch at a time: whoever waited for it finds its result cached.
+        # One fetch at a time: callers that waited for it use its cached result.
         async with venue.lock:
             fetched = await self._refresh(venue, force=force)
         return Ranking(_ranked(venue, quote), cached=not fetched and not force)
@@ -121,7 +121,7 @@ class TopMarketsSource:
         return self._venues[key]
 
     async def _refresh(self, venue: Venue, *, force: bool) -> bool:
-        """Fetch what is too old; answer whether anything was fetched."""
+        """Fetch what is too old; return whether anything was fetched."""
         now = self._clock()
         listed = force or now - venue.listed_at >= self._listing_ttl_s
         ticked = force or now - venue.ticked_at >= self._ticker_ttl_s
@@ -139,7 +139,7 @@ class TopMarketsSource:
         except FeedError as error:
             if not getattr(venue, part):
                 raise TopMarketsUnavailable(str(error)) from error
-            logger.warning("%s of %s %s kept: %s", part, venue.name, venue.market, error)
+            logger.warning("old %s of %s %s are kept: %s", part, venue.name, venue.market, error)
 
     async def _list(self, venue: Venue) -> None:
         found = await venue.exchange.load_markets(True)
@@ -158,7 +158,7 @@ async def _close(venue: Venue) -> None:
 
 
 def _is_traded(listing: Mapping[str, Any], market: str) -> bool:
-    """Open for trading; of futures only perpetuals that settle in the quote asset."""
+    """Whether it is open for trading; of futures only linear perpetuals count."""
     if listing.get("active") is False:
         return False
     if market != FUTURES:
@@ -167,7 +167,7 @@ def _is_traded(listing: Mapping[str, Any], market: str) -> bool:
 
 
 def _ranked(venue: Venue, quote: str) -> list[TopMarket]:
-    """The ranking against `quote`, made once for each set of tickers."""
+    """The ranking against `quote`, computed once for each set of tickers."""
     known = venue.ranked.get(quote)
     if known and known[0] == venue.ticked_at:
         return known[1]
@@ -190,7 +190,7 @@ def _top_market(listing: Mapping[str, Any], ticker: Mapping[str, Any]) -> TopMar
         return None
     base, quote = str(listing["base"]), str(listing["quote"])
     return TopMarket(
-        # ccxt writes a perpetual BTC/USDT:USDT; the settle asset is the quote asset here.
+        # Without the settle asset that ccxt appends to perpetuals (BTC/USDT:USDT).
         f"{base}/{quote}",
         str(listing["id"]),
         base,
@@ -208,7 +208,7 @@ def _number(value: Any) -> float | None:
 
 
 class ExchangeLoop:
-    """A daemon thread whose event loop talks to exchanges."""
+    """A daemon thread whose event loop makes the requests to exchanges."""
 
     def __init__(self, source: TopMarketsSource) -> None:
         self._source = source
@@ -219,13 +219,13 @@ class ExchangeLoop:
         self._thread.start()
 
     def ranking(self, exchange: str, market: str, *, quote: str, force: bool) -> Future[Ranking]:
-        """TopMarketsSource.ranking, begun on the loop."""
+        """Run TopMarketsSource.ranking on the loop."""
         return self._begin(
             self._source.ranking(exchange, market, quote=quote, force=force), ANSWER_TIMEOUT_S
         )
 
     def close(self) -> None:
-        """Close the connections and end the thread."""
+        """Close the connections and stop the thread."""
         with contextlib.suppress(Exception):
             self._begin(self._source.close(), CLOSE_TIMEOUT_S).result(2 * CLOSE_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -239,7 +239,7 @@ class ExchangeLoop:
 
 @lru_cache(maxsize=1)
 def exchange_loop() -> ExchangeLoop:
-    """The one of this process, made at first use (after any fork) and closed at exit."""
+    """The one of this process, created at first use (after any fork) and closed at exit."""
     switches = settings.SWITCHES
     made = ExchangeLoop(
         TopMarketsSource(

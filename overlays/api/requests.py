@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from market.api.requests import SeriesText, Time, no_boolean
 
-# Greater than any number given out, and still one that the database knows.
+# Greater than any number in use, and still a bigint.
 GREATEST = 2**62
 
 Number = Annotated[int, Field(ge=0), AfterValidator(lambda value: min(value, GREATEST))]
@@ -57,7 +57,7 @@ class PollQuery(BaseModel):
 
 
 class RepairBody(BaseModel):
-    """A series whose drawings are to be made anew."""
+    """A series whose drawings are to be made again."""
 
     series_id: SeriesText
     to_time: Annotated[Time | None, BeforeValidator(no_boolean)] = None

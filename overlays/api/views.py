@@ -165,15 +165,15 @@ class DeltaPoll(Endpoint):
 
 
 class RepairOverlay(Endpoint):
-    """POST /api/dev/repair/overlay: draws a series anew from the factor ledger (two switches)."""
+    """POST /api/dev/repair/overlay: redraws a series from the factor ledger (two switches)."""
 
     @extend_schema(
         operation_id="repair_overlay",
         description=(
             "Brings the factors of a series up to its newest candle, deletes its drawings and "
-            "makes them anew, all of them: `to_time` only says which candle must be drawn after "
-            "it. Numbers of versions keep growing, so a client goes on from any cursor. Until it "
-            "is done, reads of the series answer 409."
+            "makes all of them again: `to_time` only names the candle that must be drawn "
+            "afterwards. Numbers of versions keep growing, so a client goes on from any cursor. "
+            "Until it is done, reads of the series answer 409."
         ),
         request=RepairBody,
         responses=responses(
@@ -189,7 +189,7 @@ class RepairOverlay(Endpoint):
         ),
     )
     def post(self, request: Request) -> Response:
-        """Draw one series anew."""
+        """Redraw one series."""
         switches = settings.SWITCHES
         # Checked before the switches, as the written contract demands.
         body = self.body(RepairBody)

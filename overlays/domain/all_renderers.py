@@ -1,4 +1,4 @@
-"""The renderers there are, in written lists. A new factor's renderer is one line here."""
+"""All renderers. A new factor's renderer is one line in `RENDERERS`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DRAWING_ORDER = (
     pen.EXTENDING,
     pen.CANDIDATE,
 )
-"""The order in which the changes of one candle are numbered; features not named come last."""
+"""The order in which the changes of one candle are numbered; other features come last."""
 
 
 def overlay_engine(window_candles: int = WINDOW_CANDLES) -> OverlayEngine:

@@ -1,4 +1,4 @@
-"""Drawings of the anchor: the pen it points to, the pens it pointed to before, its switches.
+"""Drawings of the anchor: the pen it points to, earlier ones, and its switches.
 
 Defined in the overlay contract, sections 3.2 and 4.4. The current anchor is the one of the stored
 head. Its history holds the first switch to each anchor (of several switches at one candle the
@@ -28,8 +28,8 @@ CURRENT_WIDTH = 2
 HISTORY_WIDTH = 1
 
 REACH = 5
-"""An anchor can move to none but the newest pens: a zone forms from at most four pens back, and
-one candle can confirm two pens."""
+"""An anchor moves to the newest pens only: a zone forms from at most four pens back, and one candle
+can confirm two pens."""
 
 
 class Stroke(NamedTuple):
@@ -49,7 +49,7 @@ class Stroke(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Where a referenced pen is drawn; `firm` once it is a confirmed pen."""
+    """Where a referenced pen is drawn; `firm` once the pen is confirmed."""
 
     start: Point
     end: Point
@@ -58,7 +58,7 @@ class Shape(NamedTuple):
 
 @dataclass(slots=True)
 class Visit:
-    """The first switch to an anchor, with the shape that the anchor was last seen with."""
+    """The first switch to an anchor, and the anchor's newest shape."""
 
     switch_time: int
     reference: Reference
@@ -66,7 +66,7 @@ class Visit:
 
     @property
     def instruction_id(self) -> str:
-        """Names the switch and the pen it moved to."""
+        """The id: the switch and the pen it moved to."""
         _, start, end, direction = self.reference
         return f"{HISTORY}:{self.switch_time}:{start}:{end}:{direction}"
 
@@ -88,7 +88,7 @@ def initial(_: Setup) -> Trail:
 
 
 def step(trail: Trail, new: FactorStep, sheet: Sheet) -> None:
-    """Mark this candle's switches, follow the anchor, and draw what it left behind."""
+    """Mark this candle's switches, draw the current anchor and the earlier ones."""
     confirmed = new.payloads("pen.confirmed")
     switches = new.payloads(SWITCH)
     if not (confirmed or switches or "pen" in new.heads or "anchor" in new.heads):
@@ -115,7 +115,7 @@ def _visit(trail: Trail, switch: Payload) -> None:
 
 
 def _move(trail: Trail, new: FactorStep) -> None:
-    """Take the anchor of a changed head over, and find where anchors are to be drawn now."""
+    """Take the anchor from a changed head, and find where all anchors are to be drawn."""
     before = trail.current
     head = new.heads.get("anchor")
     if head is not None:
@@ -177,7 +177,7 @@ def _draw(trail: Trail, sheet: Sheet) -> None:
 
 
 def _settle(trail: Trail, sheet: Sheet) -> None:
-    """Forget the visits that no later candle can change: their pens are out of reach."""
+    """Forget the visits that no later candle can change: the anchor can't return to their pens."""
     if len(trail.pens) < REACH:
         return
     oldest = trail.pens[0].start[0]

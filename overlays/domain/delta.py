@@ -15,17 +15,17 @@ from overlays.domain.versions import VersionReader
 SCHEMA_VERSION = 1
 
 PATCH_LIMIT = 50_000
-"""How many versions one answer carries at most."""
+"""Most versions in one answer."""
 
 FRESH_LIMIT = 1_000
-"""Beyond how many versions a client that has nothing yet gets only those it can draw.
+"""A client without any version that lacks more than this gets only those it can draw.
 
-All versions of a long series are some hundred times what its window shows.
+A long series has some hundred times as many versions as its window shows.
 """
 
 
 class DrawDelta(NamedTuple):
-    """What a client needs to draw the candle at `to_time`, given what its cursor says it has.
+    """What a client needs to draw the candle at `to_time`, beyond the versions up to its cursor.
 
     `to_time` is None when there is no candle to draw for; then there is nothing else either.
     """
@@ -36,7 +36,7 @@ class DrawDelta(NamedTuple):
     next_cursor: int
 
     def as_object(self, series: SeriesId) -> dict[str, Any]:
-        """The delta as it goes over the wire."""
+        """The delta in its wire format."""
         time = self.to_time
         return {
             "schema_version": SCHEMA_VERSION,

@@ -1,7 +1,7 @@
-"""Draw instructions: the drawable form of what the factors say, and how one is written down.
+"""Draw instructions: the drawable form of facts.
 
 Defined in the overlay contract, sections 1 to 4. A definition is a plain mapping ready for JSON;
-it is shared freely, so nobody may change one.
+it is shared, so it must never be changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MARKER: Kind = "marker"
 POLYLINE: Kind = "polyline"
 
 WITHDRAWN: Definition = {}
-"""The definition that ends an instruction: from its version on there is nothing to draw."""
+"""The definition that ends an instruction: from this version on there is nothing to draw."""
 
 
 class Span(NamedTuple):
@@ -35,7 +35,7 @@ class Span(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A new version of an instruction, before the ledger gave it a number.
+    """A new version of an instruction, before the ledger has given it a number.
 
     `visible_time` is the open time of the candle with which it appeared.
     """

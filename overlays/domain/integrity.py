@@ -1,4 +1,4 @@
-"""Whether the drawings say the same as the factors, in what a window shows.
+"""Whether drawings and factors agree in what a window shows.
 
 Defined in the overlay contract, section 6. Both come from the same stored heads and events, so a
 difference means that a ledger was damaged or written by other logic.
@@ -20,7 +20,7 @@ ZHONGSHU_SIGNATURE = "zhongshu.signature"
 
 
 class Mismatch(NamedTuple):
-    """A check that failed: its name, what the factors say and what is drawn."""
+    """A check that failed: its name, the value by the factors, and the value that is drawn."""
 
     check: str
     expected: Any
@@ -28,10 +28,10 @@ class Mismatch(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the factor slices of one candle say about what is checked.
+    """The facts that are checked, from the factor slices of one candle.
 
-    `anchors` holds the current anchor (None while there is none yet), and is empty when the
-    window shows nothing from which the anchor's slice could be made.
+    `anchors` holds the current anchor (None while there is none yet); it is empty when there is no
+    slice of the anchor.
     """
 
     anchors: tuple[Payload | None, ...]
@@ -40,7 +40,7 @@ class Facts(NamedTuple):
 
 
 def facts_of(slices: Mapping[str, Mapping[str, Any]]) -> Facts:
-    """The checked facts of factor slices, by factor name; a factor without slice says nothing."""
+    """The checked facts of the slices, given by factor name."""
     anchor, zhongshu = slices.get("anchor"), slices.get("zhongshu")
     return Facts(
         () if anchor is None else (anchor["head"]["current_anchor_ref"],),
@@ -54,8 +54,7 @@ def mismatches(
 ) -> tuple[Mismatch, ...]:
     """The checks that fail at the candle `to_time`; none when the ledgers agree.
 
-    Of the zones, what the window from `cutoff` to `to_time` (both inclusive) does not show is not
-    compared.
+    Zones are compared only if the window from `cutoff` to `to_time` (both inclusive) shows them.
     """
     shown = {
         version.instruction_id: version.definition
@@ -81,8 +80,8 @@ def _anchor(anchor: Payload | None, version: InstructionVersion | None) -> Misma
 
 
 def _zhongshu(facts: Facts, shown: Mapping[str, Definition], cutoff: int) -> Mismatch:
-    """Ids of dead zones as a set, with start and price of the living one's edges."""
-    expected = dict(_living(facts.alive))
+    """The ids of dead zones, and start and price of the edges of the one that is alive."""
+    expected = dict(_alive(facts.alive))
     for zone in facts.dead:
         if zone["end_time"] >= cutoff:
             expected.update(dict.fromkeys(dead_ids(zone)))
@@ -93,7 +92,7 @@ def _zhongshu(facts: Facts, shown: Mapping[str, Definition], cutoff: int) -> Mis
     return Mismatch(ZHONGSHU_SIGNATURE, expected, drawn)
 
 
-def _living(alive: Iterable[Payload]) -> Iterator[tuple[str, tuple[int, float] | None]]:
+def _alive(alive: Iterable[Payload]) -> Iterator[tuple[str, tuple[int, float] | None]]:
     for zone in alive:
         yield ALIVE_TOP, (zone["start_time"], zone["zg"])
         yield ALIVE_BOTTOM, (zone["start_time"], zone["zd"])

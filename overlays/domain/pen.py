@@ -36,7 +36,7 @@ def ends(pen: Payload) -> tuple[Point, Point]:
 
 
 def step(line: Line, new: FactorStep, sheet: Sheet) -> None:
-    """Add the pens that this candle confirmed, drop those left behind, follow the head."""
+    """Add the pens that this candle confirmed, drop old ones, draw the strokes of the head."""
     confirmed = new.payloads(CONFIRMED)
     line.pens.extend(ends(pen) for pen in confirmed)
     if _drop(line, line.setup.cutoff(new.time)) or confirmed:
@@ -48,7 +48,7 @@ def step(line: Line, new: FactorStep, sheet: Sheet) -> None:
 
 
 def _drop(line: Line, cutoff: int) -> bool:
-    """Forget the pens that ended before `cutoff`; answer whether there were any."""
+    """Drop the pens that ended before `cutoff`; return whether there were any."""
     before = len(line.pens)
     while line.pens and line.pens[0][1][0] < cutoff:
         line.pens.popleft()

@@ -1,7 +1,7 @@
-"""The fold of factor ledger entries through all renderers into new instruction versions.
+"""The engine that takes factor ledger entries through all renderers.
 
-What is drawn after a candle is a function of the ledger up to it alone, however candles are
-grouped, and whichever worker took over from whichever saved state.
+The drawings after a candle depend on nothing but the factor ledger so far: not on how candles were
+grouped, and not on which saved state a worker continued from.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WINDOW_CANDLES = 2000
 
 
 class Setup(NamedTuple):
-    """What renderers start with: the timeframe, and how many candles long drawings may reach."""
+    """What a renderer's state is made from: timeframe, and how many candles drawings reach back."""
 
     timeframe: Timeframe
     window_candles: int = WINDOW_CANDLES
@@ -64,7 +64,7 @@ class FactorStep(NamedTuple):
 class Sheet:
     """What is drawn and may still change, by instruction id, and what one candle changed.
 
-    `texts` are the drawings already turned into JSON: most stay from one dump to the next.
+    `texts` caches drawings as JSON: most are the same from one dump to the next.
     """
 
     drawn: dict[str, Definition] = field(default_factory=dict)
@@ -72,29 +72,29 @@ class Sheet:
     texts: dict[str, str] = field(default_factory=dict)
 
     def add(self, instruction_id: str, definition: Definition) -> None:
-        """Draw something that never changes again."""
+        """Draw something that will never change."""
         self.changed.append((instruction_id, definition["type"], definition))
 
     def draw(self, instruction_id: str, definition: Definition) -> None:
-        """Draw, or draw anew when it differs from what is drawn."""
+        """Draw something that may change; no new version if it is drawn like this already."""
         if self.drawn.get(instruction_id) != definition:
             self.drawn[instruction_id] = definition
             self.texts.pop(instruction_id, None)
             self.add(instruction_id, definition)
 
     def withdraw(self, instruction_id: str) -> None:
-        """Take a drawing away, if it is there."""
+        """Withdraw a drawing, if it is there."""
         definition = self.settle(instruction_id)
         if definition is not None:
             self.changed.append((instruction_id, definition["type"], WITHDRAWN))
 
     def settle(self, instruction_id: str) -> Definition | None:
-        """Leave a drawing as it is for good; answer it."""
+        """Never change a drawing again; return it."""
         self.texts.pop(instruction_id, None)
         return self.drawn.pop(instruction_id, None)
 
     def replace(self, factor: str, drawings: Mapping[str, Definition]) -> None:
-        """Let exactly these drawings of a factor stand, of those that may still change."""
+        """Make these the factor's only drawings, of those that may still change."""
         own = [name for name in self.drawn if name.startswith(f"{factor}.")]
         for instruction_id in own:
             if instruction_id not in drawings:
@@ -103,7 +103,7 @@ class Sheet:
             self.draw(instruction_id, definition)
 
     def take(self, time: int, rank: Mapping[str, int]) -> list[Change]:
-        """The changes since the last call, features in order of `rank`, others behind."""
+        """The changes since the last call: features in the order of `rank`, others last."""
         changed = [Change(name, kind, time, new) for name, kind, new in self.changed]
         self.changed.clear()
         last = len(rank)
@@ -111,7 +111,7 @@ class Sheet:
         return changed
 
     def as_text(self) -> str:
-        """What is drawn as a JSON object."""
+        """The drawings as a JSON object."""
         texts = self.texts
         for name, definition in self.drawn.items():
             if name not in texts:
@@ -124,18 +124,18 @@ def _json(value: Any) -> str:
 
 
 def nothing(_: Any) -> None:
-    """The state, frozen or thawed, of a renderer that keeps none."""
+    """The state of a renderer that keeps none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RendererSpec:
     """How one factor is drawn.
 
-    `initial` makes the state before the first candle, `step` takes one candle's ledger entries
-    into it and draws. `freeze` turns a state into JSON values, `thaw` turns them back.
+    `initial` makes the state before the first candle, `step` takes one candle's facts into it and
+    draws. `freeze` turns a state into JSON values, `thaw` turns them back.
 
-    `version` must grow whenever the same ledger would give other drawings. With `every_candle`
-    candles without ledger entries are taken too: time alone changes a drawing.
+    `version` must grow whenever the same facts would give other drawings. With `every_candle`,
+    `step` is also called for candles without facts: time alone changes a drawing.
     """
 
     factor: str
@@ -152,7 +152,7 @@ class RendererSpec:
 class OverlayState:
     """The drawings of one series. A step changes it in place.
 
-    After an exception or a rolled back transaction it must be thrown away and restored.
+    After an exception or a rolled back transaction it must be discarded and restored.
     """
 
     setup: Setup
@@ -162,7 +162,7 @@ class OverlayState:
 
 
 class OverlayEngine:
-    """All renderers of a registry; holds no state, serves every series.
+    """All renderers of a list; holds no state, serves every series.
 
     `order` names the features whose changes come first in a candle's changes, and in what order.
     """
@@ -201,7 +201,7 @@ class OverlayEngine:
         return state.sheet.take(new.time, self._rank) if state.sheet.changed else []
 
     def dump(self, state: OverlayState) -> bytes:
-        """The state as bytes that `restore` of the same engine understands."""
+        """The state as bytes for `restore` of the same engine."""
         document = {
             "format": STATE_FORMAT,
             "fingerprint": self.fingerprint,
@@ -214,7 +214,7 @@ class OverlayEngine:
         return f'{_json(document)[:-1]},"drawn":{state.sheet.as_text()}}}'.encode()
 
     def restore(self, data: bytes, read: ReadCandles) -> OverlayState:
-        """The state that was dumped. It continues exactly as the one that was dumped would.
+        """The state that was dumped; it continues exactly like the original.
 
         Renderers keep all they need in their states, so no candles are read. Raises StateError
         for bytes of another format, of other renderers or of another window.
@@ -237,7 +237,7 @@ class OverlayEngine:
         return document
 
     def _fingerprint(self, order: Sequence[str]) -> str:
-        """A digest of everything but the factor ledger that decides what is drawn."""
+        """A digest of everything except the factor ledger that determines the drawings."""
         logic = [[spec.factor, spec.version, spec.features] for spec in self.renderers]
         text = json.dumps([STATE_FORMAT, logic, list(order), self.window_candles])
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Drawings of support and resistance: one level line each, as the newest snapshot has them.
+"""Drawings of support and resistance: a line for each level of the newest snapshot.
 
 Defined in the overlay contract, section 4.5. A level that is not broken extends to the newest
-candle by itself, and its id says which level it is, so it needs no new version while it stands.
+candle by itself, and its id names the level, so it needs no new version while it holds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The versions of one series' instructions: what a ledger must answer, and one in memory."""
+"""The instruction versions of one series: the port for reading them, and one in memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ class VersionReader(Protocol):
         """Versions numbered above `cursor`, visible by `to_time`, ascending: the first ones."""
 
     def count_after(self, cursor: int, to_time: int, *, limit: int) -> int:
-        """How many versions are numbered above `cursor` and visible by `to_time`, at most `limit`.
-
-        What `after` would answer, without making it.
-        """
+        """How many versions `after` would return, counted in the ledger."""
 
     def newest(self, to_time: int, *, cutoff: int) -> Iterable[InstructionVersion]:
         """The newest version at `to_time` of each instruction whose span meets the window.
@@ -39,8 +36,8 @@ class VersionReader(Protocol):
         """The greatest number among the versions visible by `to_time`; 0 without any."""
 
 
-class OneLook:
-    """A reader whose newest versions are asked for more than once, and read once."""
+class CachedVersions:
+    """A VersionReader that reads the newest versions of a window only once."""
 
     def __init__(self, reader: VersionReader) -> None:
         self.after = reader.after
@@ -52,7 +49,7 @@ class OneLook:
         )
 
     def newest(self, to_time: int, *, cutoff: int) -> Sequence[InstructionVersion]:
-        """See VersionReader.newest."""
+        """Like VersionReader.newest; only the first call reads."""
         found: Sequence[InstructionVersion] = self._newest(to_time, cutoff)
         return found
 
@@ -66,7 +63,7 @@ class SeriesVersions:
     def __init__(self) -> None:
         self._versions: list[InstructionVersion] = []
         self._spans: list[Span | None] = []
-        # The visible time of the version that follows on the same instruction.
+        # The visible time of the instruction's next version.
         self._until: list[int] = []
         self._of_id: dict[str, list[int]] = {}
         self._by_end: list[tuple[int, int]] = []
@@ -134,7 +131,7 @@ class SeriesVersions:
         return bisect_right(self._versions, to_time, key=lambda version: version.visible_time)
 
     def _close(self, position: int, time: int) -> None:
-        """Let an open end of a version that was followed count as ended, for the index alone."""
+        """Index a superseded version with an open end as ended."""
         span = self._spans[position]
         if span is not None and span.end is None:
             del self._by_end[bisect_left(self._by_end, (NEVER, position))]

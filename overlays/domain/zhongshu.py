@@ -1,7 +1,7 @@
-"""Drawings of zhongshus: upper and lower edge, of the living one and of every dead one.
+"""Drawings of zhongshus: upper and lower edge of the one that is alive and of every dead one.
 
-Defined in the overlay contract, sections 4.2 and 4.3. The edges of the living one extend to the
-newest candle by themselves, so they need no new version while it lives.
+Defined in the overlay contract, sections 4.2 and 4.3. The edges of the one that is alive extend to
+the newest candle by themselves, so they need no new version until it dies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LINE_WIDTH = 2
 
 
 def step(_: Any, new: FactorStep, sheet: Sheet) -> None:
-    """Draw what died with this candle, and what lives after it."""
+    """Draw the zones that died with this candle, and the one that is alive after it."""
     for zone in new.payloads(DEAD):
         for name, price in zip(dead_ids(zone), (zone["zg"], zone["zd"]), strict=True):
             sheet.add(name, _dead(zone, price))
@@ -47,7 +47,7 @@ def _edges(head: Payload) -> Iterator[tuple[str, Definition]]:
 
 
 def _alive(zone: Payload, price: float) -> Definition:
-    """An edge up to where the zone formed: a time that stays, unlike the zone's end."""
+    """An edge up to where the zone formed: a time that never changes, unlike the zone's end."""
     return polyline(
         ALIVE,
         [(zone["start_time"], price), (zone["formed_time"], price)],

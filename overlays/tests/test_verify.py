@@ -9,7 +9,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from factors.tests.ledgers import new_series
-from market.tests.pool_end import end_pool
 from market.tests.singletons import forget_singletons
 from overlays.api.tests.drawn import SERIES, ingest, walk
 from overlays.tests.ledgers import Worker, postgres_stores
@@ -20,14 +19,14 @@ DAMAGES = [
     ("UPDATE factor_heads SET head = '{}' WHERE factor_name = 'pen'", {"heads"}),
     ("UPDATE overlay_state SET epoch = 7", {"positions"}),
     ("UPDATE factor_state SET fingerprint = 'other'", {"positions"}),
-    ("DELETE FROM overlay_versions WHERE instruction_id LIKE 'pivot.%'", {"versions", "standing"}),
+    ("DELETE FROM overlay_versions WHERE instruction_id LIKE 'pivot.%'", {"versions", "current"}),
     (
         "UPDATE overlay_versions SET definition = replace(definition, 'dashed', 'dotted')",
         {"versions"},
     ),
     (
         "UPDATE overlay_versions SET until = visible_time WHERE instruction_id = 'pen.confirmed'",
-        {"standing"},
+        {"current"},
     ),
 ]
 
@@ -78,7 +77,6 @@ def test_comparison_shows_the_first_difference():
 def command_line(transactional_db):
     forget_singletons()
     yield
-    end_pool()
     forget_singletons()
 
 

@@ -1,4 +1,4 @@
-"""The chart page in a browser, by what it says of itself on `#chart`."""
+"""The chart page in a browser, read by the data attributes of `#chart`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ class ChartPage:
         self.url = url
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        """Errors and warnings of the console."""
         page.set_default_timeout(patience(TIMEOUT_S) * 1000)
         page.on("request", self._requested)
-        page.on("console", self._said)
+        page.on("console", self._logged)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _requested(self, request: Request) -> None:
         if not request.url.startswith("data:"):
             self.requests.append(request.url)
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _logged(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
     def open(self, series_id: str) -> None:
-        """Load the page; the series goes into the address."""
+        """Load the page with the series in its URL."""
         self.page.goto(f"{self.url}/?series={series_id}" if series_id else self.url)
 
     def fact(self, name: str) -> str:
@@ -47,7 +48,7 @@ class ChartPage:
         return int(self.fact(name) or -1)
 
     def wait_for(self, **facts: str) -> None:
-        """Wait until data attributes are as named: ``wait_for(status="live")``."""
+        """Wait until data attributes have these values: ``wait_for(status="live")``."""
         wanted = "".join(
             f'[data-{name.replace("_", "-")}="{text}"]' for name, text in facts.items()
         )
@@ -61,21 +62,21 @@ class ChartPage:
         return {**self.page.evaluate(f"({{...{read}}})"), "complaints": str(self.complaints)}
 
     def wait_past(self, moment: int) -> int:
-        """Wait until the newest closed candle is later than `moment`; its time."""
+        """Wait until the newest closed candle is later than `moment`; return its time."""
 
         def last_time() -> int | None:
-            # Playwright hears of the page only while it is asked something.
+            # Playwright handles events of the page only during a call.
             last = self.number("last-time")
             return last if last > moment else None
 
         return int(wait_until(last_time, TIMEOUT_S, f"a candle after {moment} on the page"))
 
     def closed_times(self) -> list[int]:
-        """Times of all closed candles the page holds."""
+        """Times of all closed candles on the page."""
         return list(self.page.evaluate("window.tradeCanvas.closedTimes()"))
 
     def served_times(self) -> list[int]:
-        """What HTTP has to say about the stretch that the page holds."""
+        """Times that the API returns for the range of candles on the page."""
         times = self.closed_times()
         series_id = self.fact("series-id")
         query = f"series_id={series_id}&since={times[0] - 1}&limit=5000"
@@ -84,10 +85,10 @@ class ChartPage:
         return [moment for moment in served if moment <= times[-1]]
 
     def assert_whole(self) -> None:
-        """Every candle that the server has is there, once and in order."""
+        """Assert that every candle of the server is on the page, once and in order."""
         before = self.closed_times()
         served = self.served_times()
-        # More may have come while HTTP was asked.
+        # More may have arrived during the request.
         assert self.closed_times()[: len(before)] == before
         assert before == served[: len(before)]
         held = list(self.page.evaluate("window.tradeCanvas.heldTimes()"))

@@ -56,7 +56,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def built_page():
-    """The front end as Django serves it."""
+    """The built frontend, which Django serves."""
     if not (BASE_DIR / "frontend" / "dist" / "index.html").is_file():
         subprocess.run(["make", "frontend"], cwd=BASE_DIR, check=True, timeout=BUILD_TIMEOUT_S)
 
@@ -75,14 +75,14 @@ def installation(browser, built_page, shared_stack):
 
 
 def collect_static(stack):
-    """Start putting the built page where the web process serves it from."""
+    """Start collecting the built page into the folder that the web process serves."""
     command = manage("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
     return stack.start("static", command)
 
 
 @pytest.fixture
 def web(installation):
-    """The web process that serves now."""
+    """The running web process."""
     return next(each for each in installation.webs if each.is_running)
 
 
@@ -95,7 +95,7 @@ def exchange(installation):
 
 @pytest.fixture
 def open_chart(browser, web):
-    """Opens the page at a series; every opened page must stay without complaint."""
+    """Opens the page with a series; fails when an opened page logged an error or a warning."""
     opened = []
 
     def open_it(series_id: str = "", *, screen: dict[str, int] = SCREEN) -> ChartPage:
@@ -116,7 +116,7 @@ def open_chart(browser, web):
 
 @pytest.fixture
 def screenshot():
-    """Saves a picture of a page where SCREENSHOT_DIR asks for pictures."""
+    """Saves a picture of a page into SCREENSHOT_DIR, if that is set."""
 
     def save(chart: ChartPage, name: str, clip: FloatRect | None = None) -> None:
         if directory := os.environ.get("SCREENSHOT_DIR"):

@@ -1,7 +1,7 @@
-"""What the chart must hold of the server's drawings, and what it does hold.
+"""The drawings expected on the chart, and those that are on it.
 
-The expectation is worked out here from the API's answers alone, by another way than the page's:
-in times and prices, not in places among the candles.
+The expectation is computed from the API's answers alone, in another way than on the page: by times
+and prices instead of positions among the candles.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Shapes = dict[str, Marker | Line | Zone]
 
 @dataclass(frozen=True)
 class Candles:
-    """The candles on the chart, which follow one another without a gap. Unix seconds."""
+    """The candles on the chart, without gaps. Unix seconds."""
 
     first: int
     last: int
@@ -65,7 +65,7 @@ def definitions(draw_state: Mapping[str, Any]) -> dict[str, Instruction]:
 def expected(
     drawn: Mapping[str, Instruction], candles: Candles, features: Collection[str]
 ) -> Shapes:
-    """What the chart must hold while exactly `features` are switched on."""
+    """What must be on the chart while exactly `features` are switched on."""
     shown = {key: each for key, each in drawn.items() if each["feature"] in features}
     shapes: Shapes = {}
     for key, definition in shown.items():
@@ -128,7 +128,7 @@ def _zones(shapes: Shapes) -> Shapes:
 
 
 def held(scene: Mapping[str, Any], candles: Candles) -> Shapes:
-    """What the chart holds, read back from it; no id may be there twice."""
+    """What is on the chart, read back from it; no id may occur twice."""
     shapes: list[tuple[str, Marker | Line | Zone]] = [
         (marker["id"], _marker(marker)) for marker in scene["markers"]
     ]
@@ -149,5 +149,5 @@ def _time(index: float, candles: Candles) -> float:
 
 
 def rounded(points: Iterable[Point]) -> tuple[Point, ...]:
-    """Points without what floating point arithmetic leaves behind."""
+    """Points without the noise of floating point arithmetic."""
     return tuple((round(time, 3), round(price, 6)) for time, price in points)

@@ -1,7 +1,7 @@
-"""The chart holds exactly what the API draws of the features that are switched on.
+"""The chart shows exactly the API's drawings of the features that are switched on.
 
-Nothing feeds the series but the test, so that everything stands still while it is compared.
-The page's pictures in the docs are made here too: `make screenshots`.
+Only the test adds candles, so that nothing changes during a comparison. `make screenshots` runs
+these tests to make the pictures of the docs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ READ = """() => {
 STEP = 3600
 INGEST_TIMEOUT_S = 60.0
 BEGINNING = 1_735_689_600
-"""Of the candles that are given; told as if they ended now, they are the same on every day."""
+"""First time of the source candles; shifted to end now, they have the same prices every day."""
 WHOLE = ("sim:futures:BTC/USDT:1h", 3600)
 GROWING = ("sim:futures:ETH/USDT:1h", 1200)
 KEPT_BACK = 120
@@ -51,7 +51,7 @@ CLOSE_UP = {"x": 0, "y": 56, "width": 900, "height": 380}
 
 @pytest.fixture(scope="module")
 def server(browser, built_page, shared_stack):
-    """A web process and a local exchange that nothing follows."""
+    """A web process and a local exchange that no process follows."""
     collecting = collect_static(shared_stack)
     exchange = shared_stack.local_exchange()
     assert collecting.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
@@ -66,7 +66,7 @@ def web(server):
 
 @pytest.fixture(scope="module")
 def fed(server):
-    """A series that is whole and stays as it is."""
+    """A complete series that does not change."""
     feed = Feed(*server, WHOLE)
     feed.add(feed.left)
     return feed
@@ -74,7 +74,7 @@ def fed(server):
 
 @pytest.fixture(scope="module")
 def growing(server):
-    """A series that gets another candle when asked to."""
+    """A series to which tests add candles."""
     feed = Feed(*server, GROWING)
     feed.add(feed.left - KEPT_BACK)
     return feed
@@ -82,14 +82,14 @@ def growing(server):
 
 @pytest.fixture(scope="module")
 def pictured(server):
-    """A series at the prices that the list of markets shows too."""
+    """A series at the prices of today, which the list of markets shows too."""
     feed = Feed(*server, PICTURED, of_today=True)
     feed.add(feed.left)
     return feed
 
 
 class Feed:
-    """The candles of the local exchange, given to the server one after the other."""
+    """Candles of the local exchange, posted to the server in order."""
 
     def __init__(
         self,
@@ -113,11 +113,11 @@ class Feed:
 
     @property
     def left(self) -> int:
-        """How many candles have not been given yet."""
+        """How many candles have not been posted yet."""
         return len(self._rows)
 
     def add(self, count: int) -> None:
-        """Have the next candles stored and told."""
+        """Post the next candles, to be stored and published."""
         rows, self._rows = self._rows[:count], self._rows[count:]
         body = {"series_id": self.series_id, "candles": rows, "publish_ws": True}
         url = f"{self.url}/api/dev/market/ingest/candles_closed_batch"
@@ -127,13 +127,13 @@ class Feed:
         self._frame = None
 
     def frame(self) -> Any:
-        """What is drawn at the newest candle; it stays that until the next one."""
+        """The drawings at the newest candle; read once a candle."""
         if self._frame is None:
             self._frame = self.ask("frame/live")
         return self._frame
 
     def ask(self, path: str, **query: Any) -> Any:
-        """An answer of the API about the series."""
+        """Return an answer of the API about the series."""
         words = "".join(f"&{name}={value}" for name, value in query.items())
         status, answer = get(f"{self.url}/api/{path}?series_id={self.series_id}{words}")
         assert status == 200, answer
@@ -188,7 +188,7 @@ class DrawnPage:
         self.page.click(f'{factor} input[data-feature="{key}"]')
 
     def read(self) -> dict[str, Any]:
-        """What the page says at one moment: switches, candles, drawings."""
+        """Switches, candles and drawings of the page at one moment."""
         return dict(self.page.evaluate(READ))
 
     def candles(self) -> Candles:
@@ -196,15 +196,15 @@ class DrawnPage:
         return candles_of(self.read()["times"])
 
     def scene(self) -> dict[str, Any]:
-        """What the chart holds of the drawings."""
+        """The drawings on the chart."""
         return dict(self.read()["scene"])
 
     def ids(self) -> dict[str, list[str]]:
-        """Ids on the chart by feature."""
+        """Ids of the drawings on the chart, by feature."""
         return dict(self.read()["ids"])
 
     def assert_drawn(self, features: set[str]) -> None:
-        """Exactly the API's drawings of these features are on the chart."""
+        """Assert that exactly the API's drawings of these features are on the chart."""
         frame, there = self.feed.frame(), self.read()
         assert {each for each in there["on"] if each.split(".")[0] in there["pressed"]} == features
         assert int(there["overlayTime"]) == frame["time"]["aligned_time"]
@@ -219,7 +219,7 @@ class DrawnPage:
         return {int(key.split(":")[1]) for key in self.ids().get(feature, [])}
 
     def wait_painted(self) -> None:
-        """Wait until what was changed is on the screen."""
+        """Wait until changes are painted."""
         self.page.evaluate(
             "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
@@ -234,7 +234,7 @@ class DrawnPage:
 
 
 def defaults(page: DrawnPage) -> set[str]:
-    """The features that the catalog shows by itself."""
+    """The features that the catalog shows by default."""
     return {
         part["key"]
         for factor in page.catalog
@@ -258,14 +258,14 @@ def test_chart_holds_exactly_the_features_that_are_switched_on(drawn_page, fed):
         page.assert_drawn(shown - parts)
         page.switch(factor["key"])
         page.assert_drawn(shown)
-    # Nothing was compared with nothing: every feature was on the chart, or the series has none.
+    # The comparison was not empty: these features were on the chart.
     drawn = definitions(fed.frame()["draw_state"])
     there = {each["feature"] for each in drawn.values()}
     assert there >= {"pivot.major", "pivot.minor", "pen.confirmed", "zhongshu.dead", "sr.active"}
     assert there >= {"anchor.current", "anchor.switch"}
 
 
-def test_drawings_follow_a_new_candle_and_switches_outlive_a_reload(drawn_page, growing):
+def test_drawings_follow_a_new_candle_and_switches_survive_a_reload(drawn_page, growing):
     page = drawn_page(growing)
     page.switch("sr.broken")
     page.switch("pivot.minor")
@@ -294,9 +294,9 @@ def test_drawings_follow_a_new_candle_and_switches_outlive_a_reload(drawn_page, 
     page.assert_drawn(chosen | {"zhongshu.alive", "zhongshu.dead"})
 
 
-def test_each_switch_changes_the_picture_and_changes_it_back(drawn_page, growing):
+def test_each_switch_changes_the_picture_and_restores_it(drawn_page, growing):
     page = drawn_page(growing)
-    # Until all candles are in sight.
+    # Until all candles are visible.
     for _ in range(13):
         page.page.press("#chart", "-")
     whole = page.picture()
@@ -304,27 +304,27 @@ def test_each_switch_changes_the_picture_and_changes_it_back(drawn_page, growing
         page.switch(factor["key"])
         assert page.picture() != whole, f"{factor['key']} was not painted"
         page.switch(factor["key"])
-        assert page.picture() == whole, f"{factor['key']} came back another way"
+        assert page.picture() == whole, f"{factor['key']} looks different when switched on again"
 
 
-def test_scrolling_back_brings_the_drawings_of_older_candles(drawn_page, fed):
+def test_scrolling_back_loads_the_drawings_of_older_candles(drawn_page, fed):
     page = drawn_page(fed)
     assert page.chart.number("candle-count") == 2000
     scroll_to_start(page)
-    # Another way to the same truth: the factors' own ledger over all candles at once.
-    said = fed.ask("factor/slices", at_time=fed.head, window_candles=5000)["snapshots"]
-    pivots = {each["pivot_time"] for each in said["pivot"]["history"]["major"]}
+    # The same facts from another source: the factors' ledger over all candles at once.
+    slices = fed.ask("factor/slices", at_time=fed.head, window_candles=5000)["snapshots"]
+    pivots = {each["pivot_time"] for each in slices["pivot"]["history"]["major"]}
     assert min(pivots) < fed.head - 3000 * STEP
     wait_until(lambda: page.times_drawn("pivot.major") == pivots, 20, "all pivots on the chart")
     page.chart.wait_for(older_status="complete")
-    dead = {each["start_time"] for each in said["zhongshu"]["history"]["dead"]}
+    dead = {each["start_time"] for each in slices["zhongshu"]["history"]["dead"]}
     assert page.times_drawn("zhongshu.dead") == dead
-    pens = said["pen"]["history"]["confirmed"]
+    pens = slices["pen"]["history"]["confirmed"]
     corners = {pens[0]["start_time"], *(pen["end_time"] for pen in pens)}
     line = held(page.scene(), page.candles())["pen.confirmed"]
     assert isinstance(line, Line)
     assert [moment for moment, _ in line.points] == sorted(corners)
-    # What was true for its moment only is that of the newest candle.
+    # Features that are valid at one candle only are those of the newest candle.
     live = definitions(fed.frame()["draw_state"])
     for feature in ("anchor.current", "pen.extending", "sr.active"):
         there = sorted(key for key, each in live.items() if each["feature"] == feature)
@@ -332,7 +332,7 @@ def test_scrolling_back_brings_the_drawings_of_older_candles(drawn_page, fed):
 
 
 def scroll_to_start(page: DrawnPage) -> None:
-    """Scroll back until all candles are loaded and the first one is in sight."""
+    """Scroll back until all candles are loaded and the first one is visible."""
     total = len(page.feed.ask("market/candles", limit=5000)["candles"])
 
     def all_loaded() -> bool:
@@ -345,7 +345,7 @@ def scroll_to_start(page: DrawnPage) -> None:
         page.page.press("#chart", "Shift+ArrowLeft")
 
 
-def test_lamps_tell_what_the_server_says(drawn_page, fed):
+def test_lamps_show_the_health_that_the_server_reports(drawn_page, fed):
     page = drawn_page(fed)
     answers = {
         "market/health": {"status": "red", "head_time": fed.head, "missing_seconds": 7200},
@@ -361,11 +361,11 @@ def test_lamps_tell_what_the_server_says(drawn_page, fed):
     assert real["market/health"]["head_time"] == real["factor/health"]["overlay_head_time"]
     page.page.wait_for_selector('#drawing-lamp[data-state="ok"]')
 
-    def tell(route: Route) -> None:
+    def answer(route: Route) -> None:
         path = urlsplit(route.request.url).path
         route.fulfill(json=answers[path.removeprefix("/api/")])
 
-    page.page.route("**/api/*/health?*", tell)
+    page.page.route("**/api/*/health?*", answer)
     page.page.reload()
     page.page.wait_for_selector('#candle-lamp[data-state="lagging"]:has-text("missing 2h")')
     page.page.wait_for_selector('#drawing-lamp[data-state="lagging"]:has-text("Behind 1h")')
@@ -398,7 +398,7 @@ def test_drawings_fit_the_screen(drawn_page, pictured, screenshot, screen):
 
 
 def assert_apart(page: DrawnPage, selector: str, width: int) -> None:
-    """What is seen of these elements neither overlaps nor leaves the screen."""
+    """Assert that the visible ones of these elements neither overlap nor leave the screen."""
     found = page.page.locator(f"{selector}:visible").all()
     boxes = [box for each in found if (box := each.bounding_box()) and box["width"]]
     for box in boxes:

@@ -25,7 +25,7 @@ PHONE = {"width": 390, "height": 844}
 def test_page_loads_two_thousand_candles_and_follows_live(open_chart):
     chart = open_chart(LIVE)
     chart.wait_for(status="live", gap_count="0")
-    # Opened during the first backfill, it gets what that still brings as it comes.
+    # If opened during the first backfill, it receives the rest of it.
     wait_until(lambda: chart.number("candle-count") >= 2000, 30, "2,000 candles")
     loaded = chart.number("last-time")
     chart.wait_past(loaded + 3)
@@ -54,8 +54,8 @@ def test_page_has_every_candle_after_its_server_was_replaced(installation, web, 
     chart.assert_whole()
     assert chart.fact("gap-count") == "0"
     assert chart.page.evaluate("window.notReloaded")
-    # That a connection was lost is all it may complain of; a stream ends within a chunk.
-    # A server on its way out says so with 503.
+    # Only lost connections may be logged; a stream ends within a chunk, and a server that is
+    # shutting down answers 503.
     lost = ("ERR_CONNECTION", "ERR_INCOMPLETE_CHUNKED_ENCODING", "WebSocket", "503")
     assert [line for line in chart.complaints if not any(word in line for word in lost)] == []
     chart.complaints.clear()
@@ -77,7 +77,7 @@ def test_gap_is_shown_and_recovered_without_a_reload(installation, open_chart, e
     assert chart.page.evaluate("window.notReloaded")
 
 
-def test_another_series_is_shown_alone_and_the_way_back_works(open_chart):
+def test_another_series_replaces_the_first_and_back_returns_to_it(open_chart):
     chart = open_chart(LIVE)
     chart.wait_for(status="live")
     chart.page.click('#timeframes [data-timeframe="1m"]')
@@ -94,14 +94,14 @@ def test_another_series_is_shown_alone_and_the_way_back_works(open_chart):
     chart.assert_whole()
 
 
-def test_series_without_candles_says_so(open_chart):
+def test_series_without_candles_shows_a_message(open_chart):
     chart = open_chart(UNKNOWN)
     chart.wait_for(status="empty", candle_count="0")
     assert "No candles yet" in chart.page.inner_text("#mask")
     assert chart.page.is_visible("#mask")
 
 
-def test_refused_series_is_polled_and_says_so(web, open_chart):
+def test_refused_series_is_polled_and_shows_a_notice(web, open_chart):
     store(web, REFUSED, *range(60, 60 * 50, 60))
     chart = open_chart(REFUSED)
     chart.page.wait_for_selector("#notices .notice-warning:has-text('Capacity reached'):visible")
@@ -109,7 +109,7 @@ def test_refused_series_is_polled_and_says_so(web, open_chart):
     store(web, REFUSED, 60 * 50)
     chart.wait_for(last_time=str(60 * 50))
     chart.assert_whole()
-    # The exchange is made up, so nobody can say what its markets are.
+    # The exchange does not exist, so its markets can not be ranked.
     [complaint] = chart.complaints
     assert "400" in complaint
     chart.complaints.clear()
@@ -142,7 +142,7 @@ def store(web, series_id, *times):
     assert status == 200, answer
 
 
-def test_health_page_renews_itself_and_complains_only_without_an_answer(installation, web, browser):
+def test_health_page_refreshes_itself_and_warns_only_without_an_answer(installation, web, browser):
     create = "get_user_model().objects.create_superuser('looker', password='of-the-looker')"
     command = f"from django.contrib.auth import get_user_model; {create}"
     installation.manage("shell", "-c", command)

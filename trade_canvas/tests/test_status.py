@@ -15,7 +15,6 @@ from market.ingest.dispatch import QueueStanding
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.installation.status import InstallationStatus, SeriesStatus
 from market.models import Series, WhitelistedSeries
-from market.tests.pool_end import end_pool
 from trade_canvas.status.rows import tables
 
 PAGE = "/admin/status/"
@@ -97,8 +96,7 @@ def known_registry(monkeypatch, settings):
     settings.SWITCHES = replace(
         settings.SWITCHES, enable_whitelist_ingest=True, enable_ondemand_ingest=True
     )
-    yield known
-    end_pool()
+    return known
 
 
 @pytest.mark.django_db(transaction=True)

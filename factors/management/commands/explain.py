@@ -1,4 +1,4 @@
-"""Tells what each factor said of a series at a candle, and because of which candles."""
+"""Shows the facts of each factor at a candle, and the candles they come from."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ class Command(BaseCommand):
     """One paragraph a factor."""
 
     help = (
-        "Show what each factor said of a series at a time: its newest events of each kind, its "
-        "head, and the candles that these point to, newest first. Reads the ledger, computes "
-        "nothing."
+        "Show the facts of each factor at a time: its newest events of each kind, its head, and "
+        "the candles that these name, newest first. Reads the ledger, computes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -53,17 +52,17 @@ class Command(BaseCommand):
         for each in found:
             self._print(each)
 
-    def _print(self, said: Explanation) -> None:
-        needs = f" (from {', '.join(said.depends_on)})" if said.depends_on else ""
-        self.stdout.write(f"\n{said.factor}{needs}")
-        if not said.latest and said.head is None:
-            self.stdout.write("  said nothing yet")
-        for event in said.latest:
+    def _print(self, found: Explanation) -> None:
+        needs = f" (from {', '.join(found.depends_on)})" if found.depends_on else ""
+        self.stdout.write(f"\n{found.factor}{needs}")
+        if not found.latest and found.head is None:
+            self.stdout.write("  no facts yet")
+        for event in found.latest:
             line = f"  {event.kind} with {shown(event.candle_time)}: {brief(event.payload)}"
             self.stdout.write(line)
-        if said.head is not None:
-            self.stdout.write(f"  head: {brief(said.head)}")
-        for candle, roles in said.causes:
+        if found.head is not None:
+            self.stdout.write(f"  head: {brief(found.head)}")
+        for candle, roles in found.causes:
             _, first, high, low, close, volume = candle
             self.stdout.write(
                 f"    {shown(candle.candle_time)}  o {first:g} h {high:g} l {low:g} c {close:g}"

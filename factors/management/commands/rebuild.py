@@ -1,4 +1,4 @@
-"""Computes the factors and drawings of series anew from their stored candles."""
+"""Recomputes the factors and drawings of a series from its stored candles."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from market.pipeline import PipelineError
 
 
 class Command(BaseCommand):
-    """Rebuilds part by part; each part lands by itself."""
+    """Rebuilds part by part; each part is committed by itself."""
 
     help = (
-        "Compute the factors and drawings of a series anew from its stored candles, from the "
-        "first one or from a time on. No candle is touched. Broken off, the command goes on where "
-        "it was when it is run again without --from; live candles go on being stored meanwhile."
+        "Recompute the factors and drawings of a series from its stored candles, from the first "
+        "one or from a time on. No candle is changed. After an interruption, the command continues "
+        "where it stopped when it is run again without --from; live candles are stored meanwhile."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         try:
             count = _rebuild(worker, series, start, quiet=options["no_progress"])
         except PipelineError as error:
-            raise CommandError(f"{error}\nrun the command again to go on") from error
+            raise CommandError(f"{error}\nrun the command again to continue") from error
         except StageMissing as error:
             raise CommandError("set TRADE_CANVAS_ENABLE_FACTOR_INGEST=1") from error
         self.stdout.write(f"{series}: {count:,} candles computed from {shown(start)} on")

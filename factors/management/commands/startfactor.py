@@ -1,4 +1,4 @@
-"""Writes the skeleton of a new factor: logic, drawings, test and page, all of which work."""
+"""Writes a new factor that works: logic, drawings, test and page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write the files, and say which."""
+        """Write the files, and list them."""
         name, root = options["name"], options["root"]
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
             raise CommandError("a factor's name is lower case letters, digits and underscores")

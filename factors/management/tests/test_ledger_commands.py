@@ -94,7 +94,7 @@ def test_explain_tells_what_was_said_and_because_of_which_candles(run, series):
     out = run("explain", series, "--at", event.candle_time + 30)
     assert f"({event.candle_time})" in out.splitlines()[0]
     assert "pen (from pivot)" in out
-    assert "said nothing yet" not in out
+    assert "no facts yet" not in out
     start = next(each for each in WAVES if each.candle_time == event.payload["start_time"])
     [line] = [each for each in out.splitlines() if "pen.confirmed.start_time" in each]
     assert f"o {start.open:g} h {start.high:g}" in line
@@ -103,7 +103,7 @@ def test_explain_tells_what_was_said_and_because_of_which_candles(run, series):
 def test_explain_of_a_young_series_says_that_there_is_nothing(run, series):
     pipeline().ingest(series, WAVES[:5])
     out = run("explain", series, "--at", 300)
-    assert out.count("said nothing yet") == len(runtime.engine().factors)
+    assert out.count("no facts yet") == len(runtime.engine().factors)
 
 
 def test_explain_needs_a_candle_and_a_ledger(run, series):

@@ -5,14 +5,11 @@ What needs Django is looked up by name: this file is read before Django is set u
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import pytest
-from django.db import connections
 from django.utils.module_loading import import_string
 
-from lab.waiting import patience
 from market.tests.singletons import forget_singletons
 
 TOKEN = "token-of-the-tests"
@@ -24,7 +21,6 @@ def fresh_process(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     forget_singletons()
     yield
-    end_pool()
     forget_singletons()
 
 
@@ -64,22 +60,3 @@ def either_store(request):
 def api():
     """A client that holds the ingest token."""
     return import_string("market.api.tests.asking.ApiClient")(TOKEN)
-
-
-def end_pool():
-    """Its threads keep connections, which would hold up the removal of the test database."""
-    pool = import_string("market.blocking.pool")
-    if pool.cache_info().currsize:
-        size = pool()._max_workers
-        # Every thread closes its own connection, and waits so that none does it twice.
-        together = threading.Barrier(size)
-        ended = [pool().submit(_close_connections, together) for _ in range(size)]
-        for each in ended:
-            each.result(patience(10))
-        pool().shutdown()
-        pool.cache_clear()
-
-
-def _close_connections(together):
-    connections.close_all()
-    together.wait(patience(10))

@@ -27,7 +27,7 @@ from market.exchanges import rate_limit
 from market.exchanges.ccxt_client import open_exchange, symbol_of, timeframe_of
 from market.exchanges.ccxt_feed import known_exchanges, open_feed
 from market.exchanges.ccxt_history import checked
-from market.exchanges.stream_limits import StreamLimits
+from market.exchanges.streams import StreamLimits
 from market.ingest.due import FollowLimits
 from market.ingest.follow import Follower
 from market.ingest.gap_ranges import GapState

@@ -16,9 +16,8 @@ from market.domain.series import SeriesId
 from market.exchanges import rate_limit
 from market.exchanges.ccxt_client import feed_errors, open_exchange
 from market.exchanges.ccxt_history import History
-from market.exchanges.outlet import Outlet
 from market.exchanges.plain_stream import NextOpens, PlainStream
-from market.exchanges.stream_limits import StreamLimits
+from market.exchanges.streams import EventQueue, StreamLimits
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 from market.stopping import stop
@@ -47,12 +46,12 @@ def exchange(server, settings):
 async def hearing(*series, streams=True):
     client = open_exchange("sim", "spot")
     client.has["watchOHLCV"] = streams
-    outlet = Outlet()
-    stream = PlainStream(client, History(client), outlet=outlet, limits=LIMITS)
+    queue = EventQueue()
+    stream = PlainStream(client, History(client), queue=queue, limits=LIMITS)
     heard = []
 
     async def hear():
-        async for event in outlet.events():
+        async for event in queue.events():
             heard.append(event)
 
     stream.follow(frozenset(series))
@@ -118,7 +117,7 @@ async def test_series_that_is_left_is_told_no_more_and_others_go_on(exchange):
         assert is_gapless(closed_times(heard))
 
 
-async def test_polling_says_when_the_exchange_fails_and_goes_on(exchange):
+async def test_polling_reports_failures_of_the_exchange_and_goes_on(exchange):
     async with hearing(SERIES, streams=False) as (_, heard):
         await eventually(lambda: closed_times(heard))
         exchange.fault(kind="rest_status", status=503, count=2)
@@ -155,24 +154,24 @@ def test_afterthought_about_an_older_candle_is_a_closed_one():
     assert told([candle(1)], [candle(2)], [candle(1, 5)])[-1] == ("Closed", 1, 5)
 
 
-async def test_outlet_says_when_events_were_dropped():
-    outlet = Outlet(size=4)
+async def test_full_queue_ends_with_an_interruption():
+    queue = EventQueue(size=4)
     for time in range(6):
-        outlet.put(Closed(SERIES, candle(time)))
-    events = outlet.events()
+        queue.put(Closed(SERIES, candle(time)))
+    events = queue.events()
     seen = [await anext(events) for _ in range(5)]
     assert [type(event) for event in seen] == [Closed] * 4 + [Interrupted]
-    outlet.close()
+    queue.close()
     assert [event async for event in events] == []
 
 
-async def test_outlet_gives_forming_states_less_room():
-    outlet = Outlet(size=4)
+async def test_queue_leaves_room_for_closed_candles():
+    queue = EventQueue(size=4)
     for time in range(10):
-        outlet.put(Forming(SERIES, candle(time)))
-    outlet.put(Closed(SERIES, candle(99)))
-    outlet.close()
-    assert [event.candle.candle_time async for event in outlet.events()] == [0, 1, 2, 99]
+        queue.put(Forming(SERIES, candle(time)))
+    queue.put(Closed(SERIES, candle(99)))
+    queue.close()
+    assert [event.candle.candle_time async for event in queue.events()] == [0, 1, 2, 99]
 
 
 @pytest.mark.parametrize("error", [ccxt.NetworkError("x"), OSError("x"), KeyError("x")])

@@ -7,7 +7,6 @@ import itertools
 
 import pytest
 from django.conf import settings as django_settings
-from django.utils.module_loading import import_string
 
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
@@ -42,11 +41,3 @@ def switched(settings):
         settings.SWITCHES = dataclasses.replace(settings.SWITCHES, **values)
 
     return switch
-
-
-@pytest.fixture
-def database(transactional_db):
-    """The test database, for tests whose work runs on the pool's threads."""
-    yield
-    # By name: it can be imported only when Django is set up, after this file was read.
-    import_string("market.tests.pool_end.end_pool")()

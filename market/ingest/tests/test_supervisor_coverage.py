@@ -32,7 +32,7 @@ from market.runtime import candle_store, pipeline
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 NOWHERE = SeriesId.parse("nowhere:spot:BTC/USDT:1m")
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("database")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def candle(minute):

@@ -21,7 +21,6 @@ from market.local_exchange.server import running_exchange
 from market.management.commands import backfill as command
 from market.management.commands.backfill import moment
 from market.runtime import candle_store
-from market.tests.pool_end import end_pool
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")
 START = 1_700_000_040
@@ -44,7 +43,6 @@ def exchange(server, settings, transactional_db):
     rate_limit.local_rate_limit.cache_clear()
     yield server
     server.clear()
-    end_pool()
 
 
 def run(first, last, series=SERIES):

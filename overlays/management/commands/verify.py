@@ -26,7 +26,7 @@ class Command(BaseCommand):
     """Recomputes a series in memory and compares."""
 
     help = (
-        "Compute factors and drawings of a series anew from its candles, in memory, and compare "
+        "Recompute factors and drawings of a series from its candles, in memory, and compare "
         "with the ledgers row by row: counts, checksums, first difference. Exit status 0: the "
         "same; 1: different, or behind; 2: candles were revised meanwhile, run it again."
     )
@@ -58,7 +58,7 @@ class Command(BaseCommand):
         if options["integrity"]:
             self._read(series, max(1, options["integrity"]), quiet=quiet)
         if verdict.was_revised:
-            raise CommandError("candles were revised meanwhile: run it again", returncode=REVISED)
+            raise CommandError("candles were revised meanwhile, run it again", returncode=REVISED)
         if not verdict.is_clean:
             raise CommandError("the ledgers differ", returncode=NOT_CLEAN)
 

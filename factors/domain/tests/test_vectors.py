@@ -1,4 +1,4 @@
-"""The recorded answers, equal to the last digit."""
+"""The recorded results, equal to the last digit."""
 
 import pytest
 
@@ -9,19 +9,17 @@ from tests.recordings import vector_candles, vector_json
 
 VECTORS = [(name, variant) for name in ("p1", "p2") for variant in ("", ".w5")]
 MICRO_CASES = vector_json("micro_cases.json")["cases"]
+RECORDED = {entry["key"] for entry in vector_json("catalog.json")["factors"]}
 
 
-RECORDED_FACTORS = ("pivot", "pen", "zhongshu", "anchor", "sr")
-
-
-def told_by_recorded(folding, candles, timeframe=MINUTE):
-    """What the recorded factors said; one that came later has tests of its own."""
+def recorded_results(folding, candles, timeframe=MINUTE):
+    """The results of the recorded factors; later ones have tests of their own."""
     events, heads = told(folding, candles, timeframe)
     kept = {
-        time: {name: head for name, head in seen.items() if name in RECORDED_FACTORS}
+        time: {name: head for name, head in seen.items() if name in RECORDED}
         for time, seen in heads.items()
     }
-    return [event for event in events if event.factor in RECORDED_FACTORS], kept
+    return [event for event in events if event.factor in RECORDED], kept
 
 
 def engine_of(parameters):
@@ -36,7 +34,7 @@ def without(item, *names):
 def check_recording(candles, recorded_events, recorded_heads):
     timeframe = Timeframe.parse(f"{recorded_events['timeframe_s']}s")
     candles = candles[: recorded_events["candle_count"]]
-    events, heads = told_by_recorded(engine_of(recorded_events["params"]), candles, timeframe)
+    events, heads = recorded_results(engine_of(recorded_events["params"]), candles, timeframe)
     assert [event.event_key for event in events] == [
         event["event_key"] for event in recorded_events["events"]
     ]
@@ -68,6 +66,6 @@ def test_engine_equals_the_trimmed_recording():
 @pytest.mark.parametrize("case", MICRO_CASES, ids=lambda case: case["name"])
 def test_engine_equals_the_micro_case(case):
     candles = [Candle(*row) for row in case["candles"]]
-    events, heads = told_by_recorded(engine_of(case["params"]), candles)
+    events, heads = recorded_results(engine_of(case["params"]), candles)
     assert [event._asdict() for event in events] == case["events"]
     assert heads[candles[-1].candle_time] == case["heads"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from factors.domain.all_factors import FACTORS
 from market.api.tests.asking import items
 from overlays.api.tests.drawn import (
     AT_TIME,
@@ -59,7 +60,7 @@ def test_frame_holds_slices_and_drawings_of_one_candle(api):
     assert frame["time"] == {"at_time": 9000, "aligned_time": 9000, "candle_id": head}
     assert frame["factor_slices"]["candle_id"] == frame["draw_state"]["to_candle_id"] == head
     assert frame["factor_slices"]["factors"] == list(frame["factor_slices"]["snapshots"])
-    assert set(frame["factor_slices"]["factors"]) == {"pivot", "pen", "zhongshu", "anchor", "sr"}
+    assert set(frame["factor_slices"]["factors"]) <= {spec.name for spec in FACTORS}
     assert frame["draw_state"] == read(api, DELTA)
     active = frame["draw_state"]["active_ids"]
     assert active == sorted(active) and len(active) > 20

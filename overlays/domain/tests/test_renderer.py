@@ -9,7 +9,7 @@ import pytest
 from factors.domain.all_factors import FACTORS
 from factors.domain.values import StateError
 from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS, overlay_engine
-from overlays.domain.instruction import WITHDRAWN
+from overlays.domain.instruction import WITHDRAWN, feature_of
 from overlays.domain.renderer import FactorStep, Sheet
 from overlays.domain.tests.drawing import MINUTE, Drawing, flat
 
@@ -72,8 +72,8 @@ def test_sheet_keeps_settled_drawings_out_of_what_is_replaced():
 
 
 def test_changes_of_a_candle_come_in_drawing_order():
-    at_death = Drawing().take(CANDLES).at(780)
-    assert [name.partition(":")[0] for name in at_death] == [
+    at_death = map(feature_of, Drawing().take(CANDLES).at(780))
+    assert [feature for feature in at_death if feature in DRAWING_ORDER] == [
         "pivot.major",
         "pen.confirmed",
         "zhongshu.dead",

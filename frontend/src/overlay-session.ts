@@ -78,7 +78,7 @@ export class OverlaySession {
 
   /** Reports empty drawings; the first candle triggers the read of the baseline. */
   start(): void {
-    this.tell(NO_DRAWINGS, "loading");
+    this.report(NO_DRAWINGS, "loading");
   }
 
   stop(): void {
@@ -161,14 +161,14 @@ export class OverlaySession {
     const query = { afterId: this.drawings.cursor, signal: this.abort.signal };
     const delta = await this.dependencies.api.pollDelta(this.seriesId, query);
     if (this.ended) return;
-    if (delta === null) this.tell(this.drawings, "ready");
+    if (delta === null) this.report(this.drawings, "ready");
     else this.taken(applyDelta(this.drawings, delta), delta);
   }
 
   private taken(drawings: Drawings, delta: DrawDelta): void {
     this.cutOff = delta.patch.length >= FULL_PATCH;
     if (this.cutOff) this.want("delta");
-    this.tell(drawings, "ready");
+    this.report(drawings, "ready");
   }
 
   private failed(task: Task, error: ApiError): void {
@@ -176,7 +176,7 @@ export class OverlaySession {
     else if (error.status === 404 && EMPTY_DETAILS.includes(error.message)) this.foundNothing();
     else if (error.status === 404) this.turnOff();
     else {
-      this.tell(this.drawings, "error");
+      this.report(this.drawings, "error");
       this.retry("baseline", this.backOff.next());
     }
   }
@@ -185,7 +185,7 @@ export class OverlaySession {
   private conflicted(task: Task): void {
     this.conflicts += 1;
     const soon = this.conflicts <= BEHIND_TRIES;
-    if (!soon) this.tell(this.drawings, "behind");
+    if (!soon) this.report(this.drawings, "behind");
     const delay = soon ? BEHIND_STEP_MS * this.conflicts : BEHIND_MS;
     // During a rebuild all pages wait; they must not all retry at the same moment.
     this.retry(task, delay * (0.75 + 0.5 * this.dependencies.random()));
@@ -193,12 +193,12 @@ export class OverlaySession {
 
   private foundNothing(): void {
     this.hasBaseline = false;
-    this.tell(NO_DRAWINGS, "empty");
+    this.report(NO_DRAWINGS, "empty");
     this.retry("baseline", EMPTY_MS);
   }
 
   private turnOff(): void {
-    this.tell(NO_DRAWINGS, "off");
+    this.report(NO_DRAWINGS, "off");
     this.timers.clearAll();
   }
 
@@ -208,7 +208,7 @@ export class OverlaySession {
     this.timers.arm("retry", delayMs, () => void this.run());
   }
 
-  private tell(drawings: Drawings, status: OverlayStatus): void {
+  private report(drawings: Drawings, status: OverlayStatus): void {
     if (this.drawings === drawings && this.status === status && drawings !== NO_DRAWINGS) return;
     this.drawings = drawings;
     this.status = status;

@@ -178,13 +178,13 @@ function apply(state: SeriesState, action: SeriesAction): SeriesState {
     case "candles_batch":
       return arrived(state, action.candles);
     case "candle_forming":
-      return heard(formed(state, action.candle));
+      return receivedMessage(formed(state, action.candle));
     case "gap":
-      return heard(gapAnnounced(state, { from: action.from, to: action.to }));
+      return receivedMessage(gapAnnounced(state, { from: action.from, to: action.to }));
     case "range_read":
       return revisionsRead(rangeRead(state, action.since), action.epoch);
     case "revised":
-      return heard(revised(state, action.fromTime));
+      return receivedMessage(revised(state, action.fromTime));
     default:
       return applyConnection(state, action);
   }
@@ -294,12 +294,12 @@ function olderLoaded(
 function arrived(state: SeriesState, candles: readonly Candle[]): SeriesState {
   const newest = candles.reduce((time, candle) => Math.max(time, candle.candle_time), -Infinity);
   if (newest === -Infinity) return state;
-  const merged = heard(withClosed(state, candles));
+  const merged = receivedMessage(withClosed(state, candles));
   return { ...merged, lastWsTime: Math.max(newest, state.lastWsTime ?? newest) };
 }
 
 /** Any message about the series proves that the server follows it. */
-function heard(state: SeriesState): SeriesState {
+function receivedMessage(state: SeriesState): SeriesState {
   return state.stale || state.atCapacity ? { ...state, stale: false, atCapacity: false } : state;
 }
 

@@ -162,14 +162,14 @@ describe("parseServerMessage", () => {
   it("reads a revision with its epoch, if the server sent one", () => {
     const text = (data: object): string =>
       JSON.stringify({ type: "system", event: "candle.revised", series_id: "s", data });
-    const told = { type: "revised", series_id: "s", from_time: 60 };
-    expect(parseServerMessage(text({ from_time: 60, epoch: 3 }))).toEqual({ ...told, epoch: 3 });
-    expect(parseServerMessage(text({ from_time: 60 }))).toEqual({ ...told, epoch: null });
+    const message = { type: "revised", series_id: "s", from_time: 60 };
+    expect(parseServerMessage(text({ from_time: 60, epoch: 3 }))).toEqual({ ...message, epoch: 3 });
+    expect(parseServerMessage(text({ from_time: 60 }))).toEqual({ ...message, epoch: null });
   });
 
   it("reads a rebuild of factors", () => {
-    const told = { type: "system", event: "factor.rebuild", series_id: "s", message: "m" };
-    expect(parseServerMessage(JSON.stringify(told))).toEqual({
+    const message = { type: "system", event: "factor.rebuild", series_id: "s", message: "m" };
+    expect(parseServerMessage(JSON.stringify(message))).toEqual({
       type: "rebuilt",
       series_id: "s",
       message: "m",

@@ -133,13 +133,13 @@ describe("older drawings", () => {
     server.held = true;
     server.pasts.push(past("late"));
     await look(3500);
-    const told = steps.length;
+    const reported = steps.length;
     older.stop();
     server.release();
     await settle();
     older.rewritten();
     await clock.advance(60_000);
-    expect([server.asked.length, steps.length, clock.pending]).toEqual([1, told, 0]);
+    expect([server.asked.length, steps.length, clock.pending]).toEqual([1, reported, 0]);
   });
 });
 

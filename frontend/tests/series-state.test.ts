@@ -78,8 +78,8 @@ describe("status", () => {
       { type: "capacity", reached: true },
       { type: "stale", stale: true },
     ]);
-    const heard = run([{ type: "candle_forming", candle: candle(240) }], refused);
-    expect([heard.atCapacity, heard.stale]).toEqual([false, false]);
+    const followed = run([{ type: "candle_forming", candle: candle(240) }], refused);
+    expect([followed.atCapacity, followed.stale]).toEqual([false, false]);
   });
 });
 

@@ -410,7 +410,7 @@ describe("revision", () => {
 });
 
 describe("data derived from candles", () => {
-  async function heard(): Promise<World & { readonly reasons: (string | null)[] }> {
+  async function watched(): Promise<World & { readonly reasons: (string | null)[] }> {
     const server = new FakeServer();
     const clock = new FakeClock();
     server.put(SERIES, candles(60, 3));
@@ -429,7 +429,7 @@ describe("data derived from candles", () => {
   }
 
   it("may have changed after a rebuild, with a reason", async () => {
-    const { server, reasons } = await heard();
+    const { server, reasons } = await watched();
     server.socket.push(closed(candle(240)));
     expect(reasons).toEqual([]);
     const rebuilt = { type: "system", series_id: SERIES, event: "factor.rebuild" };
@@ -438,7 +438,7 @@ describe("data derived from candles", () => {
   });
 
   it("may have changed after a revision, a gap, or a reconnect", async () => {
-    const { server, clock, reasons } = await heard();
+    const { server, clock, reasons } = await watched();
     server.socket.push(revised(120, 1));
     server.socket.push(gap(240, 300));
     expect(reasons).toEqual([null, null]);

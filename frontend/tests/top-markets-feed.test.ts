@@ -22,7 +22,7 @@ class World {
   readonly streams: FakeEventStream[] = [];
   readonly polled: string[] = [];
   /** Symbols that arrived, or the status of a failure. */
-  readonly heard: (string | number)[] = [];
+  readonly events: (string | number)[] = [];
   failure: ApiError | null = null;
   readonly feed = new TopMarketsFeed(
     {
@@ -35,8 +35,8 @@ class World {
       },
     },
     {
-      arrived: (markets) => this.heard.push(...markets.map((item) => item.symbol)),
-      failed: (status) => this.heard.push(status),
+      arrived: (markets) => this.events.push(...markets.map((item) => item.symbol)),
+      failed: (status) => this.events.push(status),
     },
   );
 
@@ -57,13 +57,13 @@ async function streaming(): Promise<World> {
   world.feed.attend("stream");
   world.feed.follow(SPOT);
   await settle();
-  expect([world.polled.splice(0), world.heard.splice(0)]).toEqual([["spot"], ["polled spot"]]);
+  expect([world.polled.splice(0), world.events.splice(0)]).toEqual([["spot"], ["polled spot"]]);
   return world;
 }
 
 describe("the stream", () => {
   it("is opened for the venue and reports its markets whenever they change", async () => {
-    const { clock, heard, polled, stream } = await streaming();
+    const { clock, events, polled, stream } = await streaming();
     expect(stream.path).toBe(
       "/api/market/top_markets/stream" +
         "?exchange=sim&market=spot&quote_asset=USDT&limit=20&interval_s=5",
@@ -71,25 +71,25 @@ describe("the stream", () => {
     stream.push("top_markets", ranking("A", "B"));
     await clock.advance(5 * STREAM_AGAIN_MS); // nothing changes for a long time
     stream.push("top_markets", ranking("C"));
-    expect([heard, polled]).toEqual([["A", "B", "C"], []]);
+    expect([events, polled]).toEqual([["A", "B", "C"], []]);
   });
 
   it("reports that the ranking is unavailable, and continues", async () => {
-    const { clock, heard, polled, stream } = await streaming();
+    const { clock, events, polled, stream } = await streaming();
     stream.push("error", { type: "error", message: "down", at_ms: 1 });
     await clock.advance(2 * SILENCE_MS);
     stream.push("top_markets", ranking("A"));
-    expect([heard, polled]).toEqual([[502, "A"], []]);
+    expect([events, polled]).toEqual([[502, "A"], []]);
   });
 
   it("is reopened by the browser", async () => {
-    const { clock, heard, polled, stream, streams } = await streaming();
+    const { clock, events, polled, stream, streams } = await streaming();
     stream.push("top_markets", ranking("A"));
     stream.lose();
     await clock.advance(SILENCE_MS - 1);
     stream.push("top_markets", ranking("B"));
     await clock.advance(2 * SILENCE_MS);
-    expect([heard, polled, streams.length]).toEqual([["A", "B"], [], 1]);
+    expect([events, polled, streams.length]).toEqual([["A", "B"], [], 1]);
   });
 
   it("of another venue replaces it, and late events of the first are ignored", async () => {
@@ -98,7 +98,7 @@ describe("the stream", () => {
     world.feed.follow(FUTURES);
     first.push("top_markets", ranking("A"));
     await settle();
-    expect([world.streams.length, world.heard]).toEqual([2, ["polled futures"]]);
+    expect([world.streams.length, world.events]).toEqual([2, ["polled futures"]]);
     expect(world.stream.path).toContain("market=futures");
   });
 });
@@ -108,18 +108,18 @@ describe("polling", () => {
     const world = await streaming();
     world.stream.refuse();
     await world.clock.advance(POLL_MS);
-    expect([world.heard, world.streams.length]).toEqual([["polled spot", "polled spot"], 1]);
+    expect([world.events, world.streams.length]).toEqual([["polled spot", "polled spot"], 1]);
     await world.clock.advance(STREAM_AGAIN_MS);
     expect(world.streams.length).toBe(2);
     const polls = world.polled.length;
     world.stream.push("top_markets", ranking("A"));
     await world.clock.advance(STREAM_AGAIN_MS);
-    expect([world.heard.at(-1), world.polled.length]).toEqual(["A", polls]);
+    expect([world.events.at(-1), world.polled.length]).toEqual(["A", polls]);
   });
 
   it.each([
     ["stays silent", () => undefined],
-    ["says nothing readable", (stream: FakeEventStream) => stream.push("top_markets", "{")],
+    ["sends nothing readable", (stream: FakeEventStream) => stream.push("top_markets", "{")],
     ["does not come back", (stream: FakeEventStream) => stream.lose()],
   ])("replaces a stream that %s", async (_, happen) => {
     const { clock, polled, stream } = await streaming();
@@ -137,7 +137,7 @@ describe("polling", () => {
     world.feed.follow(SPOT);
     world.feed.attend("poll");
     await world.clock.advance(POLL_MS);
-    expect([world.heard, world.streams]).toEqual([[502, 502], []]);
+    expect([world.events, world.streams]).toEqual([[502, 502], []]);
   });
 
   it("stops after a refusal, without a stream, until another venue is followed", async () => {
@@ -146,11 +146,11 @@ describe("polling", () => {
     world.feed.follow(SPOT);
     world.feed.attend("stream");
     await world.clock.advance(2 * STREAM_AGAIN_MS);
-    expect([world.heard, world.streams]).toEqual([[400], []]);
+    expect([world.events, world.streams]).toEqual([[400], []]);
     world.failure = null;
     world.feed.follow(FUTURES);
     await settle();
-    expect([world.heard.at(-1), world.streams.length]).toEqual(["polled futures", 1]);
+    expect([world.events.at(-1), world.streams.length]).toEqual(["polled futures", 1]);
   });
 });
 
@@ -160,7 +160,7 @@ describe("a hidden page", () => {
     world.feed.attend("poll");
     world.feed.attend("off");
     await world.clock.advance(STREAM_AGAIN_MS);
-    expect([world.heard, world.polled, world.clock.pending]).toEqual([[], ["spot"], 0]);
+    expect([world.events, world.polled, world.clock.pending]).toEqual([[], ["spot"], 0]);
     expect(world.stream.readyState).toBe(2);
   });
 });

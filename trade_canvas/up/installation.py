@@ -20,7 +20,7 @@ SERVER_CHECK_S = 1.0
 
 
 class UpFailed(Exception):
-    """The installation can't run; the message says why."""
+    """The installation can't run; the message is for the user."""
 
 
 class Installation:

@@ -45,7 +45,7 @@ DEMO_SERIES = {
 
 
 class PlanError(Exception):
-    """The environment asks for something that can't be started; the message says what."""
+    """The environment is invalid; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from trade_canvas.up.plan import PlanError, plan
 
 
 class Command(BaseCommand):
-    """PostgreSQL, Valkey, the local exchange, web, worker and beat, as the switches say."""
+    """PostgreSQL, Valkey, the local exchange, web, worker and beat, as the switches require."""
 
     help = (
         "Start the whole installation: database, bus, local exchange, web, worker, beat. "

@@ -1,4 +1,4 @@
-"""Relative links between the pages lead to files and headings that exist."""
+"""What the pages link to and the files they name exist."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ PAGES = sorted(
 )
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+FOLDERS = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
+FILE = re.compile(rf"`((?:{FOLDERS})/[\w/.-]+\.\w+)`")
 
 
 def anchors(page: Path) -> set[str]:
@@ -44,6 +46,13 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
         "# A, b: c\n[a](#a-b-c) [b](#no) [c](page.md#a-b-c) [d](none.md) [e](https://x)"
     )
     assert broken(page) == ["#no", "none.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_exist(page):
+    places = (ROOT, (ROOT / page).parent)
+    named = [name for name in FILE.findall((ROOT / page).read_text()) if "NAME" not in name]
+    assert [name for name in named if not any((at / name).exists() for at in places)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -63,11 +63,3 @@ def test_page_names_switches_that_exist():
     named = set(re.findall(rf"{PREFIX}(\w+)", PAGE))
     assert named
     assert named <= {name.upper() for name in Switches.__slots__}
-
-
-@pytest.mark.parametrize("page", ["factors.md", "adding-a-factor.md"])
-def test_page_names_files_that_exist(page):
-    text = (ROOT / "docs" / page).read_text()
-    names = re.findall(r"`((?:factors|overlays|tests|trade_canvas|docs)/[\w/.]+\.\w+)`", text)
-    assert names
-    assert [name for name in names if "NAME" not in name and not (ROOT / name).exists()] == []

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Literal, Self
 
-from market.local_exchange.candles import MARKETS, Listing, TickCandle, floor_to
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from market.local_exchange.candles import Listing, TickCandle, floor_to
+
+Column = Literal["open", "high", "low", "close", "volume"]
 
 
 class FaultError(ValueError):
@@ -30,28 +34,25 @@ class Kind(StrEnum):
     CLOCK_SKEW = "clock_skew"
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(BaseModel):
     """What a fault applies to; None stands for all."""
 
-    market: str | None = None
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    market: Literal["spot", "futures"] | None = None
     symbol: str | None = None
     interval: str | None = None
 
     def covers(self, market: str, symbol: str | None, interval: str | None) -> bool:
         """Whether it includes this market, symbol and interval (None: unknown)."""
-        return all(
-            mine is None or mine == theirs
-            for mine, theirs in (
-                (self.market, market),
-                (self.symbol, symbol),
-                (self.interval, interval),
-            )
+        return (
+            self.market in (None, market)
+            and self.symbol in (None, symbol)
+            and self.interval in (None, interval)
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(BaseModel):
     """A requested fault. Times are seconds unless the name says milliseconds.
 
     `count` ends a duplicate, reorder or rest_status fault after so many uses; `duration_s` ends any
@@ -59,24 +60,54 @@ class Request:
     forming one and those after it, or the newest closed ones.
     """
 
-    kind: Kind
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: Annotated[Kind, Field(strict=False)]
     scope: Scope = Scope()
-    duration_s: float | None = None
-    count: int | None = None
-    delay_ms: int = 0
-    target: str = "all"
-    times: int = 2
-    candle_times: tuple[int, ...] = ()
-    next: int = 0
-    last: int = 0
+    duration_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    count: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    delay_ms: int = Field(0, ge=0, le=600_000)
+    target: Literal["streams", "rest", "all"] = "all"
+    times: int = Field(2, ge=2, le=100)
+    candle_times: list[Annotated[int, Field(ge=0, le=10**11)]] = Field([], max_length=10_000)
+    next: int = Field(0, ge=0, le=10**6)
+    last: int = Field(0, ge=0, le=10**6)
     rest: bool = False
-    factor: float | None = None
-    values: Mapping[str, float] = field(default_factory=dict)
+    factor: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
+    values: dict[Column, Annotated[float, Field(ge=0, le=1e15)]] = {}
     push: bool = False
-    status: int = 503
-    retry_after_s: int | None = None
+    status: int = Field(503, ge=400, le=599)
+    retry_after_s: Annotated[int, Field(ge=0, le=86_400)] | None = None
     abort: bool = False
-    skew_ms: int = 0
+    skew_ms: int = Field(0, ge=-86_400_000, le=86_400_000)
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        """Require the fields without which a fault of this kind has no effect or no end."""
+        selects = self.candle_times or self.last
+        needed, names = {
+            Kind.DELAY: (self.delay_ms, "delay_ms"),
+            Kind.OMIT: (self.candle_times or self.next, "candle_times or next"),
+            Kind.REVISE: (
+                selects and (self.factor or self.values),
+                "candle_times or last, and factor or values",
+            ),
+            Kind.SILENT: (self.duration_s, "duration_s"),
+            Kind.REST_STATUS: (self.duration_s or self.count, "duration_s or count"),
+            Kind.CLOCK_SKEW: (self.skew_ms, "skew_ms"),
+        }.get(self.kind, (True, ""))
+        if not needed:
+            raise ValueError(f"{self.kind} needs {names}")
+        return self
+
+
+def parse_request(body: object) -> Request:
+    """Parse a request for a fault from decoded JSON; raises FaultError."""
+    try:
+        return Request.model_validate(body)
+    except ValidationError as error:
+        reasons = (".".join(map(str, one["loc"])) + ": " + one["msg"] for one in error.errors())
+        raise FaultError("; ".join(reasons)) from None
 
 
 @dataclass(slots=True)
@@ -103,12 +134,11 @@ class Fault:
         """The candle with the fault's factor and values applied, and its range widened to fit."""
         request = self.request
         scaled = [round(ticks * (request.factor or 1.0)) for ticks in candle[:4]]
-        given = [
-            round(request.values[name] * 10**listing.price_decimals)
-            if name in request.values
-            else ticks
-            for name, ticks in zip(TickCandle._fields[:4], scaled, strict=True)
-        ]
+        prices = dict(zip(TickCandle._fields[:4], scaled, strict=True))
+        for name, value in request.values.items():
+            if name in prices:
+                prices[name] = round(value * 10**listing.price_decimals)
+        given = list(prices.values())
         volume = candle.volume
         if "volume" in request.values:
             volume = round(request.values["volume"] * 10**listing.volume_decimals)
@@ -116,20 +146,12 @@ class Fault:
 
     def as_object(self) -> dict[str, object]:
         """The fault as the control endpoint shows it: its request and what remains of it."""
-        plain = Request(self.request.kind)
-        asked = {
-            item.name: getattr(self.request, item.name)
-            for item in fields(Request)
-            if item.name not in ("kind", "scope")
-            and getattr(self.request, item.name) != getattr(plain, item.name)
-        }
-        scope = self.request.scope
         left = None if self.expires is None else max(0.0, self.expires - time.monotonic())
         return {
             "id": self.number,
             "kind": self.request.kind.value,
-            "scope": {"market": scope.market, "symbol": scope.symbol, "interval": scope.interval},
-            **asked,
+            "scope": self.request.scope.model_dump(),
+            **self.request.model_dump(exclude={"kind", "scope"}, exclude_defaults=True),
             "remaining": self.remaining,
             "expires_in_s": left,
         }
@@ -196,127 +218,3 @@ class FaultBook:
             if fault.request.target in (target, "all")
         )
         return sum(delays) / 1000
-
-
-def parse_request(body: object) -> Request:
-    """Parse a request for a fault from decoded JSON; raises FaultError."""
-    if not isinstance(body, dict):
-        raise FaultError("a JSON object is expected")
-    values = dict(body)
-    kind = values.pop("kind", None)
-    if kind not in list(Kind):
-        raise FaultError(f"kind must be one of {', '.join(Kind)}")
-    scope = _parse_scope(values.pop("scope", {}))
-    checked = {name: _parse_field(name, value) for name, value in values.items()}
-    request = Request(Kind(kind), scope, **checked)
-    _check_whole(request)
-    return request
-
-
-def _parse_scope(body: object) -> Scope:
-    if not isinstance(body, dict) or not set(body) <= {"market", "symbol", "interval"}:
-        raise FaultError("scope takes market, symbol and interval")
-    if not all(value is None or isinstance(value, str) for value in body.values()):
-        raise FaultError("scope takes texts")
-    scope = Scope(**body)
-    if scope.market not in (None, *MARKETS):
-        raise FaultError(f"scope.market must be one of {', '.join(MARKETS)}")
-    return scope
-
-
-def _number(low: float, high: float) -> Callable[[Any], float]:
-    def parse(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise FaultError("a number is expected")
-        if not low <= value <= high:
-            raise FaultError(f"must lie within {low:g}..{high:g}")
-        return value
-
-    return parse
-
-
-def _whole(low: int, high: int) -> Callable[[Any], int]:
-    def parse(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise FaultError("a whole number is expected")
-        return int(_number(low, high)(value))
-
-    return parse
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise FaultError("true or false is expected")
-    return value
-
-
-def _target(value: Any) -> str:
-    if value not in ("streams", "rest", "all"):
-        raise FaultError("must be streams, rest or all")
-    return str(value)
-
-
-def _times(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or len(value) > 10_000:
-        raise FaultError("a list of at most 10000 times is expected")
-    return tuple(map(_whole(0, 10**11), value))
-
-
-def _values(value: Any) -> dict[str, float]:
-    if not isinstance(value, dict) or not set(value) <= set(TickCandle._fields):
-        raise FaultError(f"takes {', '.join(TickCandle._fields)}")
-    return {name: _number(0, 1e15)(number) for name, number in value.items()}
-
-
-_FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    "duration_s": _number(0, 86_400),
-    "count": _whole(1, 10**9),
-    "delay_ms": _whole(0, 600_000),
-    "target": _target,
-    "times": _whole(2, 100),
-    "candle_times": _times,
-    "next": _whole(0, 10**6),
-    "last": _whole(0, 10**6),
-    "rest": _flag,
-    "factor": _number(1e-6, 1e6),
-    "values": _values,
-    "push": _flag,
-    "status": _whole(400, 599),
-    "retry_after_s": _whole(0, 86_400),
-    "abort": _flag,
-    "skew_ms": _whole(-86_400_000, 86_400_000),
-}
-
-
-def _parse_field(name: str, value: object) -> Any:
-    if name not in _FIELDS:
-        raise FaultError(f"{name} is not known")
-    try:
-        return _FIELDS[name](value)
-    except FaultError as error:
-        raise FaultError(f"{name}: {error}") from None
-
-
-# The fields that a kind needs, and their names for the error message.
-_NEEDS: Mapping[Kind, tuple[Callable[[Request], object], str]] = {
-    Kind.DELAY: (lambda request: request.delay_ms, "delay_ms"),
-    Kind.OMIT: (lambda request: request.candle_times or request.next, "candle_times or next"),
-    Kind.REVISE: (
-        lambda request: (
-            (request.candle_times or request.last) and (request.factor or request.values)
-        ),
-        "candle_times or last, and factor or values",
-    ),
-    Kind.SILENT: (lambda request: request.duration_s, "duration_s"),
-    Kind.REST_STATUS: (
-        lambda request: request.duration_s or request.count,
-        "duration_s or count",
-    ),
-    Kind.CLOCK_SKEW: (lambda request: request.skew_ms, "skew_ms"),
-}
-
-
-def _check_whole(request: Request) -> None:
-    needs = _NEEDS.get(request.kind)
-    if needs is not None and not needs[0](request):
-        raise FaultError(f"{request.kind} needs {needs[1]}")

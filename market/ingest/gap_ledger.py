@@ -23,8 +23,6 @@ from market.domain.series import SeriesId
 from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, changed, noticed
 from market.models import GapRecord, Series
 
-__all__ = ["GapEntry", "GapState", "entries", "ledger", "open_gaps", "record", "set_state"]
-
 MAX_ATTEMPTS = 5
 FIRST_PAUSE_S = 30.0
 # A repair that takes longer than this has died with its worker.
@@ -237,27 +235,6 @@ def ledger() -> GapLedger:
     return PostgresGapLedger() if settings.SWITCHES.enable_pg_store else MemoryGapLedger()
 
 
-def record(
-    series: SeriesId, span: Range, *, reason: str, state: GapState | str = GapState.OPEN
-) -> None:
-    """Record a hole by the open times of its first and last missing candle. Blocking."""
-    first, last = span
-    known = GapState(state)
-    ledger().record(
-        GapEntry(series=series, from_time=first, to_time=last, reason=reason, state=known)
-    )
-
-
 def open_gaps(series: SeriesId | None = None) -> list[GapEntry]:
     """Every hole that is neither filled nor known to be absent. Blocking."""
     return ledger().entries(series, states=UNSETTLED)
-
-
-def entries(series: SeriesId | None = None) -> list[GapEntry]:
-    """Every entry, settled or not. Blocking."""
-    return ledger().entries(series)
-
-
-def set_state(series: SeriesId, span: Range, *, state: GapState | str) -> None:
-    """Change the state of the entries within a range of open times (inclusive). Blocking."""
-    ledger().set_state(series, span, state=GapState(state))

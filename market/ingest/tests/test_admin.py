@@ -12,8 +12,10 @@ from market.domain.candle import Candle
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
-from market.ingest import coverage, gap_ledger
+from market.ingest import coverage
+from market.ingest.gap_ranges import GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.tests.gaps import record_gap
 from market.models import GapRecord, Series, WhitelistedSeries
 from market.runtime import pipeline
 
@@ -161,8 +163,8 @@ def test_whitelist_actions_enable_disable_and_backfill(client, asked):
 
 def test_series_page_shows_heads_and_open_gaps_and_changes_nothing(client):
     pipeline().ingest(BTC, [Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)])
-    for time_, state in ((120, "open"), (240, "absent"), (360, "open")):
-        gap_ledger.record(BTC, (time_, time_), reason="seen", state=state)
+    for time_, state in ((120, GapState.OPEN), (240, GapState.ABSENT), (360, GapState.OPEN)):
+        record_gap(BTC, time_, time_, state)
     response = client.get(SERIES)
     (row,) = response.context["cl"].result_list
     assert (row.name, row.open_gaps) == (str(BTC), 2)
@@ -173,7 +175,7 @@ def test_series_page_shows_heads_and_open_gaps_and_changes_nothing(client):
 
 
 def test_gap_page_repairs_even_what_was_given_up(client, asked):
-    gap_ledger.record(BTC, (120, 180), reason="seen", state="absent")
+    record_gap(BTC, 120, 180, GapState.ABSENT)
     row = GapRecord.objects.get()
     GapRecord.objects.update(attempts=5)
     assert "absent" in client.get(GAPS).content.decode()
@@ -185,7 +187,7 @@ def test_gap_page_repairs_even_what_was_given_up(client, asked):
 
 
 def test_gap_page_lets_a_mere_viewer_repair_nothing(client, asked, django_user_model):
-    gap_ledger.record(BTC, (120, 180), reason="seen")
+    record_gap(BTC, 120, 180)
     django_user_model.objects.update(is_superuser=False)
     response = act(client, GAPS, "repair", GapRecord.objects.get())
     assert response.status_code == 403

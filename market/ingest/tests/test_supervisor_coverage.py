@@ -27,6 +27,7 @@ from market.ingest.coverage import (
 from market.ingest.dispatch import Background
 from market.ingest.gap_ranges import GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.tests.gaps import record_gap
 from market.runtime import candle_store, pipeline
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
@@ -100,12 +101,11 @@ def noted():
 
 
 def entries():
-    return blocking.call(gap_ledger.entries, BTC)
+    return blocking.call(gap_ledger.ledger().entries, BTC)
 
 
 def note(first, last, *, series=BTC, state=GapState.OPEN):
-    span = (first * 60, last * 60)
-    blocking.call(gap_ledger.record, series, span, reason="seen", state=state)
+    blocking.call(record_gap, series, first * 60, last * 60, state)
 
 
 async def test_backfill_stores_and_closes_its_feed():

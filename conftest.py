@@ -11,13 +11,13 @@ import contextlib
 import importlib
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 import psycopg2
 import pytest
 
+from market import singletons
 from tests.examples import IS_THOROUGH, load_profile
 from trade_canvas import embedded
 
@@ -144,15 +144,10 @@ def _addresses(pytestconfig: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _pool_ends_with_the_test():
-    """Leave no thread with a connection to tests that may not use a database."""
+def _singletons_end_with_the_test():
+    """Leave no singleton to the next test, and no thread with a database connection."""
     yield
-    _end_pool()
-
-
-def _end_pool() -> None:
-    if "market.blocking" in sys.modules:
-        importlib.import_module("market.tests.pool_end").end_pool()
+    singletons.reset()
 
 
 @pytest.fixture(scope="session")
@@ -171,8 +166,8 @@ def django_db_setup(django_db_setup):
     sql_flush = connection.ops.sql_flush
 
     def flush_written(style, tables, **options):
-        # Its threads may still write.
-        _end_pool()
+        # The threads of the database pool may still write.
+        singletons.reset()
         written = _with_rows(connection, sorted(set(tables) - kept))
         return sql_flush(style, written, **options | {"allow_cascade": True}) if written else []
 

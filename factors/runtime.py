@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -17,9 +16,10 @@ from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
 from market.domain.series import SeriesId
 from market.runtime import candle_store, pipeline
+from market.singletons import once
 
 
-@lru_cache(maxsize=1)
+@once
 def engine() -> Engine:
     """All factors with the parameters set; raises GraphError for factors in no order."""
     return Engine(FACTORS, parameters(), salt=settings.SWITCHES.factor_logic_version)
@@ -41,7 +41,7 @@ def parameters() -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=1)
+@once
 def factor_ledger() -> FactorLedger:
     """The one factor ledger of this process, beside its candle store."""
     return PostgresFactorLedger() if settings.SWITCHES.enable_pg_store else MemoryFactorLedger()

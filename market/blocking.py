@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 from market import metrics
+from market.singletons import closed_by, once
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,14 +38,28 @@ class PoolBusy(TimeoutError):
     """As many calls wait for a thread as may; this one was not made."""
 
 
-@lru_cache(maxsize=1)
+def _close_pool(threads: ThreadPoolExecutor) -> None:
+    """Close the connection of every thread, then end the threads."""
+    # Each call waits for the others, so that every thread gets exactly one.
+    together = threading.Barrier(threads._max_workers)
+    for done in [threads.submit(_close, together) for _ in range(threads._max_workers)]:
+        done.result(CALL_TIMEOUT_S)
+    threads.shutdown()
+
+
+def _close(together: threading.Barrier) -> None:
+    connections.close_all()
+    together.wait(CALL_TIMEOUT_S)
+
+
+@closed_by(_close_pool)
 def pool() -> ThreadPoolExecutor:
     """The process's pool, made at first use (after any fork)."""
     metrics.POOL_SIZE.set(settings.SWITCHES.blocking_workers)
     return ThreadPoolExecutor(settings.SWITCHES.blocking_workers, thread_name_prefix="blocking")
 
 
-@lru_cache(maxsize=1)
+@once
 def _places() -> threading.Semaphore:
     """One for each call that is under way or waits."""
     switches = settings.SWITCHES

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from django.conf import settings
 
 from market.domain.store import CandleStore
 from market.pipeline import Pipeline, load_stages
+from market.singletons import once
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 
 
-@lru_cache(maxsize=1)
+@once
 def candle_store() -> CandleStore:
     """The one store of this process: PostgreSQL with its switch on, memory otherwise."""
     return PostgresCandleStore() if settings.SWITCHES.enable_pg_store else MemoryCandleStore()
 
 
-@lru_cache(maxsize=1)
+@once
 def pipeline() -> Pipeline:
     """The one write path of this process."""
     return Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES))

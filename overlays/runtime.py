@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 
 from django.conf import settings
 
 from factors import runtime as factors
 from market.domain.series import SeriesId
 from market.runtime import candle_store
+from market.singletons import once
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.ledger import OverlayLedger
 from overlays.domain.renderer import OverlayEngine
@@ -18,20 +18,20 @@ from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import PostgresOverlayLedger
 
 
-@lru_cache(maxsize=1)
+@once
 def engine() -> OverlayEngine:
     """All renderers, drawing as many candles back as set."""
     return overlay_engine(settings.SWITCHES.overlay_window_candles)
 
 
-@lru_cache(maxsize=1)
+@once
 def fingerprint() -> str:
     """Names everything except candles that determines the drawings: factors and renderers."""
     both = f"{factors.engine().fingerprint} {engine().fingerprint}"
     return hashlib.sha256(both.encode()).hexdigest()
 
 
-@lru_cache(maxsize=1)
+@once
 def overlay_ledger() -> OverlayLedger:
     """The one overlay ledger of this process, beside its candle store."""
     return PostgresOverlayLedger() if settings.SWITCHES.enable_pg_store else MemoryOverlayLedger()

@@ -12,7 +12,6 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from market.tests.singletons import forget_singletons
 from tests.recordings import recorded
 
 
@@ -41,11 +40,8 @@ RECORDINGS = [
 
 @pytest.fixture
 def one_process(transactional_db, settings):
-    """Singletons as in a new process, ended after the test."""
+    """One process's database and an in-memory bus."""
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    forget_singletons()
-    yield
-    forget_singletons()
 
 
 def run(*arguments):

@@ -25,7 +25,6 @@ from market.ingest.tests.exchange_fake import FakeFeed, candle_at, memory_ports,
 from market.ingest.tests.test_follow import FAST, at
 from market.pipeline import PipelineError
 from market.tests.builders import MINUTE, candles
-from market.tests.singletons import forget_singletons
 
 TOKEN = "token-of-the-tests"
 TABLES = ("candles", "series", "factor_state", "factor_events", "overlay_state", "revisions")
@@ -53,9 +52,6 @@ ALWAYS = 1_000_000
 def database(transactional_db, settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     settings.SWITCHES = dataclasses.replace(settings.SWITCHES, ingest_token=TOKEN)
-    forget_singletons()
-    yield
-    forget_singletons()
 
 
 def sql(statement, *values):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import redis
 from django.conf import settings
@@ -14,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from market import blocking
+from market.singletons import closed_by, once
 from trade_canvas import __version__
 from trade_canvas.edge.drain import DRAIN, Step
 
@@ -91,7 +91,7 @@ def _check_migrations() -> None:
     blocking.call(_find_missing_migrations)
 
 
-@lru_cache(maxsize=1)
+@once
 def _find_missing_migrations() -> None:
     # Kept once it has passed: applied migrations stay, and reading them all is slow.
     executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
@@ -103,7 +103,7 @@ def _check_bus() -> None:
     _bus().ping()
 
 
-@lru_cache(maxsize=1)
+@closed_by(redis.Redis.close)
 def _bus() -> redis.Redis:
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=BUS_TIMEOUT_S, socket_connect_timeout=BUS_TIMEOUT_S

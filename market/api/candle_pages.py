@@ -12,7 +12,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from hashlib import blake2b
 
 import orjson
@@ -26,6 +25,7 @@ from market.domain.freshness import clamp_cursor, is_withheld
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState
 from market.runtime import candle_store
+from market.singletons import once
 
 CACHE_BYTES = 64 * 1024 * 1024
 
@@ -267,7 +267,7 @@ def _beginning(series: SeriesId, head: int | None) -> bytes:
     return fields[:-1] + b',"candles":'
 
 
-@lru_cache(maxsize=1)
+@once
 def candle_pages() -> CandlePages:
     """The pages of this process's store; a test that empties the store clears this too."""
     return CandlePages(candle_store())

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
 
 from django.conf import settings
 
@@ -15,6 +14,7 @@ from market.api.candle_query import PageQuery
 from market.domain.series import SeriesId
 from market.domain.throttle import Throttle
 from market.ingest.coverage import request_tail
+from market.singletons import once
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class TailRequests:
                 self._cool_down.admit(series)
 
 
-@lru_cache(maxsize=1)
+@once
 def tail_requests() -> TailRequests:
     """The requests of this process."""
     return TailRequests(request_tail)

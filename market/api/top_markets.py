@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from functools import lru_cache
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -25,6 +24,7 @@ from market.exchanges.top_markets import (
     TopMarketsUnavailable,
     exchange_loop,
 )
+from market.singletons import once
 
 FORCE_INTERVAL_S = 2.0
 
@@ -34,7 +34,7 @@ ERRORS = {
 }
 
 
-@lru_cache(maxsize=1)
+@once
 def force_throttle() -> Throttle[tuple[str, str, str]]:
     """Limits how often a client address may force a fetch of an exchange's market."""
     return Throttle(FORCE_INTERVAL_S)

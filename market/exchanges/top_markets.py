@@ -17,13 +17,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 
 from market.domain.feed import FeedError
 from market.exchanges.ccxt_client import FUTURES, feed_errors, open_exchange
+from market.singletons import closed_by
 
 T = TypeVar("T")
 
@@ -237,7 +237,7 @@ class ExchangeLoop:
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, timeout), self._loop)
 
 
-@lru_cache(maxsize=1)
+@closed_by(ExchangeLoop.close)
 def exchange_loop() -> ExchangeLoop:
     """The one of this process, created at first use (after any fork) and closed at exit."""
     switches = settings.SWITCHES

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -23,6 +22,7 @@ from redis.exceptions import RedisError
 
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.ingest.lease_store_valkey import connect
+from market.singletons import closed_by
 from market.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class QueueStanding:
     oldest_s: float
 
 
-@lru_cache(maxsize=1)
+@closed_by(Redis.close)
 def _broker() -> Redis:
     return connect(settings.REDIS_URL)
 

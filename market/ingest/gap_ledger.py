@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Protocol
 
 from django.conf import settings
@@ -22,6 +21,7 @@ from typing_extensions import override
 from market.domain.series import SeriesId
 from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, changed, noticed
 from market.models import GapRecord, Series
+from market.singletons import once
 
 MAX_ATTEMPTS = 5
 FIRST_PAUSE_S = 30.0
@@ -229,7 +229,7 @@ def _forget_old(series: SeriesId) -> None:
         settled.exclude(pk__in=list(kept.values_list("pk", flat=True))).delete()
 
 
-@lru_cache(maxsize=1)
+@once
 def ledger() -> GapLedger:
     """The ledger of this process: PostgreSQL with its switch on, memory otherwise."""
     return PostgresGapLedger() if settings.SWITCHES.enable_pg_store else MemoryGapLedger()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from functools import lru_cache, partial
+from functools import partial
 from weakref import WeakValueDictionary
 
 from django.conf import settings
@@ -18,6 +18,7 @@ from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import known_exchanges
 from market.ingest.desired import whitelisted_series
 from market.ingest.runtime import call, instance_id, lease_store
+from market.singletons import once
 from market.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ async def current_admission() -> Admission:
     )
 
 
-@lru_cache(maxsize=1)
+@once
 def keeper() -> LeaseKeeper | NoLeases:
     """The keeper of this web instance."""
     switches = settings.SWITCHES

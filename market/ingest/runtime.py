@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from django.conf import settings
 from market.domain.lease_store import LeaseStore
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
+from market.singletons import closed_by, once
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +24,7 @@ T = TypeVar("T")
 THREADS = 4
 
 
-@lru_cache(maxsize=1)
+@once
 def lease_store() -> LeaseStore:
     """The lease store of this process: in Valkey, or in memory when the process ingests itself."""
     if settings.SWITCHES.ingest_in_process:
@@ -31,19 +32,19 @@ def lease_store() -> LeaseStore:
     return ValkeyLeaseStore(connect(settings.REDIS_URL))
 
 
-@lru_cache(maxsize=1)
+@once
 def instance_id() -> str:
     """The name of this process among those that hold leases."""
     return uuid.uuid4().hex
 
 
-@lru_cache(maxsize=1)
+@once
 def process_name() -> str:
     """The name of this process on the status page: its host and process number."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-@lru_cache(maxsize=1)
+@closed_by(ThreadPoolExecutor.shutdown)
 def _threads() -> ThreadPoolExecutor:
     # Not the pool of database work: an unreachable lease store must not delay reads of candles.
     return ThreadPoolExecutor(THREADS, thread_name_prefix="leases")

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +25,7 @@ from market.live.requests import BadRequest, Subscribe, parse_request
 from market.live.watcher import Watcher
 from market.live.wires import wire_for
 from market.log_context import REQUEST_ID
+from market.singletons import once
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ BURST_S = 2
 MAX_CONNECTIONS = 1_000_000
 
 
-@lru_cache(maxsize=1)
+@once
 def message_rate() -> Throttle[Watcher]:
     """The limit of messages per second of each connection."""
     per_s = settings.SWITCHES.ws_messages_per_s

@@ -9,18 +9,12 @@ from django.db import OperationalError, connections
 
 from lab.waiting import patience
 from market import blocking
-from market.tests.pool_end import end_pool
 
 
 @pytest.fixture
 def small_pool(settings):
     """One thread, and two calls that may wait for it."""
     settings.SWITCHES = replace(settings.SWITCHES, blocking_workers=1, blocking_queue=2)
-    end_pool()
-    blocking._places.cache_clear()
-    yield
-    end_pool()
-    blocking._places.cache_clear()
 
 
 @pytest.fixture

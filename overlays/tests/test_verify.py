@@ -9,7 +9,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from factors.tests.ledgers import new_series
-from market.tests.singletons import forget_singletons
 from overlays.api.tests.drawn import SERIES, ingest, walk
 from overlays.tests.ledgers import Worker, postgres_stores
 from overlays.verify import Comparison
@@ -73,20 +72,13 @@ def test_comparison_shows_the_first_difference():
     assert rows.checksums[0] != rows.checksums[1]
 
 
-@pytest.fixture
-def command_line(transactional_db):
-    forget_singletons()
-    yield
-    forget_singletons()
-
-
 def run(*arguments):
     out = io.StringIO()
     call_command("verify", SERIES, "--no-progress", *arguments, stdout=out)
     return out.getvalue()
 
 
-def test_command_reports_what_it_compared(command_line):
+def test_command_reports_what_it_compared(transactional_db):
     ingest(walk(140))
     output = run("--integrity", "20")
     assert f"{SERIES}: 140 candles up to 1970-01-01 02:20:00" in output
@@ -94,7 +86,7 @@ def test_command_reports_what_it_compared(command_line):
     assert "7 windows of 2,000 candles" in output
 
 
-def test_command_fails_on_a_difference(command_line):
+def test_command_fails_on_a_difference(transactional_db):
     ingest(walk(140))
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM factor_events WHERE kind = 'pivot.minor'")

@@ -65,8 +65,8 @@ def test_rebuild_broken_off_goes_on_where_it_was(run, series):
 def test_rebuild_of_other_logic_begins_with_the_first_candle(run, series, settings):
     pipeline().ingest(series, WAVES)
     settings.SWITCHES = replace(settings.SWITCHES, pivot_window_major=20)
-    runtime.engine.cache_clear()
-    pipeline.cache_clear()
+    runtime.engine.reset()
+    pipeline.reset()
     assert "600 candles" in run("rebuild", series)
     check(series)
 
@@ -79,7 +79,7 @@ def test_rebuild_needs_candles(run, series):
 def test_rebuild_needs_the_factor_stage(run, series, settings):
     pipeline().ingest(series, WAVES[:5])
     settings.PIPELINE_STAGES = []
-    pipeline.cache_clear()
+    pipeline.reset()
     with pytest.raises(CommandError, match="ENABLE_FACTOR_INGEST"):
         run("rebuild", series)
 

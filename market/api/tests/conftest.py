@@ -10,18 +10,13 @@ from dataclasses import replace
 import pytest
 from django.utils.module_loading import import_string
 
-from market.tests.singletons import forget_singletons
-
 TOKEN = "token-of-the-tests"
 
 
 @pytest.fixture
 def fresh_process(settings):
-    """Singletons as in a new process; the bus is this process's memory."""
+    """An in-memory bus; every test has singletons of its own anyway."""
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    forget_singletons()
-    yield
-    forget_singletons()
 
 
 @pytest.fixture

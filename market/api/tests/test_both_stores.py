@@ -7,8 +7,8 @@ import re
 import pytest
 from django.test import Client
 
+from market import singletons
 from market.api.tests.asking import SERIES, store
-from market.tests.singletons import forget_singletons
 
 FIVE = SERIES.replace(":1m", ":5m")
 ODD = (0.1 + 0.2, 1e-300, 1e300, 5e-324, 123456789.123456789, 1 / 3, 100.0, 2**53 + 1.0)
@@ -36,7 +36,7 @@ def one_after_the_other(transactional_db, fresh_process, switch, tmp_path):
     """A function that gives the answers of one store."""
 
     def answers(*, in_database):
-        forget_singletons()
+        singletons.reset()
         switch(enable_pg_store=in_database, whitelist_path=str(tmp_path / "none.json"))
         fill()
         return {path: answer(path) for path in READS}

@@ -125,28 +125,16 @@ async def test_crashed_instance_frees_its_place_for_another():
     await crashed.close()
 
 
-@pytest.fixture
-def fresh_keeper():
-    """Makes the process's keeper anew, and leaves none behind."""
-
-    def fresh():
-        keeper.cache_clear()
-        return keeper()
-
-    yield fresh
-    keeper.cache_clear()
-
-
-def test_keeper_does_nothing_without_on_demand_ingest(switched, fresh_keeper):
+def test_keeper_does_nothing_without_on_demand_ingest(switched):
     switched(enable_ondemand_ingest=False)
-    assert isinstance(fresh_keeper(), NoLeases)
+    assert isinstance(keeper(), NoLeases)
 
 
-def test_keeper_of_a_guarded_read_instance_accepts_without_a_job(switched, fresh_keeper):
+def test_keeper_of_a_guarded_read_instance_accepts_without_a_job(switched):
     switched(enable_ondemand_ingest=True, enable_ingest_role_guard=True, ingest_role="read")
-    assert isinstance(fresh_keeper(), NoLeases)
+    assert isinstance(keeper(), NoLeases)
     switched(enable_ondemand_ingest=True, enable_ingest_role_guard=False, ingest_role="read")
-    assert isinstance(fresh_keeper(), LeaseKeeper)
+    assert isinstance(keeper(), LeaseKeeper)
 
 
 async def test_nothing_is_held_where_there_are_no_leases():

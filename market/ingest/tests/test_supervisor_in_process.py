@@ -8,9 +8,9 @@ import json
 import pytest
 
 from lab.waiting import eventually, patience
-from market import blocking, runtime
+from market import blocking
 from market.domain.series import SeriesId
-from market.ingest import gap_ledger, leases
+from market.ingest import leases
 from market.ingest.coverage import repair_gap, request_tail
 from market.ingest.leases import keeper
 from market.ingest.runtime import lease_store
@@ -21,13 +21,6 @@ from market.runtime import candle_store
 
 PINNED = SeriesId.parse("sim:spot:BTC/USDT:1s")
 WATCHED = SeriesId.parse("sim:futures:ETH/USDT:1s")
-SINGLETONS = (
-    runtime.candle_store,
-    runtime.pipeline,
-    lease_store,
-    gap_ledger.ledger,
-    keeper,
-)
 SLOW_S = 20.0
 
 
@@ -50,14 +43,7 @@ def alone(switched, settings, tmp_path):
             reconcile_interval_s=0.1,
             startup_kline_sync_target_candles=100,
         )
-        _forget()
         yield exchange
-        _forget()
-
-
-def _forget():
-    for singleton in SINGLETONS:
-        singleton.cache_clear()
 
 
 def head(series):

@@ -8,16 +8,12 @@ import pytest
 from django.core.management import call_command
 from django.utils.module_loading import import_string
 
-from market.tests.singletons import forget_singletons
-
 
 @pytest.fixture
 def empty_store(transactional_db, settings):
-    """The store of the command line, freshly made; the bus is this process's memory."""
+    """The store of the command line, empty, and an in-memory bus."""
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    forget_singletons()
-    yield import_string("market.runtime.candle_store")()
-    forget_singletons()
+    return import_string("market.runtime.candle_store")()
 
 
 @pytest.fixture

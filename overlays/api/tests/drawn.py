@@ -35,12 +35,12 @@ def ingest(candles, *, series=SERIES, stages=None):
         return blocking.call(runtime.pipeline().ingest, SeriesId.parse(series), candles)
     before = settings.PIPELINE_STAGES
     settings.PIPELINE_STAGES = stages
-    runtime.pipeline.cache_clear()
+    runtime.pipeline.reset()
     try:
         return ingest(candles, series=series)
     finally:
         settings.PIPELINE_STAGES = before
-        runtime.pipeline.cache_clear()
+        runtime.pipeline.reset()
 
 
 def read(api, path, **query):

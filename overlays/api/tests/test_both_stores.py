@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from market.tests.singletons import forget_singletons
+from market import singletons
 from overlays.api.tests.drawn import AT_TIME, DELTA, LIVE, POLL, SERIES, ingest, walk
 
 WINDOWS = (5, 60, 2000)
@@ -36,7 +36,7 @@ def fill():
 def test_answers_are_equal(transactional_db, fresh_process, switch, api):
     answers = []
     for in_database in (False, True):
-        forget_singletons()
+        singletons.reset()
         switch(enable_pg_store=in_database, pivot_window_major=2, pivot_window_minor=1)
         fill()
         answers.append([api.get(path, series_id=SERIES, **query) for path, query in reads()])

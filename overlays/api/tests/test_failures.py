@@ -157,11 +157,11 @@ def test_repair_that_fails_changes_nothing(api, monkeypatch):
 def test_repair_without_stages_stays_out_of_sync(api, settings):
     ingest(walk(50), stages=[])
     settings.PIPELINE_STAGES = []
-    runtime.pipeline.cache_clear()
+    runtime.pipeline.reset()
     answer = refused(api.post(REPAIR, {"series_id": SERIES}))
     assert answer == (409, "ledger_out_of_sync:factor", "read_repair.ledger_out_of_sync.factor")
     settings.PIPELINE_STAGES = ["factors.stage.FactorStage"]
-    runtime.pipeline.cache_clear()
+    runtime.pipeline.reset()
     answer = refused(api.post(REPAIR, {"series_id": SERIES}))
     assert answer == (409, "ledger_out_of_sync:overlay", "read_repair.ledger_out_of_sync.overlay")
 

@@ -95,7 +95,7 @@ def test_command_fails_on_a_difference(transactional_db):
     assert failed.value.returncode == 1
 
 
-def test_command_fails_on_drawings_that_say_something_else(command_line, settings):
+def test_command_fails_on_drawings_that_say_something_else(transactional_db, settings):
     ingest(walk(140))
     with connection.cursor() as cursor:
         cursor.execute("UPDATE overlay_state SET head_time = 60")

@@ -134,6 +134,7 @@ def test_keeper_of_a_guarded_read_instance_accepts_without_a_job(switched):
     switched(enable_ondemand_ingest=True, enable_ingest_role_guard=True, ingest_role="read")
     assert isinstance(keeper(), NoLeases)
     switched(enable_ondemand_ingest=True, enable_ingest_role_guard=False, ingest_role="read")
+    keeper.reset()
     assert isinstance(keeper(), LeaseKeeper)
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "bare_servers", "harness", "stack", "watchers"}
+NOT_BENCHMARKS = {"__init__", "__main__", "bare_servers", "harness", "samples", "stack", "watchers"}
 
 
 def main() -> int:

@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from lab.benchmarks.harness import Comparison, Target, interleave_async, print_machine
+from lab.benchmarks.samples import FIRST, minutes
 from lab.benchmarks.stack import bare, stack, web
-from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.runtime import pipeline
 
 SERIES = SeriesId.parse("binance:futures:BTC/USDT:1m")
-FIRST = 1_600_000_020
 STORED = 60_000
 ROWS = 2000
 CONNECTIONS = 8
@@ -30,11 +29,7 @@ CACHED_REQUESTS = 2000
 
 def fill() -> None:
     """Store the candles that are read."""
-    rows = [
-        Candle(FIRST + 60 * i, 64210.5 + i % 97, 64400.25 + i % 97, 64100.75, 64300.5, 182.337 + i)
-        for i in range(STORED)
-    ]
-    pipeline().ingest(SERIES, rows)
+    pipeline().ingest(SERIES, minutes(STORED))
 
 
 class Client:

@@ -13,10 +13,9 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.util
-import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine, EngineState
 from lab.benchmarks.harness import Comparison, Target, interleave, print_machine
+from lab.benchmarks.samples import walk
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
 
@@ -35,23 +35,11 @@ FLAT = Target(1.1)
 COMPILED = Target(5)
 
 
-def candles(seed: int) -> Iterator[Candle]:
-    """An endless random walk of minutes, to the cent."""
-    rng = random.Random(seed)
-    price, candle_time = 40_000.0, 1_600_000_020
-    while True:
-        close = max(100.0, round(price + rng.gauss(0, 25), 2))
-        high = round(max(price, close) + abs(rng.gauss(0, 10)), 2)
-        low = round(min(price, close) - abs(rng.gauss(0, 10)), 2)
-        yield Candle(candle_time, price, high, low, close, 1.0)
-        price, candle_time = close, candle_time + 60
-
-
 class Walk:
     """A random walk whose first candles the engine took already; blocks of it are measured."""
 
     def __init__(self, history: int, seed: int = 1) -> None:
-        self._candles = candles(seed)
+        self._candles = walk(seed)
         self._engine = Engine(FACTORS)
         self._state: EngineState = self._engine.initial(MINUTE)
         for candle in islice(self._candles, history):
@@ -70,7 +58,7 @@ class Strokes:
     def __init__(self, history: int, seed: int = 1) -> None:
         # By name, because it is only there where somebody wants to compare.
         self._czsc: Any = importlib.import_module("czsc")
-        self._bars = map(self._bar, candles(seed))
+        self._bars = map(self._bar, walk(seed))
         self._strokes = self._czsc.CZSC(list(islice(self._bars, history)))
 
     def block(self) -> float:

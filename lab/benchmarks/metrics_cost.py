@@ -12,8 +12,9 @@ import time
 
 import psutil
 
-from lab.benchmarks.candle_reads import CACHED_REQUESTS, FIRST, Client, fill, page
+from lab.benchmarks.candle_reads import CACHED_REQUESTS, Client, fill, page
 from lab.benchmarks.harness import Comparison, Target, interleave, interleave_async, print_machine
+from lab.benchmarks.samples import FIRST
 from lab.benchmarks.stack import stack, web
 from lab.program import Program
 from market.bus.messages import ClosedCandles

@@ -1,92 +1,77 @@
 """What factors and drawings cost: on top of storing a candle, and when frames are read.
 
-Writing: the same real connection, once with both stages behind the store and once without, one
-candle at a time and in bulk. Reading: frames and polls over HTTP against a page of 2,000 candles
-asked for the first time, from the same web process by the same client. A poll
-is asked as a client that follows the series asks, from a few numbers back.
+Writing: the same real connection, with the factors' stage behind the store, with both stages and
+without any, one candle at a time and in bulk. Reading: frames and polls over HTTP against a page
+of 2,000 candles asked for the first time, from the same web process by the same client. A poll is
+asked as a client that follows the series asks, from a few numbers back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from urllib.parse import quote
 
 from django.conf import settings
 
+from factors.stage import FactorStage
 from lab.benchmarks.candle_reads import Client
 from lab.benchmarks.harness import Comparison, Target, interleave, interleave_async, print_machine
+from lab.benchmarks.samples import FIRST, new_series, walk
 from lab.benchmarks.stack import stack, web
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
-from market.pipeline import Pipeline, load_stages
+from market.pipeline import Pipeline, Stage, load_stages
 from market.runtime import candle_store
 from overlays.runtime import overlay_ledger
 
-FIRST = 1_600_000_020
 HISTORY = 6_000
 SINGLY = 400
 BULK = 10_000
 READS = 120
 BEHIND = 3
-NUMBERS = itertools.count()
-
-
-def walk(count: int) -> list[Candle]:
-    """Minutes of a random walk in ticks, as a quiet market has them."""
-    chance, close, candles = random.Random(7), 30_000.0, []
-    for n in range(count):
-        first, close = close, round(close + chance.gauss(0, 12), 1)
-        high = max(first, close) + round(chance.random() * 5, 1)
-        low = min(first, close) - round(chance.random() * 5, 1)
-        candles.append(Candle(FIRST + 60 * n, first, high, low, close, 1.5))
-    return candles
 
 
 class Side:
     """A pipeline, and a series that it writes on."""
 
-    def __init__(self, pipeline: Pipeline, candles: list[Candle]) -> None:
-        self._pipeline = pipeline
+    def __init__(self, stages: Sequence[Stage], candles: list[Candle]) -> None:
+        self._pipeline = Pipeline(candle_store(), stages)
         self._candles = candles
         self._series = new_series()
-        pipeline.ingest(self._series, candles[:HISTORY])
+        self._pipeline.ingest(self._series, candles[:HISTORY])
         self._left = iter(candles[HISTORY:])
 
     def singly(self) -> float:
-        """Milliseconds a candle, one by one behind HISTORY candles."""
+        """Return milliseconds a candle, one by one behind HISTORY candles."""
         start = time.perf_counter()
         for candle in itertools.islice(self._left, SINGLY):
             self._pipeline.ingest(self._series, [candle])
         return (time.perf_counter() - start) * 1000 / SINGLY
 
     def bulk(self) -> float:
-        """Microseconds a candle, BULK of them into an empty series."""
+        """Return microseconds a candle, BULK of them into an empty series."""
         series, candles = new_series(), self._candles[:BULK]
         start = time.perf_counter()
         self._pipeline.ingest(series, candles)
         return (time.perf_counter() - start) * 1e6 / BULK
 
 
-def new_series() -> SeriesId:
-    """A series that nothing was written to."""
-    return SeriesId.parse(f"binance:futures:X{next(NUMBERS)}/USDT:1m")
-
-
 def writing(candles: list[Candle]) -> Iterator[Comparison]:
-    """Both stages against none."""
-    store = candle_store()
-    with_stages = Side(Pipeline(store, load_stages(settings.PIPELINE_STAGES)), candles)
-    bare = Side(Pipeline(store), candles)
-    figures = interleave(with_stages.singly, bare.singly)
-    title = "store with factors and drawings, one by one, against the candle alone"
-    yield Comparison(title, "ms/candle", *figures, Target(2.0))
-    figures = interleave(with_stages.bulk, bare.bulk, rounds=3)
-    yield Comparison("the same in bulk", "µs/candle", *figures)
+    """Compare factors alone, and with drawings, with neither."""
+    for title, stages in (
+        ("store with factors", [FactorStage()]),
+        ("store with factors and drawings", load_stages(settings.PIPELINE_STAGES)),
+    ):
+        staged, alone = Side(stages, candles), Side([], candles)
+        figures = interleave(staged.singly, alone.singly)
+        against = f"{title}, one by one, against the candle alone"
+        yield Comparison(against, "ms/candle", *figures, Target(2.0))
+        figures = interleave(staged.bulk, alone.bulk, rounds=3)
+        yield Comparison("the same in bulk", "µs/candle", *figures)
 
 
 def addresses(name: str, series: SeriesId, newest: int) -> Iterator[str]:
@@ -119,7 +104,7 @@ async def reading(url: str, name: str, series: SeriesId, newest: int) -> Compari
 def main() -> None:
     """Print the comparisons."""
     print_machine()
-    candles = walk(HISTORY + 8 * SINGLY + BULK)
+    candles = list(itertools.islice(walk(), HISTORY + 8 * SINGLY + BULK))
     with stack(ledgers=True) as installation:
         for each in writing(candles):
             print(each, flush=True)

@@ -1,10 +1,10 @@
-"""A thousand watchers in this process: sockets that only note when a marked message arrived."""
+"""A thousand watchers in this process: sockets that only note when a candle arrived."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 
 import orjson
 
@@ -33,15 +33,14 @@ class Watcher:
         self.has_opened.set()
 
     def received(self, payload: bytes, at: float) -> None:
-        """Note the expected message."""
+        """Note the expected candle."""
         self._watchers.note(payload)
 
     def pinged(self) -> None:
         """Nothing to note."""
 
     def closed(self, code: int, reason: str) -> None:
-        """Note the loss: a watcher that the server disconnected makes the figures worthless."""
-        self._watchers.lost += 1
+        """Note the end of the connection."""
         self.has_ended.set()
 
 
@@ -49,7 +48,6 @@ class Watchers:
     """Many watchers of one server."""
 
     def __init__(self) -> None:
-        self.lost = 0
         self._mark = b"\0"
         self._arrivals: list[float] = []
         self._all_arrived = asyncio.Event()
@@ -65,27 +63,29 @@ class Watchers:
                 await asyncio.wait_for(each.has_opened.wait(), TIMEOUT_S)
         self._every += new
 
-    def expect(self, mark: bytes) -> None:
-        """Begin to wait for the message that contains `mark`, at every watcher."""
-        self._mark, self._arrivals = mark, []
+    async def delays(self, candle_time: int, send: Callable[[], Awaitable[object]]) -> list[float]:
+        """Send the candle of this open time; return the ms until it arrived at each watcher."""
+        self._mark, self._arrivals = b'candle_time":%d' % candle_time, []
         self._all_arrived.clear()
+        start = time.perf_counter()
+        await send()
+        await asyncio.wait_for(self._all_arrived.wait(), TIMEOUT_S)
+        return [1000 * (at - start) for at in self._arrivals]
 
     def note(self, payload: bytes) -> None:
-        """Note the time if it is the expected message."""
+        """Note the time if it is the expected candle."""
         if self._mark in payload:
             self._arrivals.append(time.perf_counter())
             if len(self._arrivals) == len(self._every):
                 self._all_arrived.set()
 
-    async def arrivals(self) -> Sequence[float]:
-        """Return when the expected message arrived at each (`time.perf_counter` seconds)."""
-        await asyncio.wait_for(self._all_arrived.wait(), TIMEOUT_S)
-        return self._arrivals
-
     async def leave(self) -> None:
-        """Close every connection, and wait until the server has done so too."""
+        """Close every connection. Raises RuntimeError when the server had closed one before."""
+        lost = sum(each.has_ended.is_set() for each in self._every)
         for each in self._every:
             each.socket.leave()
-        ended = [asyncio.create_task(each.has_ended.wait()) for each in self._every]
+        for each in self._every:
+            await asyncio.wait_for(each.has_ended.wait(), TIMEOUT_S)
         self._every.clear()
-        await asyncio.wait_for(asyncio.gather(*ended), TIMEOUT_S)
+        if lost:
+            raise RuntimeError(f"{lost} watchers lost their connection")

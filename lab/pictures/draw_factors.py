@@ -37,8 +37,8 @@ Leg = tuple[float, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Candles, and all that was told of them: event payloads by kind, heads and drawings."""
+class Results:
+    """Candles and what the engines made of them: events by kind, heads and drawings."""
 
     candles: list[Candle]
     events: dict[str, list[Payload]]
@@ -74,28 +74,28 @@ def walk(start: float, *legs: Leg) -> list[Candle]:
     return candles
 
 
-def tell(candles: list[Candle], major: int, minor: int) -> Told:
+def compute(candles: list[Candle], major: int, minor: int) -> Results:
     """Fold the candles through factors and renderers."""
     engine = Engine(FACTORS, {"pivot": PivotParameters(major, minor)})
     renderers = overlay_engine()
     facts, drawn = engine.initial(MINUTE), renderers.initial(MINUTE)
-    told = Told(candles, {}, {}, {})
+    results = Results(candles, {}, {}, {})
     for candle in candles:
         result = engine.step(facts, candle)
         for event in result.events:
-            told.events.setdefault(event.kind, []).append(event.payload)
-        told.heads.update({head.factor: head.head for head in result.heads})
+            results.events.setdefault(event.kind, []).append(event.payload)
+        results.heads.update({head.factor: head.head for head in result.heads})
         new = FactorStep.of(
             result,
             lambda start, end: [each for each in candles if start <= each.candle_time <= end],
         )
         for change in renderers.step(drawn, new):
-            told.drawings[change.instruction_id] = dict(change.definition)
-    return told
+            results.drawings[change.instruction_id] = dict(change.definition)
+    return results
 
 
 def number(time: int) -> int:
-    """Which candle opened at `time`, counted from 1."""
+    """Return which candle opened at `time`, counted from 1."""
     return time // 60
 
 
@@ -105,17 +105,17 @@ def pivot() -> Chart:
         100, (103, 3), (101.5, 2), (109, 7), (105, 3), (106.5, 2), (100, 6), (102.5, 3),
         (101.5, 2), (107, 6), (104.5, 3), (106, 2), (103, 4),
     )  # fmt: skip
-    told = tell(candles, 5, 2)
+    results = compute(candles, 5, 2)
     chart = Chart("pivot", "window_major 5, window_minor 2", candles)
-    told.draw(chart, "pivot.major", "pivot.minor")
-    for each in told.events["pivot.major"]:
+    results.draw(chart, "pivot.major", "pivot.minor")
+    for each in results.events["pivot.major"]:
         time, seen, price = each["pivot_time"], each["visible_time"], each["pivot_price"]
         chart.line([(time, price), (seen, price)], FAINT, **DOTTED)
         chart.moment(seen, f"{number(time)} is a major {each['direction']}")
         if each["direction"] == "support":
             chart.span((time, seen), price, "5 after")
             chart.span((2 * time - seen, time), price, "5 before")
-    minor = told.events["pivot.minor"][0]
+    minor = results.events["pivot.minor"][0]
     low = candles[number(minor["pivot_time"]) - 1].low
     chart.note(minor["pivot_time"], low, "minor support", shift=(-8, 30), color=FAINT)
     return chart
@@ -126,13 +126,13 @@ def pen() -> Chart:
     candles = walk(
         103, (100, 4), (108, 6), (103, 5), (112, 7), (105, 6), (109.5, 5), (107, 4),
     )  # fmt: skip
-    told = tell(candles, 3, 1)
+    results = compute(candles, 3, 1)
     chart = Chart("pen", "window_major 3", candles)
-    told.draw(chart, "pivot.major", "pen.confirmed", "pen.extending", "pen.candidate")
-    for row, each in enumerate(told.events["pen.confirmed"]):
+    results.draw(chart, "pivot.major", "pen.confirmed", "pen.extending", "pen.candidate")
+    for row, each in enumerate(results.events["pen.confirmed"]):
         ends = f"{number(each['start_time'])} → {number(each['end_time'])}"
         chart.moment(each["visible_time"], f"{ends} is confirmed", row % 2)
-    head = told.heads["pen"]
+    head = results.heads["pen"]
     for name, shift in (("extending", (-46, -10)), ("candidate", (-34, 20))):
         stroke = head[name]
         time, price = _middle(stroke)
@@ -146,14 +146,14 @@ def zhongshu() -> Chart:
         104, (100, 4), (110, 5), (104, 4), (109, 4), (105, 4), (108, 4), (106, 4), (118, 6),
         (113, 4), (116.5, 4), (114, 4), (114.9, 2), (111.6, 1), (112.6, 2), (113.5, 3),
     )  # fmt: skip
-    told = tell(candles, 2, 1)
+    results = compute(candles, 2, 1)
     chart = Chart("zhongshu", "window_major 2", candles)
-    pens = {each["start_time"]: each for each in told.events["pen.confirmed"]}
-    (dead,), (alive,) = told.events["zhongshu.dead"], told.heads["zhongshu"]["alive"]
+    pens = {each["start_time"]: each for each in results.events["pen.confirmed"]}
+    (dead,), (alive,) = results.events["zhongshu.dead"], results.heads["zhongshu"]["alive"]
     for zone, end in ((dead, dead["end_time"]), (alive, candles[-1].candle_time)):
         chart.box((zone["start_time"], end), (zone["zg"], zone["zd"]), ZONE)
-    told.draw(chart, "pen.confirmed", "pen.extending", "pen.candidate", opacity=0.8)
-    told.draw(chart, "zhongshu.dead", "zhongshu.alive")
+    results.draw(chart, "pen.confirmed", "pen.extending", "pen.candidate", opacity=0.8)
+    results.draw(chart, "zhongshu.dead", "zhongshu.alive")
     chart.moment(dead["formed_time"], f"formed: {dead['formed_reason']}")
     chart.moment(dead["death_time"], "died")
     chart.moment(alive["formed_time"], f"formed: {alive['formed_reason']}", 1)
@@ -175,16 +175,16 @@ def anchor() -> Chart:
         101, (100, 3), (114, 6), (111, 4), (119, 5), (116, 4), (118, 4), (116.5, 4), (117.5, 3),
         (105, 7), (108, 4),
     )  # fmt: skip
-    told = tell(candles, 2, 1)
+    results = compute(candles, 2, 1)
     chart = Chart("anchor", "window_major 2", candles)
-    told.draw(chart, "pen.confirmed", "pen.extending", "pen.candidate", opacity=0.15)
-    told.draw(chart, "anchor.history", "anchor.switch", "anchor.current")
-    for row, switch in enumerate(told.events["anchor.switch"]):
+    results.draw(chart, "pen.confirmed", "pen.extending", "pen.candidate", opacity=0.15)
+    results.draw(chart, "anchor.history", "anchor.switch", "anchor.current")
+    for row, switch in enumerate(results.events["anchor.switch"]):
         to = switch["new_anchor"]
         ends = f"{number(to['start_time'])} → {number(to['end_time'])}"
         chart.moment(switch["switch_time"], f"{switch['reason']}: {ends}", row % 2)
     for name, shift in (("anchor.history", (-34, 0)), ("anchor.current", (-34, 10))):
-        for line in (told.drawings[each] for each in told.drawings if each.startswith(name)):
+        for line in (results.drawings[each] for each in results.drawings if each.startswith(name)):
             start, end = line["points"]
             time, price = (start["time"] + end["time"]) / 2, (start["value"] + end["value"]) / 2
             word = "current" if name == "anchor.current" else "before"
@@ -193,22 +193,22 @@ def anchor() -> Chart:
 
 
 def sr() -> Chart:
-    """Levels that stand, one that turned from resistance to support, one that broke."""
+    """Intact levels, one that turned from resistance to support, one that broke."""
     candles = walk(
         105, (100, 4), (108, 5), (102, 4), (108.3, 5), (105, 4), (113, 5), (105.5, 5), (113.3, 6),
         (111, 4), (119, 5), (116.8, 3), (118.8, 3), (117, 3), (118.4, 8),
     )  # fmt: skip
-    told = tell(candles, 2, 1)
+    results = compute(candles, 2, 1)
     chart = Chart("sr", "window_major 2", candles)
-    told.draw(chart, "sr.active", "sr.broken", "pivot.major")
-    for level in told.heads["sr"]["levels"]:
+    results.draw(chart, "sr.active", "sr.broken", "pivot.major")
+    for level in results.heads["sr"]["levels"]:
         words = f"{level['level_type']}, {level['status']} {level['flip_dir'] or ''}"
         _name_level(chart, level, words.strip(), end=candles[-1].candle_time)
     return chart
 
 
 def _name_level(chart: Chart, level: Payload, words: str, *, end: int) -> None:
-    """Write behind a broken level, above a resistance that stands, below the others."""
+    """Write behind a broken level, above an intact resistance, below the others."""
     price = level["price"]
     if level["status"] == "broken":
         chart.note(level["death_time"], price, words, shift=(8, 18), color=FAINT, anchor="start")
@@ -218,7 +218,7 @@ def _name_level(chart: Chart, level: Payload, words: str, *, end: int) -> None:
 
 
 def _middle(stroke: Payload) -> tuple[float, float]:
-    """Where a pen or stroke is halfway: time and price."""
+    """Return time and price halfway along a pen or stroke."""
     time = (stroke["start_time"] + stroke["end_time"]) / 2
     return time, (stroke["start_price"] + stroke["end_price"]) / 2
 

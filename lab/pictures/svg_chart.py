@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree.ElementTree import SubElement
 
+from lab.svg import Svg
 from market.domain.candle import Candle
 
 WIDTH, HEIGHT = 900, 440
 LEFT, RIGHT = 24, 24
 TOP, BOTTOM = 112, 74
 ROWS = 62, 80
-"""Heights at which the texts of moments stand."""
+"""Heights of the texts of moments."""
 
 GROUND = "#0f1420"
 EDGE = "#2a3345"
@@ -24,12 +25,12 @@ TEXT = "#e5e9f0"
 FAINT = "#94a0b5"
 NOTE = "#fbbf24"
 LETTER = 7
-# The page draws anchors stronger than their instructions say.
+# The page draws anchors stronger than their instructions ask for.
 ANCHORS = {"anchor.current": ("#f59e0b", "3"), "anchor.history": ("#3b82f6", "2.5")}
 RISING, FALLING = "#2f9e8f", "#c2575b"
 
 
-class Chart:
+class Chart(Svg):
     """Candles on a ground, to be drawn over. Positions are open times (seconds) and prices."""
 
     def __init__(self, title: str, subtitle: str, candles: Sequence[Candle]) -> None:
@@ -38,16 +39,8 @@ class Chart:
         self._seconds = candles[1].candle_time - self._first
         self._top = max(candle.high for candle in candles)
         self._bottom = min(candle.low for candle in candles)
-        self._root = ElementTree.Element(
-            "svg",
-            {
-                "xmlns": "http://www.w3.org/2000/svg",
-                "viewBox": f"0 0 {WIDTH} {HEIGHT}",
-                "role": "img",
-                "font-family": "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif",
-            },
-        )
-        ElementTree.SubElement(self._root, "title").text = f"{title}: {subtitle}"
+        family = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
+        super().__init__(f"{title}: {subtitle}", WIDTH, HEIGHT, {"font-family": family})
         self._lay_out(title, subtitle, candles)
 
     def x(self, time: float) -> float:
@@ -59,15 +52,10 @@ class Chart:
         part = (self._top - price) / (self._top - self._bottom)
         return TOP + part * (HEIGHT - TOP - BOTTOM)
 
-    def as_text(self) -> str:
-        """The chart as an SVG document."""
-        ElementTree.indent(self._root)
-        return ElementTree.tostring(self._root, encoding="unicode") + "\n"
-
     def line(self, points: Sequence[tuple[float, float]], color: str, **look: str) -> None:
         """A line through times and prices."""
         corners = " ".join(f"{self.x(time):.1f},{self.y(price):.1f}" for time, price in points)
-        self._add("polyline", points=corners, fill="none", stroke=color, **look)
+        self.add("polyline", points=corners, fill="none", stroke=color, **look)
 
     def box(self, span: tuple[float, float], prices: tuple[float, float], color: str) -> None:
         """A see-through box between two times and two prices, the greater one first."""
@@ -77,11 +65,11 @@ class Chart:
         self._rect(left, top, right - left, bottom - top, under=True, **look)
 
     def moment(self, time: float, text: str, row: int = 0) -> None:
-        """A line down the candle at `time`, to tell what became visible with it."""
+        """A line down the candle at `time`, with what became visible then."""
         x = self.x(time)
         ends = {"y1": f"{ROWS[row] + 5}", "y2": f"{HEIGHT - 30}"}
         look = {"stroke": NOTE, "stroke-dasharray": "2 4"}
-        self._add("line", x1=f"{x:.1f}", x2=f"{x:.1f}", **ends, **look)
+        self.add("line", x1=f"{x:.1f}", x2=f"{x:.1f}", **ends, **look)
         half = len(text) * LETTER / 2
         self._write(min(x, WIDTH - RIGHT - half), ROWS[row], text, NOTE, "middle")
 
@@ -102,7 +90,7 @@ class Chart:
         """A bracket below a price from the middle of one candle to that of another."""
         left, right, y = self.x(times[0]), self.x(times[1]), self.y(price) + 22
         path = f"M{left:.1f},{y - 5:.1f} V{y:.1f} H{right:.1f} V{y - 5:.1f}"
-        self._add("path", d=path, fill="none", stroke=FAINT)
+        self.add("path", d=path, fill="none", stroke=FAINT)
         self._write((left + right) / 2, y + 15, text, FAINT, "middle")
 
     def instruction(self, definition: Mapping[str, Any], opacity: float = 1) -> None:
@@ -126,17 +114,17 @@ class Chart:
         x, y = self.x(candle.candle_time), self.y(candle.high if above else candle.low) + gap
         if definition["shape"] == "circle":
             radius = 3 + 2.5 * definition["size"]
-            self._add(
+            self.add(
                 "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=f"{radius}", fill=definition["color"]
             )
             return
         tip = -6 if definition["shape"] == "arrowUp" else 6
         corners = f"{x:.1f},{y + tip:.1f} {x - 6:.1f},{y - tip:.1f} {x + 6:.1f},{y - tip:.1f}"
-        self._add("polygon", points=corners, fill=definition["color"])
+        self.add("polygon", points=corners, fill=definition["color"])
 
     def _lay_out(self, title: str, subtitle: str, candles: Sequence[Candle]) -> None:
         self._rect(0.5, 0.5, WIDTH - 1, HEIGHT - 1, fill=GROUND, stroke=EDGE, rx="10")
-        self._add(
+        self.add(
             "text", x=f"{LEFT}", y="30", fill=TEXT, **{"font-size": "17", "font-weight": "600"}
         ).text = title
         self._write(WIDTH - RIGHT, 29, subtitle, FAINT, "end")
@@ -144,9 +132,9 @@ class Chart:
         for number, candle in enumerate(candles, 1):
             if number % 5 == 0:
                 x = f"{self.x(candle.candle_time):.1f}"
-                self._add("line", x1=x, x2=x, y1="48", y2=f"{HEIGHT - 30}", stroke=GRID)
+                self.add("line", x1=x, x2=x, y1="48", y2=f"{HEIGHT - 30}", stroke=GRID)
                 self._write(float(x), HEIGHT - 12, str(number), FAINT, "middle")
-        self._under = self._add("g")
+        self._under = self.add("g")
         for candle in candles:
             self._candle(candle)
 
@@ -154,7 +142,7 @@ class Chart:
         color = RISING if candle.close >= candle.open else FALLING
         x = f"{self.x(candle.candle_time):.1f}"
         low, high = f"{self.y(candle.low):.1f}", f"{self.y(candle.high):.1f}"
-        self._add("line", x1=x, x2=x, y1=low, y2=high, stroke=color)
+        self.add("line", x1=x, x2=x, y1=low, y2=high, stroke=color)
         top, bottom = self.y(max(candle.open, candle.close)), self.y(min(candle.open, candle.close))
         width = self._step * 0.56
         self._rect(float(x) - width / 2, top, width, max(bottom - top, 1), fill=color)
@@ -164,8 +152,10 @@ class Chart:
     ) -> None:
         place = {"x": f"{x:.1f}", "y": f"{y:.1f}"}
         size = {"width": f"{width:.1f}", "height": f"{height:.1f}"}
-        parent = self._under if under else self._root
-        ElementTree.SubElement(parent, "rect", {**place, **size, **look})
+        if under:
+            SubElement(self._under, "rect", {**place, **size, **look})
+        else:
+            self.add("rect", **place, **size, **look)
 
     def _write(self, x: float, y: float, text: str, color: str, anchor: str) -> None:
         # The outline in the colour of the ground keeps a text readable over candles.
@@ -177,7 +167,4 @@ class Chart:
             "stroke-linejoin": "round",
             "paint-order": "stroke",
         }
-        self._add("text", x=f"{x:.1f}", y=f"{y:.1f}", fill=color, **look).text = text
-
-    def _add(self, name: str, **attributes: str) -> ElementTree.Element:
-        return ElementTree.SubElement(self._root, name, attributes)
+        self.add("text", x=f"{x:.1f}", y=f"{y:.1f}", fill=color, **look).text = text

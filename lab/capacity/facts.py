@@ -1,4 +1,4 @@
-"""What machine and what revision figures belong to."""
+"""The machine and the revision that figures belong to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUSY_SHARE = 0.25
 
 
 def machine_facts() -> dict[str, str]:
-    """The machine, as it is before the run."""
+    """Return facts about the machine, before the run."""
     load = os.getloadavg()[0]
     busy = " (not idle)" if load > BUSY_SHARE * (os.cpu_count() or 1) else ""
     return {
@@ -32,7 +32,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def software_facts(installation: Installation) -> dict[str, str]:
-    """Revision and versions of all that takes part."""
+    """Return the revision and the versions of everything involved."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "revision": git_revision(),
@@ -44,7 +44,7 @@ def software_facts(installation: Installation) -> dict[str, str]:
 
 
 def git_revision() -> str:
-    """The checkout's commit, with a word when it has changes; "unknown" outside a checkout."""
+    """Return the checkout's commit, "… with changes", or "unknown" outside a checkout."""
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return "unknown"
@@ -64,6 +64,7 @@ def _git(*arguments: str) -> str:
 
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from lab.ledger import Tally
 
@@ -21,7 +20,7 @@ class Spread:
 
     @staticmethod
     def of(seconds: Iterable[float]) -> Spread:
-        """The spread of delays given in seconds; all zero without any."""
+        """Return the spread of delays given in seconds; all zero without any."""
         ordered = sorted(seconds)
         if not ordered:
             return Spread(0, 0.0, 0.0, 0.0, 0.0)
@@ -36,13 +35,13 @@ class Spread:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value that `share` of the ascending values do not exceed."""
+    """Return the value that `share` of the ascending values do not exceed."""
     return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered)) - 1))]
 
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """Watchers that were to become live, those that did, and how long it took them."""
+    """How many watchers were to become live, how many did, and how long it took them."""
 
     asked: int
     live: int
@@ -56,7 +55,7 @@ class Joining:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """A storm of page loads: those that came whole, their delays, and what went wrong."""
+    """A storm of page loads: how many came whole, their delays, and what went wrong."""
 
     asked: int
     whole: int
@@ -93,10 +92,10 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Candles of the steady part: published times their watchers, handed to them, come to them."""
+    """Candles of the steady part: published times watchers, sent to them, received by them."""
 
     published: int
-    handed: int
+    sent: int
     came: int
 
 
@@ -131,7 +130,7 @@ class Measured:
         return self.tally.delivered / self.tally.expected if self.tally.expected else 0.0
 
     def per_thousand(self) -> dict[str, float]:
-        """Cores and megabytes of all web processes together, for 1,000 watchers."""
+        """Return cores and megabytes of all web processes together, for 1,000 watchers."""
         webs = [use for use in self.uses if use.name.startswith("web-")]
         thousands = self.watchers / 1000
         grown = sum(use.megabytes - use.megabytes_before for use in webs)
@@ -142,21 +141,6 @@ class Measured:
 
 
 def timeline(delays: Mapping[int, Sequence[float]]) -> tuple[Moment, ...]:
-    """Moments out of delays in seconds, by the second in which their candles closed."""
-    moments = []
-    for second, found in sorted(delays.items()):
-        spread = Spread.of(found)
-        moments.append(Moment(second, spread.p50, spread.p95, spread.longest))
-    return tuple(moments)
-
-
-def loading(loads: Any) -> Loading:
-    """The figures of a storm of page loads (crowd.PageLoads)."""
-    return Loading(
-        loads.asked,
-        len(loads.seconds),
-        Spread.of(loads.seconds),
-        round(loads.took, 3),
-        round(loads.bytes / 1e6, 2),
-        loads.wrong,
-    )
+    """Return moments of delays in seconds, by the second in which their candles closed."""
+    spreads = ((second, Spread.of(found)) for second, found in sorted(delays.items()))
+    return tuple(Moment(at, spread.p50, spread.p95, spread.longest) for at, spread in spreads)

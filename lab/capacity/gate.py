@@ -1,8 +1,7 @@
-"""What a run must reach, and whether it did. docs/capacity.md states the same thresholds."""
+"""The thresholds of a run (docs/capacity.md states the same), and whether it kept them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lab.capacity.figures import Measured
@@ -35,45 +34,37 @@ class Check:
 
 
 def judge(measured: Measured, thresholds: Thresholds) -> tuple[Check, ...]:
-    """Hold a run to every threshold that it has a figure for."""
-    return (
-        *_shares(measured, thresholds),
-        *_counts(measured, thresholds),
-        *_delays(measured, thresholds),
-    )
-
-
-def _shares(measured: Measured, at_least: Thresholds) -> Iterator[Check]:
+    """Check a run against every threshold that it has a figure for."""
+    tally, limits = measured.tally, thresholds
     stored = 1 - measured.unstored / measured.truth if measured.truth else 0.0
-    yield _share("watchers subscribed", measured.subscribed.share, at_least.subscribed)
-    yield _share("the exchange's candles stored", stored, at_least.stored)
-    yield _share(
-        "stored candles delivered to every watcher", measured.delivered, at_least.delivered
-    )
-    if measured.reconnected is not None:
-        share = measured.reconnected.share
-        yield _share("watchers back after the reconnect storm", share, at_least.reconnected)
-    if measured.pages is not None:
-        yield _share("pages whole in the page-load storm", measured.pages.share, at_least.pages)
-
-
-def _counts(measured: Measured, at_most: Thresholds) -> Iterator[Check]:
-    tally = measured.tally
-    yield _count("duplicates", tally.duplicates, at_most.duplicates)
-    yield _count("candles out of order", tally.disorder, at_most.disorder)
-    yield _count("candles delivered that are not stored", tally.phantom, at_most.phantoms)
+    delivered = measured.delivered
+    checks = [
+        _share("watchers subscribed", measured.subscribed.share, limits.subscribed),
+        _share("the exchange's candles stored", stored, limits.stored),
+        _share("stored candles delivered to every watcher", delivered, limits.delivered),
+    ]
+    if (back := measured.reconnected) is not None:
+        name = "watchers back after the reconnect storm"
+        checks.append(_share(name, back.share, limits.reconnected))
+    if (pages := measured.pages) is not None:
+        checks.append(_share("pages whole in the page-load storm", pages.share, limits.pages))
+    checks += [
+        _count("duplicates", tally.duplicates, limits.duplicates),
+        _count("candles out of order", tally.disorder, limits.disorder),
+        _count("candles delivered that are not stored", tally.phantom, limits.phantoms),
+    ]
     if (counted := measured.counted) is not None:
-        apart = max(abs(counted.published - counted.came), abs(counted.handed - counted.came))
-        yield _count("candles by which metrics and watchers disagree", apart, 0)
-
-
-def _delays(measured: Measured, at_most: Thresholds) -> Iterator[Check]:
-    yield _delay("p95 from commit to watcher", measured.from_commit.p95, at_most.commit_p95_ms)
-    yield _delay("p95 from close to watcher", measured.from_close.p95, at_most.close_p95_ms)
+        apart = max(abs(counted.published - counted.came), abs(counted.sent - counted.came))
+        checks.append(_count("candles by which metrics and watchers disagree", apart, 0))
+    return (
+        *checks,
+        _delay("p95 from commit to watcher", measured.from_commit.p95, limits.commit_p95_ms),
+        _delay("p95 from close to watcher", measured.from_close.p95, limits.close_p95_ms),
+    )
 
 
 def _share(name: str, share: float, bound: float) -> Check:
-    # Cut, not rounded: one of a million missing must not read as all of them.
+    # Truncated, not rounded: one of a million missing must not read as none.
     shown = int(share * 1_000_000) / 10_000
     return Check(name, f"{shown:g} %", f"at least {100 * bound:g} %", share >= bound)
 
@@ -83,5 +74,5 @@ def _count(name: str, count: int, bound: int) -> Check:
 
 
 def _delay(name: str, ms: float, bound: float) -> Check:
-    # Nothing measured is no proof of speed.
+    # Without any measurement the check fails.
     return Check(name, f"{ms:.1f} ms", f"at most {bound:g} ms", 0 < ms <= bound)

@@ -1,4 +1,4 @@
-"""How many watchers it takes until a threshold breaks: doubled until it does, then halved apart."""
+"""The number of watchers that breaks a threshold: doubled until one breaks, then bisected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NARROWINGS = 2
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One number of watchers, what was measured with it, and what that was worth.
+    """One number of watchers, what was measured with it, and its checks.
 
     `failure` is why nothing could be measured: so many were too much for the machine.
     """
@@ -44,7 +44,7 @@ class Limit:
 
 
 def find_limit(attempt: Callable[[int], Step], *, start: int, most: int) -> Limit:
-    """Try numbers of watchers from `start` on, at most `most`, and close in on the limit."""
+    """Try numbers of watchers from `start` to `most`, and narrow the limit down."""
     steps: list[Step] = []
     holds, breaks, watchers = 0, None, start
     while breaks is None and watchers <= most:
@@ -64,27 +64,24 @@ def find_limit(attempt: Callable[[int], Step], *, start: int, most: int) -> Limi
 
 
 def limit_rows(limit: Limit) -> list[tuple[str, ...]]:
-    """The steps as a table; the first row names the columns."""
+    """Return the steps as a table; the first row names the columns."""
     head = ("watchers", "candles a second", "p95 from commit", "p99", "all cores", "broken")
-    return [head, *(_row(step) for step in sorted(limit.steps, key=lambda step: step.watchers))]
-
-
-def _row(step: Step) -> tuple[str, ...]:
-    measured = step.measured
-    if measured is None:
-        return (str(step.watchers), "", "", "", "", step.broken)
-    return (
-        str(step.watchers),
-        f"{measured.frames_per_second:g}",
-        f"{measured.from_commit.p95:.1f} ms",
-        f"{measured.from_commit.p99:.1f} ms",
-        f"{sum(use.cores for use in measured.uses):.2f}",
-        step.broken,
-    )
+    rows: list[tuple[str, ...]] = [head]
+    for step in sorted(limit.steps, key=lambda step: step.watchers):
+        figures = ("", "", "", "")
+        if (measured := step.measured) is not None:
+            figures = (
+                f"{measured.frames_per_second:g}",
+                f"{measured.from_commit.p95:.1f} ms",
+                f"{measured.from_commit.p99:.1f} ms",
+                f"{sum(use.cores for use in measured.uses):.2f}",
+            )
+        rows.append((str(step.watchers), *figures, step.broken))
+    return rows
 
 
 def limit_verdict(limit: Limit) -> str:
-    """The limit in a sentence."""
+    """Return the limit in a sentence."""
     if limit.breaks is None:
         return f"{limit.holds} watchers hold every threshold; more were not tried."
     broken = next(step.broken for step in limit.steps if step.watchers == limit.breaks)

@@ -1,4 +1,7 @@
-"""What a run leaves behind: report.md, report.html, measured.json, latencies.csv, usage.csv."""
+"""The files of a run (report.md and .html, measured.json, latencies.csv, usage.csv), and its page.
+
+The last runs' figures are kept in docs/capacity.md, between two markers per kind of run.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from lab.capacity.figures import Measured, Spread, percentile
@@ -17,12 +22,15 @@ from lab.exchange import seconds_of
 from lab.plots import Points, line_plot
 
 Table = list[tuple[str, ...]]
+_escape = partial(html.escape, quote=False)
+RECORDED = ("Thresholds", "Delays", "Costs", "Web processes, for 1,000 watchers")
+RECORDED_FACTS = ("processor", "cores", "memory", "load before", "revision")
 CDF_SHARES = [each / 200 for each in range(1, 200)] + [0.999, 0.9999]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything that is told of one run."""
+    """One run, as it is reported."""
 
     command: str
     began: str
@@ -37,7 +45,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """The one sentence that matters."""
+        """The result in one line."""
         failed = [check.name for check in self.checks if not check.passed]
         return "PASSED" if not failed else f"FAILED: {', '.join(failed)}"
 
@@ -48,12 +56,13 @@ def write_report(folder: Path, report: Report, raw: Raw) -> None:
     (folder / "report.md").write_text(_markdown(report, tables))
     (folder / "report.html").write_text(_html(report, tables, _plots(report, raw)))
     (folder / "measured.json").write_text(json.dumps(asdict(report), indent=1))
-    _write_rows(folder / "latencies.csv", _latency_rows(raw))
-    _write_rows(folder / "usage.csv", _usage_rows(raw.samples))
+    for name, rows in (("latencies", _latency_rows(raw)), ("usage", _usage_rows(raw.samples))):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
 
 
 def tables_of(report: Report) -> Iterator[tuple[str, Table]]:
-    """Every table of the report with its heading; the first row names the columns."""
+    """Return every table of the report with its heading; the first row names the columns."""
     measured = report.measured
     verdict = [
         (c.name, c.measured, c.bound, "yes" if c.passed else "**NO**") for c in report.checks
@@ -122,7 +131,7 @@ def _markdown(report: Report, tables: Mapping[str, Table]) -> str:
 
 
 def markdown_table(rows: Table) -> str:
-    """A table in Markdown; the first row names the columns."""
+    """Return a table in Markdown; the first row names the columns."""
     head, *body = rows
     lines = [head, tuple("---" for _ in head), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -137,27 +146,24 @@ def _html(report: Report, tables: Mapping[str, Table], plots: Sequence[str]) -> 
         f"h1{{color:{colour}}}"
     )
     parts = [
-        f"<h1>Capacity: {_text(report.verdict)}</h1>",
-        f"<p><code>{_text(report.command)}</code>, {report.began}</p>",
-        f"<p>{_text(_load(report.measured))}</p>",
+        f"<h1>Capacity: {_escape(report.verdict)}</h1>",
+        f"<p><code>{_escape(report.command)}</code>, {report.began}</p>",
+        f"<p>{_escape(_load(report.measured))}</p>",
         *plots,
     ]
     for heading, rows in tables.items():
-        parts.append(f"<h2>{_text(heading)}</h2>{_html_table(rows)}")
+        parts.append(f"<h2>{_escape(heading)}</h2>{_html_table(rows)}")
     head = f'<meta charset="utf-8"><title>Capacity</title><style>{style}</style>'
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
 
 
-def _text(words: str) -> str:
-    return html.escape(words, quote=False)
-
-
 def _html_table(rows: Table) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        inside = "".join(f"<{tag}>{_text(cell.strip('*'))}</{tag}>" for cell in cells)
-        return f"<tr>{inside}</tr>"
-
-    return f"<table>{line(rows[0], 'th')}{''.join(line(row, 'td') for row in rows[1:])}</table>"
+    lines = []
+    for number, row in enumerate(rows):
+        tag = "td" if number else "th"
+        cells = (f"<{tag}>{_escape(cell.strip('*'))}</{tag}>" for cell in row)
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table>{''.join(lines)}</table>"
 
 
 def _plots(report: Report, raw: Raw) -> list[str]:
@@ -171,11 +177,19 @@ def _plots(report: Report, raw: Raw) -> list[str]:
     }
     shares = {"from commit": _shares(commit), "from close": _shares(close)}
     began = raw.samples[0].at if raw.samples else 0.0
+    cores: dict[str, Points] = {}
+    memory: dict[str, Points] = {}
+    for name in dict.fromkeys(sample.name for sample in raw.samples):
+        own = [sample for sample in raw.samples if sample.name == name]
+        cores[name] = [
+            (b.at - began, max(0.0, (b.cpu_s - a.cpu_s) / (b.at - a.at))) for a, b in pairwise(own)
+        ]
+        memory[name] = [(sample.at - began, sample.memory / 1e6) for sample in own]
     return [
         line_plot("Commit to watcher over the steady part", over_time, x="seconds", y="ms"),
         line_plot("Part of deliveries done within a time", shares, x="ms", y="%"),
-        line_plot("Processor", _cores(raw.samples, began), x="seconds of the run", y="cores"),
-        line_plot("Memory", _memory(raw.samples, began), x="seconds of the run", y="MB"),
+        line_plot("Processor", cores, x="seconds of the run", y="cores"),
+        line_plot("Memory", memory, x="seconds of the run", y="MB"),
     ]
 
 
@@ -184,30 +198,6 @@ def _shares(found: Mapping[int, Sequence[float]]) -> Points:
     if not ordered:
         return []
     return [(1000 * percentile(ordered, share), 100 * share) for share in CDF_SHARES]
-
-
-def _cores(samples: Sequence[Sample], began: float) -> dict[str, Points]:
-    lines: dict[str, Points] = {}
-    for name, own in _by_name(samples).items():
-        pairs = zip(own, own[1:], strict=False)
-        lines[name] = [
-            (b.at - began, max(0.0, (b.cpu_s - a.cpu_s) / (b.at - a.at))) for a, b in pairs
-        ]
-    return lines
-
-
-def _memory(samples: Sequence[Sample], began: float) -> dict[str, Points]:
-    return {
-        name: [(sample.at - began, sample.memory / 1e6) for sample in own]
-        for name, own in _by_name(samples).items()
-    }
-
-
-def _by_name(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        found.setdefault(sample.name, []).append(sample)
-    return found
 
 
 def _latency_rows(raw: Raw) -> Iterator[Sequence[object]]:
@@ -227,6 +217,26 @@ def _usage_rows(samples: Sequence[Sample]) -> Iterator[Sequence[object]]:
         yield round(sample.at, 3), sample.name, round(sample.cpu_s, 2), sample.memory
 
 
-def _write_rows(path: Path, rows: Iterator[Sequence[object]]) -> None:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
+class RecordError(Exception):
+    """The page has no place for the figures; the message names the markers."""
+
+
+def record(path: Path, kind: str, text: str) -> None:
+    """Replace what is between `<!-- kind -->` and `<!-- /kind -->`. Raises RecordError."""
+    page = path.read_text()
+    head, begin, rest = page.partition(f"<!-- {kind} -->\n")
+    _, end, tail = rest.partition(f"<!-- /{kind} -->")
+    if not begin or not end:
+        raise RecordError(f"{path} has no <!-- {kind} --> and <!-- /{kind} -->")
+    path.write_text(f"{head}{begin}\n{text.strip()}\n\n{end}{tail}")
+
+
+def recorded(report: Report) -> str:
+    """Return the part of a run that the page shows."""
+    facts = ", ".join(
+        f"{name} {report.facts[name]}" for name in RECORDED_FACTS if name in report.facts
+    )
+    parts = [f"`{report.command}`, {report.began}: **{report.verdict}**.", f"{facts}."]
+    tables = dict(tables_of(report))
+    parts += [markdown_table(tables[heading]) for heading in RECORDED]
+    return "\n\n".join(parts)

@@ -9,8 +9,7 @@ import pytest
 
 from lab.capacity.gate import Thresholds, judge
 from lab.capacity.measure import Raw, Window, delays
-from lab.capacity.record import RecordError, record, recorded
-from lab.capacity.report import Report, write_report
+from lab.capacity.report import RecordError, Report, record, recorded, write_report
 from lab.capacity.resources import Sample
 from lab.capacity.stored import Stored
 from lab.capacity.tests.test_gate import FAST, GOOD

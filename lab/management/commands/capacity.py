@@ -17,8 +17,7 @@ from lab.capacity.facts import machine_facts, software_facts
 from lab.capacity.gate import Thresholds
 from lab.capacity.limit import Limit, limit_rows, limit_verdict
 from lab.capacity.measure import Run
-from lab.capacity.record import RecordError, record, recorded
-from lab.capacity.report import markdown_table
+from lab.capacity.report import RecordError, markdown_table, record, recorded
 from lab.capacity.session import open_installation, run_gate, run_steps
 from lab.exchange import local_series
 from lab.installation import Installation

@@ -81,9 +81,9 @@ class StageEngine(Protocol[State, Item_contra, Entry_co]):
 class StageInput(Protocol[Item_co]):
     """What a batch gives to the engine: one item for each candle.
 
-    `stale_from` is the earliest time at which older items changed, or from which on the caller
-    wants the ledger recomputed; None when the batch only adds candles. `is_requested` is true for
-    a rerun that was asked for. `candles` are the stored candles including the batch.
+    `stale_from` is the earliest time at which older items changed, or from which on a recomputation
+    was requested; None when the batch only adds candles. `is_requested` is true for a requested
+    rerun. `candles` are the stored candles including the batch.
     """
 
     @property

@@ -77,7 +77,7 @@ class SliceAnswer(BaseModel):
 
 
 class FactorSlicesAnswer(BaseModel):
-    """What each factor says at a candle; empty when there is no candle that early."""
+    """The facts of each factor at a candle; empty when there is no candle that early."""
 
     schema_version: Literal[1]
     series_id: str

@@ -4,6 +4,6 @@ import pytest
 
 pytest.register_assert_rewrite("factors.tests.ledgers")
 
-from factors.tests.ledgers import stores  # noqa: E402  Its asserts tell what differs.
+from factors.tests.ledgers import stores  # noqa: E402  Its asserts show what differs.
 
 __all__ = ["stores"]

@@ -1,4 +1,4 @@
-"""What the tests of the stage stand on: both stores, and what their ledgers must hold."""
+"""For tests of the stages: both stores, what their ledgers must hold, and random batches."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import itertools
 import json
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import strategies as st
 
 from factors.domain.ledger import Rebuild
 from factors.stage import FactorStage
@@ -19,6 +21,26 @@ from market.stores.postgres import PostgresCandleStore
 NUMBERS = itertools.count()
 END = 10**10
 
+KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
+
+# Batches by position of the first candle, size, change of prices, worker, and whether the last
+# stage fails. So some candles come twice, late, or with other prices.
+BATCHES = st.lists(
+    st.tuples(
+        st.integers(0, 60),
+        st.integers(0, 30),
+        st.sampled_from([0.0, 0.0, 0.0, 2.0]),
+        st.integers(0, 1),
+        st.sampled_from([False, False, False, True]),
+    ),
+    max_size=8,
+)
+
+
+def changed(candle, by=1.0):
+    """The candle with a higher high and close."""
+    return candle._replace(close=candle.close + by, high=candle.high + by)
+
 
 def new_series(timeframe="1m"):
     """A series that no test has written to."""
@@ -26,7 +48,7 @@ def new_series(timeframe="1m"):
 
 
 class Failing:
-    """A stage behind the factors that fails when it is told to."""
+    """A last stage that fails while `fails` is set."""
 
     name = "failing"
 
@@ -46,6 +68,7 @@ class Worker:
         self.failing = Failing()
         stage = FactorStage(engine, stores.ledger, candles=stores.candles, **options)
         self.pipeline = Pipeline(stores.candles, [stage, self.failing])
+        self.without_factors = Pipeline(stores.candles)
 
     def ingest(self, series, candles):
         return self.pipeline.ingest(series, candles)

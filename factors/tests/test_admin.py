@@ -27,12 +27,12 @@ WAVES = flat(*[100.0 + abs(each % 120 - 60) for each in range(400)])
 
 @pytest.fixture
 def user(django_user_model):
-    return django_user_model.objects.create(username="somebody", is_staff=True)
+    return django_user_model.objects.create(username="staff", is_staff=True)
 
 
 @pytest.fixture
 def reader(client, user):
-    """Logged in as one who may look only."""
+    """Logged in with the permission to view only."""
     user.user_permissions.add(Permission.objects.get(codename="view_factorstate"))
     client.force_login(user)
     return client
@@ -77,7 +77,7 @@ def test_page_of_a_series_counts_its_events(reader, series):
     assert f"pivot.major: {count}" in page
 
 
-def test_who_may_look_only_can_not_rebuild(reader, series):
+def test_rebuild_needs_the_permission_to_change(reader, series):
     assert "Rebuild from the stored candles" not in reader.get(PAGE).content.decode()
 
 
@@ -93,7 +93,7 @@ def test_rebuild_is_handed_to_a_worker(editor, series, monkeypatch):
     ]
 
 
-def test_rebuild_that_nobody_takes_is_told(editor, series, switch):
+def test_rebuild_that_can_not_be_requested_is_reported(editor, series, switch):
     # The process ingests by itself, but its event loop is not there to take work.
     switch(enable_ws_pubsub=False)
     answer = rebuild(editor)

@@ -1,4 +1,4 @@
-"""Stored objects: mappings to whoever looks inside, their own text to the client."""
+"""Lazy objects: mappings for readers, and the stored text for clients."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def test_answer_is_the_same_bytes_as_with_plain_objects():
     assert as_json({"deep": [stored()], "n": 1}) == orjson.dumps({"deep": [FIELDS], "n": 1})
 
 
-def test_looking_inside_does_not_change_the_text():
-    looked_at = stored()
-    assert looked_at["b"] == FIELDS["b"]
-    assert as_json(looked_at) == orjson.dumps(FIELDS)
+def test_reading_a_field_does_not_change_the_text():
+    read = stored()
+    assert read["b"] == FIELDS["b"]
+    assert as_json(read) == orjson.dumps(FIELDS)
 
 
 def test_answer_with_anything_else_is_refused():

@@ -1,27 +1,22 @@
-"""The stage: one ledger, whatever way the candles came."""
+"""The factor stage: the same ledger in whatever batches the candles come."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from factors.domain.checkpoints import kept_between
 from factors.domain.ledger import FactorUpdate
 from factors.domain.tests.recordings import candles_strategy, engine, flat
 from factors.ledger_stage import LedgerOutdated
-from factors.tests.ledgers import Worker, new_series
+from factors.tests.ledgers import BATCHES, KNOWN, Worker, changed, new_series
 from market.pipeline import PipelineError
 from tests.examples import examples
 
 ENGINE = engine(2, 1)
 OTHER_LOGIC = engine(3, 1)
 WAVES = flat(*[10.0 + abs(each % 8 - 4) * (1 + each % 3) for each in range(60)])
-KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture]}
-
-
-def changed(candle, by=1.0):
-    return candle._replace(close=candle.close + by, high=candle.high + by)
 
 
 def catch_up(worker, stores, series):
@@ -29,20 +24,7 @@ def catch_up(worker, stores, series):
         worker.rerun(series)
 
 
-# Batches of candles by position; some candles come twice, late, or with other prices.
-batches = st.lists(
-    st.tuples(
-        st.integers(0, 60),
-        st.integers(0, 30),
-        st.sampled_from([0.0, 0.0, 0.0, 2.0]),
-        st.integers(0, 1),
-        st.sampled_from([False, False, False, True]),
-    ),
-    max_size=8,
-)
-
-
-@given(candles=candles_strategy(max_size=80), program=batches, at_once=st.sampled_from([5, 1000]))
+@given(candles=candles_strategy(max_size=80), program=BATCHES, at_once=st.sampled_from([5, 1000]))
 @examples(0.7, **KNOWN)
 def test_ledger_is_a_fresh_fold_whatever_happened(stores, candles, program, at_once):
     """Random batches, late ones, revisions, failures behind the stage, two workers in turn."""
@@ -66,17 +48,17 @@ def test_ledger_is_a_fresh_fold_whatever_happened(stores, candles, program, at_o
 
 @given(candles=candles_strategy(), cuts=st.lists(st.integers(0, 90), max_size=4))
 @examples(0.4, **KNOWN)
-def test_ledger_never_takes_back_what_it_said(stores, candles, cuts):
+def test_later_batches_change_no_entry(stores, candles, cuts):
     series, worker, start = new_series(), Worker(stores, ENGINE), 0
-    said = [[], []]
+    before = [[], []]
     for cut in [*sorted(cuts), len(candles)]:
         worker.ingest(series, candles[start:cut])
         now = stores.written(series)
-        assert [new[: len(old)] for new, old in zip(now, said, strict=True)] == said
-        start, said = max(start, cut), now
+        assert [new[: len(old)] for new, old in zip(now, before, strict=True)] == before
+        start, before = max(start, cut), now
 
 
-def test_restarted_worker_goes_on_exactly(stores):
+def test_restarted_worker_continues_exactly(stores):
     series = new_series()
     for candle in WAVES:
         Worker(stores, ENGINE, every=8).ingest(series, [candle])
@@ -126,7 +108,7 @@ def test_state_that_saw_a_candle_which_did_not_land_is_never_used(stores):
     stores.check(series, ENGINE)
 
 
-def test_revision_is_told_with_its_time(stores):
+def test_revision_is_announced_with_its_time(stores):
     series, worker = new_series(), Worker(stores, ENGINE)
     worker.ingest(series, WAVES[:40])
     revised = changed(WAVES[20])
@@ -150,17 +132,15 @@ def test_new_series_is_no_rebuild(stores):
 def test_candles_stored_without_the_stage_are_caught_up(stores):
     series, worker = new_series(), Worker(stores, ENGINE)
     worker.ingest(series, WAVES[:10])
-    worker.pipeline._stages, stages = (), worker.pipeline._stages
-    worker.ingest(series, WAVES[10:30])
-    worker.ingest(series, [changed(WAVES[5])])
-    worker.pipeline._stages = stages
+    worker.without_factors.ingest(series, WAVES[10:30])
+    worker.without_factors.ingest(series, [changed(WAVES[5])])
     change = worker.ingest(series, WAVES[30:])
     assert change.results.get(FactorUpdate).dropped_from == WAVES[5].candle_time
     stores.check(series, ENGINE)
     assert stores.ledger.position(series).head_time == WAVES[-1].candle_time
 
 
-def test_other_logic_computes_everything_anew(stores):
+def test_other_logic_recomputes_everything(stores):
     series = new_series()
     Worker(stores, ENGINE).ingest(series, WAVES[:50])
     change = Worker(stores, OTHER_LOGIC).ingest(series, WAVES[50:])
@@ -170,7 +150,7 @@ def test_other_logic_computes_everything_anew(stores):
     assert stores.candles.count(series) == len(WAVES)
 
 
-def test_other_logic_waits_for_the_command_when_told_so(stores):
+def test_other_logic_waits_for_the_command_when_rebuilds_are_off(stores):
     series = new_series()
     Worker(stores, ENGINE).ingest(series, WAVES[:50])
     worker = Worker(stores, OTHER_LOGIC, rebuilds=False)
@@ -183,7 +163,7 @@ def test_other_logic_waits_for_the_command_when_told_so(stores):
     stores.check(series, OTHER_LOGIC)
 
 
-def test_long_rebuild_goes_on_with_every_batch(stores):
+def test_long_rebuild_continues_with_every_batch(stores):
     series = new_series()
     Worker(stores, ENGINE).ingest(series, WAVES[:57])
     worker = Worker(stores, OTHER_LOGIC, at_once=20)

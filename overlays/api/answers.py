@@ -133,7 +133,7 @@ class PollCursor(BaseModel):
 
 
 class PollAnswer(BaseModel):
-    """One record whenever something landed since `after_id`, even if no drawing changed."""
+    """One record whenever something was stored since `after_id`, even if no drawing changed."""
 
     schema_version: Literal[1]
     series_id: str
@@ -142,7 +142,7 @@ class PollAnswer(BaseModel):
 
 
 class RepairedAnswer(BaseModel):
-    """The drawings were made anew; the heads say up to which candle each ledger is."""
+    """The drawings were made again; the heads are the newest candle of each ledger."""
 
     ok: Literal[True]
     series_id: str

@@ -32,11 +32,11 @@ ROW = "instruction_id, kind, visible_time, until, starts, ends, definition"
 
 # What an append is allowed to find; each of its statements does nothing without it.
 AT = "head_time = %(head)s AND epoch = %(epoch)s AND fingerprint = %(fingerprint)s"
-STANDS = f"EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s AND {AT})"
+AS_EXPECTED = f"EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s AND {AT})"
 IS_NEW = "NOT EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s)"
 
 # An instruction may have a version for every few candles of its series: looked for from the newest
-# on, so that the first one seen is the one that stands.
+# on, so that the first one found is the current one.
 SUPERSEDE = f"""
 UPDATE overlay_versions AS old SET until = newest.time
 FROM (VALUES {{rows}}) AS given (name, time) CROSS JOIN LATERAL (
@@ -45,13 +45,13 @@ FROM (VALUES {{rows}}) AS given (name, time) CROSS JOIN LATERAL (
         AND instruction_id = given.name AND until = {NEVER}
     ORDER BY visible_time DESC LIMIT 1
 ) AS newest
-WHERE old.series_id = %(key)s AND old.version_id = newest.version_id AND {{stands}}
+WHERE old.series_id = %(key)s AND old.version_id = newest.version_id AND {{condition}}
 """
 WRITE = f"""
 INSERT INTO overlay_versions (version_id, series_id, {ROW})
 SELECT nextval('overlay_ids'), %(key)s, {ROW}
 FROM (VALUES {{rows}}) AS given (position, {ROW})
-WHERE {{stands}} ORDER BY position
+WHERE {{condition}} ORDER BY position
 """
 ENTRY = "(%s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s)"
 MOVE = f"""
@@ -152,15 +152,15 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
     ) -> bool:
         values, cursor = self._values(expected, after), self._writer.cursor
         rows = rows_of(entries)
-        stands, move = (IS_NEW, BEGIN) if expected is None else (STANDS, MOVE)
-        statements = self._supersede(rows, stands)
+        condition, move = (IS_NEW, BEGIN) if expected is None else (AS_EXPECTED, MOVE)
+        statements = self._supersede(rows, condition)
         if len(rows) < COPY_FROM_ROWS:
-            statements += self._write(rows, stands)
+            statements += self._write(rows, condition)
         else:
-            cursor.execute(f"SELECT {stands}", values)
+            cursor.execute(f"SELECT {condition}", values)
             if not cursor.fetchone()[0]:
                 return False
-            # Before the copies stand there, which are not to be superseded.
+            # Before the copies are written, which must not be superseded.
             cursor.execute(self._filled(statements, values))
             self._copy(rows)
             statements = []
@@ -195,20 +195,20 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
         """One text for one round trip; rows are in it already, with their percent signs doubled."""
         return self._writer.filled(";".join(statements), values)
 
-    def _supersede(self, rows: Sequence[Row], stands: str) -> list[str]:
-        """End what stands of the instructions that the rows go on with."""
+    def _supersede(self, rows: Sequence[Row], condition: str) -> list[str]:
+        """End the current versions of the instructions that the rows continue."""
         first: dict[str, int] = {}
         for row in rows:
             first.setdefault(row.instruction_id, row.visible_time)
         if not first:
             return []
-        return [SUPERSEDE.format(rows=self._listed("(%s, %s)", first.items()), stands=stands)]
+        return [SUPERSEDE.format(rows=self._listed("(%s, %s)", first.items()), condition=condition)]
 
-    def _write(self, rows: Sequence[Row], stands: str) -> list[str]:
+    def _write(self, rows: Sequence[Row], condition: str) -> list[str]:
         if not rows:
             return []
         entries = ((position, *row) for position, row in enumerate(rows))
-        return [WRITE.format(rows=self._listed(ENTRY, entries), stands=stands)]
+        return [WRITE.format(rows=self._listed(ENTRY, entries), condition=condition)]
 
     def _listed(self, template: str, entries: Iterable[tuple[Any, ...]]) -> str:
         texts = [self._writer.filled(template, entry).decode() for entry in entries]

@@ -1,4 +1,4 @@
-"""What the tests of the stage and the reads stand on: both stores, and what they must hold."""
+"""For tests of stage and reads: both stores, and what their ledgers must hold."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from factors.domain.tests.recordings import engine
 from factors.stage import FactorStage
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
+from factors.tests.ledgers import Failing
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
@@ -24,20 +25,6 @@ from overlays.verify import Verifier
 
 FACTORS = engine(2, 1)
 OVERLAYS = overlay_engine(20)
-
-
-class Failing:
-    """A stage behind the others that fails when it is told to."""
-
-    name = "failing"
-
-    def __init__(self):
-        self.fails = False
-
-    def apply(self, writer, change):
-        if self.fails:
-            raise RuntimeError
-        return ()
 
 
 class Worker:
@@ -76,7 +63,7 @@ class Stores:
         self.reads = Reads(candles, facts, drawings, FACTORS.factors)
 
     def verdict(self, series, *, overlays=OVERLAYS, fingerprint="f"):
-        """What a verification says."""
+        """The result of a verification."""
         verifier = Verifier(
             candles=self.candles,
             factor_engine=FACTORS,
@@ -104,14 +91,14 @@ class Stores:
 
 
 class Viewer:
-    """A client that follows the drawings by one cursor, never reading anything anew."""
+    """A client that follows the drawings by one cursor and never reads from the start."""
 
     def __init__(self, reads, series, *, window):
         self.reads, self.series, self.window = reads, series, window
         self.catalog, self.active, self.cursor = {}, [], 0
 
     def poll(self):
-        """Take what is new; answer the record."""
+        """Take what is new; return the record."""
         answer = self.reads.poll(self.series, after_id=self.cursor, window=self.window)
         assert answer["next_cursor"]["id"] >= self.cursor
         self.cursor = answer["next_cursor"]["id"]
@@ -136,7 +123,7 @@ class Viewer:
 
 
 def fresh(reads, series, *, window):
-    """What a client that has nothing is told to show."""
+    """What a client without any version shows."""
     viewer = Viewer(reads, series, window=window)
     viewer.read()
     return viewer.shown()

@@ -1,40 +1,22 @@
-"""What must hold whatever way candles came: random series, batches, revisions, failures."""
+"""Past frames equal live ones: random series, batches, revisions, failures."""
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from factors.domain.tests.recordings import candles_strategy
-from factors.tests.ledgers import new_series
+from factors.tests.ledgers import BATCHES, KNOWN, changed, new_series
 from market.pipeline import PipelineError
 from overlays.reads import NoData, NoOverlay, OutOfSync
 from overlays.tests.ledgers import Viewer, Worker, fresh
 from tests.examples import examples
 
-KNOWN = {"suppress_health_check": [HealthCheck.function_scoped_fixture]}
 WINDOW = 12
 
 
-def changed(candle, by):
-    return candle._replace(close=candle.close + by, high=candle.high + by)
-
-
-# Batches of candles by position; some candles come twice, late, or with other prices.
-batches = st.lists(
-    st.tuples(
-        st.integers(0, 60),
-        st.integers(1, 30),
-        st.sampled_from([0.0, 0.0, 0.0, 2.0]),
-        st.integers(0, 1),
-        st.sampled_from([False, False, False, True]),
-    ),
-    max_size=8,
-)
-
-
 class Recorder:
-    """Remembers what was live at each candle, until that candle's past is revised."""
+    """Records what was live at each candle, until that candle's past is revised."""
 
     def __init__(self, stores, series):
         self.stores, self.series = stores, series
@@ -70,7 +52,7 @@ class Recorder:
 
 
 @examples(0.7, **KNOWN)
-@given(candles=candles_strategy(max_size=80), program=batches, at_once=st.sampled_from([5, 1000]))
+@given(candles=candles_strategy(max_size=80), program=BATCHES, at_once=st.sampled_from([5, 1000]))
 def test_past_frames_are_what_was_live(stores, candles, program, at_once):
     series = new_series()
     workers = [Worker(stores, at_once=at_once, every=3) for _ in range(2)]

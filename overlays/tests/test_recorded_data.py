@@ -1,4 +1,4 @@
-"""Recorded markets, stored and drawn as they would be live: the drawings say what factors say.
+"""Recorded markets, stored and drawn as they would be live: drawings and factors agree.
 
 Every N-th candle here; `manage.py verify SERIES --integrity` reads at every one.
 """

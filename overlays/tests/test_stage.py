@@ -1,4 +1,4 @@
-"""The overlay stage: one ledger, whatever way the candles came, and little work for it."""
+"""The overlay stage: the same ledger in whatever batches the candles come, with little work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_batch_seen_twice_changes_nothing(stores):
     assert stores.written(series) == before
 
 
-def test_drawings_missed_are_caught_up_in_parts(stores):
+def test_missed_drawings_are_caught_up_in_parts(stores):
     series, worker = new_series(), Worker(stores, at_once=25)
     worker.without_overlays.ingest(series, CANDLES[:90])
     worker.ingest(series, CANDLES[90:91])
@@ -47,7 +47,7 @@ def test_drawings_missed_are_caught_up_in_parts(stores):
     assert stores.is_exact(series)
 
 
-def test_revision_missed_is_drawn_anew(stores):
+def test_missed_revision_is_redrawn(stores):
     series, worker = new_series(), Worker(stores, every=8)
     worker.ingest(series, CANDLES[:90])
     before = stores.versions(series)
@@ -58,7 +58,7 @@ def test_revision_missed_is_drawn_anew(stores):
     assert stores.versions(series)[: len(kept)] == kept
 
 
-def test_other_renderers_draw_all_anew(stores):
+def test_other_renderers_redraw_everything(stores):
     series = new_series()
     Worker(stores).ingest(series, CANDLES[:90])
     greatest = stores.drawings.state(series).tick_id
@@ -70,8 +70,8 @@ def test_other_renderers_draw_all_anew(stores):
     assert stores.versions(series)[0].version_id > greatest
 
 
-def test_old_process_draws_on_after_a_new_one(stores):
-    """The one whose ledger was taken over notices, and draws all in its own way again."""
+def test_old_process_continues_after_a_new_one(stores):
+    """The process whose ledger was redrawn notices, and redraws it with its own renderers."""
     series, old = new_series(), Worker(stores)
     old.ingest(series, CANDLES[:90])
     Worker(stores, overlays=OTHER_WINDOW, fingerprint="other").redraw(series)
@@ -79,7 +79,7 @@ def test_old_process_draws_on_after_a_new_one(stores):
     assert stores.is_exact(series)
 
 
-def test_saved_states_of_no_use_are_done_without(stores):
+def test_unreadable_saved_states_are_ignored(stores):
     series = new_series()
     Worker(stores, every=8).ingest(series, CANDLES[:100])
     with stores.candles.writing(series) as writer:
@@ -144,7 +144,7 @@ def test_redraw_from_a_time_keeps_what_was_before(stores):
 
 
 class CountingCursor:
-    """A cursor that remembers what was executed."""
+    """A cursor that records what it executes."""
 
     def __init__(self, cursor):
         self._cursor, self.executed = cursor, []

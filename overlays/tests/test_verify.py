@@ -1,4 +1,4 @@
-"""Verification: clean where it should be, and a finger on the first thing that is not."""
+"""Verification: clean ledgers pass, and the first difference is named."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_command_fails_on_a_difference(transactional_db):
     assert failed.value.returncode == 1
 
 
-def test_command_fails_on_drawings_that_say_something_else(transactional_db, settings):
+def test_command_fails_when_drawings_differ_from_factors(transactional_db):
     ingest(walk(140))
     with connection.cursor() as cursor:
         cursor.execute("UPDATE overlay_state SET head_time = 60")

@@ -42,7 +42,7 @@ def test_bad_series_is_refused(api, path):
 
 
 @pytest.mark.parametrize(
-    ("query", "complaint"),
+    ("query", "error"),
     [
         ({}, ("missing", ["query", "at_time"])),
         ({"at_time": -1}, ("greater_than_equal", ["query", "at_time"])),
@@ -50,8 +50,8 @@ def test_bad_series_is_refused(api, path):
         ({"at_time": 1, "window_candles": 5001}, ("less_than_equal", ["query", "window_candles"])),
     ],
 )
-def test_bad_question_is_refused(api, query, complaint):
-    assert complaint in items(api.get(SLICES, series_id=SERIES, **query))
+def test_bad_query_is_refused(api, query, error):
+    assert error in items(api.get(SLICES, series_id=SERIES, **query))
 
 
 def test_slices_before_the_first_candle_are_empty(api):
@@ -73,16 +73,16 @@ def test_slices_of_a_young_series_show_no_factor(api):
     assert (body["factors"], body["snapshots"]) == ([], {})
 
 
-def test_slices_show_what_was_said_at_that_candle_whatever_came_later(api):
-    said = {}
+def test_slices_of_a_past_candle_are_what_was_live(api):
+    live = {}
     for candle in WAVES:
         ingest([candle])
         if candle.candle_time % 1800 == 0:
-            said[candle.candle_time] = slices(api, candle.candle_time + 59).json()
+            live[candle.candle_time] = slices(api, candle.candle_time + 59).json()
     assert {entry["key"] for entry in vector_json("catalog.json")["factors"]} <= set(
-        said[END]["factors"]
+        live[END]["factors"]
     )
-    assert {time: slices(api, time).json() for time in said} == said
+    assert {time: slices(api, time).json() for time in live} == live
 
 
 def test_slices_know_the_window(api):

@@ -1,4 +1,4 @@
-"""What the tests run the engine on: recorded vectors, recorded markets, candles made up."""
+"""Engines, candles and results for tests."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def engine(major=50, minor=5, **sr):
 
 
 def fold(folding, candles, timeframe=MINUTE):
-    """Every candle's events and changed heads, copied through JSON at the moment they are told."""
+    """Every candle's events and changed heads, copied through JSON at once."""
     state = folding.initial(timeframe)
     return [json.dumps(folding.step(state, candle)) for candle in candles]
 
 
-def told(folding, candles, timeframe=MINUTE):
+def facts_of(folding, candles, timeframe=MINUTE):
     """All events in order, and the heads as they read at every candle's time."""
     state, events, heads, seen = folding.initial(timeframe), [], {}, {}
     for candle, result in zip(candles, folding.fold(state, candles), strict=True):
@@ -48,7 +48,7 @@ def reader(candles):
 
 
 def flat(*prices):
-    """Candles at 60, 120, ... that stand still at these prices."""
+    """Candles at 60, 120, ... that stay at these prices."""
     return [Candle(60 * n, price, price, price, price, 1.0) for n, price in enumerate(prices, 1)]
 
 

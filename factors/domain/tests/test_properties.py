@@ -14,10 +14,10 @@ from factors.domain.tests.recordings import (
     MINUTE,
     candles_strategy,
     engine,
+    facts_of,
     flat,
     fold,
     reader,
-    told,
 )
 from factors.domain.values import StateError
 from tests.recordings import recorded_candles, vector_candles, vector_json
@@ -38,12 +38,12 @@ def fold_with_restarts(folding, candles, cuts):
 
 
 @given(candles=candles_strategy(max_size=140), window=windows, cuts=splits, limit=st.integers(2, 9))
-def test_engine_says_the_same_whatever_the_restarts(candles, window, cuts, limit):
+def test_restarts_change_no_result(candles, window, cuts, limit):
     folding = engine(window, 1, cluster_pivot_limit=limit)
     assert fold_with_restarts(folding, candles, cuts) == fold(folding, candles)
 
 
-def test_engine_says_the_same_after_a_restart_at_every_candle_of_a_recording():
+def test_restart_at_every_candle_of_a_recording_changes_no_result():
     candles = vector_candles("trimmed")
     folding = engine(5, 2)
     cuts = range(len(candles))
@@ -51,7 +51,7 @@ def test_engine_says_the_same_after_a_restart_at_every_candle_of_a_recording():
 
 
 @given(candles=candles_strategy(), more=candles_strategy(), window=windows)
-def test_engine_never_takes_back_what_it_said(candles, more, window):
+def test_later_candles_change_no_result(candles, more, window):
     folding = engine(window, 1)
     state = folding.initial(MINUTE)
     results = [folding.step(state, candle) for candle in candles]
@@ -59,12 +59,12 @@ def test_engine_never_takes_back_what_it_said(candles, more, window):
     shift = candles[-1].candle_time
     for candle in more:
         folding.step(state, candle._replace(candle_time=shift + candle.candle_time))
-    # Payloads are shared between events, heads and the state: nobody may have changed one.
+    # Payloads are shared between events, heads and the state: none may have been changed.
     assert [json.dumps(result) for result in results] == at_once
 
 
 @given(candles=candles_strategy(), window=windows)
-def test_engine_tells_heads_only_when_they_change(candles, window):
+def test_head_is_reported_only_when_it_changed(candles, window):
     folding = engine(window, 1)
     state, last = folding.initial(MINUTE), {}
     for result in folding.fold(state, candles):
@@ -74,8 +74,8 @@ def test_engine_tells_heads_only_when_they_change(candles, window):
 
 
 @given(candles=candles_strategy(max_size=140), window=windows)
-def test_engine_gives_every_event_its_own_key_and_the_time_it_became_visible(candles, window):
-    events, _ = told(engine(window, 1), candles)
+def test_every_event_has_its_own_key_and_its_visible_time(candles, window):
+    events, _ = facts_of(engine(window, 1), candles)
     assert len({(event.factor, event.event_key) for event in events}) == len(events)
     assert all(event.payload["visible_time"] == event.candle_time for event in events)
 

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from factors.domain.sr import SrParameters
 from factors.domain.tests import reference
-from factors.domain.tests.recordings import candles_strategy, engine, told
+from factors.domain.tests.recordings import candles_strategy, engine, facts_of
 from tests.recordings import vector_candles
 
 windows = st.integers(1, 4)
 
 
-def pivots_told(events, size, candles):
+def pivots_of(events, size, candles):
     ordinals = {candle.candle_time: ordinal for ordinal, candle in enumerate(candles)}
     return [
         (event.payload["pivot_idx"], event.payload["direction"], ordinals[event.candle_time])
@@ -21,7 +21,7 @@ def pivots_told(events, size, candles):
     ]
 
 
-def levels_told(payload):
+def levels_of(payload):
     return [
         (
             level["level_type"],
@@ -44,28 +44,28 @@ def with_score(level):
 
 
 def check_levels(folding, candles, window, parameters, timeframe_seconds=60):
-    events, _ = told(folding, candles)
+    events, _ = facts_of(folding, candles)
     ordinals = {candle.candle_time: ordinal for ordinal, candle in enumerate(candles)}
     for event in events:
         if event.kind == "sr.snapshot":
             prefix = candles[: ordinals[event.candle_time] + 1]
             majors = reference.major_pivots(prefix, window, timeframe_seconds)
             expected = reference.Levels(prefix, majors, parameters).chosen()
-            assert levels_told(event.payload) == [with_score(level) for level in expected]
+            assert levels_of(event.payload) == [with_score(level) for level in expected]
 
 
 @given(candles=candles_strategy(), major=windows, minor=windows)
 def test_pivots_are_those_of_the_definition(candles, major, minor):
-    events, _ = told(engine(major, minor), candles)
+    events, _ = facts_of(engine(major, minor), candles)
     majors = reference.major_pivots(candles, major, 60)
-    assert pivots_told(events, "major", candles) == majors
+    assert pivots_of(events, "major", candles) == majors
     minors = reference.minor_pivots(candles, minor, 60, majors)
-    assert pivots_told(events, "minor", candles) == minors
+    assert pivots_of(events, "minor", candles) == minors
 
 
 @given(candles=candles_strategy(), window=windows)
 def test_pen_preview_is_that_of_the_definition_at_every_candle(candles, window):
-    _, heads = told(engine(window, window), candles)
+    _, heads = facts_of(engine(window, window), candles)
     for count, candle in enumerate(candles, 1):
         prefix = candles[:count]
         expected = reference.pen_head(prefix, reference.major_pivots(prefix, window, 60))

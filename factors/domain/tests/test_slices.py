@@ -5,7 +5,7 @@ import pytest
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.slices import slices, window_start
-from factors.domain.tests.recordings import MINUTE, engine, flat, told
+from factors.domain.tests.recordings import MINUTE, engine, facts_of, flat
 from factors.domain.values import Event
 from market.domain.series import SeriesId
 
@@ -86,7 +86,7 @@ def test_slices_show_stored_heads_as_they_read_at_the_candle():
 
 def test_slices_of_a_fold_show_every_factor_in_order():
     candles = flat(*ANCHOR_PRICES)
-    events, heads = told(engine(1, 1), candles)
+    events, heads = facts_of(engine(1, 1), candles)
     time = candles[-1].candle_time
     shown = slices_of(events, heads[time], at_time=time)
     assert {event.factor for event in events} | set(heads[time]) <= set(shown)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from factors.domain.tests.recordings import MINUTE, engine, told
+from factors.domain.tests.recordings import MINUTE, engine, facts_of
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
 from tests.recordings import vector_candles, vector_json
@@ -14,7 +14,7 @@ RECORDED = {entry["key"] for entry in vector_json("catalog.json")["factors"]}
 
 def recorded_results(folding, candles, timeframe=MINUTE):
     """The results of the recorded factors; later ones have tests of their own."""
-    events, heads = told(folding, candles, timeframe)
+    events, heads = facts_of(folding, candles, timeframe)
     kept = {
         time: {name: head for name, head in seen.items() if name in RECORDED}
         for time, seen in heads.items()

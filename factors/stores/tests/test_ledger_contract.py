@@ -60,9 +60,9 @@ def head(time, factor="pen", **fields):
     return Head(factor, time, fields)
 
 
-def tick(time, *said):
-    events = [each for each in said if isinstance(each, Event)]
-    return StepResult(time, events, [each for each in said if isinstance(each, Head)])
+def tick(time, *facts):
+    events = [each for each in facts if isinstance(each, Event)]
+    return StepResult(time, events, [each for each in facts if isinstance(each, Head)])
 
 
 def test_empty_ledger_knows_nothing(written):

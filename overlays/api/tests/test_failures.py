@@ -1,4 +1,4 @@
-"""A stage that fails takes the candles with it; drawings that were damaged are made anew."""
+"""A failing stage stores nothing of its batch; damaged drawings are repaired."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_damaged_drawings_are_noticed_and_repaired(api):
 
 
 @both
-def test_read_that_a_revision_overtakes_is_done_again(api, monkeypatch):
+def test_read_is_repeated_when_candles_are_revised_meanwhile(api, monkeypatch):
     candles = walk(80)
     ingest(candles)
     revised = candles[30]._replace(high=candles[30].high + 9)
@@ -202,7 +202,7 @@ def test_read_that_a_revision_overtakes_is_done_again(api, monkeypatch):
 
 
 @both
-def test_read_that_is_overtaken_always_gives_up(api, monkeypatch):
+def test_read_that_is_always_overtaken_is_out_of_sync(api, monkeypatch):
     candles = walk(80)
     ingest(candles)
     slices, count = Reads.slices, iter(range(1, 100))

@@ -1,4 +1,4 @@
-"""The OpenAPI schema says what the endpoints of drawings and frames answer and refuse."""
+"""The OpenAPI schema describes the answers and errors of drawings and frames."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def test_endpoint_and_its_refusals_are_described(schema, endpoint, statuses):
     assert described["description"]
 
 
-def test_poll_says_what_its_numbers_are(schema):
+def test_numbers_of_a_poll_are_described(schema):
     record = schema["components"]["schemas"]["PollRecord"]["properties"]
     assert "draw cursor" in record["id"]["description"]

@@ -1,4 +1,4 @@
-"""Candles drawn: factors and overlays folded over them, with what each candle was told."""
+"""Candles taken through the factor and overlay engines, with all results kept."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wicks(*reaches) -> list[Candle]:
 
 
 class Drawing:
-    """One series on its way through both engines, remembering all that they said."""
+    """One series on its way through both engines, with all results."""
 
     def __init__(self, *, major=1, minor=1, window=2000, timeframe=MINUTE) -> None:
         pivots = PivotParameters(window_major=major, window_minor=minor)
@@ -105,7 +105,7 @@ class Drawing:
         return {version.instruction_id for version in self.versions}
 
     def mismatches(self, *, window: int) -> tuple:
-        """What integrity has to say right after the newest candle."""
+        """The failed integrity checks right after the newest candle."""
         now = self.times[-1]
         start = window_start(now, window, self.timeframe)
         events = [event for event in self.events if event.candle_time >= start]

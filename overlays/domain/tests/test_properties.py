@@ -26,8 +26,8 @@ def candles(draw):
     return made
 
 
-def told(drawing, *, cursor, to_time, window):
-    """What a client is told: active ids and the patch behind its cursor."""
+def delta_of(drawing, *, cursor, to_time, window):
+    """The delta for a client: active ids and the patch behind its cursor."""
     cutoff = max(0, to_time - window * 60)
     return draw_delta(drawing.versions, cursor=cursor, to_time=to_time, cutoff=cutoff)
 
@@ -51,8 +51,10 @@ def test_what_is_drawn_at_a_candle_never_changes(made, sizes, window):
     live = []
     for candle in made:
         drawing.step(candle)
-        live.append(told(drawing, cursor=0, to_time=candle.candle_time, window=window))
-    assert live == [told(drawing, cursor=0, to_time=time, window=window) for time in drawing.times]
+        live.append(delta_of(drawing, cursor=0, to_time=candle.candle_time, window=window))
+    assert live == [
+        delta_of(drawing, cursor=0, to_time=time, window=window) for time in drawing.times
+    ]
 
 
 @given(candles(), windows, st.sets(st.integers(0, 90)))
@@ -64,7 +66,7 @@ def test_deltas_applied_one_after_the_other_equal_a_fresh_read(made, sizes, skip
         drawing.step(candle)
         if position in skipped:
             continue
-        delta = told(drawing, cursor=cursor, to_time=candle.candle_time, window=10)
+        delta = delta_of(drawing, cursor=cursor, to_time=candle.candle_time, window=10)
         catalog |= {version.instruction_id: version.definition for version in delta.patch}
         cursor = delta.next_cursor
         cutoff = max(0, candle.candle_time - 600)
@@ -84,7 +86,7 @@ def test_withdrawn_instructions_are_never_active(made, sizes):
     for candle in made:
         for change in drawing.step(candle):
             definitions[change.instruction_id] = change.definition
-        active = told(drawing, cursor=0, to_time=candle.candle_time, window=2000).active_ids
+        active = delta_of(drawing, cursor=0, to_time=candle.candle_time, window=2000).active_ids
         assert set(active) == {name for name, definition in definitions.items() if definition}
 
 

@@ -76,7 +76,7 @@ def gone(name, time):
     return Change(name, "polyline", time, {})
 
 
-def told(versions):
+def without_numbers(versions):
     return [tuple(version[1:]) for version in versions]
 
 
@@ -92,7 +92,7 @@ def test_append_numbers_changes_in_order_and_the_tick_behind_them(written):
     changes = [mark(60), line("a", 60, 60, 60), mark(120)]
     assert written.append(*changes, head=180)
     versions = written.all()
-    assert told(versions) == [tuple(change) for change in changes]
+    assert without_numbers(versions) == [tuple(change) for change in changes]
     numbers = [version.version_id for version in versions]
     assert numbers == sorted(numbers)
     state = written.ledger.state(MINUTE)
@@ -212,7 +212,7 @@ def test_truncation_gives_out_again_what_is_the_newest_again(written):
     written.within(lambda ledger: ledger.truncate(180))
     versions = written.all()
     assert versions[:4] == before[:4]
-    assert told(versions[4:]) == [
+    assert without_numbers(versions[4:]) == [
         tuple(line("changed", 120, 0, 120)._replace(visible_time=180)),
         tuple(line("ended", 120, 0, 120)._replace(visible_time=180)),
     ]

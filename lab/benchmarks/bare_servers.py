@@ -1,4 +1,4 @@
-"""The limits: what the same work costs with nothing around it. Run as `-m benchmarks.bare_servers`.
+"""The limits: the same work with nothing around it. Run as `-m lab.benchmarks.bare_servers`.
 
 `broadcast PORT`: a `websockets` server that hands what one connection sends to all others in one
 `websockets.broadcast` loop. `hop PORT REDIS_URL CHANNEL`: the same for what arrives on a channel of

@@ -1,8 +1,8 @@
 """Reading 2,000 candles over HTTP, against a bare SELECT with orjson and a constant body.
 
-Uncached: every request asks for another page, so that nothing is cached; the limit is an ASGI
+Uncached: every request is for another page, so that nothing is cached; the limit is an ASGI
 application that does the same SELECT and one `orjson.dumps`. Cached: the same page again and again;
-the limit answers a constant body of that size. Both behind uvicorn, asked by the same client.
+the limit answers a constant body of that size. Both behind uvicorn, with the same client.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Client:
         self._host, self._port = host, int(port)
 
     async def rate(self, paths: Iterator[str], requests: int) -> float:
-        """Answers a second over CONNECTIONS connections, each asking for the next path in turn."""
+        """Return answers a second over CONNECTIONS connections, which request the paths in turn."""
         start = time.perf_counter()
         share = requests // CONNECTIONS
         await asyncio.gather(*(self._ask(paths, share) for _ in range(CONNECTIONS)))
@@ -63,7 +63,7 @@ class Client:
         return await reader.readexactly(length)
 
     async def body(self, path: str) -> bytes:
-        """One answer's body."""
+        """Return one answer's body."""
         reader, writer = await asyncio.open_connection(self._host, self._port, limit=2**20)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._address}\r\n\r\n".encode())
         body = await self._answer(reader, path)
@@ -72,13 +72,13 @@ class Client:
 
 
 def page(since: int) -> str:
-    """The address of the page after `since`."""
+    """Return the address of the page after `since`."""
     query = f"series_id={quote(str(SERIES))}&since={since}&limit={ROWS}"
     return f"/api/market/candles?{query}"
 
 
 async def uncached(our_url: str, limit_url: str) -> Comparison:
-    """Time an answer; every request of ours is for a page that was never asked for."""
+    """Compare answers to requests of which each is for another page."""
     ours, limit = Client(our_url), Client(limit_url)
     pages = (page(FIRST + 60 * i + 1) for i in itertools.count())
     a, b = await interleave_async(
@@ -91,7 +91,7 @@ async def uncached(our_url: str, limit_url: str) -> Comparison:
 
 
 async def cached(our_url: str, limit_url: str) -> Comparison:
-    """The same page again and again."""
+    """Compare answers to requests for the same page."""
     path = page(FIRST + 60 * 50_000)
     ours, limit = Client(our_url), Client(limit_url)
     a, b = await interleave_async(

@@ -36,7 +36,7 @@ COMPILED = Target(5)
 
 
 class Walk:
-    """A random walk whose first candles the engine took already; blocks of it are measured."""
+    """A random walk, of which blocks behind a history are measured."""
 
     def __init__(self, history: int, seed: int = 1) -> None:
         self._candles = walk(seed)
@@ -46,7 +46,7 @@ class Walk:
             self._engine.step(self._state, candle)
 
     def block(self) -> float:
-        """Microseconds a candle over the next block."""
+        """Return microseconds a candle over the next block."""
         step, state = self._engine.step, self._state
         block = list(islice(self._candles, BLOCK))
         return timed(lambda candle: step(state, candle), block)
@@ -56,13 +56,13 @@ class Strokes:
     """The same walk through czsc."""
 
     def __init__(self, history: int, seed: int = 1) -> None:
-        # By name, because it is only there where somebody wants to compare.
+        # By name, because it is an optional package.
         self._czsc: Any = importlib.import_module("czsc")
         self._bars = map(self._bar, walk(seed))
         self._strokes = self._czsc.CZSC(list(islice(self._bars, history)))
 
     def block(self) -> float:
-        """Microseconds a bar over the next block."""
+        """Return microseconds a bar over the next block."""
         return timed(self._strokes.update, list(islice(self._bars, BLOCK)))
 
     def _bar(self, candle: Candle) -> Any:
@@ -82,7 +82,7 @@ class Strokes:
 
 
 def timed(take: Callable[[Any], object], items: list[Any]) -> float:
-    """Microseconds of processor time an item."""
+    """Return microseconds of processor time an item."""
     gc.collect()
     gc.freeze()
     start = time.process_time()
@@ -103,7 +103,7 @@ class Behind:
         self._long = side(history) if history > 10 * BLOCK else None
 
     def block(self) -> float:
-        """Microseconds a candle over a block."""
+        """Return microseconds a candle over a block."""
         if self._long is not None:
             return self._long.block()
         self._seed += 1
@@ -111,7 +111,7 @@ class Behind:
 
 
 def compare(title: str, ours: Behind, limit: Behind, target: Target) -> bool:
-    """Print a comparison; answer whether its target is met."""
+    """Print a comparison; return whether its target is met."""
     measured = interleave(ours.block, limit.block, rounds=ROUNDS)
     comparison = Comparison(title, "µs/candle", *measured, target)
     print(comparison, flush=True)

@@ -1,7 +1,7 @@
-"""How every benchmark here measures: ours and a bare limit in turn, ratios round by round.
+"""Measures ours and a bare limit in turn, with a ratio for each round.
 
-The machine's speed drifts, so no figure stands alone: each round measures A (ours) and B (the
-limit) right after one another, and the median of the rounds' ratios is what counts.
+The machine's speed drifts, so only ratios count: each round measures A (ours) and B (the
+limit) right after one another, and the result is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ async def interleave_async(
     *,
     rounds: int = ROUNDS,
 ) -> tuple[list[float], list[float]]:
-    """The same for coroutines."""
+    """Do the same with coroutines."""
     pairs = [(await ours(), await limit()) for _ in range(rounds + 1)][1:]
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the values lie."""
+    """Return the value below which `share` of the values lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def print_machine() -> None:
-    """Name the machine, without which no figure means anything."""
+    """Print facts about the machine."""
     print(
         f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores,"
         f" load {os.getloadavg()[0]:.1f}"

@@ -7,31 +7,30 @@ Makes two databases there and drops them. The limit is the plain table.
 
 from __future__ import annotations
 
-import itertools
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import django
-import psycopg2
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
 from lab.benchmarks.harness import Comparison, Target, interleave, print_machine
+from lab.benchmarks.samples import FIRST as START
+from lab.benchmarks.samples import new_series
+from lab.database import create_database, drop_database, server_url
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.stores import postgres_timescale as timescale
 from market.stores.postgres import PostgresCandleStore
 from market.stores.postgres_timescale import HypertablePlan
 
-START = 1_600_000_020
 DAY = 86_400
 BATCH = 50_000
 MINUTES = 500_000
@@ -40,11 +39,10 @@ READS = 50
 PLAN = HypertablePlan(chunk_s=7 * DAY)
 HISTORY = SeriesId.parse("binance:spot:BTC/USDT:1m")
 DAYS = SeriesId.parse("binance:spot:BTC/USDT:1d")
-NUMBERS = itertools.count()
 
 
 def rows(count: int, *, step: int = 60, close: float = 1.5) -> list[Candle]:
-    """Candles one after the other from START on."""
+    """Return candles one after the other from START on."""
     return [Candle(START + step * i, 1.0, 9.0, 0.5, close, i / 7) for i in range(count)]
 
 
@@ -55,23 +53,18 @@ def write(series: SeriesId, candles: list[Candle]) -> None:
         writer.advance(max(candles[-1].candle_time, writer.state.head or 0), revised_from=None)
 
 
-def new_series() -> SeriesId:
-    """One that nothing is stored of."""
-    return SeriesId.parse(f"binance:spot:X{next(NUMBERS)}/USDT:1m")
-
-
 def imported(candles: list[Candle]) -> float:
-    """Rows a second into an empty series."""
+    """Return rows a second into an empty series."""
     return _rate(len(candles), partial(write, new_series(), candles))
 
 
 def repeated(candles: list[Candle]) -> float:
-    """Rows a second of what is stored already."""
+    """Return rows a second of what is stored already."""
     return _rate(len(candles), lambda: write(HISTORY, candles))
 
 
 def live() -> float:
-    """Candles a second, a transaction each."""
+    """Return candles a second, a transaction each."""
     series, candles = new_series(), rows(LIVE)
 
     def one_by_one() -> None:
@@ -82,7 +75,7 @@ def live() -> float:
 
 
 def read(ask: Callable[[PostgresCandleStore], object]) -> float:
-    """Milliseconds of one read."""
+    """Return milliseconds of one read."""
     store = PostgresCandleStore()
     return 1000 / _rate(READS, lambda: [ask(store) for _ in range(READS)])
 
@@ -95,54 +88,39 @@ def _rate(count: int, work: Callable[[], object]) -> float:
 
 @contextmanager
 def databases(url: str) -> Iterator[tuple[str, str]]:
-    """Two migrated, filled databases: their names are those of a hypertable and a plain table."""
-    names = (f"bench_hyper_{secrets.token_hex(4)}", f"bench_plain_{secrets.token_hex(4)}")
-    with closing(psycopg2.connect(url)) as server:
-        server.autocommit = True
-        with server.cursor() as cursor:
-            try:
-                for name in names:
-                    cursor.execute(f"CREATE DATABASE {name}")
-                yield names
-            finally:
-                connection.close()
-                for name in names:
-                    cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    """Two empty databases: one for a hypertable and one for a plain table."""
+    hyper, plain = create_database(url, prefix="hyper"), create_database(url, prefix="plain")
+    try:
+        yield hyper, plain
+    finally:
+        connection.close()
+        drop_database(hyper)
+        drop_database(plain)
 
 
-def use(name: str) -> None:
+def use(url: str, *, is_hypertable: bool) -> None:
     """Have the store work on another database."""
     connection.close()
-    connection.settings_dict["NAME"] = name
+    connection.settings_dict["NAME"] = urlsplit(url).path.strip("/")
     connection.ensure_connection()
+    settings.SWITCHES = replace(settings.SWITCHES, enable_timescale=is_hypertable)
 
 
-def on(name: str, measure: Callable[[], float], *, is_hypertable: bool) -> Callable[[], float]:
-    """The measurement, on a database."""
+def fill(url: str) -> None:
+    """Store a year of minutes and ten years of days."""
+    use(url, is_hypertable=False)
+    call_command("migrate", verbosity=0)
+    everything = rows(MINUTES)
+    for begin in range(0, MINUTES, BATCH):
+        write(HISTORY, everything[begin : begin + BATCH])
+    write(DAYS, rows(3650, step=DAY))
 
-    def there() -> float:
-        use(name)
-        settings.SWITCHES = replace(settings.SWITCHES, enable_timescale=is_hypertable)
-        return measure()
 
-    return there
-
-
-def fill(names: tuple[str, str]) -> None:
-    """A year of minutes and ten years of days in both."""
-    for name in names:
-        use(name)
-        call_command("migrate", verbosity=0)
-        everything = rows(MINUTES)
-        for begin in range(0, MINUTES, BATCH):
-            write(HISTORY, everything[begin : begin + BATCH])
-        write(DAYS, rows(3650, step=DAY))
-    use(names[0])
+def convert() -> None:
+    """Make a hypertable of the table in use."""
     seconds = 1 / _rate(1, lambda: timescale.enable(connection, PLAN))
-    chunks = _hypertable().chunks
-    print(
-        f"conversion of {MINUTES + 3650:,} rows into {chunks} chunks: {seconds:.1f} s", flush=True
-    )
+    chunks, count = _hypertable().chunks, MINUTES + 3650
+    print(f"conversion of {count:,} rows into {chunks} chunks: {seconds:.1f} s", flush=True)
 
 
 def comparisons() -> Iterator[tuple[str, str, Callable[[], float], Target | None]]:
@@ -164,10 +142,8 @@ def comparisons() -> Iterator[tuple[str, str, Callable[[], float], Target | None
         yield title, "ms", partial(read, ask), None
 
 
-def compressed(name: str) -> None:
-    """What compression saves, and what reads and writes cost in it."""
-    use(name)
-    settings.SWITCHES = replace(settings.SWITCHES, enable_timescale=True)
+def compress() -> None:
+    """Print what compression saves, and what reads and writes cost in it."""
     before = _hypertable().size_bytes
     timescale.enable(connection, HypertablePlan(chunk_s=PLAN.chunk_s, compress_after_s=30 * DAY))
     with connection.cursor() as cursor:
@@ -193,19 +169,24 @@ def main() -> None:
         print("left out: TEST_DATABASE_URL names no server with TimescaleDB")
         return
     os.environ["DJANGO_SETTINGS_MODULE"] = "trade_canvas.settings"
-    os.environ["DATABASE_URL"] = urlunsplit(urlsplit(url)._replace(path="/postgres"))
+    os.environ["DATABASE_URL"] = server_url(url)
     os.environ["TRADE_CANVAS_ENABLE_PG_STORE"] = "1"
     django.setup()
     print_machine()
-    with databases(url) as names:
-        fill(names)
+    with databases(url) as (hyper, plain):
+        for each in (plain, hyper):
+            fill(each)
+        convert()
         for title, unit, measure, target in comparisons():
-            figures = interleave(
-                on(names[0], measure, is_hypertable=True),
-                on(names[1], measure, is_hypertable=False),
-            )
+
+            def on(database: str, measured: Callable[[], float] = measure) -> float:
+                use(database, is_hypertable=database == hyper)
+                return measured()
+
+            figures = interleave(partial(on, hyper), partial(on, plain))
             print(Comparison(title, unit, *figures, target), flush=True)
-        compressed(names[0])
+        use(hyper, is_hypertable=True)
+        compress()
 
 
 if __name__ == "__main__":

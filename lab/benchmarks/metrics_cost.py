@@ -1,6 +1,6 @@
-"""What metrics cost: handing candles to 1,000 watchers, and cached reads, with them on and off.
+"""The cost of metrics: delivery to 1,000 watchers, and cached reads, with metrics on and off.
 
-In CPU time: the hub by itself, so that no network hides the cost, and two real web processes.
+In CPU time: of the hub by itself, without a network, and of two real web processes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROUNDS = 25
 
 
 async def read(web: Program) -> float:
-    """Microseconds of CPU that the process takes to answer the same page once more."""
+    """Return microseconds of CPU that the process takes to answer the same page once more."""
     process, client = psutil.Process(web.pid), Client(web.url)
     before = process.cpu_times()
     await client.rate(itertools.repeat(page(FIRST + 60 * 50_000)), CACHED_REQUESTS)
@@ -75,7 +75,7 @@ class Sink:
 
 
 def fan_out(count: int, *, counting: bool) -> float:
-    """Microseconds that the hub takes to hand one candle to `count` watchers."""
+    """Return microseconds that the hub takes to deliver one candle to `count` watchers."""
     topic = Topic(SERIES, head=0, is_open=True)
     for _ in range(count):
         topic.join(Subscription(Watcher(Sink()), 0, True))

@@ -2,8 +2,8 @@
 
 Writing: the same real connection, with the factors' stage behind the store, with both stages and
 without any, one candle at a time and in bulk. Reading: frames and polls over HTTP against a page
-of 2,000 candles asked for the first time, from the same web process by the same client. A poll is
-asked as a client that follows the series asks, from a few numbers back.
+of 2,000 candles requested for the first time, from the same web process by the same client. A poll
+is that of a client that follows the series, from a few numbers back.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def writing(candles: list[Candle]) -> Iterator[Comparison]:
 
 
 def addresses(name: str, series: SeriesId, newest: int) -> Iterator[str]:
-    """What is asked for, each time a page or a window that was not asked for before.
+    """Return requests, each for a page or a window that was not requested before.
 
     `newest` is the number of the newest batch.
     """
@@ -90,14 +90,14 @@ def addresses(name: str, series: SeriesId, newest: int) -> Iterator[str]:
 
 
 async def reading(url: str, name: str, series: SeriesId, newest: int) -> Comparison:
-    """One kind of read against a page of candles."""
+    """Compare one kind of read with a page of candles."""
     client = Client(url)
-    pages, asked = addresses("candles", series, newest), addresses(name, series, newest)
+    pages, requests = addresses("candles", series, newest), addresses(name, series, newest)
 
     async def cost(paths: Iterator[str]) -> float:
         return 1000 / await client.rate(paths, READS)
 
-    figures = await interleave_async(partial(cost, asked), partial(cost, pages))
+    figures = await interleave_async(partial(cost, requests), partial(cost, pages))
     return Comparison(f"{name} against a page of candles", "ms/answer", *figures)
 
 

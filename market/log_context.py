@@ -1,4 +1,4 @@
-"""What a line of the log is about, beside its text: the request and the series in hand."""
+"""The request id and the series that log lines carry besides their text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SERIES: ContextVar[SeriesId | None] = ContextVar("series", default=None)
 
 @contextmanager
 def about(series: SeriesId) -> Iterator[None]:
-    """Lines logged within are about this series."""
+    """Let lines logged inside carry this series."""
     token = SERIES.set(series)
     try:
         yield
@@ -23,7 +23,7 @@ def about(series: SeriesId) -> Iterator[None]:
 
 
 def as_fields() -> dict[str, str]:
-    """The request and the series in hand, those that there are."""
+    """The current request id and series, as far as there are any."""
     series = SERIES.get()
     fields = {"request_id": REQUEST_ID.get(), "series_id": "" if series is None else str(series)}
     return {name: value for name, value in fields.items() if value}

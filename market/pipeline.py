@@ -1,7 +1,7 @@
 """The one write path: closed candles into the store, then every stage, in one transaction.
 
-Publishing is not part of it: the caller hands the result to `market.bus.publish` after the
-transaction has landed, so nothing is announced that a crash could take back.
+The caller publishes the result with `market.bus.publish` after the commit, so nothing is announced
+that could still be rolled back.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from typing import Protocol
 
 from market import log_context, metrics
 from market.domain.candle import Candle, in_time_order
-from market.domain.change import REVISED, Change, Notice, Results
+from market.domain.change import Change, Notice, Results, revision_notice
 from market.domain.series import SeriesId
 from market.domain.store import (
     CandleStore,
-    SeriesState,
     SeriesWriter,
     StaleFence,
     StoreUnavailable,
@@ -30,12 +29,12 @@ logger = logging.getLogger(__name__)
 STORE_STEP = "store.upsert_many_closed"
 COMMIT = "commit"
 
-# Seconds before a transaction that the store could not take is tried again, each a bit off.
+# Seconds before each retry of a transaction that the store could not take, with some jitter.
 PAUSES_S = (0.05, 0.25)
 
 
 class PipelineError(Exception):
-    """A step failed; nothing of the batch was stored. `str()` is the wire's detail text."""
+    """A step failed and nothing of the batch was stored. `str()` is the wire's detail text."""
 
     def __init__(self, step: str, series: SeriesId) -> None:
         super().__init__(f"ingest_pipeline_failed:{step}:{series}")
@@ -44,17 +43,17 @@ class PipelineError(Exception):
 
     @property
     def refusal(self) -> StoreUnavailable | None:
-        """Why the store took nothing, if it was not the batch's fault."""
+        """The store's reason, if it took nothing for a reason other than the batch."""
         return self.__cause__ if isinstance(self.__cause__, StoreUnavailable) else None
 
 
 class Stage(Protocol):
-    """A step behind the store: it sees each change inside the transaction, before it lands."""
+    """A step after the store: it gets each change inside the transaction, before the commit."""
 
     name: str
 
     def apply(self, writer: SeriesWriter, change: Change) -> Iterable[Notice]:
-        """Bring this stage's ledger up to `change`; an exception takes the whole batch back."""
+        """Bring this stage's ledger up to `change`; an exception rolls back the whole batch."""
 
 
 class Pipeline:
@@ -67,7 +66,7 @@ class Pipeline:
     def ingest(
         self, series: SeriesId, candles: Iterable[Candle], *, fence: int | None = None
     ) -> Change:
-        """Store candles of one series, each already checked, and say what that changed.
+        """Store checked candles of one series, and return what changed.
 
         A batch seen twice changes nothing. Raises PipelineError naming the step that failed, and
         StaleFence when the caller has lost the series to another writer.
@@ -77,7 +76,7 @@ class Pipeline:
             return self._run(series, lambda writer: _store(writer, batch), fence=fence)
 
     def rerun(self, series: SeriesId, *requests: object) -> Change:
-        """Run the stages over what is stored already, in one transaction.
+        """Run the stages over the stored candles, in one transaction.
 
         The stages find `requests` among the change's results. Raises PipelineError naming the
         step that failed.
@@ -88,14 +87,14 @@ class Pipeline:
     def _run(
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
     ) -> Change:
-        """Run a transaction, again where that may help: the same batch twice changes nothing."""
+        """Run a transaction, with retries where they may help: a repeated batch changes nothing."""
         for pause in PAUSES_S:
             try:
                 return self._attempt(series, store, fence=fence)
             except PipelineError as error:
                 if error.refusal is None or not error.refusal.is_passing:
                     raise
-                logger.info("%s: trying again: %s", series, error.refusal)
+                logger.info("%s: retrying: %s", series, error.refusal)
             time.sleep(pause * random.uniform(0.5, 1.5))
         return self._attempt(series, store, fence=fence)
 
@@ -156,20 +155,14 @@ def _store(writer: SeriesWriter, batch: list[Candle]) -> Change:
         fresh=fresh,
         past=past,
         revised_from=revised_from,
-        notices=[] if revised_from is None else [_revised(writer.series, revised_from, state)],
-    )
-
-
-def _revised(series: SeriesId, from_time: int, state: SeriesState) -> Notice:
-    return Notice(
-        REVISED,
-        "stored candles changed, read again",
-        {"series_id": str(series), "from_time": from_time, "epoch": state.epoch},
+        notices=[]
+        if revised_from is None
+        else [revision_notice(writer.series, revised_from, state.epoch)],
     )
 
 
 def load_stages(paths: Iterable[str]) -> list[Stage]:
-    """Build the stages that settings name as dotted paths, in their order."""
+    """Create the stages that settings name by dotted paths, in that order."""
     stages: list[Stage] = []
     for path in paths:
         module, _, name = path.rpartition(".")

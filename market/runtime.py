@@ -1,4 +1,4 @@
-"""Where the market app's parts are put together, once a process, as the switches say."""
+"""The store and the pipeline of this process, as the switches configure them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from market.stores.postgres import PostgresCandleStore
 
 @once
 def candle_store() -> CandleStore:
-    """The one store of this process: PostgreSQL with its switch on, memory otherwise."""
+    """The candle store: PostgreSQL with its switch on, memory otherwise."""
     return PostgresCandleStore() if settings.SWITCHES.enable_pg_store else MemoryCandleStore()
 
 
 @once
 def pipeline() -> Pipeline:
-    """The one write path of this process."""
+    """The pipeline with the stages that settings name."""
     return Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES))

@@ -1,4 +1,4 @@
-"""Ending tasks for certain."""
+"""Cancelling tasks reliably."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-# Waited for after each of the cancellations, in seconds.
+# Seconds to wait after each cancellation.
 _PATIENCE_S = 0.5
 _ATTEMPTS = 4
 
 
 async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait until they have ended; their exceptions are dropped.
+    """Cancel tasks and wait until they have ended; their exceptions are discarded.
 
-    A library below may swallow a cancellation (asyncio.wait_for does when its result comes at the
-    same moment), so it is repeated for a task that goes on.
+    A library may swallow a cancellation (asyncio.wait_for does when its result arrives at the same
+    moment), so it is repeated for a task that keeps running.
     """
     left = {task for task in tasks if not task.done()}
     for _ in range(_ATTEMPTS):

@@ -1,4 +1,4 @@
-"""The channel layer as the hub sees it."""
+"""The port of a Channels channel layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class ChannelLayer(Protocol):
-    """What the hub uses of a Channels layer."""
+    """The methods of a channel layer that the hub uses."""
 
     async def new_channel(self) -> str: ...
     async def receive(self, channel: str) -> dict[str, Any]: ...

@@ -1,8 +1,8 @@
-"""What travels over the bus: plain mappings that every channel layer can carry.
+"""The messages of the bus, as plain mappings that every channel layer can carry.
 
 A message of closed candles names its predecessor, the head of the series before them, so that a
-hub notices when it has missed one; and the series' epoch, so that one that was overtaken by the
-news of a revision does not undo it.
+hub notices a lost message; and the series' epoch, so that a message that arrives after a later
+revision does not undo it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from market.domain.candle import Candle
 from market.domain.change import Change, Notice
 from market.domain.series import SeriesId
 
-# A bulk import announced at once would be one message of megabytes.
+# A bulk import in one message would be megabytes.
 MAX_CANDLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedCandles:
-    """Closed candles beyond `predecessor`, ascending: everything stored between the two ends.
+    """Closed candles after `predecessor`, ascending and without gaps in what is stored.
 
-    `epoch` is the series' own at their commit.
+    `epoch` is the series' epoch at their commit.
     """
 
     series: SeriesId
@@ -35,7 +35,7 @@ class ClosedCandles:
 
 @dataclass(frozen=True, slots=True)
 class FormingCandle:
-    """The open candle of a series: for display only."""
+    """The forming candle of a series: for display only."""
 
     series: SeriesId
     candle: Candle
@@ -43,7 +43,7 @@ class FormingCandle:
 
 @dataclass(frozen=True, slots=True)
 class SystemNotice:
-    """A notice to all watchers of a series, such as ``candle.revised``."""
+    """A notice for all watchers of a series, such as ``candle.revised``."""
 
     series: SeriesId
     notice: Notice
@@ -53,12 +53,12 @@ BusMessage = ClosedCandles | FormingCandle | SystemNotice
 
 
 def group_of(series: SeriesId) -> str:
-    """The channel layer's group of a series: layers allow few characters, and fewer than 100."""
+    """The channel layer's group of a series: group names are short and allow few characters."""
     return "series." + hashlib.blake2b(str(series).encode(), digest_size=16).hexdigest()
 
 
 def messages_of(change: Change) -> Iterator[BusMessage]:
-    """What to announce of a committed change: its fresh candles in order, then its notices."""
+    """The messages of a committed change: its fresh candles in order, then its notices."""
     predecessor = change.predecessor
     for start in range(0, len(change.fresh), MAX_CANDLES):
         candles = change.fresh[start : start + MAX_CANDLES]
@@ -69,12 +69,12 @@ def messages_of(change: Change) -> Iterator[BusMessage]:
 
 
 def encode(message: BusMessage) -> dict[str, Any]:
-    """The mapping that goes over the bus."""
+    """The mapping of a message."""
     head = {"series_id": str(message.series)}
     if isinstance(message, ClosedCandles):
         rows = [list(candle) for candle in message.candles]
-        told = {"predecessor": message.predecessor, "candles": rows, "epoch": message.epoch}
-        return {"type": "closed", **head, **told}
+        body = {"predecessor": message.predecessor, "candles": rows, "epoch": message.epoch}
+        return {"type": "closed", **head, **body}
     if isinstance(message, FormingCandle):
         return {"type": "forming", **head, "candle": list(message.candle)}
     notice = message.notice
@@ -88,7 +88,7 @@ def encode(message: BusMessage) -> dict[str, Any]:
 
 
 def decode(mapping: dict[str, Any]) -> BusMessage:
-    """Read a mapping from the bus; KeyError, TypeError or ValueError when it is none of ours."""
+    """The message of a mapping; raises KeyError, TypeError or ValueError for a malformed one."""
     series = SeriesId.parse(mapping["series_id"])
     if mapping["type"] == "closed":
         candles = tuple(Candle(*row) for row in mapping["candles"])

@@ -1,8 +1,8 @@
-"""Announcing on the bus what has been committed, and what is forming.
+"""Publishes committed changes and forming candles on the bus.
 
-Publishing never raises: the store already holds the truth, and hubs that miss a message read it
-from there (market.live.hub). This process's own hub, if it has one, gets closed candles at once;
-when the bus brings them too, they are a repeat, which every hub leaves out.
+Publishing never raises: the store holds the candles already, and a hub that misses a message reads
+them there (market.live.hub). This process's own hub, if there is one, gets closed candles directly;
+it skips the repeat that the bus brings later.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _here = WeakKeyDictionary()
 
 
 def deliver_here(take: Callable[[BusMessage], object]) -> None:
-    """Hand closed candles that are published on the running event loop to `take` as well."""
+    """Pass closed candles that are published on the running event loop to `take` as well."""
     _here[asyncio.get_running_loop()] = take
 
 
 async def publish_change(change: Change) -> None:
-    """Announce a committed change to every web instance."""
+    """Publish a committed change to every web instance."""
     for message in messages_of(change):
         if not await _send(message):
             return
 
 
 async def publish_forming(series: SeriesId, candle: Candle) -> None:
-    """Show watchers the open candle; it is stored nowhere."""
+    """Publish a forming candle; it is not stored."""
     await _send(FormingCandle(series, candle))
 
 
@@ -63,7 +63,7 @@ async def _send(message: BusMessage) -> bool:
         async with asyncio.timeout(BUS_TIMEOUT_S):
             await layer.group_send(group_of(message.series), mapping)
     except Exception:
-        logger.warning("bus unreachable, %s not announced", message.series, exc_info=True)
+        logger.warning("bus unreachable, %s not published", message.series, exc_info=True)
         metrics.BUS_PUBLISHED.inc(1, mapping["type"], "error")
         return False
     metrics.BUS_PUBLISHED.inc(1, mapping["type"], "ok")

@@ -1,6 +1,6 @@
-"""The candle, and what every candle must satisfy before it may be stored.
+"""The candle, and the checks that it must pass before it is stored.
 
-Prices and volumes are IEEE-754 doubles: they are shown and compared, nothing settles on them.
+Prices and volumes are IEEE-754 doubles: they are displayed and compared, never settled.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from market.domain.timeframe import MAX_TIME, Timeframe
 
 
 class CandleError(ValueError):
-    """A candle that can't be one; `field` names the value that is wrong."""
+    """An impossible candle; `field` names the wrong value."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class CandleError(ValueError):
 
 
 class CandleObject(TypedDict):
-    """The candle as the wire shows it."""
+    """A candle as it is sent."""
 
     candle_time: int
     open: float
@@ -34,8 +34,8 @@ class CandleObject(TypedDict):
 class Candle(NamedTuple):
     """One candle. `candle_time` is its open time in Unix seconds, UTC.
 
-    A named tuple, not a dataclass: rows of the store become candles by the thousand, and a tuple
-    is what both the driver and the JSON writer handle fastest.
+    A named tuple, not a dataclass: the store's rows become candles by the thousand, and the driver
+    and the JSON writer are fastest with tuples.
     """
 
     candle_time: int
@@ -81,11 +81,11 @@ def check_candle(candle: Candle, timeframe: Timeframe | None = None) -> None:
 
 
 def in_time_order(candles: Iterable[Candle]) -> list[Candle]:
-    """Ascending by time, one candle a time: of several with one time the later given wins."""
+    """Candles in ascending order, one for each time: of several, the last given is kept."""
     by_time = {candle.candle_time: candle for candle in candles}
     return [by_time[time] for time in sorted(by_time)]
 
 
 def is_closed(candle_time: int, timeframe: Timeframe, now: float) -> bool:
-    """Whether the candle that opened at `candle_time` is over at `now` (Unix seconds)."""
+    """Whether the candle that opened at `candle_time` has closed at `now` (Unix seconds)."""
     return candle_time + timeframe.seconds <= now

@@ -1,4 +1,4 @@
-"""What one batch of candles changed in a series: the result of the write path."""
+"""The result of the write path: what one batch of candles changed in a series."""
 
 from __future__ import annotations
 
@@ -70,5 +70,5 @@ class Change:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the batch only repeated what was stored."""
+        """Whether the batch only repeated stored candles."""
         return not self.fresh and not self.past

@@ -1,7 +1,7 @@
 """The port of an exchange: history by pages, and live candles as events.
 
-Whoever follows a series through this port loses nothing: whenever events may have been missed the
-feed says so with `Interrupted`, and what was missed is read again through `history`.
+A follower loses nothing: when events may have been missed the feed sends `Interrupted`, and the
+follower reads them through `history`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from market.domain.series import SeriesId
 
 
 class FeedError(Exception):
-    """The exchange could not be reached or did not answer sensibly; trying again may help."""
+    """The exchange is unreachable or its answer is invalid; a retry may help."""
 
 
 class FeedRefused(FeedError):
-    """The exchange has no such series, or nobody knows such an exchange; trying again is no use."""
+    """The exchange does not exist or has no such series; a retry is useless."""
 
 
 class RateLimited(FeedError):
-    """The exchange asks to be left alone for `retry_after_s` seconds."""
+    """The exchange refuses requests for `retry_after_s` seconds."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class RateLimited(FeedError):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A candle that will not trade again (the exchange may still revise it)."""
+    """A candle that has closed (the exchange may still revise it)."""
 
     series: SeriesId
     candle: Candle
@@ -40,7 +40,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Forming:
-    """The state of a candle that is still open."""
+    """The present values of a candle that is still open."""
 
     series: SeriesId
     candle: Candle
@@ -48,7 +48,7 @@ class Forming:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Events of this series, or of all with None, may be missing from here on backwards."""
+    """Earlier events of this series, or of all for None, may be missing."""
 
     series: SeriesId | None
     reason: str
@@ -58,34 +58,35 @@ FeedEvent = Closed | Forming | Interrupted
 
 
 class Feed(Protocol):
-    """One market of one exchange. All of it belongs to the event loop that first used it."""
+    """One market of one exchange, bound to the event loop that uses it first."""
 
     exchange: str
     market: str
 
     async def now(self) -> float:
-        """The exchange's clock in Unix seconds, rather a little late than early."""
+        """The exchange's clock in Unix seconds, in doubt a little behind."""
         ...
 
     def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[list[Candle]]:
         """Closed candles with ``start <= candle_time <= end``, page by page, ascending.
 
-        Only checked candles on the grid, each once. Raises FeedError and its kinds; what was
-        given out before the error stays good.
+        Only checked candles on the grid, each once. Raises FeedError and its subclasses; candles
+        yielded before the error are valid.
         """
         ...
 
     async def follow(self, series: frozenset[SeriesId]) -> None:
-        """Make this the followed set; what was followed before and still is goes on undisturbed.
+        """Make this the followed set, without interrupting series that stay in it.
 
-        Returns at once. A series the exchange does not have gives no events; `history` says why.
+        Returns at once. A series that the exchange does not have gives no events; `history` raises
+        the reason.
         """
         ...
 
     def events(self) -> AsyncIterator[FeedEvent]:
-        """What happens to the followed series, in order per series, until the feed is closed."""
+        """Events of the followed series, in order per series, until the feed is closed."""
         ...
 
     async def close(self) -> None:
-        """Hang up and free everything; events() ends."""
+        """Disconnect and free all resources; events() ends."""
         ...

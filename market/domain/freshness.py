@@ -1,8 +1,8 @@
-"""The rule that keeps a still open candle out of every answer.
+"""The rule that withholds a stored candle which is still open.
 
-A candle of the bucket that is open now may reach the store by a mistake of its sender, or because
-our clock runs behind the exchange's. It is withheld until its time is over. A time that is
-implausibly far ahead belongs to test data and is left alone (contract: coordinates 4.1).
+Such a candle may reach the store by a mistake of its sender, or because our clock is behind the
+exchange's. It is withheld until it has closed. A time implausibly far ahead is test data and is
+served (contract: coordinates 4.1).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Holes between neighbouring candles of a series."""
+"""Gaps between neighbouring candles of a series."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Gap(NamedTuple):
         return self.next_time - self.prev_time
 
     def missing_candles(self, timeframe: Timeframe) -> int:
-        """How many candles of the grid would fit between the two."""
+        """How many candles of the grid are missing between the two."""
         return max(0, self.delta_seconds // timeframe.seconds - 1)
 
 
 def find_gaps(times: Iterable[int], timeframe: Timeframe) -> Iterator[Gap]:
-    """Every hole between neighbours of ascending open times."""
+    """Every gap between neighbours of ascending open times."""
     previous: int | None = None
     for time in times:
         if previous is not None and time - previous > timeframe.seconds:

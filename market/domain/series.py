@@ -10,20 +10,20 @@ from market.domain.timeframe import Timeframe, TimeframeError
 
 MAX_LENGTH = 200
 
-# A control character can't be stored by PostgreSQL (NUL), and is never part of a symbol.
+# Control characters are never part of a symbol, and PostgreSQL can't store NUL.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class SeriesIdError(ValueError):
-    """A text that is no series id. The message is part of the wire contract."""
+    """An invalid series id. The message is part of the wire contract."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesId:
     """One stream of candles: an exchange's market, a symbol and a timeframe.
 
-    `symbol` is ``BASE/QUOTE``, possibly with ``:SETTLE`` behind it. ``str()`` gives the id as it
-    goes over the wire and into the store.
+    `symbol` is ``BASE/QUOTE``, for some markets followed by ``:SETTLE``. ``str()`` gives the id as
+    it is sent and stored.
     """
 
     exchange: str
@@ -33,11 +33,11 @@ class SeriesId:
 
     @staticmethod
     def parse(text: str) -> SeriesId:
-        """Read a series id; raise SeriesIdError when it is incomplete or its timeframe is bad."""
+        """Parse a series id; raise SeriesIdError when it is incomplete or its timeframe is invalid."""
         return _parse(text)
 
     def candle_id(self, candle_time: int) -> str:
-        """The name of this series' candle that opens at `candle_time` (Unix seconds)."""
+        """The id of this series' candle that opens at `candle_time` (Unix seconds)."""
         return f"{self}:{candle_time}"
 
     def with_timeframe(self, timeframe: Timeframe) -> SeriesId:

@@ -1,6 +1,6 @@
-"""The port of the candle store: what the pipeline, the reads and the hub ask of it.
+"""The port of the candle store, for the pipeline, the reads and the hub.
 
-One contract test (market/tests/test_store_contract.py) holds every implementation to this text.
+One contract test (market/stores/tests/test_store_contract.py) covers every implementation.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from market.domain.series import SeriesId
 
 
 class StaleFence(Exception):
-    """A writer that no longer owns its series tried to write; nothing was stored."""
+    """A writer that has lost its series tried to write; nothing was stored."""
 
 
 class StoreUnavailable(Exception):
-    """The store could not take a transaction, whatever was in it; nothing of it was stored.
+    """The store could not take a transaction, whatever its content; nothing of it was stored.
 
-    Only when the connection broke at its very end may it all the same have been stored: writing
-    the same again is safe. `code` is stable, `is_passing` whether the same may succeed at once.
+    Only if the connection broke during the commit may it have been stored: writing the same again
+    is safe. `code` is stable; `is_passing` means that a retry may succeed at once.
     """
 
     def __init__(self, code: str, words: str, *, is_passing: bool) -> None:
@@ -33,9 +33,9 @@ class StoreUnavailable(Exception):
 
 
 class Outpaced(StoreUnavailable):
-    """Another process wrote what a stage of this one took to be as it had left it.
+    """Another process has changed what a stage of this one had cached.
 
-    The same again succeeds, once the stage has looked.
+    A retry succeeds, because the stage then reads it again.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Outpaced(StoreUnavailable):
 
 
 class SeriesState(NamedTuple):
-    """Where a series stands: open time of its newest candle, and how often its past changed."""
+    """The open time of a series' newest candle, and the number of its revisions."""
 
     head: int | None
     epoch: int
@@ -54,7 +54,7 @@ EMPTY = SeriesState(None, 0)
 
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesStats:
-    """A series at a glance: first and last open time (Unix seconds) and number of candles."""
+    """First and last open time (Unix seconds) and number of candles of a series."""
 
     series: SeriesId
     first: int
@@ -63,7 +63,7 @@ class SeriesStats:
 
 
 class Upserted(NamedTuple):
-    """What an upsert did, as ascending open times; `unchanged` counts the repeats."""
+    """The result of an upsert, as ascending open times; `unchanged` counts repeated rows."""
 
     inserted: list[int]
     revised: list[int]
@@ -78,31 +78,31 @@ class SeriesWriter(Protocol):
     """Head and epoch before this transaction."""
 
     def upsert(self, candles: list[Candle]) -> Upserted:
-        """Store ascending candles in one set-based write; equal rows stay untouched."""
+        """Store ascending candles in one set-based write; equal rows are not written."""
 
     def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
-        """Record the head, and with `revised_from` that the past changed from that time on."""
+        """Record the head, and with `revised_from` a revision of the past from that time on."""
 
     def on_rollback(self, undo: Callable[[], None]) -> None:
-        """Call `undo` when this transaction fails: for stages that keep state in memory."""
+        """Call `undo` if this transaction fails: for stages that keep state in memory."""
 
     def on_commit(self, land: Callable[[], None]) -> None:
-        """Call `land`, which must not fail, when this transaction has landed: likewise."""
+        """Call `land`, which must not fail, after the commit."""
 
 
 class CandleStore(Protocol):
-    """Closed candles of many series. Every read answers in ascending open time."""
+    """Closed candles of many series. Every read returns ascending open times."""
 
     def writing(
         self, series: SeriesId, *, fence: int | None = None
     ) -> AbstractContextManager[SeriesWriter]:
-        """Lock the series and open a transaction; it lands whole or, on an exception, not at all.
+        """Lock the series and open a transaction, which an exception rolls back as a whole.
 
-        With `fence`, raise StaleFence unless it is the token `next_fence` gave out last.
+        With `fence`, raise StaleFence unless it is the newest token of `next_fence`.
         """
 
     def next_fence(self, series: SeriesId) -> int:
-        """Give out a new, greater fencing token for the series; older ones can't write again."""
+        """Issue a new, greater fencing token for the series; older ones can't write any more."""
 
     def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
         """The oldest `limit` candles later than `after`."""
@@ -114,13 +114,13 @@ class CandleStore(Protocol):
         """The oldest `limit` candles with ``start <= candle_time <= end``."""
 
     def state(self, series: SeriesId) -> SeriesState:
-        """Head and epoch; (None, 0) for a series that holds nothing."""
+        """Head and epoch; (None, 0) for a series without candles."""
 
     def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        """Head and epoch of several series in one look-up; unknown ones are left out."""
+        """Heads and epochs of several series in one query; unknown series are left out."""
 
     def revised_since(self, series: SeriesId, epoch: int) -> int | None:
-        """The earliest time changed by the revisions after `epoch`, or None if there were none."""
+        """The earliest time that revisions after `epoch` changed; None if there were none."""
 
     def first(self, series: SeriesId) -> int | None:
         """The earliest open time."""
@@ -129,10 +129,10 @@ class CandleStore(Protocol):
         """The greatest stored open time at or before `time`."""
 
     def count(self, series: SeriesId, start: int | None = None, end: int | None = None) -> int:
-        """How many candles are stored (between `start` and `end`, both inclusive)."""
+        """The number of stored candles (between `start` and `end`, both inclusive)."""
 
     def gaps(self, series: SeriesId, start: int | None = None, end: int | None = None) -> list[Gap]:
-        """Every hole between neighbours whose two candles lie in the range (inclusive)."""
+        """Every gap between neighbours that both lie in the range (inclusive)."""
 
     def series(self) -> list[SeriesStats]:
-        """Every series that holds a candle, ascending by id."""
+        """Every series that has a candle, ascending by id."""

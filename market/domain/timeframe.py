@@ -1,4 +1,4 @@
-"""Timeframes: the length of a candle and where its grid lies."""
+"""Timeframes: the length of a candle, and the grid of open times."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from functools import lru_cache
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
-# 1970-01-01 was a Thursday: the first Monday 00:00 UTC lies four days later.
+# 1970-01-01 was a Thursday: the first Monday 00:00 UTC is four days later.
 FIRST_MONDAY = 4 * 86_400
 
-# A longer candle than this has no use, and its times would leave the range a store can hold.
+# Longer candles are of no use, and their times would exceed what the store can hold.
 MAX_SECONDS = 10 * 366 * 86_400
 
-# A grid time beyond this (the end of year 9999) is no calendar time any client can show.
+# The end of year 9999: clients can't show a later time.
 MAX_TIME = 253_402_300_799
 
 _COUNT = re.compile(r"[0-9]{1,9}")
 
 
 class TimeframeError(ValueError):
-    """A text that is no timeframe. The message is part of the wire contract."""
+    """An invalid timeframe. The message is part of the wire contract."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,7 +33,7 @@ class Timeframe:
 
     @staticmethod
     def parse(text: str) -> Timeframe:
-        """Read ``<count><unit>`` with unit s, m, h, d or w; raise TimeframeError otherwise."""
+        """Parse ``<count><unit>`` with unit s, m, h, d or w; raise TimeframeError otherwise."""
         return _parse(text.strip())
 
     @property
@@ -50,7 +50,7 @@ class Timeframe:
         return (time - self.offset) % self.seconds == 0
 
     def latest_closed(self, now: float) -> int:
-        """The open time of the newest candle that is over at `now`; 0 before the first one."""
+        """The open time of the newest candle that has closed at `now`; 0 before the first one."""
         return max(0, self.open_of(now) - self.seconds)
 
     def __str__(self) -> str:
@@ -66,5 +66,5 @@ def _parse(text: str) -> Timeframe:
         raise TimeframeError(f"unsupported timeframe unit: {unit!r}")
     if not _COUNT.fullmatch(count) or not 0 < int(count) * UNIT_SECONDS[unit] <= MAX_SECONDS:
         raise TimeframeError(f"invalid timeframe: {text!r}")
-    # "01m" and "1m" are one timeframe, so they must become one key in the store.
+    # "01m" and "1m" are the same timeframe, so they must give the same key in the store.
     return Timeframe(int(count) * UNIT_SECONDS[unit], f"{int(count)}{unit}")

@@ -1,7 +1,7 @@
-"""How the whole installation stands: what is followed, by whom, what waits, and who lives.
+"""The status of the whole installation: followed series, processes and queues.
 
-Read from the store, the lease store and the broker; each of them may be away, and is then named
-as such while the rest is still told.
+It is read from the database, the lease store and the broker; each of them may be unreachable, which
+is reported while the rest is still read.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DATABASE, REGISTRY, BROKER = "database", "registry", "broker"
-PARTS = (DATABASE, REGISTRY, BROKER)
+DATABASE, LEASE_STORE, BROKER = "database", "registry", "broker"
+PARTS = (DATABASE, LEASE_STORE, BROKER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesStatus:
-    """A series that is to be followed, as it stands at `at` (Unix seconds)."""
+    """The status of a desired series at `at` (Unix seconds)."""
 
     desired: Desired
     state: SeriesState
@@ -48,12 +48,12 @@ class SeriesStatus:
 
     @property
     def series(self) -> SeriesId:
-        """Which one."""
+        """The series."""
         return self.desired.series
 
     @property
     def lag_s(self) -> float | None:
-        """How many seconds of closed candles are missing at the end; None of an empty series."""
+        """Seconds of closed candles missing at the end; None for an empty series."""
         if self.state.head is None:
             return None
         return float(max(0, self.series.timeframe.latest_closed(self.at) - self.state.head))
@@ -61,52 +61,52 @@ class SeriesStatus:
     @property
     def breaker(self) -> str | None:
         """The state of its circuit breaker; None without one."""
-        told = self.report.guardrail if self.report else None
-        return None if told is None else str(told["state"])
+        guardrail = self.report.guardrail if self.report else None
+        return None if guardrail is None else str(guardrail["state"])
 
     @property
     def is_breaker_open(self) -> bool:
-        """Whether nobody tries to follow it for now."""
+        """Whether its circuit breaker pauses the follower."""
         return self.breaker == BreakerState.OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallationStatus:
-    """The installation at `at`; `away` names the parts that could not be asked."""
+    """The installation at `at`; `unreachable` names the parts that did not answer."""
 
     at: float
     followed: tuple[SeriesStatus, ...]
     members: tuple[Member, ...]
     queues: tuple[QueueStanding, ...]
     taken: int
-    away: frozenset[str]
+    unreachable: frozenset[str]
 
 
-class _Look:
-    """Asks each part, and remembers which did not answer."""
+class _Reader:
+    """Reads from each part, and remembers which did not answer."""
 
     def __init__(self) -> None:
         self.at = time.time()
-        self.away: set[str] = set()
+        self.unreachable: set[str] = set()
 
-    def ask(self, part: str, question: Callable[[], T], nothing: Callable[[], T]) -> T:
-        if part in self.away:
-            return nothing()
+    def read(self, part: str, question: Callable[[], T], empty: Callable[[], T]) -> T:
+        if part in self.unreachable:
+            return empty()
         try:
             return question()
         except (LeaseStoreUnavailable, DatabaseError, TimeoutError, OSError) as error:
-            log.warning("the %s can't be asked how it stands: %s", part, error)
-            self.away.add(part)
-            return nothing()
+            log.warning("the status of the %s is unknown: %s", part, error)
+            self.unreachable.add(part)
+            return empty()
 
     def followed(self) -> tuple[SeriesStatus, ...]:
-        leased: list[LeasedSeries] = self.ask(REGISTRY, _leased, list)
-        pinned: list[SeriesId] = self.ask(DATABASE, _pinned, list)
+        leased: list[LeasedSeries] = self.read(LEASE_STORE, _leased, list)
+        pinned: list[SeriesId] = self.read(DATABASE, _pinned, list)
         desired = combine(pinned, leased)
         names = [each.series for each in desired]
-        states: dict[SeriesId, SeriesState] = self.ask(DATABASE, partial(_states, names), dict)
-        reports: dict[SeriesId, JobReport] = self.ask(REGISTRY, partial(_reports, names), dict)
-        gaps: Counter[SeriesId] = self.ask(DATABASE, _open_gaps, Counter)
+        states: dict[SeriesId, SeriesState] = self.read(DATABASE, partial(_states, names), dict)
+        reports: dict[SeriesId, JobReport] = self.read(LEASE_STORE, partial(_reports, names), dict)
+        gaps: Counter[SeriesId] = self.read(DATABASE, _open_gaps, Counter)
         return tuple(
             SeriesStatus(
                 desired=each,
@@ -147,16 +147,16 @@ def _members() -> list[Member]:
 
 
 def read_status() -> InstallationStatus:
-    """Ask every part how it stands. Blocking; raises nothing of a part that is away."""
-    look = _Look()
-    followed = look.followed()
-    queues, taken = look.ask(BROKER, queue_standings, lambda: ([], 0))
-    members: list[Member] = look.ask(REGISTRY, _members, list)
+    """Read the status from every part. Blocking; an unreachable part raises nothing."""
+    reader = _Reader()
+    followed = reader.followed()
+    queues, taken = reader.read(BROKER, queue_standings, lambda: ([], 0))
+    members: list[Member] = reader.read(LEASE_STORE, _members, list)
     return InstallationStatus(
-        at=look.at,
+        at=reader.at,
         followed=followed,
         members=tuple(members),
         queues=tuple(queues),
         taken=taken,
-        away=frozenset(look.away),
+        unreachable=frozenset(reader.unreachable),
     )

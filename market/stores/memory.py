@@ -1,4 +1,4 @@
-"""The candle store in this process's memory: one process, nothing survives it."""
+"""The candle store in memory, for one process; nothing is kept when it ends."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from market.domain.candle import Candle
 from market.domain.gaps import Gap, find_gaps
 from market.domain.series import SeriesId
 from market.domain.store import (
     EMPTY,
+    CandleStore,
     SeriesState,
     SeriesStats,
+    SeriesWriter,
     StaleFence,
     Upserted,
 )
 
 
 @dataclass(slots=True)
-class _Shelf:
-    """What is held of one series: open times and candles side by side, ascending."""
+class _Rows:
+    """One series: open times and candles in two parallel lists, ascending."""
 
     times: list[int] = field(default_factory=list)
     candles: list[Candle] = field(default_factory=list)
@@ -44,38 +48,38 @@ class _Shelf:
             self.candles += [pending[time] for time in times]
             return
         merged = dict(zip(self.times, self.candles, strict=True)) | pending
-        # New lists, so that a reader that holds the old ones keeps a consistent view.
+        # New lists: a reader with the old ones keeps a consistent view.
         self.times = sorted(merged)
         self.candles = [merged[time] for time in self.times]
 
 
-class MemoryWriter:
-    """A transaction of the memory store: changes wait here until the block ends well."""
+class MemoryWriter(SeriesWriter):
+    """A transaction of the memory store: changes are kept here until the commit."""
 
-    def __init__(self, series: SeriesId, shelf: _Shelf) -> None:
+    def __init__(self, series: SeriesId, rows: _Rows) -> None:
         self.series = series
-        self.state = shelf.state
-        self._shelf = shelf
+        self.state = rows.state
+        self._rows = rows
         self._pending: dict[int, Candle] = {}
-        self._next: SeriesState = shelf.state
+        self._next: SeriesState = rows.state
         self._revisions: list[tuple[int, int]] = []
         self._undo: list[Callable[[], None]] = []
-        self._landing: list[Callable[[], None]] = []
+        self._on_commit: list[Callable[[], None]] = []
 
+    @override
     def upsert(self, candles: list[Candle]) -> Upserted:
-        """See SeriesWriter.upsert."""
         inserted: list[int] = []
         revised: list[int] = []
         for candle in candles:
-            stored = self._pending.get(candle.candle_time) or self._shelf.get(candle.candle_time)
+            stored = self._pending.get(candle.candle_time) or self._rows.get(candle.candle_time)
             if stored == candle:
                 continue
             (inserted if stored is None else revised).append(candle.candle_time)
             self._pending[candle.candle_time] = candle
         return Upserted(inserted, revised, len(candles) - len(inserted) - len(revised))
 
+    @override
     def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
-        """See SeriesWriter.advance."""
         epoch = self._next.epoch
         if revised_from is not None:
             epoch += 1
@@ -83,46 +87,47 @@ class MemoryWriter:
         self._next = SeriesState(head, epoch)
         return self._next
 
+    @override
     def on_rollback(self, undo: Callable[[], None]) -> None:
-        """See SeriesWriter.on_rollback."""
         self._undo.append(undo)
 
+    @override
     def on_commit(self, land: Callable[[], None]) -> None:
-        """See SeriesWriter.on_commit; here it happens together with the commit."""
-        self._landing.append(land)
+        # Here it happens together with the commit.
+        self._on_commit.append(land)
 
     def commit(self) -> None:
         """Make the changes visible."""
-        for land in self._landing:
+        for land in self._on_commit:
             land()
-        self._shelf.merge(self._pending)
-        self._shelf.revisions += self._revisions
-        self._shelf.state = self._next
+        self._rows.merge(self._pending)
+        self._rows.revisions += self._revisions
+        self._rows.state = self._next
 
     def roll_back(self) -> None:
-        """Let the stages take back what they keep in memory, newest first."""
+        """Undo what stages changed in memory, in reverse order."""
         for undo in reversed(self._undo):
             undo()
 
 
-class MemoryCandleStore:
-    """Implements market.domain.store.CandleStore with one lock a series for its writers."""
+class MemoryCandleStore(CandleStore):
+    """The memory store; the writers of each series share a lock."""
 
     def __init__(self) -> None:
-        self._shelves: dict[SeriesId, _Shelf] = {}
+        self._series: dict[SeriesId, _Rows] = {}
         self._writers: defaultdict[SeriesId, threading.Lock] = defaultdict(threading.Lock)
-        # Held for moments only: it makes a commit one step for every reader.
+        # Held briefly: it makes a commit atomic for readers.
         self._mutex = threading.Lock()
 
+    @override
     @contextmanager
     def writing(self, series: SeriesId, *, fence: int | None = None) -> Iterator[MemoryWriter]:
-        """See CandleStore.writing."""
         with self._lock_of(series):
             with self._mutex:
-                shelf = self._shelves.setdefault(series, _Shelf())
-            if fence is not None and fence != shelf.fence:
+                rows = self._series.setdefault(series, _Rows())
+            if fence is not None and fence != rows.fence:
                 raise StaleFence(str(series))
-            writer = MemoryWriter(series, shelf)
+            writer = MemoryWriter(series, rows)
             try:
                 yield writer
             except BaseException:
@@ -131,70 +136,70 @@ class MemoryCandleStore:
             with self._mutex:
                 writer.commit()
 
+    @override
     def next_fence(self, series: SeriesId) -> int:
-        """See CandleStore.next_fence."""
         with self._lock_of(series), self._mutex:
-            shelf = self._shelves.setdefault(series, _Shelf())
-            shelf.fence += 1
-            return shelf.fence
+            rows = self._series.setdefault(series, _Rows())
+            rows.fence += 1
+            return rows.fence
 
+    @override
     def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
-        """See CandleStore.read_after."""
         times, candles = self._view(series)
         start = bisect_right(times, after)
         return candles[start : start + limit]
 
+    @override
     def newest(self, series: SeriesId, limit: int, *, up_to: int | None = None) -> list[Candle]:
-        """See CandleStore.newest."""
         times, candles = self._view(series)
         end = len(times) if up_to is None else bisect_right(times, up_to)
         return candles[max(0, end - limit) : end]
 
+    @override
     def read_range(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Candle]:
-        """See CandleStore.read_range."""
         times, candles = self._view(series)
         first, stop = bisect_left(times, start), bisect_right(times, end)
         return candles[first : min(stop, first + limit)]
 
+    @override
     def state(self, series: SeriesId) -> SeriesState:
-        """See CandleStore.state."""
-        shelf = self._shelves.get(series)
-        return shelf.state if shelf else EMPTY
+        rows = self._series.get(series)
+        return rows.state if rows else EMPTY
 
+    @override
     def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        """See CandleStore.states."""
-        return {each: shelf.state for each in series if (shelf := self._shelves.get(each))}
+        return {each: rows.state for each in series if (rows := self._series.get(each))}
 
+    @override
     def revised_since(self, series: SeriesId, epoch: int) -> int | None:
-        """See CandleStore.revised_since."""
-        shelf = self._shelves.get(series)
-        revisions = shelf.revisions if shelf else []
+        rows = self._series.get(series)
+        revisions = rows.revisions if rows else []
         return min((time for made, time in revisions if made > epoch), default=None)
 
+    @override
     def first(self, series: SeriesId) -> int | None:
-        """See CandleStore.first."""
         times, _ = self._view(series)
         return times[0] if times else None
 
+    @override
     def floor(self, series: SeriesId, time: int) -> int | None:
-        """See CandleStore.floor."""
         times, _ = self._view(series)
         at = bisect_right(times, time)
         return times[at - 1] if at else None
 
+    @override
     def count(self, series: SeriesId, start: int | None = None, end: int | None = None) -> int:
-        """See CandleStore.count."""
         return len(self._times_between(series, start, end))
 
+    @override
     def gaps(self, series: SeriesId, start: int | None = None, end: int | None = None) -> list[Gap]:
-        """See CandleStore.gaps."""
         return list(find_gaps(self._times_between(series, start, end), series.timeframe))
 
+    @override
     def series(self) -> list[SeriesStats]:
-        """See CandleStore.series."""
         with self._mutex:
-            held = [(each, shelf.times) for each, shelf in self._shelves.items() if shelf.times]
-        return sorted(SeriesStats(each, times[0], times[-1], len(times)) for each, times in held)
+            found = [(each, one.times) for each, one in self._series.items() if one.times]
+        return sorted(SeriesStats(each, times[0], times[-1], len(times)) for each, times in found)
 
     def _lock_of(self, series: SeriesId) -> threading.Lock:
         with self._mutex:
@@ -202,8 +207,8 @@ class MemoryCandleStore:
 
     def _view(self, series: SeriesId) -> tuple[list[int], list[Candle]]:
         with self._mutex:
-            shelf = self._shelves.get(series)
-            return (shelf.times, shelf.candles) if shelf else ([], [])
+            rows = self._series.get(series)
+            return (rows.times, rows.candles) if rows else ([], [])
 
     def _times_between(self, series: SeriesId, start: int | None, end: int | None) -> list[int]:
         times, _ = self._view(series)

@@ -1,7 +1,7 @@
 """The candle store in PostgreSQL: set-based SQL through psycopg2, COPY for bulk.
 
-Statements go to the driver's own cursor: Django's wrapper would log every one of them when DEBUG
-is on, and this is the hottest path there is. The connection and its transactions are Django's.
+Statements go to the driver's own cursor, because this is the hottest path: with DEBUG on Django's
+wrapper would keep every statement. The connection and its transactions are Django's.
 """
 
 from __future__ import annotations
@@ -15,11 +15,21 @@ from typing import Any
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from psycopg2.errors import DivisionByZero
+from typing_extensions import override
 
 from market.domain.candle import Candle
 from market.domain.gaps import Gap
 from market.domain.series import SeriesId
-from market.domain.store import EMPTY, Outpaced, SeriesState, SeriesStats, StaleFence, Upserted
+from market.domain.store import (
+    EMPTY,
+    CandleStore,
+    Outpaced,
+    SeriesState,
+    SeriesStats,
+    SeriesWriter,
+    StaleFence,
+    Upserted,
+)
 from market.stores.postgres_errors import refusal_of
 
 # From this many rows on, COPY into a temporary table beats an array of rows in the statement.
@@ -28,7 +38,7 @@ COPY_FROM_ROWS = 100
 COLUMNS = "candle_time, open, high, low, close, volume"
 SERIES_KEY = "(SELECT id FROM series WHERE name = %s)"
 
-# The first statement waits for the series' other writer; the second sees what that one committed.
+# The first statement waits for another writer; the second sees what that writer committed.
 LOCK_AND_READ = """
 SELECT pg_advisory_xact_lock(hashtextextended(%s, 0));
 SELECT id, head_time, epoch, fence FROM series WHERE name = %s
@@ -47,18 +57,18 @@ WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
 
 HEAD = "UPDATE series SET head_time = %d WHERE id = %d"
 
-# Fails, by dividing by zero, unless there is a row: in SQL alone nothing else does.
+# Fails unless there is a row, by dividing by zero: plain SQL has no other way.
 REQUIRE = "1 / count(*)"
 
-WRITE_AND_TELL = f"""
+WRITE_AND_RETURN = f"""
 WITH changed AS ({WRITE} RETURNING candle_time, (xmax = 0) AS is_new)
 SELECT array_agg(candle_time ORDER BY candle_time) FILTER (WHERE is_new),
        array_agg(candle_time ORDER BY candle_time) FILTER (WHERE NOT is_new)
 FROM changed
 """
 
-# A batch of fewer rows can't reach TimescaleDB's limit of 100,000 rows that one transaction may
-# decompress, a thousand for each. Beyond, a batch is slow rather than refused.
+# TimescaleDB decompresses up to a thousand rows for each row written, and by default not more than
+# 100,000 in a transaction. A larger batch shall be slow rather than fail.
 LOAD_TABLE = """
 SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
 CREATE TEMPORARY TABLE IF NOT EXISTS candle_load (
@@ -78,11 +88,11 @@ WHERE candle_time - prev_time > %s ORDER BY candle_time
 MIN_TIME, MAX_TIME = -(2**63), 2**63 - 1
 
 # A statement on a hypertable is planned for every chunk that it might touch, which costs more than
-# the read itself. So reads there first ask for a span that nearly always holds all they want.
+# the read itself. So reads there first ask for a span that nearly always holds enough candles.
 SLACK_S = 691_200
 
 
-class PostgresWriter:
+class PostgresWriter(SeriesWriter):
     """One series inside a PostgreSQL transaction that holds its advisory lock."""
 
     def __init__(self, series: SeriesId, key: int, state: SeriesState, cursor: Any) -> None:
@@ -93,29 +103,29 @@ class PostgresWriter:
         self._deferred: list[bytes] = []
         self._newest = self._head_written = state.head
         self._undo: list[Callable[[], None]] = []
-        self._landing: list[Callable[[], None]] = []
+        self._on_commit: list[Callable[[], None]] = []
 
     @property
     def cursor(self) -> Any:
-        """The transaction's cursor; what was deferred is written first."""
+        """The transaction's cursor, after executing deferred statements."""
         self.flush()
         return self._cursor
 
     def defer(self, statements: bytes) -> None:
-        """Have statements, whose answers nobody needs, run with others in one round trip.
+        """Execute statements without results later, with others in one round trip.
 
-        One that must find something selects `REQUIRE`: without it the transaction fails, as
+        A statement that must find a row selects `REQUIRE`: otherwise the transaction fails with
         Outpaced.
         """
         self._deferred.append(statements)
 
     def filled(self, template: str, values: Any) -> bytes:
-        """A statement with its values, to be deferred or put into another one."""
+        """A statement with its values filled in, to be deferred or embedded in another one."""
         text: bytes = self._cursor.mogrify(template, values)
         return text
 
     def flush(self) -> None:
-        """Write what was deferred; raises Outpaced."""
+        """Execute deferred statements; raises Outpaced."""
         if not self._deferred:
             return
         statements, self._deferred = b";".join(self._deferred), []
@@ -124,26 +134,26 @@ class PostgresWriter:
         except DivisionByZero:
             raise Outpaced from None
 
+    @override
     def upsert(self, candles: list[Candle]) -> Upserted:
-        """See SeriesWriter.upsert."""
         if not candles:
             return Upserted([], [], 0)
         parts = {"key": self.key, "given": self._given(candles)}
         if self._newest is None or candles[0].candle_time > self._newest:
-            # Nothing can stand there already, so nothing has to be told back row by row.
+            # All rows are new, so nothing has to be returned row by row, and a live candle and the
+            # new head travel in one round trip with what the stages write.
             self._newest = candles[-1].candle_time
-            # So a live candle, with the head it makes, goes with what the stages make of it.
             self.defer(f"{WRITE % parts};{HEAD % (self._newest, self.key)}".encode())
             if len(candles) >= COPY_FROM_ROWS:
                 self.flush()
             self._head_written = self._newest
             return Upserted([candle.candle_time for candle in candles], [], 0)
-        self.cursor.execute(WRITE_AND_TELL % parts)
+        self.cursor.execute(WRITE_AND_RETURN % parts)
         inserted, revised = (times or [] for times in self.cursor.fetchone())
         return Upserted(inserted, revised, len(candles) - len(inserted) - len(revised))
 
+    @override
     def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
-        """See SeriesWriter.advance."""
         epoch = self.state.epoch
         if revised_from is None and head == self._head_written:
             return SeriesState(head, epoch)
@@ -158,44 +168,45 @@ class PostgresWriter:
         )
         return SeriesState(head, epoch)
 
+    @override
     def on_rollback(self, undo: Callable[[], None]) -> None:
-        """See SeriesWriter.on_rollback."""
         self._undo.append(undo)
 
+    @override
     def on_commit(self, land: Callable[[], None]) -> None:
-        """See SeriesWriter.on_commit."""
-        self._landing.append(land)
+        self._on_commit.append(land)
 
-    def land(self) -> None:
-        """Tell the stages that the transaction has landed."""
-        for land in self._landing:
+    def committed(self) -> None:
+        """Run the stages' callbacks after the commit."""
+        for land in self._on_commit:
             land()
 
     def roll_back(self) -> None:
-        """Let the stages take back what they keep in memory, newest first."""
+        """Undo what stages changed in memory, in reverse order."""
         for undo in reversed(self._undo):
             undo()
 
     def _given(self, candles: list[Candle]) -> str:
         if len(candles) < COPY_FROM_ROWS:
-            # Only numbers we made ourselves go into this text, in their shortest exact form.
+            # Only int and float objects are formatted into this text, in their shortest exact form.
             return "VALUES " + ",".join(
                 "(%d::bigint,%r::float8,%r::float8,%r::float8,%r::float8,%r::float8)" % candle  # noqa: UP031
                 for candle in candles
             )
         self.cursor.execute(LOAD_TABLE)
-        # A format over the tuple: the fastest way to text, and this loop is most of an import.
+        # Formatting the tuple is the fastest way, and this loop is most of an import.
         rows = "\n".join(["%d\t%r\t%r\t%r\t%r\t%r" % candle for candle in candles])  # noqa: UP031
         self.cursor.copy_expert(f"COPY candle_load ({COLUMNS}) FROM STDIN", io.StringIO(rows))
         return f"SELECT {COLUMNS} FROM candle_load"
 
 
-class PostgresCandleStore:
-    """Implements market.domain.store.CandleStore on the tables `series` and `candles`."""
+class PostgresCandleStore(CandleStore):
+    """The store on the tables `series` and `candles`."""
 
+    @override
     @contextmanager
     def writing(self, series: SeriesId, *, fence: int | None = None) -> Iterator[PostgresWriter]:
-        """See CandleStore.writing. Writers of one series wait for each other in the database."""
+        # Writers of one series wait for each other in the database.
         writer: PostgresWriter | None = None
         try:
             with transaction.atomic(), _cursor() as cursor:
@@ -211,10 +222,10 @@ class PostgresCandleStore:
             if isinstance(error, Error) and (refusal := refusal_of(error)):
                 raise refusal from error
             raise
-        writer.land()
+        writer.committed()
 
+    @override
     def next_fence(self, series: SeriesId) -> int:
-        """See CandleStore.next_fence."""
         with transaction.atomic(), _cursor() as cursor:
             key, _, _ = _lock_series(cursor, series)
             cursor.execute(
@@ -222,8 +233,8 @@ class PostgresCandleStore:
             )
             return int(cursor.fetchone()[0])
 
+    @override
     def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
-        """See CandleStore.read_after."""
         near = after + _span(series, limit)
         if not settings.SWITCHES.enable_timescale or near > time.time():
             return _oldest(series, after, MAX_TIME, limit)
@@ -234,8 +245,8 @@ class PostgresCandleStore:
             else rows + _oldest(series, near, MAX_TIME, limit - len(rows))
         )
 
+    @override
     def newest(self, series: SeriesId, limit: int, *, up_to: int | None = None) -> list[Candle]:
-        """See CandleStore.newest."""
         if settings.SWITCHES.enable_timescale:
             rows = self._newest_nearby(series, limit, up_to)
         else:
@@ -255,46 +266,46 @@ class PostgresCandleStore:
             else rows + _newest(series, MIN_TIME, near - 1, limit - len(rows))
         )
 
+    @override
     def read_range(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Candle]:
-        """See CandleStore.read_range."""
         return _candles(
             f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
             " AND candle_time BETWEEN %s AND %s ORDER BY candle_time LIMIT %s",
             (str(series), start, end, limit),
         )
 
+    @override
     def state(self, series: SeriesId) -> SeriesState:
-        """See CandleStore.state."""
         rows = read_rows("SELECT head_time, epoch FROM series WHERE name = %s", (str(series),))
         return SeriesState(*rows[0]) if rows else EMPTY
 
+    @override
     def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        """See CandleStore.states."""
         by_name = {str(each): each for each in series}
         rows = read_rows(
             "SELECT name, head_time, epoch FROM series WHERE name = ANY(%s)", (list(by_name),)
         )
         return {by_name[name]: SeriesState(head, epoch) for name, head, epoch in rows}
 
+    @override
     def revised_since(self, series: SeriesId, epoch: int) -> int | None:
-        """See CandleStore.revised_since."""
         return _number(
             f"SELECT min(from_time) FROM revisions WHERE series_id = {SERIES_KEY} AND epoch > %s",
             (str(series), epoch),
         )
 
+    @override
     def first(self, series: SeriesId) -> int | None:
-        """See CandleStore.first."""
         rows = _oldest(series, MIN_TIME, MAX_TIME, 1)
         return rows[0].candle_time if rows else None
 
+    @override
     def floor(self, series: SeriesId, time: int) -> int | None:
-        """See CandleStore.floor."""
         rows = self.newest(series, 1, up_to=time)
         return rows[0].candle_time if rows else None
 
+    @override
     def count(self, series: SeriesId, start: int | None = None, end: int | None = None) -> int:
-        """See CandleStore.count."""
         found = _number(
             f"SELECT count(*) FROM candles WHERE series_id = {SERIES_KEY}"
             " AND candle_time BETWEEN %s AND %s",
@@ -302,14 +313,14 @@ class PostgresCandleStore:
         )
         return found or 0
 
+    @override
     def gaps(self, series: SeriesId, start: int | None = None, end: int | None = None) -> list[Gap]:
-        """See CandleStore.gaps."""
         low, high = MIN_TIME if start is None else start, MAX_TIME if end is None else end
         rows = read_rows(GAPS, (str(series), low, high, series.timeframe.seconds))
         return [Gap(*row) for row in rows]
 
+    @override
     def series(self) -> list[SeriesStats]:
-        """See CandleStore.series."""
         rows = read_rows(
             "SELECT name, min(candle_time), max(candle_time), count(*) FROM candles"
             " JOIN series ON series.id = candles.series_id GROUP BY name",
@@ -319,7 +330,7 @@ class PostgresCandleStore:
 
 
 def _lock_series(cursor: Any, series: SeriesId) -> tuple[int, SeriesState, int]:
-    """Wait for the series' lock, and answer key, state and newest fencing token of the series."""
+    """Wait for the series' lock; return its key, state and newest fencing token."""
     name = str(series)
     cursor.execute(LOCK_AND_READ, (name, name))
     row = cursor.fetchone()
@@ -334,7 +345,7 @@ def _lock_series(cursor: Any, series: SeriesId) -> tuple[int, SeriesState, int]:
 
 @contextmanager
 def _cursor() -> Iterator[Any]:
-    """The driver's cursor on this thread's connection; its errors come out as Django's."""
+    """The driver's cursor on this thread's connection; errors are raised as Django's."""
     connection = connections[DEFAULT_DB_ALIAS]
     connection.close_if_health_check_failed()
     connection.ensure_connection()
@@ -345,7 +356,7 @@ def _cursor() -> Iterator[Any]:
 
 
 def read_rows(statement: str, values: tuple[object, ...]) -> list[Any]:
-    """What a query answers, inside the thread's open transaction if there is one."""
+    """The rows of a query, inside the thread's open transaction if there is one."""
     with _cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
@@ -365,7 +376,7 @@ def _oldest(series: SeriesId, after: int, end: int, limit: int) -> list[Candle]:
 
 
 def _newest(series: SeriesId, start: int, end: int, limit: int) -> list[Candle]:
-    """Newest first."""
+    """Candles in descending order."""
     return _candles(
         f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
         " AND candle_time >= %s AND candle_time <= %s ORDER BY candle_time DESC LIMIT %s",

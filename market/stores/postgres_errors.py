@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean for a writer: try again, wait, or mend the server."""
+"""Maps PostgreSQL errors to store refusals: retry now, wait, or repair the server."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ WORDS = {
 }
 CODES = {DISK_FULL: "store_full", READ_ONLY: "store_read_only", IDLE_TOO_LONG: UNAVAILABLE}
 
-# Serialization failure, deadlock, a server that ends or starts: the same again may well succeed.
+# Serialization failure, deadlock, a server that stops or starts: a retry may well succeed.
 PASSING = ("40001", "40P01", "57P01", "57P02", "57P03")
 CONNECTION = "08"
 
 
 def refusal_of(error: Error) -> StoreUnavailable | None:
-    """The refusal that an error means; None for what is wrong with the statement itself."""
+    """The refusal for an error; None when the statement itself is wrong."""
     state = getattr(error.__cause__, "pgcode", None)
     code = CODES.get(state or "")
     if code is None and isinstance(error, OperationalError | InterfaceError):
@@ -33,11 +33,11 @@ def refusal_of(error: Error) -> StoreUnavailable | None:
     if code is None:
         return None
     if state == READ_ONLY:
-        # After a failover: the next connection may find the server that takes writes.
+        # After a failover the next connection may reach the new primary.
         connections[DEFAULT_DB_ALIAS].close()
     return StoreUnavailable(code, WORDS[code], is_passing=code == UNAVAILABLE and _passes(state))
 
 
 def _passes(state: str | None) -> bool:
-    """Whether to try again at once; without a state the connection broke or was not made."""
+    """Whether a retry may succeed at once; without a state the connection failed."""
     return state is None or state in PASSING or state.startswith(CONNECTION)

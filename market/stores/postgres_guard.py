@@ -1,8 +1,8 @@
-"""Refuses a TimescaleDB server that would take candles and lose them.
+"""Refuses a TimescaleDB server that would accept candles and lose them.
 
-Where the extension is in the database but its library is not at work, rows written to a hypertable
-land in its empty parent table, and no reader finds them once the library is back. So every new
-connection is asked, and a program that is about to start says at once what to do.
+Where the extension is installed but its library is not loaded, rows written to a hypertable go to
+its empty parent table, and no reader finds them once the library is back. So every new connection
+is checked, and a program fails at its start with a message that names the remedy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REMEDIES = {
 
 
 class NotLoaded(OperationalError):
-    """The database holds the extension and its library is not at work; says what to do."""
+    """The extension is installed and its library is not loaded; the message names the remedy."""
 
     code = REFUSAL
 
@@ -56,12 +56,12 @@ class Extension(NamedTuple):
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the library is at work in this session."""
+        """Whether the library is loaded in this session."""
         return self.state == "loaded"
 
 
 def extension_of(cursor: Any) -> Extension:
-    """Ask without touching the extension: with its library missing that ends the connection."""
+    """Ask without calling the extension: without its library that ends the connection."""
     cursor.execute(EXTENSION)
     installed, disabled, restoring = cursor.fetchone()
     if disabled is None:
@@ -86,13 +86,13 @@ def refuse_unloaded(*, connection: BaseDatabaseWrapper, **_: object) -> None:
 
 
 def watch_connections() -> None:
-    """Have every connection that Django makes in this process asked."""
+    """Check every connection that Django makes in this process."""
     connection_created.connect(refuse_unloaded, dispatch_uid=WATCH)
 
 
 @contextmanager
 def unwatched_connections() -> Iterator[None]:
-    """Let connections be made whatever they see, to look at such a server."""
+    """Allow connections to an unsafe server, to inspect it."""
     connection_created.disconnect(dispatch_uid=WATCH)
     try:
         yield
@@ -101,13 +101,13 @@ def unwatched_connections() -> Iterator[None]:
 
 
 def check_at_start() -> None:
-    """Raise NotLoaded now rather than at the first candle.
+    """Raise NotLoaded at the start of a program rather than at its first candle.
 
-    A database that does not answer yet is no reason to stay down: it may come.
+    A database that does not answer is no reason to fail: it may start later.
     """
     if not settings.SWITCHES.enable_pg_store:
         return
-    # One of its own: the process's first need not be made yet, nor be left behind.
+    # A connection of its own, so that the process's first one is made when it is needed.
     connection = connections[DEFAULT_DB_ALIAS].copy()
     try:
         connection.ensure_connection()

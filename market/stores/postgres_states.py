@@ -1,7 +1,7 @@
-"""Heads and epochs from PostgreSQL on the event loop itself, for the hot read path.
+"""Reads heads and epochs from PostgreSQL on the event loop, for the hot read path.
 
-A cached page costs less than handing its head's look-up to a thread and back. So this one small
-query goes over a connection of its own, whose socket the event loop watches all the time.
+Serving a cached page is cheaper than a hand-over to a thread and back, so this one small query has
+a connection of its own, whose socket the event loop watches.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class PostgresStates:
         self._done: asyncio.Future[None] | None = None
 
     async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        """Head and epoch of several series in one look-up; unknown ones are left out.
+        """Heads and epochs of several series in one query; unknown series are left out.
 
-        Raises psycopg2.Error or TimeoutError, and connects anew at the next call.
+        Raises psycopg2.Error or TimeoutError; the next call connects again.
         """
         by_name = {str(each): each for each in series}
         try:
@@ -73,7 +73,7 @@ class PostgresStates:
             return
         loop = asyncio.get_running_loop()
         self._done = loop.create_future()
-        # Not asyncio.timeout: it costs as much as the rest of the waiting.
+        # Not asyncio.timeout: it costs as much as everything else here.
         expiry = loop.call_later(TIMEOUT_S, _fail, self._done, TimeoutError())
         try:
             await self._done
@@ -82,7 +82,7 @@ class PostgresStates:
             self._done = None
 
     def _read(self) -> None:
-        """Called when the server sent something, or ended the connection."""
+        """Called when the server sent data or closed the connection."""
         try:
             is_finished = self._connection.poll() == driver.POLL_OK
         except psycopg2.Error as error:
@@ -100,7 +100,7 @@ def _fail(done: asyncio.Future[None], error: Exception) -> None:
 
 
 async def _ready(number: int, *, for_writing: bool) -> None:
-    """Wait until a socket can be read, or written."""
+    """Wait until a socket is readable, or writable."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     if for_writing:

@@ -1,6 +1,6 @@
-"""The table `candles` as a TimescaleDB hypertable, and back as a plain table.
+"""Converts the table `candles` to a TimescaleDB hypertable, and back to a plain table.
 
-Both ways keep every row and can be gone on an empty or a filled table. The store's statements are
+Both conversions keep every row and work on an empty or a filled table. The store's statements are
 the same on either.
 """
 
@@ -23,8 +23,8 @@ RETENTION = ("retention", "policy_retention", "drop_after")
 
 OURS = "hypertable_name = 'candles' AND hypertable_schema = current_schema()"
 
-# The trigger is the last guard, for whoever writes past ours. Once a statement: a row each would
-# cost more than the row.
+# The trigger guards against writers that bypass our own check. It runs once a statement: once a row
+# would cost more than the row.
 HELPERS = f"""
 CREATE OR REPLACE FUNCTION candles_now() RETURNS bigint LANGUAGE sql STABLE AS
     'SELECT extract(epoch FROM now())::bigint';
@@ -41,7 +41,7 @@ CREATE OR REPLACE TRIGGER candles_guard BEFORE INSERT ON candles
     FOR EACH STATEMENT EXECUTE FUNCTION candles_guard()
 """
 
-# No index on the time alone: every read names its series.
+# No index on the time alone: every read is for one series.
 CONVERT = """
 SELECT create_hypertable('candles', 'candle_time', chunk_time_interval => %s::bigint,
     create_default_indexes => false, migrate_data => true, if_not_exists => true);
@@ -91,12 +91,12 @@ SELECT (config->>%s)::bigint FROM timescaledb_information.jobs WHERE {OURS} AND 
 
 
 class TimescaleError(Exception):
-    """The server can't do what was asked; `str()` begins with a stable code."""
+    """The server does not support this; `str()` begins with a stable code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HypertablePlan:
-    """What the settings ask of the hypertable; all in seconds, 0 turns a policy off."""
+    """The hypertable as configured; all in seconds, 0 turns a policy off."""
 
     chunk_s: int
     compress_after_s: int = 0
@@ -104,9 +104,9 @@ class HypertablePlan:
 
     @staticmethod
     def from_switches(switches: Any) -> HypertablePlan:
-        """The plan that the switches name.
+        """The plan that the switches ask for.
 
-        What is compressed or dropped is a whole chunk, so neither begins nearer than one.
+        Chunks are compressed and dropped as a whole, so neither starts sooner than one chunk ago.
         """
         chunk = switches.timescale_chunk_s
         wanted = (switches.timescale_compress_after_s, switches.timescale_retention_s)
@@ -115,7 +115,7 @@ class HypertablePlan:
 
 
 class Hypertable(NamedTuple):
-    """What stands in the database."""
+    """The hypertable as it is in the database."""
 
     is_compressible: bool
     chunk_s: int
@@ -144,7 +144,7 @@ class ServerStatus:
 
 
 def status(connection: BaseDatabaseWrapper) -> ServerStatus:
-    """Look at the server; asks nothing of an extension whose library is missing."""
+    """Inspect the server; an extension whose library is missing is not called."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         extension = extension_of(cursor)
         cursor.execute(
@@ -162,35 +162,35 @@ def status(connection: BaseDatabaseWrapper) -> ServerStatus:
 
 
 def enable(connection: BaseDatabaseWrapper, plan: HypertablePlan) -> None:
-    """Make `candles` a hypertable as planned, or bring the one that is there up to the plan.
+    """Make `candles` a hypertable as planned, or change an existing one to match the plan.
 
-    Moves the rows of a filled table, and keeps everybody else from it meanwhile. Raises
-    TimescaleError or NotLoaded on a server that can't.
+    Moves the rows of a filled table, which is locked meanwhile. Raises TimescaleError or NotLoaded
+    on a server that does not support it.
     """
     _require(status(connection))
     with connection.cursor() as cursor:
-        # By itself: the extension's functions are there only for what begins after it.
+        # A transaction of its own: the extension's functions exist only afterwards.
         cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-    with _alone_on_candles(connection) as cursor:
+    with _locked_candles(connection) as cursor:
         cursor.execute(HELPERS)
         cursor.execute(CONVERT, [plan.chunk_s, plan.chunk_s])
-        _keep_policies(cursor, plan)
+        _apply_policies(cursor, plan)
     _analyze(connection)
 
 
 def disable(connection: BaseDatabaseWrapper) -> bool:
-    """Make the hypertable a plain table with all its rows; whether it was one.
+    """Make the hypertable a plain table with all its rows; return whether it was a hypertable.
 
-    Keeps everybody else from it meanwhile. What was dropped by the retention policy stays gone.
+    The table is locked meanwhile. Chunks that the retention policy dropped are not restored.
     """
     now = status(connection)
     if now.installed and now.state != "loaded":
         raise NotLoaded(now.state)
     if now.hypertable is None:
         return False
-    with _alone_on_candles(connection) as cursor:
+    with _locked_candles(connection) as cursor:
         cursor.execute(COPY_OUT)
-        with _plainly(cursor):
+        with _without_extension(cursor):
             cursor.execute(COPY_OUTSIDE)
         cursor.execute(GRANTS)
         for (grant,) in cursor.fetchall():
@@ -208,8 +208,8 @@ def _require(now: ServerStatus) -> None:
 
 
 @contextmanager
-def _alone_on_candles(connection: BaseDatabaseWrapper) -> Iterator[Any]:
-    """A transaction that nobody reads or writes candles beside, however long it takes."""
+def _locked_candles(connection: BaseDatabaseWrapper) -> Iterator[Any]:
+    """A transaction with `candles` locked against readers and writers, without a timeout."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("LOCK TABLE candles IN ACCESS EXCLUSIVE MODE")
@@ -227,15 +227,15 @@ def _hypertable(cursor: Any) -> Hypertable | None:
     if row is None:
         return None
     compress_after, retention = _policy(cursor, COMPRESSION), _policy(cursor, RETENTION)
-    with _plainly(cursor):
+    with _without_extension(cursor):
         cursor.execute(ROWS_OUTSIDE)
         (outside,) = cursor.fetchone()
     return Hypertable._make([*row, compress_after, retention, outside])
 
 
 @contextmanager
-def _plainly(cursor: Any) -> Iterator[None]:
-    """Take the hypertable for the plain table it lies on, within this transaction."""
+def _without_extension(cursor: Any) -> Iterator[None]:
+    """See the hypertable as its plain parent table, within this transaction."""
     cursor.execute("SET LOCAL timescaledb.restoring = on")
     yield
     cursor.execute("SET LOCAL timescaledb.restoring = off")
@@ -248,7 +248,7 @@ def _policy(cursor: Any, policy: tuple[str, str, str]) -> int:
     return row[0] if row else 0
 
 
-def _keep_policies(cursor: Any, plan: HypertablePlan) -> None:
+def _apply_policies(cursor: Any, plan: HypertablePlan) -> None:
     now = _hypertable(cursor)
     assert now is not None
     wanted = plan.compress_after_s or plan.retention_s
@@ -261,10 +261,10 @@ def _keep_policies(cursor: Any, plan: HypertablePlan) -> None:
         (COMPRESSION, now.compress_after_s, plan.compress_after_s),
         (RETENTION, now.retention_s, plan.retention_s),
     ):
-        _keep_policy(cursor, policy, before=before, after=after)
+        _apply_policy(cursor, policy, before=before, after=after)
 
 
-def _keep_policy(cursor: Any, policy: tuple[str, str, str], *, before: int, after: int) -> None:
+def _apply_policy(cursor: Any, policy: tuple[str, str, str], *, before: int, after: int) -> None:
     name, _, key = policy
     if before == after:
         return

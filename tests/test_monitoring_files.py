@@ -32,7 +32,9 @@ ENDS = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gau
 
 
 def nothing():
-    return InstallationStatus(at=1.0, followed=(), members=(), queues=(), taken=0, away=frozenset())
+    return InstallationStatus(
+        at=1.0, followed=(), members=(), queues=(), taken=0, unreachable=frozenset()
+    )
 
 
 def names(metric: Metric) -> set[str]:

@@ -1,6 +1,6 @@
-"""What concerns the installation and no process of it, as metrics; read when it is asked for.
+"""Metrics of the installation as a whole, read from its status on each scrape.
 
-Every web process tells the same, so Prometheus takes the maximum over them.
+Every web process exposes the same values, so Prometheus takes the maximum over them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from market.ingest.presence import RECONCILE
 from market.installation.status import PARTS, InstallationStatus, SeriesStatus, read_status
 from market.metrics_registry import MAX_SERIES
 
-# However often and by however many it is asked for, the parts are asked no more than this.
+# The parts are read at most once in this time, however many scrapes there are.
 KEPT_S = 2.0
 
 BY_SERIES = (
@@ -34,16 +34,16 @@ PREFIX = "market_series_"
 
 
 class InstallationMetrics(Collector):
-    """Collects `look`, at most once in KEPT_S seconds; of any number of series at most `most`."""
+    """Collects the result of `read`, kept for KEPT_S seconds, for at most `most` series."""
 
     def __init__(
         self,
-        look: Callable[[], InstallationStatus] = read_status,
+        read: Callable[[], InstallationStatus] = read_status,
         *,
         clock: Callable[[], float] = time.monotonic,
         most: int = MAX_SERIES,
     ) -> None:
-        self._look = look
+        self._read = read
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
@@ -51,22 +51,22 @@ class InstallationMetrics(Collector):
         self._known_at = 0.0
 
     def collect(self) -> Iterable[Metric]:
-        """The standing as families of metrics. Blocking."""
-        known = self._standing()
+        """The status as families of metrics. Blocking."""
+        known = self._status()
         yield _gauge(
             "market_part_up",
             "1 while a part of the installation answers.",
             "part",
-            {part: float(part not in known.away) for part in PARTS},
+            {part: float(part not in known.unreachable) for part in PARTS},
         )
         yield from _series(known.followed, self._most)
         yield from _queues(known)
         yield from _members(known)
 
-    def _standing(self) -> InstallationStatus:
+    def _status(self) -> InstallationStatus:
         with self._lock:
             if self._known is None or self._clock() - self._known_at > KEPT_S:
-                self._known, self._known_at = self._look(), self._clock()
+                self._known, self._known_at = self._read(), self._clock()
             return self._known
 
 
@@ -78,7 +78,7 @@ def _series(followed: tuple[SeriesStatus, ...], most: int) -> Iterator[Metric]:
         name: GaugeMetricFamily(PREFIX + name, meaning, labels=["series_id"])
         for name, meaning in BY_SERIES
     }
-    # Those in trouble first: they must not be the ones that are left out.
+    # Those furthest behind first: they must not be left out.
     for each in sorted(followed, key=lambda one: -(one.lag_s or 0.0))[:most]:
         for name, value in _values(each).items():
             if value is not None:

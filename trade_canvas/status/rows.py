@@ -1,4 +1,4 @@
-"""The health page's rows: how the installation stands, in words, with what is wrong marked."""
+"""The rows of the status page, with everything that is wrong marked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from market.installation.status import PARTS, InstallationStatus, SeriesStatus
 
 NOTHING = "–"
 
-# Told every three seconds.
+# Processes announce themselves every three seconds.
 MISSING_AFTER_S = 15.0
 ROUND_LATE_AFTER_S = 30.0
 OLD_TASK_S = 60.0
@@ -22,7 +22,7 @@ LAG_SLACK_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A text, and whether it tells of trouble."""
+    """A text, and whether it is marked as a problem."""
 
     text: str
     is_bad: bool = False
@@ -34,7 +34,7 @@ Heads = dict[SeriesId, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A part of the page; `note` stands in for rows that are not there."""
+    """A table of the page; `note` is shown below it, or instead of missing rows."""
 
     name: str
     title: str
@@ -46,9 +46,9 @@ class Table:
 def tables(
     known: InstallationStatus, stored: dict[SeriesId, int | None], *, has_workers: bool
 ) -> list[Table]:
-    """Everything the page shows; `stored` are heads of series that nobody has to follow.
+    """The tables of the page; `stored` are the heads of series that need not be followed.
 
-    With `has_workers` off the web process ingests by itself, and nothing else is expected to live.
+    Without `has_workers` the web process ingests by itself, so workers and beat are not expected.
     """
     return [
         _parts(known),
@@ -60,7 +60,10 @@ def tables(
 
 
 def _parts(known: InstallationStatus) -> Table:
-    row = [Cell("away", True) if part in known.away else Cell("answers") for part in PARTS]
+    row = [
+        Cell("unreachable", True) if part in known.unreachable else Cell("answers")
+        for part in PARTS
+    ]
     return Table("parts", "Parts", PARTS, [row])
 
 
@@ -89,10 +92,10 @@ def _process(each: Member, now: float) -> Row:
 def _round(known: InstallationStatus) -> str:
     rounds = [each.seen_at for each in known.members if each.kind == RECONCILE]
     if not rounds:
-        return "No worker has run beat's round yet."
+        return "No worker has run a round of reconcile yet."
     silent = max(0.0, known.at - max(rounds))
-    late = " That is late: beat or the workers are gone." if silent > ROUND_LATE_AFTER_S else ""
-    return f"Beat's round was last run {_ago(silent)}.{late}"
+    late = " That is late: beat or the workers are down." if silent > ROUND_LATE_AFTER_S else ""
+    return f"The last round of reconcile was {_ago(silent)}.{late}"
 
 
 def _queues(known: InstallationStatus) -> Table:
@@ -104,7 +107,7 @@ def _queues(known: InstallationStatus) -> Table:
         ]
         for each in known.queues
     ]
-    note = f"Workers have taken {known.taken} tasks." if rows else "There is no broker to ask."
+    note = f"Workers have taken {known.taken} tasks." if rows else "There is no broker."
     return Table("queues", "Queues", ("queue", "waiting", "oldest"), rows, note)
 
 
@@ -114,7 +117,7 @@ def _followed(known: InstallationStatus) -> Table:
         *("breaker", "failures", "open gaps", "last error"),
     )
     rows = [_series(each) for each in known.followed]
-    return Table("followed", "Followed series", columns, rows, "" if rows else "None is wanted.")
+    return Table("followed", "Followed series", columns, rows, "" if rows else "None.")
 
 
 def _series(each: SeriesStatus) -> Row:
@@ -123,7 +126,7 @@ def _series(each: SeriesStatus) -> Row:
         Cell(str(each.series)),
         Cell(as_time(each.state.head)),
         _lag(each),
-        Cell(report.state.replace("_", " ")) if report else Cell("nobody follows it", True),
+        Cell(report.state.replace("_", " ")) if report else Cell("not followed", True),
         Cell((report.owner if report else None) or NOTHING),
         Cell(_wanted(each)),
         Cell(each.breaker or NOTHING, each.is_breaker_open),
@@ -144,7 +147,7 @@ def _wanted(each: SeriesStatus) -> str:
     lease = each.desired.lease
     by = ["whitelist"] if each.desired.is_pinned else []
     if lease is not None:
-        by.append(f"{lease.leases} web" if lease.leases else "until its idle time is over")
+        by.append(f"{lease.leases} web" if lease.leases else "idle")
     return ", ".join(by)
 
 
@@ -155,7 +158,7 @@ def _stored(stored: Heads) -> Table:
 
 
 def as_time(unix_seconds: float | None) -> str:
-    """A time as the page shows it, UTC."""
+    """A time in UTC, as shown on the page."""
     if unix_seconds is None:
         return NOTHING
     return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,4 +1,4 @@
-// Renews the tables of the health page every two seconds.
+// Refreshes the tables of the status page every two seconds.
 "use strict";
 
 const INTERVAL_MS = 2000;
@@ -6,11 +6,11 @@ const TIMEOUT_MS = 10000;
 const tables = document.getElementById("status-tables");
 const silence = document.getElementById("status-silence");
 
-async function renew() {
+async function refresh() {
   try {
     const answer = await fetch("?part=tables", { signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (answer.redirected) {
-      // The session is over: let the browser show where to log in.
+      // The session has ended: reload to reach the log-in page.
       window.location.reload();
       return;
     }
@@ -20,7 +20,7 @@ async function renew() {
   } catch {
     silence.hidden = false;
   }
-  setTimeout(renew, INTERVAL_MS);
+  setTimeout(refresh, INTERVAL_MS);
 }
 
-setTimeout(renew, INTERVAL_MS);
+setTimeout(refresh, INTERVAL_MS);

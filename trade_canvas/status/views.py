@@ -1,4 +1,4 @@
-"""/admin/status/: how the installation stands, for people. Renews itself; works without scripts."""
+"""/admin/status/: the status of the installation, refreshed by a script or else by the browser."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MOST_STORED = 500
 @require_safe
 @never_cache
 def status(request: HttpRequest) -> HttpResponse:
-    """The page; with `part` in the query only what changes, for its script."""
+    """The page; with `part` in the query only the tables, for its script."""
     known = read_status()
     context = {
         "tables": tables(
-            known, _stored_besides(known), has_workers=not settings.SWITCHES.ingest_in_process
+            known, _other_series(known), has_workers=not settings.SWITCHES.ingest_in_process
         ),
         "at": as_time(known.at),
     }
@@ -40,15 +40,15 @@ def status(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def asset(request: HttpRequest, name: str) -> HttpResponse:
-    """The page's script and style: files, as the content policy allows no others."""
+    """The page's script and style: the content policy allows no inline ones."""
     if name not in ASSETS:
         raise Http404
     content = (Path(__file__).parent / name).read_bytes()
     return HttpResponse(content, content_type=ASSETS[name])
 
 
-def _stored_besides(known: InstallationStatus) -> Heads:
-    """Heads of series that nobody has to follow, as many as a page can show."""
+def _other_series(known: InstallationStatus) -> Heads:
+    """Heads of the series that need not be followed, at most MOST_STORED."""
     followed = [str(each.series) for each in known.followed]
     rows = Series.objects.exclude(name__in=followed).exclude(head_time=None).order_by("name")
     found: Heads = {}
@@ -61,7 +61,7 @@ def _stored_besides(known: InstallationStatus) -> Heads:
 
 
 def urls() -> list[URLPattern]:
-    """The page's addresses, to be put before the admin's own."""
+    """The page's URLs, which must come before the admin's own."""
     return [
         path("admin/status/", admin.site.admin_view(status), name="status"),
         path("admin/status/<str:name>", admin.site.admin_view(asset, cacheable=True)),

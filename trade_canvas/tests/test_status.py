@@ -43,13 +43,13 @@ def installation(**changes):
         members=tuple(members),
         queues=(QueueStanding("control", 1, 0.0),),
         taken=1,
-        away=frozenset(),
+        unreachable=frozenset(),
     )
     return replace(known, **changes)
 
 
 def bad(known):
-    """What the page marks as trouble."""
+    """The cells that the page marks."""
     shown = tables(known, {}, has_workers=True)
     return [cell.text for table in shown for row in table.rows for cell in row if cell.is_bad]
 
@@ -63,7 +63,7 @@ def test_healthy_installation_has_nothing_marked():
     [
         ({"state": SeriesState(HEAD - 600, 0)}, "600 s"),
         ({"state": SeriesState(None, 0)}, "empty"),
-        ({"report": None}, "nobody follows it"),
+        ({"report": None}, "not followed"),
         ({"open_gaps": 3}, "3"),
         (
             {"report": JobReport(state="open_breaker", started_at=1, guardrail={"state": "open"})},
@@ -71,14 +71,14 @@ def test_healthy_installation_has_nothing_marked():
         ),
     ],
 )
-def test_trouble_of_a_series_is_marked(changes, marked):
+def test_problem_of_a_series_is_marked(changes, marked):
     assert bad(installation(followed=(followed(**changes),))) == [marked]
 
 
 def test_missing_processes_and_late_rounds_are_marked():
     late = Member(kind="worker", name="w", started_at=0, seen_at=NOW - 40)
-    known = installation(members=(late,), away=frozenset({"broker"}))
-    assert bad(known) == ["away", "40 s ago", "none", "none"]
+    known = installation(members=(late,), unreachable=frozenset({"broker"}))
+    assert bad(known) == ["unreachable", "40 s ago", "none", "none"]
     old_round = replace(late, kind="reconcile")
     (note,) = [
         table.note
@@ -89,7 +89,7 @@ def test_missing_processes_and_late_rounds_are_marked():
 
 
 @pytest.fixture
-def known_registry(monkeypatch, settings):
+def known_store(monkeypatch, settings):
     """A lease store of this test, with a lease and a report; on-demand and whitelist are on."""
     known = MemoryLeaseStore()
     monkeypatch.setattr("market.installation.status.lease_store", lambda: known)
@@ -100,28 +100,28 @@ def known_registry(monkeypatch, settings):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_page_shows_every_series_with_who_follows_it(admin_client, known_registry):
+def test_page_shows_every_series_with_who_follows_it(admin_client, known_store):
     other = "sim:spot:ETH/USDT:1m"
     WhitelistedSeries.objects.create(series_id=str(BTC))
     Series.objects.create(name=str(BTC), head_time=HEAD)
     Series.objects.create(name=other, head_time=60)
-    known_registry.lease(BTC, "web-1", ttl=30, admission=Admission(idle_ttl=30))
+    known_store.lease(BTC, "web-1", ttl=30, admission=Admission(idle_ttl=30))
     report = JobReport(state="waiting", started_at=1, owner="host:77", last_error="<b>refused")
-    known_registry.report({BTC: report}, ttl=30)
-    known_registry.announce(
+    known_store.report({BTC: report}, ttl=30)
+    known_store.announce(
         Member(kind="web", name="host:1", started_at=1, seen_at=time.time(), watchers=12), ttl=30
     )
     answer = admin_client.get(PAGE)
     text = answer.content.decode()
     assert answer.status_code == 200
-    for told in (str(BTC), other, "host:77", "whitelist, 1 web", "&lt;b&gt;refused", "12"):
-        assert told in text
+    for shown in (str(BTC), other, "host:77", "whitelist, 1 web", "&lt;b&gt;refused", "12"):
+        assert shown in text
     part = admin_client.get(PAGE, {"part": "tables"}).content.decode()
     assert str(BTC) in part and "<html" not in part
 
 
 @pytest.mark.django_db(transaction=True)
-def test_page_has_no_inline_script_or_style(admin_client, known_registry):
+def test_page_has_no_inline_script_or_style(admin_client, known_store):
     text = admin_client.get(PAGE).content.decode()
     main = text[text.index("</head>") :]
     assert 'src="status.js"' in text and 'http-equiv="refresh"' in text
@@ -132,7 +132,7 @@ def test_page_has_no_inline_script_or_style(admin_client, known_registry):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_page_is_for_admins(client, django_user_model):
+def test_page_requires_an_admin(client, django_user_model):
     client.force_login(django_user_model.objects.create_user("somebody"))
     for path in (PAGE, f"{PAGE}status.js"):
         answer = client.get(path)
@@ -140,5 +140,5 @@ def test_page_is_for_admins(client, django_user_model):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_admin_leads_to_the_page(admin_client):
+def test_admin_links_to_the_page(admin_client):
     assert 'href="/admin/status/"' in admin_client.get("/admin/").content.decode()

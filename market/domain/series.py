@@ -33,7 +33,7 @@ class SeriesId:
 
     @staticmethod
     def parse(text: str) -> SeriesId:
-        """Parse a series id; raise SeriesIdError when it is incomplete or its timeframe is invalid."""
+        """Parse a series id; raise SeriesIdError when it is incomplete or invalid."""
         return _parse(text)
 
     def candle_id(self, candle_time: int) -> str:

@@ -89,5 +89,5 @@ def test_holes_of_the_recording_that_has_them_are_all_found(one_process):
     found = holes(recording.rows(), recording.step)
     missing = sum(hole["missing_candles"] for hole in found)
     last = run("gaps", recording.series).splitlines()[-1]
-    assert last == f"{recording.series}: {len(found)} holes, {missing:,} candles missing"
+    assert last == f"{recording.series}: {len(found)} gaps, {missing:,} candles missing"
     assert len(found) == 676

@@ -21,7 +21,7 @@ def series_argument(text: str) -> SeriesId:
 
 
 def time_argument(text: str) -> int:
-    """Unix seconds, or a date or time of ISO 8601 (UTC unless it says otherwise), for argparse."""
+    """Unix seconds, or a date or time of ISO 8601 (UTC unless it names an offset), for argparse."""
     try:
         time = int(text) if text.lstrip("-").isdigit() else _iso(text)
     except ValueError as error:
@@ -42,9 +42,9 @@ def shown(time: int) -> str:
 
 
 def require_database() -> None:
-    """Raise CommandError without a store that outlives this process."""
+    """Raise CommandError unless candles are stored in PostgreSQL."""
     if not settings.SWITCHES.enable_pg_store:
         raise CommandError(
             "this command works on PostgreSQL: set TRADE_CANVAS_ENABLE_PG_STORE=1 "
-            "(in memory, candles live in the web process alone)"
+            "(in memory, only the web process has candles)"
         )

@@ -1,4 +1,4 @@
-"""Reads a stretch of a series' history from its exchange into the store."""
+"""Reads part of a series' history from its exchange into the store."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import signal
 import time
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_exponential_jitter
 from tenacity.retry import retry_if_exception
@@ -20,7 +18,7 @@ from tqdm import tqdm
 from market import blocking
 from market.domain.candle import Candle
 from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
-from market.domain.series import SeriesId, SeriesIdError
+from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import open_feed
 from market.ingest.backfill import (
     IngestPorts,
@@ -32,6 +30,7 @@ from market.ingest.backfill import (
     runtime_ports,
 )
 from market.ingest.gap_ranges import Range
+from market.management.arguments import require_database, series_argument, time_argument
 from market.pipeline import PipelineError
 
 ATTEMPTS = 8
@@ -40,30 +39,19 @@ REACH = 500
 _backoff = wait_exponential_jitter(initial=1, max=30)
 
 
-def moment(text: str) -> int:
-    """Unix seconds, or an ISO date or time (UTC unless it says otherwise), as Unix seconds."""
-    if text.isdecimal():
-        return int(text)
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is neither an ISO date nor Unix seconds") from None
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
-
-
 def _pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     return max(_backoff(state), error.retry_after_s if isinstance(error, RateLimited) else 0.0)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_temporary(error: BaseException) -> bool:
     return isinstance(error, FeedError) and not isinstance(error, FeedRefused)
 
 
 async def backfill(
     feed: Feed, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
 ) -> None:
-    """Read what is not stored of `span`; raises FeedError when it fails for good."""
+    """Read what is not stored of `span`; raises FeedError after ATTEMPTS attempts."""
     ranges = await blocking.run(missing_between, ports.store, series, span)
     for first, last in merged(ranges, reach=REACH * series.timeframe.seconds):
         await _read(feed, series, (first, last), ports=ports, on_page=on_page)
@@ -74,58 +62,63 @@ async def _read(
 ) -> None:
     start = span[0]
 
-    def took(page: Sequence[Candle]) -> None:
+    def on_stored(page: Sequence[Candle]) -> None:
         nonlocal start
         start = page[-1].candle_time + series.timeframe.seconds
         on_page(page)
 
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(_is_temporary),
         wait=_pause,
         stop=stop_after_attempt(ATTEMPTS),
         reraise=True,
     ):
         with attempt:
-            await fill(feed, series, start, span[1], on_page=took, ports=ports)
+            await fill(feed, series, start, span[1], on_page=on_stored, ports=ports)
 
 
 class Command(BaseCommand):
-    """Safe to break off and to repeat: only what is missing is read."""
+    """Safe to interrupt and to repeat: only what is missing is read."""
 
     help = (
         "Read the candles of SERIES between --from and --to from its exchange. Only what is not "
-        "stored yet is read, so a backfill that was broken off goes on where it stopped."
+        "stored yet is read, so an interrupted backfill resumes where it stopped."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """SERIES --from --to."""
-        parser.add_argument("series", help="for example binance:spot:BTC/USDT:1m")
+        """Declare the options."""
         parser.add_argument(
-            "--from", dest="start", type=moment, required=True, help="ISO date or Unix seconds"
+            "series", type=series_argument, help="for example binance:spot:BTC/USDT:1m"
         )
         parser.add_argument(
-            "--to", dest="end", type=moment, help="ISO date or Unix seconds; now without it"
+            "--from",
+            dest="start",
+            type=time_argument,
+            required=True,
+            help="ISO date or Unix seconds",
+        )
+        parser.add_argument(
+            "--to", dest="end", type=time_argument, help="ISO date or Unix seconds (default: now)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Read, show how it goes, and say what is stored and what is missing."""
-        if not settings.SWITCHES.enable_pg_store:
-            raise CommandError("there is no database: TRADE_CANVAS_ENABLE_PG_STORE is off")
+        """Read with a progress bar, and report what is stored and what is missing."""
+        require_database()
+        series = options["series"]
         try:
-            series = SeriesId.parse(options["series"])
             feed = open_feed(series.exchange, series.market)
-        except (SeriesIdError, FeedRefused) as error:
+        except FeedRefused as error:
             raise CommandError(str(error)) from error
         span = _on_grid(series, options["start"], options["end"])
         try:
-            whole = asyncio.run(self._run(feed, series, span))
+            is_complete = asyncio.run(self._run(feed, series, span))
         except (FeedError, PipelineError) as error:
-            raise CommandError(f"{error}; run it again to go on") from error
-        if not whole:
-            raise CommandError("broken off; run it again to go on", returncode=130)
+            raise CommandError(f"{error}; run it again to resume") from error
+        if not is_complete:
+            raise CommandError("interrupted; run it again to resume", returncode=130)
 
     async def _run(self, feed: Feed, series: SeriesId, span: Range) -> bool:
-        """Whether it came to its end; Ctrl-C ends it between two pages."""
+        """Return whether the whole span was read; Ctrl-C interrupts between two pages."""
         ports = runtime_ports()
         working = asyncio.current_task()
         assert working is not None
@@ -156,8 +149,8 @@ class Command(BaseCommand):
         holes = await blocking.run(holes_between, ports.store, series, span)
         candles = sum((last - first) // step + 1 for first, last in missing)
         self.stdout.write(
-            f"{series}: {after - before} candles stored, {after} there now, {candles} missing, "
-            f"of them {len(holes)} holes between candles"
+            f"{series}: {after - before} candles stored, {after} in the store now, "
+            f"{candles} missing, in {len(holes)} gaps between candles"
         )
 
 

@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     help = (
         "Write the candles of a series as CSV, in the format that import_candles reads. Floats "
-        "come out so that reading them gives the same number."
+        "are written exactly: reading them gives the same numbers."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

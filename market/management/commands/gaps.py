@@ -1,4 +1,4 @@
-"""Lists the holes of a series, and fills them from its exchange."""
+"""Lists the gaps of a series, and fills them from its exchange."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from market.management.arguments import require_database, series_argument, shown
 from market.pipeline import PipelineError
 from market.runtime import candle_store
 
-# Holes closer to each other than this many candles are asked for in one request.
+# Gaps closer to each other than this many candles are requested together.
 REACH = 200
 
 
@@ -27,45 +27,45 @@ class Command(BaseCommand):
     """The exact list with totals."""
 
     help = (
-        "List every hole between stored candles: open times (UTC) of the first and the last "
-        "missing candle and how many are missing. With --repair, ask the exchange for them; what "
-        "it does not have either is noted in the gap ledger as absent."
+        "List every gap between stored candles: open times (UTC) of the first and the last "
+        "missing candle and how many are missing. With --repair, request them from the exchange; "
+        "what it does not have either is recorded in the gap ledger as absent."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("series", type=series_argument, help="exchange:market:symbol:timeframe")
-        parser.add_argument("--from", dest="start", type=time_argument, help="look from here on")
-        parser.add_argument("--to", dest="end", type=time_argument, help="look up to here")
-        parser.add_argument("--repair", action="store_true", help="fill the holes")
+        parser.add_argument("--from", dest="start", type=time_argument, help="first open time")
+        parser.add_argument("--to", dest="end", type=time_argument, help="last open time")
+        parser.add_argument("--repair", action="store_true", help="fill the gaps")
         parser.add_argument("--json", action="store_true", help="print JSON, times in Unix seconds")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the holes; repair them on request and print what is left."""
+        """Print the gaps; with --repair, fill them and print what is left."""
         require_database()
         series = options["series"]
-        self._print(series, _holes(series, options), as_json=options["json"])
+        self._print(series, _gaps(series, options), as_json=options["json"])
         if not options["repair"]:
             return
-        before = _missing(_holes(series, options))
-        self._repair(series, _holes(series, options))
-        left = _holes(series, options)
-        filled = before - _missing(left)
+        found = _gaps(series, options)
+        self._repair(series, found)
+        left = _gaps(series, options)
+        filled = _missing(found) - _missing(left)
         self.stderr.write(
-            f"{filled:,} candles filled, {_missing(left):,} in {len(left):,} holes are left"
+            f"{filled:,} candles filled, {_missing(left):,} in {len(left):,} gaps are left"
         )
 
-    def _print(self, series: SeriesId, holes: list[dict[str, int]], *, as_json: bool) -> None:
+    def _print(self, series: SeriesId, rows: list[dict[str, int]], *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(holes, indent=2))
+            self.stdout.write(json.dumps(rows, indent=2))
             return
-        for hole in holes:
-            first, last = shown(hole["from_time"]), shown(hole["to_time"])
-            self.stdout.write(f"{first} .. {last}  {hole['missing_candles']:,}")
-        self.stdout.write(f"{series}: {len(holes):,} holes, {_missing(holes):,} candles missing")
+        for row in rows:
+            first, last = shown(row["from_time"]), shown(row["to_time"])
+            self.stdout.write(f"{first} .. {last}  {row['missing_candles']:,}")
+        self.stdout.write(f"{series}: {len(rows):,} gaps, {_missing(rows):,} candles missing")
 
-    def _repair(self, series: SeriesId, holes: list[dict[str, int]]) -> None:
-        ranges = [(hole["from_time"], hole["to_time"]) for hole in holes]
+    def _repair(self, series: SeriesId, rows: list[dict[str, int]]) -> None:
+        ranges = [(row["from_time"], row["to_time"]) for row in rows]
         wanted = merged(ranges, reach=REACH * series.timeframe.seconds)
         try:
             asyncio.run(_fill_all(series, wanted))
@@ -83,13 +83,13 @@ async def _fill_all(series: SeriesId, ranges: list[tuple[int, int]]) -> None:
         await feed.close()
 
 
-def _holes(series: SeriesId, options: dict[str, Any]) -> list[dict[str, int]]:
-    """Holes in which at least one candle of the grid is missing."""
+def _gaps(series: SeriesId, options: dict[str, Any]) -> list[dict[str, int]]:
+    """Gaps in which at least one candle of the grid is missing."""
     found = candle_store().gaps(series, options["start"], options["end"])
-    return [_hole(gap, series) for gap in found if gap.missing_candles(series.timeframe)]
+    return [_as_row(gap, series) for gap in found if gap.missing_candles(series.timeframe)]
 
 
-def _hole(gap: Gap, series: SeriesId) -> dict[str, int]:
+def _as_row(gap: Gap, series: SeriesId) -> dict[str, int]:
     missing = gap.missing_candles(series.timeframe)
     step = series.timeframe.seconds
     return {
@@ -99,5 +99,5 @@ def _hole(gap: Gap, series: SeriesId) -> dict[str, int]:
     }
 
 
-def _missing(holes: list[dict[str, int]]) -> int:
-    return sum(hole["missing_candles"] for hole in holes)
+def _missing(rows: list[dict[str, int]]) -> int:
+    return sum(row["missing_candles"] for row in rows)

@@ -32,7 +32,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(slots=True)
 class Tally:
-    """What an import did so far, in candles."""
+    """Numbers of candles imported so far."""
 
     inserted: int = 0
     revised: int = 0
@@ -48,8 +48,8 @@ class Command(BaseCommand):
     help = (
         f"Import closed candles from a CSV file (plain or gzip) with the header {HEADER}; "
         "candle_time is the open time in Unix seconds (UTC), ascending. Every line is checked. "
-        "Chunks of lines are stored whole or not at all, so an import that failed is "
-        "simply repeated: what is stored already stays unchanged."
+        "Chunks of lines are stored whole or not at all, so a failed import can simply be "
+        "repeated: what is stored already remains unchanged."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -125,5 +125,5 @@ def _store(series: SeriesId, candles: list[Candle], tally: Tally) -> None:
     tally.inserted += inserted
     tally.revised += changed - inserted
     tally.unchanged += len(candles) - changed
-    # History in bulk is no news; hubs find the new head in the store by themselves.
+    # Bulk history is not published as live candles; hubs find the new head in the store.
     async_to_sync(publish_change)(replace(change, fresh=()))

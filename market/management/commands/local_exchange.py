@@ -32,7 +32,7 @@ def _within(low: float, high: float, kind: Callable[[str], float]) -> Callable[[
 
 
 def replay(options: dict[str, Any]) -> tuple[CandleSource, Clock]:
-    """The recording named by the options, and a clock that stands where it is to go on."""
+    """The recording named by the options, and a clock set to where it is to resume."""
     source = ReplayedCandles(
         options["replay"],
         market=options["market"],
@@ -85,9 +85,7 @@ class Command(BaseCommand):
                 default=DEFAULT_LIMITS[market],
                 help=f"request weight that one address may use a minute ({market})",
             )
-        parser.add_argument(
-            "--quiet", action="store_true", help="don't tell of faults and of stopping"
-        )
+        parser.add_argument("--quiet", action="store_true", help="do not log faults and the end")
         self._add_replay_arguments(parser)
 
     def _add_replay_arguments(self, parser: ArgumentParser) -> None:
@@ -95,16 +93,18 @@ class Command(BaseCommand):
         group.add_argument(
             "--replay", type=Path, metavar="FILE", help="CSV or CSV.gz to replay, not generate"
         )
-        group.add_argument("--symbol", default="BTC/USDT", help="what was recorded, BASE/QUOTE")
+        group.add_argument("--symbol", default="BTC/USDT", help="the recorded symbol, BASE/QUOTE")
         group.add_argument(
             "--interval", choices=INTERVALS, default="1m", help="length of a recorded candle"
         )
-        group.add_argument("--market", choices=MARKETS, default=SPOT, help="where to list it")
+        group.add_argument(
+            "--market", choices=MARKETS, default=SPOT, help="the market to list it in"
+        )
         group.add_argument(
             "--start-at",
             type=int,
             metavar="SECONDS",
-            help="recorded time (Unix seconds) to go on from; the middle if not given",
+            help="recorded time (Unix seconds) to start from (default: the middle)",
         )
         group.add_argument(
             "--shift-to-now",

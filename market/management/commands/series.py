@@ -1,4 +1,4 @@
-"""Lists the stored series: extent, lag, number of candles and holes."""
+"""Lists the stored series: extent, lag, number of candles and gaps."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from market.domain.store import SeriesStats
 from market.management.arguments import require_database, shown
 from market.runtime import candle_store
 
-COLUMNS = ("series", "first", "head", "lag s", "candles", "holes")
+COLUMNS = ("series", "first", "head", "lag s", "candles", "gaps")
 
 
 class Command(BaseCommand):
-    """One line a series."""
+    """Prints one line per series."""
 
     help = (
         "List the stored series with first and newest open time (UTC), how many seconds the "
-        "newest closed candle is missing, the number of candles and the number of holes."
+        "newest closed candle is missing, the number of candles and the number of gaps."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _padded(line: tuple[str, ...], widths: list[int]) -> str:
-    """Texts to the left, the three numbers to the right."""
+    """Texts are aligned left, the last three columns, which are numbers, right."""
     cells = [
         cell.ljust(width) if column < 3 else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(line, widths, strict=True))

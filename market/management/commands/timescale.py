@@ -19,9 +19,11 @@ NO_DATABASE = "pg_store_off: without TRADE_CANVAS_ENABLE_PG_STORE there is no ta
 
 
 class Command(BaseCommand):
-    """status: look. enable: convert, or bring policies up to the settings. disable: back."""
+    """status: show. enable: convert, or apply changed settings. disable: convert back."""
 
-    help = "Show whether candles are in a TimescaleDB hypertable, make them one, or a plain table."
+    help = (
+        "Show whether candles are in a TimescaleDB hypertable, or convert the table to one or back."
+    )
     requires_system_checks: list[str] = []
     requires_migrations_checks = False
 
@@ -31,7 +33,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.SWITCHES.enable_pg_store:
             raise CommandError(NO_DATABASE)
-        # This command is what one looks at a refused server with.
+        # Operators use this command to examine a server that the guard refuses.
         try:
             with unwatched_connections():
                 getattr(self, f"_{options['action']}")()
@@ -76,7 +78,7 @@ def _server_lines(now: ServerStatus) -> list[str]:
 def _table_lines(now: ServerStatus) -> list[str]:
     table = now.hypertable
     if now.installed and now.state in REMEDIES:
-        return ["candles: can't be told without the library"]
+        return ["candles: unknown without the library"]
     if table is None:
         return ["candles: plain table"]
     return [
@@ -88,7 +90,7 @@ def _table_lines(now: ServerStatus) -> list[str]:
 
 
 def _advice(now: ServerStatus) -> list[str]:
-    """What to do where the database differs from the settings."""
+    """What to do if the database differs from the settings."""
     if now.installed and now.state in REMEDIES:
         return [f"refused: candles would be lost. Remedy: {REMEDIES[now.state]}"]
     table = now.hypertable
@@ -102,7 +104,7 @@ def _advice(now: ServerStatus) -> list[str]:
             " To bring them back: manage.py timescale disable, then enable"
         )
     if is_on and _plan() != _planned(table):
-        lines.append("the settings say otherwise: manage.py timescale enable")
+        lines.append("the settings differ: manage.py timescale enable")
     return lines
 
 

@@ -34,12 +34,12 @@ def line(time, close="1.5"):
 
 @pytest.mark.parametrize("name", ["candles.csv", "candles.csv.gz", "candles.txt.gz"])
 def test_file_is_imported_packed_or_not(run, empty_store, file, name):
-    said = run("import_candles", file(line(60), line(120), name=name), SERIES)
-    assert said == f"{SERIES}: 2 inserted, 0 revised, 0 unchanged\n"
+    report = run("import_candles", file(line(60), line(120), name=name), SERIES)
+    assert report == f"{SERIES}: 2 inserted, 0 revised, 0 unchanged\n"
     assert empty_store.newest(MINUTE, 9) == candles(60, 120)
 
 
-def test_second_import_tells_what_differs(run, empty_store, file):
+def test_second_import_reports_what_differs(run, empty_store, file):
     run("import_candles", file(line(60), line(180)), SERIES)
     again = file(line(60), line(120), line(180, close="1.75"), line(240))
     assert run("import_candles", again, SERIES).endswith(": 2 inserted, 1 revised, 1 unchanged\n")
@@ -73,7 +73,7 @@ def test_wrong_line_is_named_and_nothing_of_its_chunk_stored(
     assert empty_store.series() == []
 
 
-def test_chunks_before_the_wrong_line_stay(run, empty_store, file, monkeypatch):
+def test_chunks_before_the_wrong_line_remain(run, empty_store, file, monkeypatch):
     monkeypatch.setattr(import_candles, "CHUNK", 2)
     with pytest.raises(CommandError, match="line 6: .*\nstored before that: 4 inserted"):
         run("import_candles", file(*map(line, (60, 120, 180, 240)), "x"), SERIES)
@@ -127,8 +127,8 @@ def test_export_can_be_imported_to_the_same_candles(run, empty_store, file, tmp_
 
 def test_export_goes_to_standard_output_and_keeps_to_its_range(run, file):
     run("import_candles", file(*map(line, range(60, 600, 60))), SERIES)
-    told = run("export_candles", SERIES, "--from", "120", "--to", "1970-01-01T00:04:00Z")
-    assert told.splitlines() == [HEADER, line(120), line(180), line(240)]
+    text = run("export_candles", SERIES, "--from", "120", "--to", "1970-01-01T00:04:00Z")
+    assert text.splitlines() == [HEADER, line(120), line(180), line(240)]
 
 
 def test_export_of_nothing_is_refused(run):
@@ -136,9 +136,15 @@ def test_export_of_nothing_is_refused(run):
         run("export_candles", SERIES)
 
 
-@pytest.mark.parametrize("command", ["series", "export_candles", "import_candles", "gaps"])
-def test_without_database_the_command_says_what_to_do(run, switched_off, file, command):
-    arguments = {"series": [], "import_candles": [file(), SERIES]}.get(command, [SERIES])
+@pytest.mark.parametrize(
+    "command", ["series", "export_candles", "import_candles", "gaps", "backfill"]
+)
+def test_command_without_a_database_names_the_switch(run, switched_off, file, command):
+    arguments = {
+        "series": [],
+        "import_candles": [file(), SERIES],
+        "backfill": [SERIES, "--from=0"],
+    }.get(command, [SERIES])
     with pytest.raises(CommandError, match="TRADE_CANVAS_ENABLE_PG_STORE=1"):
         run(command, *arguments)
 

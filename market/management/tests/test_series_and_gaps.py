@@ -9,6 +9,7 @@ from django.core.management import CommandError
 
 from market.domain.feed import FeedError
 from market.domain.series import SeriesId
+from market.management.arguments import time_argument
 from market.pipeline import Pipeline
 from market.tests.builders import MINUTE, candles
 
@@ -18,7 +19,7 @@ OTHER = SeriesId.parse("sim:spot:A/B:5m")
 
 @pytest.fixture
 def stored(empty_store):
-    """A series with three holes, one of them smaller than a candle, and one without."""
+    """A series with three gaps, one of them smaller than a candle, and one without."""
     pipeline = Pipeline(empty_store)
     pipeline.ingest(MINUTE, candles(0, 60, 180, 240, 600, 661))
     pipeline.ingest(OTHER, candles(300, 600))
@@ -27,7 +28,7 @@ def stored(empty_store):
 
 def test_series_are_listed(run, stored):
     header, first, second = run("series").splitlines()
-    assert header.split() == ["series", "first", "head", "lag", "s", "candles", "holes"]
+    assert header.split() == ["series", "first", "head", "lag", "s", "candles", "gaps"]
     assert first.startswith(f"{SERIES}  1970-01-01 00:00:00  1970-01-01 00:11:01  ")
     assert first.split()[-2:] == ["6", "3"]
     assert second.split()[-2:] == ["2", "0"]
@@ -47,7 +48,7 @@ def test_series_are_listed_as_json(run, stored):
     assert second["series_id"] == str(OTHER)
 
 
-def test_empty_store_is_told(run):
+def test_empty_store_is_reported(run):
     assert "no candles are stored" in run("series")
     assert json.loads(run("series", "--json")) == []
 
@@ -56,7 +57,7 @@ def test_gaps_are_listed_with_totals(run, stored):
     assert run("gaps", SERIES).splitlines() == [
         "1970-01-01 00:02:00 .. 1970-01-01 00:02:00  1",
         "1970-01-01 00:05:00 .. 1970-01-01 00:09:00  5",
-        f"{SERIES}: 2 holes, 6 candles missing",
+        f"{SERIES}: 2 gaps, 6 candles missing",
     ]
 
 
@@ -98,7 +99,7 @@ def test_repair_fills_what_the_exchange_has(run, stored, exchange):
     assert [gap.prev_time for gap in stored.gaps(MINUTE)] == [360, 600]
 
 
-def test_repair_that_fails_says_why(run, stored, exchange):
+def test_failed_repair_reports_the_reason(run, stored, exchange):
     exchange.failure = FeedError("unreachable")
     with pytest.raises(CommandError, match="unreachable"):
         run("gaps", SERIES, "--repair")
@@ -107,6 +108,19 @@ def test_repair_that_fails_says_why(run, stored, exchange):
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "99999999999999", "2020-13-01"])
-def test_time_that_is_none_is_refused(run, text):
+def test_invalid_time_is_refused(run, text):
     with pytest.raises(CommandError):
         run("gaps", SERIES, "--from", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1700000000", 1_700_000_000),
+        ("2023-11-14", 1_699_920_000),
+        ("2023-11-14T22:13:20", 1_700_000_000),
+        ("2023-11-15T00:13:20+02:00", 1_700_000_000),
+    ],
+)
+def test_time_is_unix_seconds_or_an_iso_time(text, seconds):
+    assert time_argument(text) == seconds

@@ -1,4 +1,4 @@
-"""The admin: what is followed and how that goes, the series that are stored, and their holes."""
+"""The admin: the whitelist with its status, the stored series, and the gap ledger."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
+from typing_extensions import override
 
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import JobReport
@@ -33,15 +34,15 @@ NOTHING = "–"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a whitelisted series stands: newest candle (Unix seconds) and its job's report."""
+class FollowStatus:
+    """Newest candle (Unix seconds) of a whitelisted series, and its job's report."""
 
     series: SeriesId | None
     head: int | None
     report: JobReport | None
 
     def lag(self) -> str:
-        """How far the store is behind, in words."""
+        """How far the store is behind, as text."""
         if self.series is None or self.head is None:
             return NOTHING
         timeframe = self.series.timeframe
@@ -49,21 +50,21 @@ class Standing:
         return f"{behind} candles behind" if behind > 0 else "up to date"
 
     def status(self, *, is_enabled: bool) -> str:
-        """What the follower is doing, in a word or two."""
+        """What the follow job is doing, as text."""
         if not is_enabled:
             return "disabled"
         if not settings.SWITCHES.enable_whitelist_ingest:
             return "whitelist ingest is switched off"
-        return self.report.state.replace("_", " ") if self.report else "waits for a worker"
+        return self.report.state.replace("_", " ") if self.report else "waiting for a worker"
 
 
-def standings(names: Iterable[str]) -> dict[str, Standing]:
-    """How the named series stand: one query and one call of the lease store for all of them."""
+def statuses(names: Iterable[str]) -> dict[str, FollowStatus]:
+    """The status of each named series, by one query and one call of the lease store."""
     parsed = {name: _parsed(name) for name in names}
     heads = dict(Series.objects.filter(name__in=parsed).values_list("name", "head_time"))
     reports = reports_of([series for series in parsed.values() if series is not None])
     return {
-        name: Standing(series, heads.get(name), reports.get(series) if series else None)
+        name: FollowStatus(series, heads.get(name), reports.get(series) if series else None)
         for name, series in parsed.items()
     }
 
@@ -76,14 +77,14 @@ def _parsed(name: str) -> SeriesId | None:
 
 
 def as_time(unix_seconds: int | None) -> str:
-    """A time as the lists show it, UTC."""
+    """A time as text, UTC."""
     if unix_seconds is None:
         return NOTHING
     return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 class WhitelistForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A series is checked against its exchange, as far as that can be reached in a few seconds."""
+    """Checks a series against its exchange, unless that does not answer within a few seconds."""
 
     unchecked = ""
 
@@ -92,7 +93,7 @@ class WhitelistForm(forms.ModelForm):  # type: ignore[type-arg]
         fields: ClassVar = ["series_id", "enabled"]
 
     def clean_series_id(self) -> str:
-        """Refuse what the exchange does not have; remember when it could not be asked."""
+        """Reject what the exchange does not list; note when it could not be asked."""
         name: str = self.cleaned_data["series_id"]
         # The model's own validators run after this.
         validate_series_id(name)
@@ -109,24 +110,24 @@ class WhitelistForm(forms.ModelForm):  # type: ignore[type-arg]
         except FeedRefused as error:
             raise forms.ValidationError(str(error), "not_listed") from error
         except FeedError as error:
-            log.warning("%s is whitelisted unchecked: %s", series, error)
-            self.unchecked = f"{series.exchange} could not be asked whether it has this series."
+            log.warning("%s is whitelisted without a check: %s", series, error)
+            self.unchecked = f"{series.exchange} did not answer, so the series is not checked."
 
 
-class StandingList(ChangeList):
-    """A page of the whitelist with the standing of its rows, fetched at once."""
+class WhitelistPage(ChangeList):
+    """A page of the whitelist with the status of its rows, fetched together."""
 
+    @override
     def get_results(self, request: HttpRequest) -> None:
-        """Attach to each row of the page how its series stands."""
         super().get_results(request)
-        found = standings([row.series_id for row in self.result_list])
+        found = statuses([row.series_id for row in self.result_list])
         for row in self.result_list:
-            row.standing = found[row.series_id]
+            row.follow_status = found[row.series_id]
 
 
 @admin.register(WhitelistedSeries)
 class WhitelistedSeriesAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The series that are followed always."""
+    """The series that are always followed."""
 
     form = WhitelistForm
     list_display = ("series_id", "enabled", "head", "lag", "status", "last_error")
@@ -135,44 +136,44 @@ class WhitelistedSeriesAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("series_id",)
     actions = ("backfill_now", "enable", "disable")
 
+    @override
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
-        """The page that knows how its series stand."""
-        return StandingList
+        return WhitelistPage
 
     @admin.display(description="newest candle (UTC)")
     def head(self, row: Any) -> str:
         """Open time of the newest stored candle."""
-        return as_time(row.standing.head)
+        return as_time(row.follow_status.head)
 
     @admin.display
     def lag(self, row: Any) -> str:
         """How far the store is behind."""
-        return str(row.standing.lag())
+        return str(row.follow_status.lag())
 
     @admin.display
     def status(self, row: Any) -> str:
-        """What the follower is doing."""
-        return str(row.standing.status(is_enabled=row.enabled))
+        """What the follow job is doing."""
+        return str(row.follow_status.status(is_enabled=row.enabled))
 
     @admin.display(description="last error")
     def last_error(self, row: Any) -> str:
-        """What went wrong last."""
-        report = row.standing.report
+        """The job's last error."""
+        report = row.follow_status.report
         return report.last_error or NOTHING if report else NOTHING
 
+    @override
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Save, and say so when the exchange could not be asked."""
         super().save_model(request, obj, form, change)
         if unchecked := getattr(form, "unchecked", ""):
             self.message_user(request, unchecked, messages.WARNING)
 
     @admin.action(description="Backfill the newest candles now", permissions=["change"])
     def backfill_now(self, request: HttpRequest, rows: QuerySet[WhitelistedSeries]) -> None:
-        """Have the newest candles fetched, however many the start-up sync asks for."""
+        """Request as many of the newest candles as the start-up sync does."""
         candles = settings.SWITCHES.startup_kline_sync_target_candles
         series = [parsed for row in rows if (parsed := _parsed(row.series_id)) is not None]
-        asked = sum(is_supported(each) and request_newest(each, candles) for each in series)
-        _tell_asked(self, request, asked, of=len(rows))
+        requested = sum(is_supported(each) and request_newest(each, candles) for each in series)
+        _report_requested(self, request, requested, of=len(rows))
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, rows: QuerySet[WhitelistedSeries]) -> None:
@@ -181,7 +182,7 @@ class WhitelistedSeriesAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="Disable", permissions=["change"])
     def disable(self, request: HttpRequest, rows: QuerySet[WhitelistedSeries]) -> None:
-        """Follow the series no more, unless somebody watches them."""
+        """Stop following the series, except while they are watched."""
         self.message_user(request, f"{rows.update(enabled=False)} series disabled.")
 
 
@@ -190,29 +191,29 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_per_page = 50
 
+    @override
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds rows by hand."""
         return False
 
+    @override
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody edits rows by hand."""
         return False
 
+    @override
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes rows by hand."""
         return False
 
 
 @admin.register(Series)
 class SeriesAdmin(ReadOnlyAdmin):
-    """The series that the store has."""
+    """The stored series."""
 
     list_display = ("name", "head", "epoch", "open_gaps")
     search_fields = ("name",)
     ordering = ("name",)
 
+    @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Series]:
-        """With the number of holes that are not settled, in the same query."""
         unsettled = Q(gaprecord__state__in=[state.value for state in UNSETTLED])
         rows: QuerySet[Series] = super().get_queryset(request)
         return rows.annotate(open_gaps=Count("gaprecord", filter=unsettled))
@@ -224,13 +225,13 @@ class SeriesAdmin(ReadOnlyAdmin):
 
     @admin.display(description="open gaps", ordering="open_gaps")
     def open_gaps(self, row: Any) -> int:
-        """How many noticed holes are neither filled nor known to be absent."""
+        """Number of recorded gaps that are neither filled nor absent."""
         return int(row.open_gaps)
 
 
 @admin.register(GapRecord)
 class GapRecordAdmin(ReadOnlyAdmin):
-    """The ledger of holes."""
+    """The gap ledger."""
 
     list_display = ("series", "first", "last", "state", "reason", "attempts", "updated_at")
     list_filter = ("state", "reason")
@@ -250,27 +251,27 @@ class GapRecordAdmin(ReadOnlyAdmin):
         return as_time(row.to_time)
 
     def has_repair_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may have holes repaired: who may change them."""
-        # Not a Django permission check of this admin: rows can't be edited, only repaired.
+        """Whether the user may request a repair: those who may change gaps."""
+        # Not this admin's own check, which refuses every change.
         user: Any = request.user
         return bool(user.has_perm("market.change_gaprecord"))
 
     @admin.action(description="Repair now", permissions=["repair"])
     def repair(self, request: HttpRequest, rows: QuerySet[GapRecord]) -> None:
-        """Ask the exchange for the candles again, from the first attempt on."""
+        """Request the candles from the exchange again, counting attempts from zero."""
         # Read first: the list may be filtered by the state that changes now.
         chosen = list(rows.select_related("series"))
         rows.exclude(state=GapRecord.State.FILLED).update(
             state=GapRecord.State.OPEN, attempts=0, updated_at=datetime.now(UTC)
         )
-        asked = 0
+        requested = 0
         for row in chosen:
             series = _parsed(row.series.name)
             if series is not None and is_supported(series):
-                asked += request_backfill(series, row.from_time, row.to_time)
-        _tell_asked(self, request, asked, of=len(chosen))
+                requested += request_backfill(series, row.from_time, row.to_time)
+        _report_requested(self, request, requested, of=len(chosen))
 
 
-def _tell_asked(where: Any, request: HttpRequest, asked: int, *, of: int) -> None:
-    level = messages.SUCCESS if asked == of else messages.WARNING
-    where.message_user(request, f"{asked} of {of} backfills asked for.", level)
+def _report_requested(where: Any, request: HttpRequest, requested: int, *, of: int) -> None:
+    level = messages.SUCCESS if requested == of else messages.WARNING
+    where.message_user(request, f"{requested} of {of} backfills requested.", level)

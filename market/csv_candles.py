@@ -1,4 +1,4 @@
-"""Candles as CSV: one header, one line a candle, floats in their shortest exact form."""
+"""Candles as CSV: one header, one line per candle, floats in their shortest exact form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADER = ",".join(COLUMNS)
 
 
 class CsvError(ValueError):
-    """A line that is no candle; `line` counts from 1, the header included."""
+    """An invalid line; `line` counts from 1, the header included."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(f"line {line}: {message}")
@@ -50,7 +50,7 @@ def _candle(row: list[str], line: int) -> Candle:
     if len(row) != len(COLUMNS):
         raise CsvError(line, f"{len(COLUMNS)} values expected, {len(row)} found")
     try:
-        # Adding zero makes -0.0 a 0.0, which is what every store hands back.
+        # Adding zero turns -0.0 into 0.0, as every store does.
         return Candle(int(row[0]), *(float(text) + 0.0 for text in row[1:]))
     except ValueError:
         wrong = next(
@@ -77,7 +77,7 @@ def _check(candle: Candle, line: int, *, timeframe: Timeframe | None, after: int
 
 
 def write_candles(out: TextIO, candles: list[Candle]) -> int:
-    """Write lines without a header; how many."""
+    """Write lines without a header; returns their number."""
     out.writelines(
         f"{time},{open_!r},{high!r},{low!r},{close!r},{volume!r}\n"
         for time, open_, high, low, close, volume in candles

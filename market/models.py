@@ -12,7 +12,7 @@ from market.domain.series import SeriesId, SeriesIdError
 
 
 def validate_series_id(text: str) -> None:
-    """Refuse a text that is no complete series id, or not in its canonical form."""
+    """Raise ValidationError unless a text is a complete series id in its canonical form."""
     try:
         series = SeriesId.parse(text)
     except SeriesIdError as error:
@@ -59,7 +59,7 @@ class Candle(models.Model):
 
 
 class Revision(models.Model):
-    """A change of a series' past: from which time on its readers must read again."""
+    """A change of a series' past: its readers must read again from `from_time` on."""
 
     pk = models.CompositePrimaryKey("series_id", "epoch")
     series = models.ForeignKey(Series, models.DO_NOTHING, db_constraint=False, db_index=False)
@@ -74,7 +74,7 @@ class Revision(models.Model):
 
 
 class WhitelistedSeries(models.Model):
-    """A series that is followed always, watched or not. Admins edit these rows."""
+    """A series that is always followed, watched or not. Admins edit these rows."""
 
     series_id = models.CharField(
         "series id",
@@ -97,7 +97,7 @@ class WhitelistedSeries(models.Model):
 
 
 class GapRecord(models.Model):
-    """A hole in a series that was noticed, and what became of it."""
+    """A recorded gap in a series, and the state of its repair."""
 
     class State(models.TextChoices):
         OPEN = "open"

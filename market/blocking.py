@@ -1,7 +1,7 @@
-"""The bounded pool of threads for database work, each with a connection that it keeps.
+"""The bounded pool of threads for database work, each with a persistent connection.
 
-Whoever reads or writes candles does it here, in a web process as in a worker: `BLOCKING_WORKERS`
-threads, as many connections, and at most `BLOCKING_QUEUE` calls that wait for them.
+Candles are read and written here, in a web process as in a worker: `BLOCKING_WORKERS` threads, as
+many connections, and at most `BLOCKING_QUEUE` calls that wait for them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 CALL_TIMEOUT_S = 70.0
 
-# A connection used within this time is taken to be alive: asking costs a round trip a call. But
-# one that is always busy must come to its age too.
+# A connection used within this time is assumed to be alive, since a check costs a round trip. The
+# second limit lets a connection that is always busy reach its maximum age.
 TRUSTED_S = 1.0
 TRUSTED_AT_MOST_S = 60.0
 
@@ -35,7 +35,7 @@ _thread = threading.local()
 
 
 class PoolBusy(TimeoutError):
-    """As many calls wait for a thread as may; this one was not made."""
+    """The queue for a thread is full; the call was not made."""
 
 
 def _close_pool(threads: ThreadPoolExecutor) -> None:
@@ -61,7 +61,7 @@ def pool() -> ThreadPoolExecutor:
 
 @once
 def _places() -> threading.Semaphore:
-    """One for each call that is under way or waits."""
+    """One place for each call that runs or waits."""
     switches = settings.SWITCHES
     return threading.Semaphore(switches.blocking_workers + switches.blocking_queue)
 
@@ -83,7 +83,7 @@ def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return running.result(CALL_TIMEOUT_S)
     except TimeoutError:
-        # It still waits, or is at it and told by the database's own time-out.
+        # Ends it if it still waits; a running one ends with the statement timeout.
         running.cancel()
         raise
 
@@ -93,30 +93,26 @@ def _submitted(work: Callable[[], T]) -> Future[T]:
     if not places.acquire(blocking=False):
         raise PoolBusy("too many calls wait for the database")
     try:
-        running = pool().submit(_prepared(work))
+        # In the caller's context, which the work's log lines need.
+        run_in_context = contextvars.copy_context().run
+        running = pool().submit(run_in_context, _measured, work, metrics.call_queued())
     except BaseException:
         places.release()
         raise
-    running.add_done_callback(partial(_over, places))
+    running.add_done_callback(partial(_ended, places))
     return running
 
 
-def _over(places: threading.Semaphore, running: Future[Any]) -> None:
+def _ended(places: threading.Semaphore, running: Future[Any]) -> None:
     places.release()
     if running.cancelled():
         metrics.POOL_WAITING.inc(-1)
 
 
-def _prepared(work: Callable[[], T]) -> Callable[[], T]:
-    """The work as a thread does it: measured, and in the caller's context for what it logs."""
-    context = contextvars.copy_context()
-    return partial(context.run, _measured, work, metrics.call_queued())
-
-
-def _measured(work: Callable[[], T], asked_at: float) -> T:
-    began_at = metrics.call_began(asked_at)
+def _measured(work: Callable[[], T], queued_at: float) -> T:
+    began_at = metrics.call_began(queued_at)
     try:
-        return _guarded(work)
+        return _with_live_connection(work)
     except BaseException:
         metrics.POOL_FAILURES.inc()
         raise
@@ -124,16 +120,20 @@ def _measured(work: Callable[[], T], asked_at: float) -> T:
         metrics.call_ended(began_at)
 
 
-def _guarded(work: Callable[[], T]) -> T:
+def _with_live_connection(work: Callable[[], T]) -> T:
+    """Run the work after a check of this thread's connection, if one is due."""
     now = time.monotonic()
-    unused_s, unasked_s = (now - getattr(_thread, name, 0.0) for name in ("used_at", "asked_at"))
-    if unused_s > TRUSTED_S or unasked_s > TRUSTED_AT_MOST_S:
+    unused_s, unchecked_s = (
+        now - getattr(_thread, name, 0.0) for name in ("used_at", "checked_at")
+    )
+    if unused_s > TRUSTED_S or unchecked_s > TRUSTED_AT_MOST_S:
         close_old_connections()
-        _thread.asked_at = now
+        _thread.checked_at = now
     try:
-        done = work()
+        result = work()
     except BaseException:
+        # Makes the next call check: the connection may be the reason.
         _thread.used_at = 0.0
         raise
     _thread.used_at = time.monotonic()
-    return done
+    return result

@@ -1,4 +1,4 @@
-"""The answers of the API as the schema describes them; the views build plain JSON values."""
+"""The answers of the API as its schema describes them; the views build plain JSON values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pydantic import BaseModel, Field
 
 
 class ErrorBody(BaseModel):
-    """A refusal: a text for people and a code for programs."""
+    """An error: a text for people and a code for programs."""
 
     detail: str
     code: str
 
 
 class ValidationItem(BaseModel):
-    """One thing that is wrong with a request."""
+    """One error in a request."""
 
     type: str
     loc: list[str | int]
@@ -25,7 +25,7 @@ class ValidationItem(BaseModel):
 
 
 class ValidationBody(BaseModel):
-    """A request that fails its checks."""
+    """A request that failed validation."""
 
     detail: list[ValidationItem]
     code: Literal["validation_error", "candle_not_closed"]
@@ -51,7 +51,7 @@ class CandlesAnswer(BaseModel):
 
 
 class IngestedAnswer(BaseModel):
-    """A candle was taken."""
+    """A candle was accepted."""
 
     ok: Literal[True]
     series_id: str
@@ -59,7 +59,7 @@ class IngestedAnswer(BaseModel):
 
 
 class IngestedBatchAnswer(BaseModel):
-    """A batch was taken; `count` is the number of items received."""
+    """A batch was accepted; `count` is the number of items received."""
 
     ok: Literal[True]
     series_id: str
@@ -75,7 +75,7 @@ class WhitelistAnswer(BaseModel):
 
 
 class BackfillAnswer(BaseModel):
-    """How the latest backfill of the newest candles went."""
+    """The state of the latest backfill of the newest candles."""
 
     state: Literal["idle", "running", "succeeded", "failed"]
     progress_pct: float | None
@@ -92,7 +92,7 @@ class BackfillAnswer(BaseModel):
 
 
 class HealthAnswer(BaseModel):
-    """How far a series is behind the newest candle that is over."""
+    """How far a series is behind the newest candle that has closed."""
 
     series_id: str
     timeframe_seconds: int
@@ -108,7 +108,7 @@ class HealthAnswer(BaseModel):
 
 
 class GapAnswer(BaseModel):
-    """A hole between two neighbouring candles."""
+    """A gap between two neighbouring candles."""
 
     prev_time: int
     next_time: int
@@ -117,7 +117,7 @@ class GapAnswer(BaseModel):
 
 
 class BucketAnswer(BaseModel):
-    """How many of a candle's minutes are stored."""
+    """How many 1m candles of one candle are stored."""
 
     bucket_open_time: int
     expected_minutes: int
@@ -126,7 +126,7 @@ class BucketAnswer(BaseModel):
 
 
 class SeriesHealthAnswer(BaseModel):
-    """Extent and holes of a series."""
+    """Extent and gaps of a series."""
 
     series_id: str
     timeframe_seconds: int
@@ -143,7 +143,7 @@ class SeriesHealthAnswer(BaseModel):
 
 
 class IngestStateAnswer(BaseModel):
-    """The ingest jobs and the switches that rule them."""
+    """The ingest jobs and the switches that control them."""
 
     jobs: list[dict[str, Any]]
     whitelist_series_ids: list[str]
@@ -156,7 +156,7 @@ class IngestStateAnswer(BaseModel):
 
 
 class TimerAnswer(BaseModel):
-    """How often something was timed, and how long it took."""
+    """Number and durations of what was timed."""
 
     count: float
     total_ms: float
@@ -165,7 +165,7 @@ class TimerAnswer(BaseModel):
 
 
 class MetricsAnswer(BaseModel):
-    """Every metric under its name and labels."""
+    """Every metric by name and labels."""
 
     enabled: bool
     updated_at_ms: int
@@ -175,7 +175,7 @@ class MetricsAnswer(BaseModel):
 
 
 class TopMarketAnswer(BaseModel):
-    """A symbol with its last 24 hours."""
+    """A symbol with its figures of the last 24 hours."""
 
     exchange: str
     market: str

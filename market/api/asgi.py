@@ -1,4 +1,4 @@
-"""Small pieces of ASGI that the middlewares in front of Django share."""
+"""Types and helpers of ASGI that the middlewares in front of Django share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators look into: ingest jobs, and extent and holes of a series (debug switch)."""
+"""For operators: ingest jobs, metrics, and extent and gaps of a series (debug switch)."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Metrics(Endpoint):
     @extend_schema(
         operation_id="metrics",
         description=(
-            "What this process counted since it began, and how the installation stands. Keys are "
+            "The metrics of this process since its start, and of the installation. Keys are "
             "`name{label=value,…}`. Needs the switch RUNTIME_METRICS as well."
         ),
         responses=responses(MetricsAnswer, SWITCHED_OFF),
     )
     def get(self, request: Request) -> Response:
-        """All of them."""
+        """All metrics."""
         switches = settings.SWITCHES
         require(switches.enable_debug_api and switches.enable_runtime_metrics)
         return Response(metrics_as_object())
@@ -68,12 +68,12 @@ class SeriesHealth(Endpoint):
 
     @extend_schema(
         operation_id="series_health",
-        description="Extent, holes, and how complete the newest candles are in 1m candles.",
+        description="Extent, gaps, and how complete the newest candles are in 1m candles.",
         parameters=parameters_of(SeriesHealthQuery),
         responses=responses(SeriesHealthAnswer, BAD_SERIES_ID, SWITCHED_OFF, STORE_DOWN),
     )
     def get(self, request: Request) -> Response:
-        """Extent and holes of one series."""
+        """Extent and gaps of one series."""
         asked = self.query(SeriesHealthQuery)
         require(settings.SWITCHES.enable_debug_api)
         series = SeriesId.parse(asked.series_id)
@@ -88,7 +88,7 @@ class SeriesHealth(Endpoint):
 
 
 def series_extent(series: SeriesId, *, now: int, gaps: int, buckets: int) -> dict[str, Any]:
-    """The series_health answer at `now`: at most `gaps` newest holes and `buckets` buckets."""
+    """The series_health answer at `now`: at most `gaps` newest gaps and `buckets` buckets."""
     store = candle_store()
     head = store.state(series).head
     found = store.gaps(series)
@@ -118,7 +118,7 @@ def _gap(gap: Gap, timeframe: Timeframe) -> dict[str, int]:
 
 
 def _completeness(series: SeriesId, buckets: int) -> list[dict[str, int]]:
-    """The last buckets up to the one that holds the head of the 1m series."""
+    """The last buckets up to the one with the head of the 1m series."""
     timeframe = series.timeframe
     base = series.with_timeframe(MINUTE)
     if timeframe.seconds <= MINUTE.seconds:

@@ -21,7 +21,7 @@ from market.pipeline import PipelineError
 logger = logging.getLogger(__name__)
 
 API_PREFIX = "/api/"
-AGAIN = {"Retry-After": "1"}
+RETRY_SOON = {"Retry-After": "1"}
 
 
 class ApiError(Exception):
@@ -47,7 +47,7 @@ class ApiError(Exception):
 
 
 def validation_error(items: list[dict[str, Any]]) -> ApiError:
-    """422 with one item for each thing that is wrong."""
+    """422 with one item per error."""
     whole = [{"input": None} | item for item in items]
     # The written order of an item's fields: type, loc, msg, input, ctx.
     names = ("type", "loc", "msg", "input", "ctx")
@@ -57,12 +57,12 @@ def validation_error(items: list[dict[str, Any]]) -> ApiError:
 
 
 def not_found() -> ApiError:
-    """What a switched-off feature answers."""
+    """The answer of a feature that is switched off."""
     return ApiError(404, "not_found", "not_found")
 
 
 def as_api_error(error: Exception) -> ApiError | None:
-    """The answer that an exception means, or None for one that we did not foresee."""
+    """The answer to an exception, or None for an unexpected one."""
     for kind, translate in _TRANSLATIONS:
         if isinstance(error, kind):
             answer: ApiError = translate(error)
@@ -71,15 +71,15 @@ def as_api_error(error: Exception) -> ApiError | None:
 
 
 def _of_pipeline(error: PipelineError) -> ApiError:
-    """A store that could not take anything is asked again; a step that fails is our fault."""
+    """503 if the store could not take anything, so that clients retry; else 500."""
     refusal = error.refusal
     if refusal is None:
         return ApiError(500, "market.ingest_pipeline_failed", str(error))
-    return ApiError(503, refusal.code, str(refusal), headers=AGAIN)
+    return ApiError(503, refusal.code, str(refusal), headers=RETRY_SOON)
 
 
 def _of_framework(error: Any) -> ApiError:
-    """REST framework's own refusals: method, media type and the like."""
+    """REST framework's own errors: method, media type and the like."""
     if isinstance(error, MethodNotAllowed):
         return ApiError(405, "method_not_allowed", "Method Not Allowed")
     return ApiError(error.status_code, error.default_code, str(error.detail))
@@ -92,7 +92,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], 
     (
         (DatabaseError, TimeoutError),
         lambda error: ApiError(
-            503, "store_unavailable", "the store does not answer", headers=AGAIN
+            503, "store_unavailable", "the store does not answer", headers=RETRY_SOON
         ),
     ),
     (
@@ -107,7 +107,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], 
 
 
 def answer_to(error: Exception, place: str) -> ApiError:
-    """The answer to any exception; one that is our fault is logged as `place` failing."""
+    """The answer to any exception; an unexpected one is logged as a failure of `place`."""
     answer = as_api_error(error)
     if answer is None or answer.status == 500:
         logger.error("%s failed", place, exc_info=error)
@@ -115,7 +115,7 @@ def answer_to(error: Exception, place: str) -> ApiError:
 
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
-    """REST framework's exception handler: no exception of a view leaves without a code."""
+    """REST framework's exception handler: every exception of a view gets a code."""
     answer = answer_to(error, type(context.get("view")).__name__)
     return Response(answer.body(), status=answer.status, headers=answer.headers)
 

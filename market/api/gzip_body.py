@@ -1,7 +1,7 @@
-"""Gzip bodies put together from parts that were compressed before.
+"""Gzip bodies assembled from parts that were compressed before.
 
-A deflate stream may be cut at a full flush: what follows needs nothing of what came before. So the
-large part of a body is compressed once, and a new beginning costs no second pass over it.
+A deflate stream may be cut at a full flush, since what follows does not refer to what came before.
+So the large part of a body is compressed once, and reused when only its beginning changes.
 """
 
 from __future__ import annotations

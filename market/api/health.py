@@ -1,4 +1,4 @@
-"""GET /api/market/health: how far a series is behind."""
+"""GET /api/market/health: how far a series is behind the exchange."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from market.runtime import candle_store
 
 
 class Health(Endpoint):
-    """The lamp of a series."""
+    """The status light of a series."""
 
     @extend_schema(
         operation_id="health",
         description=(
-            "Green: up to date. Yellow: ahead of the clock, or a backfill runs or ended lately. "
-            "Red: behind and nobody works on it, or empty."
+            "Green: up to date. Yellow: ahead of the clock, or a backfill runs or has ended "
+            "recently. Red: behind without a backfill, or empty."
         ),
         parameters=parameters_of(HealthQuery),
         responses=responses(HealthAnswer, BAD_SERIES_ID, SWITCHED_OFF, STORE_DOWN),
@@ -52,7 +52,7 @@ class Health(Endpoint):
 
 
 def _progress(series: SeriesId) -> BackfillProgress:
-    # The lamp is for people who look into trouble: without the lease store it shows what it knows.
+    # Operators look here when something is wrong, so it answers without the lease store, too.
     try:
         return lease_store().progress(series)
     except LeaseStoreUnavailable:
@@ -66,8 +66,8 @@ def series_health(
     timeframe = series.timeframe
     expected = timeframe.latest_closed(now)
     missing = None if head is None else max(0, expected - head)
-    told = _backfill(backfill, timeframe, missing or 0, now=now)
-    status, reason = _status(head, expected, told)
+    shown = _backfill(backfill, timeframe, missing or 0, now=now)
+    status, reason = _status(head, expected, shown)
     return {
         "series_id": str(series),
         "timeframe_seconds": timeframe.seconds,
@@ -79,7 +79,7 @@ def series_health(
         "missing_candles": None if missing is None else _candles(missing, timeframe),
         "status": status,
         "status_reason": reason,
-        "backfill": told,
+        "backfill": shown,
     }
 
 

@@ -56,7 +56,7 @@ def closed_candle(body: ClosedCandleBody) -> tuple[SeriesId, Candle]:
 async def store_and_publish(
     series: SeriesId, candles: list[Candle], *, publish: bool, is_batch: bool = False
 ) -> None:
-    """Take candles through the pipeline and announce what changed; raises PipelineError."""
+    """Store candles through the pipeline, and publish what changed; raises PipelineError."""
     started = perf_counter()
     failed_step: str | None = "other"
     try:
@@ -72,7 +72,7 @@ async def store_and_publish(
 
 
 async def ingest_closed(series: SeriesId, candle: Candle) -> dict[str, object]:
-    """Store and announce one closed candle; returns the answer, raises PipelineError."""
+    """Store and publish one closed candle; returns the answer, raises PipelineError."""
     await store_and_publish(series, [candle], publish=True)
     return _ingested(series, candle)
 
@@ -88,14 +88,14 @@ class ClosedCandle(Endpoint):
         operation_id="ingest_candle_closed",
         description=(
             "Stores a closed candle with everything that follows from it in one transaction, "
-            "then announces it. The same candle again changes nothing. A candle whose time is "
-            "not over is refused with code `candle_not_closed`."
+            "then publishes it. The same candle again changes nothing. A candle that is still "
+            "open is rejected with code `candle_not_closed`."
         ),
         request=ClosedCandleBody,
         responses=responses(IngestedAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, PIPELINE_FAILED),
     )
     def post(self, request: Request) -> Response:
-        """Take one closed candle."""
+        """Store one closed candle."""
         require_writer(request._request)
         series, candle = closed_candle(self.body(ClosedCandleBody))
         return Response(async_to_sync(ingest_closed)(series, candle))
@@ -106,15 +106,15 @@ class FormingCandle(Endpoint):
 
     @extend_schema(
         operation_id="ingest_candle_forming",
-        description="Shows watchers an open candle; stores nothing.",
+        description="Publishes an open candle to watchers; stores nothing.",
         request=FormingCandleBody,
         responses=responses(IngestedAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, SWITCHED_OFF),
     )
     def post(self, request: Request) -> Response:
-        """Show one forming candle."""
+        """Publish one forming candle."""
         if settings.SWITCHES.enable_debug_api:
             require_writer(request._request)
-        # Checked before the gate, as the written contract has it.
+        # Validated before the switch is checked, as the written contract has it.
         body = self.body(FormingCandleBody)
         require(settings.SWITCHES.enable_debug_api)
         series = SeriesId.parse(body.series_id)
@@ -140,7 +140,7 @@ class ClosedBatch(Endpoint):
         ),
     )
     def post(self, request: Request) -> Response:
-        """Take a batch of closed candles."""
+        """Store a batch of closed candles."""
         require(settings.SWITCHES.enable_dev_api)
         require_writer(request._request)
         body = self.body(ClosedBatchBody)

@@ -1,4 +1,4 @@
-"""In front of Django: takes closed candles of token holders without the way through Django.
+"""In front of Django: accepts closed candles of token holders without Django's threads.
 
 A candle should reach its watchers within about the time of its commit. Django's thread hops take
 longer than that. The candle is checked, stored and answered by the same functions as in the view;
@@ -43,7 +43,7 @@ class ClosedCandleFront:
         self._common_headers = CommonHeaders(application, method="OPTIONS", status=200)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take a candle, or pass the request on."""
+        """Accept a candle, or pass the request on."""
         given = dict(scope["headers"])
         kind = given.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind != b"application/json" or FOR_DJANGO & given.keys():

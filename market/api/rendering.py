@@ -1,4 +1,4 @@
-"""JSON in and out with orjson: exact floats, and nothing read that JSON does not define."""
+"""JSON in and out with orjson: exact floats, and only strict JSON is read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
+from typing_extensions import override
 
 from market.api.errors import ApiError, validation_error
 
@@ -17,37 +18,37 @@ MAX_BODY_BYTES = 1_000_000
 
 
 class OrjsonRenderer(BaseRenderer):
-    """Writes answers as UTF-8 JSON; bytes are a finished body and go out as they are."""
+    """Writes answers as UTF-8 JSON; bytes are a finished body and are sent unchanged."""
 
     media_type = "application/json"
     format = "json"
     charset = None
     render_style = "binary"
 
+    @override
     def render(
         self,
         data: Any,
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        """The body of an answer; an answer without data has an empty one."""
         if data is None:
             return b""
         return data if isinstance(data, bytes) else orjson.dumps(data)
 
 
 class OrjsonParser(BaseParser):
-    """Reads a JSON body, bounded by the view's `max_body_bytes`."""
+    """Reads a JSON body of at most the view's `max_body_bytes`; raises ApiError 413 and 422."""
 
     media_type = "application/json"
 
+    @override
     def parse(
         self,
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The body as Python values; raises ApiError 413 and 422."""
         view = (parser_context or {}).get("view")
         bound = getattr(view, "max_body_bytes", MAX_BODY_BYTES)
         return parse_json(read_bounded(stream, bound))
@@ -72,7 +73,7 @@ def parse_json(body: bytes) -> Any:
         raise validation_error([{"type": "missing", "loc": ["body"], "msg": "Field required"}])
     try:
         values = orjson.loads(body)
-        # orjson keeps the last of two equal names: whoever sent both meant one of them.
+        # orjson keeps the last of two equal names, which may not be the one that was meant.
         json.loads(body, object_pairs_hook=_refuse_repeats)
     except orjson.JSONDecodeError as error:
         raise _invalid(error.msg, error.pos) from None

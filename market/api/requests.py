@@ -1,4 +1,4 @@
-"""What clients may ask and send: one model for each query and body."""
+"""The queries and bodies that clients may send: one model each."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ MAX_BATCH = 20_000
 
 
 def no_boolean(value: Any) -> Any:
-    """Python takes true for 1; nobody means that as a price."""
+    """Reject booleans, which Python would accept as 1 and 0."""
     if isinstance(value, bool):
         raise PydanticCustomError("number_type", "Input should be a number, not a boolean")
     return value
 
 
 def _at_most_max_time(value: int | None) -> int | None:
-    """No candle is later, so a greater time asks the same question."""
+    """Lower a greater time, which means the same: no candle is later."""
     return value if value is None else min(value, MAX_TIME)
 
 
 BodyInt = Annotated[int, BeforeValidator(no_boolean)]
-# Adding zero makes -0.0 a 0.0, which is what every store hands back.
+# Adding zero turns -0.0 into 0.0, as every store does.
 BodyFloat = Annotated[
     float,
     Field(allow_inf_nan=False),
@@ -121,7 +121,7 @@ class TopMarketsQuery(RankingQuery):
 
 
 class TopMarketsStreamQuery(RankingQuery):
-    """A ranking that is sent again whenever it changes."""
+    """A ranking that is sent again when it changes."""
 
     interval_s: Annotated[float, Field(ge=0.2, le=30, allow_inf_nan=False)] = 2.0
     max_events: Annotated[int, Field(ge=0, le=1000, description="0: no limit")] = 0
@@ -144,12 +144,12 @@ def checked_candle(body: CandleBody, loc: list[str | int]) -> Candle:
 
 
 def _printable(value: float) -> Any:
-    """JSON integers end at 64 bits for our writer; a greater one is shown as text."""
+    """A greater integer than orjson writes, which is 64 bits, as a string."""
     return str(value)[:50] if isinstance(value, int) and abs(value) >= 2**63 else value
 
 
 def refuse_open(series: SeriesId, candle: Candle, now: float, *, loc: list[str | int]) -> None:
-    """Raise ApiError 422 `candle_not_closed` for a candle whose time is not over at `now`."""
+    """Raise ApiError 422 `candle_not_closed` for a candle that is still open at `now`."""
     if not is_withheld(candle.candle_time, series.timeframe, now):
         return
     item = {

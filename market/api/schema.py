@@ -1,4 +1,4 @@
-"""How endpoints describe themselves in the OpenAPI schema."""
+"""Parameters and responses of the endpoints in the OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parameters_of(model: type[BaseModel]) -> list[OpenApiParameter | type]:
 
 
 def _plain(field: dict[str, Any]) -> dict[str, Any]:
-    """A parameter may be absent but never null, which the model writes as an alternative."""
+    """The schema of a parameter, which may be absent but not null as the model has it."""
     dropped = ("title", "description", "anyOf")
     alternatives = [each for each in field.get("anyOf", []) if each.get("type") != "null"]
     plain = {name: value for name, value in field.items() if name not in dropped}
@@ -51,12 +51,12 @@ PIPELINE_FAILED = {
 
 
 def responses(answer: Any, *errors: dict[int, str]) -> dict[Any, Any]:
-    """The responses of an endpoint: its answer, validation, and errors with their codes."""
+    """The responses of an endpoint: its answer, and its errors with their codes."""
     return {200: answer} | errors_of(*errors)
 
 
 def errors_of(*errors: dict[int, str]) -> dict[Any, Any]:
-    """The refusals of an endpoint by status, validation included."""
+    """The errors of an endpoint by status, validation errors included."""
     found: dict[Any, Any] = {
         422: OpenApiResponse(ValidationBody, description="code: validation_error")
     }

@@ -1,7 +1,7 @@
 """Heads and epochs for many concurrent reads by one query at a time.
 
-A read may only use a query that began after the read arrived, or it could answer with a head that
-was already stale. So all reads that arrive while one query runs share the next one.
+A read may only use a query that began after the read arrived, or its head might be stale already.
+So all reads that arrive while one query runs share the next one.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from market.domain.store import EMPTY, SeriesState
 
 
 class StatesReader(Protocol):
-    """Where heads and epochs come from."""
+    """The source of heads and epochs."""
 
     async def states(self, series: Iterable[SeriesId]) -> Mapping[SeriesId, SeriesState]:
-        """See CandleStore.states; may raise what the store's driver raises."""
+        """Head and epoch of several series in one look-up; unknown ones are left out."""
 
     def close(self) -> None:
-        """Free what is held."""
+        """Free its connection."""
 
 
 class SeriesStates:
-    """Coalesces look-ups; belongs to one event loop."""
+    """Combines look-ups; belongs to one event loop."""
 
     def __init__(self, reader: StatesReader) -> None:
         self._reader = reader
-        # A future for every reader: one that goes away must not take the answer from the others.
+        # One future per reader: one that is cancelled must not take the answer from the others.
         self._waiting: dict[SeriesId, list[asyncio.Future[SeriesState]]] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def state(self, series: SeriesId) -> SeriesState:
-        """Where the series stands now; raises what the store raises."""
+        """Head and epoch as they are now; raises what the store raises."""
         answer: asyncio.Future[SeriesState] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(series, []).append(answer)
         if self._reading is None:

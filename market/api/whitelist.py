@@ -14,7 +14,7 @@ from market.ingest.desired import whitelisted_series
 
 
 class Whitelist(Endpoint):
-    """Informative: it does not restrict what may be subscribed or ingested."""
+    """For information only: other series may be subscribed and ingested, too."""
 
     @extend_schema(
         operation_id="whitelist",

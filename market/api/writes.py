@@ -34,10 +34,10 @@ def require_writer(request: HttpRequest) -> None:
 
 
 def may_write(authorization: str, address: str, *, headers: Iterable[bytes]) -> bool:
-    """Whether an Authorization header, or without a token configured the address, is enough.
+    """Whether an Authorization header is enough, or the address if no token is configured.
 
-    `headers` are the names of the request's, in lower case: a request that came through a proxy
-    comes from nobody knows where, whatever its peer's address is.
+    `headers` are the names of the request's headers in lower case: behind a proxy the peer's
+    address does not say where the request comes from.
     """
     if settings.SWITCHES.ingest_token:
         return holds_token(authorization)
@@ -58,7 +58,7 @@ def _names(request: HttpRequest) -> list[bytes]:
 
 
 def _require_own_page(request: HttpRequest) -> None:
-    """A page on another site makes a browser on this machine send what it likes: not this."""
+    """Raise ApiError 403 for a page of another site: a browser here would send its requests."""
     origin = request.headers.get("Origin")
     if origin is not None and not is_allowed_origin(origin, request.headers.get("Host", "")):
         raise ApiError(403, "origin_not_allowed", "pages of that origin may not write")
@@ -70,13 +70,13 @@ def _is_admin(request: HttpRequest) -> bool:
         return False
     if settings.SESSION_COOKIE_NAME not in request.COOKIES:
         return False
-    # Not request.user: REST framework has put its own idea of it there.
+    # Not request.user, which REST framework has replaced.
     user = get_user(request)
     return isinstance(user, AbstractUser) and user.is_active and user.is_staff
 
 
 def _no_view(request: HttpRequest) -> HttpResponse:
-    """What Django's check wants to know of a view: that it has no exemption."""
+    """A view for Django's check, which asks whether it is exempt."""
     return HttpResponse(status=204)
 
 

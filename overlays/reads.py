@@ -86,8 +86,13 @@ class Reads:
         """
 
         def read(now: _State) -> dict[str, Any]:
-            to_time = self._newest(now) if at_time is None else self._floor(series, at_time)
-            return self._delta(now, to_time, cursor=cursor, window=window).as_object(series)
+            to_time = self._newest(now) if at_time is None else self.candles.floor(series, at_time)
+            if to_time is None:
+                return nothing(cursor).as_object(series)
+            now.require_drawn(to_time)
+            known = self.slices(now, to_time, window=window)["snapshots"] if cursor == 0 else None
+            delta = self._drawn(now, to_time, cursor=cursor, window=window, known=known)
+            return delta.as_object(series)
 
         return self._repeated(series, read)
 
@@ -100,7 +105,7 @@ class Reads:
                 raise NoData
             if drawn_to is None:
                 raise NoOverlay
-            aligned = head if drawn_to >= head else self._floor(series, drawn_to)
+            aligned = head if drawn_to >= head else self.candles.floor(series, drawn_to)
             return self._frame(now, aligned, at_time=head, window=window)
 
         return self._repeated(series, read)
@@ -112,7 +117,7 @@ class Reads:
         """
 
         def read(now: _State) -> dict[str, Any]:
-            aligned = self._floor(series, at_time)
+            aligned = self.candles.floor(series, at_time)
             return self._frame(now, aligned, at_time=at_time, window=window)
 
         return self._repeated(series, read)
@@ -196,13 +201,6 @@ class Reads:
             "draw_state": delta.as_object(series),
         }
 
-    def _delta(self, now: _State, to_time: int | None, *, cursor: int, window: int) -> DrawDelta:
-        if to_time is None:
-            return nothing(cursor)
-        now.require_drawn(to_time)
-        known = self.slices(now, to_time, window=window)["snapshots"] if cursor == 0 else None
-        return self._drawn(now, to_time, cursor=cursor, window=window, known=known)
-
     def _drawn(
         self,
         now: _State,
@@ -222,9 +220,6 @@ class Reads:
 
     def _newest(self, now: _State) -> int | None:
         return now.drawn_to if now.candles.head is None else now.candles.head
-
-    def _floor(self, series: SeriesId, time: int) -> int | None:
-        return self.candles.floor(series, time)
 
     def _repeated(self, series: SeriesId, read: Callable[[_State], T]) -> T:
         """Repeat a read until no drawing was deleted during it, and candles and drawings agree."""

@@ -61,10 +61,16 @@ def step(state: AnchorState, candle: Candle, upstream: Mapping[str, Any]) -> Out
     if grown and (strongest is None or reach > strongest[1]):
         candidate = Reference(CANDIDATE, last.end_time, end[0], -last.direction)
         strongest = (candidate, reach)
-    events = _enter(state, zhongshu.formed, candle.candle_time)
+    time, events = candle.candle_time, []
+    for entry in zhongshu.formed:
+        pen = _reference(entry), _strength(entry)
+        events += _switch(state, *pen, reason=ZHONGSHU_ENTRY, time=time)
     if strongest is not None:
-        events += _switch(state, *strongest, reason=STRONG_PEN, time=candle.candle_time)
-    return Outcome(events, _head(state)) if state.current != before else None
+        events += _switch(state, *strongest, reason=STRONG_PEN, time=time)
+    if state.current == before:
+        return None
+    current = state.current
+    return Outcome(events, {"current_anchor_ref": None if current is None else current._asdict()})
 
 
 def _strongest(pens: tuple[Pen, ...], baseline: float | None) -> tuple[Reference, float] | None:
@@ -77,17 +83,6 @@ def _strongest(pens: tuple[Pen, ...], baseline: float | None) -> tuple[Reference
         if best is None or strength > best[1]:
             best = (_reference(pen), strength)
     return best
-
-
-def _enter(state: AnchorState, entries: tuple[Pen, ...], time: int) -> list[Event]:
-    """Move the anchor to the entry pens of the zones that formed, one after the other."""
-    return [
-        event
-        for entry in entries
-        for event in _switch(
-            state, _reference(entry), _strength(entry), reason=ZHONGSHU_ENTRY, time=time
-        )
-    ]
 
 
 def _switch(
@@ -105,13 +100,9 @@ def _switch(
         "new_anchor": reference._asdict(),
         "visible_time": time,
     }
-    return [Event(SPEC.name, "anchor.switch", time, _key(reference, reason, time), payload)]
-
-
-def _key(reference: Reference, reason: str, time: int) -> str:
     kind = f"{reference.kind}:" if reason == STRONG_PEN else ""
     pen = f"{reference.start_time}:{reference.end_time}:{reference.direction}"
-    return f"{reason}:{time}:{kind}{pen}"
+    return [Event(SPEC.name, "anchor.switch", time, f"{reason}:{time}:{kind}{pen}", payload)]
 
 
 def _reference(pen: Pen) -> Reference:
@@ -120,11 +111,6 @@ def _reference(pen: Pen) -> Reference:
 
 def _strength(pen: Pen) -> float:
     return abs(pen.end_price - pen.start_price)
-
-
-def _head(state: AnchorState) -> Payload:
-    current = state.current
-    return {"current_anchor_ref": None if current is None else current._asdict()}
 
 
 def freeze(state: AnchorState) -> Any:
@@ -143,23 +129,17 @@ def read(history: History, head: Payload | None) -> Slice | None:
     switches = history.of("anchor.switch", "visible_time", "switch_time")
     if not switches and not history.of("pen.confirmed"):
         return None
-    kept = _first_of_each_anchor(_last_of_each_time(switches))
+    # The last switch of each time, and of these the first to each anchor.
+    last = {switch["switch_time"]: switch for switch in switches}
+    first: dict[int, Payload] = {}
+    for switch in last.values():
+        first.setdefault(switch["new_anchor"]["start_time"], switch)
+    kept = list(first.values())
     anchors = [switch["new_anchor"] for switch in kept]
     return Slice(
         {"anchors": anchors, "switches": kept},
         {"current_anchor_ref": None if head is None else head["current_anchor_ref"]},
     )
-
-
-def _last_of_each_time(switches: list[Payload]) -> list[Payload]:
-    return list({switch["switch_time"]: switch for switch in switches}.values())
-
-
-def _first_of_each_anchor(switches: list[Payload]) -> list[Payload]:
-    first: dict[int, Payload] = {}
-    for switch in switches:
-        first.setdefault(switch["new_anchor"]["start_time"], switch)
-    return list(first.values())
 
 
 SPEC = FactorSpec(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from factors.domain.values import History, Outcome, PastCandles, Payload, Setup, Slice
@@ -62,7 +62,13 @@ def in_order(specs: Iterable[FactorSpec]) -> tuple[FactorSpec, ...]:
     Raises GraphError when a name is empty or given twice, a dependency is missing, or factors
     depend on each other in a circle.
     """
-    by_name = _by_name(specs)
+    by_name: dict[str, FactorSpec] = {}
+    for spec in specs:
+        if not spec.name.strip():
+            raise GraphError("empty_factor_name")
+        if spec.name in by_name:
+            raise GraphError(f"duplicate_factor:{spec.name}")
+        by_name[spec.name] = spec
     missing = sorted(
         f"{spec.name}->{needed}"
         for spec in by_name.values()
@@ -79,18 +85,16 @@ def in_order(specs: Iterable[FactorSpec]) -> tuple[FactorSpec, ...]:
 
 def catalog(specs: Iterable[FactorSpec]) -> dict[str, Any]:
     """What a client may show or hide: factors in the given order, with their features."""
-    return {"schema_version": 1, "factors": [_catalog_entry(spec) for spec in specs]}
-
-
-def _by_name(specs: Iterable[FactorSpec]) -> dict[str, FactorSpec]:
-    by_name: dict[str, FactorSpec] = {}
-    for spec in specs:
-        if not spec.name.strip():
-            raise GraphError("empty_factor_name")
-        if spec.name in by_name:
-            raise GraphError(f"duplicate_factor:{spec.name}")
-        by_name[spec.name] = spec
-    return by_name
+    factors = [
+        {
+            "key": spec.name,
+            "label": spec.label,
+            "default_visible": spec.default_visible,
+            "sub_features": [asdict(feature) for feature in spec.features],
+        }
+        for spec in specs
+    ]
+    return {"schema_version": 1, "factors": factors}
 
 
 def _visit(
@@ -107,19 +111,3 @@ def _visit(
     for needed in sorted(by_name[name].depends_on):
         _visit(needed, by_name, ordered=ordered, path=(*path, name))
     ordered[name] = by_name[name]
-
-
-def _catalog_entry(spec: FactorSpec) -> dict[str, Any]:
-    return {
-        "key": spec.name,
-        "label": spec.label,
-        "default_visible": spec.default_visible,
-        "sub_features": [
-            {
-                "key": feature.key,
-                "label": feature.label,
-                "default_visible": feature.default_visible,
-            }
-            for feature in spec.features
-        ],
-    }

@@ -151,25 +151,27 @@ def step(state: PenState, candle: Candle, upstream: Mapping[str, Any]) -> Outcom
 
 def _effective(state: PenState, pivot: Pivot, pivots: PivotState) -> Pen | None:
     """Add a major pivot to the effective ones; return the pen that this confirms, if any."""
-    newest = state.newest
-    if newest is None or newest.pivot.direction != pivot.direction:
-        return _append(state, pivot, pivots)
-    if _more_extreme(pivot, newest.pivot):
-        state.newest = _leg(pivot, pivots)
-    return None
-
-
-def _append(state: PenState, pivot: Pivot, pivots: PivotState) -> Pen | None:
     start, end = state.before, state.newest
+    if end is not None and end.pivot.direction == pivot.direction:
+        higher = pivot.price > end.pivot.price
+        lower = pivot.price < end.pivot.price
+        if higher if pivot.direction == RESISTANCE else lower:
+            state.newest = _leg(pivot, pivots)
+        return None
     state.before, state.newest = end, _leg(pivot, pivots)
     if start is None or end is None:
         return None
-    state.last = _pen(start.pivot, end.pivot, pivot.visible_time)
+    state.last = Pen(
+        start_time=start.pivot.time,
+        end_time=end.pivot.time,
+        start_price=start.pivot.price,
+        end_price=end.pivot.price,
+        direction=1 if end.pivot.price > start.pivot.price else -1,
+        visible_time=pivot.visible_time,
+        start_idx=start.pivot.ordinal,
+        end_idx=end.pivot.ordinal,
+    )
     return state.last
-
-
-def _more_extreme(pivot: Pivot, than: Pivot) -> bool:
-    return pivot.price > than.price if pivot.direction == RESISTANCE else pivot.price < than.price
 
 
 def _leg(pivot: Pivot, pivots: PivotState) -> Leg:
@@ -179,19 +181,6 @@ def _leg(pivot: Pivot, pivots: PivotState) -> Leg:
         if candle.candle_time > pivot.time:
             leg.take(candle.candle_time, candle.high, candle.low)
     return leg
-
-
-def _pen(start: Pivot, end: Pivot, visible_time: int) -> Pen:
-    return Pen(
-        start_time=start.time,
-        end_time=end.time,
-        start_price=start.price,
-        end_price=end.price,
-        direction=1 if end.price > start.price else -1,
-        visible_time=visible_time,
-        start_idx=start.ordinal,
-        end_idx=end.ordinal,
-    )
 
 
 def _stroke(

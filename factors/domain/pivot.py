@@ -157,23 +157,22 @@ def _confirmed(
     state: PivotState, window: Window, time: int, *, high: bool, low: bool
 ) -> tuple[Pivot, ...]:
     """The pivots at the window's centre, if that opened exactly one window before `time`."""
-    if state.recent[-1 - window.size].candle_time != time - window.span:
-        return ()
-    sides = [RESISTANCE] * high + [SUPPORT] * low
-    return tuple(_pivot(state, window, direction, time=time) for direction in sides)
-
-
-def _pivot(state: PivotState, window: Window, direction: str, *, time: int) -> Pivot:
     centre = state.recent[-1 - window.size]
-    return Pivot(
-        time=centre.candle_time,
-        price=centre.high if direction == RESISTANCE else centre.low,
-        direction=direction,
-        visible_time=time,
-        window=window.size,
-        ordinal=state.count - 1 - window.size,
-        high=centre.high,
-        low=centre.low,
+    if centre.candle_time != time - window.span:
+        return ()
+    sides = [(RESISTANCE, centre.high)] * high + [(SUPPORT, centre.low)] * low
+    return tuple(
+        Pivot(
+            time=centre.candle_time,
+            price=price,
+            direction=direction,
+            visible_time=time,
+            window=window.size,
+            ordinal=state.count - 1 - window.size,
+            high=centre.high,
+            low=centre.low,
+        )
+        for direction, price in sides
     )
 
 

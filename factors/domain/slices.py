@@ -48,12 +48,17 @@ def slices(
     for spec in specs:
         seen = spec.read(history, head_at(spec, heads.get(spec.name), at_time))
         if seen is not None:
-            meta = _meta(series, at_time, spec.name)
             found[spec.name] = {
                 "schema_version": SCHEMA_VERSION,
                 "history": seen.history,
                 "head": seen.head,
-                "meta": meta,
+                "meta": {
+                    "series_id": str(series),
+                    "epoch": 0,
+                    "at_time": at_time,
+                    "candle_id": series.candle_id(at_time),
+                    "factor_name": spec.name,
+                },
             }
     return found
 
@@ -69,14 +74,4 @@ def envelope(
         "candle_id": candle_id,
         "factors": list(found),
         "snapshots": found,
-    }
-
-
-def _meta(series: SeriesId, at_time: int, factor: str) -> dict[str, Any]:
-    return {
-        "series_id": str(series),
-        "epoch": 0,
-        "at_time": at_time,
-        "candle_id": series.candle_id(at_time),
-        "factor_name": factor,
     }

@@ -101,10 +101,21 @@ def step(state: ZhongshuState, candle: Candle, upstream: Mapping[str, Any]) -> O
 def apply_pen(state: ZhongshuState, pen: Pen) -> Payload | None:
     """Apply a confirmed pen; return the payload of the death it causes, if any."""
     state.tail.append(pen)
-    if state.alive is None:
-        _apply_to_nothing_alive(state, pen)
+    alive, pending = state.alive, state.pending
+    if alive is None:
+        if pending is not None and pen.start_time == pending.p3_start_time:
+            third = Formation(pen.low, pen.high, pen.visible_time, pen.end_time, PEN_CONFIRMED)
+            _try_to_form(state, pending, third)
+            state.pending = None
+        if state.alive is None and state.pending is None:
+            state.pending = _build_pending(state)
         return None
-    return _apply_to_alive(state, state.alive, pen)
+    if alive.awaiting and pen.start_time == alive.p3_start:
+        alive.awaiting = False
+    elif pen.high < alive.zd or pen.low > alive.zg:
+        return _die(state, alive, pen)
+    alive.end_time = max(alive.end_time, pen.end_time)
+    return None
 
 
 def apply_candle(state: ZhongshuState, time: int, high: float, *, low: float) -> None:
@@ -121,25 +132,6 @@ def apply_candle(state: ZhongshuState, time: int, high: float, *, low: float) ->
                 min(start, extreme), max(start, extreme), pending.cross_time, time, PRICE_CROSS
             )
             _try_to_form(state, pending, third)
-
-
-def _apply_to_nothing_alive(state: ZhongshuState, pen: Pen) -> None:
-    pending = state.pending
-    if pending is not None and pen.start_time == pending.p3_start_time:
-        third = Formation(pen.low, pen.high, pen.visible_time, pen.end_time, PEN_CONFIRMED)
-        _try_to_form(state, pending, third)
-        state.pending = None
-    if state.alive is None and state.pending is None:
-        state.pending = _build_pending(state)
-
-
-def _apply_to_alive(state: ZhongshuState, alive: Alive, pen: Pen) -> Payload | None:
-    if alive.awaiting and pen.start_time == alive.p3_start:
-        alive.awaiting = False
-    elif pen.high < alive.zd or pen.low > alive.zg:
-        return _die(state, alive, pen)
-    alive.end_time = max(alive.end_time, pen.end_time)
-    return None
 
 
 def _die(state: ZhongshuState, alive: Alive, pen: Pen) -> Payload:

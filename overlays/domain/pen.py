@@ -7,12 +7,11 @@ window only, so no version of it grows with history. The strokes are those of th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from factors.domain.values import Payload
-from overlays.domain.instruction import Definition, Point, polyline
+from overlays.domain.instruction import Point, polyline
 from overlays.domain.renderer import FactorStep, RendererSpec, Setup, Sheet
 
 CONFIRMED = "pen.confirmed"
@@ -56,33 +55,25 @@ def _drop(line: Line, cutoff: int) -> bool:
 
 
 def _draw(line: Line, sheet: Sheet) -> None:
-    if line.pens:
-        points = _chain(line.pens)
-        sheet.draw(CONFIRMED, polyline(CONFIRMED, points, color=COLOR, width=LINE_WIDTH))
-    else:
-        sheet.withdraw(CONFIRMED)
-
-
-def _chain(pens: Iterable[tuple[Point, Point]]) -> list[Point]:
-    """The corners of the line; a pen that starts where the last one ended shares its point."""
     points: list[Point] = []
-    for start, end in pens:
+    for start, end in line.pens:
+        # A pen that starts where the last one ended shares its point.
         if not points or points[-1][0] != start[0]:
             points.append(start)
         points.append(end)
-    return points
+    if points:
+        sheet.draw(CONFIRMED, polyline(CONFIRMED, points, color=COLOR, width=LINE_WIDTH))
+    else:
+        sheet.withdraw(CONFIRMED)
 
 
 def _draw_stroke(feature: str, stroke: Payload | None, sheet: Sheet) -> None:
     if stroke is None:
         sheet.withdraw(feature)
     else:
-        sheet.draw(feature, dashed(feature, ends(stroke)))
-
-
-def dashed(feature: str, points: tuple[Point, Point]) -> Definition:
-    """A stroke that is not confirmed yet."""
-    return polyline(feature, [*points], color=COLOR, width=LINE_WIDTH, dashed=True)
+        points = [*ends(stroke)]
+        drawn = polyline(feature, points, color=COLOR, width=LINE_WIDTH, dashed=True)
+        sheet.draw(feature, drawn)
 
 
 def freeze(line: Line) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from factors.domain.pivot import RESISTANCE
-from factors.domain.values import Payload
-from overlays.domain.instruction import Definition, marker
+from overlays.domain.instruction import marker
 from overlays.domain.renderer import FactorStep, RendererSpec, Sheet
 
 MAJOR = "pivot.major"
@@ -21,27 +20,21 @@ LOOKS = {
 
 def step(_: Any, new: FactorStep, sheet: Sheet) -> None:
     """Mark the pivots that this candle confirmed."""
-    for event in new.events:
-        if event.kind in LOOKS:
-            sheet.add(_id(event.kind, event.payload), _mark(event.kind, event.payload))
-
-
-def _id(feature: str, pivot: Payload) -> str:
-    return f"{feature}:{pivot['pivot_time']}:{pivot['direction']}:{pivot['window']}"
-
-
-def _mark(feature: str, pivot: Payload) -> Definition:
-    above, below, size = LOOKS[feature]
-    resistance = pivot["direction"] == RESISTANCE
-    return marker(
-        feature,
-        pivot["pivot_time"],
-        position="aboveBar" if resistance else "belowBar",
-        color=above if resistance else below,
-        shape="circle",
-        text="",
-        size=size,
-    )
+    for _, kind, _, _, pivot in new.events:
+        if kind in LOOKS:
+            above, below, size = LOOKS[kind]
+            time, direction = pivot["pivot_time"], pivot["direction"]
+            resistance = direction == RESISTANCE
+            mark = marker(
+                kind,
+                time,
+                position="aboveBar" if resistance else "belowBar",
+                color=above if resistance else below,
+                shape="circle",
+                text="",
+                size=size,
+            )
+            sheet.add(f"{kind}:{time}:{direction}:{pivot['window']}", mark)
 
 
 SPEC = RendererSpec(factor="pivot", version=1, features=(MAJOR, MINOR), step=step)

@@ -16,7 +16,7 @@ from typing_extensions import override
 from factors.domain.checkpoints import Checkpoint
 from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
 from factors.domain.values import Event, Head, StepResult
-from factors.stores.checkpoints import MemoryCheckpoints
+from factors.stores.shared import MemoryCheckpoints
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 

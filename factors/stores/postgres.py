@@ -6,7 +6,6 @@ snapshot are the greatest part of the ledger and would be stored twice.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from typing_extensions import override
 from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
 from factors.domain.values import Event, Head, Payload, StepResult
 from factors.lazy_json import LazyObject
-from factors.stores.checkpoints import PostgresCheckpoints
+from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import COPY_FROM_ROWS, REQUIRE, SERIES_KEY, PostgresWriter, read_rows
@@ -104,13 +103,7 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
 
     @override
     def position(self) -> Position | None:
-        cursor = self._writer.cursor
-        cursor.execute(
-            "SELECT head_time, epoch, fingerprint FROM factor_state WHERE series_id = %s",
-            (self._key,),
-        )
-        row = cursor.fetchone()
-        return None if row is None else Position(*row)
+        return position_in("factor_state", self._writer)
 
     @override
     def append(
@@ -125,8 +118,9 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
         cursor.execute(move)
         if not cursor.rowcount:
             return False
-        self._copy("factor_events", EVENT_COLUMNS, events)
-        self._copy("factor_heads", HEAD_COLUMNS, heads)
+        for table, columns, rows in _tables(events, heads):
+            keyed = ((self._key, *row) for row in rows)
+            copy_rows(table, f"series_id, {columns}", keyed, self._writer)
         return True
 
     @override
@@ -156,12 +150,7 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
     def _statement(self, move: bytes, events: list[Any], heads: list[Any], answer: str) -> bytes:
         """Everything in one statement: this is the path of each live candle."""
         parts = [b"WITH moved AS (" + move + b" RETURNING series_id)"]
-        for table, columns, rows in (
-            ("factor_events", EVENT_COLUMNS, events),
-            ("factor_heads", HEAD_COLUMNS, heads),
-        ):
-            if rows:
-                parts.append(self._added(table, columns, rows))
+        parts += [self._added(*each) for each in _tables(events, heads)]
         return b",".join(parts) + f" SELECT {answer} FROM moved".encode()
 
     def _added(self, table: str, columns: str, rows: list[Any]) -> bytes:
@@ -175,13 +164,6 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
             + given
             + f") AS given (position, {columns}) ORDER BY position)".encode()
         )
-
-    def _copy(self, table: str, columns: str, rows: list[Any]) -> None:
-        if rows:
-            text = "\n".join([f"{self._key}\t" + "\t".join(map(_copied, row)) for row in rows])
-            self._writer.cursor.copy_expert(
-                f"COPY {table} (series_id, {columns}) FROM STDIN", io.StringIO(text)
-            )
 
 
 class PostgresFactorLedger(FactorLedger):
@@ -236,13 +218,18 @@ class PostgresFactorLedger(FactorLedger):
 
 def _rows(steps: Sequence[StepResult]) -> tuple[list[Any], list[Any]]:
     """Events and heads as their tables hold them."""
-    events = [_event_row(event) for step in steps for event in step.events]
+    events = [
+        (time, factor, kind, key, orjson.dumps(payload).decode())
+        for step in steps
+        for factor, kind, time, key, payload in step.events
+    ]
     return events, [_head_row(head, step.events) for step in steps for head in step.heads]
 
 
-def _event_row(event: Event) -> tuple[int | str, ...]:
-    factor, kind, time, key, payload = event
-    return time, factor, kind, key, orjson.dumps(payload).decode()
+def _tables(events: list[Any], heads: list[Any]) -> list[tuple[str, str, list[Any]]]:
+    """The tables to write to, with columns and rows."""
+    both = [("factor_events", EVENT_COLUMNS, events), ("factor_heads", HEAD_COLUMNS, heads)]
+    return [each for each in both if each[2]]
 
 
 def _head_row(head: Head, events: Iterable[Event]) -> tuple[int | str | None, ...]:
@@ -259,14 +246,3 @@ def _bare(payload: Payload) -> Payload:
 def _head(text: str, repeats_event: bool) -> Payload:
     found: Payload = orjson.loads(text)
     return _bare(found) if repeats_event else found
-
-
-def _copied(value: int | str | None) -> str:
-    """A value in the text format of COPY."""
-    if value is None:
-        return "\\N"
-    text = str(value)
-    if "\\" in text or "\t" in text or "\n" in text or "\r" in text:
-        text = text.replace("\\", "\\\\").replace("\t", "\\t")
-        return text.replace("\n", "\\n").replace("\r", "\\r")
-    return text

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from factors.domain.checkpoints import Checkpoint
 from factors.domain.ledger import Position
-from factors.stores.checkpoints import MemoryCheckpoints
+from factors.stores.shared import MemoryCheckpoints
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from overlays.domain.instruction import Change, InstructionVersion

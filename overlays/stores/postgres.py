@@ -5,7 +5,6 @@ As the candle store does, it goes to the driver's own cursor on Django's connect
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -15,27 +14,26 @@ from typing_extensions import override
 
 from factors.domain.ledger import Position
 from factors.lazy_json import LazyObject
-from factors.stores.checkpoints import PostgresCheckpoints
+from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import REQUIRE, SERIES_KEY, PostgresWriter, read_rows
-from overlays.domain.instruction import Change, Definition, InstructionVersion, span_of
+from overlays.domain.instruction import Change, InstructionVersion, span_of
 from overlays.domain.ledger import LedgerState, OverlayLedger, OverlayLedgerWriter
 from overlays.domain.versions import NEVER, VersionReader
 
-# From this many versions on, COPY beats rows in the statement.
+# From this many versions on, COPY is faster than rows in the statement.
 COPY_FROM_ROWS = 200
 
-POSITION = "head_time, epoch, fingerprint"
 VERSION = "version_id, instruction_id, kind, visible_time, definition"
 ROW = "instruction_id, kind, visible_time, until, starts, ends, definition"
 
-# What an append is allowed to find; each of its statements does nothing without it.
+# What an append expects; without it each of its statements does nothing.
 AT = "head_time = %(head)s AND epoch = %(epoch)s AND fingerprint = %(fingerprint)s"
 AS_EXPECTED = f"EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s AND {AT})"
 IS_NEW = "NOT EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s)"
 
-# An instruction may have a version for every few candles of its series: looked for from the newest
+# An instruction may have a version for every few candles of its series: searched from the newest
 # on, so that the first one found is the current one.
 SUPERSEDE = f"""
 UPDATE overlay_versions AS old SET until = newest.time
@@ -121,14 +119,11 @@ def rows_of(entries: Sequence[Sequence[Change]]) -> list[Row]:
         starts, ends = (None, None) if span is None else span
         name = change.instruction_id
         times = (change.visible_time, until.get(name, NEVER), starts, ends)
-        rows.append(Row(name, change.kind, *times, _text(change.definition)))
+        text = orjson.dumps(change.definition).decode()
+        rows.append(Row(name, change.kind, *times, text))
         until[name] = change.visible_time
     rows.reverse()
     return rows
-
-
-def _text(definition: Definition) -> str:
-    return orjson.dumps(definition).decode()
 
 
 class PostgresOverlayWriter(OverlayLedgerWriter):
@@ -141,10 +136,7 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
 
     @override
     def position(self) -> Position | None:
-        cursor = self._writer.cursor
-        cursor.execute(f"SELECT {POSITION} FROM overlay_state WHERE series_id = %s", (self._key,))
-        row = cursor.fetchone()
-        return None if row is None else Position(*row)
+        return position_in("overlay_state", self._writer)
 
     @override
     def append(
@@ -173,7 +165,7 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
     ) -> None:
         rows = rows_of(entries)
         if len(rows) < COPY_FROM_ROWS:
-            # The last one fails where the ledger is elsewhere, so the others need not ask.
+            # The last one fails if the ledger is not as expected, so the others need no condition.
             move = BEGIN if expected is None else MOVE
             moved = f"WITH moved AS ({move} RETURNING 1) SELECT {REQUIRE} FROM moved"
             statements = [*self._supersede(rows, "TRUE"), *self._write(rows, "TRUE"), moved]
@@ -215,25 +207,13 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
         return ",".join(texts).replace("%", "%%")
 
     def _copy(self, rows: Sequence[Row]) -> None:
-        self._writer.cursor.execute(
-            "SELECT nextval('overlay_ids') FROM generate_series(1, %s)", (len(rows),)
+        cursor = self._writer.cursor
+        cursor.execute("SELECT nextval('overlay_ids') FROM generate_series(1, %s)", (len(rows),))
+        numbered = (
+            (number, self._key, *row)
+            for (number,), row in zip(cursor.fetchall(), rows, strict=True)
         )
-        lines = [
-            _line(number, self._key, row)
-            for (number,), row in zip(self._writer.cursor.fetchall(), rows, strict=True)
-        ]
-        self._writer.cursor.copy_expert(
-            f"COPY overlay_versions (version_id, series_id, {ROW}) FROM STDIN",
-            io.StringIO("".join(lines)),
-        )
-
-
-def _line(number: int, key: int, row: Row) -> str:
-    """A row as COPY reads it."""
-    starts, ends = (r"\N" if time is None else time for time in (row.starts, row.ends))
-    definition = row.definition.replace("\\", r"\\")
-    times = f"{row.visible_time}\t{row.until}\t{starts}\t{ends}"
-    return f"{number}\t{key}\t{row.instruction_id}\t{row.kind}\t{times}\t{definition}\n"
+        copy_rows("overlay_versions", f"version_id, series_id, {ROW}", numbered, self._writer)
 
 
 class PostgresVersions(VersionReader):
@@ -296,7 +276,7 @@ class PostgresOverlayLedger(OverlayLedger):
     @override
     def state(self, series: SeriesId) -> LedgerState | None:
         rows = read_rows(
-            f"SELECT {POSITION}, tick_id, takebacks FROM overlay_state"
+            "SELECT head_time, epoch, fingerprint, tick_id, takebacks FROM overlay_state"
             f" WHERE series_id = {SERIES_KEY}",
             (str(series),),
         )

@@ -1,14 +1,16 @@
-"""Checkpoints of engine states, in memory and in any PostgreSQL table made for them."""
+"""What the stores of both ledgers share: checkpoints, the position, and bulk writes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from psycopg2.extras import execute_values
 from typing_extensions import override
 
 from factors.domain.checkpoints import Checkpoint, Checkpoints
+from factors.domain.ledger import Position
 from market.stores.postgres import PostgresWriter
 
 
@@ -86,3 +88,33 @@ class PostgresCheckpoints(Checkpoints):
             f"DELETE FROM {self._table} WHERE series_id = %s AND candle_time >= %s",
             (self._key, from_time),
         )
+
+
+def position_in(table: str, writer: PostgresWriter) -> Position | None:
+    """The ledger position of the writer's series; None without a row."""
+    cursor = writer.cursor
+    cursor.execute(
+        f"SELECT head_time, epoch, fingerprint FROM {table} WHERE series_id = %s", (writer.key,)
+    )
+    row = cursor.fetchone()
+    return None if row is None else Position(*row)
+
+
+def copy_rows(
+    table: str, columns: str, rows: Iterable[Iterable[int | str | None]], writer: PostgresWriter
+) -> None:
+    """Write many rows with COPY in the transaction of `writer`."""
+    text = "\n".join(["\t".join(map(_copied, row)) for row in rows])
+    writer.cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", io.StringIO(text))
+
+
+def _copied(value: int | str | None) -> str:
+    """A value in the text format of COPY."""
+    if isinstance(value, int):
+        return str(value)
+    if value is None:
+        return "\\N"
+    if "\\" in value or "\t" in value or "\n" in value or "\r" in value:
+        value = value.replace("\\", "\\\\").replace("\t", "\\t")
+        return value.replace("\n", "\\n").replace("\r", "\\r")
+    return value

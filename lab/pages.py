@@ -1,4 +1,4 @@
-"""Candle pages over HTTP as watchers read them: heads, holes, and a storm of first page loads."""
+"""Candle pages over HTTP as watchers read them: heads, gaps, and a storm of first page loads."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class PageReader:
         self._lengths: dict[bytes, int] = {}
 
     async def newest(self, url: str, series: str, limit: int = 1) -> list[int]:
-        """The newest open times, ascending. Raises aiohttp.ClientError and TimeoutError."""
+        """Return the newest open times, ascending. Raises aiohttp.ClientError and TimeoutError."""
         return await self._times(url, {"series_id": series, "limit": str(limit)})
 
     async def after(self, url: str, series: str, since: int) -> list[int]:
-        """Open times after `since`, ascending; a failure is an empty answer."""
+        """Return open times after `since`, ascending; none after a failure."""
         try:
             return await self._times(url, {"series_id": series, "since": str(since)})
         except (aiohttp.ClientError, TimeoutError):
             return []
 
     async def load(self, jobs: Sequence[tuple[str, str]], limit: int) -> dict[str, Any]:
-        """Ask for the newest `limit` candles of every (address, series) at once.
+        """Request the newest `limit` candles of every (address, series) at once.
 
-        Answers the seconds of each page that was whole, bytes on the wire, and what went wrong.
+        Returns the seconds of each page that was whole, bytes on the wire, and what went wrong.
         """
         wrong: Counter[str] = Counter()
         seconds: list[float] = []
@@ -87,7 +87,7 @@ class PageReader:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                # As many at once as there are pages; compressed as browsers ask, and left so:
+                # As many at once as there are pages; compressed as for browsers, and left so:
                 # unpacking the same page a thousand times would measure this process.
                 connector=aiohttp.TCPConnector(limit=0),
                 headers={"Accept-Encoding": "gzip"},

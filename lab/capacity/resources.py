@@ -1,4 +1,4 @@
-"""CPU and memory of every process of a run, sampled beside it."""
+"""CPU and memory of every process of a run, sampled meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STOP_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at a process and its children: CPU seconds so far, proportional memory in bytes."""
+    """A process and its children at a time: CPU seconds so far, proportional memory in bytes."""
 
     at: float
     name: str
@@ -27,7 +27,7 @@ class Sample:
 
 
 class Sampler:
-    """Looks at processes every second until `stop`; `processes` names their ids anew each time."""
+    """Samples processes every second; `processes` is called for their ids each time."""
 
     def __init__(self, processes: Callable[[], Mapping[str, list[int]]]) -> None:
         self.samples: list[Sample] = []
@@ -40,15 +40,11 @@ class Sampler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End the sampling."""
         self._stopping.set()
         self._thread.join(STOP_TIMEOUT_S)
 
     def uses(self, before: float, start: float, end: float) -> tuple[Use, ...]:
-        """Cores used from `start` to `end`, memory then and at `before` (all Unix seconds)."""
+        """Return cores used from `start` to `end`, memory then and at `before` (Unix seconds)."""
         return tuple(
             use
             for name in dict.fromkeys(sample.name for sample in self.samples)
@@ -75,7 +71,7 @@ class Sampler:
 def _sample(name: str, pids: list[int]) -> Sample:
     cpu, memory = 0.0, 0
     for process in _with_children(pids):
-        # A child may end while it is looked at.
+        # A child may end meanwhile.
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             cpu += times.user + times.system

@@ -1,1 +1,1 @@
-"""Fault drills: a scaled-out installation of real processes, watchers that count, and faults."""
+"""Fault drills: faults in a scaled-out installation, and watchers that count what they cost."""

@@ -1,4 +1,4 @@
-"""What a drill showed, and the table of it in the docs."""
+"""The result of a drill, and the table of results in the docs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BEGIN, END = "<!-- drills -->\n", "<!-- /drills -->\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a drill showed, counted at its watchers; times in seconds.
+    """The result of a drill, counted at its watchers; times in seconds.
 
-    `whole_after_s` runs from the end of the fault until every watcher was connected and up to date
-    again, 0 when they never ceased to be; `most_behind_s` is the farthest that any of them fell
+    `whole_after_s` is the time from the end of the fault until every watcher was connected and up
+    to date again, 0 when they always were; `most_behind_s` is the farthest that any of them fell
     behind. `wrong` are candles whose values are not the exchange's, delivered or stored.
     """
 
@@ -37,12 +37,12 @@ class Outcome:
 
     @staticmethod
     def of_failure(name: str, reason: str) -> Outcome:
-        """A drill that did not come to its end."""
+        """Return the outcome of a drill that was not completed."""
         return Outcome(name=name, failures=(reason,))
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was lost, repeated, out of order or wrong, and nothing else failed."""
+        """Whether every count is zero and no expectation failed."""
         counts = (self.lost, self.duplicated, self.out_of_order, self.wrong)
         return not any(counts) and not self.failures
 
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def write_report(page: Path, outcomes: Iterable[Outcome]) -> None:
-    """Put outcomes into the table of a page; rows of drills that were not run stay."""
+    """Write outcomes into the table of a page, and keep the rows of other drills."""
     before, rest = page.read_text().split(BEGIN)
     old, after = rest.split(END)
     rows = {_name_of(row): row for row in old.splitlines()[2:]}

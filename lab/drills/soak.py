@@ -23,21 +23,21 @@ PERIOD_S = 5.0
 MIB = 1 << 20
 # The last quarter against the one before the last: caches fill and bounded ledgers warm up first.
 MOST_GROWTH = 1.1
-# A handful more is chance: a pool opens a connection when two ask at once.
+# A few more are normal: a pool opens a connection when two threads need one at once.
 MOST_MORE = 10
 
 Curves = dict[str, list[tuple[float, float]]]
 
 
 class Samples:
-    """What was seen of every process, by what it is a figure of; times in minutes."""
+    """Samples of every process, by figure and process; times in minutes."""
 
     def __init__(self) -> None:
         self.curves: dict[str, Curves] = defaultdict(lambda: defaultdict(list))
         self._began = time.monotonic()
 
     def take(self, installation: Installation) -> None:
-        """Look once."""
+        """Take one sample of everything."""
         for program in (*installation.services, installation.exchange):
             self._note("memory, MiB", program.name, program.memory() / MIB)
             self._note("open files", program.name, program.open_files())
@@ -49,7 +49,7 @@ class Samples:
         self.curves[figure][name].append((minutes, value))
 
     def growing(self) -> list[str]:
-        """Which curves are not flat at their end."""
+        """Return the curves that are not flat at their end."""
         return [
             f"{figure} of {name}: {before:.0f} to {after:.0f}"
             for figure, curves in self.curves.items()
@@ -60,12 +60,11 @@ class Samples:
 
 
 def end_of(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """The medians of the third and of the last quarter of a curve."""
+    """Return the medians of the third and of the last quarter of a curve."""
     values = [value for _, value in points]
     quarter = max(1, len(values) // 4)
-    return statistics.median(values[-2 * quarter : -quarter] or values), statistics.median(
-        values[-quarter:]
-    )
+    third = values[-2 * quarter : -quarter] or values
+    return statistics.median(third), statistics.median(values[-quarter:])
 
 
 def soak(minutes: float, report: Report, *, graphs: Path | None, logs: Path | None) -> Outcome:
@@ -90,7 +89,7 @@ def soak(minutes: float, report: Report, *, graphs: Path | None, logs: Path | No
 
 
 def write_graphs(folder: Path, curves: Mapping[str, Curves]) -> None:
-    """One SVG for each figure."""
+    """Write one SVG for each figure."""
     for figure, lines in curves.items():
         name = figure.partition(",")[0].replace(" ", "-")
         title = f"{figure.partition(',')[0].capitalize()} over a soak"

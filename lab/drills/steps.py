@@ -1,4 +1,4 @@
-"""How each capability is switched off: what the runbook says and the rollback drill does."""
+"""How each capability is switched off: the runbook's table, which the rollback drill follows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ HEADER = "| to stop | set | then |\n| --- | --- | --- |\n"
 class Step:
     """One row of the runbook: `switches` without their prefix are set to 0, all is restarted.
 
-    `one_process`: what is left is one web process. `gone` are addresses that then answer 404.
-    `special`: it takes a server or a proxy that the drill does not have, so it is never on there.
+    `one_process`: only one web process remains. `gone` are addresses that then answer 404.
+    `special`: it needs a server or a proxy that the drill does not have, so it is never on there.
     """
 
     stop: str

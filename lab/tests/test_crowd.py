@@ -165,8 +165,8 @@ async def test_watchers_go_elsewhere_when_an_address_refuses(tmp_path):
     web.script = [closed(*STORED)]
     async with web.running(), watching(tmp_path, web) as crowd:
         await attached(crowd)
-        nobody = f"http://127.0.0.1:{free_port()}"
-        await asyncio.to_thread(crowd.move, [nobody, web.url])
+        closed_port = f"http://127.0.0.1:{free_port()}"
+        await asyncio.to_thread(crowd.move, [closed_port, web.url])
         storm = await asyncio.to_thread(crowd.storm)
         tally = (await finished(crowd)).tally
     assert storm.live == 2

@@ -14,22 +14,22 @@ def place(*times, since=100):
     return made
 
 
-def test_place_that_got_everything_once_has_nothing_to_tell():
+def test_place_with_every_candle_once_has_clean_counts():
     tally = place(*EXPECTED).tally("w", EXPECTED)
     assert (tally.expected, tally.delivered, tally.missing) == (4, 4, 0)
     assert (tally.duplicates, tally.disorder, tally.phantom) == (0, 0, 0)
 
 
-def test_place_knows_what_never_came():
+def test_place_counts_a_missing_candle():
     tally = place(160, 220, 340).tally("w", EXPECTED)
     assert (tally.delivered, tally.missing, tally.examples) == (3, 1, ["w 280"])
 
 
-def test_place_knows_what_nobody_received():
+def test_place_counts_candles_missing_at_the_end():
     assert place(160, 220).tally("w", EXPECTED).missing == 2
 
 
-def test_place_tells_a_repeat_from_a_step_back():
+def test_place_distinguishes_a_repeat_from_a_step_back():
     repeat = place(160, 220, 160).tally("w", EXPECTED)
     assert (repeat.duplicates, repeat.disorder) == (1, 0)
     step_back = place(160, 280, 220).tally("w", EXPECTED)
@@ -58,7 +58,7 @@ def test_place_counts_what_came_by_http_only_apart():
 
 
 @pytest.mark.parametrize(("time", "phantom"), [(280, 1), (400, 0)])
-def test_place_knows_what_is_not_stored_but_not_of_later_candles(time, phantom):
+def test_place_counts_candles_that_are_not_stored_up_to_the_newest_stored_one(time, phantom):
     stored = [160, 220, 340]
     assert place(*sorted([*stored, time])).tally("w", stored).phantom == phantom
 

@@ -11,7 +11,7 @@ from lab.program import LabFailed
 
 
 class Pretending(Command):
-    """The command with a run that ends as it is told to."""
+    """The command with a run that ends with the given outcome."""
 
     def __init__(self, outcome):
         super().__init__(stdout=io.StringIO())
@@ -29,7 +29,7 @@ def test_capacity_ends_with_status_one_past_a_threshold(tmp_path):
     assert ended.value.code == 1
 
 
-def test_capacity_ends_well_within_its_thresholds_and_says_where_the_report_is(tmp_path):
+def test_capacity_succeeds_within_its_thresholds_and_prints_where_the_report_is(tmp_path):
     command = Pretending(True)
     call_command(command, output=tmp_path)
     (folder,) = tmp_path.iterdir()

@@ -44,7 +44,7 @@ def serving(*bodies):
             thread.join()
 
 
-def test_counts_are_read_once_they_stand_still():
+def test_counts_are_read_once_they_no_longer_change():
     moving = WEB.replace("70.0", "60.0")
     with serving(WORKER) as worker, serving(moving, WEB) as web:
         counts = read_counts(worker, (web,), lambda: 75)

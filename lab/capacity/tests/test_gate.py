@@ -81,17 +81,17 @@ def test_gate_passes_a_run_without_a_fault():
         ),
     ],
 )
-def test_gate_fails_for_the_one_thing_that_is_wrong(measured, name):
+def test_gate_fails_with_one_reason_for_each_fault(measured, name):
     assert failed(measured) == [name]
 
 
-def test_gate_does_not_round_one_of_a_million_away():
+def test_gate_shows_one_missing_of_a_million():
     missing = tallied(expected=10_000_000, delivered=9_999_999)
     shown = [check.measured for check in judge(missing, Thresholds()) if not check.passed]
     assert shown == ["99.9999 %"]
 
 
-def test_measured_costs_are_of_web_processes_alone():
+def test_costs_per_thousand_are_of_web_processes_only():
     costs = GOOD.per_thousand()
     assert costs["cores"] == pytest.approx(0.6)
     assert costs["megabytes"] == pytest.approx(60)

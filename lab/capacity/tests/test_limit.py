@@ -23,19 +23,19 @@ def attempt_with(limit):
         (99_999, 8000, None, [1000, 2000, 4000, 8000]),
     ],
 )
-def test_limit_is_closed_in_upon(limit, holds, breaks, tried):
+def test_limit_is_narrowed_down(limit, holds, breaks, tried):
     found = find_limit(attempt_with(limit), start=1000, most=10_000)
     assert (found.holds, found.breaks) == (holds, breaks)
     assert [step.watchers for step in found.steps] == tried
 
 
-def test_limit_says_what_broke():
+def test_verdict_names_what_broke():
     found = find_limit(attempt_with(1500), start=1000, most=10_000)
     assert limit_verdict(found) == "1500 watchers hold every threshold; 1750 break: duplicates."
     assert [row[0] for row in limit_rows(found)][1:] == ["1000", "1500", "1750", "2000"]
 
 
-def test_limit_of_the_machine_is_a_limit_like_others():
+def test_failure_to_measure_counts_as_the_limit():
     attempt = attempt_with(99_999)
 
     def until_it_gives_up(watchers):
@@ -50,6 +50,6 @@ def test_limit_of_the_machine_is_a_limit_like_others():
     assert limit_rows(found)[-1] == ("4000", "", "", "", "", found.steps[-1].failure)
 
 
-def test_limit_that_was_not_reached_is_said_so():
+def test_verdict_names_a_limit_that_was_not_reached():
     found = find_limit(attempt_with(99_999), start=1000, most=1000)
     assert limit_verdict(found).endswith("more were not tried.")

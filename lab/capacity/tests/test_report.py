@@ -35,7 +35,7 @@ def report_of(measured):
     )
 
 
-def test_delays_are_of_the_steady_part_only():
+def test_delays_are_those_of_the_steady_part():
     commit, close = delays(RAW.received, RAW.stored, RAW.window)
     assert list(commit) == list(close) == [101]
     assert commit[101] == pytest.approx([0.1, 0.2])
@@ -59,7 +59,7 @@ def test_report_names_what_failed(tmp_path):
     assert "FAILED: the exchange's candles stored" in (tmp_path / "report.html").read_text()
 
 
-def test_report_page_asks_for_nothing_from_elsewhere(tmp_path):
+def test_report_page_loads_nothing(tmp_path):
     write_report(tmp_path, report_of(GOOD), RAW)
     found = []
 
@@ -95,7 +95,7 @@ def test_record_replaces_only_its_own_part(tmp_path):
     assert text.startswith("a\n") and text.endswith("b\n<!-- limit -->\n<!-- /limit -->\n")
 
 
-def test_record_refuses_a_page_without_its_marks(tmp_path):
+def test_record_refuses_a_page_without_its_markers(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("nothing")
     with pytest.raises(RecordError):

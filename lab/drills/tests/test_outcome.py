@@ -5,7 +5,7 @@ import pytest
 from lab.drills.outcome import BEGIN, END, Outcome, write_report
 
 
-def test_outcome_is_clean_when_nothing_is_amiss():
+def test_outcome_is_clean_when_every_count_is_zero():
     assert Outcome(name="a fault", watchers=5, delivered=50, notes=("took 3 s",)).is_clean
 
 
@@ -14,10 +14,10 @@ def test_outcome_with_a_bad_count_is_not_clean(count):
     assert not Outcome(name="a fault", **{count: 1}).is_clean
 
 
-def test_outcome_of_a_drill_that_failed_is_not_clean_and_says_why():
-    outcome = Outcome.of_failure("a fault", "nobody came")
+def test_outcome_of_a_drill_that_failed_is_not_clean_and_names_the_reason():
+    outcome = Outcome.of_failure("a fault", "no watcher came")
     assert not outcome.is_clean
-    assert "FAILED: nobody came" in str(outcome)
+    assert "FAILED: no watcher came" in str(outcome)
 
 
 @pytest.fixture

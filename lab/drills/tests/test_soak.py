@@ -13,7 +13,7 @@ def samples_of(values):
     return samples
 
 
-def test_end_of_a_curve_is_its_last_two_quarters():
+def test_end_of_a_curve_are_medians_of_its_last_two_quarters():
     assert end_of([(0, 1), (1, 2), (2, 3), (3, 4)]) == (3, 4)
     assert end_of([(0, 7)]) == (7, 7)
 
@@ -21,11 +21,11 @@ def test_end_of_a_curve_is_its_last_two_quarters():
 @pytest.mark.parametrize(
     "values", [[100] * 40, [50] * 10 + [100] * 30, [*range(60, 100), *[100] * 80]]
 )
-def test_curve_that_has_settled_is_flat(values):
+def test_settled_curve_is_flat(values):
     assert samples_of(values).growing() == []
 
 
-def test_curve_that_grows_to_the_end_is_named():
+def test_growing_curve_is_named():
     (growth,) = samples_of(list(range(100, 300, 2))).growing()
     assert growth.startswith("memory, MiB of web1: ")
 

@@ -9,7 +9,7 @@ from trade_canvas.switches import Switches
 RUNBOOK = Path(__file__).parents[3] / "docs" / "runbook.md"
 
 
-def test_runbook_says_what_the_drill_does():
+def test_runbook_has_the_steps_of_the_drill():
     assert table() in RUNBOOK.read_text()
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from lab.database import close_database, create_database, drop_database
 from lab.installation import Installation, passable_folder
 from lab.program import Program, inherited, manage
+from trade_canvas.environment import BASE_DIR
+from trade_canvas.up.plan import MANAGE
 
 TIMESCALE = "TRADE_CANVAS_ENABLE_TIMESCALE"
 SWITCHES = {
@@ -21,6 +26,19 @@ SWITCHES = {
     # Write endpoints answer on loopback without a token.
     "DEBUG": "1",
 }
+ONE_PROCESS = {"TRADE_CANVAS_ENABLE_PG_STORE": "0", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
+PINNED = ("sim:futures:BTC/USDT:1s", "sim:futures:BTC/USDT:1m")
+INSTALLED = {
+    "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
+    "TRADE_CANVAS_ENABLE_ONDEMAND_INGEST": "1",
+    "TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC": "1",
+    "TRADE_CANVAS_STARTUP_KLINE_SYNC_TARGET_CANDLES": "2500",
+    "TRADE_CANVAS_ONDEMAND_IDLE_TTL_S": "1",
+    "TRADE_CANVAS_LEASE_TTL_S": "3",
+    "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.5",
+    "TRADE_CANVAS_HUB_CHECK_INTERVAL_S": "0.5",
+}
+COLLECT_STATIC = ("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
 
 
 @contextmanager
@@ -61,6 +79,50 @@ def migrated_template(tmp_path_factory):
     close_database(url)
     yield url
     drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def session_stack(migrated_template):
+    """A stack for the session: a test ends what it starts, and keeps to series of its own."""
+    with running_stack(migrated_template) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def shared_web(session_stack):
+    """A web process on PostgreSQL and Valkey; a test keeps to series of its own."""
+    return session_stack.web()
+
+
+@pytest.fixture(scope="session")
+def one_process(session_stack):
+    """A web process that keeps everything in memory; a test keeps to series of its own."""
+    return session_stack.web(**ONE_PROCESS)
+
+
+@pytest.fixture(scope="session")
+def static_files():
+    """The built page, put where web processes serve it from."""
+    # One test process at a time: they share the folder.
+    with Path(MANAGE).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not (BASE_DIR / "frontend" / "dist" / "index.html").is_file():
+            subprocess.run(["make", "frontend"], cwd=BASE_DIR, check=True)
+        subprocess.run(manage(*COLLECT_STATIC), cwd=BASE_DIR, check=True)
+
+
+@pytest.fixture(scope="session")
+def installed(migrated_template, static_files):
+    """Exchange, web, worker and beat that follow PINNED and what is watched.
+
+    A test leaves the exchange without faults, and a web process on the address where it found one.
+    """
+    with running_stack(migrated_template) as opened:
+        opened.environment.update(INSTALLED)
+        opened.local_exchange()
+        opened.whitelist(PINNED)
+        opened.start_all()
+        yield opened
 
 
 @pytest.fixture

@@ -11,20 +11,10 @@ import time
 import pytest
 
 from lab.http import get
-from lab.installation import Installation
-from lab.program import manage
 from lab.waiting import patience, wait_until
 from tests.clients import Client
 
 PINNED = "sim:futures:BTC/USDT:1s"
-SWITCHES = {
-    "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
-    "TRADE_CANVAS_ENABLE_ONDEMAND_INGEST": "1",
-    "TRADE_CANVAS_ONDEMAND_IDLE_TTL_S": "1",
-    "TRADE_CANVAS_LEASE_TTL_S": "3",
-    "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.5",
-    "TRADE_CANVAS_HUB_CHECK_INTERVAL_S": "0.5",
-}
 STARTED_S = 60.0
 CANDLES = {"candle_closed", "candle_forming"}
 
@@ -41,30 +31,15 @@ FAULTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def running(shared_stack) -> Installation:
-    """A stack with everything running and one whitelisted series."""
-    shared_stack.environment.update(SWITCHES)
-    shared_stack.local_exchange()
-    # A row through the model, as the admin makes it.
-    row = f"WhitelistedSeries.objects.create(series_id={PINNED!r})"
-    command = manage("shell", "-c", f"from market.models import WhitelistedSeries; {row}")
-    whitelisting = shared_stack.start("shell", command)
-    shared_stack.start_all()
-    assert whitelisting.wait(STARTED_S) == 0
-    return shared_stack
+@pytest.fixture
+def web(installed):
+    return next(each for each in installed.webs if each.is_running)
 
 
 @pytest.fixture
-def web(running):
-    return running.webs[0]
-
-
-@pytest.fixture
-def exchange(running):
-    found = running.exchange
-    yield found
-    found.clear()
+def exchange(installed):
+    yield installed.exchange
+    installed.exchange.clear()
 
 
 def head_of(web, series_id):
@@ -167,8 +142,8 @@ async def test_faults_of_the_exchange_cost_no_candle(web, exchange):
     assert others == {LOST: [], OMITTED: [], SWAPPED: []}
 
 
-async def test_series_beyond_the_capacity_is_refused_and_the_connection_stays(running, web):
-    limited = running.web(TRADE_CANVAS_ONDEMAND_MAX_JOBS="1")
+async def test_series_beyond_the_capacity_is_refused_and_the_connection_stays(installed, web):
+    limited = installed.web(TRADE_CANVAS_ONDEMAND_MAX_JOBS="1")
     await asyncio.to_thread(wait_until, lambda: not leased(web), STARTED_S, "leases to run out")
     async with Client(limited.url) as client:
         admitted = await client.follow("sim:futures:LINK/USDT:1s")
@@ -188,6 +163,7 @@ async def test_series_beyond_the_capacity_is_refused_and_the_connection_stays(ru
         while message["series_id"] != PINNED:
             message = await admitted.next_of("candle_closed")
     assert job_of(web, "sim:futures:BNB/USDT:1s") is None
+    limited.terminate()
 
 
 def leased(web):

@@ -8,15 +8,15 @@ import pytest
 
 from lab.http import get, post
 from lab.program import manage
-from lab.waiting import patience, wait_until
+from lab.waiting import patience
 from trade_canvas import __version__
 
-SERIES = "sim:futures:BTC/USDT:1s"
+POSTED = "test:spot:A/B:1m"
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "daphne"])
-def test_web_serves_and_ends_with_status_0_on_sigterm(stack, server):
-    web = stack.web(server=server)
+def test_web_serves_and_ends_with_status_0_on_sigterm(session_stack, server):
+    web = session_stack.web(server=server)
     assert get(f"{web.url}/healthz") == (200, {"status": "ok", "version": __version__})
     status, body = get(f"{web.url}/readyz")
     assert status == 200
@@ -27,12 +27,11 @@ def test_web_serves_and_ends_with_status_0_on_sigterm(stack, server):
     assert web.terminate() == 0
 
 
-def test_web_on_a_taken_port_fails_with_a_message(stack):
-    first = stack.web()
-    port = first.url.rsplit(":", 1)[1]
+def test_web_on_a_taken_port_fails_with_a_message(session_stack, shared_web):
+    port = shared_web.url.rsplit(":", 1)[1]
     for server in ("uvicorn", "daphne"):
         command = manage("web", "--port", port, "--server", server)
-        second = stack.start("second", command)
+        second = session_stack.start("second", command)
         assert second.wait(30) != 0
         assert "can't listen" in second.output() or "in use" in second.output()
 
@@ -49,18 +48,16 @@ def test_readyz_names_what_is_down_and_healthz_stays(stack):
     web.wait_ready()
 
 
-def test_readyz_says_off_for_what_is_switched_off(stack):
-    web = stack.web(TRADE_CANVAS_ENABLE_PG_STORE="0", TRADE_CANVAS_ENABLE_WS_PUBSUB="0")
-    assert get(f"{web.url}/readyz")[1]["checks"] == {
+def test_readyz_says_off_for_what_is_switched_off(one_process):
+    assert get(f"{one_process.url}/readyz")[1]["checks"] == {
         "database": "off",
         "migrations": "off",
         "bus": "off",
     }
 
 
-def test_answers_carry_security_headers(stack):
-    web = stack.web()
-    with urllib.request.urlopen(f"{web.url}/healthz", timeout=patience(10)) as response:
+def test_answers_carry_security_headers(shared_web):
+    with urllib.request.urlopen(f"{shared_web.url}/healthz", timeout=patience(10)) as response:
         headers = response.headers
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -68,27 +65,9 @@ def test_answers_carry_security_headers(stack):
     assert headers["X-Frame-Options"] == "DENY"
 
 
-def test_whitelisted_series_flows_through_worker_and_web(stack):
-    stack.local_exchange()
-    stack.environment["TRADE_CANVAS_ENABLE_WHITELIST_INGEST"] = "1"
-    stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", SERIES)
-    web, worker, beat = stack.web(), stack.worker(), stack.beat()
-
-    def head():
-        return get(f"{web.url}/api/market/candles?series_id={SERIES}&limit=1")[1].get(
-            "server_head_time"
-        )
-
-    first = wait_until(head, 30, "the first candle")
-    wait_until(lambda: head() >= first + 3, 20, "candles to follow")
-    for process in (beat, worker):
-        assert process.terminate(10) == 0
-
-
-def test_ingest_over_http_is_stored(stack):
-    web = stack.web()
+def test_ingest_over_http_is_stored(session_stack, shared_web):
     candle = {"candle_time": 60, "open": 1, "high": 2, "low": 1, "close": 2, "volume": 1}
-    body = {"series_id": "test:spot:A/B:1m", "candle": candle}
-    status, answer = post(f"{web.url}/api/market/ingest/candle_closed", body)
+    body = {"series_id": POSTED, "candle": candle}
+    status, answer = post(f"{shared_web.url}/api/market/ingest/candle_closed", body)
     assert status == 200, answer
-    assert stack.sql("SELECT candle_time FROM candles") == [(60,)]
+    assert session_stack.stored(POSTED, 0, 1000) == [candle]

@@ -75,7 +75,7 @@ def fence_of(stack, series):
 
 def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(ingest, lease_store):
     # Two beats do what one does.
-    ingest.beat()
+    another = ingest.beat()
     first = ingest.worker(LOG_FORMAT="json")
     flows(ingest, BTC, more=5)
     assert fence_of(ingest, BTC) == 1
@@ -90,7 +90,7 @@ def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(in
     let_go_at = times(ingest, ETH)
     flows(ingest, BTC)
     assert times(ingest, ETH) == let_go_at
-    assert first.terminate() == 0
+    assert first.terminate() == another.terminate() == 0
     assert lease_store.owned_groups([GROUP]) == set()
     logged = [json.loads(line) for line in first.output().splitlines() if line.startswith("{")]
     followed = [each for each in logged if each["message"].endswith("following with fence 1")]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import FloatRect, sync_playwright
 
-from lab.program import manage
 from tests.browser.chart import ChartPage
-from trade_canvas.environment import BASE_DIR
 
 CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
 ARGUMENTS = (
@@ -28,17 +25,7 @@ ARGUMENTS = (
     "--no-first-run",
     "--hide-scrollbars",
 )
-BUILD_TIMEOUT_S = 300
-STATIC_TIMEOUT_S = 60
 SCREEN = {"width": 1440, "height": 900}
-SWITCHES = {
-    "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
-    "TRADE_CANVAS_ENABLE_ONDEMAND_INGEST": "1",
-    "TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC": "1",
-    "TRADE_CANVAS_STARTUP_KLINE_SYNC_TARGET_CANDLES": "2500",
-    "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.5",
-}
-PINNED = ("sim:futures:BTC/USDT:1s", "sim:futures:BTC/USDT:1m")
 
 
 # Not for the whole session: while Playwright is open, no other event loop runs in this thread.
@@ -54,30 +41,10 @@ def browser():
         launched.close()
 
 
-@pytest.fixture(scope="session")
-def built_page():
-    """The built frontend, which Django serves."""
-    if not (BASE_DIR / "frontend" / "dist" / "index.html").is_file():
-        subprocess.run(["make", "frontend"], cwd=BASE_DIR, check=True, timeout=BUILD_TIMEOUT_S)
-
-
-@pytest.fixture(scope="module")
-def installation(browser, built_page, shared_stack):
-    """Web, worker, beat and a local exchange, with two whitelisted series."""
-    shared_stack.environment.update(SWITCHES)
-    shared_stack.local_exchange()
-    collecting = collect_static(shared_stack)
-    for series_id in PINNED:
-        shared_stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", series_id)
-    assert collecting.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
-    shared_stack.start_all()
-    return shared_stack
-
-
-def collect_static(stack):
-    """Start collecting the built page into the folder that the web process serves."""
-    command = manage("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
-    return stack.start("static", command)
+@pytest.fixture
+def installation(browser, installed):
+    """Web, worker, beat and a local exchange, with two whitelisted series and the built page."""
+    return installed
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from lab.http import get, post
 from lab.program import Program
 from lab.waiting import wait_until
 from tests.browser.chart import ChartPage
-from tests.browser.conftest import STATIC_TIMEOUT_S, collect_static
 from tests.browser.drawings import Candles, Line, definitions, expected, held
 
 pytestmark = pytest.mark.browser
@@ -50,11 +49,9 @@ CLOSE_UP = {"x": 0, "y": 56, "width": 900, "height": 380}
 
 
 @pytest.fixture(scope="module")
-def server(browser, built_page, shared_stack):
+def server(browser, static_files, shared_stack):
     """A web process and a local exchange that no process follows."""
-    collecting = collect_static(shared_stack)
     exchange = shared_stack.local_exchange()
-    assert collecting.wait(STATIC_TIMEOUT_S) == 0, collecting.output()
     return shared_stack.web(), exchange
 
 

@@ -5,7 +5,7 @@ from django.conf import settings
 
 from market.metrics_registry import COLLECTING
 
-# Loaded with the apps, so that a task sent from any process goes to the configured broker.
+# Loaded with the apps, so that every process sends tasks to the configured broker.
 from trade_canvas.celery import app as celery_app
 
 __all__ = ["TradeCanvasConfig", "celery_app"]
@@ -15,5 +15,5 @@ class TradeCanvasConfig(AppConfig):
     name = "trade_canvas"
 
     def ready(self) -> None:
-        """Begin to count, if a switch asks for it."""
+        """Start collecting metrics if a switch asks for it."""
         COLLECTING.is_on = settings.SWITCHES.collects_metrics

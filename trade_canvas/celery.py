@@ -22,13 +22,13 @@ app = Celery("trade_canvas")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
 app.autodiscover_tasks(["market", "factors"])
-# No tasks, but what workers and beat do beside them.
+# Its signal handlers start what workers and beat run besides tasks.
 app.autodiscover_tasks(["trade_canvas"], related_name="background")
 
 
 @celeryd_init.connect
 def refuse_to_work(**_: Any) -> None:
-    """End a worker that must not run as it is configured; signals pass only SystemExit on."""
+    """End a worker with an unsafe configuration; Celery's signals pass only SystemExit on."""
     try:
         refuse_unsafe_start()
     except UnsafeToStart as error:

@@ -1,7 +1,7 @@
-"""What an installation that others can reach must not run with: known secrets, no host names.
+"""Checks of the configuration: known or short secrets, missing host names, risky switches.
 
-`manage.py check --deploy` tells all of it. With DEBUG off, web and workers refuse to start with
-what is an error here.
+`manage.py check --deploy` reports all of them. With DEBUG off, web and workers refuse to start with
+an error.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ KNOWN = frozenset(
 
 
 class UnsafeToStart(Exception):
-    """This configuration must not serve; the message holds the stable ids of what is wrong."""
+    """This configuration must not serve; the message has the stable ids of its errors."""
 
 
 @register(Tags.security, deploy=True)
 def check_production(
     app_configs: Sequence[Any] | None = None, **options: Any
 ) -> list[CheckMessage]:
-    """Everything that is wrong, by stable ids ``trade_canvas.E…`` and ``trade_canvas.W…``."""
+    """All errors and warnings, with stable ids ``trade_canvas.E…`` and ``trade_canvas.W…``."""
     return [*errors(os.environ), *_warnings()]
 
 
 def errors(environment: Mapping[str, str]) -> list[CheckMessage]:
-    """What must not serve at all."""
+    """Configuration errors that forbid a start."""
     found: list[CheckMessage] = []
     if _is_weak(settings.SECRET_KEY, MIN_SECRET_KEY):
         text = f"SECRET_KEY is known or shorter than {MIN_SECRET_KEY} characters"
@@ -65,7 +65,7 @@ def errors(environment: Mapping[str, str]) -> list[CheckMessage]:
 
 def _warnings() -> list[CheckMessage]:
     switches = settings.SWITCHES
-    told = {
+    warnings = {
         "trade_canvas.W001": ("*" in settings.ALLOWED_HOSTS, "ALLOWED_HOSTS allows every host"),
         "trade_canvas.W002": (
             switches.enable_debug_api or switches.enable_dev_api,
@@ -76,7 +76,7 @@ def _warnings() -> list[CheckMessage]:
             "pages on a visitor's own machine may call the API (TRADE_CANVAS_CORS_ORIGINS)",
         ),
     }
-    return [Warning(text, id=name) for name, (is_so, text) in told.items() if is_so]
+    return [Warning(text, id=name) for name, (is_so, text) in warnings.items() if is_so]
 
 
 def _is_weak(secret: str, least: int) -> bool:
@@ -84,7 +84,7 @@ def _is_weak(secret: str, least: int) -> bool:
 
 
 def refuse_unsafe_start() -> None:
-    """Raise UnsafeToStart when DEBUG is off and something must not serve."""
+    """Raise UnsafeToStart if DEBUG is off and there are errors."""
     if settings.DEBUG:
         return
     found = [f"{each.id}: {each.msg}" for each in errors(os.environ)]

@@ -1,4 +1,4 @@
-"""How every process of ours connects to PostgreSQL: named, bounded in time, and told of its end."""
+"""Settings of database connections: names, timeouts and keep-alives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trade_canvas.switches import Switches
 
 APPLICATION = "trade_canvas"
 
-# A server that went away without a word is noticed within a minute, also by who waits for it.
+# A connection that broke silently is noticed within a minute, also during a statement.
 KEEPALIVE = {
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -23,7 +23,7 @@ KEEPALIVE = {
 
 
 def process_role(arguments: Sequence[str]) -> str:
-    """What a process with this command line is: web, worker, beat, or the command's name."""
+    """The role of a process with this command line: web, worker, beat, or a command's name."""
     program, *rest = [*arguments, ""]
     words = [each for each in rest if each and not each.startswith("-")]
     for role in ("worker", "beat"):
@@ -33,11 +33,11 @@ def process_role(arguments: Sequence[str]) -> str:
 
 
 def connection_settings(url: str, switches: Switches, *, role: str) -> dict[str, Any]:
-    """Django's entry for the database at `url`; what the address itself says wins."""
+    """Django's entry for the database at `url`; parameters of the URL take precedence."""
     entry: dict[str, Any] = {
         **dj_database_url.parse(url, conn_max_age=switches.postgres_connection_max_age_s),
         "CONN_HEALTH_CHECKS": True,
-        # Such a cursor outlives its statement, and a pooler may give the next to another server.
+        # A server-side cursor outlives its statement; a pooler may use another server by then.
         "DISABLE_SERVER_SIDE_CURSORS": switches.enable_pg_pooler,
     }
     given = entry.get("OPTIONS", {})
@@ -48,13 +48,13 @@ def connection_settings(url: str, switches: Switches, *, role: str) -> dict[str,
         **given,
     }
     if not switches.enable_pg_pooler:
-        # First ours, so that a -c of the address wins.
+        # Ours come first, so that a -c of the URL takes precedence.
         entry["OPTIONS"]["options"] = f"{_timeouts(switches)} {given.get('options', '')}".strip()
     return entry
 
 
 def _timeouts(switches: Switches) -> str:
-    # No statement of ours is slow: a longer one means trouble and must not hold a thread.
+    # Our statements are fast; one that exceeds this must not hold a thread.
     seconds = {
         "statement_timeout": switches.postgres_statement_timeout_s,
         "lock_timeout": switches.postgres_lock_timeout_s,

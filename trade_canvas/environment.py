@@ -1,4 +1,4 @@
-"""What a running installation was started with, so that commands in other terminals join it.
+"""The variables of a running installation, so that commands in other terminals join it.
 
 `up` writes its switches to DATA_DIR/environment; `manage.py` takes them as defaults. Variables that
 are set win. Addresses of embedded servers are not in it: those are in DATA_DIR/run.
@@ -25,7 +25,7 @@ def data_directory(environment: Mapping[str, str]) -> Path:
 
 
 def load(environment: MutableMapping[str, str]) -> None:
-    """Add what the installation on DATA_DIR runs with, where `environment` says nothing else."""
+    """Add the variables of the installation on DATA_DIR that `environment` does not set."""
     try:
         text = _file(data_directory(environment)).read_text()
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def load(environment: MutableMapping[str, str]) -> None:
 
 
 def save(environment: Mapping[str, str]) -> None:
-    """Write what of `environment` concerns every process of the installation, for `load`."""
+    """Write the variables that concern every process of the installation, for `load`."""
     kept = {
         name: value
         for name, value in environment.items()

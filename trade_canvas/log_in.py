@@ -1,8 +1,11 @@
-"""The admin's log-in, with a bound on guesses that holds over all web processes.
+"""The admin's log-in form, with a limit of attempts over all web processes.
 
-Every try is counted before its password is looked at, so tries at once are bounded like tries one
-after the other. Counted are an account from one address, an address, and an account: the last
-generously, or a stranger could lock an administrator out with few requests.
+Every attempt is counted before its password is checked, so parallel attempts are limited like
+sequential ones. There are limits for an account from one address, for an address, and for an
+account; the last is generous, or a few requests could lock an administrator out.
+
+The counts are in the shared cache, so market.domain.throttle, which counts in one process, is no
+substitute.
 """
 
 from __future__ import annotations
@@ -30,22 +33,22 @@ SHARED, OWN = "default", "own"
 
 
 class ThrottledLogIn(AdminAuthenticationForm):
-    """The admin's form; `too_many_attempts` beyond the bounds, whatever the password."""
+    """The admin's form; beyond a limit `too_many_attempts`, whatever the password."""
 
     def clean(self) -> dict[str, Any]:
-        """Count the try, then check it; a success forgets what was counted against the pair."""
+        """Count the attempt, then check it; a success resets the count of account and address."""
         account = str(self.cleaned_data.get("username", "")).casefold()
         address = network_of(str(self.request.META.get("REMOTE_ADDR", ""))) if self.request else ""
         pair = _key("pair", account, address)
         if settings.SWITCHES.enable_log_in_throttle:
-            _count_try(pair, account, address)
+            _count_attempt(pair, account, address)
         cleaned = super().clean()
         _forget(pair)
         return cleaned
 
 
-def _count_try(pair: str, account: str, address: str) -> None:
-    """Count a try; raise ValidationError beyond a bound."""
+def _count_attempt(pair: str, account: str, address: str) -> None:
+    """Count an attempt; raise ValidationError beyond a limit."""
     bounds = (
         (_key("address", address), MOST_ADDRESS),
         (pair, MOST_PAIR),
@@ -53,21 +56,21 @@ def _count_try(pair: str, account: str, address: str) -> None:
     )
     for key, most in bounds:
         if _counted(key) > most:
-            log.warning("log-in refused after %d tries within %d s", most, WINDOW_S)
+            log.warning("log-in refused after %d attempts within %d s", most, WINDOW_S)
             raise ValidationError(TOO_MANY, code="too_many_attempts")
 
 
 def _key(*parts: str) -> str:
-    # What strangers type must not become a key of any length or characters.
+    # Hashed, because a name may have any length and characters.
     return "log_in." + hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
 def _counted(key: str) -> int:
-    """One more, over all processes; over this one while the bus is away."""
+    """Count in the shared cache, or in this process while the cache is unreachable."""
     try:
         return _add(SHARED, key)
     except Exception:
-        log.warning("log-in tries are counted in this process only", exc_info=True)
+        log.warning("log-in attempts are counted in this process only", exc_info=True)
         return _add(OWN, key)
 
 
@@ -77,7 +80,7 @@ def _add(name: str, key: str) -> int:
     try:
         return int(cache.incr(key))
     except ValueError:
-        # It ran out in between.
+        # The key expired in between.
         cache.set(key, 1, WINDOW_S)
         return 1
 
@@ -87,4 +90,4 @@ def _forget(key: str) -> None:
         try:
             caches[name].delete(key)
         except Exception:
-            log.info("log-in tries stay counted: the bus is away")
+            log.info("log-in attempts stay counted: the cache is unreachable")

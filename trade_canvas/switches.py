@@ -19,7 +19,7 @@ INGEST_ROLES = ("hybrid", "ingest", "read")
 
 
 class SwitchError(Exception):
-    """A combination of switches that can't run; the message is a stable code."""
+    """An impossible combination of switches; the message is a stable code."""
 
 
 def _number(default: float, minimum: float) -> Any:
@@ -28,7 +28,7 @@ def _number(default: float, minimum: float) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switches:
-    """What is switched on, and every limit that can be set from the environment."""
+    """All switches and limits that the environment can set."""
 
     # API gates
     enable_debug_api: bool = False
@@ -130,7 +130,7 @@ class Switches:
 
     @staticmethod
     def from_environment(environment: Mapping[str, str]) -> Switches:
-        """Read the switches; raise SwitchError for a combination that can't run."""
+        """Read the switches; raise SwitchError for an impossible combination."""
         values = {
             each.name: _read(environment[PREFIX + each.name.upper()], each.default, each.metadata)
             for each in fields(Switches)
@@ -145,12 +145,12 @@ class Switches:
 
     @property
     def ingest_in_process(self) -> bool:
-        """Whether the web process ingests by itself: workers need a shared store and a bus."""
+        """Whether the web process ingests itself: workers need a shared store and a bus."""
         return not (self.enable_pg_store and self.enable_ws_pubsub)
 
     @property
     def collects_metrics(self) -> bool:
-        """Whether anything is counted at all."""
+        """Whether metrics are collected."""
         return self.enable_runtime_metrics or self.enable_capacity_metrics
 
     @property

@@ -1,4 +1,4 @@
-"""Every HTTP address, app by app."""
+"""Every URL, app by app."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
 
-# Below /api/ errors are JSON with a code, also those that Django finds before any view.
+# Below /api/ errors are JSON with a code, including those that Django raises before any view.
 handler400 = "market.api.errors.bad_request"
 handler403 = "market.api.errors.permission_denied"
 handler404 = "market.api.errors.page_not_found"
 handler500 = "market.api.errors.server_error"
 
 if settings.SWITCHES.enable_pg_store:
-    # Without a database there is nobody to log in and nothing to administer.
+    # Without a database there are no accounts and nothing to administer.
     admin.autodiscover()
     admin.site.login_form = ThrottledLogIn
     admin.site.index_template = "trade_canvas/admin_index.html"

@@ -1,4 +1,4 @@
-"""The page at `/`, and the two addresses that tell whether this process lives and can serve."""
+"""The page at `/`, and the probes `/healthz` (alive) and `/readyz` (can serve)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Run <code>make run</code>, or <code>make frontend</code> and start the server ag
 @require_safe
 @never_cache
 def page(request: HttpRequest) -> HttpResponse:
-    """The chart page; its assets have hashed names, so only it must be asked for anew."""
+    """The chart page; it must not be cached, its assets have hashed names."""
     path = settings.FRONTEND_DIST / "index.html"
     if not path.is_file():
         return HttpResponse(PAGE_NOT_BUILT, status=503)
@@ -47,7 +47,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """The process can serve: each part is "ok", "off" by its switch, or what is wrong with it.
+    """Whether the process can serve: each part is "ok", "off" by its switch, or an error.
 
     One that is about to end says so first, and serves on until no more traffic comes.
     """
@@ -68,14 +68,14 @@ def _outcome(check: Callable[[], None], enabled: bool) -> str:
         return "off"
     try:
         check()
-    except Exception as error:  # Whatever is wrong makes this process unready, and is told.
-        # Our code or the class: messages of drivers name hosts and users.
+    except Exception as error:  # Any failure makes this process unready and is reported.
+        # Our code or the class, because messages of drivers contain hosts and users.
         return f"failed: {getattr(error, 'code', type(error).__name__)}"
     return "ok"
 
 
 class MigrationsMissing(Exception):
-    """The database's tables are older than this program."""
+    """The database lacks migrations of this version."""
 
 
 def _check_database() -> None:
@@ -93,7 +93,7 @@ def _check_migrations() -> None:
 
 @once
 def _find_missing_migrations() -> None:
-    # Kept once it has passed: applied migrations stay, and reading them all is slow.
+    # A success is kept: applied migrations stay applied, and reading them is slow.
     executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise MigrationsMissing

@@ -1,4 +1,4 @@
-"""What may not be served to others."""
+"""Configurations that must not serve."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ids():
     return [each.id for each in check_production()]
 
 
-def test_good_configuration_starts_without_complaint():
+def test_safe_configuration_has_no_errors():
     refuse_unsafe_start()
     assert ids() == []
 
@@ -40,7 +40,7 @@ def test_known_or_short_secret_key_is_refused(settings, key):
 
 
 @pytest.mark.parametrize("hosts", [[], [""], [" "]])
-def test_no_host_names_are_refused(settings, hosts):
+def test_missing_host_names_are_refused(settings, hosts):
     settings.ALLOWED_HOSTS = hosts
     with pytest.raises(UnsafeToStart, match=r"trade_canvas\.E002"):
         refuse_unsafe_start()
@@ -57,20 +57,20 @@ def test_short_ingest_token_is_refused(settings):
         refuse_unsafe_start()
 
 
-def test_refusal_tells_no_secret(settings):
+def test_refusal_contains_no_secret(settings):
     settings.SECRET_KEY = "too-short-key"
     with pytest.raises(UnsafeToStart) as refusal:
         refuse_unsafe_start()
     assert "too-short-key" not in str(refusal.value)
 
 
-def test_debugging_starts_with_anything(settings):
+def test_any_configuration_starts_with_debug_on(settings):
     settings.DEBUG = True
     settings.SECRET_KEY = "x"
     refuse_unsafe_start()
 
 
-def test_doubtful_configuration_starts_and_is_told(settings):
+def test_risky_configuration_starts_with_warnings(settings):
     settings.ALLOWED_HOSTS = ["*"]
     settings.CORS_ALLOWED_ORIGINS = ["http://localhost:5173"]
     settings.SWITCHES = replace(settings.SWITCHES, enable_debug_api=True)

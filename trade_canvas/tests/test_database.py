@@ -24,7 +24,7 @@ URL = "postgres://somebody:secret@db.example:5433/candles"
         ([], "python"),
     ],
 )
-def test_role_of_a_process_is_in_its_command_line(arguments, role):
+def test_role_is_read_from_the_command_line(arguments, role):
     assert process_role(arguments) == role
 
 
@@ -32,7 +32,7 @@ def options(url=URL, **switches):
     return connection_settings(url, Switches(**switches), role="web")["OPTIONS"]
 
 
-def test_connection_is_named_bounded_and_kept_alive():
+def test_connection_has_name_timeouts_and_keep_alive():
     entry = connection_settings(URL, Switches(postgres_lock_timeout_s=2.5), role="web")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "candles")
     assert (entry["CONN_MAX_AGE"], entry["CONN_HEALTH_CHECKS"]) == (600, True)
@@ -45,14 +45,14 @@ def test_connection_is_named_bounded_and_kept_alive():
     )
 
 
-def test_address_of_the_database_wins():
+def test_parameters_of_the_url_take_precedence():
     url = f"{URL}?application_name=mine&sslmode=require&options=-c%20statement_timeout%3D5"
     told = options(url)
     assert (told["application_name"], told["sslmode"]) == ("mine", "require")
     assert told["options"].endswith(" -c statement_timeout=5")
 
 
-def test_pooler_is_asked_for_nothing_it_does_not_know():
+def test_pooler_gets_no_unsupported_options():
     assert "options" not in options(enable_pg_pooler=True)
     entry = connection_settings(URL, Switches(enable_pg_pooler=True), role="web")
     assert entry["DISABLE_SERVER_SIDE_CURSORS"]
@@ -64,13 +64,13 @@ def shown(name):
         return cursor.fetchone()[0]
 
 
-def test_server_takes_what_is_asked_of_it(db):
+def test_server_accepts_the_options(db):
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     assert [shown(name) for name in names] == ["1min", "20s", "2min"]
     assert shown("application_name").startswith("trade_canvas ")
 
 
-def test_no_limit_is_zero():
+def test_limit_of_zero_is_no_limit():
     switches = replace(Switches(), postgres_statement_timeout_s=0.0)
     told = connection_settings(URL, switches, role="web")["OPTIONS"]["options"]
     assert "-c statement_timeout=0 " in told

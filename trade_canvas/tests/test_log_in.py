@@ -1,4 +1,4 @@
-"""Guessing the admin's password."""
+"""Limits of attempts to log in."""
 
 from __future__ import annotations
 
@@ -50,42 +50,42 @@ def test_right_password_is_refused_after_too_many_guesses():
     assert log_in.TOO_MANY in response.content.decode()
 
 
-def test_case_of_the_name_makes_no_new_account():
+def test_case_of_the_name_does_not_matter():
     guess(log_in.MOST_PAIR, user="BOSS")
     assert not is_in(attempt(PASSWORD))
 
 
-def test_administrator_elsewhere_is_not_locked_out():
+def test_administrator_at_another_address_is_not_locked_out():
     guess(log_in.MOST_PAIR)
     assert is_in(attempt(PASSWORD, address="198.51.100.1"))
 
 
-def test_address_can_not_go_through_accounts():
+def test_address_is_limited_over_all_accounts():
     for number in range(log_in.MOST_ADDRESS):
         guess(1, user=f"user{number}")
     assert not is_in(attempt(PASSWORD))
 
 
-def test_account_can_not_be_tried_from_everywhere(monkeypatch):
+def test_account_is_limited_over_all_addresses(monkeypatch):
     monkeypatch.setattr(log_in, "MOST_ACCOUNT", 8)
     for number in range(8):
         guess(1, address=f"198.51.100.{number}")
     assert not is_in(attempt(PASSWORD, address="192.0.2.1"))
 
 
-def test_success_forgets_the_guesses_before_it():
+def test_success_resets_the_count():
     for _ in range(2):
         guess(log_in.MOST_PAIR - 1)
         assert is_in(attempt(PASSWORD))
 
 
-def test_switched_off_nothing_is_counted(settings):
+def test_nothing_is_counted_while_switched_off(settings):
     settings.SWITCHES = replace(settings.SWITCHES, enable_log_in_throttle=False)
     guess(log_in.MOST_PAIR + 1)
     assert is_in(attempt(PASSWORD))
 
 
-def test_guesses_are_bounded_while_the_bus_is_away(settings):
+def test_attempts_are_limited_without_the_shared_cache(settings):
     settings.CACHES["default"] = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": "redis://127.0.0.1:1/0",
@@ -94,7 +94,7 @@ def test_guesses_are_bounded_while_the_bus_is_away(settings):
     assert not is_in(attempt(PASSWORD))
 
 
-def test_tries_at_once_are_all_counted():
+def test_parallel_attempts_are_all_counted():
     together = threading.Barrier(8)
     counts = []
 

@@ -1,4 +1,4 @@
-"""The log: what a line tells, and what it never does."""
+"""Log lines: their fields, and the secrets that they must not contain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(message, *arguments, error=None):
     )
 
 
-def test_json_line_tells_what_it_is_about():
+def test_json_line_has_request_id_and_series():
     token = REQUEST_ID.set("r-1")
     try:
         with about(SERIES):
@@ -42,7 +42,7 @@ def test_json_line_tells_what_it_is_about():
     assert as_fields() == {}
 
 
-def test_json_line_stays_one_line_with_its_traceback():
+def test_json_line_with_a_traceback_is_one_line():
     try:
         raise ValueError(f"password={SECRET}\nand more")
     except ValueError:
@@ -51,7 +51,7 @@ def test_json_line_stays_one_line_with_its_traceback():
     assert "Traceback" in json.loads(line)["exception"]
 
 
-def test_line_for_people_has_the_series_behind_the_text():
+def test_line_for_people_has_the_series_after_the_text():
     with about(SERIES):
         line = LineFormatter().format(record("lost"))
     assert line.endswith(f"WARNING market.live: lost [series_id={SERIES}]")
@@ -69,7 +69,7 @@ def test_line_for_people_has_the_series_behind_the_text():
         f"we told it {SECRET} in clear",
     ],
 )
-def test_secrets_are_taken_out(text):
+def test_secrets_are_replaced(text):
     clean = Redactor([SECRET])(text)
     assert SECRET not in clean and "***" in clean
 
@@ -77,7 +77,7 @@ def test_secrets_are_taken_out(text):
 @pytest.mark.parametrize(
     "text", ["http://127.0.0.1:8000/a@b is up", "GET /candles?limit=5", "fencing token 7 is old"]
 )
-def test_other_text_is_left_alone(text):
+def test_other_text_is_unchanged(text):
     assert Redactor(["", "abc"])(text) == text
 
 
@@ -108,23 +108,23 @@ async def answered(headers, kind="http"):
     return seen[0], dict(sent[0]["headers"])
 
 
-async def test_given_request_id_is_kept_and_answered():
+async def test_given_request_id_is_returned():
     seen, headers = await answered([(b"x-request-id", b"abc-1")])
     assert (seen, headers[b"x-request-id"]) == ("abc-1", b"abc-1")
 
 
 @pytest.mark.parametrize("given", [b"", b"a b", b"x" * 65, b"line\nbreak"])
-async def test_bad_request_id_is_replaced(given):
+async def test_invalid_request_id_is_replaced(given):
     seen, headers = await answered([(b"x-request-id", given)])
     assert len(seen) == 16 and headers[b"x-request-id"] == seen.encode()
 
 
-async def test_nothing_stands_between_a_web_socket_and_its_server():
+async def test_send_of_a_websocket_is_passed_on_unwrapped():
     seen, headers = await answered([], kind="websocket")
     assert len(seen) == 16 and b"x-request-id" not in headers
 
 
-def test_request_id_goes_with_a_task():
+def test_request_id_is_passed_to_a_task():
     headers = {}
     token = REQUEST_ID.set("r-2")
     attach_id(headers=headers)

@@ -1,4 +1,4 @@
-"""The health page of the admin."""
+"""The status page of the admin."""
 
 from __future__ import annotations
 

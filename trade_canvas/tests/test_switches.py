@@ -92,7 +92,7 @@ def test_ingest_is_in_process_unless_store_and_bus_are_shared(store, bus, in_pro
     ("guard", "role", "enabled"),
     [("0", "read", True), ("1", "read", False), ("1", "ingest", True), ("1", "hybrid", True)],
 )
-def test_guarded_reader_may_not_start_ingest_jobs(guard, role, enabled):
+def test_guarded_read_instance_may_not_start_ingest_jobs(guard, role, enabled):
     environment = {
         "TRADE_CANVAS_ENABLE_INGEST_ROLE_GUARD": guard,
         "TRADE_CANVAS_INGEST_ROLE": role,

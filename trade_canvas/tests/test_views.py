@@ -6,14 +6,14 @@ from django.test import Client
 from trade_canvas import __version__
 
 
-def test_page_that_is_not_built_says_what_to_do(client, settings, tmp_path):
+def test_page_that_is_not_built_shows_how_to_build_it(client, settings, tmp_path):
     settings.FRONTEND_DIST = tmp_path
     answer = client.get("/")
     assert answer.status_code == 503
     assert "make run" in answer.content.decode()
 
 
-def test_page_is_asked_for_anew_each_time(client, settings, tmp_path):
+def test_page_is_not_cached(client, settings, tmp_path):
     settings.FRONTEND_DIST = tmp_path
     (tmp_path / "index.html").write_text("<!doctype html><title>page</title>")
     answer = client.get("/")
@@ -24,7 +24,7 @@ def test_page_is_asked_for_anew_each_time(client, settings, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
-def test_views_refuse_to_be_written_to(client, path):
+def test_views_refuse_other_methods(client, path):
     assert client.post(path).status_code == 405
 
 
@@ -33,7 +33,7 @@ def test_healthz_needs_no_database(client):
     assert client.get("/healthz").json() == {"status": "ok", "version": __version__}
 
 
-def test_readyz_hides_what_the_database_says(client, monkeypatch):
+def test_readyz_hides_database_messages(client, monkeypatch):
     def fail():
         raise ConnectionError("password of somebody at somewhere")
 
@@ -48,7 +48,7 @@ def test_readyz_hides_what_the_database_says(client, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/docs/", "/admin/login/"])
-def test_answers_forbid_foreign_content(client, path):
+def test_responses_forbid_foreign_content(client, path):
     answer = client.get(path)
     policy = answer["Content-Security-Policy"]
     assert "default-src 'self'" in policy
@@ -69,29 +69,29 @@ def static_file(settings, tmp_path):
     return Client()
 
 
-def test_hashed_asset_is_kept_by_browsers_for_good(static_file):
+def test_hashed_asset_is_cached_forever(static_file):
     answer = static_file.get("/static/assets/index-DeadBee1.js")
     assert answer.content == b"console.log(1)"
     assert "immutable" in answer["Cache-Control"]
     assert answer["Content-Type"].startswith("text/javascript")
 
 
-def test_other_static_file_is_not(static_file):
+def test_other_static_file_is_not_cached_forever(static_file):
     answer = static_file.get("/static/plain.js")
     assert answer.content == b"console.log(2)"
     assert "immutable" not in answer["Cache-Control"]
 
 
-def test_static_file_that_is_known_is_not_sent_again(static_file):
+def test_unchanged_static_file_is_answered_304(static_file):
     known = static_file.get("/static/plain.js")["Last-Modified"]
     answer = static_file.get("/static/plain.js", headers={"If-Modified-Since": known})
     assert (answer.status_code, answer.content) == (304, b"")
 
 
-def test_part_of_a_static_file_can_be_asked_for(static_file):
+def test_range_of_a_static_file_is_answered_206(static_file):
     answer = static_file.get("/static/plain.js", headers={"Range": "bytes=0-6"})
     assert (answer.status_code, answer.content) == (206, b"console")
 
 
-def test_static_file_that_is_missing_is_not_found(static_file):
+def test_missing_static_file_is_answered_404(static_file):
     assert static_file.get("/static/nothing.js").status_code == 404

@@ -1,4 +1,4 @@
-"""Which web pages may talk to us."""
+"""The web pages that may call us."""
 
 from __future__ import annotations
 

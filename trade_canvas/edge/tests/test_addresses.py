@@ -1,4 +1,4 @@
-"""Whom a request is taken to come from."""
+"""The address that a request is attributed to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def address_seen(*, count, headers):
     return seen[0]
 
 
-async def test_header_is_not_believed_without_trusted_proxies():
+async def test_header_is_ignored_without_trusted_proxies():
     assert await address_seen(count=0, headers=forwarded(CLIENT)) == PEER
 
 
@@ -51,7 +51,7 @@ async def test_header_names_the_client_behind_a_trusted_proxy():
     assert await address_seen(count=1, headers=forwarded("127.0.0.1", CLIENT)) == CLIENT
 
 
-async def test_request_past_the_proxies_comes_from_its_peer():
+async def test_request_that_bypassed_a_proxy_comes_from_its_peer():
     assert await address_seen(count=2, headers=forwarded("127.0.0.1")) == PEER
 
 

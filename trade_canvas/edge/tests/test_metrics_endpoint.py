@@ -1,4 +1,4 @@
-"""/metrics: who may read it, and what it says."""
+"""/metrics: access and content."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def ask(*, path="/metrics", method="GET", client="192.0.2.7", **headers):
     return sent[0]["status"], sent[1]["body"].decode()
 
 
-async def test_token_opens_metrics_from_everywhere():
+async def test_token_gives_access_from_any_address():
     with collecting():
         metrics.WATCHERS.set(3)
         status, text = await ask(authorization=f"Bearer {TOKEN}")
@@ -62,15 +62,15 @@ async def test_token_opens_metrics_from_everywhere():
         ("192.0.2.7", {"authorization": TOKEN}, 401),
     ],
 )
-async def test_metrics_without_the_token_are_for_near_networks(client, headers, status):
+async def test_access_without_the_token_is_for_allowed_networks(client, headers, status):
     assert (await ask(client=client, **headers))[0] == status
 
 
-async def test_other_requests_pass_by():
+async def test_other_requests_are_passed_on():
     assert (await ask(path="/metrics/"))[0] == 299
     assert (await ask(method="POST", client="127.0.0.1"))[0] == 405
 
 
-async def test_switched_off_metrics_are_not_there(settings):
+async def test_metrics_are_not_served_while_switched_off(settings):
     settings.SWITCHES = replace(settings.SWITCHES, enable_capacity_metrics=False)
     assert (await ask(client="127.0.0.1"))[0] == 299

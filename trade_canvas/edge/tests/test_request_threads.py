@@ -91,7 +91,7 @@ async def test_request_beyond_the_queue_is_refused():
         assert (await ask(threads))[0]["status"] == 200
 
 
-async def test_client_that_is_slow_to_send_holds_no_thread():
+async def test_slow_client_holds_no_thread():
     async with serving(workers=1, queue=1) as (views, threads):
         slow = start(threads, 50, at="/slow")
         views.go.set()
@@ -101,7 +101,7 @@ async def test_client_that_is_slow_to_send_holds_no_thread():
         await asyncio.gather(*slow)
 
 
-async def test_client_that_leaves_gives_its_place_back():
+async def test_client_that_disconnects_frees_its_place():
     async with serving(workers=1, queue=5) as (views, threads):
         asked = start(threads, 3)
         await eventually(lambda: threads._threads.waiting == 2)

@@ -1,4 +1,4 @@
-"""Brings an installation to where it can serve; `up` runs it at every start."""
+"""Prepares an installation for serving; `up` runs it at every start."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from market.stores.postgres_guard import NotLoaded, check_at_start
 from trade_canvas.up.plan import LOCAL_EXCHANGE, demo_series
 
 ADMIN = "admin"
-# Large files of packages that no page of ours asks for.
+# Large files of packages that none of our pages uses.
 UNUSED = ["*.map", "redoc"]
 
 
 class Command(BaseCommand):
-    """Tables, static files, admin account, demo series: each only when it is missing."""
+    """Creates tables, static files, admin account and demo series where they are missing."""
 
     help = "Migrate, collect static files, make the admin account and the demo whitelist."
     requires_system_checks: list[str] = []
@@ -74,7 +74,7 @@ class Command(BaseCommand):
             shown = password or secrets.token_urlsafe(12)
             users.create_superuser(ADMIN, password=shown)
             if not password:
-                # Once: only its hash is kept.
+                # It is shown only once: only its hash is stored.
                 self.stdout.write(f"admin account made: user {ADMIN}, password {shown}")
         elif password and not admin.check_password(password):
             admin.set_password(password)
@@ -84,7 +84,7 @@ class Command(BaseCommand):
     def _whitelist_rows(self, exchange: str) -> None:
         rows = WhitelistedSeries.objects
         if not rows.filter(series_id__startswith=f"{exchange}:").exists():
-            self._tell(exchange)
+            self._report(exchange)
             rows.bulk_create(WhitelistedSeries(series_id=each) for each in demo_series(exchange))
         if exchange != LOCAL_EXCHANGE:
             # The local exchange is not running then.
@@ -96,11 +96,11 @@ class Command(BaseCommand):
         path = settings.BASE_DIR / path
         if path.exists() and any(each.startswith(f"{exchange}:") for each in _entries(path)):
             return
-        self._tell(exchange)
+        self._report(exchange)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"series_ids": demo_series(exchange)}, indent=2) + "\n")
 
-    def _tell(self, exchange: str) -> None:
+    def _report(self, exchange: str) -> None:
         self.stdout.write(f"whitelisted: {', '.join(demo_series(exchange))}")
 
 

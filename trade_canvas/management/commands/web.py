@@ -17,7 +17,7 @@ SERVERS = ("uvicorn", "daphne")
 
 
 class Command(BaseCommand):
-    """Serves until SIGINT or SIGTERM, then sends watchers elsewhere and ends with status 0."""
+    """Serves until SIGINT or SIGTERM, then closes watchers with 1001 and exits with status 0."""
 
     help = "Serve the page, the API, the admin and /ws/market until SIGINT or SIGTERM."
     requires_system_checks: list[str] = []

@@ -179,7 +179,7 @@ async def test_following_waits_for_the_store_and_misses_nothing(fault, state, wo
         memory_ports(), store=runtime.candle_store(), pipeline=runtime.pipeline()
     )
     for number in range(10):
-        feed.happened(number)
+        feed.add_candle(number)
     states = []
     follower = Follower(
         feed,
@@ -197,7 +197,7 @@ async def test_following_waits_for_the_store_and_misses_nothing(fault, state, wo
     try:
         await eventually(lambda: sum(state == "waiting" for state, _ in states) >= 3)
         assert states[-1][1] == words
-        feed.say_closed(feed.happened(10))
+        feed.send_closed(feed.add_candle(10))
         await blocking.run(mend)
         await eventually(lambda: ports.publisher.fresh[FOLLOWED][-1:] == [at(10)])
         kept = await blocking.run(stored, ports, FOLLOWED)

@@ -42,7 +42,7 @@ SLOWEST_POLL_S = 15.0
 
 
 class NextOpens:
-    """Tells closed candles of one series from the forming one by the opening of the next."""
+    """Finds the closed candles of one series by the opening of the next one."""
 
     def __init__(self, series: SeriesId) -> None:
         self._series = series
@@ -51,7 +51,7 @@ class NextOpens:
         self._is_whole = False
 
     def take(self, candles: Iterable[Candle]) -> Iterator[FeedEvent]:
-        """The events that these states of candles (ascending) stand for."""
+        """The events for these states of candles (ascending)."""
         for candle in candles:
             before = self._forming
             if before is not None and candle.candle_time < before.candle_time:

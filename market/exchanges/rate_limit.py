@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from typing_extensions import override
 
 from market.domain.feed import RateLimited
+from market.singletons import on_reset
 
 logger = logging.getLogger(__name__)
 
@@ -176,6 +177,9 @@ async def take_turn(limit: RateLimit, cost_ms: float) -> None:
 def local_rate_limit(exchange: str) -> LocalRateLimit:
     """The one of this process for an exchange."""
     return LocalRateLimit()
+
+
+on_reset(local_rate_limit.cache_clear)
 
 
 def rate_limit_of(exchange: str) -> RateLimit:

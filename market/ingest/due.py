@@ -62,7 +62,7 @@ class Action(Enum):
     EXTEND = auto()
     """Fetch older history, once, as far back as the start-up sync asks."""
     WAIT = auto()
-    """Nothing to do until an event, or until the wait is over."""
+    """Wait for an event, or for `Step.wait_s`."""
 
 
 class Step(NamedTuple):

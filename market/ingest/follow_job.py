@@ -66,7 +66,7 @@ class JobPorts:
 
 
 def runtime_ports(group: Group) -> JobPorts:
-    """This process's own, as the switches say."""
+    """The ports of this process, as the switches say."""
     return JobPorts(
         leases=lease_store(),
         store=candle_store(),
@@ -127,7 +127,6 @@ class FollowJob:
         finally:
             await self._try(partial(leases.drop_reports, list(self._fences)))
             await self._try(partial(leases.release_group, self._group, self._token))
-            # The drills look for this line and for ": following" in a worker's output.
             log.info("%s: released", self._group)
         return False
 
@@ -155,6 +154,7 @@ class FollowJob:
                 if renew_all or series not in self._fences:
                     fence = await blocking.run(self._ports.store.next_fence, series)
                     self._fences[series] = fence
+                    # The drills look for this line in a worker's output.
                     log.info("%s: following with fence %d", series, fence)
         except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
             log.warning("%s: the desired series can't be read: %s", self._group, error)

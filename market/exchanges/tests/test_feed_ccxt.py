@@ -23,7 +23,6 @@ from market.domain.feed import (
     RateLimited,
 )
 from market.domain.series import SeriesId
-from market.exchanges import rate_limit
 from market.exchanges.ccxt_client import open_exchange, symbol_of, timeframe_of
 from market.exchanges.ccxt_feed import known_exchanges, open_feed
 from market.exchanges.ccxt_history import checked
@@ -56,7 +55,6 @@ def exchange(server, settings):
     """The local exchange, with no faults and nothing remembered of earlier ones."""
     settings.REDIS_URL = ""
     settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
-    rate_limit.local_rate_limit.cache_clear()
     yield server
     server.clear()
 
@@ -71,18 +69,18 @@ async def feeding(market="spot"):
 
 
 @contextlib.asynccontextmanager
-async def hearing(*series):
+async def listening(*series):
     """A feed that follows the series, and the growing list of its events."""
     async with feeding(series[0].market) as feed:
-        heard = []
+        events = []
 
-        async def hear():
+        async def listen():
             async for event in feed.events():
-                heard.append(event)
+                events.append(event)
 
-        task = asyncio.create_task(hear())
+        task = asyncio.create_task(listen())
         await feed.follow(frozenset(series))
-        yield feed, heard
+        yield feed, events
         await feed.close()
         await task
 
@@ -108,8 +106,8 @@ async def read(feed, series, start, end):
     return [candle async for page in feed.history(series, start, end) for candle in page]
 
 
-def closed_times(heard, series=SPOT):
-    return [e.candle.candle_time for e in heard if isinstance(e, Closed) and e.series == series]
+def closed_times(events, series=SPOT):
+    return [e.candle.candle_time for e in events if isinstance(e, Closed) and e.series == series]
 
 
 # History
@@ -177,7 +175,7 @@ async def test_history_asks_nothing_more_while_the_exchange_wants_a_pause(exchan
         assert 25 < refused.value.retry_after_s <= 30
 
 
-async def test_history_tells_a_server_error_as_one_that_may_pass(exchange):
+async def test_history_raises_a_server_error_as_temporary(exchange):
     async with feeding() as feed:
         await feed.now()
         exchange.fault(kind="rest_status", status=503, duration_s=60)
@@ -213,60 +211,60 @@ def test_rows_that_are_no_candles_are_dropped():
 @pytest.mark.parametrize("market", ["spot", "futures"])
 async def test_stream_gives_closed_candles_in_order_and_forming_ones(exchange, market):
     series = SeriesId.parse(f"sim:{market}:BTC/USDT:1s")
-    async with hearing(series) as (_, heard):
-        await eventually(lambda: len(closed_times(heard, series)) >= 3)
-        times = closed_times(heard, series)
+    async with listening(series) as (_, events):
+        await eventually(lambda: len(closed_times(events, series)) >= 3)
+        times = closed_times(events, series)
         assert times == list(range(times[0], times[0] + len(times)))
-        told = [e.candle for e in heard if isinstance(e, Closed)]
-        assert told == truth(exchange, series, times[0], times[-1])
-        assert any(isinstance(event, Forming) for event in heard)
+        seen = [e.candle for e in events if isinstance(e, Closed)]
+        assert seen == truth(exchange, series, times[0], times[-1])
+        assert any(isinstance(event, Forming) for event in events)
 
 
-async def test_stream_says_when_its_connection_was_lost_and_goes_on(exchange):
-    async with hearing(SPOT) as (_, heard):
-        await eventually(lambda: closed_times(heard))
+async def test_stream_reports_a_lost_connection_and_goes_on(exchange):
+    async with listening(SPOT) as (_, events):
+        await eventually(lambda: closed_times(events))
         exchange.fault(kind="drop_connections", abort=True)
-        await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
-        before = len(closed_times(heard))
-        await eventually(lambda: len(closed_times(heard)) > before)
+        await eventually(lambda: any(isinstance(event, Interrupted) for event in events))
+        before = len(closed_times(events))
+        await eventually(lambda: len(closed_times(events)) > before)
 
 
 async def test_stream_that_falls_silent_is_opened_again(exchange):
-    async with hearing(SPOT) as (_, heard):
-        await eventually(lambda: closed_times(heard))
+    async with listening(SPOT) as (_, events):
+        await eventually(lambda: closed_times(events))
         exchange.fault(kind="silent", duration_s=2.5)
-        await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
-        before = len(closed_times(heard))
-        await eventually(lambda: len(closed_times(heard)) > before, seconds=10)
+        await eventually(lambda: any(isinstance(event, Interrupted) for event in events))
+        before = len(closed_times(events))
+        await eventually(lambda: len(closed_times(events)) > before, seconds=10)
 
 
 async def test_one_silent_series_leaves_the_others_undisturbed(exchange):
-    async with hearing(SPOT, SPOT_TWO) as (_, heard):
-        await eventually(lambda: closed_times(heard) and closed_times(heard, SPOT_TWO))
+    async with listening(SPOT, SPOT_TWO) as (_, events):
+        await eventually(lambda: closed_times(events) and closed_times(events, SPOT_TWO))
         exchange.fault(kind="silent", duration_s=60, scope={"symbol": "ETHUSDT"})
-        await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
-        assert {e.series for e in heard if isinstance(e, Interrupted)} == {SPOT_TWO}
+        await eventually(lambda: any(isinstance(event, Interrupted) for event in events))
+        assert {e.series for e in events if isinstance(e, Interrupted)} == {SPOT_TWO}
         exchange.clear()
-        before = len(closed_times(heard, SPOT_TWO))
-        await eventually(lambda: len(closed_times(heard, SPOT_TWO)) > before)
-        times = closed_times(heard)
+        before = len(closed_times(events, SPOT_TWO))
+        await eventually(lambda: len(closed_times(events, SPOT_TWO)) > before)
+        times = closed_times(events)
         assert times == list(range(times[0], times[0] + len(times)))
 
 
 async def test_changing_the_followed_set_disturbs_nothing_that_stays(exchange):
-    async with hearing(SPOT) as (feed, heard):
-        await eventually(lambda: closed_times(heard))
+    async with listening(SPOT) as (feed, events):
+        await eventually(lambda: closed_times(events))
         await feed.follow(frozenset({SPOT, SPOT_TWO}))
-        await eventually(lambda: len(closed_times(heard, SPOT_TWO)) >= 2)
+        await eventually(lambda: len(closed_times(events, SPOT_TWO)) >= 2)
         await feed.follow(frozenset({SPOT}))
         await eventually(lambda: _subscribers(exchange) == {"spot:btcusdt@kline_1s"})
-        times = closed_times(heard)
+        times = closed_times(events)
         assert times == list(range(times[0], times[0] + len(times)))
-        assert not [event for event in heard if isinstance(event, Interrupted)]
+        assert not [event for event in events if isinstance(event, Interrupted)]
         # And back again: what was left can be followed anew.
-        gone = len(closed_times(heard, SPOT_TWO))
+        gone = len(closed_times(events, SPOT_TWO))
         await feed.follow(frozenset({SPOT, SPOT_TWO}))
-        await eventually(lambda: len(closed_times(heard, SPOT_TWO)) > gone)
+        await eventually(lambda: len(closed_times(events, SPOT_TWO)) > gone)
 
 
 def _subscribers(exchange):
@@ -274,13 +272,13 @@ def _subscribers(exchange):
 
 
 async def test_unknown_series_among_the_followed_harms_no_other(exchange):
-    async with hearing(SPOT, SeriesId.parse("sim:spot:NO/SUCH:1s")) as (_, heard):
-        await eventually(lambda: closed_times(heard))
+    async with listening(SPOT, SeriesId.parse("sim:spot:NO/SUCH:1s")) as (_, events):
+        await eventually(lambda: closed_times(events))
 
 
 async def test_feed_closes_while_the_exchange_plays_dead(exchange):
-    async with hearing(SPOT) as (feed, heard):
-        await eventually(lambda: closed_times(heard))
+    async with listening(SPOT) as (feed, events):
+        await eventually(lambda: closed_times(events))
         exchange.fault(kind="silent", duration_s=600)
         async with asyncio.timeout(patience(2)):
             await feed.close()
@@ -393,7 +391,7 @@ async def test_candles_that_the_exchange_lacks_are_noted_as_absent(exchange):
         assert (gap.from_time, gap.to_time) == (hole.prev_time + 1, hole.next_time - 1)
 
 
-async def test_revision_that_the_stream_tells_is_stored(exchange):
+async def test_revision_from_the_stream_is_stored(exchange):
     async with following() as ports:
         exchange.fault(kind="revise", last=2, factor=1.5, push=True)
         await eventually(lambda: ports.store.state(SPOT).epoch > 0)

@@ -13,7 +13,6 @@ from lab.waiting import eventually
 from market.domain.candle import Candle
 from market.domain.feed import Closed, FeedError, Forming, Interrupted
 from market.domain.series import SeriesId
-from market.exchanges import rate_limit
 from market.exchanges.ccxt_client import feed_errors, open_exchange
 from market.exchanges.ccxt_history import History
 from market.exchanges.plain_stream import NextOpens, PlainStream
@@ -37,35 +36,34 @@ def server():
 def exchange(server, settings):
     settings.REDIS_URL = ""
     settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
-    rate_limit.local_rate_limit.cache_clear()
     yield server
     server.clear()
 
 
 @contextlib.asynccontextmanager
-async def hearing(*series, streams=True):
+async def listening(*series, streams=True):
     client = open_exchange("sim", "spot")
     client.has["watchOHLCV"] = streams
     queue = EventQueue()
     stream = PlainStream(client, History(client), queue=queue, limits=LIMITS)
-    heard = []
+    events = []
 
-    async def hear():
+    async def listen():
         async for event in queue.events():
-            heard.append(event)
+            events.append(event)
 
     stream.follow(frozenset(series))
-    tasks = [asyncio.create_task(stream.run()), asyncio.create_task(hear())]
+    tasks = [asyncio.create_task(stream.run()), asyncio.create_task(listen())]
     try:
-        yield stream, heard
+        yield stream, events
     finally:
         await stop(tasks)
         await stream.close()
         await client.close()
 
 
-def closed_times(heard, series=SERIES):
-    return [e.candle.candle_time for e in heard if isinstance(e, Closed) and e.series == series]
+def closed_times(events, series=SERIES):
+    return [e.candle.candle_time for e in events if isinstance(e, Closed) and e.series == series]
 
 
 def is_gapless(times):
@@ -73,64 +71,64 @@ def is_gapless(times):
 
 
 @pytest.mark.parametrize("streams", [True, False], ids=["streamed", "polled"])
-async def test_every_closed_candle_is_told_once_and_in_order(exchange, streams):
-    async with hearing(SERIES, OTHER, streams=streams) as (_, heard):
+async def test_every_closed_candle_is_sent_once_and_in_order(exchange, streams):
+    async with listening(SERIES, OTHER, streams=streams) as (_, events):
         for series in (SERIES, OTHER):
-            await eventually(lambda one=series: len(closed_times(heard, one)) >= 4, seconds=15)
-            assert is_gapless(closed_times(heard, series))
-        assert any(isinstance(event, Forming) for event in heard)
+            await eventually(lambda one=series: len(closed_times(events, one)) >= 4, seconds=15)
+            assert is_gapless(closed_times(events, series))
+        assert any(isinstance(event, Forming) for event in events)
 
 
-async def test_stream_that_was_cut_off_says_so_and_goes_on(exchange):
-    async with hearing(SERIES, OTHER) as (_, heard):
-        await eventually(lambda: closed_times(heard))
+async def test_stream_reports_a_lost_connection_and_goes_on(exchange):
+    async with listening(SERIES, OTHER) as (_, events):
+        await eventually(lambda: closed_times(events))
         exchange.fault(kind="drop_connections", abort=True)
-        told = {SERIES, OTHER}
-        await eventually(lambda: told <= {e.series for e in heard if isinstance(e, Interrupted)})
-        before = len(closed_times(heard))
-        await eventually(lambda: len(closed_times(heard)) > before, seconds=15)
+        seen = {SERIES, OTHER}
+        await eventually(lambda: seen <= {e.series for e in events if isinstance(e, Interrupted)})
+        before = len(closed_times(events))
+        await eventually(lambda: len(closed_times(events)) > before, seconds=15)
 
 
 async def test_stream_that_falls_silent_is_opened_again(exchange):
-    async with hearing(SERIES, OTHER) as (_, heard):
-        await eventually(lambda: closed_times(heard))
+    async with listening(SERIES, OTHER) as (_, events):
+        await eventually(lambda: closed_times(events))
         exchange.fault(kind="silent", duration_s=2.5)
-        await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
-        counts = [len(closed_times(heard, series)) for series in (SERIES, OTHER)]
+        await eventually(lambda: any(isinstance(event, Interrupted) for event in events))
+        counts = [len(closed_times(events, series)) for series in (SERIES, OTHER)]
         await eventually(
             lambda: all(
-                len(closed_times(heard, series)) > count
+                len(closed_times(events, series)) > count
                 for series, count in zip((SERIES, OTHER), counts, strict=True)
             ),
             seconds=15,
         )
 
 
-async def test_series_that_is_left_is_told_no_more_and_others_go_on(exchange):
-    async with hearing(SERIES, OTHER) as (stream, heard):
-        await eventually(lambda: closed_times(heard) and closed_times(heard, OTHER))
+async def test_unfollowed_series_ends_and_others_go_on(exchange):
+    async with listening(SERIES, OTHER) as (stream, events):
+        await eventually(lambda: closed_times(events) and closed_times(events, OTHER))
         stream.follow(frozenset({SERIES}))
         subscribers = exchange.exchange.hub.subscribers
         await eventually(lambda: set(subscribers()) == {"spot:btcusdt@kline_1s"})
-        before = len(closed_times(heard))
-        await eventually(lambda: len(closed_times(heard)) >= before + 2)
-        assert is_gapless(closed_times(heard))
+        before = len(closed_times(events))
+        await eventually(lambda: len(closed_times(events)) >= before + 2)
+        assert is_gapless(closed_times(events))
 
 
 async def test_polling_reports_failures_of_the_exchange_and_goes_on(exchange):
-    async with hearing(SERIES, streams=False) as (_, heard):
-        await eventually(lambda: closed_times(heard))
+    async with listening(SERIES, streams=False) as (_, events):
+        await eventually(lambda: closed_times(events))
         exchange.fault(kind="rest_status", status=503, count=2)
-        await eventually(lambda: any(isinstance(event, Interrupted) for event in heard))
-        before = len(closed_times(heard))
-        await eventually(lambda: len(closed_times(heard)) > before, seconds=15)
+        await eventually(lambda: any(isinstance(event, Interrupted) for event in events))
+        before = len(closed_times(events))
+        await eventually(lambda: len(closed_times(events)) > before, seconds=15)
 
 
 def candle(time, price=1.0):
     return Candle(time, price, price, price, price, 0)
 
 
-def told(*batches):
+def seen(*batches):
     opens = NextOpens(SERIES)
     return [
         (type(event).__name__, event.candle.candle_time, event.candle.close)
@@ -140,18 +138,18 @@ def told(*batches):
 
 
 def test_candle_is_closed_with_its_last_state_when_the_next_opens():
-    assert told([candle(1)], [candle(2)], [candle(2, 9)], [candle(3)])[-2:] == [
+    assert seen([candle(1)], [candle(2)], [candle(2, 9)], [candle(3)])[-2:] == [
         ("Closed", 2, 9),
         ("Forming", 3, 1),
     ]
 
 
 def test_candle_that_was_open_when_we_came_is_left_to_rest():
-    assert told([candle(1)], [candle(2)]) == [("Forming", 1, 1), ("Forming", 2, 1)]
+    assert seen([candle(1)], [candle(2)]) == [("Forming", 1, 1), ("Forming", 2, 1)]
 
 
 def test_afterthought_about_an_older_candle_is_a_closed_one():
-    assert told([candle(1)], [candle(2)], [candle(1, 5)])[-1] == ("Closed", 1, 5)
+    assert seen([candle(1)], [candle(2)], [candle(1, 5)])[-1] == ("Closed", 1, 5)
 
 
 async def test_full_queue_ends_with_an_interruption():

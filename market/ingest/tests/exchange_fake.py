@@ -1,4 +1,4 @@
-"""A scripted feed for tests of following and backfilling: it tells what it is told to tell."""
+"""A scripted feed, a recording publisher and failing stores for tests of following."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ class FakeFeed:
         self.gate = None
         self._queue = asyncio.Queue()
 
-    def happened(self, number, price=100.0, series=SERIES):
-        """A candle closed on the exchange; its clock moves on."""
+    def add_candle(self, number, price=100.0, series=SERIES):
+        """Add a closed candle to the exchange and advance its clock."""
         candle = candle_at(number, price)
         self.candles[series][candle.candle_time] = candle
         self.time = max(self.time, candle.candle_time + STEP)
         return candle
 
-    def say_closed(self, candle, series=SERIES):
+    def send_closed(self, candle, series=SERIES):
         self._queue.put_nowait(Closed(series, candle))
 
-    def say_forming(self, candle, series=SERIES):
+    def send_forming(self, candle, series=SERIES):
         self._queue.put_nowait(Forming(series, candle))
 
-    def say_interrupted(self, series=None):
+    def send_interrupted(self, series=None):
         self._queue.put_nowait(Interrupted(series, "test"))
 
     async def now(self):
@@ -95,7 +95,7 @@ class FakeFeed:
 
 
 class Published:
-    """Remembers what was announced, in order."""
+    """Records what was published, in order."""
 
     def __init__(self):
         self.changes = []
@@ -114,7 +114,7 @@ class Published:
 
 
 class FlakyPipeline(Pipeline):
-    """Raises the exceptions in `faults`, one a batch, before it does what it should."""
+    """Raises the exceptions in `faults`, one for each batch, before it works."""
 
     def __init__(self, store):
         super().__init__(store)

@@ -59,7 +59,7 @@ def asked(monkeypatch, lease_store):
 
 @pytest.fixture
 def exchange(monkeypatch):
-    """What the exchange says to a new series: raises the error it is given."""
+    """The exchange's answer to a new series: an error to raise."""
     answers = {}
 
     async def check_listed(series, *, timeout):
@@ -70,7 +70,7 @@ def exchange(monkeypatch):
     return answers
 
 
-def said(response):
+def messages_of(response):
     return " ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
@@ -106,14 +106,14 @@ def test_whitelist_takes_a_series_of_an_unreachable_exchange_with_a_warning(clie
     exchange[BTC] = FeedError("timed out")
     response = add(client, str(BTC))
     assert response.status_code == 302
-    assert "did not answer" in said(response)
+    assert "did not answer" in messages_of(response)
     assert WhitelistedSeries.objects.get().series_id == str(BTC)
 
 
 def test_whitelist_takes_a_series_the_exchange_has(client, exchange):
     response = add(client, str(BTC))
     assert response.status_code == 302
-    assert "did not answer" not in said(response)
+    assert "did not answer" not in messages_of(response)
 
 
 def test_whitelist_entry_can_be_disabled_while_the_exchange_is_gone(client, exchange):
@@ -156,7 +156,7 @@ def test_whitelist_actions_enable_disable_and_backfill(client, asked):
     assert not WhitelistedSeries.objects.filter(enabled=True).exists()
     act(client, WHITELIST, "enable", rows[0])
     assert WhitelistedSeries.objects.get(enabled=True) == rows[0]
-    assert "2 of 2 backfills" in said(act(client, WHITELIST, "backfill_now", *rows))
+    assert "2 of 2 backfills" in messages_of(act(client, WHITELIST, "backfill_now", *rows))
     assert [arguments[0] for arguments in asked] == [str(BTC), str(ETH)]
     assert all(end - start == 1999 * 60 for _, start, end, _ in asked)
 
@@ -174,19 +174,19 @@ def test_series_page_shows_heads_and_open_gaps_and_changes_nothing(client):
     assert Series.objects.count() == 1
 
 
-def test_gap_page_repairs_even_what_was_given_up(client, asked):
+def test_gap_page_repairs_an_absent_gap_too(client, asked):
     record_gap(BTC, 120, 180, GapState.ABSENT)
     row = GapRecord.objects.get()
     GapRecord.objects.update(attempts=5)
     assert "absent" in client.get(GAPS).content.decode()
     response = act(client, f"{GAPS}?state__exact=absent", "repair", row)
-    assert "1 of 1 backfills" in said(response)
+    assert "1 of 1 backfills" in messages_of(response)
     assert asked == [(str(BTC), 120, 180, "gap")]
     row.refresh_from_db()
     assert (row.state, row.attempts) == ("open", 0)
 
 
-def test_gap_page_lets_a_mere_viewer_repair_nothing(client, asked, django_user_model):
+def test_gap_page_refuses_repairs_of_a_viewer(client, asked, django_user_model):
     record_gap(BTC, 120, 180)
     django_user_model.objects.update(is_superuser=False)
     response = act(client, GAPS, "repair", GapRecord.objects.get())

@@ -32,7 +32,7 @@ def ports():
 def feed():
     feed = FakeFeed()
     for number in range(10):
-        feed.happened(number)
+        feed.add_candle(number)
     return feed
 
 
@@ -60,7 +60,7 @@ async def test_fill_twice_stores_and_announces_nothing_more(feed, ports):
     assert len(ports.publisher.changes) == before
 
 
-async def test_fill_that_breaks_off_keeps_its_pages_and_goes_on_later(feed, ports):
+async def test_interrupted_fill_keeps_its_pages_and_is_resumed_later(feed, ports):
     feed.faults, feed.pages_before_fault = [FeedError("gone")], 2
     with pytest.raises(FeedError):
         await run(feed, ports)

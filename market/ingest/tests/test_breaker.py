@@ -57,7 +57,7 @@ def test_breaker_forgets_failures_outside_the_window(clock):
     assert breaker.as_object()["window_failures"] == 1
 
 
-def test_breaker_lets_one_attempt_through_after_its_cool_down(clock):
+def test_breaker_admits_one_attempt_after_its_cool_down(clock):
     breaker = make(clock)
     fail(breaker, clock, 5)
     clock.now += 29

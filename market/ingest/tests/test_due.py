@@ -150,7 +150,7 @@ def test_disturbance_during_a_read_makes_another_one_due_at_once():
     assert case.next() == READ
 
 
-def test_stream_that_goes_on_speaking_makes_nothing_due():
+def test_further_message_of_the_stream_makes_nothing_due():
     case = Case()
     assert not case.due.stream_spoke()
     assert case.next() == waits(64)

@@ -1,4 +1,4 @@
-"""Following joins history and live without a hole, whatever stream and REST do."""
+"""Following joins history and live candles without a hole, whatever stream and REST do."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def quick_breaker():
 
 
 class Following:
-    """A follower at work on a fake exchange, and what can be seen of it."""
+    """A follower on a fake exchange, and what it reports."""
 
     def __init__(
         self,
@@ -92,14 +92,14 @@ class Following:
         return self.ports.publisher.fresh[SERIES]
 
     def stream(self, number, price=100.0):
-        """A candle closes on the exchange and the stream says so."""
-        candle = self.feed.happened(number, price)
-        self.feed.say_closed(candle)
+        """A candle closes on the exchange and the stream sends it."""
+        candle = self.feed.add_candle(number, price)
+        self.feed.send_closed(candle)
         return candle
 
-    async def heard(self):
-        """The stream spoke for the first time, of what is stored already."""
-        self.feed.say_forming(candle_at(9))
+    async def first_message(self):
+        """The stream sends its first message, about a stored candle."""
+        self.feed.send_forming(candle_at(9))
         await eventually(lambda: len(self.feed.reads) == 2)
 
     async def reached(self, number):
@@ -126,7 +126,7 @@ async def following(*, setup=lambda at_work: None, **options):
 
 def ten_candles(at_work):
     for number in range(10):
-        at_work.feed.happened(number)
+        at_work.feed.add_candle(number)
 
 
 async def test_new_series_begins_with_the_wanted_history():
@@ -179,7 +179,7 @@ async def test_live_candles_wait_for_history_that_is_still_read():
 async def test_live_candle_that_joins_needs_no_rest():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        await it.heard()
+        await it.first_message()
         it.stream(10)
         await it.reached(10)
         assert len(it.feed.reads) == 2
@@ -188,7 +188,7 @@ async def test_live_candle_that_joins_needs_no_rest():
 async def test_candle_missing_in_the_stream_is_read_before_the_next_is_stored():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        it.feed.happened(10)
+        it.feed.add_candle(10)
         it.stream(11)
         await it.reached(11)
         assert it.fresh[-2:] == [at(10), at(11)]
@@ -210,7 +210,7 @@ async def test_hole_that_rest_never_reaches_is_left_open_after_some_reads():
     async with following(setup=ten_candles, limits=limits) as it:
         await it.reached(9)
         # The stream is ahead of REST, which knows neither this candle nor those before it.
-        it.feed.say_closed(candle_at(12))
+        it.feed.send_closed(candle_at(12))
         await it.reached(12)
         [gap] = await _entries(it, 1)
         assert (gap.from_time, gap.to_time, gap.state) == (at(10), at(11), GapState.OPEN)
@@ -224,8 +224,8 @@ async def _entries(it, count):
 async def test_missing_candle_shows_by_the_next_ones_forming_state():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        it.feed.happened(10)
-        it.feed.say_forming(candle_at(11))
+        it.feed.add_candle(10)
+        it.feed.send_forming(candle_at(11))
         await it.reached(10)
         await eventually(lambda: it.ports.publisher.forming[-1:] == [(SERIES, candle_at(11))])
 
@@ -233,9 +233,9 @@ async def test_missing_candle_shows_by_the_next_ones_forming_state():
 async def test_missing_candle_shows_by_the_clock_when_the_stream_is_silent():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        it.feed.happened(10)
+        it.feed.add_candle(10)
         it.feed.time += 1
-        it.feed.say_forming(candle_at(9))
+        it.feed.send_forming(candle_at(9))
         await it.reached(10)
 
 
@@ -254,9 +254,9 @@ async def test_duplicates_and_old_candles_change_nothing():
 async def test_final_candles_in_the_wrong_order_are_stored_in_the_right_one():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        ten, eleven = it.feed.happened(10), it.feed.happened(11)
-        it.feed.say_closed(eleven)
-        it.feed.say_closed(ten)
+        ten, eleven = it.feed.add_candle(10), it.feed.add_candle(11)
+        it.feed.send_closed(eleven)
+        it.feed.send_closed(ten)
         await it.reached(11)
         assert it.fresh[-2:] == [at(10), at(11)]
 
@@ -272,8 +272,8 @@ async def test_late_final_candle_that_differs_is_a_revision():
 async def test_correction_during_an_interruption_is_noticed():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        it.feed.happened(7, price=300.0)
-        it.feed.say_interrupted()
+        it.feed.add_candle(7, price=300.0)
+        it.feed.send_interrupted()
         await eventually(lambda: it.ports.store.state(SERIES).epoch == 1)
         it.assert_true_to_the_exchange()
 
@@ -283,10 +283,10 @@ async def test_correction_before_the_stream_spoke_is_noticed_when_it_speaks(is_l
     async with following(setup=ten_candles) as it:
         await it.reached(9)
         if is_lost:
-            await it.heard()
-            it.feed.say_interrupted()
+            await it.first_message()
+            it.feed.send_interrupted()
             await eventually(lambda: len(it.feed.reads) == 3)
-        it.feed.happened(9, price=300.0)
+        it.feed.add_candle(9, price=300.0)
         it.stream(10)
         await eventually(lambda: it.ports.store.state(SERIES).epoch == 1)
         it.assert_true_to_the_exchange()
@@ -296,7 +296,7 @@ async def test_correction_is_noticed_by_the_regular_check():
     limits = FollowLimits(new_series_candles=5, recheck_s=0.05, tick_s=0.02)
     async with following(setup=ten_candles, limits=limits) as it:
         await it.reached(9)
-        it.feed.happened(6, price=300.0)
+        it.feed.add_candle(6, price=300.0)
         await eventually(lambda: it.ports.store.state(SERIES).epoch == 1)
 
 
@@ -304,7 +304,7 @@ async def test_finals_that_arrive_together_are_one_batch():
     limits = FollowLimits(new_series_candles=5, flush_s=0.2, tick_s=0.02)
     async with following(setup=ten_candles, limits=limits) as it:
         await it.reached(9)
-        await it.heard()
+        await it.first_message()
         it.stream(10)
         await it.reached(10)
         for number in range(11, 16):
@@ -329,9 +329,9 @@ async def test_forming_is_paced_and_ends_with_the_newest_state():
     limits = FollowLimits(new_series_candles=5, forming_interval_s=0.5, tick_s=0.02)
     async with following(setup=ten_candles, limits=limits) as it:
         await it.reached(9)
-        await it.heard()
+        await it.first_message()
         for price in range(100, 120):
-            it.feed.say_forming(candle_at(10, price))
+            it.feed.send_forming(candle_at(10, price))
             await asyncio.sleep(0)
         await eventually(lambda: it.ports.publisher.forming[-1:] == [(SERIES, candle_at(10, 119))])
         assert len(it.ports.publisher.forming) == 2
@@ -341,11 +341,11 @@ async def test_forming_of_an_unwatched_series_is_not_announced():
     watched = set()
     async with following(setup=ten_candles, is_watched=watched.__contains__) as it:
         await it.reached(9)
-        it.feed.say_forming(candle_at(10, 150))
+        it.feed.send_forming(candle_at(10, 150))
         it.stream(10)
         await it.reached(10)
         watched.add(SERIES)
-        it.feed.say_forming(candle_at(11))
+        it.feed.send_forming(candle_at(11))
         await eventually(lambda: it.ports.publisher.forming)
         assert it.ports.publisher.forming == [(SERIES, candle_at(11))]
 
@@ -353,11 +353,11 @@ async def test_forming_of_an_unwatched_series_is_not_announced():
 async def test_forming_never_follows_the_close_of_its_candle():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        it.feed.say_forming(candle_at(10, 150))
+        it.feed.send_forming(candle_at(10, 150))
         await eventually(lambda: it.ports.publisher.forming)
         it.stream(10)
-        it.feed.say_forming(candle_at(10, 151))
-        it.feed.say_forming(candle_at(11))
+        it.feed.send_forming(candle_at(10, 151))
+        it.feed.send_forming(candle_at(11))
         await eventually(lambda: ("forming", at(11)) in it.ports.publisher.order)
         order = it.ports.publisher.order
         assert order[-3:] == [("forming", at(10)), ("closed", at(10)), ("forming", at(11))]
@@ -381,7 +381,7 @@ async def test_rest_failure_does_not_hold_up_candles_that_join():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
         it.feed.faults = [FeedError("503")] * 1000
-        it.feed.say_interrupted()
+        it.feed.send_interrupted()
         await eventually(lambda: it.reports[SERIES].crashes)
         it.stream(10)
         await it.reached(10)
@@ -436,9 +436,9 @@ async def test_stream_that_is_back_ends_the_wait_for_rest():
     async with following(setup=ten_candles, new_breaker=lambda: Breaker(patient)) as it:
         await it.reached(9)
         it.feed.faults = [FeedError("503")]
-        it.feed.happened(10)
-        it.feed.happened(11)
-        it.feed.say_interrupted()
+        it.feed.add_candle(10)
+        it.feed.add_candle(11)
+        it.feed.send_interrupted()
         await eventually(lambda: it.reports[SERIES].crashes == 1)
         it.stream(12)
         await it.reached(12)
@@ -446,7 +446,7 @@ async def test_stream_that_is_back_ends_the_wait_for_rest():
 
 
 def store_away(error):
-    """A failed write as the pipeline tells of it."""
+    """A failed write as the pipeline raises it."""
     failure = PipelineError("store.upsert_many_closed", SERIES)
     failure.__cause__ = error
     return failure
@@ -455,7 +455,7 @@ def store_away(error):
 @pytest.mark.parametrize(
     "error", [OperationalError("no space left on device"), InterfaceError("connection closed")]
 )
-async def test_store_that_is_away_for_everybody_opens_no_breaker(error):
+async def test_unavailable_store_opens_no_breaker(error):
     async with following(setup=ten_candles) as it:
         await it.reached(9)
         it.ports.pipeline.faults = [store_away(error)] * 10
@@ -479,7 +479,7 @@ async def test_new_token_begins_anew():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
         it.tokens = {SERIES: it.ports.store.next_fence(SERIES)}
-        it.feed.happened(10)
+        it.feed.add_candle(10)
         await it.reached(10)
 
 
@@ -550,7 +550,7 @@ async def test_stop_ends_in_the_middle_of_a_read():
 async def test_quiet_series_that_is_empty_takes_the_first_candle_it_gets(number):
     async with following() as it:
         await eventually(lambda: it.feed.reads)
-        it.feed.say_closed(Candle(at(number), 1, 1, 1, 1, 0))
+        it.feed.send_closed(Candle(at(number), 1, 1, 1, 1, 0))
         it.feed.time = at(number) + 2 * STEP
         await it.reached(number)
 

@@ -1,4 +1,4 @@
-"""Whatever the stream leaves out, repeats or swaps, the store ends as the exchange's truth."""
+"""The store ends equal to the exchange, whatever the stream omits, repeats or reorders."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ LIMITS = FollowLimits(
 )
 PAUSES = BreakerConfig(backoff_initial_s=0.002, backoff_max_s=0.004, open_cooldown_s=0.01)
 
-# What becomes of a candle: how the stream tells it, or that nobody has it.
-fates = st.sampled_from(["told", "told", "told", "twice", "dropped", "late", "absent"])
+# How the stream sends a candle; an absent one does not exist.
+fates = st.sampled_from(["sent", "sent", "sent", "twice", "dropped", "late", "absent"])
 disturbances = st.sampled_from(
     ["", "", "", "interrupted", "rest fails", "rest limited", "write fails", "forming", "revised"]
 )
@@ -52,27 +52,27 @@ class Play:
         self.feed = FakeFeed(page=4)
         self.ports = memory_ports()
         self.late = []
-        self.feed.happened(0)
+        self.feed.add_candle(0)
 
     async def act(self, number, fate, disturbance):
         if fate == "absent":
             self.feed.time = START + (number + 1) * STEP
         else:
-            self.tell(self.feed.happened(number), fate)
+            self.send(self.feed.add_candle(number), fate)
         self.disturb(number, disturbance)
 
-    def tell(self, candle, fate):
+    def send(self, candle, fate):
         if fate == "late":
             self.late.append(candle)
             return
-        for _ in range({"told": 1, "twice": 2, "dropped": 0}[fate]):
-            self.feed.say_closed(candle)
-        while self.late and fate == "told":
-            self.feed.say_closed(self.late.pop())
+        for _ in range({"sent": 1, "twice": 2, "dropped": 0}[fate]):
+            self.feed.send_closed(candle)
+        while self.late and fate == "sent":
+            self.feed.send_closed(self.late.pop())
 
     def disturb(self, number, disturbance):
         if disturbance == "interrupted":
-            self.feed.say_interrupted()
+            self.feed.send_interrupted()
         elif disturbance == "rest fails":
             self.feed.faults.append(FeedError("503"))
             self.feed.pages_before_fault = number % 3
@@ -81,9 +81,9 @@ class Play:
         elif disturbance == "write fails":
             self.ports.pipeline.faults.append(PipelineError("test", SERIES))
         elif disturbance == "forming":
-            self.feed.say_forming(candle_at(number + 1, 50))
+            self.feed.send_forming(candle_at(number + 1, 50))
         elif disturbance == "revised" and number in self.truth_numbers():
-            self.feed.say_closed(self.feed.happened(number, price=70.0 + number))
+            self.feed.send_closed(self.feed.add_candle(number, price=70.0 + number))
 
     def truth_numbers(self):
         return {(time - START) // STEP for time in self.feed.candles[SERIES]}
@@ -94,17 +94,17 @@ class Play:
         return [candles[time] for time in sorted(candles)]
 
     async def settle(self, length):
-        """A last candle, and everything told: then store and exchange must agree."""
+        """Send a last candle and wait until store and exchange agree."""
         self.feed.faults.clear()
         self.ports.pipeline.faults.clear()
-        self.feed.say_closed(self.feed.happened(length))
-        self.feed.say_interrupted()
+        self.feed.send_closed(self.feed.add_candle(length))
+        self.feed.send_interrupted()
         await eventually(lambda: stored(self.ports) == self.truth and not self.unnoted())
-        # What is stored is announced right after.
+        # Publishing follows storing.
         await eventually(lambda: {c.candle_time for c in self.truth} <= self.announced())
 
     def announced(self):
-        """Open times that watchers were told of, as new or as revised."""
+        """Open times that were published, as new or as revised."""
         past = {c.candle_time for change in self.ports.publisher.changes for c in change.past}
         return set(self.ports.publisher.fresh[SERIES]) | past
 
@@ -154,8 +154,8 @@ def test_store_ends_as_the_truth_whatever_the_stream_does(script):
     times = [candle.candle_time for candle in stored(it.ports)]
     announced = it.ports.publisher.fresh[SERIES]
     assert announced == sorted(set(announced))
-    told_late = {c.candle_time for change in it.ports.publisher.changes for c in change.past}
-    assert set(times) <= set(announced) | told_late
+    revised = {c.candle_time for change in it.ports.publisher.changes for c in change.past}
+    assert set(times) <= set(announced) | revised
     assert_forming_is_never_late(it.ports.publisher.order)
 
 

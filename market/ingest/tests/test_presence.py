@@ -17,7 +17,7 @@ from market.ingest.presence import Load, Presence
 from market.ingest.tests.outage import Outage
 
 
-def test_presence_tells_its_load_until_it_is_stopped():
+def test_presence_announces_its_load_until_it_is_stopped():
     leases = MemoryLeaseStore()
     presence = Presence("web", load=lambda: Load(3, 4), interval=0.01, leases=leases)
     presence.start()
@@ -51,7 +51,7 @@ def broker(settings):
     client.connection_pool.disconnect()
 
 
-def test_queues_tell_depth_and_age_of_the_oldest_task(broker):
+def test_queues_show_depth_and_age_of_the_oldest_task(broker):
     sent = {"headers": {"sent_at": time.time() - 30}}
     broker.lpush("build", json.dumps(sent), json.dumps({"headers": {"sent_at": time.time()}}))
     broker.lpush("control", "no JSON")

@@ -49,7 +49,7 @@ def shared(lease_store, monkeypatch):
 
 @pytest.fixture
 def sent(monkeypatch):
-    """Follow jobs that were asked for; the broker can be away."""
+    """The follow jobs that were requested."""
     groups = []
 
     def send(task, *arguments, expires, queue=None):
@@ -81,7 +81,7 @@ def test_unknown_exchanges_are_not_desired():
         ({"enable_ondemand_ingest": False}, {BTC: True}),
     ],
 )
-def test_pinned_series_counts_as_watched_unless_leases_tell_otherwise(
+def test_pinned_series_counts_as_watched_unless_leases_show_otherwise(
     ingesting, shared, whitelist, switches, watched
 ):
     ingesting(enable_whitelist_ingest=True, **switches)
@@ -135,7 +135,9 @@ def test_reconcile_at_the_same_time_asks_once(ingesting, shared, whitelist, sent
     assert sorted(sent) == [str(FUTURES), str(SPOT)]
 
 
-def test_reconcile_asks_again_when_the_broker_was_away(ingesting, shared, whitelist, monkeypatch):
+def test_reconcile_requests_again_after_a_failure_of_the_broker(
+    ingesting, shared, whitelist, monkeypatch
+):
     whitelist.append(BTC)
     monkeypatch.setattr(dispatch, "send", lambda task, *arguments, expires: False)
     assert (reconcile(), reconcile()) == ([SPOT], [SPOT])
@@ -190,7 +192,7 @@ def test_ingest_state_has_the_shape_of_the_contract(ingesting, shared, whitelist
     assert jobs[str(ETH)]["source"] == "sim_ws"
 
 
-def test_ingest_state_tells_since_when_a_series_is_idle(ingesting, shared, whitelist):
+def test_ingest_state_shows_since_when_a_series_is_idle(ingesting, shared, whitelist):
     watch(shared, XRP)
     assert ingest_state()["jobs"][0]["last_zero_at"] is None
     shared.release(XRP, "web-1")
@@ -198,10 +200,10 @@ def test_ingest_state_tells_since_when_a_series_is_idle(ingesting, shared, white
     assert (job["refcount"], job["last_zero_at"] > 1_700_000_000) == (0, True)
 
 
-def test_ingest_state_answers_while_the_lease_store_is_away(ingesting, whitelist, monkeypatch):
+def test_ingest_state_has_no_jobs_without_the_lease_store(ingesting, whitelist, monkeypatch):
     class Away:
         def leased(self, *, idle_ttl):
-            raise LeaseStoreUnavailable("away")
+            raise LeaseStoreUnavailable("unavailable")
 
     monkeypatch.setattr(supervisor, "lease_store", Away)
     assert ingest_state()["jobs"] == []
@@ -215,7 +217,7 @@ class PatientFollower:
         await stop.wait()
 
 
-async def test_ingest_in_process_follows_and_gives_up_at_its_end(ingesting, whitelist, monkeypatch):
+async def test_ingest_in_process_follows_and_releases_at_its_end(ingesting, whitelist, monkeypatch):
     lease_store = MemoryLeaseStore()
     monkeypatch.setattr(supervisor, "lease_store", lambda: lease_store)
     whitelist.append(BTC)

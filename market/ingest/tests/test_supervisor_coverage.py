@@ -137,7 +137,7 @@ async def test_failed_repair_leaves_the_hole_open_and_counts():
     assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 0
 
 
-async def test_repair_fills_due_holes_until_told_to_stop():
+async def test_repair_fills_due_holes_until_it_is_stopped():
     store(1, 4)
     note(2, 3)
     feed = FakeFeed([2, 3])
@@ -198,7 +198,7 @@ def test_tail_needs_the_switch_and_a_known_exchange(asked, switched):
         ([1], FeedError("no answer"), ("failed", "tail_coverage_best_effort_failed", "no answer")),
     ],
 )
-async def test_progress_tells_how_a_tail_backfill_ended(lease_store, minutes, error, expected):
+async def test_progress_shows_how_a_tail_backfill_ended(lease_store, minutes, error, expected):
     feed = FakeFeed(minutes, error)
     await backfill_range(BTC, 60, 180, reason=TAIL, open_feed=feed.open)
     progress = lease_store.progress(BTC)
@@ -223,7 +223,7 @@ def test_backfill_that_was_not_queued_may_be_requested_again(monkeypatch, lease_
     assert not lease_store.is_claimed(f"backfill:{BTC}:60:120")
 
 
-def test_backfill_can_not_be_asked_for_while_the_lease_store_is_away(monkeypatch, asked):
+def test_backfill_can_not_be_requested_without_the_lease_store(monkeypatch, asked):
     class Away:
         def claim(self, name, *, ttl):
             raise LeaseStoreUnavailable("away")
@@ -256,7 +256,7 @@ def _through(feed):
     return backfill
 
 
-async def test_repair_answers_in_time_when_nothing_comes(asked):
+async def test_repair_returns_when_its_time_is_over(asked):
     async with asyncio.timeout(patience(2)):
         assert not await repair_gap(BTC, 120, 180, 0.2)
     assert asked == [(str(BTC), 120, 180, GAP)]

@@ -28,7 +28,7 @@ MINUTES = 60.0
 
 
 class FakeFollower:
-    """Asks what is wanted again and again, reports it, and fails when told to."""
+    """Calls `wanted` again and again, reports each series, and raises `failure` if set."""
 
     def __init__(self, report, is_watched, failure=None):
         self._report = report
@@ -125,7 +125,7 @@ async def test_second_job_of_a_group_ends_at_once(bench):
     await ended(first)
 
 
-async def test_job_knows_what_is_watched_and_assumes_it_while_nobody_can_say(bench):
+async def test_job_knows_what_is_watched_and_assumes_it_during_an_outage(bench):
     bench.unwatched = {BTC}
     job = bench.job()
     await eventually(bench.tokens)
@@ -197,7 +197,7 @@ async def test_job_whose_lock_vanished_takes_it_and_new_fences(bench):
     await ended(job)
 
 
-async def test_job_goes_on_while_the_lease_store_is_away(bench):
+async def test_job_goes_on_without_the_lease_store(bench):
     job = bench.job(ttl=0.3)
     await eventually(lambda: bench.leases.reports([BTC]))
     bench.outage.is_on = True

@@ -1,4 +1,4 @@
-"""The Celery tasks by themselves; tests/test_tasks_processes.py runs them in real workers."""
+"""The Celery tasks as functions; tests/test_tasks_processes.py runs them in real workers."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_reconcile_runs_once_however_many_beats_ask(lease_store, monkeypatch):
     assert len(runs) == 1
 
 
-def test_hand_over_is_left_to_reconcile_while_the_lease_store_is_away(job, sent, monkeypatch):
+def test_hand_over_is_left_to_reconcile_without_the_lease_store(job, sent, monkeypatch):
     class Away:
         def claim(self, name, *, ttl):
             raise LeaseStoreUnavailable("away")

@@ -158,7 +158,7 @@ async def test_ccxt_raises_for_rest_status(exchange, status, error):
         assert await client.fetch_ohlcv(SYMBOLS["swap"][0], "1m", limit=2)
 
 
-async def test_ccxt_watch_hears_nothing_while_the_exchange_is_silent(exchange):
+async def test_ccxt_watch_receives_nothing_while_the_exchange_is_silent(exchange):
     symbol = SYMBOLS["spot"][0]
     async with binance(exchange, "spot") as client:
         await client.watch_ohlcv(symbol, "1s")

@@ -1,4 +1,4 @@
-"""`manage.py local_exchange`: starts without a database, says where, stops when told."""
+"""`manage.py local_exchange`: starts without a database, prints its URL, stops on a signal."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ async def command(*arguments):
 
 
 async def started(process):
-    """The URL that the command says it is ready on."""
+    """The URL that the command prints."""
     line = (await process.stdout.readline()).decode()
     assert line.startswith("local exchange ready on http://127.0.0.1:"), line
     return line.split()[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_command_serves_until_it_is_told_to_stop(number):
+async def test_command_serves_until_a_signal(number):
     async with command("--port", "0", "--quiet") as process:
         url = await started(process)
         assert await read(url, "/api/v3/ping") == {}

@@ -140,7 +140,7 @@ async def test_tickers_of_all_some_and_one(exchange):
         assert status == 400
 
 
-async def test_weight_is_told_and_refused_per_market():
+async def test_weight_is_counted_and_refused_per_market():
     with running_exchange(GeneratedCandles(5), weight_limits={"spot": 5}) as exchange:
         first = await ask(exchange.url, "/api/v3/klines", **BTC, limit=1)
         refused = await ask(exchange.url, "/api/v3/exchangeInfo")
@@ -310,7 +310,7 @@ async def test_truth_refuses_unknown_series_and_times(exchange):
     assert (status, body["code"]) == (400, "bad_time")
 
 
-async def test_state_tells_what_goes_on(exchange):
+async def test_state_shows_connections_answers_and_faults(exchange):
     await read(exchange.url, "/api/v3/time")
     await fault(exchange, kind="delay", delay_ms=1, target="streams")
     state = await read(exchange.url, "/control/state")

@@ -281,7 +281,7 @@ async def text(socket):
     return message
 
 
-async def test_fault_silent_keeps_the_socket_open_and_says_nothing(exchange):
+async def test_fault_silent_keeps_the_socket_open_and_sends_nothing(exchange):
     async with connected(exchange.url, "/ws/" + STREAM, autoping=False) as socket:
         await text(socket)
         exchange.fault(kind="silent", duration_s=60)

@@ -14,7 +14,6 @@ from django.core.management import CommandError, call_command
 from lab.waiting import wait_until
 from market import blocking
 from market.domain.series import SeriesId
-from market.exchanges import rate_limit
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 from market.management.commands import backfill as command
@@ -38,7 +37,6 @@ def server():
 def exchange(server, settings, transactional_db):
     settings.REDIS_URL = ""
     settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
-    rate_limit.local_rate_limit.cache_clear()
     yield server
     server.clear()
 

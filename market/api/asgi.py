@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -26,3 +26,8 @@ def json_headers(body: bytes) -> HeaderList:
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
     ]
+
+
+def header_list(headers: Mapping[str, str]) -> HeaderList:
+    """Headers as ASGI has them."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -38,12 +38,12 @@ def _check(model: type[M], values: Any, place: str) -> M:
             item: dict[str, Any] = dict(found)
             item["loc"] = [place, *found["loc"]]
             is_missing_parameter = place == "query" and found["type"] == "missing"
-            item["input"] = None if is_missing_parameter else shortened(found["input"])
+            item["input"] = None if is_missing_parameter else _shortened(found["input"])
             items.append(item)
         raise validation_error(items) from None
 
 
-def shortened(value: Any) -> Any:
+def _shortened(value: Any) -> Any:
     """`value` if it is small, the beginning of a long string, None for a large structure."""
     if isinstance(value, str):
         return value[:MAX_INPUT_CHARACTERS]

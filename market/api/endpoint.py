@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 from typing_extensions import override
 
 from market.api.checks import check_body, check_query
-from market.api.errors import not_found
+from market.api.errors import ApiError
 from market.api.rendering import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
@@ -61,4 +61,4 @@ class Endpoint(APIView):
 def require(switched_on: bool) -> None:
     """Raise ApiError 404 `not_found` for a feature that is off."""
     if not switched_on:
-        raise not_found()
+        raise ApiError(404, "not_found", "not_found")

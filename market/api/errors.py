@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.views import defaults
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.response import Response
 
+from market.api.asgi import HeaderList, header_list
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesIdError
 from market.pipeline import PipelineError
@@ -45,20 +47,17 @@ class ApiError(Exception):
         """The answer's body."""
         return {"detail": self.detail, "code": self.code}
 
+    def header_list(self) -> HeaderList:
+        """The answer's own headers, as ASGI has them."""
+        return header_list(self.headers)
 
-def validation_error(items: list[dict[str, Any]]) -> ApiError:
+
+def validation_error(items: list[dict[str, Any]], *, code: str = "validation_error") -> ApiError:
     """422 with one item per error."""
-    whole = [{"input": None} | item for item in items]
-    # The written order of an item's fields: type, loc, msg, input, ctx.
+    # The written order of an item's fields.
     names = ("type", "loc", "msg", "input", "ctx")
-    return ApiError(
-        422, "validation_error", [{k: item[k] for k in names if k in item} for item in whole]
-    )
-
-
-def not_found() -> ApiError:
-    """The answer of a feature that is switched off."""
-    return ApiError(404, "not_found", "not_found")
+    whole = [{"input": None} | item for item in items]
+    return ApiError(422, code, [{k: item[k] for k in names if k in item} for item in whole])
 
 
 def as_api_error(error: Exception) -> ApiError | None:
@@ -120,34 +119,22 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
     return Response(answer.body(), status=answer.status, headers=answer.headers)
 
 
-def _json(status: int, code: str, detail: str) -> HttpResponse:
+def _error_page(
+    status: int, code: str, detail: str, page: Callable[..., HttpResponseBase]
+) -> Callable[..., HttpResponseBase]:
+    """An error handler of Django: JSON below /api/, Django's `page` elsewhere."""
     body = orjson.dumps({"detail": detail, "code": code})
-    return HttpResponse(body, status=status, content_type="application/json")
+
+    def handler(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.path.startswith(API_PREFIX):
+            return HttpResponse(body, status=status, content_type="application/json")
+        return page(request, *args, **kwargs)
+
+    return handler
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler404: JSON below /api/, Django's page elsewhere."""
-    if request.path.startswith(API_PREFIX):
-        return _json(404, "not_found", "Not Found")
-    return defaults.page_not_found(request, exception)
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400, for example for a Host header that is not allowed."""
-    if request.path.startswith(API_PREFIX):
-        return _json(400, "bad_request", "Bad Request")
-    return defaults.bad_request(request, exception)
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler403."""
-    if request.path.startswith(API_PREFIX):
-        return _json(403, "permission_denied", "Forbidden")
-    return defaults.permission_denied(request, exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500."""
-    if request.path.startswith(API_PREFIX):
-        return _json(500, "internal_error", "Internal Server Error")
-    return defaults.server_error(request)
+page_not_found = _error_page(404, "not_found", "Not Found", defaults.page_not_found)
+permission_denied = _error_page(403, "permission_denied", "Forbidden", defaults.permission_denied)
+server_error = _error_page(500, "internal_error", "Internal Server Error", defaults.server_error)
+# For example for a Host header that is not allowed.
+bad_request = _error_page(400, "bad_request", "Bad Request", defaults.bad_request)

@@ -19,8 +19,8 @@ from market.api.requests import (
     ClosedBatchBody,
     ClosedCandleBody,
     FormingCandleBody,
-    checked_candle,
-    refuse_open,
+    candle_of,
+    closed_candle_of,
 )
 from market.api.schema import (
     BAD_SERIES_ID,
@@ -42,15 +42,12 @@ MAX_BATCH_BYTES = 8_000_000
 
 
 def closed_candle(body: ClosedCandleBody) -> tuple[SeriesId, Candle]:
-    """Series and candle of a checked body.
+    """Series and candle of a validated body.
 
-    Raises SeriesIdError, and ApiError 422 for an impossible or still open candle.
+    Raises SeriesIdError, and ApiError 422 for an impossible or open candle.
     """
     series = SeriesId.parse(body.series_id)
-    loc: list[str | int] = ["body", "candle"]
-    candle = checked_candle(body.candle, loc)
-    refuse_open(series, candle, time.time(), loc=loc)
-    return series, candle
+    return series, closed_candle_of(series, body.candle, time.time(), "body", "candle")
 
 
 async def store_and_publish(
@@ -118,7 +115,7 @@ class FormingCandle(Endpoint):
         body = self.body(FormingCandleBody)
         require(settings.SWITCHES.enable_debug_api)
         series = SeriesId.parse(body.series_id)
-        candle = checked_candle(body.candle, ["body", "candle"])
+        candle = candle_of(body.candle, "body", "candle")
         async_to_sync(publish_forming)(series, candle)
         return Response(_ingested(series, candle))
 
@@ -132,7 +129,7 @@ class ClosedBatch(Endpoint):
         operation_id="ingest_candles_closed_batch",
         description=(
             "Stores 1 to 20,000 closed candles of one series in one transaction. The body may "
-            "have up to 8 MB. Watchers hear of it at once only with `publish_ws`."
+            "have up to 8 MB. The batch is published to watchers only with `publish_ws`."
         ),
         request=ClosedBatchBody,
         responses=responses(
@@ -145,7 +142,11 @@ class ClosedBatch(Endpoint):
         require_writer(request._request)
         body = self.body(ClosedBatchBody)
         series = SeriesId.parse(body.series_id)
-        candles = _checked_batch(series, body)
+        now = time.time()
+        candles = [
+            closed_candle_of(series, each, now, "body", "candles", position)
+            for position, each in enumerate(body.candles)
+        ]
         store = async_to_sync(store_and_publish)
         store(series, candles, publish=body.publish_ws, is_batch=True)
         return Response(
@@ -157,14 +158,3 @@ class ClosedBatch(Endpoint):
                 "last_candle_time": max(candle.candle_time for candle in candles),
             }
         )
-
-
-def _checked_batch(series: SeriesId, body: ClosedBatchBody) -> list[Candle]:
-    now = time.time()
-    candles = []
-    for position, item in enumerate(body.candles):
-        loc: list[str | int] = ["body", "candles", position]
-        candle = checked_candle(item, loc)
-        refuse_open(series, candle, now, loc=loc)
-        candles.append(candle)
-    return candles

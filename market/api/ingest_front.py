@@ -13,7 +13,6 @@ import orjson
 
 from market.api.asgi import (
     Application,
-    HeaderList,
     Message,
     Receive,
     Scope,
@@ -46,10 +45,9 @@ class ClosedCandleFront:
         """Accept a candle, or pass the request on."""
         given = dict(scope["headers"])
         kind = given.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if kind != b"application/json" or FOR_DJANGO & given.keys():
-            await self._application(scope, receive, send)
-            return
-        common = await self._common_headers.of(scope, given)
+        common = None
+        if kind == b"application/json" and FOR_DJANGO.isdisjoint(given):
+            common = await self._common_headers.of(scope, given)
         if common is None:
             await self._application(scope, receive, send)
             return
@@ -58,7 +56,14 @@ class ClosedCandleFront:
         if accepted is None:
             await self._application(scope, again, send)
             return
-        await _take(*accepted, send=send, headers=common, path=scope["path"])
+        status, content = 200, b""
+        try:
+            content = orjson.dumps(await ingest_closed(*accepted))
+        except Exception as error:
+            answer = answer_to(error, scope["path"])
+            status, content = answer.status, orjson.dumps(answer.body())
+            common = [*answer.header_list(), *common]
+        await respond(send, status, [*json_headers(content), *common], content)
 
 
 async def _read(receive: Receive) -> tuple[bytes | None, Receive]:
@@ -93,16 +98,3 @@ def _accepted(
         return closed_candle(check_body(ClosedCandleBody, parse_json(body)))
     except (ApiError, SeriesIdError):
         return None
-
-
-async def _take(
-    series: SeriesId, candle: Candle, *, send: Send, headers: HeaderList, path: str
-) -> None:
-    try:
-        status, content = 200, orjson.dumps(await ingest_closed(series, candle))
-    except Exception as error:
-        answer = answer_to(error, path)
-        status, content = answer.status, orjson.dumps(answer.body())
-        own = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
-        headers = [*own, *headers]
-    await respond(send, status, [*json_headers(content), *headers], content)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
-from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from typing_extensions import override
@@ -51,15 +50,10 @@ class OrjsonParser(BaseParser):
     ) -> Any:
         view = (parser_context or {}).get("view")
         bound = getattr(view, "max_body_bytes", MAX_BODY_BYTES)
-        return parse_json(read_bounded(stream, bound))
-
-
-def read_bounded(stream: IO[Any], bound: int) -> bytes:
-    """The whole of `stream`; raises ApiError 413 when it is longer than `bound` bytes."""
-    body: bytes = stream.read(bound + 1)
-    if len(body) > bound:
-        raise too_large(bound)
-    return body
+        body: bytes = stream.read(bound + 1)
+        if len(body) > bound:
+            raise too_large(bound)
+        return parse_json(body)
 
 
 def too_large(bound: int) -> ApiError:
@@ -74,21 +68,21 @@ def parse_json(body: bytes) -> Any:
     try:
         values = orjson.loads(body)
         # orjson keeps the last of two equal names, which may not be the one that was meant.
-        json.loads(body, object_pairs_hook=_refuse_repeats)
+        json.loads(body, object_pairs_hook=_reject_repeats)
+        return values
     except orjson.JSONDecodeError as error:
         raise _invalid(error.msg, error.pos) from None
     except RepeatedName as error:
         raise _invalid(str(error), 0) from None
     except (RecursionError, ValueError):
         raise _invalid("nested too deeply, or a number with too many digits", 0) from None
-    return values
 
 
 class RepeatedName(ValueError):
     """An object that names one field twice."""
 
 
-def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
+def _reject_repeats(pairs: list[tuple[str, Any]]) -> None:
     names = {name for name, _ in pairs}
     if len(names) != len(pairs):
         raise RepeatedName("a name is given twice in one object")
@@ -103,9 +97,3 @@ def _invalid(reason: str, position: int) -> ApiError:
         "ctx": {"error": reason},
     }
     return validation_error([item])
-
-
-def require_json(content_type: str) -> None:
-    """Raise UnsupportedMediaType unless a content type names JSON."""
-    if content_type.split(";")[0].strip().lower() != "application/json":
-        raise UnsupportedMediaType(content_type)

@@ -65,11 +65,8 @@ class ClosedCandleBody(BaseModel):
     candle: CandleBody
 
 
-class FormingCandleBody(BaseModel):
-    """The still open candle of a series."""
-
-    series_id: str
-    candle: CandleBody
+class FormingCandleBody(ClosedCandleBody):
+    """The open candle of a series."""
 
 
 class ClosedBatchBody(BaseModel):
@@ -127,37 +124,30 @@ class TopMarketsStreamQuery(RankingQuery):
     max_events: Annotated[int, Field(ge=0, le=1000, description="0: no limit")] = 0
 
 
-def checked_candle(body: CandleBody, loc: list[str | int]) -> Candle:
+def candle_of(body: CandleBody, *loc: str | int) -> Candle:
     """The candle of a body found at `loc`; raises ApiError 422 for an impossible one."""
     candle = Candle(body.candle_time, body.open, body.high, body.low, body.close, body.volume)
     try:
         check_candle(candle)
     except CandleError as error:
-        item = {
-            "type": "value_error",
-            "loc": [*loc, error.field],
-            "msg": str(error),
-            "input": _printable(getattr(body, error.field)),
-        }
-        raise validation_error([item]) from None
+        value = getattr(body, error.field)
+        if isinstance(value, int) and abs(value) >= 2**63:
+            # orjson writes integers of 64 bits at most.
+            value = str(value)[:50]
+        item = {"type": "value_error", "loc": [*loc, error.field], "msg": str(error)}
+        raise validation_error([item | {"input": value}]) from None
     return candle
 
 
-def _printable(value: float) -> Any:
-    """A greater integer than orjson writes, which is 64 bits, as a string."""
-    return str(value)[:50] if isinstance(value, int) and abs(value) >= 2**63 else value
-
-
-def refuse_open(series: SeriesId, candle: Candle, now: float, *, loc: list[str | int]) -> None:
-    """Raise ApiError 422 `candle_not_closed` for a candle that is still open at `now`."""
-    if not is_withheld(candle.candle_time, series.timeframe, now):
-        return
-    item = {
-        "type": "candle_not_closed",
-        "loc": [*loc, "candle_time"],
-        "msg": "the candle is still open",
-        "input": candle.candle_time,
-    }
-    error = validation_error([item])
-    error.code = "candle_not_closed"
-    raise error
+def closed_candle_of(series: SeriesId, body: CandleBody, now: float, *loc: str | int) -> Candle:
+    """Like candle_of; raises ApiError 422 `candle_not_closed` for one that is open at `now`."""
+    candle = candle_of(body, *loc)
+    if is_withheld(candle.candle_time, series.timeframe, now):
+        item = {
+            "type": "candle_not_closed",
+            "loc": [*loc, "candle_time"],
+            "msg": "the candle is still open",
+            "input": candle.candle_time,
+        }
+        raise validation_error([item], code="candle_not_closed")
+    return candle

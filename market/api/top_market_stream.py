@@ -15,7 +15,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from market.api.answers import TopMarketsEvent
-from market.api.asgi import Application, Receive, Scope, Send
+from market.api.asgi import Application, Receive, Scope, Send, header_list
 from market.api.checks import check_query
 from market.api.common_headers import CommonHeaders
 from market.api.endpoint import Endpoint
@@ -108,8 +108,8 @@ class TopMarketStreamFront:
         if common is None:
             await self._application(scope, receive, send)
             return
-        own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": own + common})
+        headers = header_list(HEADERS) + common
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await _send_until_gone(stream(asked), receive, send)
 
 

@@ -112,6 +112,11 @@ class Kept(NamedTuple, Generic[State]):
     state: State
     candle_count: int
 
+    def is_usable(self, known: Position, reached: int) -> bool:
+        """Whether the state has seen nothing but candles that the ledger rightly holds."""
+        untouched = self.state.head_time == self.at.head_time
+        return untouched and self.at[1:] == known[1:] and self.at.head_time <= reached
+
 
 class KeptStates(Generic[State]):
     """The engine states that a process keeps of at most `most` series; thread-safe.
@@ -139,28 +144,26 @@ class KeptStates(Generic[State]):
                 del self._states[next(iter(self._states))]
 
 
-class Added(NamedTuple, Generic[Entry]):
-    """What a batch added to the ledger, one entry for each candle, ascending.
-
-    After the batch the ledger has reached `head_time`. `dropped_from` is the time from which on
-    older entries were deleted first; None when the ledger only grew.
-    """
-
-    head_time: int
-    entries: Sequence[Entry]
-    dropped_from: int | None
-
-
 @dataclass(slots=True)
-class _Run(Generic[State, Item, Entry]):
-    """An engine state on its way through the items of one batch."""
+class Run(Generic[State, Item, Entry]):
+    """An engine state that takes the items of one batch.
+
+    `entries` are new in the ledger, one for each candle, ascending. `dropped_from` is the time from
+    which on older entries were deleted first; None when the ledger only grew.
+    """
 
     engine: StageEngine[State, Item, Entry]
     state: State
     candle_count: int
     every: int
+    dropped_from: int | None = None
     entries: list[Entry] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
+
+    @property
+    def head_time(self) -> int:
+        """The newest candle that the ledger holds after this run."""
+        return self.state.head_time
 
     def replay(self, items: Iterable[Item]) -> None:
         """Take items whose entries are in the ledger already."""
@@ -179,15 +182,6 @@ class _Run(Generic[State, Item, Entry]):
                 dump = self.engine.dump(state)
                 self.checkpoints.append(Checkpoint(state.head_time, count, dump))
         self.candle_count = count
-
-
-class _Batch(NamedTuple, Generic[State, Item, Entry]):
-    """A change with what it is computed from and written to."""
-
-    change: Change
-    input: StageInput[Item]
-    ledger: LedgerWriter[Entry]
-    kept: Kept[State] | None
 
 
 class LedgerStage(Generic[State, Item, Entry]):
@@ -221,49 +215,55 @@ class LedgerStage(Generic[State, Item, Entry]):
         self._every = every
         self._kept: KeptStates[State] = KeptStates()
 
-    def apply(self, writer: SeriesWriter, change: Change, given: StageInput[Item]) -> Added[Entry]:
+    def apply(
+        self, writer: SeriesWriter, change: Change, given: StageInput[Item]
+    ) -> Run[State, Item, Entry]:
         """Bring the ledger up to a change. Raises LedgerOutdated and LedgerConflict."""
-        kept = self._kept.take(change.series)
-        batch = _Batch(change, given, self._writing(writer), kept)
-        added, kept = self._append_live(batch) or self._catch_up(batch)
-        writer.on_commit(partial(self._kept.put, change.series, kept))
-        return added
-
-    def _append_live(
-        self, batch: _Batch[State, Item, Entry]
-    ) -> tuple[Added[Entry], Kept[State]] | None:
-        """The live path: the kept state is exactly where the ledger is. None when it is not.
-
-        When only the write shows that another process has moved the ledger, the batch fails with
-        Outpaced and is run again, then without a kept state.
-        """
-        change, given, ledger, kept = batch
+        ledger, kept = self._writing(writer), self._kept.take(change.series)
         head = BEGINNING if change.predecessor is None else change.predecessor
-        at = self._position(head, change)
-        if kept is None or kept.at != at or given.is_requested or given.stale_from is not None:
-            return None
-        run = _Run(self._engine, kept.state, kept.candle_count, self._every)
-        run.extend(given.fresh())
-        after = self._position(run.state.head_time, change)
-        ledger.append_late(at, after, run.entries)
-        return self._finish(batch, run, after, dropped_from=None)
+        is_plain = given.stale_from is None and not given.is_requested
+        if kept is not None and is_plain and kept.at == self._position(head, change):
+            # The live path. Should another process have moved the ledger, the transaction fails
+            # with Outpaced and is run again, then without a kept state.
+            run = Run(self._engine, kept.state, kept.candle_count, self._every)
+            run.extend(given.fresh())
+            after = self._position(run.head_time, change)
+            ledger.append_late(kept.at, after, run.entries)
+        else:
+            run = self._catch_up(change, given, ledger, kept)
+            after = self._position(run.head_time, change)
+        count = run.candle_count
+        save_and_thin_out(ledger.checkpoints, run.checkpoints, newest=count, every=self._every)
+        writer.on_commit(partial(self._kept.put, change.series, Kept(after, run.state, count)))
+        return run
 
-    def _catch_up(self, batch: _Batch[State, Item, Entry]) -> tuple[Added[Entry], Kept[State]]:
-        known = batch.ledger.position()
-        stale_from = self._stale_from(batch, known)
+    def _catch_up(
+        self,
+        change: Change,
+        given: StageInput[Item],
+        ledger: LedgerWriter[Entry],
+        kept: Kept[State] | None,
+    ) -> Run[State, Item, Entry]:
+        """Delete what is stale, then add what is missing."""
+        known = ledger.position()
+        stale_from = self._stale_from(change, given, known)
         try:
-            return self._recompute(batch, known, stale_from=stale_from)
+            run = self._resume(given, ledger, kept, known=known, stale_from=stale_from)
         except StateError as error:
             log.warning(
                 "%s: saved states can't be used, computing from the first candle: %s",
-                batch.change.series,
+                change.series,
                 error,
             )
-            return self._recompute(batch, known, stale_from=0)
+            run = self._resume(given, ledger, None, known=known, stale_from=0)
+        if not ledger.append(known, self._position(run.head_time, change), run.entries):
+            raise LedgerConflict(f"{change.series}: the ledger was written without its lock")
+        return run
 
-    def _stale_from(self, batch: _Batch[State, Item, Entry], known: Position | None) -> int | None:
+    def _stale_from(
+        self, change: Change, given: StageInput[Item], known: Position | None
+    ) -> int | None:
         """The earliest time from which on the ledger is wrong; None when all of it is right."""
-        change, given = batch.change, batch.input
         if known is None:
             return None
         if known.fingerprint != self._fingerprint:
@@ -276,56 +276,32 @@ class LedgerStage(Generic[State, Item, Entry]):
             times.append(self._candles.revised_since(change.series, known.epoch))
         return min((time for time in times if time is not None), default=None)
 
-    def _recompute(
-        self, batch: _Batch[State, Item, Entry], known: Position | None, *, stale_from: int | None
-    ) -> tuple[Added[Entry], Kept[State]]:
-        """Delete what is stale, then add what is missing."""
+    def _resume(
+        self,
+        given: StageInput[Item],
+        ledger: LedgerWriter[Entry],
+        kept: Kept[State] | None,
+        *,
+        known: Position | None,
+        stale_from: int | None,
+    ) -> Run[State, Item, Entry]:
+        """Compute from the newest saved state that has seen nothing stale."""
         reached = BEGINNING if known is None else known.head_time
         dropped_from = None
         if stale_from is not None and stale_from <= reached:
-            batch.ledger.truncate(stale_from)
+            ledger.truncate(stale_from)
             dropped_from, reached = stale_from, stale_from - 1
-        run = self._resume(batch, known, reached=reached)
-        run.replay(batch.input.between(run.state.head_time, reached))
-        run.extend(batch.input.missing(reached, self._at_once))
-        after = self._position(run.state.head_time, batch.change)
-        if not batch.ledger.append(known, after, run.entries):
-            raise LedgerConflict(f"{batch.change.series}: the ledger was written without its lock")
-        return self._finish(batch, run, after, dropped_from=dropped_from)
-
-    def _resume(
-        self, batch: _Batch[State, Item, Entry], known: Position | None, *, reached: int
-    ) -> _Run[State, Item, Entry]:
-        """The newest saved state that has seen nothing later than `reached`."""
-        kept, saved = batch.kept, batch.ledger.checkpoints
-        if kept is not None and known is not None and _is_usable(kept, known, reached):
+        if kept is not None and known is not None and kept.is_usable(known, reached):
             state, count = kept.state, kept.candle_count
-        elif checkpoint := saved.newest(reached + 1):
-            state = self._engine.restore(checkpoint.data, batch.input.candles.between)
+        elif checkpoint := ledger.checkpoints.newest(reached + 1):
+            state = self._engine.restore(checkpoint.data, given.candles.between)
             count = checkpoint.candle_count
         else:
-            state, count = self._engine.initial(batch.change.series.timeframe), 0
-        return _Run(self._engine, state, count, self._every)
-
-    def _finish(
-        self,
-        batch: _Batch[State, Item, Entry],
-        run: _Run[State, Item, Entry],
-        after: Position,
-        *,
-        dropped_from: int | None,
-    ) -> tuple[Added[Entry], Kept[State]]:
-        save_and_thin_out(
-            batch.ledger.checkpoints, run.checkpoints, newest=run.candle_count, every=self._every
-        )
-        kept = Kept(after, run.state, run.candle_count)
-        return Added(after.head_time, run.entries, dropped_from), kept
+            state, count = self._engine.initial(given.candles.series.timeframe), 0
+        run = Run(self._engine, state, count, self._every, dropped_from)
+        run.replay(given.between(state.head_time, reached))
+        run.extend(given.missing(reached, self._at_once))
+        return run
 
     def _position(self, head_time: int, change: Change) -> Position:
         return Position(head_time, change.state.epoch, self._fingerprint)
-
-
-def _is_usable(kept: Kept[State], known: Position, reached: int) -> bool:
-    """Whether a kept state has seen nothing but candles that the ledger rightly holds."""
-    untouched = kept.state.head_time == kept.at.head_time
-    return untouched and kept.at[1:] == known[1:] and kept.at.head_time <= reached

@@ -104,10 +104,10 @@ class FactorStage:
         """Write the facts of a change. Raises LedgerOutdated and LedgerConflict."""
         candles = StoredCandles(self._candles, change)
         given = CandleInput(change, candles, change.results.get(Rebuild))
-        head_time, steps, dropped_from = self._stage.apply(writer, change, given)
-        change.results.put(FactorUpdate(head_time, steps, dropped_from))
-        if dropped_from is None:
+        run = self._stage.apply(writer, change, given)
+        change.results.put(FactorUpdate(run.head_time, run.entries, run.dropped_from))
+        if run.dropped_from is None:
             return []
         reason = "factor history recomputed" if change.revised_from is None else "candles changed"
-        data = {"series_id": str(change.series), "from_time": dropped_from}
+        data = {"series_id": str(change.series), "from_time": run.dropped_from}
         return [Notice("factor.rebuild", reason, data)]

@@ -21,17 +21,17 @@ class StoredCandles:
 
     def __init__(self, store: CandleStore, change: Change) -> None:
         self._store = store
-        self._series = change.series
+        self.series = change.series
         self._own = (*change.past, *change.fresh)
 
     def after(self, time: int, limit: int) -> list[Candle]:
         """The oldest `limit` candles later than `time` (an open time)."""
-        stored = self._store.read_after(self._series, time, limit)
+        stored = self._store.read_after(self.series, time, limit)
         return self._merged(stored, time + 1, None)[:limit]
 
     def between(self, start: int, end: int) -> list[Candle]:
         """All candles between two open times, both inclusive."""
-        stored = self._store.read_range(self._series, start, end, limit=NO_LIMIT)
+        stored = self._store.read_range(self.series, start, end, limit=NO_LIMIT)
         return self._merged(stored, start, end)
 
     def pages(self, after: int, end: int) -> Iterator[Candle]:

@@ -59,12 +59,15 @@ class _State:
         head = -1 if self.drawn is None else self.drawn.position.head_time
         return None if head < 0 else head
 
+    @property
+    def newest(self) -> int | None:
+        """The newest candle, or the newest that is drawn if there is none."""
+        return self.drawn_to if self.candles.head is None else self.candles.head
+
     def require_drawn(self, time: int) -> None:
         """Raise OutOfSync unless the candle at `time` is drawn, and no candle was revised since."""
-        drawn = self.drawn
-        if drawn is None or drawn.position.head_time < time:
-            raise OutOfSync("overlay")
-        if drawn.position.epoch != self.candles.epoch:
+        at = None if self.drawn is None else self.drawn.position
+        if at is None or at.head_time < time or at.epoch != self.candles.epoch:
             raise OutOfSync("overlay")
 
 
@@ -86,7 +89,7 @@ class Reads:
         """
 
         def read(now: _State) -> dict[str, Any]:
-            to_time = self._newest(now) if at_time is None else self.candles.floor(series, at_time)
+            to_time = now.newest if at_time is None else self.candles.floor(series, at_time)
             if to_time is None:
                 return nothing(cursor).as_object(series)
             now.require_drawn(to_time)
@@ -130,13 +133,27 @@ class Reads:
         """
 
         def read(now: _State) -> dict[str, Any]:
-            to_time = self._newest(now)
+            to_time = now.newest
             if to_time is None:
                 return _records(series, [], after_id)
             now.require_drawn(to_time)
             if now.drawn is not None and now.drawn.tick_id <= after_id:
                 return _records(series, [], after_id)
-            return self._record(now, to_time, after_id=after_id, window=window)
+            seen = self.slices(now, to_time, window=window)
+            known = seen["snapshots"] if after_id == 0 else None
+            delta = self._drawn(now, to_time, cursor=after_id, window=window, known=known)
+            number = _number(now, delta)
+            if number <= after_id:
+                return _records(series, [], after_id)
+            record = {
+                "id": number,
+                "series_id": str(series),
+                "to_candle_id": series.candle_id(to_time),
+                "to_candle_time": to_time,
+                "draw_delta": delta.as_object(series),
+                "factor_slices": seen,
+            }
+            return _records(series, [record], number)
 
         return self._repeated(series, read)
 
@@ -162,24 +179,6 @@ class Reads:
             raise OutOfSync("factor")
         found = slices(self.specs, series, at_time=time, events=seen.events, heads=seen.heads)
         return envelope(series, time, candle_id=series.candle_id(time), found=found)
-
-    def _record(self, now: _State, to_time: int, *, after_id: int, window: int) -> dict[str, Any]:
-        series = now.series
-        seen = self.slices(now, to_time, window=window)
-        known = seen["snapshots"] if after_id == 0 else None
-        delta = self._drawn(now, to_time, cursor=after_id, window=window, known=known)
-        number = _number(now, delta)
-        if number <= after_id:
-            return _records(series, [], after_id)
-        record = {
-            "id": number,
-            "series_id": str(series),
-            "to_candle_id": series.candle_id(to_time),
-            "to_candle_time": to_time,
-            "draw_delta": delta.as_object(series),
-            "factor_slices": seen,
-        }
-        return _records(series, [record], number)
 
     def _frame(
         self, now: _State, aligned: int | None, *, at_time: int, window: int
@@ -217,9 +216,6 @@ class Reads:
         if known is not None:
             _require_agreement(now.series, known, versions, to_time=to_time, cutoff=cutoff)
         return draw_delta(versions, cursor=cursor, to_time=to_time, cutoff=cutoff)
-
-    def _newest(self, now: _State) -> int | None:
-        return now.drawn_to if now.candles.head is None else now.candles.head
 
     def _repeated(self, series: SeriesId, read: Callable[[_State], T]) -> T:
         """Repeat a read until no drawing was deleted during it, and candles and drawings agree."""

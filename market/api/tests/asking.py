@@ -136,7 +136,7 @@ def scope(path, query, method, headers):
 
 
 class ApiClient:
-    """Sends requests as a holder of the ingest token."""
+    """Sends requests with the ingest token."""
 
     def __init__(self, token):
         self.http = Client(raise_request_exception=False)

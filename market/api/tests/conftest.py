@@ -41,7 +41,7 @@ def on_postgres(transactional_db, fresh_process, switch):
     switch(ingest_token=TOKEN)
 
 
-# pytest-django sees only fixtures that are asked for by name, and this mark.
+# pytest-django sees only fixtures that are requested by name, and this mark.
 POSTGRES = pytest.param("on_postgres", marks=pytest.mark.django_db(transaction=True))
 
 
@@ -53,5 +53,15 @@ def either_store(request):
 
 @pytest.fixture
 def api():
-    """A client that holds the ingest token."""
+    """A client with the ingest token."""
     return import_string("market.api.tests.asking.ApiClient")(TOKEN)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """An exchange behind the rankings of top markets, and the clock of its caches."""
+    made = import_string("market.api.tests.ranked_exchange.World")()
+    monkeypatch.setattr("market.api.top_markets.exchange_loop", lambda: made.loop)
+    yield made
+    made.loop.close()
+    assert made.exchange.closed or not made.opened

@@ -145,7 +145,7 @@ def test_strange_text_in_the_query_is_a_bad_series_id(api, text):
     assert refusal(api.http.get(f"{CANDLES}?series_id={text}")) == (400, "invalid_series_id")
 
 
-def test_unforeseen_failure_is_json_without_its_text(api, monkeypatch):
+def test_unexpected_failure_is_json_without_its_text(api, monkeypatch):
     def broken(query, *, gzip):
         raise KeyError("secret")
 

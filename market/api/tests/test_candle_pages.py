@@ -114,7 +114,7 @@ def alive(root):
     return total
 
 
-def test_look_without_the_store_finds_only_what_is_cached():
+def test_cached_page_is_found_without_the_store():
     store, pages = pages_over(60, 120)
     query = PageQuery(MINUTE, 0, 500)
     assert pages.cached(query, store.state(MINUTE)) is None

@@ -84,7 +84,7 @@ def test_revised_candle_is_read_anew(api):
     assert revised.json()["candles"] == [candle(60, 1.75)]
 
 
-def test_filled_hole_is_read_anew(api):
+def test_filled_gap_is_read_anew(api):
     store([60, 180])
     assert times(api.get(CANDLES, series_id=SERIES, since=0, limit=2)) == [60, 180]
     store([120])
@@ -143,7 +143,7 @@ def test_known_tag_is_answered_304_until_something_changes(api):
     assert changed["ETag"] != first["ETag"]
 
 
-def test_epoch_tells_of_revisions(api):
+def test_epoch_counts_revisions(api):
     store([60, 120])
     assert api.get(CANDLES, series_id=SERIES)["X-Series-Epoch"] == "0"
     store([60], close=1.75)
@@ -166,7 +166,7 @@ def test_gzip_refused_by_weight_is_not_sent(api):
     assert "Content-Encoding" not in api.http.get(CANDLES, {"series_id": SERIES}, headers=headers)
 
 
-def test_series_id_is_read_whole(api):
+def test_series_id_is_parsed_completely(api):
     store([60])
     assert times(api.get(CANDLES, series_id=" binance:futures : BTC/USDT:01m ")) == [60]
     for text in ("abc", "foo:1m", "a::b:1m", "a:b:C/D:0m", "a:b:C/D:1x", "a:b:\0:1m", "x" * 300):

@@ -1,4 +1,4 @@
-"""Candles by HTTP: what is stored, announced, and refused."""
+"""Candles by HTTP: what is stored, published, and refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_same_candle_again_changes_nothing(api):
     assert blocking.call(runtime.candle_store().state, SERIES_ID) == before
 
 
-def test_numbers_may_come_as_texts_and_whole_floats(api):
+def test_numbers_may_be_strings_and_whole_floats(api):
     body = one(candle_time="280", open="1", close=1, volume=10)
     assert api.post(CLOSED, body).json()["candle_time"] == 280
     assert api.post(CLOSED, one(candle_time=340.0)).json()["candle_time"] == 340
@@ -136,7 +136,7 @@ async def listening():
     return layer, channel
 
 
-async def test_closed_candle_is_announced_before_the_answer(api):
+async def test_closed_candle_is_published_before_the_answer(api):
     layer, channel = await listening()
     headers = {"Authorization": f"Bearer {api.token}"}
     for time_ in (100, 160):
@@ -148,7 +148,7 @@ async def test_closed_candle_is_announced_before_the_answer(api):
     assert [each.candle_time for each in second.candles] == [160]
 
 
-async def test_forming_candle_is_announced_and_not_stored(api):
+async def test_forming_candle_is_published_and_not_stored(api):
     layer, channel = await listening()
     headers = {"Authorization": f"Bearer {api.token}"}
     response = await AsyncClient().post(
@@ -224,9 +224,9 @@ async def announced(api, publish):
     return first["type"]
 
 
-async def test_batch_is_announced_on_request_only(api):
+async def test_batch_is_not_published_by_default(api):
     assert await announced(api, publish=False) == "end"
 
 
-async def test_batch_is_announced_on_request(api):
+async def test_batch_is_published_on_request(api):
     assert await announced(api, publish=True) == "closed"

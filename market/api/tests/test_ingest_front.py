@@ -1,4 +1,4 @@
-"""Closed candles in front of Django: the same answers, and no way around its judgement."""
+"""Closed candles in front of Django: the same answers, and the same refusals."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_candle_is_taken_without_django(writer):
     assert await times() == [60, 120]
 
 
-async def test_candle_is_announced(writer):
+async def test_candle_is_published(writer):
     layer = get_channel_layer()
     channel = await layer.new_channel()
     await layer.group_add(group_of(SERIES_ID), channel)
@@ -121,7 +121,7 @@ async def test_failing_step_is_named_and_nothing_stored(writer, monkeypatch):
     assert await times() == [60]
 
 
-async def test_client_that_leaves_in_the_middle_writes_nothing(writer):
+async def test_client_that_disconnects_early_writes_nothing(writer):
     incoming = [
         {"type": "http.request", "body": b'{"series_id":', "more_body": True},
         {"type": "http.disconnect"},

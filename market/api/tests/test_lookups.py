@@ -22,7 +22,7 @@ FIVE = "binance:futures:BTC/USDT:5m"
 
 @pytest.fixture
 def lease_store(in_memory, monkeypatch):
-    """The lease store that the health endpoint asks."""
+    """The lease store that the health endpoint reads."""
     made = MemoryLeaseStore()
     monkeypatch.setattr("market.api.health.lease_store", lambda: made)
     return made
@@ -73,7 +73,7 @@ RUNNING = BackfillProgress(
         (240, replace(RUNNING, state="failed"), "red", "lagging_no_recent_backfill"),
     ],
 )
-def test_lamp(api, lease_store, head, progress, status, reason):
+def test_status_light(api, lease_store, head, progress, status, reason):
     if head is not None:
         store([head])
     if progress is not None:
@@ -85,12 +85,12 @@ def test_lamp(api, lease_store, head, progress, status, reason):
     )
 
 
-def test_progress_is_told_in_percent(api, lease_store):
+def test_progress_is_a_percentage(api, lease_store):
     store([240])
     lease_store.set_progress(SeriesId.parse(SERIES), RUNNING)
-    told = api.get(HEALTH, series_id=SERIES, now_time=500).json()["backfill"]
-    assert told["progress_pct"] == 50.0
-    assert (told["start_missing_candles"], told["current_missing_candles"]) == (6, 3)
+    shown = api.get(HEALTH, series_id=SERIES, now_time=500).json()["backfill"]
+    assert shown["progress_pct"] == 50.0
+    assert (shown["start_missing_candles"], shown["current_missing_candles"]) == (6, 3)
 
 
 def test_health_is_gated_by_either_switch(api, lease_store, switch):
@@ -136,7 +136,7 @@ def test_ingest_state_has_the_written_fields(api, lease_store, monkeypatch):
 
 
 @pytest.mark.usefixtures("either_store")
-def test_series_health_counts_the_holes(api):
+def test_series_health_counts_the_gaps(api):
     store([0, 100, 160, 220, 280, 333, 400, 460])
     found = api.get(EXTENT, series_id=SERIES).json()
     now = found.pop("now_time")

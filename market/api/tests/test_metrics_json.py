@@ -19,14 +19,14 @@ def counted(switch):
         yield
 
 
-def test_metrics_tell_of_an_ingested_and_read_candle(in_memory, counted, api):
+def test_metrics_count_an_ingested_and_read_candle(in_memory, counted, api):
     api.post(CLOSED, {"series_id": SERIES, "candle": candle(60)})
     api.get(CANDLES, series_id=SERIES)
     api.get(CANDLES, series_id="made:up:SERIES/X:1m")
-    told = api.get(METRICS).json()
-    assert set(told) == {"enabled", "updated_at_ms", "counters", "gauges", "timers"}
-    assert told["enabled"] is True and isinstance(told["updated_at_ms"], int)
-    counters, gauges, timers = told["counters"], told["gauges"], told["timers"]
+    shown = api.get(METRICS).json()
+    assert set(shown) == {"enabled", "updated_at_ms", "counters", "gauges", "timers"}
+    assert shown["enabled"] is True and isinstance(shown["updated_at_ms"], int)
+    counters, gauges, timers = shown["counters"], shown["gauges"], shown["timers"]
     assert counters["market_ingest_closed_requests_total{result=ok}"] == 1.0
     assert timers["market_ingest_closed_duration_ms{result=ok}"]["count"] == 1.0
     assert gauges[f"market_ingest_last_candle_time{{series_id={SERIES}}}"] == 60.0

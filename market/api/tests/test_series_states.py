@@ -14,7 +14,7 @@ OTHER = MINUTE.with_timeframe(MINUTE.timeframe.parse("5m"))
 
 
 class Store:
-    """Answers each look-up when told to, with the head as it was when the look-up began."""
+    """Answers each look-up when the gate opens, with the head as it was when the look-up began."""
 
     def __init__(self):
         self.head = 60
@@ -62,15 +62,15 @@ async def test_several_series_go_into_one_look_up():
     assert store.asked == [[MINUTE, OTHER]]
 
 
-async def test_reader_that_goes_away_takes_nothing_from_the_others():
+async def test_cancelled_reader_does_not_affect_the_others():
     store = Store()
     states = SeriesStates(store)
     gone = asyncio.create_task(states.state(MINUTE))
-    stays = asyncio.create_task(states.state(MINUTE))
+    remaining = asyncio.create_task(states.state(MINUTE))
     await store.begun.acquire()
     gone.cancel()
     store.gate.release()
-    assert (await stays).head == 60
+    assert (await remaining).head == 60
 
 
 async def test_failure_reaches_every_reader_and_the_next_look_up_works():

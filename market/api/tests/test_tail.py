@@ -1,4 +1,4 @@
-"""Asking ingest for newer candles after a read."""
+"""Requests to ingest for newer candles after a read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from market.tests.builders import MINUTE
 
 
 class Ingest:
-    """Notes what it is asked for."""
+    """Records the requests."""
 
     def __init__(self):
         self.asked = []
@@ -41,13 +41,13 @@ def read(in_memory, switch, ingest, api, monkeypatch):
     return lambda **query: api.get(CANDLES, series_id=SERIES, **query)
 
 
-def test_read_of_the_newest_asks_for_the_tail_within_its_cap(read, ingest):
+def test_read_of_the_newest_requests_the_tail_up_to_the_cap(read, ingest):
     assert read(limit=5_000).status_code == 200
     assert ingest.came.acquire(timeout=patience(5))
     assert ingest.asked == [(SERIES, 100)]
 
 
-def test_read_after_a_time_asks_for_nothing(read, ingest):
+def test_read_after_a_time_requests_nothing(read, ingest):
     read(since=5)
     read(limit=7)
     assert ingest.came.acquire(timeout=patience(5))
@@ -60,7 +60,7 @@ def test_failure_of_ingest_does_not_reach_the_reader(read, ingest):
     assert ingest.came.acquire(timeout=patience(5))
 
 
-def test_nothing_is_asked_with_the_switch_off(read, ingest, switch):
+def test_nothing_is_requested_with_the_switch_off(read, ingest, switch):
     switch(enable_market_auto_tail_backfill=False)
     read()
     switch(enable_market_auto_tail_backfill=True)

@@ -63,7 +63,7 @@ def test_admin_session_needs_the_csrf_token():
     assert post(client=client, **{"X-CSRFToken": token}).status_code == 200
 
 
-def test_session_of_no_admin_is_refused():
+def test_session_without_staff_rights_is_refused():
     assert refusal(post(client=logged_in())) == (401, "not_authenticated")
 
 

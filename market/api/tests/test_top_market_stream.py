@@ -1,0 +1,154 @@
+"""The stream of top markets: its events, its end, and its bound."""
+
+from __future__ import annotations
+
+import asyncio
+
+import ccxt
+import orjson
+import pytest
+from django.core.asgi import get_asgi_application
+
+from lab.waiting import patience
+from market.api import top_market_stream
+from market.api.front import Front
+from market.api.tests.asking import ask, items, refusal, scope
+
+STREAM = "/api/market/top_markets/stream"
+
+pytestmark = pytest.mark.usefixtures("in_memory")
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ({"interval_s": "x"}, "float_parsing"),
+        ({"interval_s": "nan"}, "finite_number"),
+        ({"interval_s": 0.1}, "greater_than_equal"),
+        ({"interval_s": 31}, "less_than_equal"),
+        ({"max_events": 1001}, "less_than_equal"),
+    ],
+)
+def test_wrong_stream_query_is_named(api, world, query, kind):
+    ((name, _),) = query.items()
+    assert items(api.get(STREAM, market="spot", **query)) == [(kind, ["query", name])]
+
+
+def events(content):
+    """The events of a stream as (name, number, data); comments are left out."""
+    found = []
+    for block in content.decode().split("\n\n"):
+        fields = dict(
+            line.split(": ", 1) for line in block.split("\n") if line[:1] not in ("", ":")
+        )
+        if fields:
+            found.append((fields["event"], fields.get("id"), orjson.loads(fields["data"])))
+    return found
+
+
+class Streamed:
+    """A client of the stream behind the middleware; it disconnects when `gone` is set."""
+
+    def __init__(self, query):
+        self.chunks = asyncio.Queue()
+        self.gone = asyncio.Event()
+        self.start = None
+        sent = scope(STREAM, query, "GET", {})
+        front = Front(get_asgi_application())
+        self.task = asyncio.create_task(front(sent, self.receive, self.send))
+        self.asked = False
+
+    async def receive(self):
+        if not self.asked:
+            self.asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message):
+        if message["type"] == "http.response.start":
+            self.start = message
+        else:
+            await self.chunks.put(message)
+
+
+async def test_stream_ends_after_its_events(world):
+    client = Streamed("market=spot&max_events=1&interval_s=0.2")
+    async with asyncio.timeout(patience(10)):
+        await client.task
+    first = client.chunks.get_nowait()
+    ((name, number, data),) = events(first["body"])
+    assert (name, int(number)) == ("top_markets", data["generated_at_ms"])
+    assert list(data) == sorted(data)
+    assert [item["symbol"] for item in data["items"]] == ["ETH/USDT", "BTC/USDT"]
+    assert client.chunks.get_nowait() == {
+        "type": "http.response.body",
+        "body": b"",
+        "more_body": False,
+    }
+    headers = {name.decode(): value.decode() for name, value in client.start["headers"]}
+    assert headers["content-type"] == "text/event-stream"
+    assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-cache", "no")
+    through = await ask(get_asgi_application(), STREAM, query="market=spot&max_events=1")
+    assert headers == through.headers
+
+
+async def test_stream_ends_with_the_task_of_its_request(world):
+    client = Streamed("market=spot&interval_s=0.2")
+    async with asyncio.timeout(patience(10)):
+        await client.chunks.get()
+        client.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await client.task
+    assert top_market_stream.places.taken == 0
+
+
+async def test_stream_sends_again_only_what_changed_and_ends_with_its_client(world):
+    client = Streamed("market=spot&interval_s=0.2")
+    async with asyncio.timeout(patience(10)):
+        first = await client.chunks.get()
+        comments = [await client.chunks.get() for _ in range(2)]
+        world.exchange.tickers["BTC/USDT"] = {"last": 1.0, "quoteVolume": 50.0}
+        world.time = 11
+        changed = await client.chunks.get()
+        while not events(changed["body"]):
+            changed = await client.chunks.get()
+        client.gone.set()
+        await client.task
+    assert events(first["body"])[0][0] == "top_markets"
+    assert all(comment["body"].startswith(b": ping ") for comment in comments)
+    data = events(changed["body"])[0][2]
+    assert [item["symbol"] for item in data["items"]] == ["BTC/USDT", "ETH/USDT"]
+    assert top_market_stream.places.taken == 0
+
+
+async def test_stream_sends_errors_as_events(world):
+    world.exchange.failure = ccxt.ExchangeNotAvailable("down")
+    client = Streamed("market=spot&max_events=2&interval_s=0.2")
+    async with asyncio.timeout(patience(10)):
+        await client.task
+    first = client.chunks.get_nowait()
+    ((name, number, data),) = events(first["body"])
+    assert (name, number, data["type"]) == ("error", None, "error")
+    assert "down" in data["message"]
+    assert list(data) == ["at_ms", "message", "type"]
+
+
+async def test_stream_ends_by_itself_after_its_time(world, monkeypatch):
+    monkeypatch.setattr("market.api.top_market_stream.MAX_STREAM_S", 0.1)
+    client = Streamed("market=spot&interval_s=0.2")
+    async with asyncio.timeout(patience(10)):
+        await client.task
+
+
+def test_streams_are_bounded(api, world, monkeypatch):
+    monkeypatch.setattr("market.api.top_market_stream.places", top_market_stream.StreamPlaces(0))
+    response = api.get(STREAM, market="spot")
+    assert refusal(response) == (503, "too_many_streams")
+
+
+def test_stream_works_without_the_middleware(api, world):
+    response = api.get(STREAM, market="spot", max_events=1)
+    with pytest.warns(Warning, match="consume asynchronous iterators"):
+        content = b"".join(response)
+    assert events(content)[0][0] == "top_markets"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+import orjson
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -18,6 +20,14 @@ async def respond(send: Send, status: int, headers: HeaderList, body: bytes = b"
     """Send a whole answer."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def respond_json(
+    send: Send, status: int, body: object, *headers: tuple[bytes, bytes]
+) -> None:
+    """Send a whole JSON response with further headers."""
+    content = orjson.dumps(body)
+    await respond(send, status, [*json_headers(content), *headers], content)
 
 
 def json_headers(body: bytes) -> HeaderList:

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from django.conf import settings
@@ -25,6 +24,7 @@ from market.ingest import gap_ledger
 from market.ingest.breaker import BreakerState
 from market.ingest.desired import Desired, combine, pinned_series
 from market.ingest.dispatch import QueueStanding, queue_standings
+from market.ingest.gap_ranges import GapEntry
 from market.ingest.runtime import lease_store
 from market.runtime import candle_store
 
@@ -82,81 +82,51 @@ class InstallationStatus:
     unreachable: frozenset[str]
 
 
-class _Reader:
-    """Reads from each part, and remembers which did not answer."""
-
-    def __init__(self) -> None:
-        self.at = time.time()
-        self.unreachable: set[str] = set()
-
-    def read(self, part: str, question: Callable[[], T], empty: Callable[[], T]) -> T:
-        if part in self.unreachable:
-            return empty()
-        try:
-            return question()
-        except (LeaseStoreUnavailable, DatabaseError, TimeoutError, OSError) as error:
-            log.warning("the status of the %s is unknown: %s", part, error)
-            self.unreachable.add(part)
-            return empty()
-
-    def followed(self) -> tuple[SeriesStatus, ...]:
-        leased: list[LeasedSeries] = self.read(LEASE_STORE, _leased, list)
-        pinned: list[SeriesId] = self.read(DATABASE, _pinned, list)
-        desired = combine(pinned, leased)
-        names = [each.series for each in desired]
-        states: dict[SeriesId, SeriesState] = self.read(DATABASE, partial(_states, names), dict)
-        reports: dict[SeriesId, JobReport] = self.read(LEASE_STORE, partial(_reports, names), dict)
-        gaps: Counter[SeriesId] = self.read(DATABASE, _open_gaps, Counter)
-        return tuple(
-            SeriesStatus(
-                desired=each,
-                state=states.get(each.series, EMPTY),
-                report=reports.get(each.series),
-                open_gaps=gaps[each.series],
-                at=self.at,
-            )
-            for each in desired
-        )
-
-
-def _pinned() -> list[SeriesId]:
-    return blocking.call(pinned_series)
-
-
-def _leased() -> list[LeasedSeries]:
-    switches = settings.SWITCHES
-    if not switches.enable_ondemand_ingest:
-        return []
-    return lease_store().leased(idle_ttl=switches.ondemand_idle_ttl_s)
-
-
-def _states(names: list[SeriesId]) -> dict[SeriesId, SeriesState]:
-    return blocking.call(candle_store().states, names)
-
-
-def _reports(names: list[SeriesId]) -> dict[SeriesId, JobReport]:
-    return lease_store().reports(names)
-
-
-def _open_gaps() -> Counter[SeriesId]:
-    return Counter(gap.series for gap in blocking.call(gap_ledger.open_gaps))
-
-
-def _members() -> list[Member]:
-    return lease_store().members()
-
-
 def read_status() -> InstallationStatus:
     """Read the status from every part. Blocking; an unreachable part raises nothing."""
-    reader = _Reader()
-    followed = reader.followed()
-    queues, taken = reader.read(BROKER, queue_standings, lambda: ([], 0))
-    members: list[Member] = reader.read(LEASE_STORE, _members, list)
+    at = time.time()
+    unreachable: set[str] = set()
+
+    def read(part: str, question: Callable[[], T], default: T) -> T:
+        if part not in unreachable:
+            try:
+                return question()
+            except (LeaseStoreUnavailable, DatabaseError, TimeoutError, OSError) as error:
+                log.warning("the status of the %s is unknown: %s", part, error)
+                unreachable.add(part)
+        return default
+
+    leased: list[LeasedSeries] = []
+    if settings.SWITCHES.enable_ondemand_ingest:
+        idle_ttl = settings.SWITCHES.ondemand_idle_ttl_s
+        leased = read(LEASE_STORE, lambda: lease_store().leased(idle_ttl=idle_ttl), [])
+    pinned: list[SeriesId] = read(DATABASE, lambda: blocking.call(pinned_series), [])
+    desired = combine(pinned, leased)
+    names = [each.series for each in desired]
+    states: dict[SeriesId, SeriesState]
+    states = read(DATABASE, lambda: blocking.call(candle_store().states, names), {})
+    reports: dict[SeriesId, JobReport]
+    reports = read(LEASE_STORE, lambda: lease_store().reports(names), {})
+    gaps: list[GapEntry] = read(DATABASE, lambda: blocking.call(gap_ledger.open_gaps), [])
+    open_gaps = Counter(gap.series for gap in gaps)
+    no_queues: tuple[list[QueueStanding], int] = ([], 0)
+    queues, taken = read(BROKER, queue_standings, no_queues)
+    members: list[Member] = read(LEASE_STORE, lambda: lease_store().members(), [])
+    followed = [
+        SeriesStatus(
+            desired=each,
+            state=states.get(each.series, EMPTY),
+            report=reports.get(each.series),
+            open_gaps=open_gaps[each.series],
+            at=at,
+        )
+        for each in desired
+    ]
     return InstallationStatus(
-        at=reader.at,
-        followed=followed,
+        at=at,
+        followed=tuple(followed),
         members=tuple(members),
         queues=tuple(queues),
         taken=taken,
-        unreachable=frozenset(reader.unreachable),
+        unreachable=frozenset(unreachable),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ from market.domain.store import (
     StaleFence,
     Upserted,
 )
+from market.stores.callbacks import Callbacks
 
 
 @dataclass(slots=True)
@@ -53,18 +54,17 @@ class _Rows:
         self.candles = [merged[time] for time in self.times]
 
 
-class MemoryWriter(SeriesWriter):
+class MemoryWriter(Callbacks, SeriesWriter):
     """A transaction of the memory store: changes are kept here until the commit."""
 
     def __init__(self, series: SeriesId, rows: _Rows) -> None:
+        super().__init__()
         self.series = series
         self.state = rows.state
         self._rows = rows
         self._pending: dict[int, Candle] = {}
         self._next: SeriesState = rows.state
         self._revisions: list[tuple[int, int]] = []
-        self._undo: list[Callable[[], None]] = []
-        self._on_commit: list[Callable[[], None]] = []
 
     @override
     def upsert(self, candles: list[Candle]) -> Upserted:
@@ -87,27 +87,12 @@ class MemoryWriter(SeriesWriter):
         self._next = SeriesState(head, epoch)
         return self._next
 
-    @override
-    def on_rollback(self, undo: Callable[[], None]) -> None:
-        self._undo.append(undo)
-
-    @override
-    def on_commit(self, land: Callable[[], None]) -> None:
-        # Here it happens together with the commit.
-        self._on_commit.append(land)
-
     def commit(self) -> None:
         """Make the changes visible."""
-        for land in self._on_commit:
-            land()
+        self.committed()
         self._rows.merge(self._pending)
         self._rows.revisions += self._revisions
         self._rows.state = self._next
-
-    def roll_back(self) -> None:
-        """Undo what stages changed in memory, in reverse order."""
-        for undo in reversed(self._undo):
-            undo()
 
 
 class MemoryCandleStore(CandleStore):
@@ -131,7 +116,7 @@ class MemoryCandleStore(CandleStore):
             try:
                 yield writer
             except BaseException:
-                writer.roll_back()
+                writer.rolled_back()
                 raise
             with self._mutex:
                 writer.commit()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,7 @@ from market.domain.store import (
     StaleFence,
     Upserted,
 )
+from market.stores.callbacks import Callbacks
 from market.stores.postgres_errors import refusal_of
 
 # From this many rows on, COPY into a temporary table beats an array of rows in the statement.
@@ -92,18 +93,17 @@ MIN_TIME, MAX_TIME = -(2**63), 2**63 - 1
 SLACK_S = 691_200
 
 
-class PostgresWriter(SeriesWriter):
+class PostgresWriter(Callbacks, SeriesWriter):
     """One series inside a PostgreSQL transaction that holds its advisory lock."""
 
     def __init__(self, series: SeriesId, key: int, state: SeriesState, cursor: Any) -> None:
+        super().__init__()
         self.series = series
         self.state = state
         self.key = key
         self._cursor = cursor
         self._deferred: list[bytes] = []
         self._newest = self._head_written = state.head
-        self._undo: list[Callable[[], None]] = []
-        self._on_commit: list[Callable[[], None]] = []
 
     @property
     def cursor(self) -> Any:
@@ -168,24 +168,6 @@ class PostgresWriter(SeriesWriter):
         )
         return SeriesState(head, epoch)
 
-    @override
-    def on_rollback(self, undo: Callable[[], None]) -> None:
-        self._undo.append(undo)
-
-    @override
-    def on_commit(self, land: Callable[[], None]) -> None:
-        self._on_commit.append(land)
-
-    def committed(self) -> None:
-        """Run the stages' callbacks after the commit."""
-        for land in self._on_commit:
-            land()
-
-    def roll_back(self) -> None:
-        """Undo what stages changed in memory, in reverse order."""
-        for undo in reversed(self._undo):
-            undo()
-
     def _given(self, candles: list[Candle]) -> str:
         if len(candles) < COPY_FROM_ROWS:
             # Only int and float objects are formatted into this text, in their shortest exact form.
@@ -218,7 +200,7 @@ class PostgresCandleStore(CandleStore):
                 writer.flush()
         except BaseException as error:
             if writer is not None:
-                writer.roll_back()
+                writer.rolled_back()
             if isinstance(error, Error) and (refusal := refusal_of(error)):
                 raise refusal from error
             raise

@@ -11,11 +11,9 @@ import asyncio
 from contextlib import suppress
 from enum import IntEnum
 
-import orjson
+from market.api.asgi import Application, Receive, Scope, Send, respond_json
 
-from market.api.asgi import Application, Receive, Scope, Send, json_headers, respond
-
-SHUTTING_DOWN = orjson.dumps({"detail": "server_shutting_down", "code": "server_shutting_down"})
+SHUTTING_DOWN = {"detail": "server_shutting_down", "code": "server_shutting_down"}
 EVENT_STREAM = b"text/event-stream"
 LOOK_S = 0.05
 
@@ -109,7 +107,6 @@ def _is_stream(scope: Scope) -> bool:
 
 async def _refuse(scope: Scope, send: Send) -> None:
     if scope["type"] == "http":
-        headers = [*json_headers(SHUTTING_DOWN), (b"connection", b"close")]
-        await respond(send, 503, headers, SHUTTING_DOWN)
+        await respond_json(send, 503, SHUTTING_DOWN, (b"connection", b"close"))
     else:
         await send({"type": "websocket.close", "code": 1001, "reason": "server_shutdown"})

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import orjson
-
-from market.api.asgi import Application, Message, Receive, Scope, Send, json_headers, respond
+from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
 from market.api.errors import API_PREFIX, ApiError
 from market.api.ingest import MAX_BATCH_BYTES
 from market.api.rendering import MAX_BODY_BYTES, too_large
@@ -30,9 +28,7 @@ class RequestBounds:
             if body.is_too_large:
                 raise too_large(limit)
         except ApiError as error:
-            content = orjson.dumps(error.body())
-            headers = [*json_headers(content), (b"connection", b"close")]
-            await respond(send, error.status, headers, content)
+            await respond_json(send, error.status, error.body(), (b"connection", b"close"))
 
 
 class _BoundedBody:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import orjson
-
-from market.api.asgi import Application, Receive, Scope, Send, json_headers, respond
+from market.api.asgi import Application, Receive, Scope, Send, respond_json
 from market.api.errors import API_PREFIX, ApiError
 from market.api.writes import holds_token
 from market.domain.throttle import Throttle
@@ -43,6 +41,5 @@ class RequestRate:
             await self._application(scope, receive, send)
             return
         error = ApiError(429, "rate_limited", "too many requests, slow down")
-        content = orjson.dumps(error.body())
         retry = (b"retry-after", str(int(wait_s) + 1).encode())
-        await respond(send, error.status, [*json_headers(content), retry], content)
+        await respond_json(send, error.status, error.body(), retry)

@@ -11,17 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-import orjson
 from asgiref.sync import ThreadSensitiveContext
 from django.db import close_old_connections
 from typing_extensions import override
 
-from market.api.asgi import Application, Receive, Scope, Send, json_headers, respond
+from market.api.asgi import Application, Receive, Scope, Send, respond_json
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY = orjson.dumps({"detail": "too many requests wait for their turn", "code": "server_busy"})
+BUSY = {"detail": "too many requests wait for their turn", "code": "server_busy"}
 
 
 class RequestThreads:
@@ -40,8 +39,7 @@ class RequestThreads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if self._threads.waiting >= self._queue:
-            headers = [*json_headers(BUSY), (b"retry-after", b"1")]
-            await respond(send, 503, headers, BUSY)
+            await respond_json(send, 503, BUSY, (b"retry-after", b"1"))
             return
         # A request's calls come one after the other, so any thread may run any of them.
         async with ThreadSensitiveContext(executor=self._threads):

@@ -115,7 +115,7 @@ def note_holes(
     """
     holes = holes_between(ports.store, series, span)
     noted = ports.ledger.entries(series, states=UNSETTLED)
-    if any(_overlap(entry, span) for entry in noted):
+    if any(entry.part(*span) for entry in noted):
         _settle(ports, series, noted, span=span)
     reason = "not on the exchange" if state is GapState.ABSENT else "exchange unreachable"
     for first, last in holes:
@@ -180,7 +180,3 @@ def merged(ranges: Sequence[Range], *, reach: int) -> list[Range]:
         else:
             joined.append((first, last))
     return joined
-
-
-def _overlap(entry: GapEntry, span: Range) -> bool:
-    return entry.from_time <= span[1] and entry.to_time >= span[0]

@@ -128,7 +128,11 @@ class PostgresGapLedger(GapLedger):
         new = replace(entry, updated_at=time.time())
         span = (entry.from_time - step, entry.to_time + step)
         self._rewrite(entry.series, span, lambda known: noticed(known, new))
-        _forget_old(entry.series)
+        settled = GapRecord.objects.filter(series__name=str(entry.series)).exclude(
+            state__in=UNSETTLED
+        )
+        old = settled.order_by("-from_time").values_list("pk", flat=True)[KEPT_SETTLED:]
+        GapRecord.objects.filter(pk__in=list(old)).delete()
 
     @override
     def set_state(
@@ -220,13 +224,6 @@ def _row(key: Series, entry: GapEntry) -> GapRecord:
         state=entry.state.value,
         attempts=entry.attempts,
     )
-
-
-def _forget_old(series: SeriesId) -> None:
-    settled = GapRecord.objects.filter(series__name=str(series)).exclude(state__in=UNSETTLED)
-    kept = settled.order_by("-from_time").values("pk")[:KEPT_SETTLED]
-    if settled.count() > KEPT_SETTLED:
-        settled.exclude(pk__in=list(kept.values_list("pk", flat=True))).delete()
 
 
 @once

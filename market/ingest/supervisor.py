@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -131,9 +132,10 @@ class InProcess:
         """Start on the running event loop."""
         dispatch.BACKGROUND.open()
         if settings.SWITCHES.ingest_jobs_enabled:
+            repair = partial(repair_due, stopping=self._end.is_set)
             self._loops = [
                 asyncio.create_task(self._every(self._interval, self._reconcile)),
-                asyncio.create_task(self._every(self._repair_interval, self._repair)),
+                asyncio.create_task(self._every(self._repair_interval, repair)),
             ]
 
     async def stop(self) -> None:
@@ -165,9 +167,6 @@ class InProcess:
         job = FollowJob(group, self._ports_of(group))
         seconds = settings.SWITCHES.follow_task_max_s
         return await job.run(stopping=self._end.is_set, max_seconds=seconds)
-
-    async def _repair(self) -> None:
-        await repair_due(stopping=self._end.is_set)
 
 
 _running: list[InProcess] = []

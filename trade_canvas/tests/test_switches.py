@@ -17,19 +17,18 @@ DRIVEN = {
 
 # Everything that can do harm is off until somebody asks for it.
 BOOLEANS = {each.name for each in fields(Switches) if isinstance(each.default, bool)}
-RISKY = sorted(BOOLEANS - DRIVEN)
+NUMBERS = [each for each in fields(Switches) if each.metadata]
 
 
-@pytest.mark.parametrize("name", RISKY)
-def test_switch_is_off_by_default(name):
-    assert getattr(Switches.from_environment({}), name) is False
+def test_every_other_switch_is_off_by_default():
+    switches = Switches.from_environment({})
+    assert {name for name in BOOLEANS if getattr(switches, name)} == DRIVEN
 
 
-@pytest.mark.parametrize("name", sorted(DRIVEN))
-def test_switch_is_on_until_turned_off(name):
-    assert getattr(Switches.from_environment({}), name) is True
-    off = Switches.from_environment({f"TRADE_CANVAS_{name.upper()}": "0"})
-    assert getattr(off, name) is False
+def test_switches_are_on_until_turned_off():
+    off = {f"TRADE_CANVAS_{name.upper()}": "0" for name in DRIVEN}
+    switches = Switches.from_environment(off)
+    assert not any(getattr(switches, name) for name in BOOLEANS)
 
 
 @pytest.mark.parametrize("word", ["1", "true", "yes", "on", "TRUE", " On "])
@@ -56,11 +55,11 @@ def test_number_that_can_not_be_read_is_the_default(text):
     assert Switches.from_environment(environment).reconcile_interval_s == 2.0
 
 
-@pytest.mark.parametrize("each", [f for f in fields(Switches) if f.metadata], ids=lambda f: f.name)
-def test_number_below_its_minimum_is_raised_to_it(each):
-    environment = {f"TRADE_CANVAS_{each.name.upper()}": "-1"}
-    switches = Switches.from_environment(environment)
-    assert getattr(switches, each.name) == each.metadata["minimum"]
+def test_numbers_below_their_minimum_are_raised_to_it():
+    low = {f"TRADE_CANVAS_{each.name.upper()}": "-1" for each in NUMBERS}
+    switches = Switches.from_environment(low)
+    minimums = {each.name: each.metadata["minimum"] for each in NUMBERS}
+    assert {name: getattr(switches, name) for name in minimums} == minimums
 
 
 def test_number_is_read():

@@ -10,9 +10,9 @@ import asyncio
 import random
 import time
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -88,31 +88,16 @@ def parse(payload: bytes) -> Message:
     return Message(kind, series, note=f"{body.get('code') or body.get('event')}")
 
 
-@dataclass(slots=True)
-class Arrivals:
-    """A closed candle: its values as first received, and when it came (Unix seconds).
-
-    `times` are of the watchers that had subscribed before it closed.
-    """
-
-    values: tuple[float, ...]
-    times: array[float] = field(default_factory=lambda: array("d"))
-
-
 class Record:
-    """What the watchers of one process have in common."""
+    """What the watchers of one process have in common, by (series, open time) of closed candles."""
 
     def __init__(self) -> None:
-        self.candles: dict[tuple[str, int], Arrivals] = {}
+        self.values: dict[tuple[str, int], tuple[float, ...]] = {}
+        """The values as first received."""
+        self.arrivals: dict[tuple[str, int], array[float]] = defaultdict(lambda: array("d"))
+        """Unix seconds at the watchers that had subscribed before the candle closed."""
         self.counts: Counter[str] = Counter()
         self.notes: list[str] = []
-
-    def take(self, series: str, time_: int, values: tuple[float, ...]) -> Arrivals:
-        """Return the record of a candle, which is made at its first arrival."""
-        key = (series, time_)
-        if (found := self.candles.get(key)) is None:
-            found = self.candles[key] = Arrivals(values)
-        return found
 
     def note(self, text: str) -> None:
         """Keep something for the report."""
@@ -252,10 +237,10 @@ class Watcher:
         self._record.counts["candles"] += len(message.times)
         for time_, values in zip(message.times, message.values, strict=True):
             place.take(time_)
-            arrivals = self._record.take(message.series, time_, values)
-            place.differing += arrivals.values != values
+            key = (message.series, time_)
+            place.differing += self._record.values.setdefault(key, values) != values
             if time_ + place.step >= place.subscribed_at:
-                arrivals.times.append(at)
+                self._record.arrivals[key].append(at)
 
     def _has_come(self, series: str) -> None:
         self._awaited.discard(series)

@@ -2,92 +2,42 @@
 
 from __future__ import annotations
 
-import queue
-import subprocess
-import sys
-import threading
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import orjson
+from typing import Any, Self, TypeVar
 
 from lab.client import Order
-from lab.ledger import Tally
+from lab.crowd_process import Joined, Received, run
+from lab.pages import PageLoads
 from lab.program import LabFailed
 from lab.waiting import WaitTimeout, patience, wait_until
-from trade_canvas.environment import BASE_DIR
 
 ANSWER_S = 90.0
 STOP_S = 5.0
 
+Total = TypeVar("Total", Joined, PageLoads, Received)
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """How many watchers were to become live, how many did, and the seconds that each took."""
-
-    asked: int
-    live: int
-    seconds: list[float]
-
-
-@dataclass(frozen=True, slots=True)
-class PageLoads:
-    """Pages asked for, the seconds of each that came whole, bytes, wall time, and failures."""
-
-    asked: int
-    seconds: list[float]
-    bytes: int
-    took: float
-    wrong: dict[str, int]
-
-
-@dataclass(slots=True)
-class Received:
-    """Everything that the watchers received.
-
-    By (series, open time) of closed candles: `arrivals` in Unix seconds at the watchers that were
-    live, and `values` as first received.
-    """
-
-    tally: Tally = field(default_factory=Tally)
-    counts: Counter[str] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
-    most_behind_s: float = 0.0
-    arrivals: dict[tuple[str, int], list[float]] = field(default_factory=dict)
-    values: dict[tuple[str, int], list[float]] = field(default_factory=dict)
-
-    def add(self, answer: Mapping[str, Any]) -> None:
-        """Add what one process of watchers received."""
-        self.tally.add(Tally(**answer["tally"]))
-        self.counts.update(answer["counts"])
-        self.notes += answer["notes"]
-        self.most_behind_s = max(self.most_behind_s, answer["most_behind_s"])
-        for series, candle_time, values, times in answer["candles"]:
-            key = (series, candle_time)
-            self.tally.differing += self.values.setdefault(key, values) != values
-            if times:
-                self.arrivals.setdefault(key, []).extend(times)
+# Forked children would share the parent's threads' locks.
+_processes = multiprocessing.get_context("spawn")
 
 
 class Crowd:
-    """Processes of watchers (lab.crowd_process); a context manager.
+    """Processes of watchers; a context manager.
 
     The order's watchers are shared out evenly. Not for use from several threads.
     """
 
     def __init__(self, order: Order, *, processes: int = 1, log: Path) -> None:
-        self._log = log.open("ab")
         self._members: list[_Member] = []
         first = order.first
         for share in _shares(order.watchers, processes):
-            part = replace(order, watchers=share, first=first)
+            self._members.append(_Member(replace(order, watchers=share, first=first), log))
             first += share
-            self._members.append(_Member(part, self._log.fileno()))
 
     def __enter__(self) -> Self:
         return self
@@ -107,14 +57,16 @@ class Crowd:
 
     def attach(self, more: int | None = None) -> Joined:
         """Connect and subscribe all of the order's watchers, or `more` in addition to before."""
-        if more is None:
-            return _joined(self._ask("attach"))
-        shares = _shares(more, len(self._members))
-        return _joined(self._ask("attach", *({"watchers": share} for share in shares)))
+        parts = len(self._members)
+        shares = [None] * parts if more is None else _shares(more, parts)
+        return _sum(self._ask_each("attach", ((share,) for share in shares)), Joined())
 
     def counts(self) -> Counter[str]:
         """Return what all watchers have counted so far."""
-        return _summed(answer["counts"] for answer in self._ask("status"))
+        total: Counter[str] = Counter()
+        for status in self._ask("status"):
+            total.update(status.counts)
+        return total
 
     def wait_until_whole(self, seconds: float, *, for_s: float, after: float = 0.0) -> float:
         """Wait until all watchers have been up to date for `for_s`, counted from `after` on.
@@ -125,12 +77,12 @@ class Crowd:
 
         def whole_since() -> float | None:
             nonlocal lacks
-            answers = self._ask("status")
-            times = [answer["whole_since"] for answer in answers]
-            lacks = "; ".join(answer["lacks"] for answer in answers if not answer["whole_since"])
-            if None in times or time.monotonic() - max(*times, after) < for_s:
+            every = self._ask("status")
+            lacks = "; ".join(status.lacks for status in every if status.whole_since is None)
+            since = [status.whole_since for status in every]
+            if None in since or time.monotonic() - max(*since, after) < for_s:
                 return None
-            return float(max(times))
+            return float(max(since))
 
         try:
             return wait_until(whole_since, seconds + for_s, "watchers to be up to date") or 0.0
@@ -139,27 +91,20 @@ class Crowd:
 
     def adjust(self, **changes: float | bool) -> None:
         """Set `clock_offset_s`, the offset of the candles' clock, or `forget_lag` so far."""
-        self._ask("adjust", *[changes] * len(self._members))
+        self._ask("adjust", **changes)
 
     def storm(self) -> Joined:
         """Have every watcher lose its connection now and reconnect at the next address."""
-        return _joined(self._ask("storm"))
+        return _sum(self._ask("storm"), Joined())
 
     def pages(self, count: int, limit: int) -> PageLoads:
         """Have `count` pages of the newest `limit` candles read at once."""
         shares = _shares(count, len(self._members))
-        answers = self._ask("pages", *({"count": share, "limit": limit} for share in shares))
-        return PageLoads(
-            asked=sum(answer["asked"] for answer in answers),
-            seconds=[each for answer in answers for each in answer["seconds"]],
-            bytes=sum(answer["bytes"] for answer in answers),
-            took=max(answer["took"] for answer in answers),
-            wrong=_summed(answer["wrong"] for answer in answers),
-        )
+        return _sum(self._ask_each("pages", ((share, limit) for share in shares)), PageLoads())
 
     def move(self, urls: Sequence[str]) -> None:
         """Set the addresses for connections from now on."""
-        self._ask("move", *[{"urls": list(urls)}] * len(self._members))
+        self._ask("move", list(urls))
 
     def finish(self, expected: Mapping[str, Sequence[int]], *, wait: bool = False) -> Received:
         """Have all watchers leave, and compare what each received with `expected`.
@@ -167,92 +112,64 @@ class Crowd:
         That are open times of closed candles, by series. With `wait`, watchers that lack the last
         of them are given some time.
         """
-        received = Received()
-        request = {"expected": expected, "wait": wait}
-        for answer in self._ask("finish", *[request] * len(self._members)):
-            received.add(answer)
-        return received
+        return _sum(self._ask("finish", expected, wait=wait), Received())
 
     def close(self) -> None:
         """End the processes."""
         for member in self._members:
             member.close()
-        self._log.close()
 
-    def _ask(self, what: str, *requests: Mapping[str, Any]) -> list[Any]:
-        for number, member in enumerate(self._members):
-            member.send({"do": what, **(requests[number] if requests else {})})
+    def _ask(self, name: str, *arguments: object, **options: object) -> list[Any]:
+        return self._ask_each(name, [arguments] * len(self._members), **options)
+
+    def _ask_each(
+        self, name: str, arguments: Iterable[tuple[object, ...]], **options: object
+    ) -> list[Any]:
+        for member, own in zip(self._members, arguments, strict=True):
+            member.send(name, own, options)
         return [member.receive() for member in self._members]
 
 
 class _Member:
-    """One process; its answers come through a thread, so that waiting for them can end."""
+    """One process; see lab.crowd_process."""
 
-    def __init__(self, order: Order, log: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lab.crowd_process", orjson.dumps(asdict(order)).decode()],
-            cwd=BASE_DIR,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            # Ctrl-C is for the parent, whose end closes the input.
-            start_new_session=True,
-        )
-        self._answers: queue.Queue[bytes] = queue.Queue(maxsize=16)
-        threading.Thread(target=self._read, daemon=True).start()
+    def __init__(self, order: Order, log: Path) -> None:
+        self._pipe, far_end = _processes.Pipe()
+        self._process = _processes.Process(target=run, args=(order, far_end, log), daemon=True)
+        self._process.start()
+        far_end.close()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._process.pid or 0
 
-    def send(self, request: Mapping[str, Any]) -> None:
-        assert self._process.stdin is not None
+    def send(self, *request: object) -> None:
         try:
-            self._process.stdin.write(orjson.dumps(request) + b"\n")
-            self._process.stdin.flush()
+            self._pipe.send(request)
         except BrokenPipeError:
             raise LabFailed("a process of watchers ended; see watchers.log") from None
 
     def receive(self) -> Any:
+        if not self._pipe.poll(patience(ANSWER_S)):
+            raise LabFailed("a process of watchers does not answer")
         try:
-            line = self._answers.get(timeout=patience(ANSWER_S))
-        except queue.Empty:
-            raise LabFailed("a process of watchers does not answer") from None
-        if not line:
-            raise LabFailed("a process of watchers ended; see watchers.log")
-        return orjson.loads(line)
+            return self._pipe.recv()
+        except EOFError:
+            raise LabFailed("a process of watchers ended; see watchers.log") from None
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(patience(STOP_S))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(patience(STOP_S))
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._answers.put(line)
-        self._process.stdout.close()
-        self._answers.put(b"")
+        self._pipe.close()
+        self._process.join(patience(STOP_S))
+        self._process.kill()
+        self._process.join()
+        self._process.close()
 
 
 def _shares(count: int, parts: int) -> list[int]:
     return [len(range(each, count, parts)) for each in range(parts)]
 
 
-def _joined(answers: Sequence[Mapping[str, Any]]) -> Joined:
-    return Joined(
-        asked=sum(answer["asked"] for answer in answers),
-        live=sum(answer["live"] for answer in answers),
-        seconds=[each for answer in answers for each in answer["seconds"]],
-    )
-
-
-def _summed(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
+def _sum(answers: Iterable[Any], total: Total) -> Total:
+    for answer in answers:
+        total.add(answer)
     return total

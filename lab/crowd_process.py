@@ -1,27 +1,25 @@
-"""One process full of watchers: `python -m lab.crowd_process ORDER`, the order as JSON.
-
-It reads one request per line from standard input and answers each with one line of JSON: `attach`,
-`status`, `adjust`, `storm`, `pages`, `move`, `finish` (methods of `Crew`). End of input ends it.
-`lab.crowd` is its parent.
-"""
+"""One process full of watchers, which does what its parent (lab.crowd) asks for over a pipe."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
+import os
+import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
 
-import orjson
 import uvloop
 
 from lab.client import Order, Record, Watcher
 from lab.exchange import seconds_of
 from lab.ledger import Place, Tally
-from lab.pages import PageReader
+from lab.pages import PageLoads, PageReader
 from lab.waiting import WaitTimeout, eventually, patience
 
 CONNECT_AT_ONCE = 50
@@ -32,8 +30,59 @@ CHECK_S = 1.0
 LAG_CHECK_S = 0.05
 
 
+@dataclass(slots=True)
+class Joined:
+    """How many watchers were to become live, how many did, and the seconds that each took."""
+
+    asked: int = 0
+    live: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, other: Joined) -> None:
+        """Add the watchers of another process."""
+        self.asked += other.asked
+        self.live += other.live
+        self.seconds += other.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Counts so far; since when (monotonic) all watchers are up to date, or what they lack."""
+
+    counts: Counter[str]
+    whole_since: float | None
+    lacks: str
+
+
+@dataclass(slots=True)
+class Received:
+    """Everything that watchers received.
+
+    By (series, open time) of closed candles: `arrivals` in Unix seconds at the watchers that were
+    live, and `values` as first received.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    counts: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    most_behind_s: float = 0.0
+    arrivals: dict[tuple[str, int], array[float]] = field(default_factory=dict)
+    values: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
+
+    def add(self, other: Received) -> None:
+        """Add what the watchers of another process received."""
+        self.tally.add(other.tally)
+        self.counts.update(other.counts)
+        self.notes += other.notes
+        self.most_behind_s = max(self.most_behind_s, other.most_behind_s)
+        for key, values in other.values.items():
+            self.tally.differing += self.values.setdefault(key, values) != values
+        for key, times in other.arrivals.items():
+            self.arrivals.setdefault(key, array("d")).extend(times)
+
+
 class Crew:
-    """All watchers of this process; every public coroutine but `watch` answers one request."""
+    """All watchers of this process; every public coroutine but `watch` is a request."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -45,7 +94,7 @@ class Crew:
         self._whole_since: float | None = None
         self._lacks = "not looked at yet"
 
-    async def attach(self, *, watchers: int | None = None) -> dict[str, Any]:
+    async def attach(self, watchers: int | None = None) -> Joined:
         """Connect and subscribe so many more (all of the order's, if not given).
 
         Returns how many became live within the limit, and the seconds that each took.
@@ -67,54 +116,42 @@ class Crew:
 
         return _joined(await asyncio.gather(*(join(watcher) for watcher in new)))
 
-    async def status(self) -> dict[str, Any]:
-        """Return how things are now; `whole_since` is None or a monotonic time."""
-        return {
-            "open": sum(not watcher.gone.is_set() for watcher in self._watchers),
-            "live": sum(watcher.live.is_set() for watcher in self._watchers),
-            "counts": dict(self._record.counts),
-            "notes": self._record.notes,
-            "whole_since": self._whole_since,
-            "lacks": self._lacks,
-        }
+    async def status(self) -> Status:
+        """Return how things are now."""
+        return Status(self._record.counts, self._whole_since, self._lacks)
 
     async def adjust(
         self, *, clock_offset_s: float | None = None, forget_lag: bool = False
-    ) -> dict[str, Any]:
+    ) -> None:
         """Expect candles by a clock that is off by so much; forget how far watchers were behind."""
         if clock_offset_s is not None:
             self._clock_offset_s = clock_offset_s
         if forget_lag:
             self._most_behind_s = 0.0
-        return {}
 
-    async def storm(self) -> dict[str, Any]:
+    async def storm(self) -> Joined:
         """Lose all connections at once and reconnect at once, each at its next address."""
         began = time.monotonic()
         for watcher in self._watchers:
             watcher.drop()
         return _joined(await asyncio.gather(*(_until_live(each, began) for each in self._watchers)))
 
-    async def pages(self, *, count: int, limit: int) -> dict[str, Any]:
+    async def pages(self, count: int, limit: int) -> PageLoads:
         """Read the newest `limit` candles `count` times at once, as so many fresh pages would."""
         numbers = range(self._order.first, self._order.first + count)
         jobs = [(self._order.url_of(n), self._order.followed_by(n)[0]) for n in numbers]
         return await self._pages.load(jobs, limit)
 
-    async def move(self, *, urls: Sequence[str]) -> dict[str, Any]:
+    async def move(self, urls: Sequence[str]) -> None:
         """Use these addresses for connections from now on."""
         self._order = replace(self._order, urls=tuple(urls))
         for watcher in self._watchers:
             watcher.order = self._order
-        return {}
 
-    async def finish(
-        self, *, expected: Mapping[str, Sequence[int]], wait: bool = False
-    ) -> dict[str, Any]:
+    async def finish(self, expected: Mapping[str, Sequence[int]], *, wait: bool) -> Received:
         """Leave, and compare with `expected`: open times of closed candles, by series.
 
-        With `wait`, watchers that lack the last of them are given some time before. `candles` in
-        the answer are [series, open time, values, [Unix seconds, …]].
+        With `wait`, watchers that lack the last of them are given some time before.
         """
         last = {series: max(times, default=0) for series, times in expected.items()}
         with contextlib.suppress(WaitTimeout):
@@ -130,16 +167,15 @@ class Crew:
             for series, place in watcher.places.items():
                 name = f"watcher {watcher.number} {series}"
                 tally.add(place.tally(name, expected.get(series, ())))
-        return {
-            "tally": asdict(tally),
-            "counts": dict(self._record.counts),
-            "notes": self._record.notes,
-            "most_behind_s": self._most_behind_s,
-            "candles": [
-                [series, time_, arrivals.values, [round(at, 5) for at in arrivals.times]]
-                for (series, time_), arrivals in self._record.candles.items()
-            ],
-        }
+        record = self._record
+        return Received(
+            tally,
+            record.counts,
+            record.notes,
+            self._most_behind_s,
+            dict(record.arrivals),
+            record.values,
+        )
 
     async def watch(self) -> None:
         """Replace silent connections, and notice when watchers are up to date; runs for ever."""
@@ -197,35 +233,28 @@ async def _until_live(watcher: Watcher, began: float) -> float | None:
     return time.monotonic() - began
 
 
-def _joined(seconds: Iterable[float | None]) -> dict[str, Any]:
+def _joined(seconds: Iterable[float | None]) -> Joined:
     every = list(seconds)
     took = [round(each, 4) for each in every if each is not None]
-    return {"asked": len(every), "live": len(took), "seconds": took}
+    return Joined(len(every), len(took), took)
 
 
-async def serve(order: Order) -> None:
-    """Answer requests on standard input until its end."""
+async def serve(order: Order, pipe: Connection) -> None:
+    """Answer requests, which are names of Crew's coroutines and their arguments."""
     crew = Crew(order)
-    lines = asyncio.StreamReader(limit=1 << 26)
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
-    )
-    answers: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
-        each.__name__: each
-        for each in (
-            *(crew.attach, crew.status, crew.adjust, crew.storm),
-            *(crew.pages, crew.move, crew.finish),
-        )
-    }
     watching = asyncio.create_task(crew.watch())
-    while line := await lines.readline():
-        request = orjson.loads(line)
-        answer = await answers[request.pop("do")](**request)
-        sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
-        sys.stdout.buffer.flush()
+    with contextlib.suppress(EOFError):
+        while True:
+            name, arguments, options = await asyncio.to_thread(pipe.recv)
+            pipe.send(await getattr(crew, name)(*arguments, **options))
     watching.cancel()
     await crew.close()
 
 
-if __name__ == "__main__":
-    uvloop.run(serve(Order(**orjson.loads(sys.argv[1]))))
+def run(order: Order, pipe: Connection, log: Path) -> None:
+    """Be the process: answer until the parent closes its end of the pipe."""
+    # Ctrl-C is for the parent, whose end closes the pipe.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    uvloop.run(serve(order, pipe))

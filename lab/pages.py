@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,25 @@ import orjson
 
 TIMEOUT_S = 60.0
 PATH = "/api/market/candles"
+
+
+@dataclass(slots=True)
+class PageLoads:
+    """Pages asked for, the seconds of each that came whole, bytes, wall time, and failures."""
+
+    asked: int = 0
+    seconds: list[float] = field(default_factory=list)
+    bytes: int = 0
+    took: float = 0.0
+    wrong: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: PageLoads) -> None:
+        """Add those of another process, which ran at the same time."""
+        self.asked += other.asked
+        self.seconds += other.seconds
+        self.bytes += other.bytes
+        self.took = max(self.took, other.took)
+        self.wrong.update(other.wrong)
 
 
 class PageReader:
@@ -35,39 +55,29 @@ class PageReader:
         except (aiohttp.ClientError, TimeoutError):
             return []
 
-    async def load(self, jobs: Sequence[tuple[str, str]], limit: int) -> dict[str, Any]:
-        """Request the newest `limit` candles of every (address, series) at once.
-
-        Returns the seconds of each page that was whole, bytes on the wire, and what went wrong.
-        """
-        wrong: Counter[str] = Counter()
-        seconds: list[float] = []
-        sizes: list[int] = []
+    async def load(self, jobs: Sequence[tuple[str, str]], limit: int) -> PageLoads:
+        """Request the newest `limit` candles of every (address, series) at once."""
+        loads = PageLoads(asked=len(jobs))
 
         async def one(url: str, series: str) -> None:
             began = time.monotonic()
             try:
                 status, body = await self._page(url, {"series_id": series, "limit": str(limit)})
             except (aiohttp.ClientError, TimeoutError) as error:
-                wrong[type(error).__name__] += 1
+                loads.wrong[type(error).__name__] += 1
                 return
             took = time.monotonic() - began
             found = self._length(body) if status == 200 else 0
             if found == limit:
-                seconds.append(round(took, 4))
-                sizes.append(len(body))
+                loads.seconds.append(round(took, 4))
+                loads.bytes += len(body)
             else:
-                wrong[f"status {status}, {found} candles"] += 1
+                loads.wrong[f"status {status}, {found} candles"] += 1
 
         began = time.monotonic()
         await asyncio.gather(*(one(*job) for job in jobs))
-        return {
-            "asked": len(jobs),
-            "seconds": seconds,
-            "bytes": sum(sizes),
-            "took": time.monotonic() - began,
-            "wrong": dict(wrong),
-        }
+        loads.took = time.monotonic() - began
+        return loads
 
     async def close(self) -> None:
         """Close the kept connections."""

@@ -16,7 +16,8 @@ from lab.capacity.figures import Joining, Loading, Measured, Spread, timeline
 from lab.capacity.resources import Sample, Sampler
 from lab.capacity.stored import Stored, stored_since, unstored
 from lab.client import Order
-from lab.crowd import Crowd, Joined, Received
+from lab.crowd import Crowd
+from lab.crowd_process import Joined, Received
 from lab.exchange import seconds_of
 from lab.installation import Installation
 
@@ -147,8 +148,14 @@ def _storms(
     loads = crowd.pages(run.watchers, run.page_candles)
     whole = len(loads.seconds)
     progress(f"{whole} of {loads.asked} pages whole in the page-load storm")
-    delay, megabytes = Spread.of(loads.seconds), round(loads.bytes / 1e6, 2)
-    return back, Loading(loads.asked, whole, delay, round(loads.took, 3), megabytes, loads.wrong)
+    return back, Loading(
+        loads.asked,
+        whole,
+        Spread.of(loads.seconds),
+        round(loads.took, 3),
+        round(loads.bytes / 1e6, 2),
+        dict(loads.wrong),
+    )
 
 
 def _counts(installation: Installation, crowd: Crowd, urls: tuple[str, ...]) -> Counts:

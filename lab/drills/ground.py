@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.client import Order
-from lab.crowd import Crowd, Received
+from lab.crowd import Crowd
+from lab.crowd_process import Received
 from lab.drills.outcome import Outcome
 from lab.installation import Installation, passable_folder
 from lab.program import LabFailed, Program
@@ -112,7 +113,8 @@ class Ground:
         LabFailed when they do not recover.
         """
         installation = self.installation
-        since = {name: installation.heads()[name] for name in installation.series}
+        heads = installation.heads()
+        since = {series: heads[series] for series in installation.series}
         order = Order(
             urls=(f"http://{HOST}:{installation.front.port}",),
             series=installation.series,
@@ -131,8 +133,8 @@ class Ground:
             ended_at = watch.fault_ended_at or time.monotonic()
             whole_at = crowd.wait_until_whole(RECOVERY_S, for_s=STEADY_S, after=ended_at)
             heads = installation.heads()
-            expected = {name: range(since[name] + 1, heads[name] + 1) for name in since}
-            received = crowd.finish({name: list(r) for name, r in expected.items()}, wait=True)
+            expected = {series: range(since[series] + 1, heads[series] + 1) for series in since}
+            received = crowd.finish(expected, wait=True)
         missing, wrong = _compare(installation, received, since, watch.revisions_expected)
         tally = received.tally
         self.add(
@@ -168,7 +170,7 @@ def _compare(
         missing += len(truth.keys() - stored.keys())
         wrong += sum(truth[time_] != stored.get(time_, truth[time_]) for time_ in truth)
         if not revised:
-            true_values = {time_: list(each.values())[1:] for time_, each in truth.items()}
+            true_values = {time_: tuple(each.values())[1:] for time_, each in truth.items()}
             wrong += sum(true_values.get(time_) != values for time_, values in seen.items())
     return missing, wrong
 

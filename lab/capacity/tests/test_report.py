@@ -13,7 +13,7 @@ from lab.capacity.report import RecordError, Report, record, recorded, write_rep
 from lab.capacity.resources import Sample
 from lab.capacity.stored import Stored
 from lab.capacity.tests.test_gate import FAST, GOOD
-from lab.crowd import Received
+from lab.crowd_process import Received
 from lab.plots import line_plot, nice
 
 SERIES = "sim:spot:BTC/USDT:1s"

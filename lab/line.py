@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from lab.waiting import patience
 
 HOST = "127.0.0.1"
-CONNECT_TIMEOUT_S = 2.0
+CONNECT_TIMEOUT_S = 10.0
 START_S = 5.0
 CHUNK = 1 << 16
 

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+import uvloop
+
 from lab.waiting import patience
 
 HOST = "127.0.0.1"
@@ -35,7 +37,7 @@ class Line:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: Future[int] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), daemon=True)
 
     def start(self) -> Line:
         """Begin to listen; the line's `port` is known afterwards."""

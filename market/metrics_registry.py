@@ -1,7 +1,7 @@
-"""What metrics are made of: counters, gauges and timers that cost nothing while they are off.
+"""Counters, gauges and histograms that cost nothing while collecting is off.
 
-They are those of prometheus_client in a registry of this process; its locks make them safe for
-threads. `COLLECTING` is the one switch of all, so a caller writes one line and asks nothing.
+They wrap those of prometheus_client, in a registry of this process; any thread may use them.
+`COLLECTING` switches all of them, so callers need not check it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from market.domain.series import SeriesId
 
-# The time at which each value was made is twice the text and of no use with a restarting process.
+# The creation time of each value doubles the output and is useless when processes restart.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry(auto_describe=False)
@@ -24,7 +24,7 @@ ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
 
-# Seconds. The finest steps are for what happens within a process, the last for trouble.
+# Seconds. The smallest are for what happens inside a process, the largest for incidents.
 FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SLOW = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0)
 ROWS = (0, 1, 10, 100, 500, 1000, 2000, 5000, 10_000, 20_000)
@@ -36,7 +36,7 @@ Child = TypeVar("Child")
 
 
 class Collecting:
-    """Whether anything is counted; set once when a process starts (and by tests)."""
+    """Whether metrics are collected; set once when a process starts (and by tests)."""
 
     __slots__ = ("is_on",)
 
@@ -48,7 +48,7 @@ COLLECTING = Collecting()
 
 
 class _Family(Generic[Child]):
-    """The values of one metric, one for each combination of labels, which must be few."""
+    """The values of one metric, one for each combination of labels."""
 
     __slots__ = ("_children", "_metric", "labels", "name")
 
@@ -67,7 +67,7 @@ class _Family(Generic[Child]):
         return child
 
     def clear(self) -> None:
-        """Forget every value, as after a restart."""
+        """Reset every value, as a restart does."""
         self._children.clear()
         if self.labels:
             self._metric.clear()
@@ -79,7 +79,7 @@ FAMILIES: list[_Family[Any]] = []
 
 
 class Counter(_Family[prometheus_client.Counter]):
-    """Something that only grows."""
+    """A value that only grows."""
 
     __slots__ = ()
 
@@ -88,13 +88,13 @@ class Counter(_Family[prometheus_client.Counter]):
         super().__init__(metric, name, labels)
 
     def inc(self, amount: float = 1, *labels: str) -> None:
-        """Add to it."""
+        """Add `amount`."""
         if COLLECTING.is_on:
             self._child(labels).inc(amount)
 
 
 class Gauge(_Family[prometheus_client.Gauge]):
-    """How much of something there is."""
+    """A value that rises and falls."""
 
     __slots__ = ()
 
@@ -103,18 +103,18 @@ class Gauge(_Family[prometheus_client.Gauge]):
         super().__init__(metric, name, labels)
 
     def set(self, value: float, *labels: str) -> None:
-        """Say how much there is now."""
+        """Set the value."""
         if COLLECTING.is_on:
             self._child(labels).set(value)
 
     def inc(self, amount: float = 1, *labels: str) -> None:
-        """Say that there is more, or with a negative amount less."""
+        """Add `amount`, which may be negative."""
         if COLLECTING.is_on:
             self._child(labels).inc(amount)
 
 
 class Histogram(_Family[prometheus_client.Histogram]):
-    """How large something is each time; a `…_seconds` one also remembers the longest."""
+    """A distribution of values; it also remembers the largest."""
 
     __slots__ = ("_lock", "longest")
 
@@ -134,7 +134,7 @@ class Histogram(_Family[prometheus_client.Histogram]):
         self._lock = threading.Lock()
 
     def observe(self, value: float, *labels: str) -> None:
-        """Count one more of this size."""
+        """Record one value."""
         if not COLLECTING.is_on:
             return
         self._child(labels).observe(value)
@@ -143,16 +143,15 @@ class Histogram(_Family[prometheus_client.Histogram]):
                 self.longest[labels] = max(value, self.longest.get(labels, -1.0))
 
     def clear(self) -> None:
-        """Forget every value, as after a restart."""
+        """Reset every value, as a restart does."""
         super().clear()
         self.longest.clear()
 
 
 class SeriesLabels:
-    """Which series are told apart: the first `most` that this process stored or delivered.
+    """Bounds the label `series_id`: the first `most` series get their name, others ``other``.
 
-    Everybody may ask for any series, so only series that have candles get a label of their own, and
-    beyond `most` of them all are ``other``.
+    Clients may ask for any series, so only series that have candles are admitted.
     """
 
     def __init__(self, most: int = MAX_SERIES) -> None:
@@ -161,7 +160,7 @@ class SeriesLabels:
         self._last: dict[SeriesId, tuple[int, ...]] = {}
 
     def is_repeat(self, series: SeriesId, *facts: int) -> bool:
-        """Whether the same was told of an admitted series last: hot paths then skip its gauges."""
+        """Whether an admitted series last had the same facts: hot paths then skip its gauges."""
         if self._last.get(series) == facts:
             return True
         if series in self._names:
@@ -169,7 +168,7 @@ class SeriesLabels:
         return False
 
     def admit(self, series: SeriesId) -> str:
-        """The label of a series that is known to have candles."""
+        """The label of a series that has candles."""
         name = self._names.get(series)
         if name is None:
             name = str(series) if len(self._names) < self._most else OTHER
@@ -177,12 +176,8 @@ class SeriesLabels:
                 self._names[series] = name
         return name
 
-    def of(self, series: SeriesId) -> str:
-        """The label of a series that anybody may have made up."""
-        return self._names.get(series, OTHER)
-
     def clear(self) -> None:
-        """Forget all of them."""
+        """Forget all series."""
         self._names.clear()
         self._last.clear()
 
@@ -192,7 +187,7 @@ SERIES = SeriesLabels()
 
 @contextmanager
 def collecting(is_on: bool = True) -> Iterator[None]:
-    """Collect from zero within the context: for tests and benchmarks."""
+    """Collect from zero inside the context: for tests and benchmarks."""
     before, COLLECTING.is_on = COLLECTING.is_on, is_on
     try:
         yield

@@ -55,7 +55,7 @@ def _count_attempt(pair: str, account: str, address: str) -> None:
         (_key("account", account), MOST_ACCOUNT),
     )
     for key, most in bounds:
-        if _counted(key) > most:
+        if count(key) > most:
             log.warning("log-in refused after %d attempts within %d s", most, WINDOW_S)
             raise ValidationError(TOO_MANY, code="too_many_attempts")
 
@@ -65,7 +65,7 @@ def _key(*parts: str) -> str:
     return "log_in." + hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def _counted(key: str) -> int:
+def count(key: str) -> int:
     """Count in the shared cache, or in this process while the cache is unreachable."""
     try:
         return _add(SHARED, key)

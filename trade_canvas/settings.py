@@ -82,8 +82,8 @@ WHITENOISE_USE_FINDERS = False
 # The front end's build puts a hash of the content into these names.
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/assets/.+-[0-9A-Za-z_-]{8}\."
 
-# The only inline styles there are, by what they hold: the chart library's for its logo, and the
-# one of the API's docs page. The tests in the browser notice a version that changes them.
+# Hashes of the only inline styles: the chart library's for its logo, and the one of the API's docs
+# page. The browser tests notice a version that changes them.
 INLINE_STYLES = [
     "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='",
     "'sha256-MMpT0iDxyjALd9PdfepImGX3DBfJPXZ4IlDWdPAgtn0='",
@@ -102,15 +102,15 @@ CONTENT_SECURITY_POLICY = {
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# Everybody comes by https, here or at the proxy. Probes come straight and by http.
+# Clients use https, here or at the proxy; probes connect directly by http.
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SWITCHES.enable_https
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = 365 * 86_400 if SWITCHES.enable_https else 0
 if SWITCHES.trusted_proxies:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# Whether names below ours have https too, and a browser may be built to know, is not ours to say.
+# Only the operator knows whether subdomains have https, too, and whether to preload HSTS.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-# A day's work; the admin asks for the password again after that.
+# The admin asks for the password again after half a day.
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 
@@ -131,7 +131,7 @@ TEMPLATES = [
 ROLE = process_role(sys.argv)
 CONNECTS = ROLE not in OWN_INSTALLATION
 
-# One store: PostgreSQL, given or embedded. Without the switch there is no database at all.
+# PostgreSQL, given or embedded. Without the switch there is no database at all.
 if SWITCHES.enable_pg_store and CONNECTS:
     DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.database_url(DATA_DIR)
     DATABASES: dict[str, dict[str, Any]] = {
@@ -140,7 +140,7 @@ if SWITCHES.enable_pg_store and CONNECTS:
 else:
     DATABASES = {}
 
-# One bus: Redis or Valkey, given or embedded. Without the switch it is this process's memory.
+# Redis or Valkey, given or embedded. Without the switch the bus is in memory.
 if SWITCHES.enable_ws_pubsub and CONNECTS:
     REDIS_URL = os.environ.get("REDIS_URL") or embedded.redis_url(DATA_DIR)
     CHANNEL_LAYERS = {
@@ -156,7 +156,7 @@ else:
     REDIS_URL = ""
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
-# What all processes count together (tries to log in), and what stands in while the bus is away.
+# Counts that all processes share (attempts to log in), and the substitute without the bus.
 _IN_PROCESS = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 CACHES: dict[str, dict[str, Any]] = {"default": _IN_PROCESS, "own": _IN_PROCESS}
 if REDIS_URL:
@@ -171,14 +171,14 @@ CORS_ALLOWED_ORIGINS = [o.strip() for o in SWITCHES.cors_origins.split(",") if o
 CORS_ALLOW_CREDENTIALS = True
 CORS_EXPOSE_HEADERS = ["ETag", "X-Series-Epoch"]
 
-# What follows the store, in order, in the transaction of each batch of candles.
+# The pipeline's stages after the store, in order, in the transaction of each batch.
 STAGES = {
     "factors.stage.FactorStage": SWITCHES.enable_factor_ingest,
     "overlays.stage.OverlayStage": SWITCHES.enable_overlay_ingest,
 }
 PIPELINE_STAGES = [stage for stage, is_on in STAGES.items() if is_on]
 
-# How far each stage's ledger is: functions of a series that answer an open time, or None.
+# The head of each stage's ledger: functions of a series that return an open time, or None.
 LEDGER_HEADS = {
     "factor": "factors.runtime.head_time",
     "overlay": "overlays.runtime.head_time",
@@ -192,7 +192,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Longer than the longest task, or a running one would be handed out a second time.
+    # Longer than the longest task, or a running task would be delivered again.
     "visibility_timeout": SWITCHES.follow_task_max_s + 3600,
     "socket_connect_timeout": 5,
 }
@@ -212,7 +212,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Exchange candles in sync: history over HTTP, live over /ws/market.",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
-    # pydantic writes values that may be null as 3.1 does.
+    # pydantic writes nullable values as OpenAPI 3.1 does.
     "OAS_VERSION": "3.1.0",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -240,12 +240,12 @@ LOGGING = {
         }
     },
     "loggers": {
-        # Django's own console handler would say everything a second time.
+        # Django's own console handler would repeat every line.
         "django": {"level": "INFO"},
-        # A line for each refused request, which anybody can send as many of as they like.
+        # A line for each refused request: any client could fill the log.
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
-        # Two lines for each watcher that comes or goes.
+        # Two lines for each connection and each disconnection.
         "uvicorn.error": {"level": "WARNING", "filters": ["drop_client_errors"]},
         # Two lines for each task, and one task every other second.
         "celery.worker.strategy": {"level": "WARNING"},

@@ -34,19 +34,19 @@ class RequestThreads:
     def __init__(self, application: Application, *, workers: int, queue: int) -> None:
         self._application = application
         self._queue = queue
-        self._threads = _Threads(workers)
+        self.pool = RequestPool(workers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if self._threads.waiting >= self._queue:
+        if self.pool.waiting >= self._queue:
             await respond_json(send, 503, BUSY, (b"retry-after", b"1"))
             return
         # A request's calls come one after the other, so any thread may run any of them.
-        async with ThreadSensitiveContext(executor=self._threads):
+        async with ThreadSensitiveContext(executor=self.pool):
             await self._application(scope, receive, send)
 
 
-class _Threads(ThreadPoolExecutor):
+class RequestPool(ThreadPoolExecutor):
     """Counts waiting calls, and drops a stale database connection before each call."""
 
     def __init__(self, workers: int) -> None:

@@ -100,7 +100,7 @@ def test_parallel_attempts_are_all_counted():
 
     def count():
         together.wait(patience(5))
-        counts.append(log_in._counted("log_in.same"))
+        counts.append(log_in.count("log_in.same"))
 
     threads = [threading.Thread(target=count) for _ in range(8)]
     for each in threads:

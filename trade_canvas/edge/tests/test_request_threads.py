@@ -51,7 +51,7 @@ async def serving(workers, queue):
     finally:
         views.go.set()
         views.read.set()
-        threads._threads.shutdown()
+        threads.pool.shutdown()
 
 
 async def ask(threads, at="/"):
@@ -71,18 +71,18 @@ def start(threads, count, at="/"):
 async def test_requests_share_a_few_threads():
     async with serving(workers=2, queue=100) as (views, threads):
         asked = start(threads, 20)
-        await eventually(lambda: views.at_work == 2 and threads._threads.waiting == 18)
+        await eventually(lambda: views.at_work == 2 and threads.pool.waiting == 18)
         views.go.set()
         answers = await asyncio.gather(*asked)
         assert {answer[0]["status"] for answer in answers} == {200}
         assert len(views.threads) == 2
-        assert threads._threads.waiting == 0
+        assert threads.pool.waiting == 0
 
 
 async def test_request_beyond_the_queue_is_refused():
     async with serving(workers=1, queue=2) as (views, threads):
         asked = start(threads, 3)
-        await eventually(lambda: threads._threads.waiting == 2)
+        await eventually(lambda: threads.pool.waiting == 2)
         first, body = await ask(threads)
         assert (first["status"], orjson.loads(body["body"])["code"]) == (503, "server_busy")
         assert (b"retry-after", b"1") in first["headers"]
@@ -104,11 +104,11 @@ async def test_slow_client_holds_no_thread():
 async def test_client_that_disconnects_frees_its_place():
     async with serving(workers=1, queue=5) as (views, threads):
         asked = start(threads, 3)
-        await eventually(lambda: threads._threads.waiting == 2)
+        await eventually(lambda: threads.pool.waiting == 2)
         asked[2].cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked[2]
-        assert threads._threads.waiting == 1
+        assert threads.pool.waiting == 1
         views.go.set()
         await asyncio.gather(*asked[:2])
 
@@ -142,10 +142,10 @@ async def get(threads):
 def end(threads):
     """Close the connection of every thread, then the threads: the test database must be free."""
     together = threading.Barrier(WORKERS)
-    closing = [threads._threads.submit(close_connections, together) for _ in range(WORKERS)]
+    closing = [threads.pool.submit(close_connections, together) for _ in range(WORKERS)]
     for each in closing:
         each.result(patience(10))
-    threads._threads.shutdown()
+    threads.pool.shutdown()
 
 
 def close_connections(together):

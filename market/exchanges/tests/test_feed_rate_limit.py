@@ -104,8 +104,8 @@ async def test_rate_limit_pause_holds_for_all_workers(shared):
 
 async def test_rate_limit_waits_out_a_short_pause(shared):
     one, other, _ = shared
-    await one.pause(0.2)
     started = asyncio.get_running_loop().time()
+    await one.pause(0.2)
     await take_turn(other, 1)
     assert asyncio.get_running_loop().time() - started > 0.15
 

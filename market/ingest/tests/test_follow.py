@@ -390,14 +390,15 @@ async def test_rest_failure_does_not_hold_up_candles_that_join():
 async def test_exchange_that_asks_for_a_pause_gets_it():
     def limited(at_work):
         ten_candles(at_work)
-        at_work.feed.faults = [RateLimited("429", 0.2)]
+        at_work.feed.faults = [RateLimited("429", 3600.0)]
 
     async with following(setup=limited) as it:
-        await eventually(lambda: it.feed.reads)
-        started = asyncio.get_running_loop().time()
-        await it.reached(9)
-        assert asyncio.get_running_loop().time() - started > 0.15
-        assert it.reports[SERIES].crashes == 0
+        await eventually(lambda: "waiting" in it.states)
+        reported = len(it.states)
+        await eventually(lambda: len(it.states) >= reported + 3)
+        assert len(it.feed.reads) == 1
+        report = it.reports[SERIES]
+        assert (report.state, report.last_error, report.crashes) == ("waiting", "429", 0)
 
 
 async def test_failed_write_is_repeated_and_loses_nothing():
@@ -542,8 +543,7 @@ async def test_stop_ends_in_the_middle_of_a_read():
     async with following(setup=ten_candles) as it:
         it.feed.gate = asyncio.Event()
         await eventually(lambda: it.feed.reads)
-        started = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - started < 2
+    assert it.head is None
 
 
 @pytest.mark.parametrize("number", [10, 11])

@@ -49,7 +49,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """Whether the process can serve: each part is "ok", "off" by its switch, or an error.
 
-    One that is about to end says so first, and serves on until no more traffic comes.
+    It fails before the process ends, while requests are still served.
     """
     if DRAIN.step is not Step.SERVING:
         return JsonResponse({"status": "leaving", "checks": {}}, status=503)

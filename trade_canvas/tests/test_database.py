@@ -36,10 +36,10 @@ def test_connection_has_name_timeouts_and_keep_alive():
     entry = connection_settings(URL, Switches(postgres_lock_timeout_s=2.5), role="web")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "candles")
     assert (entry["CONN_MAX_AGE"], entry["CONN_HEALTH_CHECKS"]) == (600, True)
-    told = entry["OPTIONS"]
-    assert (told["application_name"], told["connect_timeout"]) == ("trade_canvas web", 5)
-    assert (told["keepalives"], told["tcp_user_timeout"]) == (1, 60_000)
-    assert told["options"] == (
+    found = entry["OPTIONS"]
+    assert (found["application_name"], found["connect_timeout"]) == ("trade_canvas web", 5)
+    assert (found["keepalives"], found["tcp_user_timeout"]) == (1, 60_000)
+    assert found["options"] == (
         "-c statement_timeout=60000 -c lock_timeout=2500"
         " -c idle_in_transaction_session_timeout=120000"
     )
@@ -47,9 +47,9 @@ def test_connection_has_name_timeouts_and_keep_alive():
 
 def test_parameters_of_the_url_take_precedence():
     url = f"{URL}?application_name=mine&sslmode=require&options=-c%20statement_timeout%3D5"
-    told = options(url)
-    assert (told["application_name"], told["sslmode"]) == ("mine", "require")
-    assert told["options"].endswith(" -c statement_timeout=5")
+    found = options(url)
+    assert (found["application_name"], found["sslmode"]) == ("mine", "require")
+    assert found["options"].endswith(" -c statement_timeout=5")
 
 
 def test_pooler_gets_no_unsupported_options():
@@ -72,5 +72,5 @@ def test_server_accepts_the_options(db):
 
 def test_limit_of_zero_is_no_limit():
     switches = replace(Switches(), postgres_statement_timeout_s=0.0)
-    told = connection_settings(URL, switches, role="web")["OPTIONS"]["options"]
-    assert "-c statement_timeout=0 " in told
+    found = connection_settings(URL, switches, role="web")["OPTIONS"]["options"]
+    assert "-c statement_timeout=0 " in found

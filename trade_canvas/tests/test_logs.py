@@ -29,16 +29,16 @@ def test_json_line_has_request_id_and_series():
     token = REQUEST_ID.set("r-1")
     try:
         with about(SERIES):
-            told = json.loads(JsonFormatter().format(record("lost %d", 3)))
+            fields = json.loads(JsonFormatter().format(record("lost %d", 3)))
     finally:
         REQUEST_ID.reset(token)
-    assert told["time"].endswith("Z") and told["process"] > 0
-    assert {key: told[key] for key in ("level", "logger", "message")} == {
+    assert fields["time"].endswith("Z") and fields["process"] > 0
+    assert {key: fields[key] for key in ("level", "logger", "message")} == {
         "level": "WARNING",
         "logger": "market.live",
         "message": "lost 3",
     }
-    assert (told["request_id"], told["series_id"]) == ("r-1", str(SERIES))
+    assert (fields["request_id"], fields["series_id"]) == ("r-1", str(SERIES))
     assert as_fields() == {}
 
 
@@ -66,7 +66,7 @@ def test_line_for_people_has_the_series_after_the_text():
         f"Authorization: Bearer {SECRET}",
         f"{{'token': '{SECRET}'}}",
         f"apiKey={SECRET}&limit=3",
-        f"we told it {SECRET} in clear",
+        f"the password is {SECRET}",
     ],
 )
 def test_secrets_are_replaced(text):
@@ -82,8 +82,8 @@ def test_other_text_is_unchanged(text):
 
 
 def test_passwords_of_addresses_are_secrets():
-    told = secrets_of("a-token", None, f"redis://:{SECRET}@bus/0")
-    assert SECRET in told and "a-token" in told and None not in told
+    secrets = secrets_of("a-token", None, f"redis://:{SECRET}@bus/0")
+    assert SECRET in secrets and "a-token" in secrets and None not in secrets
 
 
 @pytest.mark.parametrize(("text", "form"), [("json", "json"), ("JSON ", "json"), ("", "line")])

@@ -6,8 +6,8 @@ import pytest
 
 from trade_canvas.switches import SwitchError, Switches
 
-# On by the contract: candles drive factors and drawings unless somebody says no. The throttle of
-# log-ins is off only to let somebody in who is locked out.
+# On by the contract: candles drive factors and drawings. The throttle of log-ins is turned off only
+# to admit an administrator who is locked out.
 DRIVEN = {
     "enable_factor_ingest",
     "enable_factor_fingerprint_rebuild",
@@ -15,7 +15,7 @@ DRIVEN = {
     "enable_log_in_throttle",
 }
 
-# Everything that can do harm is off until somebody asks for it.
+# Risky features are off by default.
 BOOLEANS = {each.name for each in fields(Switches) if isinstance(each.default, bool)}
 NUMBERS = [each for each in fields(Switches) if each.metadata]
 

@@ -1,4 +1,4 @@
-"""What may be a candle, where holes are, and when a candle is still open."""
+"""Checks of candles, gaps, and the rule for a candle that is still open."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_candle_off_the_grid_is_possible_without_a_timeframe():
     check_candle(GOOD, MINUTE)
 
 
-def test_order_keeps_the_later_of_two_candles_with_one_time():
+def test_order_keeps_the_last_given_candle_of_each_time():
     later = candle(60, close=1.9)
     assert in_time_order([*candles(120, 60), later]) == [later, candle(120)]
 

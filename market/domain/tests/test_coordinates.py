@@ -46,7 +46,7 @@ def test_timeframe_seconds(text, seconds):
     assert Timeframe.parse(f" {text} ").seconds == seconds
 
 
-def test_timeframe_has_one_text_for_one_length():
+def test_timeframe_text_is_normalised():
     assert str(Timeframe.parse("01m")) == "1m"
 
 
@@ -119,7 +119,7 @@ part = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), mi
 
 
 @given(st.tuples(part, part, part), timeframes)
-def test_series_id_survives_its_own_text(parts, timeframe):
+def test_series_id_is_parsed_back_from_its_text(parts, timeframe):
     text = ":".join([*parts, timeframe.text])
     try:
         series = SeriesId.parse(text)

@@ -29,11 +29,11 @@ def test_group_of_a_series_never_changes():
 
 
 @pytest.mark.parametrize("group", [Group("binance", "futures"), Group("okx", "spot", 3)])
-def test_group_is_read_back_from_its_text(group):
+def test_group_is_parsed_back_from_its_text(group):
     assert Group.parse(str(group)) == group
 
 
 @pytest.mark.parametrize("text", ["binance", "binance:spot", "binance:spot:x", "a:b:1:2"])
-def test_group_text_that_is_none_is_refused(text):
+def test_invalid_group_text_is_refused(text):
     with pytest.raises(ValueError):
         Group.parse(text)

@@ -1,4 +1,4 @@
-"""One contract for every candle store: the memory store is the fake that others test with."""
+"""One contract for every candle store; other tests use the memory store as a fake."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def put(store, rows, series=MINUTE, **options):
     return done
 
 
-def test_upsert_tells_new_changed_and_repeated_rows_apart(store):
+def test_upsert_separates_new_changed_and_repeated_rows(store):
     put(store, candles(60, 120))
     done = put(store, [candle(60), candle(120, close=1.7), candle(180)])
     assert done == Upserted([180], [120], 1)
     assert store.read_after(MINUTE, 0, 10) == [candle(60), candle(120, close=1.7), candle(180)]
 
 
-def test_upsert_in_bulk_tells_the_same(store):
+def test_upsert_in_bulk_gives_the_same_result(store):
     rows = candles(*range(60, 60 * (2 * COPY_FROM_ROWS), 60))
     put(store, rows)
     changed = [*rows[:-1], candle(rows[-1].candle_time, close=1.9)]
@@ -56,7 +56,7 @@ def test_upsert_of_nothing(store):
         assert writer.upsert([]) == Upserted([], [], 0)
 
 
-def test_prices_come_back_to_the_last_bit(store):
+def test_prices_are_stored_exactly(store):
     odd = candle(60, close=0.1 + 0.2, volume=1e-320)._replace(high=1.7976931348623157e308)
     put(store, [odd])
     assert store.newest(MINUTE, 1) == [odd]
@@ -74,17 +74,17 @@ def test_failed_transaction_leaves_nothing(store):
     assert undone == ["stage"]
 
 
-def test_landed_transaction_tells_the_stages(store):
-    told = []
+def test_commit_calls_the_stages_back(store):
+    called = []
     with store.writing(MINUTE) as writer:
-        writer.on_rollback(lambda: told.append("undone"))
-        writer.on_commit(lambda: told.append("landed"))
+        writer.on_rollback(lambda: called.append("undone"))
+        writer.on_commit(lambda: called.append("committed"))
         writer.upsert(candles(60))
-        assert told == []
-    assert told == ["landed"]
+        assert called == []
+    assert called == ["committed"]
 
 
-def test_revision_grows_the_epoch_and_is_remembered(store):
+def test_revision_increments_the_epoch_and_is_recorded(store):
     put(store, candles(60, 120, 180))
     for revised_from in (120, 60, 180):
         with store.writing(MINUTE) as writer:
@@ -151,7 +151,7 @@ def test_empty_series(store):
     assert (store.newest(MINUTE, 5), store.gaps(MINUTE), store.series()) == ([], [], [])
 
 
-def test_series_do_not_touch_each_other(store):
+def test_series_are_independent(store):
     put(store, candles(60, 120))
     put(store, candles(120), series=OTHER)
     assert store.states([MINUTE, OTHER, SeriesId.parse("a:b:c:1m")]) == {

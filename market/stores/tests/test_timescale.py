@@ -54,7 +54,7 @@ def minutes(count, *, step=60, start=NOW):
     return candles(*range(start, start + count * step, step))
 
 
-def test_reads_reach_beyond_the_span_they_ask_first(store):
+def test_reads_continue_beyond_the_first_span(store):
     far = candles(60, 120, 400 * DAY, 400 * DAY + 60, 1000 * DAY, NOW)
     put(store, far)
     times = [row.candle_time for row in far]
@@ -106,7 +106,7 @@ def test_conversion_keeps_grants(store):
     sql("REVOKE SELECT ON candles FROM PUBLIC")
 
 
-def test_migration_can_be_gone_back_and_forth_on_a_filled_table(store):
+def test_migration_works_both_ways_on_a_filled_table(store):
     rows = minutes(100)
     put(store, rows)
     call_command("migrate", "market", "0001", verbosity=0)
@@ -125,7 +125,7 @@ def test_migration_leaves_the_table_plain_without_the_switch(store, settings):
     assert hypertable() is None
 
 
-def test_another_chunk_length_holds_from_then_on(store):
+def test_new_chunk_length_applies_to_later_chunks(store):
     put(store, minutes(1))
     timescale.enable(connection, replace(PLAN, chunk_s=DAY))
     put(store, minutes(2, step=DAY, start=NOW + 10 * DAY))
@@ -152,7 +152,7 @@ def run_policy(name):
     sql("CALL run_job(%s)", job)
 
 
-def test_policies_touch_only_what_is_old(store):
+def test_policies_affect_only_old_chunks(store):
     ((now,),) = sql("SELECT candles_now()")
     ages = (100 * DAY, 40 * DAY, DAY)
     put(store, candles(*(now - age for age in ages)))
@@ -166,7 +166,7 @@ def test_policies_touch_only_what_is_old(store):
     ]
 
 
-def test_compressed_rows_are_told_apart(store):
+def test_compressed_rows_are_compared(store):
     rows = minutes(10)
     compress(store, rows[:5] + rows[6:])
     revised = candle(rows[2].candle_time, close=1.9)
@@ -175,7 +175,7 @@ def test_compressed_rows_are_told_apart(store):
     assert store.read_after(MINUTE, 0, 20) == [*rows[:2], revised, *rows[3:]]
 
 
-def test_compressed_rows_are_told_apart_in_bulk(store):
+def test_compressed_rows_are_compared_in_bulk(store):
     rows = minutes(20_000)
     compress(store, rows)
     revised = candle(rows[7].candle_time, close=1.9)
@@ -216,7 +216,7 @@ def unloaded(name):
 
 
 @pytest.mark.parametrize("name", ["disable_load", "restoring"])
-def test_server_that_would_lose_candles_gets_none(store, name):
+def test_connection_to_an_unsafe_server_is_refused(store, name):
     put(store, minutes(1))
     with unloaded(name), pytest.raises(StoreUnavailable) as refused:
         put(store, minutes(2))
@@ -225,7 +225,7 @@ def test_server_that_would_lose_candles_gets_none(store, name):
 
 
 @pytest.mark.parametrize("name", ["disable_load", "restoring"])
-def test_server_refuses_those_who_do_not_ask_it(store, name):
+def test_trigger_refuses_writers_without_the_check(store, name):
     put(store, minutes(1))
     with unloaded(name), postgres_guard.unwatched_connections():
         with pytest.raises(StoreUnavailable) as refused:
@@ -235,7 +235,7 @@ def test_server_refuses_those_who_do_not_ask_it(store, name):
     assert store.read_after(MINUTE, 0, 5) == minutes(1)
 
 
-def test_rows_lost_outside_are_counted_and_brought_back(store):
+def test_rows_outside_the_hypertable_are_counted_and_recovered(store):
     rows = minutes(3)
     put(store, rows[:1])
     sql("DROP TRIGGER candles_guard ON candles")
@@ -243,38 +243,38 @@ def test_rows_lost_outside_are_counted_and_brought_back(store):
         put(store, rows)
         connection.close()
     assert (hypertable().rows_outside, store.count(MINUTE)) == (3, 1)
-    assert "3 rows were written while" in told("status")
+    assert "3 rows were written while" in run("status")
     timescale.disable(connection)
     timescale.enable(connection, PLAN)
     assert (hypertable().rows_outside, store.read_after(MINUTE, 0, 5)) == (0, rows)
 
 
-def told(action):
+def run(action):
     out = io.StringIO()
     call_command("timescale", action, stdout=out)
     return out.getvalue()
 
 
-def test_command_converts_there_and_back(store):
+def test_command_converts_both_ways(store):
     put(store, minutes(3))
-    assert "candles is a plain table (" in told("disable")
-    assert "plain table already" in told("disable")
-    assert "to do: manage.py timescale enable" in told("status")
-    assert "candles: hypertable, 1 chunks of 7 days, 0 compressed" in told("enable")
+    assert "candles is a plain table (" in run("disable")
+    assert "plain table already" in run("disable")
+    assert "to do: manage.py timescale enable" in run("status")
+    assert "candles: hypertable, 1 chunks of 7 days, 0 compressed" in run("enable")
     assert store.count(MINUTE) == 3
 
 
-def test_command_tells_where_settings_differ(store, settings):
+def test_command_shows_where_settings_differ(store, settings):
     settings.SWITCHES = replace(settings.SWITCHES, timescale_retention_s=DAY)
-    assert "the settings say otherwise" in told("status")
+    assert "the settings say otherwise" in run("status")
     # A policy drops whole chunks: it never begins nearer than one.
-    assert "retention: after 7 days" in told("enable")
-    assert "otherwise" not in told("status")
+    assert "retention: after 7 days" in run("enable")
+    assert "otherwise" not in run("status")
 
 
-def test_command_looks_at_a_refused_server(store):
+def test_command_inspects_a_refused_server(store):
     with unloaded("disable_load"):
-        shown = told("status")
+        shown = run("status")
         connections.close_all()
     assert "library: disabled" in shown
     assert "refused: candles would be lost. Remedy: unset timescaledb.disable_load" in shown

@@ -1,4 +1,4 @@
-"""What is refused or left alone where TimescaleDB is missing or not at work."""
+"""Refusals where TimescaleDB is missing or its library is not loaded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Answers:
         ((None, "off", None), Extension(None, "loaded")),
     ],
 )
-def test_extension_is_judged_without_touching_it(row, extension):
+def test_extension_is_inspected_without_calling_it(row, extension):
     assert extension_of(Answers(row)) == extension
 
 
@@ -76,12 +76,12 @@ def test_start_is_refused(refused):
 
 
 @pytest.mark.parametrize("command", ["prepare", "web"])
-def test_commands_that_serve_say_what_to_do(refused, command):
+def test_serving_commands_name_the_remedy(refused, command):
     with pytest.raises(CommandError, match="timescaledb_not_loaded: .* shared_preload_libraries"):
         call_command(command)
 
 
-def test_readyz_says_why_by_its_code(refused, client, monkeypatch):
+def test_readyz_shows_the_code_of_the_refusal(refused, client, monkeypatch):
     monkeypatch.setattr("trade_canvas.views._check_migrations", lambda: None)
     monkeypatch.setattr("market.blocking.call", lambda work: work())
     answer = client.get("/readyz")
@@ -89,9 +89,9 @@ def test_readyz_says_why_by_its_code(refused, client, monkeypatch):
     assert answer.json()["checks"]["database"] == "failed: timescaledb_not_loaded"
 
 
-def test_start_waits_for_no_database(db, settings, monkeypatch):
+def test_start_does_not_wait_for_the_database(db, settings, monkeypatch):
     def fail(connection):
-        raise postgres_guard.OperationalError("nobody is there")
+        raise postgres_guard.OperationalError("connection refused")
 
     monkeypatch.setattr("django.db.backends.base.base.BaseDatabaseWrapper.connect", fail)
     postgres_guard.check_at_start()
@@ -99,7 +99,7 @@ def test_start_waits_for_no_database(db, settings, monkeypatch):
     postgres_guard.check_at_start()
 
 
-def test_conversion_says_what_is_missing(transactional_db, monkeypatch):
+def test_conversion_names_what_is_missing(transactional_db, monkeypatch):
     now = timescale.ServerStatus(
         available=None, installed=None, state="not preloaded", hypertable=None
     )
@@ -111,7 +111,7 @@ def test_conversion_says_what_is_missing(transactional_db, monkeypatch):
         timescale.enable(connection, HypertablePlan(chunk_s=1))
 
 
-def test_plan_begins_no_nearer_than_a_chunk(settings):
+def test_policies_start_no_sooner_than_one_chunk(settings):
     switches = replace(settings.SWITCHES, timescale_chunk_s=100_000, timescale_retention_s=5)
     assert HypertablePlan.from_switches(switches) == HypertablePlan(
         chunk_s=100_000, compress_after_s=0, retention_s=100_000

@@ -114,7 +114,7 @@ async def test_client_that_disconnects_frees_its_place():
 
 
 class OneView:
-    """What Django takes for a module of addresses: a view that tells its connection's server."""
+    """A URLconf with one view, which returns the process id of its database connection."""
 
     def __init__(self):
         self.urlpatterns = [path("", self.view)]

@@ -44,9 +44,8 @@ def health(series: SeriesId, heads: Heads) -> dict[str, Any]:
     factor, overlay = (
         _delay(heads.store, head, timeframe) for head in (heads.factor, heads.overlay)
     )
-    longest = Delay(
-        _greater(factor.seconds, overlay.seconds), _greater(factor.candles, overlay.candles)
-    )
+    known = [delay for delay in (factor, overlay) if delay.seconds is not None]
+    longest = max(known, default=Delay(None, None))
     status, reason = _status(heads, longest.candles)
     return {
         "series_id": str(series),
@@ -70,10 +69,6 @@ def _delay(store: int | None, head: int | None, timeframe: Timeframe) -> Delay:
         return Delay(None, None)
     seconds = max(0, store - head)
     return Delay(seconds, -(-seconds // timeframe.seconds))
-
-
-def _greater(one: int | None, other: int | None) -> int | None:
-    return max((each for each in (one, other) if each is not None), default=None)
 
 
 def _status(heads: Heads, candles: int | None) -> tuple[str, str]:

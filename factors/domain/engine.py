@@ -97,7 +97,8 @@ class Engine:
                 events += outcome.events
                 if outcome.head is not None:
                     heads.append(Head(name, time, outcome.head))
-        return StepResult(time, events, heads)
+        # Most candles give nothing: then no empty lists are kept for them.
+        return StepResult(time, events or (), heads or ())
 
     def fold(self, state: EngineState, candles: Iterable[Candle]) -> Iterator[StepResult]:
         """Step through ascending candles, one result a candle."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from factors.domain.anchor import CANDIDATE, Reference
 from factors.domain.values import Payload, ReadCandles
-from overlays.domain.instruction import Definition, Point, marker, polyline
+from overlays.domain.instruction import Point, marker, polyline
 from overlays.domain.pen import ends
 from overlays.domain.renderer import FactorStep, RendererSpec, Setup, Sheet
 
@@ -57,8 +57,8 @@ class Shape(NamedTuple):
 
 
 @dataclass(slots=True)
-class Visit:
-    """The first switch to an anchor, and the anchor's newest shape."""
+class EarlierAnchor:
+    """An anchor with the first switch to it, and its newest shape; it may be the current one."""
 
     switch_time: int
     reference: Reference
@@ -72,75 +72,73 @@ class Visit:
 
 
 @dataclass(slots=True)
-class Trail:
-    """The newest pens, the head's strokes, the current anchor, and visits that may yet change."""
+class AnchorState:
+    """The newest pens, the head's strokes, the current anchor, and earlier ones that may change."""
 
     pens: deque[Stroke] = field(default_factory=lambda: deque(maxlen=REACH))
     strokes: tuple[Stroke, ...] = ()
     current: Reference | None = None
     shape: Shape | None = None
-    visits: dict[int, Visit] = field(default_factory=dict)
+    earlier: dict[int, EarlierAnchor] = field(default_factory=dict)
 
 
-def initial(_: Setup) -> Trail:
+def initial(_: Setup) -> AnchorState:
     """The state before the first candle."""
-    return Trail()
+    return AnchorState()
 
 
-def step(trail: Trail, new: FactorStep, sheet: Sheet) -> None:
+def step(state: AnchorState, new: FactorStep, sheet: Sheet) -> None:
     """Mark this candle's switches, draw the current anchor and the earlier ones."""
     confirmed = new.payloads("pen.confirmed")
     switches = new.payloads(SWITCH)
     if not (confirmed or switches or "pen" in new.heads or "anchor" in new.heads):
         return
-    trail.pens.extend(map(_stroke, confirmed))
+    state.pens.extend(map(_stroke, confirmed))
     if "pen" in new.heads:
-        trail.strokes = tuple(map(_stroke, new.heads["pen"].values()))
+        state.strokes = tuple(map(_stroke, new.heads["pen"].values()))
     for switch in switches:
-        sheet.add(_switch_id(switch), _mark(switch))
+        _mark(switch, sheet)
     if switches:
-        _visit(trail, switches[-1])
-    _move(trail, new)
-    _draw(trail, sheet)
-    _settle(trail, sheet)
+        # Of several switches at one candle the last counts.
+        reference = Reference(**switches[-1]["new_anchor"])
+        anchor = EarlierAnchor(switches[-1]["switch_time"], reference)
+        state.earlier.setdefault(reference.start_time, anchor)
+    _move(state, new)
+    _draw(state, sheet)
+    _settle(state, sheet)
 
 
 def _stroke(pen: Payload) -> Stroke:
     return Stroke(*ends(pen), pen["direction"])
 
 
-def _visit(trail: Trail, switch: Payload) -> None:
-    reference = Reference(**switch["new_anchor"])
-    trail.visits.setdefault(reference.start_time, Visit(switch["switch_time"], reference))
-
-
-def _move(trail: Trail, new: FactorStep) -> None:
+def _move(state: AnchorState, new: FactorStep) -> None:
     """Take the anchor from a changed head, and find where all anchors are to be drawn."""
-    before = trail.current
+    before = state.current
     head = new.heads.get("anchor")
     if head is not None:
         reference = head["current_anchor_ref"]
-        trail.current = None if reference is None else Reference(**reference)
-    current = trail.current
+        state.current = None if reference is None else Reference(**reference)
+    current = state.current
     if current is not None:
-        shape = _found(trail, current)
+        shape = _found(state, current)
         if shape is None and current != before:
-            shape = _read(trail, current, new.read)
-        trail.shape = shape or trail.shape
-    for start, visit in trail.visits.items():
+            shape = _read(state, current, new.read)
+        state.shape = shape or state.shape
+    for start, anchor in state.earlier.items():
         if current is not None and start == current.start_time:
-            visit.shape = trail.shape
+            anchor.shape = state.shape
         else:
-            visit.shape = _confirmed(trail.pens, visit.reference) or visit.shape
+            anchor.shape = _confirmed(state.pens, anchor.reference) or anchor.shape
 
 
-def _found(trail: Trail, reference: Reference) -> Shape | None:
+def _found(state: AnchorState, reference: Reference) -> Shape | None:
     """The head's stroke that the reference names, else the confirmed pen."""
     if reference.kind == CANDIDATE:
-        for stroke in trail.strokes:
+        for stroke in state.strokes:
             if stroke.is_of(reference):
                 return Shape(stroke.start, stroke.end, firm=False)
-    return _confirmed(trail.pens, reference)
+    return _confirmed(state.pens, reference)
 
 
 def _confirmed(pens: Iterable[Stroke], reference: Reference) -> Shape | None:
@@ -152,7 +150,7 @@ def _confirmed(pens: Iterable[Stroke], reference: Reference) -> Shape | None:
     return Shape(best.start, best.end, firm=True)
 
 
-def _read(trail: Trail, reference: Reference, read: ReadCandles) -> Shape:
+def _read(state: AnchorState, reference: Reference, read: ReadCandles) -> Shape:
     """The candidate against the last pen, where it is no stroke of the head.
 
     The head's strokes follow the kinds of the pivots, the candidate the direction of the last
@@ -160,84 +158,78 @@ def _read(trail: Trail, reference: Reference, read: ReadCandles) -> Shape:
     """
     (candle,) = read(reference.end_time, reference.end_time)
     price = candle.high if reference.direction == 1 else candle.low
-    return Shape(trail.pens[-1].end, (reference.end_time, price), firm=False)
+    return Shape(state.pens[-1].end, (reference.end_time, price), firm=False)
 
 
-def _draw(trail: Trail, sheet: Sheet) -> None:
-    current = trail.current
-    if current is None or trail.shape is None:
+def _draw(state: AnchorState, sheet: Sheet) -> None:
+    current = state.current
+    if current is None or state.shape is None:
         sheet.withdraw(CURRENT)
     else:
-        sheet.draw(CURRENT, _current(trail.shape))
-    for start, visit in trail.visits.items():
+        points, dashed = [state.shape.start, state.shape.end], not state.shape.firm
+        line = polyline(CURRENT, points, color=COLOR, width=CURRENT_WIDTH, dashed=dashed)
+        sheet.draw(CURRENT, line)
+    for start, anchor in state.earlier.items():
         if current is not None and start == current.start_time:
-            sheet.withdraw(visit.instruction_id)
-        elif visit.shape is not None:
-            sheet.draw(visit.instruction_id, _history(visit.shape))
+            sheet.withdraw(anchor.instruction_id)
+        elif anchor.shape is not None:
+            points = [anchor.shape.start, anchor.shape.end]
+            line = polyline(HISTORY, points, color=HISTORY_COLOR, width=HISTORY_WIDTH)
+            sheet.draw(anchor.instruction_id, line)
 
 
-def _settle(trail: Trail, sheet: Sheet) -> None:
-    """Forget the visits that no later candle can change: the anchor can't return to their pens."""
-    if len(trail.pens) < REACH:
+def _settle(state: AnchorState, sheet: Sheet) -> None:
+    """Settle the earlier anchors that can't change: their pens are out of reach."""
+    if len(state.pens) < REACH:
         return
-    oldest = trail.pens[0].start[0]
-    current = None if trail.current is None else trail.current.start_time
-    for start in [start for start in trail.visits if start < oldest and start != current]:
-        sheet.settle(trail.visits.pop(start).instruction_id)
+    oldest = state.pens[0].start[0]
+    current = None if state.current is None else state.current.start_time
+    for start in [start for start in state.earlier if start < oldest and start != current]:
+        sheet.settle(state.earlier.pop(start).instruction_id)
 
 
-def _current(shape: Shape) -> Definition:
-    points = [shape.start, shape.end]
-    return polyline(CURRENT, points, color=COLOR, width=CURRENT_WIDTH, dashed=not shape.firm)
-
-
-def _history(shape: Shape) -> Definition:
-    return polyline(HISTORY, [shape.start, shape.end], color=HISTORY_COLOR, width=HISTORY_WIDTH)
-
-
-def _switch_id(switch: Payload) -> str:
-    direction = switch["new_anchor"]["direction"]
-    return f"{SWITCH}:{switch['switch_time']}:{direction}:{switch['reason']}"
-
-
-def _mark(switch: Payload) -> Definition:
-    rising = switch["new_anchor"]["direction"] >= 0
-    return marker(
+def _mark(switch: Payload, sheet: Sheet) -> None:
+    """Mark a switch with an arrow of the new direction."""
+    time, direction = switch["switch_time"], switch["new_anchor"]["direction"]
+    rising = direction >= 0
+    mark = marker(
         SWITCH,
-        switch["switch_time"],
+        time,
         position="belowBar" if rising else "aboveBar",
         color=COLOR,
         shape="arrowUp" if rising else "arrowDown",
         text="A",
         size=1.0,
     )
+    sheet.add(f"{SWITCH}:{time}:{direction}:{switch['reason']}", mark)
 
 
-def freeze(trail: Trail) -> Any:
+def freeze(state: AnchorState) -> Any:
     """The state as JSON values."""
-    visits = [[visit.switch_time, visit.reference, visit.shape] for visit in trail.visits.values()]
+    frozen = [[each.switch_time, each.reference, each.shape] for each in state.earlier.values()]
     return {
-        "pens": list(trail.pens),
-        "strokes": trail.strokes,
-        "current": trail.current,
-        "shape": trail.shape,
-        "visits": visits,
+        "pens": list(state.pens),
+        "strokes": state.strokes,
+        "current": state.current,
+        "shape": state.shape,
+        "visits": frozen,
     }
 
 
-def thaw(data: Any, _: Setup) -> Trail:
+def thaw(data: Any, _: Setup) -> AnchorState:
     """The state that was frozen."""
-    visits = [
-        Visit(time, Reference(*named), _shape(shape)) for time, named, shape in data["visits"]
+    earlier = [
+        EarlierAnchor(time, Reference(*named), _shape(shape))
+        for time, named, shape in data["visits"]
     ]
-    trail = Trail(
+    state = AnchorState(
         strokes=tuple(map(_thaw_stroke, data["strokes"])),
         current=None if data["current"] is None else Reference(*data["current"]),
         shape=_shape(data["shape"]),
-        visits={visit.reference.start_time: visit for visit in visits},
+        earlier={each.reference.start_time: each for each in earlier},
     )
-    trail.pens.extend(map(_thaw_stroke, data["pens"]))
-    return trail
+    state.pens.extend(map(_thaw_stroke, data["pens"]))
+    return state
 
 
 def _thaw_stroke(data: Any) -> Stroke:

@@ -185,7 +185,7 @@ class OverlayEngine:
         setup = Setup(timeframe, self.window_candles)
         return OverlayState(setup, {spec.factor: spec.initial(setup) for spec in self.renderers})
 
-    def step(self, state: OverlayState, new: FactorStep) -> list[Change]:
+    def step(self, state: OverlayState, new: FactorStep) -> Sequence[Change]:
         """Take the next candle's facts; return the new versions of draw instructions.
 
         Amortised constant work. `new.read` is called only in the rare case that the anchor's
@@ -198,7 +198,7 @@ class OverlayEngine:
         without_facts = not new.events and not new.heads
         for spec in self._timed if without_facts else self.renderers:
             spec.step(state.states[spec.factor], new, state.sheet)
-        return state.sheet.take(new.time, self._rank) if state.sheet.changed else []
+        return state.sheet.take(new.time, self._rank) if state.sheet.changed else ()
 
     def dump(self, state: OverlayState) -> bytes:
         """The state as bytes for `restore` of the same engine."""

@@ -117,7 +117,7 @@ def test_candle_changes_an_instruction_once_and_never_to_the_same(made, sizes):
 def test_drawings_stay_bounded(made, sizes):
     major, minor = sizes
     drawing = Drawing(major=major, minor=minor, window=20).take(made)
-    assert len(drawing.state.states["anchor"].visits) <= 7
+    assert len(drawing.state.states["anchor"].earlier) <= 7
     levels = len(drawing.heads.get("sr", {"levels": []})["levels"])
     strokes, edges, anchors = 3, 2, 1 + 7
     assert len(drawing.state.sheet.drawn) <= levels + strokes + edges + anchors

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.program import LabFailed
+from lab.waiting import patience
 
 TIMEOUT_S = 10.0
 
@@ -43,7 +44,7 @@ def send(
     every = {"Content-Type": "application/json", **(headers or {})}
     request = urllib.request.Request(url, data, every, method=method)
     try:
-        with _direct.open(request, timeout=timeout_s) as response:
+        with _direct.open(request, timeout=patience(timeout_s)) as response:
             return response.status, _json(response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -55,7 +56,7 @@ def send(
 def get_text(url: str) -> str:
     """Return the body of a GET. Raises LabFailed when it does not succeed."""
     try:
-        with _direct.open(url, timeout=TIMEOUT_S) as response:
+        with _direct.open(url, timeout=patience(TIMEOUT_S)) as response:
             return str(response.read().decode())
     except OSError as error:
         raise LabFailed(f"{url}: {error}") from error

@@ -9,7 +9,7 @@ import pytest
 
 from lab.http import post
 from lab.program import manage
-from lab.waiting import patience, wait_until
+from lab.waiting import wait_until
 from market.csv_candles import HEADER, write_candles
 from market.domain.candle import Candle
 
@@ -67,7 +67,7 @@ def test_killed_web_process_is_followed_by_one_that_draws_on(stack):
     path = "/api/dev/market/ingest/candles_closed_batch"
     web = stack.web()
     body = {"series_id": SERIES, "candles": candles[:600]}
-    assert post(web.url + path, body, timeout_s=patience(30))[0] == 200
+    assert post(web.url + path, body, timeout_s=30)[0] == 200
     for candle in candles[600:640]:
         answer = post(
             f"{web.url}/api/market/ingest/candle_closed", {"series_id": SERIES, "candle": candle}
@@ -79,5 +79,5 @@ def test_killed_web_process_is_followed_by_one_that_draws_on(stack):
     # A revision far back, by a process that has no engine state of its own yet.
     revised = candles[300] | {"high": candles[300]["high"] + 25.0}
     body = {"series_id": SERIES, "candles": [revised, *candles[640:]]}
-    assert post(web.url + path, body, timeout_s=patience(30))[0] == 200
+    assert post(web.url + path, body, timeout_s=30)[0] == 200
     assert "1,200 candles" in verify(stack)

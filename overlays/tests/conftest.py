@@ -1,5 +1,9 @@
 from __future__ import annotations
 
-from overlays.tests.ledgers import stores
+import pytest
+
+pytest.register_assert_rewrite("factors.tests.ledgers", "overlays.tests.ledgers")
+
+from overlays.tests.ledgers import stores  # noqa: E402  Its asserts show what differs.
 
 __all__ = ["stores"]

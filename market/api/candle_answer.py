@@ -13,7 +13,7 @@ EPOCH_HEADER = b"x-series-epoch"
 # Depends on this request header, besides those that Django's middleware names.
 VARY = "Accept-Encoding"
 
-# A 304 has the headers of the answer it stands for, but not those of the body it does not have.
+# A 304 has the headers of the full answer, except those that describe its body.
 OF_A_BODY = frozenset({b"content-length", b"content-encoding", b"content-type"})
 
 # Longer than any browser's; such a client gets a plain body.

@@ -1,4 +1,4 @@
-"""A request for a page of candles, parsed once: what the page cache and the view know it by."""
+"""A request for a page of candles, parsed: the key of the page cache, and the view's query."""
 
 from __future__ import annotations
 

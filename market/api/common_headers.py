@@ -1,8 +1,7 @@
-"""What Django's middleware makes of a caller: whether it is accepted, and with which headers.
+"""The headers that Django's middleware puts on every answer to a caller, if it accepts the caller.
 
-Requests that are answered without Django carry the same headers as the others: those that
-Django's middleware puts on every answer. They depend on the caller only, so Django is asked once
-for each of them.
+Answers without Django carry the same headers as the others. These depend on the caller only, so
+Django is asked once per caller, and never per query.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from market.api.single_flight import SingleFlight
 
 # What the middleware in trade_canvas.settings depends on, besides the scheme: the Host has to be
 # allowed, a proxy may name the scheme, and CORS answers an Origin.
-JUDGED = (b"host", b"x-forwarded-proto", b"origin")
+CALLER_HEADERS = (b"host", b"x-forwarded-proto", b"origin")
 
 # Headers of one answer, not of all.
 OF_AN_ANSWER = frozenset({b"content-type", b"content-length", b"set-cookie", b"vary"})
@@ -30,8 +29,8 @@ Caller = tuple[str | bytes, ...]
 class CommonHeaders:
     """Asks Django about callers of one path, with a request that it answers without any work.
 
-    `method` and `status` are that request's, which has no query and no body, and `vary` is what
-    answers to this path depend on besides what the middleware says.
+    `method` and `status` are those of that request, which has no query and no body. `vary` is the
+    request header that answers to this path depend on besides those of the middleware.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class CommonHeaders:
 
         `given` are the request's headers.
         """
-        caller = (scope["scheme"], *(given.get(name, b"") for name in JUDGED))
+        caller = (scope["scheme"], *(given.get(name, b"") for name in CALLER_HEADERS))
         if caller in self._known:
             self._known.move_to_end(caller)
             return self._known[caller]
@@ -61,7 +60,7 @@ class CommonHeaders:
         self, scope: Scope, given: Mapping[bytes, bytes], caller: Caller
     ) -> HeaderList | None:
         started: list[Message] = []
-        kept = [(name, given[name]) for name in JUDGED if name in given]
+        kept = [(name, given[name]) for name in CALLER_HEADERS if name in given]
         question = {**scope, "method": self._method, "query_string": b"", "headers": kept}
         body = [{"type": "http.request", "body": b"", "more_body": False}]
 
@@ -77,8 +76,9 @@ class CommonHeaders:
                 started.append(message)
 
         await self._application(question, receive, send)
-        status = started[0]["status"]
+        status = started[0]["status"] if started else 500
         if status >= 500:
+            # Not the caller's fault, so nothing is remembered.
             return None
         headers = self._common(started[0]["headers"]) if status == self._status else None
         self._known[caller] = headers

@@ -88,7 +88,7 @@ class CandlesQuery(BaseModel):
 
 
 class HealthQuery(BaseModel):
-    """A series, and the time to judge it at."""
+    """A series, and the time at which its health is determined."""
 
     series_id: SeriesText
     now_time: Annotated[Time | None, Field(description="Unix seconds; absent: now")] = None

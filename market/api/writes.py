@@ -1,4 +1,4 @@
-"""Who may write candles over HTTP: the holder of the ingest token, or an admin in a session."""
+"""Who may write candles over HTTP: clients with the ingest token, and admins in a session."""
 
 from __future__ import annotations
 

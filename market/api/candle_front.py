@@ -1,15 +1,16 @@
-"""In front of Django: answers requests for candles on the event loop.
+"""The page cache in front of Django: answers known pages on the event loop.
 
-The way through Django takes several thread hops, which is most of the time of a small answer. The
-page and its answer are made by the same functions as in the view; whatever has to be refused, or
-fails, is left to Django.
+The way through Django takes several thread hops, which is most of the time of a small answer. A
+page that is not in the cache is read by the DRF view, which leaves it there, and so is everything
+that has to be refused or fails. Both make their answers with the same functions.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
 
-from market import blocking
 from market.api import metrics
 from market.api.asgi import Application, Receive, Scope, Send, respond
 from market.api.candle_answer import VARY, accepts_gzip, answer_with
@@ -17,9 +18,10 @@ from market.api.candle_pages import Page, candle_pages
 from market.api.candle_query import PageQuery, query_of
 from market.api.common_headers import CommonHeaders
 from market.api.series_states import SeriesStates, StatesReader
-from market.api.single_flight import SingleFlight
 from market.api.tail import after_read
 from market.domain.store import SeriesState
+
+PageKey = tuple[PageQuery, SeriesState, bool]
 
 
 class CandleFront:
@@ -30,37 +32,51 @@ class CandleFront:
         # Without a query: 422.
         self._common_headers = CommonHeaders(application, method="GET", status=422, vary=VARY)
         self._states = SeriesStates(reader)
-        self._building: SingleFlight[tuple[PageQuery, SeriesState, bool], Page] = SingleFlight()
+        # Pages that Django is reading now: other requests for the same page wait for the cache.
+        self._reading: dict[PageKey, asyncio.Event] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a good request, pass everything else to Django."""
-        if not await self._answer(scope, send):
-            await self._application(scope, receive, send)
-
-    async def _answer(self, scope: Scope, send: Send) -> bool:
+        """Answer a request from the cache, or pass it on to Django."""
         started = time.perf_counter()
         query = query_of(scope["query_string"])
-        if query is None:
-            return False
         given = dict(scope["headers"])
-        common = await self._common_headers.of(scope, given)
-        if common is None:
-            return False
+        common, state = None, None
+        if query is not None:
+            # A failure here is met again, and reported, by the view.
+            with suppress(Exception):
+                common = await self._common_headers.of(scope, given)
+                state = await self._states.state(query.series)
+        if query is None or common is None or state is None:
+            await self._application(scope, receive, send)
+            return
         gzip = accepts_gzip(given.get(b"accept-encoding", b"").decode("latin-1"))
-        try:
-            page = await self._page(query, gzip=gzip)
-        except Exception:
-            return False
+        page = await self._cached(query, state, gzip=gzip)
+        if page is None:
+            await self._read((query, state, gzip), scope, receive, send)
+            return
         tags = given.get(b"if-none-match", b"").decode("latin-1")
         status, headers, content = answer_with(page.body(accepts_gzip=gzip), tags)
         await respond(send, status, headers + common, content)
         metrics.page_answered(query.series, page.rows, page.head, started, unchanged=status == 304)
         after_read(query)
-        return True
 
-    async def _page(self, query: PageQuery, *, gzip: bool) -> Page:
-        pages = candle_pages()
-        state = await self._states.state(query.series)
-        return pages.cached(query, state, gzip=gzip) or await self._building.result(
-            (query, state, gzip), lambda: blocking.run(pages.page_at, query, state, gzip=gzip)
-        )
+    async def _cached(self, query: PageQuery, state: SeriesState, *, gzip: bool) -> Page | None:
+        """The page if it is in the cache, or as soon as a read that is under way has put it there.
+
+        Waits for one read only: a page that may not be cached is read by each request.
+        """
+        page = candle_pages().cached(query, state, gzip=gzip)
+        if page is None and (reading := self._reading.get((query, state, gzip))):
+            await reading.wait()
+            page = candle_pages().cached(query, state, gzip=gzip)
+        return page
+
+    async def _read(self, key: PageKey, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Django read a page and answer with it; the view leaves it in the cache."""
+        done = self._reading.setdefault(key, asyncio.Event())
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            done.set()
+            if self._reading.get(key) is done:
+                del self._reading[key]

@@ -8,12 +8,11 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from market import blocking
 from market.api import metrics
 from market.api.answers import CandlesAnswer
 from market.api.candle_answer import VARY, Answer, accepts_gzip, answer_with
-from market.api.candle_pages import Page, candle_pages
-from market.api.candle_query import PageQuery, page_query
+from market.api.candle_pages import candle_pages
+from market.api.candle_query import page_query
 from market.api.endpoint import Endpoint
 from market.api.requests import CandlesQuery
 from market.api.schema import BAD_SERIES_ID, STORE_DOWN, parameters_of, responses
@@ -21,7 +20,7 @@ from market.api.tail import after_read
 
 
 class Candles(Endpoint):
-    """The same answers as market.api.candle_front, for whatever that leaves to Django."""
+    """Reads pages; market.api.candle_front stands before it and answers those that are cached."""
 
     @extend_schema(
         operation_id="candles",
@@ -40,7 +39,8 @@ class Candles(Endpoint):
         gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
         started = time.perf_counter()
         try:
-            page = blocking.call(read_page, query, gzip=gzip)
+            # On this request's own thread: waiting here for another pool would hold up two.
+            page = candle_pages().read(query, gzip=gzip)
         except Exception:
             metrics.page_failed(started)
             raise
@@ -50,11 +50,6 @@ class Candles(Endpoint):
         unchanged = answer.status == 304
         metrics.page_answered(query.series, page.rows, page.head, started, unchanged=unchanged)
         return _response(answer)
-
-
-def read_page(query: PageQuery, *, gzip: bool) -> Page:
-    """The page as it is stored now; blocks on the store."""
-    return candle_pages().read(query, gzip=gzip)
 
 
 def _response(answer: Answer) -> HttpResponse:

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from market import blocking, runtime
+from market.api.candle_pages import CandlePages
 from market.api.tests.asking import BATCH, CANDLES, CLOSED, FORMING, SERIES, candle, items, refusal
 
 pytestmark = pytest.mark.usefixtures("in_memory")
@@ -146,18 +147,18 @@ def test_strange_text_in_the_query_is_a_bad_series_id(api, text):
 
 
 def test_unexpected_failure_is_json_without_its_text(api, monkeypatch):
-    def broken(query, *, gzip):
+    def broken(pages, query, *, gzip):
         raise KeyError("secret")
 
-    monkeypatch.setattr("market.api.candles.read_page", broken)
+    monkeypatch.setattr(CandlePages, "read", broken)
     response = api.get(CANDLES, series_id=SERIES)
     assert refusal(response) == (500, "internal_error")
     assert b"secret" not in response.content
 
 
 def test_store_that_does_not_answer_is_503(api, monkeypatch):
-    def broken(query, *, gzip):
+    def broken(pages, query, *, gzip):
         raise TimeoutError
 
-    monkeypatch.setattr("market.api.candles.read_page", broken)
+    monkeypatch.setattr(CandlePages, "read", broken)
     assert refusal(api.get(CANDLES, series_id=SERIES)) == (503, "store_unavailable")

@@ -67,6 +67,8 @@ class Session:
             with connection.cursor() as cursor:
                 cursor.execute("ALTER SYSTEM SET fsync = off")
                 cursor.execute("ALTER SYSTEM SET full_page_writes = off")
+                # What it learns of one test's rows makes poor plans for the next test's.
+                cursor.execute("ALTER SYSTEM SET autovacuum = off")
                 cursor.execute("SELECT pg_reload_conf()")
         return url
 

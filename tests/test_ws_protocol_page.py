@@ -34,31 +34,52 @@ def row(time, close=1.5):
 
 @pytest.fixture
 def clients(shared_stack, tmp_path):
-    """Start both clients of the page against a web process."""
+    """Start the page's short or complete clients against a web process."""
 
-    def start(web):
+    def start(web, series, *, complete):
         for language, (name, program) in CLIENTS.items():
-            (code,) = blocks(language)
-            (tmp_path / name).write_text(code)
+            (tmp_path / name).write_text(blocks(language)[complete])
             yield shared_stack.start(
-                language, [*program, str(tmp_path / name), web.url, SERIES], {}
+                language, [*program, str(tmp_path / name), web.url, series], {}
             )
 
     return start
 
 
-def post(web, *candles):
+def post(web, *candles, series=SERIES):
     async def posted():
         async with Client(web.url) as client:
-            await client.ingest(SERIES, *candles)
+            await client.ingest(series, *candles)
 
     asyncio.run(posted())
+
+
+@pytest.mark.parametrize("language", CLIENTS)
+def test_page_has_a_short_and_a_complete_client(language):
+    short, complete = blocks(language)
+    assert len([line for line in short.splitlines() if line]) <= 20 < len(complete.splitlines())
+
+
+def test_short_clients_resume_after_a_restart(shared_stack, clients):
+    series = "binance:futures:SHORT/USDT:1m"
+    web = shared_stack.web()
+    post(web, row(60), row(120), series=series)
+    running = list(clients(web, series, complete=False))
+    for client in running:
+        client.wait_for_line("120 1.5")
+    web.terminate()
+    web = shared_stack.web(port=int(web.url.rpartition(":")[2]))
+    post(web, row(180), series=series)
+    for client in running:
+        client.wait_for_line("180 1.5")
+        lines = [line for line in client.output().splitlines() if re.match(r"\d+ [\d.]+$", line)]
+        assert lines == ["60 1.5", "120 1.5", "180 1.5"]
 
 
 def test_clients_follow_through_gap_revision_and_restart(shared_stack, clients):
     web = shared_stack.web()
     post(web, row(60), row(120), row(180))
-    running = list(clients(web))
+    running = list(clients(web, SERIES, complete=True))
 
     def printed(line):
         for client in running:

@@ -134,7 +134,7 @@ def _clear_environment() -> None:
 
 
 def _is_pure(arguments: list[str]) -> bool:
-    """Tell whether only domain tests are asked for, which need no Django."""
+    """Return whether only domain tests are asked for, which need no Django."""
     return all("domain" in Path(argument.split("::")[0]).parts for argument in arguments)
 
 

@@ -27,8 +27,8 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 SWITCHES = {"TRADE_CANVAS_ENABLE_READ_REPAIR_API": "1", "TRADE_CANVAS_INGEST_TOKEN": TOKEN}
 TOP_MARKETS = "/api/market/top_markets"
 
-# Told in words, not by the schema: which series ids there are, which candles are possible, and that
-# numbers may come as texts.
+# The schema describes in words only which series ids exist, which candles are possible, and that
+# numbers may be strings.
 LOOSE = [positive_data_acceptance, negative_data_rejection]
 
 

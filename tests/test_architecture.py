@@ -1,4 +1,4 @@
-"""Rules over all modules that import-linter does not know: what nobody may name."""
+"""Rules over all modules that import-linter does not know: names that may not appear."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ def as_text(value):
 
 
 def test_page_has_default_and_minimum_of_every_switch():
-    told = {name: (cells[1], cells[2].split("|")[0].strip()) for name, cells in ROWS.items()}
+    described = {name: (cells[1], cells[2].split("|")[0].strip()) for name, cells in ROWS.items()}
     wrong = {
-        name: told.get(name, "has no row")
+        name: described.get(name, "has no row")
         for name, each in SWITCHES.items()
-        if told.get(name) != (as_text(each.default), minimum_of(each))
+        if described.get(name) != (as_text(each.default), minimum_of(each))
     }
     assert wrong == {}
 

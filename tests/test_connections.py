@@ -104,5 +104,5 @@ def test_database_that_is_away_is_said_so_until_it_is_back(stack):
 
 
 def code(answer):
-    status, told = answer
-    return status, told and told["code"]
+    status, body = answer
+    return status, body and body["code"]

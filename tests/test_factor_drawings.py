@@ -1,5 +1,5 @@
-"""The drawings of docs/factors.md are what the engines say today, and the page tells no defaults
-but theirs."""
+"""The drawings of docs/factors.md are what the engines return today, and the page names no other
+defaults."""
 
 from __future__ import annotations
 

@@ -62,16 +62,16 @@ def installation(shared_stack):
 
 def test_published_times_watchers_is_delivered(installation):
     first, second, _ = installation
-    told = asyncio.run(watch(first, second))
-    for samples in told:
+    samples_of_each = asyncio.run(watch(first, second))
+    for samples in samples_of_each:
         assert samples["market_ws_watchers",] == WATCHERS
         assert samples["market_ws_candles_delivered_total", POSTED] == WATCHERS * CANDLES
         assert samples["market_ws_frames_total", "candle_closed"] == WATCHERS * CANDLES
         assert samples["market_ws_delivery_seconds_count",] == CANDLES
-    assert told[0]["market_candles_published_total", POSTED] == CANDLES
-    assert ("market_candles_published_total", POSTED) not in told[1]
-    # The first hears of its own candles over the bus too, and leaves them out.
-    assert told[1]["market_bus_received_total",] == CANDLES
+    assert samples_of_each[0]["market_candles_published_total", POSTED] == CANDLES
+    assert ("market_candles_published_total", POSTED) not in samples_of_each[1]
+    # The first receives its own candles over the bus too, and skips them.
+    assert samples_of_each[1]["market_bus_received_total",] == CANDLES
 
 
 def test_web_tells_of_the_installation_and_worker_of_its_tasks(installation):
@@ -82,12 +82,12 @@ def test_web_tells_of_the_installation_and_worker_of_its_tasks(installation):
         has_head = samples.get(("market_series_head_time", FOLLOWED))
         return samples if has_head and samples["market_series_followed", FOLLOWED] else None
 
-    told = wait_until(followed, 30, "the series to be followed")
+    seen = wait_until(followed, 30, "the series to be followed")
     kinds = ("web", "worker", "beat")
-    assert [told["market_processes", kind] for kind in kinds] == [2, 1, 1]
-    assert told["market_part_up", "broker"] == 1
-    assert told["market_queue_depth", "follow"] == 0
-    assert told["market_reconcile_age_seconds",] < 30
+    assert [seen["market_processes", kind] for kind in kinds] == [2, 1, 1]
+    assert seen["market_part_up", "broker"] == 1
+    assert seen["market_queue_depth", "follow"] == 0
+    assert seen["market_reconcile_age_seconds",] < 30
     worker = scrape(worker_url)
     assert worker["market_tasks_total", "ok", "market.tasks.reconcile"] >= 1
     assert worker["market_task_wait_seconds_count", "market.tasks.follow"] >= 1

@@ -27,7 +27,7 @@ EXPRESSIONS = [rule["expr"] for rule in RULES] + [
     target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])
 ]
 NAME = re.compile(r"\b(?:market|process)_[a-z_]+\b")
-# What they are grouped or told apart by, and what Prometheus itself adds.
+# What they are grouped or distinguished by, and what Prometheus itself adds.
 ENDS = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 
 
@@ -45,7 +45,7 @@ def known():
     """Every name that a process may expose."""
     assert DECLARED
     collected = [*REGISTRY.collect(), *InstallationMetrics(nothing).collect()]
-    # Told only once a round was run.
+    # Exposed only after the first round.
     return set().union(*map(names, collected)) | {"market_reconcile_age_seconds"}
 
 
@@ -56,14 +56,14 @@ def test_every_metric_that_is_asked_for_exists():
 
 
 def test_page_names_only_metrics_that_exist():
-    told = {
+    exposed = {
         name
         for name in re.findall(r"`(market_[a-z_]+)[`{]", PAGE)
         if not name.endswith("_") and not name.endswith("_ms")
     }
     whole = known()
-    assert len(told) > 40
-    assert {n for n in told if n not in whole and f"{n}_count" not in whole} == set()
+    assert len(exposed) > 40
+    assert {n for n in exposed if n not in whole and f"{n}_count" not in whole} == set()
 
 
 def test_page_explains_every_alert():

@@ -36,7 +36,7 @@ START = 1_700_000_040
 
 
 class Trap:
-    """A listening socket that nobody may connect to."""
+    """A listening socket that must get no connection."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))

@@ -43,11 +43,11 @@ def series():
 def run(web, story):
     """Run a client's story against a web process."""
 
-    async def told():
+    async def followed():
         async with Client(web.url) as client:
             await story(client)
 
-    asyncio.run(told())
+    asyncio.run(followed())
 
 
 def test_subscribe_catches_up_and_follows(web, series):

@@ -1,6 +1,6 @@
 """`/ws/market` under whatever a client may do: no crash, nothing missed, nothing kept of who left.
 
-A few stories are told here; `make prove` tells many.
+A few stories run here, many in `make prove`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Peer:
         self.follower = follower
         self.follows = {}
 
-    def heard(self, series):
+    def received(self, series):
         """Open times of closed candles of a series, in the order they came."""
         times = []
         for message in self.follower.messages:
@@ -161,19 +161,19 @@ class Story(RuleBasedStateMachine):
 
     async def wait_for_head(self, peer, series):
         async with asyncio.timeout(patience(20)):
-            while self.heads[series] not in peer.heard(series):
+            while self.heads[series] not in peer.received(series):
                 await peer.follower.next()
 
     @invariant()
-    def nobody_hears_a_candle_twice_or_out_of_order(self):
+    def candles_come_once_and_in_order(self):
         for peer in self.peers.values():
             for series in peer.follows:
-                times = peer.heard(series)
+                times = peer.received(series)
                 assert times == sorted(set(times))
 
     def teardown(self):
         for peer in self.peers.values():
-            # It still answers, after all that was said to it.
+            # It still answers, whatever it was sent before.
             self.run(self.client.settle(peer.follower))
         self.run(self.client.__aexit__())
         self.loop.close()
@@ -208,7 +208,7 @@ def groups_of(bus):
 
 
 def test_any_story_of_connections_is_served_to_its_end(web, nothing_is_kept):
-    machine = type("Told", (Story,), {"web": web})
+    machine = type("ServedStory", (Story,), {"web": web})
     settings = hypothesis.settings(
         max_examples=FUZZ_EXAMPLES,
         stateful_step_count=STEPS,

@@ -34,7 +34,7 @@ def _install(path: str) -> None:
         return float(struct.unpack("d", shared[:8])[0])
 
     class Datetime(_RealDatetime, metaclass=_Kind):
-        """Tells the time with the offset; everything else is the real class's."""
+        """The real class with the offset added to the present time."""
 
         @classmethod
         def now(cls, tz=None):  # type: ignore[no-untyped-def]
@@ -42,8 +42,8 @@ def _install(path: str) -> None:
 
         @classmethod
         def utcnow(cls):  # type: ignore[no-untyped-def]
-            told = _RealDatetime.now(datetime.UTC) + datetime.timedelta(seconds=offset_s())
-            return told.replace(tzinfo=None)
+            now = _RealDatetime.now(datetime.UTC) + datetime.timedelta(seconds=offset_s())
+            return now.replace(tzinfo=None)
 
     time.time = lambda: _real_time() + offset_s()
     datetime.datetime = Datetime  # type: ignore[misc]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 HEADER = (
     "| what happens | watchers | candles | lost | duplicated | out of order | wrong"
-    " | whole again after, s | at most behind, s | besides |\n"
+    " | all up to date after, s | at most behind, s | notes |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
 BEGIN, END = "<!-- drills -->\n", "<!-- /drills -->\n"
@@ -47,7 +47,7 @@ class Outcome:
         return not any(counts) and not self.failures
 
     @property
-    def besides(self) -> str:
+    def remarks(self) -> str:
         """Notes and failures in one line."""
         return "; ".join([*self.notes, *(f"FAILED: {each}" for each in self.failures)])
 
@@ -59,7 +59,7 @@ class Outcome:
             *(f"{count:,}" for count in (self.watchers, self.delivered)),
             *map(str, (self.lost, self.duplicated, self.out_of_order, self.wrong)),
             *(f"{seconds:.1f}" for seconds in (self.whole_after_s, self.most_behind_s)),
-            self.besides,
+            self.remarks,
         )
         return f"| {' | '.join(cells)} |"
 
@@ -67,10 +67,10 @@ class Outcome:
         line = (
             f"{self.name}: {self.watchers} watchers, {self.delivered} candles,"
             f" lost {self.lost}, duplicated {self.duplicated}, out of order {self.out_of_order},"
-            f" wrong {self.wrong}, whole again after {self.whole_after_s:.1f} s,"
+            f" wrong {self.wrong}, all up to date after {self.whole_after_s:.1f} s,"
             f" at most {self.most_behind_s:.1f} s behind"
         )
-        return f"{line}; {self.besides}" if self.besides else line
+        return f"{line}; {self.remarks}" if self.remarks else line
 
 
 def write_report(page: Path, outcomes: Iterable[Outcome]) -> None:

@@ -43,23 +43,23 @@ STEPS = (
         then="subscribing works, for what is stored and followed otherwise",
     ),
     Step(
-        stop="asking exchanges for history",
+        stop="fetching history from exchanges",
         switches=(
             "ENABLE_CCXT_BACKFILL",
             "ENABLE_MARKET_AUTO_TAIL_BACKFILL",
             "ENABLE_STARTUP_KLINE_SYNC",
         ),
-        then="followed series still fill the hole behind them; nothing older is asked for",
+        then="followed series still fetch the candles they miss; nothing older is fetched",
     ),
     Step(
         stop="repairing gaps while delivering",
         switches=("ENABLE_MARKET_GAP_BACKFILL",),
-        then="watchers are told of the gap at once",
+        then="gaps are reported to watchers at once",
     ),
     Step(
         stop="the circuit breaker",
         switches=("ENABLE_INGEST_LOOP_GUARDRAIL",),
-        then="failing series are tried again for ever, with pauses",
+        then="failing series are retried without end, with pauses",
     ),
     Step(
         stop="roles",
@@ -69,17 +69,17 @@ STEPS = (
     Step(
         stop="factors",
         switches=("ENABLE_FACTOR_INGEST",),
-        then="candles go on; factors and drawings stand still until it is on again, and catch up",
+        then="candles continue; factors and drawings stop until it is on again, then catch up",
     ),
     Step(
-        stop="computing factors anew by itself",
+        stop="recomputing factors automatically",
         switches=("ENABLE_FACTOR_FINGERPRINT_REBUILD",),
         then="after a change of parameters, ingest fails until `manage.py rebuild` ran",
     ),
     Step(
         stop="drawings",
         switches=("ENABLE_OVERLAY_INGEST",),
-        then="candles and factors go on; drawings are caught up once it is on again",
+        then="candles and factors continue; drawings stop until it is on again, then catch up",
     ),
     Step(
         stop="debug and development APIs",
@@ -104,14 +104,14 @@ STEPS = (
         then="pages on `ALLOWED_HOSTS` and of `TRADE_CANVAS_CORS_ORIGINS` connect, others do not",
     ),
     Step(
-        stop="the bound on guesses at the admin's password",
+        stop="the limit on guesses at the admin's password",
         switches=("ENABLE_LOG_IN_THROTTLE",),
-        then="whoever is locked out gets in; turn it on again soon",
+        then="locked-out accounts can log in; turn it on again soon",
     ),
     Step(
-        stop="https for everybody",
+        stop="https for all clients",
         switches=("ENABLE_HTTPS",),
-        then="plain http is answered again; browsers remember HSTS until it runs out",
+        then="plain http works again; browsers remember HSTS until it expires",
         special=True,
     ),
     Step(
@@ -124,7 +124,7 @@ STEPS = (
     Step(
         stop="delivery between processes",
         switches=("ENABLE_WS_PUBSUB",),
-        then="run one web process, no worker and no beat; it ingests by itself",
+        then="run one web process, no worker and no beat; it ingests itself",
         one_process=True,
     ),
     Step(

@@ -46,11 +46,12 @@ def family(folder):
     for process in psutil.process_iter():
         try:
             ours = process.environ().get("DATA_DIR") == str(folder)
-            if ours or str(folder) in " ".join(process.cmdline()):
+            ours = ours or str(folder) in " ".join(process.cmdline())
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return found
 
 
 def stop(process, folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -33,3 +34,28 @@ def test_switches_are_read_in_one_place():
         if node.value.startswith("TRADE_CANVAS_")
     ]
     assert spelled == []
+
+
+def test_domain_imports_only_the_standard_library_and_domain():
+    """import-linter forbids packages by name; this leaves no other in."""
+    domain = [path for path in SOURCES if "domain" in path.parts]
+    imported = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in domain
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _names(node)
+    }
+    assert len(domain) > 30
+    allowed = {f"{package}.domain" for package in PACKAGES} | set(sys.stdlib_module_names)
+    assert {each for each in imported if _room(each[1]) not in allowed} == set()
+
+
+def _names(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [f"{node.module}.{node.names[0].name}"] if isinstance(node, ast.ImportFrom) else []
+
+
+def _room(name):
+    first, _, rest = name.partition(".")
+    return f"{first}.{rest.partition('.')[0]}" if first in PACKAGES else first

@@ -116,6 +116,7 @@ def installed(migrated_template, static_files):
     """Exchange, web, worker and beat that follow PINNED and what is watched.
 
     A test leaves the exchange without faults, and a web process on the address where it found one.
+    Apart from PINNED, each test file follows series that no other file names.
     """
     with running_stack(migrated_template) as opened:
         opened.environment.update(INSTALLED)

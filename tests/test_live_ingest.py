@@ -103,7 +103,7 @@ async def test_whitelisted_series_flows_with_nobody_watching(web, exchange):
 
 
 async def test_series_is_followed_while_it_is_watched(web, exchange):
-    series = "sim:futures:ETH/USDT:1s"
+    series = "sim:futures:AVAX/USDT:1s"
     assert (job_of(web, series), head_of(web, series)) == (None, None)
     async with Client(web.url) as client:
         watcher = await client.follow(series)

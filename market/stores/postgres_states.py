@@ -29,6 +29,11 @@ class PostgresStates:
         self._socket: int | None = None
         self._done: asyncio.Future[None] | None = None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection is open, as far as is known."""
+        return self._connection is not None
+
     async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
         """Heads and epochs of several series in one query; unknown series are left out.
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -26,11 +27,11 @@ def held(small_pool):
         began.set()
         go.wait(patience(10))
 
-    running = blocking._submitted(hold)
-    assert began.wait(patience(10))
-    yield go
-    go.set()
-    running.result(patience(10))
+    with ThreadPoolExecutor(1) as caller:
+        caller.submit(blocking.call, hold)
+        assert began.wait(patience(10))
+        yield go
+        go.set()
 
 
 async def test_calls_beyond_the_queue_are_refused_at_once(held):

@@ -18,10 +18,14 @@ from market.tests.builders import MINUTE, candles
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("on_postgres")]
 
 
+NAME = "heads under test"
+
+
 @pytest.fixture
 async def reader():
     parameters = connection.get_connection_params()
     parameters.pop("cursor_factory", None)
+    parameters["application_name"] = NAME
     made = PostgresStates(parameters)
     yield made
     made.close()
@@ -35,12 +39,16 @@ async def run(statement, *arguments):
     def execute():
         with connection.cursor() as cursor:
             cursor.execute(statement, arguments)
+            return cursor.fetchall()
 
-    await blocking.run(execute)
+    return await blocking.run(execute)
 
 
-async def end_connection(reader):
-    await run("SELECT pg_terminate_backend(%s)", reader._connection.get_backend_pid())
+async def end_connection():
+    await run(
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = %s",
+        NAME,
+    )
 
 
 async def test_each_look_up_sees_what_was_committed_before(reader):
@@ -53,8 +61,8 @@ async def test_each_look_up_sees_what_was_committed_before(reader):
 async def test_connection_that_ended_while_unused_is_replaced(reader):
     await store(60)
     await reader.states([MINUTE])
-    await end_connection(reader)
-    await eventually(lambda: reader._connection is None)
+    await end_connection()
+    await eventually(lambda: not reader.is_connected)
     assert await reader.states([MINUTE]) == {MINUTE: SeriesState(60, 0)}
 
 
@@ -64,7 +72,7 @@ async def test_connection_that_ends_during_a_look_up_raises_once(reader, monkeyp
     monkeypatch.setattr(postgres_states, "STATEMENT", "SELECT %s::text[], pg_sleep(600)")
     look_up = asyncio.create_task(reader.states([MINUTE]))
     await asyncio.sleep(0)
-    await end_connection(reader)
+    await end_connection()
     with pytest.raises(psycopg2.OperationalError):
         await look_up
     monkeypatch.undo()
@@ -74,11 +82,10 @@ async def test_connection_that_ends_during_a_look_up_raises_once(reader, monkeyp
 async def test_look_up_that_takes_too_long_ends(reader, monkeypatch):
     await store(60)
     await reader.states([MINUTE])
-    slow = reader._connection.get_backend_pid()
     monkeypatch.setattr(postgres_states, "TIMEOUT_S", 0.01)
     monkeypatch.setattr(postgres_states, "STATEMENT", "SELECT %s::text[], pg_sleep(600)")
     with pytest.raises(TimeoutError):
         await reader.states([MINUTE])
     monkeypatch.undo()
     assert await reader.states([MINUTE]) == {MINUTE: SeriesState(60, 0)}
-    await run("SELECT pg_terminate_backend(%s, 60000)", slow)
+    await end_connection()

@@ -31,8 +31,6 @@ from market.ingest.due import FollowLimits
 from market.ingest.follow import Follower
 from market.ingest.gap_ranges import GapState
 from market.ingest.tests.exchange_fake import memory_ports, stored
-from market.local_exchange.generated import GeneratedCandles
-from market.local_exchange.server import running_exchange
 
 SPOT = SeriesId.parse("sim:spot:BTC/USDT:1s")
 SPOT_TWO = SeriesId.parse("sim:spot:ETH/USDT:1s")
@@ -42,21 +40,6 @@ LIMITS = StreamLimits(fast_patience=1.5, check_every=0.05, first_retry=0.05, lon
 FOLLOW = FollowLimits(
     new_series_candles=20, flush_s=0.05, overdue_s=0.5, longest_overdue_s=1.0, tick_s=0.1
 )
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_exchange(GeneratedCandles(7), push_ms=100) as running:
-        yield running
-
-
-@pytest.fixture
-def exchange(server, settings):
-    """The local exchange, with no faults and nothing remembered of earlier ones."""
-    settings.REDIS_URL = ""
-    settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
-    yield server
-    server.clear()
 
 
 @contextlib.asynccontextmanager

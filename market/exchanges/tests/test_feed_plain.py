@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 
 import ccxt
 import pytest
@@ -17,27 +16,11 @@ from market.exchanges.ccxt_client import feed_errors, open_exchange
 from market.exchanges.ccxt_history import History
 from market.exchanges.plain_stream import NextOpens, PlainStream
 from market.exchanges.streams import EventQueue, StreamLimits
-from market.local_exchange.generated import GeneratedCandles
-from market.local_exchange.server import running_exchange
 from market.stopping import stop
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1s")
 OTHER = SeriesId.parse("sim:spot:ETH/USDT:1s")
 LIMITS = StreamLimits(fast_patience=1.5, first_retry=0.05, longest_retry=0.2)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_exchange(GeneratedCandles(7), push_ms=100) as running:
-        yield running
-
-
-@pytest.fixture
-def exchange(server, settings):
-    settings.REDIS_URL = ""
-    settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
-    yield server
-    server.clear()
 
 
 @contextlib.asynccontextmanager

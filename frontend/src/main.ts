@@ -1,13 +1,13 @@
 /** Starts the page: chooses the series, keeps the URL up to date, handles browser events. */
 
-import { Api } from "./api";
-import { BackOff } from "./back-off";
-import { VisibilityMemory } from "./factor-visibility";
-import { Page } from "./page";
-import { browserClock, openBrowserEventStream, openBrowserSocket } from "./ports";
-import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "./preferences";
-import { parseSeriesId, type SeriesId } from "./series-id";
-import { exposeTradeCanvas } from "./test-surface";
+import { Api } from "./sync/api";
+import { BackOff } from "./sync/back-off";
+import { VisibilityMemory } from "./studies/factor-visibility";
+import { Page } from "./shell/page";
+import { browserClock, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
+import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "./settings/preferences";
+import { parseSeriesId, type SeriesId } from "./sync/series-id";
+import { exposeTradeCanvas } from "./shell/test-surface";
 import "./styles.css";
 
 const WHITELIST_MS = 60_000;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { Api, ApiError } from "../src/api";
-import { parseServerMessage } from "../src/messages";
+import { Api, ApiError } from "../src/sync/api";
+import { parseServerMessage } from "../src/sync/messages";
 import { candle } from "./fakes/candles";
 
 function apiAnswering(body: unknown, init: ResponseInit = {}, asked: string[] = []): Api {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { closingText, connectionSign, holeText, retryText } from "../src/connection-text";
-import { initialState, reduce, type Action, type SeriesState } from "../src/series-state";
+import { closingText, connectionSign, holeText, retryText } from "../src/chart/connection-text";
+import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
 import { candles } from "./fakes/candles";
 
 const LAST = 180;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { activeDrawings, applyDelta, fromBaseline, NO_DRAWINGS } from "../src/drawings";
-import { parseDrawDelta, type DrawDelta } from "../src/instruction";
+import { activeDrawings, applyDelta, fromBaseline, NO_DRAWINGS } from "../src/drawings/drawings";
+import { parseDrawDelta, type DrawDelta } from "../src/drawings/instruction";
 import { delta, line, mark, version } from "./fakes/drawings";
 import { seededRandom } from "./fakes/candles";
 

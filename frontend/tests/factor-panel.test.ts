@@ -1,9 +1,9 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { FactorPanel } from "../src/factor-panel";
-import { switched, type Choice, type Visibility } from "../src/factor-visibility";
-import type { Factor } from "../src/factor-catalog";
+import { FactorPanel } from "../src/panels/factor-panel";
+import { switched, type Choice, type Visibility } from "../src/studies/factor-visibility";
+import type { Factor } from "../src/studies/factor-catalog";
 
 const feature = (key: string, label: string) => ({ key, label, defaultVisible: true });
 const CATALOG: readonly Factor[] = [

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { parseCatalog, type Factor } from "../src/factor-catalog";
-import { isVisible, switched, VisibilityMemory, withDefaults } from "../src/factor-visibility";
+import { parseCatalog, type Factor } from "../src/studies/factor-catalog";
+import { isVisible, switched, VisibilityMemory, withDefaults } from "../src/studies/factor-visibility";
 
 const PIVOT: Factor = {
   key: "pivot",

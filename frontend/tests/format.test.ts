@@ -8,7 +8,7 @@ import {
   formatPrice,
   formatVolume,
   pricePrecision,
-} from "../src/format";
+} from "../src/i18n/format";
 
 describe("pricePrecision", () => {
   it.each([

@@ -1,10 +1,10 @@
 // @vitest-environment happy-dom
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/api";
-import { HealthLamps } from "../src/health-lamps";
+import { ApiError } from "../src/sync/api";
+import { HealthLamps } from "../src/panels/health-lamps";
 import { FakeClock, settle } from "./fakes/clock";
-import type { CandleHealth, FactorHealth, HealthStatus } from "../src/health";
+import type { CandleHealth, FactorHealth, HealthStatus } from "../src/sync/health";
 
 class FakeHealth {
   status: HealthStatus = "green";

@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/api";
-import { HealthWatch, LEAST_MS, type Reading } from "../src/health-watch";
+import { ApiError } from "../src/sync/api";
+import { HealthWatch, LEAST_MS, type Reading } from "../src/sync/health-watch";
 import { FakeClock, settle } from "./fakes/clock";
 import { unreachable } from "./fakes/server";
-import type { HealthStatus } from "../src/health";
+import type { HealthStatus } from "../src/sync/health";
 
 type Health = { readonly status: HealthStatus };
 

@@ -1,13 +1,15 @@
 import { describe, expect, it } from "vitest";
 
-const SOURCES: Record<string, string> = import.meta.glob("../src/*.ts", {
+const SOURCES: Record<string, string> = import.meta.glob("../src/**/*.ts", {
   query: "?raw",
   import: "default",
   eager: true,
 });
 
-function importsOf(text: string): string[] {
-  return [...text.matchAll(/ from "\.\/([\w-]+)"/g)].map((match) => `../src/${match[1]}.ts`);
+function importsOf(path: string): string[] {
+  const imported = (SOURCES[path] ?? "").matchAll(/ from "(\.\.?\/[\w/-]+)"/g);
+  const base = new URL(path.slice("../src/".length), "file:///src/");
+  return [...imported].map((match) => `..${new URL(`${match[1]}.ts`, base).pathname}`);
 }
 
 /** The first circle of imports that is found; null when there is none. */
@@ -16,7 +18,7 @@ function findCircle(): string[] | null {
   const visit = (path: string, way: readonly string[]): string[] | null => {
     if (way.includes(path)) return [...way.slice(way.indexOf(path)), path];
     if (done.has(path)) return null;
-    for (const next of importsOf(SOURCES[path] ?? "")) {
+    for (const next of importsOf(path)) {
       const circle = visit(next, [...way, path]);
       if (circle !== null) return circle;
     }
@@ -31,6 +33,13 @@ function findCircle(): string[] | null {
 }
 
 describe("modules", () => {
+  it("are found behind every import", () => {
+    const missing = Object.keys(SOURCES)
+      .flatMap(importsOf)
+      .filter((path) => !(path in SOURCES));
+    expect(missing).toEqual([]);
+  });
+
   it("never import one another in a circle, not even for types", () => {
     expect(Object.keys(SOURCES)).toContain("../src/main.ts");
     expect(findCircle()).toBeNull();

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/api";
-import { parseCandleHealth, parseFactorHealth } from "../src/health";
-import { candleLamp, factorLamp, type DrawingsState } from "../src/lamps";
+import { ApiError } from "../src/sync/api";
+import { parseCandleHealth, parseFactorHealth } from "../src/sync/health";
+import { candleLamp, factorLamp, type DrawingsState } from "../src/panels/lamps";
 import { unreachable } from "./fakes/server";
-import type { Reading } from "../src/health-watch";
+import type { Reading } from "../src/sync/health-watch";
 
 const CANDLES = {
   status: "green",

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { isRowOf, marketRows, seriesOfRow, type MarketQuery } from "../src/market-list";
-import { parseSeriesId } from "../src/series-id";
+import { isRowOf, marketRows, seriesOfRow, type MarketQuery } from "../src/panels/market-list";
+import { parseSeriesId } from "../src/sync/series-id";
 
 const top = (symbol: string) => ({ symbol, lastPrice: 1, quoteVolume: 2, changePercent: 3 });
 

@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/api";
-import { joined, OlderDrawings, type OlderStep } from "../src/older-drawings";
+import { ApiError } from "../src/sync/api";
+import { joined, OlderDrawings, type OlderStep } from "../src/drawings/older-drawings";
 import { FakeClock, settle } from "./fakes/clock";
 import { conflict, delta, FakeDrawings, line, mark, version } from "./fakes/drawings";
 import { unreachable } from "./fakes/server";
-import type { Drawing } from "../src/drawings";
-import type { Definition, DrawDelta } from "../src/instruction";
+import type { Drawing } from "../src/drawings/drawings";
+import type { Definition, DrawDelta } from "../src/drawings/instruction";
 
 const SERIES = { id: "sim:spot:BTC/USDT:1s", step: 1 };
 /** Live drawings from 4500 on, candles from 100 on. */

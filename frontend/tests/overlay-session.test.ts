@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/api";
-import { OverlaySession, type OverlayStep } from "../src/overlay-session";
+import { ApiError } from "../src/sync/api";
+import { OverlaySession, type OverlayStep } from "../src/drawings/overlay-session";
 import { FakeClock, settle } from "./fakes/clock";
 import { conflict, delta, FakeDrawings, missing, version } from "./fakes/drawings";
 import { unreachable } from "./fakes/server";

@@ -1,17 +1,17 @@
 // @vitest-environment happy-dom
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/api";
-import { VisibilityMemory } from "../src/factor-visibility";
-import { Overlays } from "../src/overlays";
-import { EMPTY_SCENE, idsByFeature, type Scene } from "../src/scene";
-import { parseSeriesId } from "../src/series-id";
-import { initialState, reduce, type Action, type SeriesState } from "../src/series-state";
+import { ApiError } from "../src/sync/api";
+import { VisibilityMemory } from "../src/studies/factor-visibility";
+import { Overlays } from "../src/drawings/overlays";
+import { EMPTY_SCENE, idsByFeature, type Scene } from "../src/drawings/scene";
+import { parseSeriesId } from "../src/sync/series-id";
+import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
 import { candle, candles } from "./fakes/candles";
 import { FakeClock, settle } from "./fakes/clock";
 import { delta, FakeDrawings, line, mark, version } from "./fakes/drawings";
 import { unreachable } from "./fakes/server";
-import type { Factor } from "../src/factor-catalog";
+import type { Factor } from "../src/studies/factor-catalog";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const OTHER = "sim:spot:ETH/USDT:1m";

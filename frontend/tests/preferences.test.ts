@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "../src/preferences";
-import { parseSeriesId } from "../src/series-id";
+import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "../src/settings/preferences";
+import { parseSeriesId } from "../src/sync/series-id";
 
 const WHITELIST = ["sim:spot:BTC/USDT:1s", "sim:spot:ETH/USDT:1m"];
 const chosen = (linked: string | null, remembered: string | null, whitelist = WHITELIST) =>

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import { activeDrawings, fromBaseline, type Drawing } from "../src/drawings";
-import { buildScene, idsByFeature, type Loaded } from "../src/scene";
+import { activeDrawings, fromBaseline, type Drawing } from "../src/drawings/drawings";
+import { buildScene, idsByFeature, type Loaded } from "../src/drawings/scene";
 import { candle, candles } from "./fakes/candles";
 import { delta, line, mark, version } from "./fakes/drawings";
-import type { Definition, PolylineDefinition } from "../src/instruction";
+import type { Definition, PolylineDefinition } from "../src/drawings/instruction";
 
 /** Candles from 600 to 1140, positions 0 to 9. */
 const LOADED: Loaded = { candles: candles(600, 10), forming: null, step: 60 };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { strictlyAscending } from "../src/candle-list";
+import { strictlyAscending } from "../src/sync/candle-list";
 import {
   DEFAULT_KEEP,
   initialState,
@@ -10,10 +10,10 @@ import {
   reduce,
   type Action,
   type SeriesState,
-} from "../src/series-state";
+} from "../src/sync/series-state";
 import { candle, candles, seededRandom, timesOf } from "./fakes/candles";
-import type { Candle } from "../src/candle";
-import type { ChartChange } from "../src/chart-change";
+import type { Candle } from "../src/sync/candle";
+import type { ChartChange } from "../src/sync/chart-change";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 

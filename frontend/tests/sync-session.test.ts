@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/api";
-import { strictlyAscending } from "../src/candle-list";
-import { SyncSession } from "../src/sync-session";
+import { ApiError } from "../src/sync/api";
+import { strictlyAscending } from "../src/sync/candle-list";
+import { SyncSession } from "../src/sync/sync-session";
 import { candle, candles, seededRandom, timesOf } from "./fakes/candles";
 import { FakeClock } from "./fakes/clock";
 import { FakeServer, FakeSocket, unreachable } from "./fakes/server";
-import type { Candle } from "../src/candle";
+import type { Candle } from "../src/sync/candle";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 

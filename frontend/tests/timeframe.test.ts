@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { parseSeriesId, tryParseSeriesId } from "../src/series-id";
-import { latestClosedTime, offeredTimeframes, openTimeAt, parseTimeframe } from "../src/timeframe";
+import { parseSeriesId, tryParseSeriesId } from "../src/sync/series-id";
+import { latestClosedTime, offeredTimeframes, openTimeAt, parseTimeframe } from "../src/sync/timeframe";
 
 describe("parseTimeframe", () => {
   it.each([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { ApiError, type TopMarket } from "../src/api";
-import { POLL_MS, SILENCE_MS, STREAM_AGAIN_MS, TopMarketsFeed } from "../src/top-markets-feed";
+import { ApiError, type TopMarket } from "../src/sync/api";
+import { POLL_MS, SILENCE_MS, STREAM_AGAIN_MS, TopMarketsFeed } from "../src/panels/top-markets-feed";
 import { FakeClock, settle } from "./fakes/clock";
 import { FakeEventStream } from "./fakes/event-stream";
 

@@ -1,16 +1,16 @@
 // @vitest-environment happy-dom
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { SeriesPicker } from "../src/series-picker";
-import { parseSeriesId } from "../src/series-id";
-import { initialState, reduce, type Action, type SeriesState } from "../src/series-state";
-import { Mask, Notices } from "../src/stage-notices";
-import { describeChart } from "../src/test-surface";
-import { TimeframeBar } from "../src/timeframe-bar";
+import { SeriesPicker } from "../src/panels/series-picker";
+import { parseSeriesId } from "../src/sync/series-id";
+import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
+import { Mask, Notices } from "../src/chart/stage-notices";
+import { describeChart } from "../src/shell/test-surface";
+import { TimeframeBar } from "../src/shell/timeframe-bar";
 import { candle, candles } from "./fakes/candles";
 import { FakeClock, settle } from "./fakes/clock";
 import { FakeEventStream } from "./fakes/event-stream";
-import type { TopMarket } from "../src/api";
+import type { TopMarket } from "../src/sync/api";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const failure = { code: "x", detail: "no such series" };

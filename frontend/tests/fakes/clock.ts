@@ -1,6 +1,6 @@
 /** A clock that moves only when advanced, and settles promises as it moves. */
 
-import type { Clock } from "../../src/ports";
+import type { Clock } from "../../src/sync/ports";
 
 interface Timer {
   readonly due: number;

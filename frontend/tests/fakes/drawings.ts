@@ -1,8 +1,8 @@
 /** Builders of deltas, and a scripted server of drawings. */
 
-import { ApiError } from "../../src/api";
-import type { Definition, DrawDelta, InstructionVersion } from "../../src/instruction";
-import type { AtTimeQuery, DeltaQuery, OlderReader, OverlayReader } from "../../src/readers";
+import { ApiError } from "../../src/sync/api";
+import type { Definition, DrawDelta, InstructionVersion } from "../../src/drawings/instruction";
+import type { AtTimeQuery, DeltaQuery, OlderReader, OverlayReader } from "../../src/sync/readers";
 
 export function line(feature: string, times: readonly number[], price = 100): Definition {
   return {

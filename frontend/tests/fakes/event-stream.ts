@@ -1,6 +1,6 @@
 /** An EventSource whose events come from the test. */
 
-import type { EventStream } from "../../src/ports";
+import type { EventStream } from "../../src/sync/ports";
 
 type Listener = (event: { data?: unknown }) => void;
 

@@ -1,9 +1,9 @@
 /** A server in memory: a candle store behind the HTTP contract, and sockets driven by the test. */
 
-import { ApiError } from "../../src/api";
-import type { CandlePage, CandleQuery, CandleReader } from "../../src/readers";
-import type { Candle } from "../../src/candle";
-import type { Socket } from "../../src/ports";
+import { ApiError } from "../../src/sync/api";
+import type { CandlePage, CandleQuery, CandleReader } from "../../src/sync/readers";
+import type { Candle } from "../../src/sync/candle";
+import type { Socket } from "../../src/sync/ports";
 
 export interface Asked {
   readonly seriesId: string;

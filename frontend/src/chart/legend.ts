@@ -1,11 +1,11 @@
 /** Open, high, low, close and volume of the candle under the crosshair, else of the newest one. */
 
-import { lowerBound } from "./candle-list";
-import { element, setText } from "./dom";
-import { formatPercent, formatPrice, formatVolume } from "./format";
-import { displaySymbol, parseSeriesId } from "./series-id";
-import type { Candle } from "./candle";
-import type { SeriesState } from "./series-state";
+import { lowerBound } from "../sync/candle-list";
+import { element, setText } from "../shell/dom";
+import { formatPercent, formatPrice, formatVolume } from "../i18n/format";
+import { displaySymbol, parseSeriesId } from "../sync/series-id";
+import type { Candle } from "../sync/candle";
+import type { SeriesState } from "../sync/series-state";
 
 const FIELDS = ["O", "H", "L", "C", "V"] as const;
 

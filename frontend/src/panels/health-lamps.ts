@@ -1,11 +1,11 @@
 /** The two lamps of a series, and the health requests behind them. */
 
-import { HealthWatch, type HealthWatchDependencies, type Reading } from "./health-watch";
+import { HealthWatch, type HealthWatchDependencies, type Reading } from "../sync/health-watch";
 import { candleLamp, factorLamp, type DrawingsState } from "./lamps";
-import { LampSign } from "./status-bar";
-import type { CandleHealth, FactorHealth } from "./health";
-import type { OlderStatus } from "./older-drawings";
-import type { OverlayStatus } from "./overlay-session";
+import { LampSign } from "../shell/status-bar";
+import type { CandleHealth, FactorHealth } from "../sync/health";
+import type { OlderStatus } from "../drawings/older-drawings";
+import type { OverlayStatus } from "../drawings/overlay-session";
 
 export interface HealthReader {
   candleHealth(seriesId: string, signal: AbortSignal): Promise<CandleHealth>;

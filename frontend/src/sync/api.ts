@@ -1,15 +1,15 @@
 /** Typed client of the HTTP API: every call has a time limit, every answer is validated. */
 
 import { parseCandles } from "./candle";
-import { DRAWN_CANDLES } from "./drawings";
-import { parseCatalog, type Factor } from "./factor-catalog";
+import { DRAWN_CANDLES } from "../drawings/drawings";
+import { parseCatalog, type Factor } from "../studies/factor-catalog";
 import {
   parseCandleHealth,
   parseFactorHealth,
   type CandleHealth,
   type FactorHealth,
 } from "./health";
-import { parseDrawDelta, type DrawDelta } from "./instruction";
+import { parseDrawDelta, type DrawDelta } from "../drawings/instruction";
 import type {
   AtTimeQuery,
   CandlePage,

@@ -1,8 +1,8 @@
 /** The row of factors under the header: one chip each, its sub-features in a list below it. */
 
-import { element, setText } from "./dom";
-import { isOn, type Choice, type Visibility } from "./factor-visibility";
-import type { Factor, Feature } from "./factor-catalog";
+import { element, setText } from "../shell/dom";
+import { isOn, type Choice, type Visibility } from "../studies/factor-visibility";
+import type { Factor, Feature } from "../studies/factor-catalog";
 
 /** How long the list stays after the pointer left: long enough to move back to it. */
 const LEAVE_MS = 140;

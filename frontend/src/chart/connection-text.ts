@@ -1,9 +1,9 @@
 /** Texts about the connection, the next retry and missing candles: pure functions. */
 
-import { formatClock, formatCountdown, formatDate, formatDuration } from "./format";
-import { isRecovering, lagSeconds, type SeriesState } from "./series-state";
-import { openTimeAt } from "./timeframe";
-import type { Hole } from "./holes";
+import { formatClock, formatCountdown, formatDate, formatDuration } from "../i18n/format";
+import { isRecovering, lagSeconds, type SeriesState } from "../sync/series-state";
+import { openTimeAt } from "../sync/timeframe";
+import type { Hole } from "../sync/holes";
 
 export type Tone = "good" | "busy" | "warning" | "bad";
 

@@ -1,10 +1,10 @@
 /** The connection indicator in the top bar and the figures at the bottom. */
 
-import { closingText, connectionSign } from "./connection-text";
+import { closingText, connectionSign } from "../chart/connection-text";
 import { element, setText } from "./dom";
-import { formatDateTime, formatDuration } from "./format";
-import { lagSeconds, lastClosedTime, type SeriesState } from "./series-state";
-import type { Lamp } from "./lamps";
+import { formatDateTime, formatDuration } from "../i18n/format";
+import { lagSeconds, lastClosedTime, type SeriesState } from "../sync/series-state";
+import type { Lamp } from "../panels/lamps";
 
 export class ConnectionSign {
   private readonly root: HTMLElement;

@@ -1,8 +1,8 @@
 /** Messages over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
 
-import { element, setText } from "./dom";
+import { element, setText } from "../shell/dom";
 import { holeText, retryText } from "./connection-text";
-import type { SeriesState } from "./series-state";
+import type { SeriesState } from "../sync/series-state";
 
 const LISTED_HOLES = 20;
 

@@ -3,10 +3,10 @@
  * polled otherwise, and while the stream fails.
  */
 
-import { asApiError, readTopMarkets, topMarketsQuery } from "./api";
-import { Timers } from "./timers";
-import type { Api, ApiError, TopMarket } from "./api";
-import type { Clock, EventStream, OpenEventStream } from "./ports";
+import { asApiError, readTopMarkets, topMarketsQuery } from "../sync/api";
+import { Timers } from "../sync/timers";
+import type { Api, ApiError, TopMarket } from "../sync/api";
+import type { Clock, EventStream, OpenEventStream } from "../sync/ports";
 
 /** `stream`: the list is visible. `poll`: only single figures are. `off`: the page is hidden. */
 export type Attention = "stream" | "poll" | "off";

@@ -1,10 +1,10 @@
 /** What browser tests and developers may read: data attributes of the chart, and `tradeCanvas`. */
 
-import { lastClosedTime, type SeriesState } from "./series-state";
-import type { OlderStep } from "./older-drawings";
-import type { HeldScene } from "./overlay-layer";
-import type { OverlayStep } from "./overlay-session";
-import type { Scene } from "./scene";
+import { lastClosedTime, type SeriesState } from "../sync/series-state";
+import type { OlderStep } from "../drawings/older-drawings";
+import type { HeldScene } from "../drawings/overlay-layer";
+import type { OverlayStep } from "../drawings/overlay-session";
+import type { Scene } from "../drawings/scene";
 
 export interface TradeCanvas {
   /** The state of the series on the page; null before one is chosen. */

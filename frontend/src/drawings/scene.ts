@@ -1,8 +1,8 @@
 /** The drawings laid out on the loaded candles, by index and price: no pixels yet. */
 
-import { lowerBound } from "./candle-list";
-import { isVisible, type Visibility } from "./factor-visibility";
-import type { Candle } from "./candle";
+import { lowerBound } from "../sync/candle-list";
+import { isVisible, type Visibility } from "../studies/factor-visibility";
+import type { Candle } from "../sync/candle";
 import type { Drawing } from "./drawings";
 import type { DrawPoint, MarkerDefinition, PolylineDefinition } from "./instruction";
 

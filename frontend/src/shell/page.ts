@@ -1,23 +1,23 @@
 /** The page, which shows one series at a time: connects its session to the views. */
 
-import { CandleChart } from "./chart";
+import { CandleChart } from "../chart/chart";
 import { byId, setText } from "./dom";
-import { formatPercent, formatPrice } from "./format";
-import { HealthLamps, type HealthLampsDependencies } from "./health-lamps";
-import { Legend } from "./legend";
-import { Overlays, type OverlaysDependencies } from "./overlays";
-import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "./series-id";
-import { SeriesPicker } from "./series-picker";
-import { lastClosedTime, type SeriesState, type Step } from "./series-state";
-import { Mask, Notices, Toast } from "./stage-notices";
+import { formatPercent, formatPrice } from "../i18n/format";
+import { HealthLamps, type HealthLampsDependencies } from "../panels/health-lamps";
+import { Legend } from "../chart/legend";
+import { Overlays, type OverlaysDependencies } from "../drawings/overlays";
+import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "../sync/series-id";
+import { SeriesPicker } from "../panels/series-picker";
+import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
+import { Mask, Notices, Toast } from "../chart/stage-notices";
 import { ConnectionSign, StatusFacts } from "./status-bar";
-import { SyncSession, type SessionDependencies } from "./sync-session";
+import { SyncSession, type SessionDependencies } from "../sync/sync-session";
 import { describeChart, describeDrawings, type Held } from "./test-surface";
 import { TimeframeBar } from "./timeframe-bar";
-import type { VisibilityMemory } from "./factor-visibility";
-import type { OlderStep } from "./older-drawings";
-import type { OverlayStep } from "./overlay-session";
-import type { FeedDependencies } from "./top-markets-feed";
+import type { VisibilityMemory } from "../studies/factor-visibility";
+import type { OlderStep } from "../drawings/older-drawings";
+import type { OverlayStep } from "../drawings/overlay-session";
+import type { FeedDependencies } from "../panels/top-markets-feed";
 
 const TICK_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");

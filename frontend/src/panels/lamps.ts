@@ -1,12 +1,12 @@
 /** Texts and colours of the two lamps, from health answers and drawings: pure functions. */
 
-import { formatDateTime, formatDuration } from "./format";
-import type { ApiError } from "./api";
-import type { Tone } from "./connection-text";
-import type { CandleHealth, FactorHealth } from "./health";
-import type { Reading } from "./health-watch";
-import type { OlderStatus } from "./older-drawings";
-import type { OverlayStatus } from "./overlay-session";
+import { formatDateTime, formatDuration } from "../i18n/format";
+import type { ApiError } from "../sync/api";
+import type { Tone } from "../chart/connection-text";
+import type { CandleHealth, FactorHealth } from "../sync/health";
+import type { Reading } from "../sync/health-watch";
+import type { OlderStatus } from "../drawings/older-drawings";
+import type { OverlayStatus } from "../drawings/overlay-session";
 
 export type LampState = "ok" | "lagging" | "rebuilding" | "unknown";
 

@@ -19,12 +19,12 @@ import {
   type UTCTimestamp,
 } from "lightweight-charts";
 
-import { formatClock, formatDateTime, pricePrecision } from "./format";
-import { OverlayLayer } from "./overlay-layer";
-import type { Candle } from "./candle";
-import type { ChartChange } from "./chart-change";
-import type { Hole } from "./holes";
-import type { SeriesState } from "./series-state";
+import { formatClock, formatDateTime, pricePrecision } from "../i18n/format";
+import { OverlayLayer } from "../drawings/overlay-layer";
+import type { Candle } from "../sync/candle";
+import type { ChartChange } from "../sync/chart-change";
+import type { Hole } from "../sync/holes";
+import type { SeriesState } from "../sync/series-state";
 
 export const UP = "#22c55e";
 export const DOWN = "#ef4444";

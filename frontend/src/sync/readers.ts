@@ -1,7 +1,7 @@
 /** What the sessions read from the server: ports that `Api` implements and tests replace. */
 
 import type { Candle } from "./candle";
-import type { DrawDelta } from "./instruction";
+import type { DrawDelta } from "../drawings/instruction";
 
 export interface CandlePage {
   readonly candles: readonly Candle[];

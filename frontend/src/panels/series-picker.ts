@@ -1,11 +1,11 @@
 /** The market panel: spot and futures, search, whitelisted and top markets with their figures. */
 
-import { element, setText } from "./dom";
-import { formatPercent, formatPrice, formatVolume, pricePrecision } from "./format";
+import { element, setText } from "../shell/dom";
+import { formatPercent, formatPrice, formatVolume, pricePrecision } from "../i18n/format";
 import { isRowOf, marketRows, MARKETS, seriesOfRow, type MarketRow } from "./market-list";
-import { displaySymbol, tryParseSeriesId, type SeriesId } from "./series-id";
+import { displaySymbol, tryParseSeriesId, type SeriesId } from "../sync/series-id";
 import { TopMarketsFeed, type FeedDependencies } from "./top-markets-feed";
-import type { TopMarket } from "./api";
+import type { TopMarket } from "../sync/api";
 
 export interface PickerEvents {
   picked(seriesId: string): void;

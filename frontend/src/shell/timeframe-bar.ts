@@ -1,8 +1,8 @@
 /** The row of timeframe buttons. */
 
 import { element } from "./dom";
-import { tryParseSeriesId, type SeriesId } from "./series-id";
-import { offeredTimeframes } from "./timeframe";
+import { tryParseSeriesId, type SeriesId } from "../sync/series-id";
+import { offeredTimeframes } from "../sync/timeframe";
 
 export class TimeframeBar {
   private readonly root: HTMLElement;

@@ -5,13 +5,13 @@
  * stay until newer ones arrive.
  */
 
-import { asApiError, type ApiError } from "./api";
-import { BackOff } from "./back-off";
+import { asApiError, type ApiError } from "../sync/api";
+import { BackOff } from "../sync/back-off";
 import { applyDelta, fromBaseline, NO_DRAWINGS, type Drawings } from "./drawings";
-import { Timers } from "./timers";
+import { Timers } from "../sync/timers";
 import type { DrawDelta } from "./instruction";
-import type { Clock } from "./ports";
-import type { OverlayReader } from "./readers";
+import type { Clock } from "../sync/ports";
+import type { OverlayReader } from "../sync/readers";
 
 /**
  * `behind`: the server is still computing. `empty`: the series has nothing to draw yet. `off`: the

@@ -7,13 +7,13 @@
  * candles need.
  */
 
-import { asApiError, type ApiError } from "./api";
-import { BackOff } from "./back-off";
+import { asApiError, type ApiError } from "../sync/api";
+import { BackOff } from "../sync/back-off";
 import { activeDrawings, fromBaseline, type Drawing } from "./drawings";
-import { Timers } from "./timers";
+import { Timers } from "../sync/timers";
 import type { DrawDelta, DrawPoint, PolylineDefinition } from "./instruction";
 import type { OverlayDependencies } from "./overlay-session";
-import type { OlderReader } from "./readers";
+import type { OlderReader } from "../sync/readers";
 
 /** `failed`: some stretches in view could not be read yet. */
 export type OlderStatus = "complete" | "reading" | "failed";

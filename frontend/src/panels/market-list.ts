@@ -1,8 +1,8 @@
 /** The rows of the market list: whitelisted series first, then the venue's largest markets. */
 
-import { displaySymbol, seriesIdText, tryParseSeriesId, type SeriesId } from "./series-id";
-import { STANDARD_TIMEFRAMES } from "./timeframe";
-import type { TopMarket } from "./api";
+import { displaySymbol, seriesIdText, tryParseSeriesId, type SeriesId } from "../sync/series-id";
+import { STANDARD_TIMEFRAMES } from "../sync/timeframe";
+import type { TopMarket } from "../sync/api";
 
 export const MARKETS = ["spot", "futures"] as const;
 export type Market = (typeof MARKETS)[number];

@@ -1,24 +1,24 @@
 /** The page's drawings: connects their sessions, the user's switches, the panel and the chart. */
 
-import { asApiError } from "./api";
-import { BackOff } from "./back-off";
+import { asApiError } from "../sync/api";
+import { BackOff } from "../sync/back-off";
 import { activeDrawings, DRAWN_CANDLES, NO_DRAWINGS, type Drawing } from "./drawings";
-import { FactorPanel } from "./factor-panel";
+import { FactorPanel } from "../panels/factor-panel";
 import {
   switched,
   withDefaults,
   type Choice,
   type Visibility,
   type VisibilityMemory,
-} from "./factor-visibility";
+} from "../studies/factor-visibility";
 import { joined, NO_OLDER, OlderDrawings, type OlderStep } from "./older-drawings";
 import { OverlaySession, type OverlayDependencies, type OverlayStep } from "./overlay-session";
 import { buildScene } from "./scene";
-import { lastClosedTime, type SeriesState } from "./series-state";
-import type { Factor } from "./factor-catalog";
+import { lastClosedTime, type SeriesState } from "../sync/series-state";
+import type { Factor } from "../studies/factor-catalog";
 import type { OverlayLayer } from "./overlay-layer";
-import type { OlderReader } from "./readers";
-import type { SeriesId } from "./series-id";
+import type { OlderReader } from "../sync/readers";
+import type { SeriesId } from "../sync/series-id";
 
 export interface CatalogReader {
   factorCatalog(): Promise<Factor[]>;

@@ -157,14 +157,14 @@ def django_db_setup(django_db_setup):
     """Let the end of a test empty only the tables that have rows.
 
     Django empties every table after each test, and makes content types and permissions anew, which
-    costs more than most tests do; those two keep their rows.
+    costs more than most tests do; those two keep their rows, and the database its identity.
     """
     from django.contrib.auth.management import create_permissions  # noqa: PLC0415  Needs settings.
     from django.contrib.contenttypes.management import create_contenttypes  # noqa: PLC0415
     from django.db import connection  # noqa: PLC0415
     from django.db.models.signals import post_migrate  # noqa: PLC0415
 
-    kept = {"django_content_type", "auth_permission"}
+    kept = {"django_content_type", "auth_permission", "installation"}
     sql_flush = connection.ops.sql_flush
 
     def flush_written(style, tables, **options):

@@ -7,7 +7,9 @@ from typing import ClassVar
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from market.domain.identity import random_id
 from market.domain.series import SeriesId, SeriesIdError
 
 
@@ -19,6 +21,31 @@ def validate_series_id(text: str) -> None:
         raise ValidationError(str(error), code="invalid_series_id") from error
     if str(series) != text:
         raise ValidationError(f"write it as {series}", code="invalid_series_id")
+
+
+class Installation(models.Model):
+    """The only row: which installation this database is, and which generation of its store.
+
+    `market.domain.identity` explains the two; `market.stores.installation` reads them.
+    """
+
+    ONLY = 1
+
+    id = models.SmallIntegerField(primary_key=True, default=ONLY, editable=False)
+    installation_id = models.CharField(max_length=16, default=random_id)
+    generation = models.CharField(max_length=16, default=random_id)
+    created_at = models.DateTimeField(default=timezone.now)
+    generation_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "installation"
+        verbose_name_plural = "installation"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(id=1), name="installation_has_one_row")
+        ]
+
+    def __str__(self) -> str:
+        return self.installation_id
 
 
 class Series(models.Model):

@@ -23,7 +23,7 @@ DEV_READY := $(VENV)/.dev-$(call checksum,requirements-dev.lock)
 NODE_READY := frontend/node_modules/.ready-$(call checksum,frontend/package-lock.json)
 PAGE_READY := frontend/dist/.built-$(call checksum,$(FRONTEND_FILES))
 
-PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes
 NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --no-update-notifier
 
 .PHONY: run test check lint types format frontend screenshots lock bench capacity profile drill clean
@@ -51,10 +51,23 @@ types: $(DEV_READY) $(NODE_READY)
 	$(BIN)/mypy
 	$(NPM) run typecheck
 
-# Fails for a package with a known vulnerability; passes when no database of them can be reached.
+# Fails for a package with a known vulnerability, and when the databases of them did not answer;
+# with OFFLINE=1 the latter is only reported.
 .PHONY: audit
 audit: $(DEV_READY)
-	@.ci/audit
+	@OFFLINE=$(OFFLINE) $(BIN)/python .ci/audit.py
+
+# CycloneDX bills of materials of what is installed and served, from the lock files.
+SBOM := output/sbom
+.PHONY: sbom
+sbom: $(DEV_READY)
+	@mkdir -p $(SBOM)
+	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --output-format JSON \
+		--output-file $(SBOM)/python.cdx.json
+	@$(NPM) sbom --package-lock-only --omit dev --sbom-format cyclonedx --sbom-type application \
+		> ../$(SBOM)/npm.cdx.json
+	@echo "written: $(SBOM)/python.cdx.json, $(SBOM)/npm.cdx.json"
 
 format: $(DEV_READY)
 	$(BIN)/ruff format .
@@ -80,14 +93,15 @@ profile: $(DEV_READY)
 drill: $(DEV_READY)
 	$(BIN)/python manage.py drill $(DRILLS) $(if $(REPORT),--report $(REPORT))
 
-# The lock files name versions only; the package index is a setting of the machine.
+# The lock files name versions and hashes for every platform and Python from 3.11; the package index is
+# a setting of the machine. KEEP=1 keeps the versions, and adds or removes packages only.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header $(if $(KEEP),,--upgrade)
 lock: $(DEV_READY)
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--output-file requirements.lock requirements.txt
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
+	$(LOCK) --output-file requirements.lock requirements.txt
+	$(LOCK) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
+	$(LOCK) --constraint requirements-dev.lock --output-file requirements-bench.lock \
+		requirements-bench.txt
 
 # Keeps the data; `rm -r .data` deletes it.
 clean:

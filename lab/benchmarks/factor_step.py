@@ -3,7 +3,7 @@
 Flatness: processor time of blocks of candles behind histories of 1k to 1M candles, as ratios to
 those behind 1k; and of 1M to 100k, both beyond the point (some 25k candles) where there are as
 many pivots as sr looks at and its snapshots grow no more. Speed: the same blocks through the
-`czsc` package (requirements-bench.txt), which finds its strokes in compiled code, one bar at a
+`czsc` package (requirements-bench.lock), which finds its strokes in compiled code, one bar at a
 time as we do. The code measured needs nothing but the standard library, so this runs in an
 environment that has only that package.
 """
@@ -134,7 +134,7 @@ def main() -> int:
     title = f"behind {HISTORIES[-1]:,} candles, to behind {saturated:,}"
     met &= compare(title, ours, Behind(Walk, saturated), FLAT)
     if not compiled:
-        print("czsc is not installed (requirements-bench.txt): no ratio to it")
+        print("czsc is not installed (requirements-bench.lock): no ratio to it")
     return 0 if met else 1
 
 

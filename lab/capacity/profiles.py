@@ -22,7 +22,7 @@ class Profiler:
     def __init__(self, programs: list[Program], folder: Path, seconds: float) -> None:
         tool = shutil.which("py-spy", path=str(Path(sys.executable).parent))
         if tool is None:
-            raise LabFailed("py-spy is not installed: pip install -r requirements-dev.lock")
+            raise LabFailed("py-spy is not installed; `make profile` installs it")
         self._seconds = seconds
         options = ("--nonblocking", "--gil", "--rate", str(RATE_HZ), "--format", "flamegraph")
         self._recordings = [

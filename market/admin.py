@@ -26,6 +26,7 @@ from market.ingest.coverage import is_supported, request_backfill, request_newes
 from market.ingest.gap_ranges import UNSETTLED
 from market.ingest.supervisor import reports_of
 from market.models import GapRecord, Series, WhitelistedSeries, validate_series_id
+from market.stores.pruning import prune
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +212,7 @@ class SeriesAdmin(ReadOnlyAdmin):
     list_display = ("name", "head", "epoch", "open_gaps")
     search_fields = ("name",)
     ordering = ("name",)
+    actions = ("prune",)
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Series]:
@@ -227,6 +229,19 @@ class SeriesAdmin(ReadOnlyAdmin):
     def open_gaps(self, row: Any) -> int:
         """Number of recorded gaps that are neither filled nor absent."""
         return int(row.open_gaps)
+
+    def has_prune_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may remove empty series: those who may delete series."""
+        # Not this admin's own check, which refuses every deletion.
+        user: Any = request.user
+        return bool(user.has_perm("market.delete_series"))
+
+    @admin.action(description="Remove those that never had a candle", permissions=["prune"])
+    def prune(self, request: HttpRequest, rows: QuerySet[Series]) -> None:
+        """Remove the chosen series without candles; the others stay."""
+        names = list(rows.values_list("name", flat=True))
+        removed = prune(names)
+        self.message_user(request, f"{removed} series removed, {len(names) - removed} kept.")
 
 
 @admin.register(GapRecord)

@@ -69,7 +69,7 @@ class Candle(models.Model):
     """A closed candle; open time in Unix seconds UTC. The key suits a hypertable."""
 
     pk = models.CompositePrimaryKey("series_id", "candle_time")
-    # No constraint: series rows are never deleted, and checking each row slows bulk history.
+    # No constraint: a series with candles is never deleted, and checking rows slows bulk history.
     series = models.ForeignKey(Series, models.DO_NOTHING, db_constraint=False, db_index=False)
     candle_time = models.BigIntegerField()
     open = models.FloatField()

@@ -98,7 +98,9 @@ class CandleStore(Protocol):
     ) -> AbstractContextManager[SeriesWriter]:
         """Lock the series and open a transaction, which an exception rolls back as a whole.
 
-        With `fence`, raise StaleFence unless it is the newest token of `next_fence`.
+        With `fence`, raise StaleFence unless it is the newest token of `next_fence`. Before the
+        first candle there is nothing to protect: an older token is refused only once a newer one
+        has written. A series is recorded with its first candle, not before.
         """
 
     def next_fence(self, series: SeriesId) -> int:

@@ -151,7 +151,10 @@ class PostgresGapLedger(GapLedger):
             with connection.cursor() as cursor:
                 lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
                 cursor.execute(lock, [f"gaps of {series}"])
-            key, _ = Series.objects.get_or_create(name=str(series))
+            key = Series.objects.filter(name=str(series)).first()
+            if key is None:
+                # A gap lies between stored candles, and this series has none.
+                return
             touched = GapRecord.objects.filter(
                 series=key, from_time__lte=near[1], to_time__gte=near[0]
             )

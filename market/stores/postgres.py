@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
@@ -43,6 +43,15 @@ SERIES_KEY = "(SELECT id FROM series WHERE name = %s)"
 LOCK_AND_READ = """
 SELECT pg_advisory_xact_lock(hashtextextended(%s, 0));
 SELECT id, head_time, epoch, fence FROM series WHERE name = %s
+"""
+
+# A series without candles has no row to keep the token in. The transaction's number is greater than
+# that of every transaction before it that held the series' lock.
+NEXT_FENCE = """
+WITH drawn AS (
+    UPDATE series SET fence = greatest(fence + 1, txid_current()) WHERE name = %s RETURNING fence
+)
+SELECT coalesce((SELECT fence FROM drawn), txid_current())
 """
 
 WRITE = f"""
@@ -96,14 +105,28 @@ SLACK_S = 691_200
 class PostgresWriter(Callbacks, SeriesWriter):
     """One series inside a PostgreSQL transaction that holds its advisory lock."""
 
-    def __init__(self, series: SeriesId, key: int, state: SeriesState, cursor: Any) -> None:
+    def __init__(
+        self, series: SeriesId, row: _SeriesRow | None, cursor: Any, *, fence: int | None
+    ) -> None:
         super().__init__()
         self.series = series
-        self.state = state
-        self.key = key
+        self.state = row.state if row else EMPTY
+        self._row_key = row.key if row else None
+        self._fence = fence or 0
         self._cursor = cursor
         self._deferred: list[bytes] = []
-        self._newest = self._head_written = state.head
+        self._newest = self._head_written = self.state.head
+
+    @property
+    def key(self) -> int:
+        """The key of the series' row, which is created at first use: with the first candle."""
+        if self._row_key is None:
+            self._cursor.execute(
+                "INSERT INTO series (name, fence) VALUES (%s, %s) RETURNING id",
+                (str(self.series), self._fence),
+            )
+            self._row_key = int(self._cursor.fetchone()[0])
+        return self._row_key
 
     @property
     def cursor(self) -> Any:
@@ -192,10 +215,10 @@ class PostgresCandleStore(CandleStore):
         writer: PostgresWriter | None = None
         try:
             with transaction.atomic(), _cursor() as cursor:
-                key, state, current = _lock_series(cursor, series)
-                if fence is not None and fence != current:
-                    raise StaleFence(str(series))
-                writer = PostgresWriter(series, key, state, cursor)
+                row = _lock_series(cursor, series)
+                if row and fence is not None and fence != row.fence:
+                    _raise_fence(cursor, series, row, fence)
+                writer = PostgresWriter(series, row, cursor, fence=fence)
                 yield writer
                 writer.flush()
         except BaseException as error:
@@ -208,11 +231,10 @@ class PostgresCandleStore(CandleStore):
 
     @override
     def next_fence(self, series: SeriesId) -> int:
+        name = str(series)
         with transaction.atomic(), _cursor() as cursor:
-            key, _, _ = _lock_series(cursor, series)
-            cursor.execute(
-                "UPDATE series SET fence = fence + 1 WHERE id = %s RETURNING fence", (key,)
-            )
+            cursor.execute(LOCK_AND_READ, (name, name))
+            cursor.execute(NEXT_FENCE, (name,))
             return int(cursor.fetchone()[0])
 
     @override
@@ -311,18 +333,30 @@ class PostgresCandleStore(CandleStore):
         return sorted(SeriesStats(SeriesId.parse(name), *stats) for name, *stats in rows)
 
 
-def _lock_series(cursor: Any, series: SeriesId) -> tuple[int, SeriesState, int]:
-    """Wait for the series' lock; return its key, state and newest fencing token."""
+class _SeriesRow(NamedTuple):
+    """A series' row: its key, head and epoch, and newest fencing token."""
+
+    key: int
+    state: SeriesState
+    fence: int
+
+
+def _lock_series(cursor: Any, series: SeriesId) -> _SeriesRow | None:
+    """Wait for the series' lock; return its row, None while it has no candle."""
     name = str(series)
     cursor.execute(LOCK_AND_READ, (name, name))
-    row = cursor.fetchone()
-    if row is None:
-        cursor.execute(
-            "INSERT INTO series (name) VALUES (%s) RETURNING id, head_time, epoch, fence", (name,)
-        )
-        row = cursor.fetchone()
-    key, head, epoch, fence = row
-    return key, SeriesState(head, epoch), fence
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    key, head, epoch, fence = found
+    return _SeriesRow(key, SeriesState(head, epoch), fence)
+
+
+def _raise_fence(cursor: Any, series: SeriesId, row: _SeriesRow, fence: int) -> None:
+    """Record a token that was drawn before the series had a row; StaleFence for an older one."""
+    if fence < row.fence:
+        raise StaleFence(str(series))
+    cursor.execute("UPDATE series SET fence = %s WHERE id = %s", (fence, row.key))
 
 
 @contextmanager

@@ -192,3 +192,13 @@ def test_gap_page_refuses_repairs_of_a_viewer(client, asked, django_user_model):
     response = act(client, GAPS, "repair", GapRecord.objects.get())
     assert response.status_code == 403
     assert asked == []
+
+
+def test_only_series_without_candles_are_removed(client):
+    empty = Series.objects.create(name=str(ETH))
+    pipeline().ingest(BTC, [Candle(60, 1.0, 1.0, 1.0, 1.0, 1.0)])
+    stored = Series.objects.get(name=str(BTC))
+    chosen = {"action": "prune", "_selected_action": [empty.pk, stored.pk]}
+    answer = client.post(SERIES, chosen)
+    assert "1 series removed, 1 kept" in messages_of(answer)
+    assert list(Series.objects.all()) == [stored]

@@ -19,7 +19,7 @@ from market.ingest.gap_ledger import (
     pause_after,
 )
 from market.ingest.gap_ranges import GapEntry, GapState, changed, noticed
-from market.models import GapRecord
+from market.models import GapRecord, Series
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
@@ -47,6 +47,8 @@ def ledger(request):
     if request.param == "memory":
         return MemoryGapLedger()
     request.getfixturevalue("transactional_db")
+    for series in (BTC, ETH):
+        Series.objects.create(name=str(series))
     return PostgresGapLedger()
 
 
@@ -131,6 +133,7 @@ def test_pause_grows_with_each_attempt_until_the_last():
 
 def test_repair_that_died_is_due_again(transactional_db):
     ledger = PostgresGapLedger()
+    Series.objects.create(name=str(BTC))
     ledger.record(hole(10, 12, REPAIRING))
     assert ledger.due(limit=1) == []
     GapRecord.objects.update(updated_at=datetime(2020, 1, 1, tzinfo=UTC))

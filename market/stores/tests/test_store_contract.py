@@ -94,12 +94,20 @@ def test_revision_increments_the_epoch_and_is_recorded(store):
 
 
 def test_only_the_newest_fence_may_write(store):
+    put(store, candles(60))
     old, new = store.next_fence(MINUTE), store.next_fence(MINUTE)
     assert new > old
     with pytest.raises(StaleFence):
-        put(store, candles(60), fence=old)
-    put(store, candles(120), fence=new)
-    assert store.newest(MINUTE, 10) == candles(120)
+        put(store, candles(120), fence=old)
+    put(store, candles(180), fence=new)
+    assert store.newest(MINUTE, 10) == candles(60, 180)
+
+
+def test_first_candle_of_the_newest_fence_stales_older_ones(store):
+    old, new = store.next_fence(MINUTE), store.next_fence(MINUTE)
+    put(store, candles(60), fence=new)
+    with pytest.raises(StaleFence):
+        put(store, candles(120), fence=old)
 
 
 def test_writers_of_a_series_wait_for_each_other(store):

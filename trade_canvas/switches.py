@@ -158,6 +158,15 @@ class Switches:
         """Whether this process may start ingest jobs: a guarded read-only instance may not."""
         return not self.enable_ingest_role_guard or self.ingest_role != "read"
 
+    @property
+    def ingest_can_be_requested(self) -> bool:
+        """Whether leases and backfill requests of this process can be answered.
+
+        Workers answer those of every web process, whatever its role. A process that ingests itself
+        answers its own, if its role allows it.
+        """
+        return self.ingest_jobs_enabled or not self.ingest_in_process
+
 
 def _read(text: str, default: Any, metadata: Mapping[str, Any]) -> Any:
     if isinstance(default, bool):

@@ -50,9 +50,9 @@ def request_backfill(series: SeriesId, start: int, end: int, *, reason: str = GA
     """Have a range fetched soon, by a worker or in this process. Blocking.
 
     False when it can't be requested now. A range that is being fetched is not requested twice. A
-    guarded read-only instance requests nothing.
+    guarded reader leaves the fetching to workers; one without workers requests nothing.
     """
-    if not settings.SWITCHES.ingest_jobs_enabled:
+    if not settings.SWITCHES.ingest_can_be_requested:
         return False
     marker = _marker(series, start, end)
     try:

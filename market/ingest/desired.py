@@ -32,11 +32,13 @@ class Desired(NamedTuple):
     def is_watched(self) -> bool:
         """Whether a watcher may want the forming candle.
 
-        Leases show where the watchers are. Where instances take none (on demand off, or instances
-        that may not start ingest), every series counts as watched.
+        Leases show where the watchers are. Where they are not taken (on demand off) or are not
+        shared (each process keeps its own, and readers beside it take none), every series counts as
+        watched.
         """
         switches = settings.SWITCHES
-        leases_show = switches.enable_ondemand_ingest and not switches.enable_ingest_role_guard
+        has_unseen = switches.ingest_in_process and switches.enable_ingest_role_guard
+        leases_show = switches.enable_ondemand_ingest and not has_unseen
         return self.lease is not None or not leases_show
 
 

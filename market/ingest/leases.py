@@ -11,12 +11,13 @@ from weakref import WeakValueDictionary
 
 from django.conf import settings
 from django.db import DatabaseError
+from typing_extensions import override
 
 from market import blocking
 from market.domain.lease_store import Admission, CapacityRefused, LeaseStore, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import known_exchanges
-from market.ingest.desired import whitelisted_series
+from market.ingest.desired import pinned_series, whitelisted_series
 from market.ingest.runtime import call, instance_id, lease_store
 from market.singletons import once
 from market.stopping import stop
@@ -130,7 +131,10 @@ class LeaseKeeper:
 
 
 class NoLeases:
-    """Replaces LeaseKeeper where subscribing starts nothing: on demand off, or a guarded reader."""
+    """Replaces LeaseKeeper where subscribing starts nothing and a watcher gets what there is.
+
+    That is with on demand off, and in a guarded reader without workers that a bus feeds.
+    """
 
     async def acquire(self, series: SeriesId) -> None:
         """Accept every holder."""
@@ -140,6 +144,19 @@ class NoLeases:
 
     async def close(self) -> None:
         """Do nothing: no lease is held."""
+
+
+class OnlyPinned(NoLeases):
+    """Replaces LeaseKeeper in a guarded reader that has neither workers nor a bus.
+
+    No process would follow what its watchers ask for, so only the whitelist is accepted.
+    """
+
+    @override
+    async def acquire(self, series: SeriesId) -> None:
+        """Accept a holder of a whitelisted series; raises CapacityRefused for any other."""
+        if series not in await blocking.run(pinned_series):
+            raise CapacityRefused(series, "nothing is followed here on demand")
 
 
 async def current_admission() -> Admission:
@@ -159,8 +176,10 @@ async def current_admission() -> Admission:
 def keeper() -> LeaseKeeper | NoLeases:
     """The keeper of this web instance."""
     switches = settings.SWITCHES
-    if not (switches.enable_ondemand_ingest and switches.ingest_jobs_enabled):
+    if not switches.enable_ondemand_ingest:
         return NoLeases()
+    if not switches.ingest_can_be_requested:
+        return NoLeases() if switches.enable_ws_pubsub else OnlyPinned()
     exchanges = known_exchanges()
     return LeaseKeeper(
         lease_store(),

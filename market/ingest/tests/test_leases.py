@@ -9,6 +9,7 @@ import pytest
 from lab.waiting import eventually
 from market.domain.lease_store import Admission, CapacityRefused
 from market.domain.series import SeriesId
+from market.ingest import leases
 from market.ingest.leases import LeaseKeeper, NoLeases, current_admission, keeper
 from market.ingest.tests.outage import Outage
 
@@ -130,11 +131,35 @@ def test_keeper_does_nothing_without_on_demand_ingest(switched):
     assert isinstance(keeper(), NoLeases)
 
 
-def test_keeper_of_a_guarded_read_instance_accepts_without_a_job(switched):
-    switched(enable_ondemand_ingest=True, enable_ingest_role_guard=True, ingest_role="read")
-    assert isinstance(keeper(), NoLeases)
+READER = {"enable_ondemand_ingest": True, "enable_ingest_role_guard": True, "ingest_role": "read"}
+
+
+@pytest.mark.parametrize("role", ["read", "ingest", "hybrid"])
+def test_instance_beside_workers_holds_leases_whatever_its_role(switched, role):
+    switched(**READER | {"ingest_role": role}, enable_pg_store=True, enable_ws_pubsub=True)
+    assert isinstance(keeper(), LeaseKeeper)
+
+
+async def test_guarded_reader_that_a_bus_feeds_accepts_without_a_job(switched):
+    switched(**READER, enable_pg_store=False, enable_ws_pubsub=True)
+    await keeper().acquire(BTC)
+    await keeper().release(BTC)
+
+
+@pytest.mark.parametrize("has_store", [False, True])
+async def test_guarded_reader_on_its_own_accepts_its_whitelist_alone(
+    switched, monkeypatch, has_store
+):
+    monkeypatch.setattr(leases, "pinned_series", lambda: [BTC])
+    switched(**READER, enable_pg_store=has_store, enable_ws_pubsub=False)
+    await keeper().acquire(BTC)
+    await keeper().release(BTC)
+    with pytest.raises(CapacityRefused):
+        await keeper().acquire(ETH)
+
+
+def test_reader_without_the_guard_follows_itself(switched):
     switched(enable_ondemand_ingest=True, enable_ingest_role_guard=False, ingest_role="read")
-    keeper.reset()
     assert isinstance(keeper(), LeaseKeeper)
 
 

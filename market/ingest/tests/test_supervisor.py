@@ -75,7 +75,21 @@ def test_unknown_exchanges_are_not_desired():
     [
         ({"enable_ondemand_ingest": True}, {ETH: True, BTC: False}),
         (
-            {"enable_ondemand_ingest": True, "enable_ingest_role_guard": True},
+            {
+                "enable_ondemand_ingest": True,
+                "enable_ingest_role_guard": True,
+                "enable_pg_store": True,
+                "enable_ws_pubsub": True,
+            },
+            {ETH: True, BTC: False},
+        ),
+        (
+            # Each process has leases of its own, and readers beside it take none.
+            {
+                "enable_ondemand_ingest": True,
+                "enable_ingest_role_guard": True,
+                "enable_ws_pubsub": False,
+            },
             {ETH: True, BTC: True},
         ),
         ({"enable_ondemand_ingest": False}, {BTC: True}),

@@ -211,10 +211,16 @@ def test_range_under_way_is_not_asked_for_twice(asked):
     assert asked == [(str(BTC), 60, 120, GAP)]
 
 
-def test_guarded_reader_asks_for_no_backfill(lease_store, switched, asked):
+def test_guarded_reader_leaves_a_backfill_to_workers(switched, asked):
     switched(enable_ingest_role_guard=True, ingest_role="read")
+    assert request_backfill(BTC, 60, 120)
+    assert asked == [(str(BTC), 60, 120, GAP)]
+
+
+def test_guarded_reader_without_workers_asks_for_no_backfill(monkeypatch, switched):
+    monkeypatch.setattr(dispatch.BACKGROUND, "submit", lambda work: pytest.fail("ingest started"))
+    switched(enable_ingest_role_guard=True, ingest_role="read", enable_ws_pubsub=False)
     assert not request_backfill(BTC, 60, 120)
-    assert not asked
 
 
 def test_backfill_that_was_not_queued_may_be_requested_again(monkeypatch, lease_store):

@@ -205,6 +205,21 @@ def test_flood_is_slowed_and_then_closed(web):
     run(web, story)
 
 
+def test_subscribe_beyond_the_rate_is_answered_with_its_series(web, series):
+    async def story(client):
+        follower = await client.connect()
+        # Thrice what a burst admits; all but the first three are refused for some reason.
+        asked = [series.replace("/", f"{number}/") for number in range(120)]
+        for each in asked:
+            await follower.send(type="subscribe", series_id=each)
+        for each in asked[3:]:
+            assert (await follower.next())["series_id"] == each
+        codes = {message["code"] for message in follower.messages}
+        assert codes == {"too_many_subscriptions", "rate_limited"}
+
+    run(web, story)
+
+
 def test_oversized_message_closes_with_1009(web):
     async def story(client):
         follower = await client.connect()

@@ -154,7 +154,9 @@ def test_page_describes_every_message_type():
 def test_page_explains_every_error_code():
     codes = first_arguments("_error", "market/live")
     assert {"bad_request", "unavailable"} <= codes
-    assert codes <= set(re.findall(r"^\| `(\w+)` \| (?:yes|no) \|", PAGE, re.MULTILINE))
+    assert codes <= set(
+        re.findall(r"^\| `(\w+)` \| (?:yes|no|of a subscribe) \|", PAGE, re.MULTILINE)
+    )
 
 
 def test_page_gives_every_reason_of_a_bad_request():

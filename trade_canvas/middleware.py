@@ -1,4 +1,4 @@
-"""Django middleware of our own: the Permissions-Policy header, and static files."""
+"""Django middleware of our own: the Permissions-Policy header, static files, errors in JSON."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from typing_extensions import override
 from whitenoise.middleware import WhiteNoiseMiddleware
+
+from market.api.errors import API_PREFIX, bad_request, page_not_found
 
 # Our pages use none of these, so an injected script may not either.
 DENIED_FEATURES = (
@@ -23,6 +26,9 @@ DENIED_FEATURES = (
     "usb",
 )
 
+# Tracebacks of 500 stay pages: they are what DEBUG is for.
+DEBUG_PAGES = {400: bad_request, 404: page_not_found}
+
 
 class PermissionsPolicy:
     """Denies browser features on every response; neither Django nor a library sets this header."""
@@ -36,6 +42,25 @@ class PermissionsPolicy:
         policy = ", ".join(f"{feature}=()" for feature in DENIED_FEATURES)
         response.headers["Permissions-Policy"] = policy
         return response
+
+
+class JsonErrors:
+    """Below /api/, answers errors before any view as in production when DEBUG is on.
+
+    With DEBUG, Django makes pages for people of them and does not ask our error handlers.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Replace Django's debug page of an error."""
+        response = self._get_response(request)
+        if not settings.DEBUG or not request.path_info.startswith(API_PREFIX):
+            return response
+        handler = DEBUG_PAGES.get(response.status_code)
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        return handler(request) if handler and is_page else response
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # has no annotations

@@ -126,7 +126,7 @@ def _error_page(
     body = orjson.dumps({"detail": detail, "code": code})
 
     def handler(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.path.startswith(API_PREFIX):
+        if request.path_info.startswith(API_PREFIX):
             return HttpResponse(body, status=status, content_type="application/json")
         return page(request, *args, **kwargs)
 

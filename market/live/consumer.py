@@ -21,7 +21,7 @@ from market.ingest.leases import keeper
 from market.live import metrics
 from market.live.current import current_hub
 from market.live.frames import error_frame
-from market.live.requests import BadRequest, Subscribe, parse_request
+from market.live.requests import BadRequest, Subscribe, parse_request, series_of_subscribe
 from market.live.watcher import Watcher
 from market.live.wires import wire_for
 from market.log_context import REQUEST_ID
@@ -88,7 +88,8 @@ class Connection:
             if self._refused > MAX_REFUSED:
                 self._watcher.wire.close(POLICY_VIOLATION, "message_rate")
             else:
-                self._error("rate_limited", "too many messages, slow down")
+                series = series_of_subscribe(text)
+                self._error("rate_limited", "too many messages, slow down", series)
         elif text is None:
             self._error("bad_request", "binary frames are not supported")
         else:

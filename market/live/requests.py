@@ -9,6 +9,9 @@ import orjson
 
 from market.domain.series import SeriesId, SeriesIdError
 
+# A subscribe is shorter than this, whatever fields it has.
+MAX_NAMING = 512
+
 
 class BadRequest(ValueError):
     """An invalid message; `str()` is the error message of the contract."""
@@ -47,6 +50,21 @@ def parse_request(text: str) -> Subscribe | Unsubscribe:
     if kind == "unsubscribe":
         return _unsubscribe(body)
     raise BadRequest(f"unknown message type: {kind[:100]}")
+
+
+def series_of_subscribe(text: str | None) -> SeriesId | None:
+    """The series of a subscribe that is refused unread, so that its client knows what to ask again.
+
+    None for any other message, and for a long one: refusing a message must cost less than
+    accepting it.
+    """
+    if text is None or len(text) > MAX_NAMING:
+        return None
+    try:
+        request = parse_request(text)
+    except BadRequest:
+        return None
+    return request.series if isinstance(request, Subscribe) else None
 
 
 def _subscribe(body: dict[str, Any]) -> Subscribe:

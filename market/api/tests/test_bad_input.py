@@ -131,6 +131,18 @@ def test_unknown_path_and_method_are_json(api):
     assert refusal(api.get(CLOSED)) == (405, "method_not_allowed")
 
 
+def test_errors_before_any_view_are_json_with_debug_on_too(api, settings):
+    settings.DEBUG = True
+    assert refusal(api.get("/api/market/nothing")) == (404, "not_found")
+    assert refusal(api.get("/api/nothing/at/all")) == (404, "not_found")
+    foreign = api.http.get(CANDLES, {"series_id": SERIES}, headers={"Host": "evil.example"})
+    assert refusal(foreign) == (400, "bad_request")
+    # What is no error stays: a forgotten slash, and Django's page outside the API.
+    assert api.http.get("/api/docs").status_code == 301
+    elsewhere = api.http.get("/nothing")
+    assert (elsewhere.status_code, elsewhere["Content-Type"][:9]) == (404, "text/html")
+
+
 def test_foreign_host_is_refused_with_a_code(api):
     response = api.http.get(CANDLES, {"series_id": SERIES}, headers={"Host": "evil.example"})
     assert refusal(response) == (400, "bad_request")

@@ -7,15 +7,15 @@ import os
 import sys
 
 import django
-from django.core.management import execute_from_command_line
 
-from trade_canvas import __version__, environment
+from trade_canvas import __version__, environment, failures
 
 if __name__ == "__main__":
     if "--version" in sys.argv[1:] or sys.argv[1:2] == ["version"]:
         print(f"trade_canvas {__version__} (Django {django.get_version()})")
         sys.exit()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trade_canvas.settings")
-    if not environment.OWN_INSTALLATION.intersection(sys.argv[1:2]):
-        environment.load(os.environ)
-    execute_from_command_line(sys.argv)
+    with failures.end_on_failure():
+        if not environment.OWN_INSTALLATION.intersection(sys.argv[1:2]):
+            environment.load(os.environ)
+    failures.main(sys.argv)

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from celery import current_app, shared_task
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_shutting_down
 from django.conf import settings
 
 from market import blocking
@@ -22,7 +22,6 @@ from market.domain.series import SeriesId
 from market.ingest import beat, coverage, dispatch, supervisor
 from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
 from market.ingest.runtime import lease_store
-from market.stores.postgres_guard import NotLoaded, check_at_start
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +43,6 @@ STOP = StopFlag()
 def request_stop() -> None:
     """Make every running task of this worker end within a few seconds."""
     STOP.is_set = True
-
-
-@worker_init.connect
-def _check_database(**_: object) -> None:
-    """Exit a worker that would lose candles; Celery only logs exceptions other than SystemExit."""
-    try:
-        check_at_start()
-    except NotLoaded as error:
-        raise SystemExit(str(error)) from error
 
 
 @worker_shutting_down.connect

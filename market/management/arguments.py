@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 
 from market.domain.series import SeriesId, SeriesIdError
 from market.domain.timeframe import MAX_TIME
+from market.runtime import candle_store
 
 
 def series_argument(text: str) -> SeriesId:
@@ -39,6 +40,13 @@ def _iso(text: str) -> int:
 def shown(time: int) -> str:
     """An open time as people read it (UTC)."""
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def require_candles(series: SeriesId) -> None:
+    """Raise CommandError unless candles of the series are stored; a typo is not an empty result."""
+    require_database()
+    if candle_store().state(series).head is None:
+        raise CommandError(f"{series}: no candles are stored; manage.py series lists what is")
 
 
 def require_database() -> None:

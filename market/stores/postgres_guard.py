@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections
+from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -98,22 +97,3 @@ def unwatched_connections() -> Iterator[None]:
         yield
     finally:
         watch_connections()
-
-
-def check_at_start() -> None:
-    """Raise NotLoaded at the start of a program rather than at its first candle.
-
-    A database that does not answer is no reason to fail: it may start later.
-    """
-    if not settings.SWITCHES.enable_pg_store:
-        return
-    # A connection of its own, so that the process's first one is made when it is needed.
-    connection = connections[DEFAULT_DB_ALIAS].copy()
-    try:
-        connection.ensure_connection()
-    except NotLoaded:
-        raise
-    except DatabaseError:
-        return
-    finally:
-        connection.close()

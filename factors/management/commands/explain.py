@@ -20,6 +20,7 @@ class Command(BaseCommand):
         "Show the facts of each factor at a time: its newest events of each kind, its head, and "
         "the candles that these name, newest first. Reads the ledger, computes nothing."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -25,6 +25,7 @@ class Command(BaseCommand):
         "one or from a time on. No candle is changed. After an interruption, the command continues "
         "where it stopped when it is run again without --from; live candles are stored meanwhile."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -34,6 +34,7 @@ class Command(BaseCommand):
         "test and docs/factors/NAME.md, and add it to both lists. The skeleton works and "
         "its test passes; replace its logic bit by bit."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -84,6 +84,7 @@ class Command(BaseCommand):
         "Read the candles of SERIES between --from and --to from its exchange. Only what is not "
         "stored yet is read, so an interrupted backfill resumes where it stopped."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -17,7 +17,7 @@ from market.csv_candles import HEADER, write_candles
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import MAX_TIME
-from market.management.arguments import require_database, series_argument, time_argument
+from market.management.arguments import require_candles, series_argument, time_argument
 from market.runtime import candle_store
 
 PAGE = 10_000
@@ -30,6 +30,7 @@ class Command(BaseCommand):
         "Write the candles of a series as CSV, in the format that import_candles reads. Floats "
         "are written exactly: reading them gives the same numbers."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -52,7 +53,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Export, and report how many candles on standard error."""
-        require_database()
+        require_candles(options["series"])
         series, start, end = options["series"], options["start"], options["end"]
         total = candle_store().count(series, start, end)
         if not total:

@@ -15,7 +15,7 @@ from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import open_feed
 from market.ingest.backfill import fill, merged
-from market.management.arguments import require_database, series_argument, shown, time_argument
+from market.management.arguments import require_candles, series_argument, shown, time_argument
 from market.pipeline import PipelineError
 from market.runtime import candle_store
 
@@ -31,6 +31,7 @@ class Command(BaseCommand):
         "missing candle and how many are missing. With --repair, request them from the exchange; "
         "what it does not have either is recorded in the gap ledger as absent."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -42,8 +43,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the gaps; with --repair, fill them and print what is left."""
-        require_database()
         series = options["series"]
+        require_candles(series)
         self._print(series, _gaps(series, options), as_json=options["json"])
         if not options["repair"]:
             return

@@ -51,6 +51,7 @@ class Command(BaseCommand):
         "Chunks of lines are stored whole or not at all, so a failed import can simply be "
         "repeated: what is stored already remains unchanged."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

@@ -23,6 +23,7 @@ class Command(BaseCommand):
         "List the stored series with first and newest open time (UTC), how many seconds the "
         "newest closed candle is missing, the number of candles and the number of gaps."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

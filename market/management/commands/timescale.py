@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from market.stores import postgres_timescale as timescale
 from market.stores.postgres_guard import REMEDIES, unwatched_connections
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         try:
             with unwatched_connections():
                 getattr(self, f"_{options['action']}")()
-        except (timescale.TimescaleError, Error) as error:
+        except timescale.TimescaleError as error:
             raise CommandError(str(error).strip()) from error
 
     def _status(self) -> None:

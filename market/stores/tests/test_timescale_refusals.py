@@ -14,6 +14,7 @@ from market.stores import postgres_guard
 from market.stores import postgres_timescale as timescale
 from market.stores.postgres_guard import Extension, NotLoaded, extension_of
 from market.stores.postgres_timescale import HypertablePlan
+from trade_canvas.failures import failure_of
 
 IN_DATABASE = "2.28.3"
 
@@ -70,15 +71,14 @@ def test_every_connection_to_such_a_server_is_refused(refused):
         assert connection.connection is None
 
 
-def test_start_is_refused(refused):
-    with pytest.raises(NotLoaded):
-        postgres_guard.check_at_start()
-
-
 @pytest.mark.parametrize("command", ["prepare", "web"])
 def test_serving_commands_name_the_remedy(refused, command):
-    with pytest.raises(CommandError, match="timescaledb_not_loaded: .* shared_preload_libraries"):
+    with pytest.raises(NotLoaded) as refusal:
         call_command(command)
+    failure = failure_of(refusal.value)
+    assert failure.status == 1
+    assert failure.line.startswith("timescaledb_not_loaded: ")
+    assert "shared_preload_libraries" in failure.line
 
 
 def test_readyz_shows_the_code_of_the_refusal(refused, client, monkeypatch):
@@ -87,16 +87,6 @@ def test_readyz_shows_the_code_of_the_refusal(refused, client, monkeypatch):
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["database"] == "failed: timescaledb_not_loaded"
-
-
-def test_start_does_not_wait_for_the_database(db, settings, monkeypatch):
-    def fail(connection):
-        raise postgres_guard.OperationalError("connection refused")
-
-    monkeypatch.setattr("django.db.backends.base.base.BaseDatabaseWrapper.connect", fail)
-    postgres_guard.check_at_start()
-    settings.SWITCHES = replace(settings.SWITCHES, enable_pg_store=False)
-    postgres_guard.check_at_start()
 
 
 def test_conversion_names_what_is_missing(transactional_db, monkeypatch):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from factors import runtime as factors
 from market.domain.series import SeriesId
-from market.management.arguments import require_database, series_argument, shown
+from market.management.arguments import require_candles, series_argument, shown
 from market.runtime import candle_store
 from overlays import runtime
 from overlays.reads import OutOfSync
@@ -30,6 +30,7 @@ class Command(BaseCommand):
         "with the ledgers row by row: counts, checksums, first difference. Exit status 0: the "
         "same; 1: different, or behind; 2: candles were revised meanwhile, run it again."
     )
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -47,8 +48,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Verify, and report."""
-        require_database()
         series = options["series"]
+        require_candles(series)
         # disable=None shows the bar on a terminal only.
         quiet = True if options["no_progress"] else None
         total = candle_store().count(series)

@@ -14,10 +14,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from market.models import WhitelistedSeries
-from market.stores.postgres_guard import NotLoaded, check_at_start
+from trade_canvas.reach import reach_database
 from trade_canvas.up.plan import LOCAL_EXCHANGE, demo_series
 
 ADMIN = "admin"
@@ -42,10 +42,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            check_at_start()
-        except NotLoaded as error:
-            raise CommandError(str(error)) from error
+        reach_database()
         if not options["without_static"]:
             self._collect_static()
         if settings.SWITCHES.enable_pg_store:

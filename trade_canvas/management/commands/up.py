@@ -10,12 +10,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from trade_canvas import environment
-from trade_canvas.embedded import ServerFailed, owner_pid, take_ownership
+from trade_canvas.database import connection_settings
+from trade_canvas.embedded import owner_pid, take_ownership
 from trade_canvas.embedded.server import free_port, is_port_free
-from trade_canvas.switches import SwitchError
+from trade_canvas.reach import reach_bus, reach_database
 from trade_canvas.up.installation import Installation, UpFailed
 from trade_canvas.up.output import Output
-from trade_canvas.up.plan import PlanError, plan
+from trade_canvas.up.plan import Plan, PlanError, plan
 
 
 class Command(BaseCommand):
@@ -39,8 +40,18 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"port {port} is in use; choose another: make run PORT={port + 1}"
                 )
+            _reach_given_servers(work)
             environment.save(work.environment)
             with closing(Output(folder / "logs")) as output:
                 asyncio.run(Installation(work, output).run())
-        except (PlanError, SwitchError, UpFailed, ServerFailed) as error:
+        except (PlanError, UpFailed) as error:
             raise CommandError(str(error)) from error
+
+
+def _reach_given_servers(work: Plan) -> None:
+    """Connect to the servers that `up` does not start itself; raises as `reach` does."""
+    if work.switches.enable_pg_store and not work.with_postgres:
+        url = work.environment["DATABASE_URL"]
+        reach_database(connection_settings(url, work.switches, role="up"))
+    if work.switches.enable_ws_pubsub and not work.with_valkey:
+        reach_bus(work.environment["REDIS_URL"])

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from market.stores.postgres_guard import NotLoaded, check_at_start
 from trade_canvas.asgi import application
-from trade_canvas.checks import UnsafeToStart, refuse_unsafe_start
+from trade_canvas.checks import refuse_unsafe_start
 from trade_canvas.edge.serving import Address, serve_with_daphne, serve_with_uvicorn
+from trade_canvas.reach import reach_services
 
 SERVERS = ("uvicorn", "daphne")
 
@@ -38,14 +38,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            check_at_start()
-        except NotLoaded as error:
-            raise CommandError(str(error)) from error
-        try:
-            refuse_unsafe_start()
-        except UnsafeToStart as error:
-            raise CommandError(str(error)) from error
+        refuse_unsafe_start()
+        reach_services()
         address = Address(options["host"], options["port"])
         self.stdout.write(f"{options['server']} serves http://{address.host}:{address.port}/")
         self.stdout.flush()

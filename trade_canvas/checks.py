@@ -13,6 +13,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from trade_canvas.switches import Switches
+
 MIN_SECRET_KEY = 32
 MIN_PASSWORD = 8
 MIN_TOKEN = 16
@@ -60,7 +62,21 @@ def errors(environment: Mapping[str, str]) -> list[CheckMessage]:
     if token and _is_weak(token, MIN_TOKEN):
         text = f"the ingest token is known or shorter than {MIN_TOKEN} characters"
         found.append(Error(text, id="trade_canvas.E004"))
+    if one_socket_takes_all(settings.SWITCHES):
+        text = (
+            "one connection could have every on-demand series followed: make"
+            " TRADE_CANVAS_ONDEMAND_MAX_SERIES_PER_ADDRESS or TRADE_CANVAS_WS_MAX_SUBSCRIPTIONS"
+            f" smaller than TRADE_CANVAS_ONDEMAND_MAX_JOBS ({settings.SWITCHES.ondemand_max_jobs})"
+        )
+        found.append(Error(text, id="trade_canvas.E005"))
     return found
+
+
+def one_socket_takes_all(switches: Switches) -> bool:
+    """Whether one connection can take all places of on-demand series."""
+    jobs = switches.ondemand_max_jobs
+    one = min(switches.ws_max_subscriptions, switches.ondemand_series_an_address)
+    return switches.enable_ondemand_ingest and jobs > 1 and one >= jobs
 
 
 def _warnings() -> list[CheckMessage]:
@@ -74,6 +90,10 @@ def _warnings() -> list[CheckMessage]:
         "trade_canvas.W003": (
             any("//localhost" in one or "//127." in one for one in settings.CORS_ALLOWED_ORIGINS),
             "pages on a visitor's own machine may call the API (TRADE_CANVAS_CORS_ORIGINS)",
+        ),
+        "trade_canvas.W004": (
+            switches.enable_ondemand_ingest and not switches.ondemand_max_jobs,
+            "any number of series is followed on demand (TRADE_CANVAS_ONDEMAND_MAX_JOBS)",
         ),
     }
     return [Warning(text, id=name) for name, (is_so, text) in warnings.items() if is_so]

@@ -19,7 +19,7 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.cache import caches
 from django.core.exceptions import ValidationError
 
-from trade_canvas.edge.addresses import network_of
+from market.networks import network_of
 
 log = logging.getLogger(__name__)
 

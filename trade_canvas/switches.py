@@ -44,6 +44,10 @@ class Switches:
     enable_ondemand_ingest: bool = False
     ondemand_idle_ttl_s: int = _number(60, 1)
     ondemand_max_jobs: int = _number(0, 0)
+    ondemand_max_groups: int = _number(16, 0)
+    ondemand_max_series_per_address: int = _number(0, 0)
+    ondemand_max_groups_per_address: int = _number(4, 0)
+    ondemand_exchanges: str = ""
     lease_ttl_s: int = _number(15, 2)
     reconcile_interval_s: float = _number(2.0, 0.2)
     follow_task_max_s: int = _number(900, 5)
@@ -147,6 +151,16 @@ class Switches:
     def ingest_in_process(self) -> bool:
         """Whether the web process ingests itself: workers need a shared store and a bus."""
         return not (self.enable_pg_store and self.enable_ws_pubsub)
+
+    @property
+    def ondemand_series_an_address(self) -> int:
+        """On-demand series that one address may have followed; 0 means no limit."""
+        return self.ondemand_max_series_per_address or (self.ondemand_max_jobs + 1) // 2
+
+    @property
+    def uses_local_exchange(self) -> bool:
+        """Whether the address of a local exchange is set."""
+        return self.sim_url != Switches.__dataclass_fields__["sim_url"].default
 
     @property
     def collects_metrics(self) -> bool:

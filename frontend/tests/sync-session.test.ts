@@ -485,6 +485,17 @@ describe("capacity", () => {
   });
 });
 
+describe("refusals", () => {
+  it.each(["unknown_symbol", "exchange_not_served"])("of %s end the session", async (code) => {
+    const { server, clock, session } = await following();
+    server.socket.push({ ...capacity, code, message: "not here" });
+    expect(session.state.status).toBe("error");
+    const sent = server.socket.sent.length;
+    await clock.advance(60_000);
+    expect(server.socket.sent.length).toBe(sent);
+  });
+});
+
 describe("messages", () => {
   it("of ours that the server rejects are an error", async () => {
     const { server, session } = await following();

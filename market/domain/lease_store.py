@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
@@ -20,13 +21,41 @@ class LeaseStoreUnavailable(Exception):
     """The lease store is unreachable; the call may or may not have taken effect."""
 
 
-class CapacityRefused(Exception):
-    """A series can't be followed: the limit is reached, or its exchange is not supported."""
+class Refusal(StrEnum):
+    """Why a series is not followed; the values are codes of the WebSocket protocol."""
 
-    def __init__(self, series: SeriesId, reason: str) -> None:
+    CAPACITY = "capacity"
+    """A limit is reached, or no feed knows the exchange."""
+    EXCHANGE_NOT_SERVED = "exchange_not_served"
+    """The operator has not named the exchange."""
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    """The exchange does not list the symbol, the market or the timeframe."""
+    EXCHANGE_UNAVAILABLE = "exchange_unavailable"
+    """The exchange's listing can't be read now."""
+    UNAVAILABLE = "unavailable"
+    """The store can't be asked now."""
+
+
+class FollowRefused(Exception):
+    """A series is not followed; `reason` is for the client."""
+
+    def __init__(self, series: SeriesId, code: Refusal, reason: str) -> None:
         super().__init__(f"{series}: {reason}")
         self.series = series
+        self.code = code
         self.reason = reason
+
+
+class Venue(NamedTuple):
+    """One market of an exchange: a feed of its own, with connections and a listing."""
+
+    exchange: str
+    market: str
+
+    @staticmethod
+    def of(series: SeriesId) -> Venue:
+        """The venue of a series."""
+        return Venue(series.exchange, series.market)
 
 
 class Group(NamedTuple):
@@ -73,11 +102,13 @@ class Admission:
     """The limits by which a new lease is admitted; the same on every instance.
 
     A series lingers `idle_ttl` seconds after its last lease. At most `limit` series that are not
-    `pinned` may be leased or lingering; 0 means no limit.
+    `pinned` may be leased or lingering, and at most `venue_limit` venues of which no series is
+    pinned; 0 means no limit.
     """
 
     idle_ttl: float
     limit: int = 0
+    venue_limit: int = 0
     pinned: frozenset[SeriesId] = frozenset()
 
 
@@ -142,7 +173,8 @@ class LeaseStore(Protocol):
         """Take a lease for `instance`; False when the limit forbids it.
 
         Atomic over all instances. A pinned series and one that is leased or lingering already are
-        always accepted. At the limit the longest idle lingering series is evicted.
+        always accepted. At the limit the longest idle lingering series is evicted; at the limit of
+        venues a new one has to wait until another has no series left.
         """
 
     def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:

@@ -24,6 +24,7 @@ from django.conf import settings
 from market.domain.feed import FeedError
 from market.exchanges.ccxt_client import FUTURES, feed_errors, open_exchange
 from market.singletons import closed_by
+from market.stopping import stop
 
 T = TypeVar("T")
 
@@ -220,20 +221,27 @@ class ExchangeLoop:
 
     def ranking(self, exchange: str, market: str, *, quote: str, force: bool) -> Future[Ranking]:
         """Run TopMarketsSource.ranking on the loop."""
-        return self._begin(
+        return self.run(
             self._source.ranking(exchange, market, quote=quote, force=force), ANSWER_TIMEOUT_S
         )
 
     def close(self) -> None:
-        """Close the connections and stop the thread."""
+        """Cancel what runs, close connections and stop the thread; later calls do nothing."""
+        if self._loop.is_closed():
+            return
         with contextlib.suppress(Exception):
-            self._begin(self._source.close(), CLOSE_TIMEOUT_S).result(2 * CLOSE_TIMEOUT_S)
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(2 * CLOSE_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_TIMEOUT_S)
         if not self._thread.is_alive():
             self._loop.close()
 
-    def _begin(self, work: Coroutine[Any, Any, T], timeout: float) -> Future[T]:
+    async def _end(self) -> None:
+        await self._source.close()
+        await stop(asyncio.all_tasks() - {asyncio.current_task()})
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float) -> Future[T]:
+        """Run any work with exchanges on the loop, `timeout` seconds at most."""
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, timeout), self._loop)
 
 

@@ -17,6 +17,7 @@ from market.domain.lease_store import BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.exchanges import ccxt_feed
 from market.ingest import dispatch
+from market.ingest.admission import is_admitted
 from market.ingest.backfill import fill
 from market.ingest.gap_ledger import MAX_ATTEMPTS, GapLedger, ledger
 from market.ingest.gap_ranges import GapState, Range
@@ -87,7 +88,8 @@ def request_newest(series: SeriesId, candles: int) -> bool:
 def request_tail(series: SeriesId, candles: int) -> bool:
     """Have the newest `candles` closed candles completed if some are missing. Blocking.
 
-    True when a backfill was requested; at most one each two seconds for a series.
+    True when a backfill was requested; at most one each two seconds for a series. A series without
+    candles must be one that may be followed.
     """
     if not (settings.SWITCHES.enable_ccxt_backfill and is_supported(series)):
         return False
@@ -99,6 +101,8 @@ def request_tail(series: SeriesId, candles: int) -> bool:
         if end < start or _is_covered(series, start, end):
             return False
         head = candle_store().state(series).head
+        if head is None and not is_admitted(series):
+            return False
         now = int(time.time())
         started = BackfillProgress(
             state="running",

@@ -17,6 +17,7 @@ from market.domain.lease_store import (
     LeasedSeries,
     LeaseStore,
     Member,
+    Venue,
 )
 from market.domain.series import SeriesId
 
@@ -46,9 +47,17 @@ class MemoryLeaseStore(LeaseStore):
             return True
 
     def _make_room(self, series: SeriesId, now: float, admission: Admission) -> bool:
-        if not admission.limit or series in admission.pinned or series in self._leased_until:
+        if series in admission.pinned or series in self._leased_until:
             return True
         counted = [each for each in self._leased_until if each not in admission.pinned]
+        if admission.venue_limit:
+            pinned = {Venue.of(each) for each in admission.pinned}
+            taken = {Venue.of(each) for each in counted} - pinned
+            is_new = Venue.of(series) not in taken | pinned
+            if is_new and len(taken) >= admission.venue_limit:
+                return False
+        if not admission.limit:
+            return True
         surplus = len(counted) - admission.limit + 1
         lingering = sorted(
             (each for each in counted if self._leased_until[each] <= now),

@@ -54,21 +54,29 @@ LEASE = (
     + HOLD
     + """
 local series, instance, ttl, idle, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local pinned = {}
-for i = 6, #ARGV do pinned[ARGV[i]] = true end
+local venue_limit = tonumber(ARGV[6])
+local function venue_of(name) return string.match(name, '^[^:]*:[^:]*') end
+local pinned, venues, taken = {}, {}, 0
+for i = 7, #ARGV do
+  pinned[ARGV[i]] = true
+  venues[venue_of(ARGV[i])] = true
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - idle)
-if limit > 0 and not pinned[series] and not redis.call('ZSCORE', KEYS[1], series) then
+if limit + venue_limit > 0 and not pinned[series] and not redis.call('ZSCORE', KEYS[1], series) then
   local counted, lingering = 0, {}
   local members = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
   for i = 1, #members, 2 do
     if not pinned[members[i]] then
       counted = counted + 1
       if tonumber(members[i + 1]) <= now then lingering[#lingering + 1] = members[i] end
+      local venue = venue_of(members[i])
+      if not venues[venue] then venues[venue], taken = true, taken + 1 end
     end
   end
+  if venue_limit > 0 and not venues[venue_of(series)] and taken >= venue_limit then return 0 end
   local surplus = counted - limit + 1
-  if surplus > #lingering then return 0 end
-  for i = 1, surplus do redis.call('ZREM', KEYS[1], lingering[i]) end
+  if limit > 0 and surplus > #lingering then return 0 end
+  for i = 1, (limit > 0 and surplus or 0) do redis.call('ZREM', KEYS[1], lingering[i]) end
 end
 hold(KEYS[2], series, instance, ttl)
 return 1
@@ -148,8 +156,9 @@ class ValkeyLeaseStore(LeaseStore):
     @override
     def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
         with _reaching():
-            pinned = sorted(map(str, admission.pinned)) if admission.limit else ()
-            limits = (_ms(ttl), _ms(admission.idle_ttl), admission.limit)
+            is_limited = admission.limit or admission.venue_limit
+            pinned = sorted(map(str, admission.pinned)) if is_limited else ()
+            limits = (_ms(ttl), _ms(admission.idle_ttl), admission.limit, admission.venue_limit)
             return bool(
                 self._lease(
                     keys=[self._until, self._key("lease", series)],

@@ -10,14 +10,20 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from typing_extensions import override
 
 from market import blocking
-from market.domain.lease_store import Admission, CapacityRefused, LeaseStore, LeaseStoreUnavailable
+from market.domain.lease_store import (
+    Admission,
+    FollowRefused,
+    LeaseStore,
+    LeaseStoreUnavailable,
+    Refusal,
+)
 from market.domain.series import SeriesId
-from market.exchanges.ccxt_feed import known_exchanges
-from market.ingest.desired import pinned_series, whitelisted_series
+from market.ingest.admission import CAPACITY_MESSAGE, Admitted, Quotas, Wish, runtime_gate
+from market.ingest.desired import pinned_series
 from market.ingest.runtime import call, instance_id, lease_store
 from market.singletons import once
 from market.stopping import stop
@@ -30,8 +36,9 @@ RENEWALS_A_TTL = 3
 class LeaseKeeper:
     """Counts this instance's holders of each series and keeps a lease while there are any.
 
-    While the lease store is unavailable every holder is accepted; the next renewal that succeeds
-    takes the lease. Used from one event loop.
+    `admit` decides whether a series is followed: it raises FollowRefused, or returns None for one
+    that is only read. While the lease store is unavailable every admitted holder is accepted; the
+    next renewal that succeeds takes the lease. Used from one event loop.
     """
 
     def __init__(
@@ -40,47 +47,57 @@ class LeaseKeeper:
         instance: str,
         *,
         ttl: float,
-        admission: Callable[[], Awaitable[Admission]],
-        supported: Callable[[SeriesId], bool],
+        admit: Callable[[SeriesId], Awaitable[Admitted | None]],
     ) -> None:
         self._leases = leases
         self._instance = instance
         self._ttl = ttl
-        self._admission = admission
-        self._supported = supported
+        self._admit = admit
+        self._quotas = Quotas()
         self._holders: Counter[SeriesId] = Counter()
+        # Of the series that have holders: what was admitted. Series that are only read have none.
+        self._wishes: dict[SeriesId, Wish] = {}
         # One change of a series at a time: a second holder must not pass before the first one is
         # admitted.
         self._locks: WeakValueDictionary[SeriesId, asyncio.Lock] = WeakValueDictionary()
         self._renewal: asyncio.Task[None] | None = None
         self._is_reachable = True
 
-    async def acquire(self, series: SeriesId) -> None:
-        """Become a holder of the series; raises CapacityRefused when it can't be followed."""
-        if not self._supported(series):
-            raise CapacityRefused(series, "unsupported exchange")
+    async def acquire(self, series: SeriesId, address: str = "") -> None:
+        """Become a holder for a client's address; raises FollowRefused."""
         async with self._lock(series):
-            if not self._holders[series] and not await self._is_admitted(series):
-                raise CapacityRefused(series, "limit reached")
+            if self._holders[series]:
+                if (wish := self._wishes.get(series)) is not None:
+                    self._quotas.take(address, wish)
+            else:
+                await self._begin(series, address)
             self._holders[series] += 1
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(), name="lease renewal")
 
-    async def release(self, series: SeriesId) -> None:
+    async def release(self, series: SeriesId, address: str = "") -> None:
         """Stop being a holder; with the last one the lease ends. Never raises."""
         async with self._lock(series):
-            if self._holders[series] > 1:
-                self._holders[series] -= 1
-            elif self._holders.pop(series, 0):
-                await self._end_lease(series)
+            if not self._holders[series]:
+                del self._holders[series]
+                return
+            wish = self._wishes.get(series)
+            if wish is not None:
+                self._quotas.give_back(address, wish)
+            self._holders[series] -= 1
+            if not self._holders[series]:
+                del self._holders[series]
+                if self._wishes.pop(series, None) is not None:
+                    await self._end_lease(series)
 
     async def close(self) -> None:
         """End every lease, at the shutdown of the instance."""
         if self._renewal is not None:
             await stop([self._renewal])
             self._renewal = None
-        held = list(self._holders)
+        held = list(self._wishes)
         self._holders.clear()
+        self._wishes.clear()
         for series in held:
             if not await self._end_lease(series):
                 return  # The lease store is unavailable: they expire.
@@ -88,26 +105,43 @@ class LeaseKeeper:
     def _lock(self, series: SeriesId) -> asyncio.Lock:
         return self._locks.setdefault(series, asyncio.Lock())
 
-    async def _is_admitted(self, series: SeriesId) -> bool:
+    async def _begin(self, series: SeriesId, address: str) -> None:
+        """Admit a series and take its lease."""
         try:
-            admission = await self._admission()
+            admitted = await self._admit(series)
+        except (Error, TimeoutError) as error:
+            reason = "the store is away, subscribe again"
+            raise FollowRefused(series, Refusal.UNAVAILABLE, reason) from error
+        if admitted is None:
+            return
+        self._quotas.take(address, admitted.wish)
+        try:
+            if not await self._is_leased(series, admitted.limits):
+                raise FollowRefused(series, Refusal.CAPACITY, CAPACITY_MESSAGE)
+        except BaseException:
+            self._quotas.give_back(address, admitted.wish)
+            raise
+        self._wishes[series] = admitted.wish
+
+    async def _is_leased(self, series: SeriesId, limits: Admission) -> bool:
+        try:
             return await call(
-                self._leases.lease, series, self._instance, ttl=self._ttl, admission=admission
+                self._leases.lease, series, self._instance, ttl=self._ttl, admission=limits
             )
-        except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
+        except LeaseStoreUnavailable as error:
             self._unavailable(error)
             return True
 
     async def _renew(self) -> None:
         while self._holders:
             await asyncio.sleep(self._ttl / RENEWALS_A_TTL)
-            held = list(self._holders)
+            held = list(self._wishes)
             await self._try(partial(self._leases.renew, self._instance, held, ttl=self._ttl))
             for series in held:
                 # A renewal that overtook a release has taken the lease again: end it once more.
-                if series not in self._holders:
+                if series not in self._wishes:
                     async with self._lock(series):
-                        if series not in self._holders:
+                        if series not in self._wishes:
                             await self._end_lease(series)
 
     async def _end_lease(self, series: SeriesId) -> bool:
@@ -136,10 +170,10 @@ class NoLeases:
     That is with on demand off, and in a guarded reader without workers that a bus feeds.
     """
 
-    async def acquire(self, series: SeriesId) -> None:
+    async def acquire(self, series: SeriesId, address: str = "") -> None:
         """Accept every holder."""
 
-    async def release(self, series: SeriesId) -> None:
+    async def release(self, series: SeriesId, address: str = "") -> None:
         """Do nothing: no lease was taken."""
 
     async def close(self) -> None:
@@ -153,23 +187,10 @@ class OnlyPinned(NoLeases):
     """
 
     @override
-    async def acquire(self, series: SeriesId) -> None:
-        """Accept a holder of a whitelisted series; raises CapacityRefused for any other."""
+    async def acquire(self, series: SeriesId, address: str = "") -> None:
+        """Accept a holder of a whitelisted series; raises FollowRefused for any other."""
         if series not in await blocking.run(pinned_series):
-            raise CapacityRefused(series, "nothing is followed here on demand")
-
-
-async def current_admission() -> Admission:
-    """The limits by the switches and the whitelist as they are now."""
-    switches = settings.SWITCHES
-    pinned: list[SeriesId] = []
-    if switches.enable_whitelist_ingest and switches.ondemand_max_jobs:
-        pinned = await blocking.run(whitelisted_series)
-    return Admission(
-        idle_ttl=switches.ondemand_idle_ttl_s,
-        limit=switches.ondemand_max_jobs,
-        pinned=frozenset(pinned),
-    )
+            raise FollowRefused(series, Refusal.CAPACITY, CAPACITY_MESSAGE)
 
 
 @once
@@ -180,11 +201,6 @@ def keeper() -> LeaseKeeper | NoLeases:
         return NoLeases()
     if not switches.ingest_can_be_requested:
         return NoLeases() if switches.enable_ws_pubsub else OnlyPinned()
-    exchanges = known_exchanges()
     return LeaseKeeper(
-        lease_store(),
-        instance_id(),
-        ttl=switches.lease_ttl_s,
-        admission=current_admission,
-        supported=lambda series: series.exchange in exchanges,
+        lease_store(), instance_id(), ttl=switches.lease_ttl_s, admit=runtime_gate().admit
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
-from market.domain.lease_store import CapacityRefused
+from market.domain.lease_store import FollowRefused
 from market.domain.series import SeriesId
 from market.domain.throttle import Throttle
 from market.ingest.leases import keeper
@@ -25,6 +25,7 @@ from market.live.requests import BadRequest, Subscribe, parse_request, series_of
 from market.live.watcher import Watcher
 from market.live.wires import wire_for
 from market.log_context import REQUEST_ID
+from market.networks import network_of
 from market.singletons import once
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,9 @@ async def serve_watcher(
     request_id = REQUEST_ID.get()
     headers = [(b"x-request-id", request_id.encode())] if request_id else []
     await send({"type": "websocket.accept", "headers": headers})
-    connection = Connection(Watcher(wire_for(send, outbox_bytes=settings.SWITCHES.ws_outbox_bytes)))
+    watcher = Watcher(wire_for(send, outbox_bytes=settings.SWITCHES.ws_outbox_bytes))
+    client = scope.get("client")
+    connection = Connection(watcher, network_of(str(client[0])) if client else "")
     metrics.WATCHERS.inc()
     try:
         while (message := await receive())["type"] == "websocket.receive":
@@ -69,12 +72,13 @@ async def serve_watcher(
 
 
 class Connection:
-    """The requests of one watcher."""
+    """The requests of one watcher; `address` is what quotas count it by."""
 
-    __slots__ = ("_hub", "_refused", "_watcher")
+    __slots__ = ("_address", "_hub", "_refused", "_watcher")
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, address: str) -> None:
         self._watcher = watcher
+        self._address = address
         self._hub = current_hub()
         self._refused = 0
 
@@ -103,7 +107,7 @@ class Connection:
         metrics.DISCONNECT_SERIES.set(len(followed))
         metrics.DISCONNECT_UNSUBSCRIBES.inc(len(followed), "ok")
         for series in followed:
-            await keeper().release(series)
+            await keeper().release(series, self._address)
 
     async def _carry_out(self, text: str) -> None:
         try:
@@ -121,7 +125,7 @@ class Connection:
         if series is None or series not in self._hub.subscriptions_of(self._watcher):
             return "noop"
         self._hub.unsubscribe(self._watcher, series)
-        await keeper().release(series)
+        await keeper().release(series, self._address)
         return "ok"
 
     async def _subscribe(self, request: Subscribe) -> str:
@@ -133,10 +137,10 @@ class Connection:
                 self._error("too_many_subscriptions", "unsubscribe first", series)
                 return "too_many"
             try:
-                await leases.acquire(series)
-            except CapacityRefused:
-                self._error("capacity", "ondemand_ingest_capacity", series)
-                return "capacity"
+                await leases.acquire(series, self._address)
+            except FollowRefused as refused:
+                self._error(refused.code, refused.reason, series)
+                return refused.code
         try:
             await self._hub.subscribe(
                 self._watcher,
@@ -147,11 +151,11 @@ class Connection:
             )
         except asyncio.CancelledError:
             # The server ended the connection during its catch-up.
-            await leases.release(series)
+            await leases.release(series, self._address)
             raise
         except Exception:
             logger.exception("catch-up of %s failed", series)
-            await leases.release(series)
+            await leases.release(series, self._address)
             self._error("unavailable", "catch-up failed, subscribe again", series)
             return "error"
         return "ok"

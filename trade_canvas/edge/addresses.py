@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 from market.api.asgi import Application, Receive, Scope, Send
 
@@ -13,9 +13,6 @@ FORWARDED = b"forwarded"
 
 # An address as proxies write it: some add the client's port, and IPv6 is then in brackets.
 HOP = re.compile(r'"?(?:\[(?P<v6>[^\]]+)\](?::\d+)?|(?P<v4>[\d.]+):\d+|(?P<bare>[^"\[\]]+))"?')
-
-# An IPv6 customer has at least a /64 network, so limits count a network as one address.
-IPV6_PREFIX_BITS = 64
 
 
 class TrustedProxies:
@@ -81,16 +78,3 @@ def peer_of(scope: Scope) -> str:
     """The client address of a scope; empty behind a Unix socket."""
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def network_of(address: str) -> str:
-    """The key that limits count by: an IPv4 address, or the /64 network of an IPv6 address."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Address(int(parsed) >> IPV6_PREFIX_BITS << IPV6_PREFIX_BITS))

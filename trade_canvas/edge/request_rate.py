@@ -9,7 +9,8 @@ from market.api.asgi import Application, Receive, Scope, Send, respond_json
 from market.api.errors import API_PREFIX, ApiError
 from market.api.writes import holds_token
 from market.domain.throttle import Throttle
-from trade_canvas.edge.addresses import network_of, peer_of
+from market.networks import network_of
+from trade_canvas.edge.addresses import peer_of
 
 # How many seconds' worth may come at once: a page loads several things when it opens.
 BURST_S = 10

@@ -13,7 +13,8 @@ from django.conf import settings
 
 from market.api.asgi import Application, HeaderList, Receive, Scope, Send, json_headers
 from market.api.callers import is_allowed_origin
-from trade_canvas.edge.addresses import network_of, peer_of
+from market.networks import network_of
+from trade_canvas.edge.addresses import peer_of
 
 POLICY_VIOLATION = 1008
 RETRY_AFTER_S = 30

@@ -76,3 +76,31 @@ def test_risky_configuration_starts_with_warnings(settings):
     settings.SWITCHES = replace(settings.SWITCHES, enable_debug_api=True)
     refuse_unsafe_start()
     assert ids() == ["trade_canvas.W001", "trade_canvas.W002", "trade_canvas.W003"]
+
+
+@pytest.mark.parametrize(
+    ("switches", "found"),
+    [
+        ({"ondemand_max_jobs": 50}, []),
+        ({"ondemand_max_jobs": 50, "ondemand_max_series_per_address": 49}, []),
+        ({"ondemand_max_jobs": 50, "ondemand_max_series_per_address": 50}, ["trade_canvas.E005"]),
+        (
+            {
+                "ondemand_max_jobs": 50,
+                "ondemand_max_series_per_address": 50,
+                "ws_max_subscriptions": 20,
+            },
+            [],
+        ),
+        ({"ondemand_max_jobs": 1}, []),
+        ({"ondemand_max_jobs": 0, "ondemand_max_series_per_address": 9}, []),
+    ],
+)
+def test_one_connection_must_not_have_every_series_followed(settings, switches, found):
+    settings.SWITCHES = replace(settings.SWITCHES, enable_ondemand_ingest=True, **switches)
+    assert [each.id for each in errors({})] == found
+
+
+def test_unbounded_on_demand_ingest_is_warned_of(settings):
+    settings.SWITCHES = replace(settings.SWITCHES, enable_ondemand_ingest=True)
+    assert "trade_canvas.W004" in ids()

@@ -30,6 +30,8 @@ const REFRESH_SPREAD_MS = 2_000;
 const LEAST_SILENCE_MS = 30_000;
 const POLL_MS = 5_000;
 const ACCEPTED_AFTER_MS = 3_000;
+/** Refusals that trying again does not change. */
+const FINAL_REFUSALS = new Set(["bad_request", "unknown_symbol", "exchange_not_served"]);
 
 const SERVER_SHUTDOWN = 1001;
 const SLOW_CONSUMER = 4008;
@@ -286,7 +288,7 @@ export class SyncSession {
 
   private refusedByServer(code: string, detail: string): void {
     if (code === "capacity") this.capacityReached();
-    else if (code === "bad_request") this.fail({ code, detail });
+    else if (FINAL_REFUSALS.has(code)) this.fail({ code, detail });
     else this.reconnect({ code, detail }, this.reconnectBackOff.next());
   }
 

@@ -240,3 +240,22 @@ def test_unreachable_valkey_is_named_as_such():
         unreachable.leased(idle_ttl=1)
     with pytest.raises(LeaseStoreUnavailable):
         lease(unreachable, BTC)
+
+
+def test_limit_of_venues_refuses_another_exchange_or_market(lease_store):
+    limits = Admission(idle_ttl=60, venue_limit=1, pinned=frozenset({BTC}))
+    elsewhere = [SeriesId.parse(f"{venue}:BTC/USDT:1m") for venue in ("okx:spot", "okx:futures")]
+    for series in (BTC, ETH, elsewhere[0], XRP):
+        assert lease(lease_store, series, admission=limits)
+    assert not lease(lease_store, elsewhere[1], admission=limits)
+    another = SeriesId.parse("okx:spot:ETH/USDT:1m")
+    assert lease(lease_store, another, admission=limits)
+    for series in (elsewhere[0], another):
+        lease_store.release(series, "web-1")
+    wait_until(
+        lambda: lease(
+            lease_store,
+            elsewhere[1],
+            admission=Admission(idle_ttl=0.05, venue_limit=1, pinned=frozenset({BTC})),
+        )
+    )

@@ -7,45 +7,118 @@ import asyncio
 import pytest
 
 from lab.waiting import eventually
-from market.domain.lease_store import Admission, CapacityRefused
+from market.domain.lease_store import Admission, FollowRefused, Refusal, Venue
 from market.domain.series import SeriesId
 from market.ingest import leases
-from market.ingest.leases import LeaseKeeper, NoLeases, current_admission, keeper
+from market.ingest.admission import Admitted, Wish
+from market.ingest.leases import LeaseKeeper, NoLeases, keeper
 from market.ingest.tests.outage import Outage
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
+XRP = SeriesId.parse("sim:spot:XRP/USDT:1m")
+FUTURES = SeriesId.parse("sim:futures:BTC/USDT:1m")
 
 
-def make_keeper(lease_store, *, instance="web-1", ttl=30.0, limit=0):
-    async def admission():
-        return Admission(idle_ttl=60, limit=limit)
+UNLISTED = SeriesId.parse("sim:spot:NOPE/USDT:1m")
+STORED = SeriesId.parse("elsewhere:spot:BTC/USDT:1m")
 
-    return LeaseKeeper(
-        lease_store,
-        instance,
-        ttl=ttl,
-        admission=admission,
-        supported=lambda series: series.exchange == "sim",
-    )
+
+def make_keeper(lease_store, *, instance="web-1", ttl=30.0, limit=0, pinned=()):
+    async def admit(series):
+        if series == UNLISTED:
+            raise FollowRefused(series, Refusal.UNKNOWN_SYMBOL, "not listed")
+        if series == STORED:
+            return None
+        wish = Wish(series, series in pinned, Venue.of(series))
+        return Admitted(wish, Admission(idle_ttl=60, limit=limit, pinned=frozenset(pinned)))
+
+    return LeaseKeeper(lease_store, instance, ttl=ttl, admit=admit)
 
 
 def leases_of(lease_store):
     return {each.series: each.leases for each in lease_store.leases.leased(idle_ttl=60)}
 
 
-async def test_lease_of_an_unknown_exchange_is_refused():
+async def test_series_that_is_not_admitted_has_no_lease():
     lease_store = Outage()
-    with pytest.raises(CapacityRefused):
-        await make_keeper(lease_store).acquire(SeriesId.parse("nowhere:spot:BTC/USDT:1m"))
+    with pytest.raises(FollowRefused, match="not listed"):
+        await make_keeper(lease_store).acquire(UNLISTED)
     assert leases_of(lease_store) == {}
+    assert lease_store.calls["lease"] == 0
+
+
+async def test_series_that_is_only_read_has_holders_and_no_lease():
+    lease_store = Outage()
+    keeper = make_keeper(lease_store, ttl=0.15)
+    await keeper.acquire(STORED)
+    await keeper.acquire(STORED)
+    await keeper.acquire(BTC)
+    await eventually(lambda: lease_store.calls["renew"] >= 2)
+    assert leases_of(lease_store) == {BTC: 1}
+    for _ in range(3):
+        await keeper.release(STORED)
+    assert leases_of(lease_store) == {BTC: 1}
+    await keeper.close()
+
+
+async def test_one_address_can_not_take_every_place(switched):
+    switched(ondemand_max_jobs=4)
+    lease_store = Outage()
+    keeper = make_keeper(lease_store, limit=4)
+    await keeper.acquire(BTC, "stranger")
+    await keeper.acquire(ETH, "stranger")
+    with pytest.raises(FollowRefused) as refused:
+        await keeper.acquire(XRP, "stranger")
+    assert refused.value.code == "capacity"
+    assert lease_store.calls["lease"] == 2
+    await keeper.acquire(XRP, "honest")
+    # Nor by joining what others have followed.
+    with pytest.raises(FollowRefused):
+        await keeper.acquire(XRP, "stranger")
+    await keeper.release(ETH, "stranger")
+    await keeper.acquire(XRP, "stranger")
+    await keeper.close()
+
+
+async def test_refused_lease_does_not_count_for_its_address(switched):
+    switched(ondemand_max_jobs=2)
+    lease_store = Outage()
+    keeper = make_keeper(lease_store, limit=1)
+    await keeper.acquire(BTC, "other")
+    for _ in range(3):
+        with pytest.raises(FollowRefused):
+            await keeper.acquire(ETH, "stranger")
+    await keeper.release(BTC, "other")
+    await keeper.acquire(ETH, "stranger")
+    await keeper.close()
+
+
+async def test_whitelisted_series_count_for_no_address(switched):
+    switched(ondemand_max_jobs=2)
+    lease_store = Outage()
+    keeper = make_keeper(lease_store, limit=2, pinned=(BTC, ETH))
+    for series in (BTC, ETH, XRP):
+        await keeper.acquire(series, "stranger")
+    await keeper.close()
+
+
+async def test_one_address_starts_few_groups(switched):
+    switched(ondemand_max_groups_per_address=1)
+    keeper = make_keeper(Outage())
+    await keeper.acquire(BTC, "stranger")
+    await keeper.acquire(ETH, "stranger")
+    with pytest.raises(FollowRefused):
+        await keeper.acquire(FUTURES, "stranger")
+    await keeper.acquire(FUTURES, "honest")
+    await keeper.close()
 
 
 async def test_lease_beyond_the_limit_is_refused_and_not_counted():
     lease_store = Outage()
     keeper = make_keeper(lease_store, limit=1)
     await keeper.acquire(BTC)
-    with pytest.raises(CapacityRefused):
+    with pytest.raises(FollowRefused):
         await keeper.acquire(ETH)
     await keeper.release(ETH)
     assert leases_of(lease_store) == {BTC: 1}
@@ -70,7 +143,7 @@ async def test_concurrent_holders_of_a_refused_series_are_all_refused():
     outcomes = await asyncio.gather(
         *(keeper.acquire(ETH) for _ in range(5)), return_exceptions=True
     )
-    assert [type(each) for each in outcomes] == [CapacityRefused] * 5
+    assert [type(each) for each in outcomes] == [FollowRefused] * 5
     await keeper.close()
 
 
@@ -117,7 +190,7 @@ async def test_crashed_instance_frees_its_place_for_another():
     other = make_keeper(lease_store, instance="other", limit=1)
     await crashed.acquire(BTC)
     outage.is_on = True
-    with pytest.raises(CapacityRefused):
+    with pytest.raises(FollowRefused):
         await other.acquire(ETH)
     await eventually(lambda: leases_of(lease_store) == {BTC: 0})
     await other.acquire(ETH)
@@ -154,7 +227,7 @@ async def test_guarded_reader_on_its_own_accepts_its_whitelist_alone(
     switched(**READER, enable_pg_store=has_store, enable_ws_pubsub=False)
     await keeper().acquire(BTC)
     await keeper().release(BTC)
-    with pytest.raises(CapacityRefused):
+    with pytest.raises(FollowRefused):
         await keeper().acquire(ETH)
 
 
@@ -168,8 +241,3 @@ async def test_nothing_is_held_where_there_are_no_leases():
     await unleased.acquire(BTC)
     await unleased.release(BTC)
     await unleased.close()
-
-
-async def test_admission_follows_the_switches(switched):
-    switched(ondemand_idle_ttl_s=7, ondemand_max_jobs=0, enable_whitelist_ingest=True)
-    assert await current_admission() == Admission(idle_ttl=7, limit=0)

@@ -164,7 +164,8 @@ async def test_hole_at_the_end_is_absent_after_its_last_attempt():
     assert noted() == [(2, 3, GapState.ABSENT)]
 
 
-def test_tail_is_asked_for_with_progress_once_in_a_while(asked, lease_store):
+def test_tail_is_asked_for_with_progress_once_in_a_while(asked, lease_store, monkeypatch):
+    monkeypatch.setattr(coverage, "is_admitted", lambda series: True)
     assert request_tail(BTC, 100)
     ((name, start, end, reason),) = asked
     assert (name, reason, end - start) == (str(BTC), TAIL, 99 * 60)
@@ -173,6 +174,12 @@ def test_tail_is_asked_for_with_progress_once_in_a_while(asked, lease_store):
     assert (progress.state, progress.reason) == ("running", TAIL)
     assert progress.start_missing_seconds == end
     assert not request_tail(BTC, 100)
+
+
+def test_tail_of_a_made_up_series_is_not_asked_for(asked, monkeypatch):
+    monkeypatch.setattr(coverage, "is_admitted", lambda series: False)
+    assert not request_tail(BTC, 100)
+    assert asked == []
 
 
 def test_tail_that_is_stored_or_known_absent_is_not_asked_for(asked):

@@ -8,7 +8,6 @@ import json
 import pytest
 
 from lab.waiting import eventually, patience
-from market import blocking
 from market.domain.series import SeriesId
 from market.ingest import leases
 from market.ingest.coverage import repair_gap, request_tail
@@ -72,7 +71,8 @@ async def test_process_alone_follows_pinned_and_watched_series_and_ends(alone):
 async def test_process_alone_completes_a_tail_and_repairs_a_gap(alone):
     unwatched = SeriesId.parse("sim:spot:DOGE/USDT:1m")
     await start_in_process()
-    assert await blocking.run(request_tail, unwatched, 10)
+    # False until the exchange's listing is read.
+    await eventually(lambda: request_tail(unwatched, 10), SLOW_S)
     await eventually(lambda: candle_store().count(unwatched) == 10, SLOW_S)
     await eventually(lambda: lease_store().progress(unwatched).state == "succeeded")
     first = candle_store().first(unwatched)

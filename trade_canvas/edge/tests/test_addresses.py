@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trade_canvas.edge.addresses import TrustedProxies, forwarded_client, network_of, peer_of
+from market.networks import network_of
+from trade_canvas.edge.addresses import TrustedProxies, forwarded_client, peer_of
 
 PEER = "10.0.0.9"
 CLIENT = "203.0.113.7"

@@ -2,19 +2,26 @@
 
 import { Api } from "./sync/api";
 import { BackOff } from "./sync/back-off";
-import { VisibilityMemory } from "./studies/factor-visibility";
 import { Page } from "./shell/page";
 import { browserClock, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
-import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "./settings/preferences";
+import { SettingsStore, STORAGE_KEY } from "./settings/settings";
+import { chooseSeries, seriesFromUrl, urlWithSeries } from "./shell/series-choice";
 import { parseSeriesId, type SeriesId } from "./sync/series-id";
-import { exposeTradeCanvas } from "./shell/test-surface";
-import "./styles.css";
+import { exposeTradeCanvas } from "./chart/test-surface";
+import "./shell/base.css";
+import "./shell/header.css";
+import "./panels/factors.css";
+import "./chart/cell.css";
+import "./panels/markets.css";
+import "./shell/status-bar.css";
+// Last: it adapts the others to narrow screens.
+import "./shell/narrow.css";
 
 const WHITELIST_MS = 60_000;
 
 const openBackOff = new BackOff(2_000, 30_000, Math.random);
 
-const preferences = new Preferences(() => window.localStorage);
+const settings = new SettingsStore(() => window.localStorage);
 const api = new Api((path, init) => window.fetch(path, init));
 const page = new Page(
   {
@@ -23,19 +30,18 @@ const page = new Page(
     openSocket: openBrowserSocket,
     openEventStream: openBrowserEventStream,
     random: Math.random,
-    visibilityMemory: new VisibilityMemory(() => window.localStorage),
+    settings,
   },
-  { chosen: (seriesId) => choose(parseSeriesId(seriesId)) },
+  {
+    chosen: (seriesId) => choose(parseSeriesId(seriesId)),
+    // A series that turns out not to exist is not remembered.
+    shown: (series) => series !== settings.value.series && settings.update({ series }),
+  },
 );
 
 /** Opens the user's choice, as a new entry of the browser's history. */
 function choose(series: SeriesId): void {
   window.history.pushState(null, "", urlWithSeries(window.location.href, series.text));
-  open(series);
-}
-
-function open(series: SeriesId): void {
-  preferences.remember(series.text);
   page.open(series);
 }
 
@@ -43,10 +49,10 @@ function open(series: SeriesId): void {
 function openChosen(whitelist: readonly string[]): boolean {
   if (page.state !== null) return true;
   const linked = seriesFromUrl(window.location.search);
-  const series = chooseSeries({ linked, remembered: preferences.lastSeries(), whitelist });
+  const series = chooseSeries({ linked, remembered: settings.value.series, whitelist });
   if (series === null) return false;
   window.history.replaceState(null, "", urlWithSeries(window.location.href, series.text));
-  open(series);
+  page.open(series);
   return true;
 }
 
@@ -68,7 +74,10 @@ async function followWhitelist(): Promise<void> {
 
 window.addEventListener("popstate", () => {
   const series = seriesFromUrl(window.location.search);
-  if (series !== null && series.text !== page.state?.seriesId) open(series);
+  if (series !== null && series.text !== page.state?.seriesId) page.open(series);
+});
+window.addEventListener("storage", ({ key, newValue }) => {
+  if (key === STORAGE_KEY) settings.adopt(newValue);
 });
 window.addEventListener("online", () => page.wake());
 document.addEventListener("visibilitychange", () => page.attend(!document.hidden));

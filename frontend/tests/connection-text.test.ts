@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { UTC } from "../src/i18n/zone";
 import { closingText, connectionSign, holeText, retryText } from "../src/chart/connection-text";
 import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
 import { candles } from "./fakes/candles";
@@ -49,11 +50,13 @@ describe("texts", () => {
 
   it("name the missing candles, and whether they are being read again", () => {
     const at = (hour: number, minute: number): number =>
-      new Date(2026, 0, 5, hour, minute).getTime() / 1000;
+      Date.UTC(2026, 0, 5, hour, minute) / 1000;
     const hole = { from: at(12, 1), to: at(12, 4), missing: 3 };
-    expect(holeText(live(), hole)).toBe("3 candles missing 12:01–12:03");
-    expect(holeText(live(), { ...hole, to: at(12, 2), missing: 1 })).toBe("1 candle missing 12:01");
+    expect(holeText(live(), hole, UTC)).toBe("3 candles missing 12:01–12:03");
+    expect(holeText(live(), { ...hole, to: at(12, 2), missing: 1 }, UTC)).toBe(
+      "1 candle missing 12:01",
+    );
     const gap: Action = { type: "gap", from: hole.from, to: hole.to };
-    expect(holeText(live(gap), hole)).toBe("3 candles missing 12:01–12:03, recovering…");
+    expect(holeText(live(gap), hole, UTC)).toBe("3 candles missing 12:01–12:03, recovering…");
   });
 });

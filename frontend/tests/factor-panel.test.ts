@@ -24,17 +24,26 @@ beforeEach(() => {
   root = document.createElement("div");
   document.body.replaceChildren(root);
   visibility = new Map([["pivot.minor", false]]);
-  panel = new FactorPanel(root, {
-    visibility: () => visibility,
-    choose(choice: Choice) {
-      visibility = switched(visibility, choice);
-      panel.render();
-    },
-  });
-  panel.setCatalog(CATALOG);
+  panel = build(CATALOG);
 });
 
 afterEach(() => vi.useRealTimers());
+
+function build(features: readonly Factor[]): FactorPanel {
+  let notify: () => void = () => undefined;
+  return new FactorPanel(root, {
+    features,
+    visibility: () => visibility,
+    choose(choice: Choice) {
+      visibility = switched(visibility, choice);
+      notify();
+    },
+    subscribe: (listener) => {
+      notify = listener;
+      return () => undefined;
+    },
+  });
+}
 
 function find<Kind extends HTMLElement>(selector: string): Kind {
   const node = root.querySelector<Kind>(selector);
@@ -64,8 +73,10 @@ describe("FactorPanel", () => {
     expect(root.querySelectorAll(".factor-opener").length).toBe(2);
   });
 
-  it("is hidden without a catalog", () => {
-    panel.setCatalog([]);
+  it("is hidden while there is nothing to switch", () => {
+    root = document.createElement("div");
+    root.hidden = true;
+    build([]);
     expect(root.hidden).toBe(true);
   });
 

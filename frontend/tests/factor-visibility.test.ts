@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { parseCatalog, type Factor } from "../src/studies/factor-catalog";
-import { isVisible, switched, VisibilityMemory, withDefaults } from "../src/studies/factor-visibility";
+import { isVisible, switched, withDefaults } from "../src/studies/factor-visibility";
 
 const PIVOT: Factor = {
   key: "pivot",
@@ -56,31 +56,6 @@ describe("isVisible", () => {
   ])("of pivot.major with %j is %s", (switches, visible) =>
     expect(isVisible(new Map(Object.entries(switches)), "pivot.major")).toBe(visible),
   );
-});
-
-describe("VisibilityMemory", () => {
-  function storage(text: string | null): Pick<Storage, "getItem" | "setItem"> {
-    return { getItem: () => text, setItem: (_, value) => (text = value) };
-  }
-
-  it("returns what was stored", () => {
-    const kept = storage(null);
-    const memory = new VisibilityMemory(() => kept);
-    memory.remember(new Map([["pivot", false]]));
-    expect([...new VisibilityMemory(() => kept).recall()]).toEqual([["pivot", false]]);
-  });
-
-  it.each(["{", "[1]", "null", '{"pivot":"no"}'])("ignores %s", (text) =>
-    expect(new VisibilityMemory(() => storage(text)).recall().size).toBe(0),
-  );
-
-  it("works without a storage", () => {
-    const memory = new VisibilityMemory(() => {
-      throw new Error("denied");
-    });
-    memory.remember(new Map());
-    expect(memory.recall().size).toBe(0);
-  });
 });
 
 describe("parseCatalog", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { UTC, zoneNamed } from "../src/i18n/zone";
 import {
   formatCountdown,
   formatDateTime,
@@ -52,10 +53,11 @@ describe("numbers", () => {
 });
 
 describe("times", () => {
-  it("are shown in local time", () => {
-    const local = new Date(2026, 2, 4, 5, 6, 7).getTime() / 1000;
-    expect(formatDateTime(local)).toBe("2026-03-04 05:06");
-    expect(formatDateTime(local, true)).toBe("2026-03-04 05:06:07");
+  it("are shown in a zone", () => {
+    const time = Date.UTC(2026, 2, 4, 23, 36, 7) / 1000;
+    expect(formatDateTime(time, UTC)).toBe("2026-03-04 23:36");
+    const kolkata = zoneNamed("Asia/Kolkata") ?? UTC;
+    expect(formatDateTime(time, kolkata, true)).toBe("2026-03-05 05:06:07");
   });
 
   it("become short durations and countdowns", () => {

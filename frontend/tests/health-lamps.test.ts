@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
 import { beforeEach, describe, expect, it } from "vitest";
 
+import { UTC } from "../src/i18n/zone";
 import { ApiError } from "../src/sync/api";
 import { HealthLamps } from "../src/panels/health-lamps";
 import { FakeClock, settle } from "./fakes/clock";
@@ -32,7 +33,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   api = new FakeHealth();
   roots = { candles: document.createElement("div"), drawings: document.createElement("div") };
-  lamps = new HealthLamps({ api, clock, random: () => 0.5 }, roots);
+  lamps = new HealthLamps({ api, clock, random: () => 0.5, zone: () => UTC }, roots);
   lamps.open("a");
   lamps.show("ready", "complete");
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { UTC } from "../src/i18n/zone";
 import { ApiError } from "../src/sync/api";
 import { parseCandleHealth, parseFactorHealth } from "../src/sync/health";
 import { candleLamp, factorLamp, type DrawingsState } from "../src/panels/lamps";
@@ -28,13 +29,13 @@ function read<Health>(health: Health | null): Reading<Health> {
 }
 
 const candleWords = (more: object): string[] => {
-  const { state, tone, label } = candleLamp(read(parseCandleHealth({ ...CANDLES, ...more })));
+  const { state, tone, label } = candleLamp(read(parseCandleHealth({ ...CANDLES, ...more })), UTC);
   return [state, tone, label];
 };
 
 const factorWords = (more: object, drawn: Partial<DrawingsState> = {}): unknown[] => {
   const reading = read(parseFactorHealth({ ...FACTORS, ...more }));
-  const lamp = factorLamp({ status: "ready", older: "complete", reading, ...drawn });
+  const lamp = factorLamp({ status: "ready", older: "complete", reading, ...drawn }, UTC);
   return lamp === null ? [] : [lamp.state, lamp.tone, lamp.label];
 };
 
@@ -64,10 +65,10 @@ describe("the candle lamp", () => {
   });
 
   it("is gray while nothing is known, and explains why", () => {
-    expect(candleLamp(null).state).toBe("unknown");
-    const off = candleLamp({ error: new ApiError(404, "not_found", "not_found") });
+    expect(candleLamp(null, UTC).state).toBe("unknown");
+    const off = candleLamp({ error: new ApiError(404, "not_found", "not_found") }, UTC);
     expect([off.tone, off.explanation]).toEqual(["off", "The server does not report this"]);
-    expect(candleLamp({ error: unreachable() }).explanation).toBe("unreachable");
+    expect(candleLamp({ error: unreachable() }, UTC).explanation).toBe("unreachable");
   });
 });
 

@@ -1,11 +1,12 @@
 // @vitest-environment happy-dom
 import { beforeEach, describe, expect, it } from "vitest";
 
+import { UTC } from "../src/i18n/zone";
 import { SeriesPicker } from "../src/panels/series-picker";
 import { parseSeriesId } from "../src/sync/series-id";
 import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
 import { Mask, Notices } from "../src/chart/stage-notices";
-import { describeChart } from "../src/shell/test-surface";
+import { describeChart } from "../src/chart/test-surface";
 import { TimeframeBar } from "../src/shell/timeframe-bar";
 import { candle, candles } from "./fakes/candles";
 import { FakeClock, settle } from "./fakes/clock";
@@ -75,13 +76,13 @@ describe("Mask", () => {
 
 describe("Notices", () => {
   it("show nothing while the series is live", () => {
-    new Notices(root, () => undefined).render(after(loaded, opened), 0);
+    new Notices(root, () => undefined).render(after(loaded, opened), 0, UTC);
     expect(visibleText(root)).toBe("");
   });
 
   it("count down to the next attempt over candles that stay", () => {
     const waiting: Action = { type: "waiting", retryAt: 4000, failure: null };
-    new Notices(root, () => undefined).render(after(loaded, opened, waiting), 1000);
+    new Notices(root, () => undefined).render(after(loaded, opened, waiting), 1000, UTC);
     expect(visibleText(root)).toContain("Next try in 3 s");
   });
 
@@ -90,13 +91,13 @@ describe("Notices", () => {
       type: "candles_batch",
       candles: [candle(300), candle(420)],
     });
-    new Notices(root, () => undefined).render(holed, 0);
+    new Notices(root, () => undefined).render(holed, 0, UTC);
     expect(visibleText(root)).toMatch(/^1 candle missing .* · 1 more gap$/);
   });
 
   it("sum up hundreds of holes in one line, with a short list to open", () => {
     const holed = after(loaded, opened, { type: "candles_batch", candles: candles(300, 677, 120) });
-    new Notices(root, () => undefined).render(holed, 0);
+    new Notices(root, () => undefined).render(holed, 0, UTC);
     expect(holed.holes.length).toBe(677);
     expect(visibleText(root)).toMatch(/^1 candle missing .* · 676 more gaps$/);
     const details = root.querySelector("details") as HTMLDetailsElement;

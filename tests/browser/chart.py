@@ -1,4 +1,4 @@
-"""The chart page in a browser, read by the data attributes of `#chart`."""
+"""The chart page in a browser, read by the data attributes of `.chart`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ChartPage:
 
     def fact(self, name: str) -> str:
         """One of the data attributes of the chart, such as ``candle-count``."""
-        return self.page.get_attribute("#chart", f"data-{name}") or ""
+        return self.page.get_attribute(".chart", f"data-{name}") or ""
 
     def number(self, name: str) -> int:
         """A data attribute that is a number; -1 while it is empty."""
@@ -53,12 +53,12 @@ class ChartPage:
             f'[data-{name.replace("_", "-")}="{text}"]' for name, text in facts.items()
         )
         try:
-            self.page.wait_for_selector(f"#chart{wanted}", state="attached")
+            self.page.wait_for_selector(f".chart{wanted}", state="attached")
         except PlaywrightTimeoutError:
             raise AssertionError(f"the chart is not {facts}, but {self._facts()}") from None
 
     def _facts(self) -> dict[str, str]:
-        read = "document.querySelector('#chart')?.dataset"
+        read = "document.querySelector('.chart')?.dataset"
         return {**self.page.evaluate(f"({{...{read}}})"), "complaints": str(self.complaints)}
 
     def wait_past(self, moment: int) -> int:

@@ -65,8 +65,10 @@ def open_chart(browser, web):
     """Opens the page with a series; fails when an opened page logged an error or a warning."""
     opened = []
 
-    def open_it(series_id: str = "", *, screen: dict[str, int] = SCREEN) -> ChartPage:
-        context = browser.new_context(viewport=screen)
+    def open_it(
+        series_id: str = "", *, screen: dict[str, int] = SCREEN, zone: str = "UTC"
+    ) -> ChartPage:
+        context = browser.new_context(viewport=screen, timezone_id=zone)
         chart = ChartPage(context.new_page(), web.url)
         opened.append(chart)
         chart.open(series_id)

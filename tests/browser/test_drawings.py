@@ -28,7 +28,7 @@ READ = """() => {
     return {
         pressed: keys('.factor-toggle[aria-pressed="true"]'),
         on: keys('.factor-feature input:checked'),
-        overlayTime: document.getElementById('chart').dataset.overlayTime,
+        overlayTime: document.querySelector('.chart').dataset.overlayTime,
         times: window.tradeCanvas.heldTimes(),
         scene: window.tradeCanvas.scene(),
         ids: window.tradeCanvas.drawings(),
@@ -222,12 +222,15 @@ class DrawnPage:
         )
 
     def picture(self) -> bytes:
-        """The chart, with neither pointer nor focus on it, nor a list over it."""
+        """The pane of the candles, with neither pointer nor focus on it, nor a list over it.
+
+        Its axis is left out: the countdown there changes every second.
+        """
         self.page.mouse.move(0, 0)
         self.page.evaluate("document.activeElement.blur()")
         self.page.wait_for_selector(".factor-list:visible", state="hidden")
         self.wait_painted()
-        return bytes(self.page.locator("#chart").screenshot())
+        return bytes(self.page.locator(".chart tr:first-child > td:nth-child(2)").screenshot())
 
 
 def defaults(page: DrawnPage) -> set[str]:
@@ -295,7 +298,7 @@ def test_each_switch_changes_the_picture_and_restores_it(drawn_page, growing):
     page = drawn_page(growing)
     # Until all candles are visible.
     for _ in range(13):
-        page.page.press("#chart", "-")
+        page.page.press(".chart", "-")
     whole = page.picture()
     for factor in page.catalog:
         page.switch(factor["key"])
@@ -334,12 +337,12 @@ def scroll_to_start(page: DrawnPage) -> None:
 
     def all_loaded() -> bool:
         for _ in range(10):
-            page.page.press("#chart", "Shift+ArrowLeft")
+            page.page.press(".chart", "Shift+ArrowLeft")
         return page.chart.number("candle-count") == total
 
     wait_until(all_loaded, 20, "all candles on the page")
     for _ in range(20):
-        page.page.press("#chart", "Shift+ArrowLeft")
+        page.page.press(".chart", "Shift+ArrowLeft")
 
 
 def test_lamps_show_the_health_that_the_server_reports(drawn_page, fed):
@@ -375,7 +378,7 @@ def test_drawings_fit_the_screen(drawn_page, pictured, screenshot, screen):
     page = drawn_page(pictured, screen=screen)
     is_wide = screen is WIDE
     for _ in range(9 if is_wide else 6):
-        page.page.press("#chart", "-")
+        page.page.press(".chart", "-")
     page.page.evaluate("document.activeElement.blur()")
     page.page.wait_for_selector('#drawing-lamp[data-state="ok"]')
     assert page.page.evaluate("document.documentElement.scrollWidth") <= screen["width"]

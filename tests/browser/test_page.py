@@ -47,7 +47,7 @@ def test_page_has_every_candle_after_its_server_was_replaced(installation, web, 
     before = chart.wait_past(chart.number("last-time"))
     getattr(web, end)()
     chart.wait_for(status="reconnecting")
-    assert chart.page.locator("#notices .notice:visible").count() == 1
+    assert chart.page.locator(".notices .notice:visible").count() == 1
     installation.web(port=urlsplit(web.url).port)
     chart.wait_for(status="live")
     chart.wait_past(before + 8)
@@ -67,7 +67,7 @@ def test_gap_is_shown_and_recovered_without_a_reload(installation, open_chart, e
     chart.page.evaluate("window.notReloaded = true")
     exchange.fault("omit", HOLED, next=2, rest=True)
     chart.wait_for(gap_count="1")
-    assert "2 candles missing" in chart.page.inner_text("#notices")
+    assert "2 candles missing" in chart.page.inner_text(".notices")
     exchange.clear()
     installation.manage("gaps", HOLED, "--repair")
     chart.wait_for(gap_count="0", status="live")
@@ -99,14 +99,14 @@ def test_another_series_replaces_the_first_and_back_returns_to_it(open_chart):
 def test_series_without_candles_shows_a_message(open_chart):
     chart = open_chart(UNKNOWN)
     chart.wait_for(status="empty", candle_count="0")
-    assert "No candles yet" in chart.page.inner_text("#mask")
-    assert chart.page.is_visible("#mask")
+    assert "No candles yet" in chart.page.inner_text(".mask")
+    assert chart.page.is_visible(".mask")
 
 
 def test_refused_series_is_polled_and_shows_a_notice(web, open_chart):
     store(web, REFUSED, *range(60, 60 * 50, 60))
     chart = open_chart(REFUSED)
-    chart.page.wait_for_selector("#notices .notice-warning:has-text('Capacity reached'):visible")
+    chart.page.wait_for_selector(".notices .notice-warning:has-text('Capacity reached'):visible")
     assert chart.number("candle-count") == 49
     store(web, REFUSED, 60 * 50)
     chart.wait_for(last_time=str(60 * 50))
@@ -122,7 +122,7 @@ def test_page_is_usable_on_a_phone(open_chart):
     chart.wait_for(status="live")
     page = chart.page
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    box = page.locator("#chart").bounding_box()
+    box = page.locator(".chart").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= PHONE["width"]
     assert box["height"] > PHONE["height"] / 2
@@ -162,3 +162,43 @@ def test_health_page_refreshes_itself_and_warns_only_without_an_answer(installat
     page.unroute_all()
     page.wait_for_selector("#status-silence", state="hidden")
     page.context.close()
+
+
+def test_intraday_times_are_shown_in_the_chosen_zone_and_days_are_never_shifted(open_chart):
+    chart = open_chart(MINUTES, zone="America/New_York")
+    chart.wait_for(status="live")
+    sign = chart.page.locator(".zone-sign")
+    assert sign.inner_text() == "New York"
+    closed = chart.page.locator(".fact-last-close .fact-value")
+    local = closed.inner_text()
+    chart.page.select_option(".zone-select", "exchange")
+    assert sign.inner_text() == "UTC"
+    wait_until(lambda: closed.inner_text() != local, 5, "the time in UTC")
+    chart.page.select_option(".zone-select", "Asia/Kathmandu")
+    assert sign.inner_text() == "Kathmandu"
+    chart.page.reload()
+    chart.wait_for(status="live")
+    assert sign.inner_text() == "Kathmandu"
+    chart.page.click('#timeframes [data-timeframe="1d"]')
+    wait_until(lambda: sign.inner_text() == "UTC", 5, "the exchange's days")
+
+
+def test_last_price_is_shown_also_when_it_is_out_of_view(open_chart):
+    chart = open_chart(LIVE)
+    chart.wait_for(status="live")
+    for _ in range(6):
+        chart.page.press(".chart", "Shift+ArrowLeft")
+    chart.page.wait_for_selector(".to-live:visible")
+
+    def is_newest() -> bool:
+        return bool(
+            chart.page.evaluate(
+                """() => {
+                    const { forming, candles } = window.tradeCanvas.state();
+                    const { close } = forming ?? candles.at(-1);
+                    return Number(window.tradeCanvas.lastPrice().replaceAll(",", "")) === close;
+                }"""
+            )
+        )
+
+    wait_until(is_newest, 5, "the newest price on the axis")

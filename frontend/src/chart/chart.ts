@@ -3,36 +3,31 @@
 import {
   CandlestickSeries,
   ColorType,
-  createChart,
   createSeriesMarkers,
   CrosshairMode,
-  HistogramSeries,
   LineStyle,
   MismatchDirection,
-  TickMarkType,
   type CandlestickData,
-  type HistogramData,
-  type IChartApi,
+  type DeepPartial,
+  type IChartApiBase,
   type ISeriesApi,
   type ISeriesMarkersPluginApi,
+  type TickMarkType,
   type Time,
+  type TimeChartOptions,
   type UTCTimestamp,
 } from "lightweight-charts";
 
-import { formatClock, formatDateTime, pricePrecision } from "../i18n/format";
-import { OverlayLayer } from "../drawings/overlay-layer";
+import { formatDateTime, formatPrice, pricePrecision } from "../i18n/format";
+import type { Zone } from "../i18n/zone";
+import { LastPrice, type LastPriceLook } from "./last-price";
+import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
 import type { Candle } from "../sync/candle";
 import type { ChartChange } from "../sync/chart-change";
 import type { Hole } from "../sync/holes";
 import type { SeriesState } from "../sync/series-state";
-
-export const UP = "#22c55e";
-export const DOWN = "#ef4444";
-const GAP = "#f59e0b";
-const BACKGROUND = "#0b0f14";
-const TEXT = "#8b98a9";
-const GRID = "rgba(148, 163, 184, 0.07)";
-const BORDER = "rgba(148, 163, 184, 0.14)";
+import type { StudyHost } from "../studies/study";
+import type { ChartTheme } from "./theme";
 
 const RIGHT_OFFSET = 6;
 const BAR_SPACING = 8;
@@ -54,25 +49,29 @@ export interface ChartEvents {
 }
 
 export class CandleChart {
-  /** The drawings over the candles. */
-  readonly overlays: OverlayLayer;
-  private readonly chart: IChartApi;
+  private readonly axis = new ZonedAxis();
+  private readonly chart: IChartApiBase<Time>;
   private readonly prices: ISeriesApi<"Candlestick">;
-  private readonly volumes: ISeriesApi<"Histogram">;
+  private readonly lastPrice = new LastPrice();
   private readonly gapMarkers: ISeriesMarkersPluginApi<Time>;
   private readonly root: HTMLElement;
+  private theme: ChartTheme;
   private shownSeries = "";
   private shownHoles: readonly Hole[] = [];
   private precision = 2;
   private withSeconds = false;
   private restTimer = 0;
 
-  constructor(root: HTMLElement, events: ChartEvents) {
+  constructor(root: HTMLElement, theme: ChartTheme, events: ChartEvents) {
     this.root = root;
-    this.chart = createChart(root, this.options());
-    this.prices = this.addPrices();
-    this.volumes = this.addVolumes();
-    this.overlays = new OverlayLayer(this.prices);
+    this.theme = theme;
+    this.chart = createZonedChart(root, this.axis, this.options());
+    this.prices = this.chart.addSeries(CandlestickSeries, {
+      ...candleColors(theme),
+      lastValueVisible: false,
+      priceLineVisible: false,
+    });
+    this.prices.attachPrimitive(this.lastPrice);
     this.gapMarkers = createSeriesMarkers(this.prices, []);
     this.chart.subscribeCrosshairMove((move) => {
       events.pointed(typeof move.time === "number" ? move.time : null);
@@ -85,10 +84,61 @@ export class CandleChart {
     return this.precision;
   }
 
+  /** What studies draw on. */
+  get host(): StudyHost {
+    return { chart: this.chart, prices: this.prices, theme: this.theme };
+  }
+
+  /** The last price as it is shown; null without one. */
+  get shownPrice(): LastPriceLook | null {
+    return this.lastPrice.shown;
+  }
+
   apply(state: SeriesState, change: ChartChange): void {
     if (change.kind === "replace") this.replace(state);
     else if (change.kind === "update") for (const candle of change.candles) this.update(candle);
     this.markHoles(state.holes);
+  }
+
+  /**
+   * Shows times in this zone from the next replacement on: the library weighs the labels of
+   * candles only when they are new to it.
+   */
+  setZone(zone: Zone): void {
+    this.axis.zone = zone;
+  }
+
+  /** Runs `work`, and shows the same candles as before. */
+  keepingView(work: () => void): void {
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    work();
+    if (range !== null) this.chart.timeScale().setVisibleLogicalRange(range);
+  }
+
+  setTheme(theme: ChartTheme): void {
+    this.theme = theme;
+    this.chart.applyOptions(this.options());
+    this.prices.applyOptions(candleColors(theme));
+  }
+
+  /** Shows the newest price; `countdown` is the time left until its candle closes, if known. */
+  showLast(candle: Candle | null, countdown: string | null): void {
+    if (candle === null) {
+      this.lastPrice.show(null);
+      return;
+    }
+    this.lastPrice.show({
+      price: candle.close,
+      text: formatPrice(candle.close, this.precision),
+      color: candle.close >= candle.open ? this.theme.up : this.theme.down,
+      countdown,
+      countdownColor: this.theme.countdown,
+    });
+  }
+
+  remove(): void {
+    window.clearTimeout(this.restTimer);
+    this.chart.remove();
   }
 
   /** Times of the candles on the chart, read back from the library. */
@@ -101,61 +151,42 @@ export class CandleChart {
     this.chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
   }
 
-  private options(): Parameters<typeof createChart>[1] {
-    const styles = getComputedStyle(document.body);
+  private options(): DeepPartial<TimeChartOptions> {
+    const { theme } = this;
+    const line = {
+      color: theme.crosshair,
+      style: LineStyle.Dashed,
+      labelBackgroundColor: theme.crosshairLabel,
+    };
     return {
       autoSize: true,
       layout: {
-        background: { type: ColorType.Solid, color: BACKGROUND },
-        textColor: TEXT,
-        fontFamily: styles.fontFamily,
+        background: { type: ColorType.Solid, color: theme.background },
+        textColor: theme.text,
+        fontFamily: theme.font,
         fontSize: 11,
         attributionLogo: true,
+        panes: { separatorColor: theme.border, enableResize: true },
       },
-      grid: { vertLines: { color: GRID }, horzLines: { color: GRID } },
-      crosshair: {
-        mode: CrosshairMode.Normal,
-        vertLine: { color: "#52606f", style: LineStyle.Dashed, labelBackgroundColor: "#273241" },
-        horzLine: { color: "#52606f", style: LineStyle.Dashed, labelBackgroundColor: "#273241" },
-      },
-      rightPriceScale: { borderColor: BORDER, scaleMargins: { top: 0.12, bottom: 0.24 } },
+      grid: { vertLines: { color: theme.grid }, horzLines: { color: theme.grid } },
+      crosshair: { mode: CrosshairMode.Normal, vertLine: line, horzLine: line },
+      rightPriceScale: { borderColor: theme.border, scaleMargins: { top: 0.12, bottom: 0.08 } },
       timeScale: {
-        borderColor: BORDER,
+        borderColor: theme.border,
         rightOffset: RIGHT_OFFSET,
         barSpacing: this.root.clientWidth < 640 ? NARROW_BAR_SPACING : BAR_SPACING,
         minBarSpacing: 0.5,
         timeVisible: true,
         secondsVisible: true,
-        tickMarkFormatter: (time: Time, type: TickMarkType) => this.tickText(time as number, type),
+        tickMarkFormatter: (time: Time, type: TickMarkType) =>
+          tickText(time as number, type, this.axis.zone),
       },
       localization: {
-        timeFormatter: (time: Time) => formatDateTime(time as number, this.withSeconds),
+        timeFormatter: (time: Time) =>
+          formatDateTime(time as number, this.axis.zone, this.withSeconds),
       },
       kineticScroll: { touch: true, mouse: false },
     };
-  }
-
-  private addPrices(): ISeriesApi<"Candlestick"> {
-    return this.chart.addSeries(CandlestickSeries, {
-      upColor: UP,
-      downColor: DOWN,
-      borderUpColor: UP,
-      borderDownColor: DOWN,
-      wickUpColor: UP,
-      wickDownColor: DOWN,
-      priceLineStyle: LineStyle.Dotted,
-    });
-  }
-
-  private addVolumes(): ISeriesApi<"Histogram"> {
-    const volumes = this.chart.addSeries(HistogramSeries, {
-      priceScaleId: "volume",
-      priceFormat: { type: "volume" },
-      lastValueVisible: false,
-      priceLineVisible: false,
-    });
-    volumes.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
-    return volumes;
   }
 
   private replace(state: SeriesState): void {
@@ -165,13 +196,11 @@ export class CandleChart {
     this.withSeconds = state.timeframe.seconds < 60;
     this.fitPrecision(shown);
     this.prices.setData(shown.map(priceRow));
-    this.volumes.setData(shown.map(volumeRow));
     if (fresh) this.showNewest();
   }
 
   private update(candle: Candle): void {
     this.prices.update(priceRow(candle));
-    this.volumes.update(volumeRow(candle));
   }
 
   private showNewest(): void {
@@ -200,7 +229,7 @@ export class CandleChart {
         position: "belowBar",
         shape: "square",
         size: 0.5,
-        color: GAP,
+        color: this.theme.gap,
       })),
     );
   }
@@ -239,33 +268,20 @@ export class CandleChart {
     event.preventDefault();
     move();
   }
+}
 
-  /** The library places tick marks by UTC days; the labels show local time. */
-  private tickText(time: number, type: TickMarkType): string {
-    const date = new Date(time * 1000);
-    switch (type) {
-      case TickMarkType.Year:
-        return String(date.getFullYear());
-      case TickMarkType.Month:
-        return date.toLocaleDateString("en-GB", { month: "short" });
-      case TickMarkType.DayOfMonth:
-        return date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
-      default:
-        return formatClock(time, type === TickMarkType.TimeWithSeconds);
-    }
-  }
+function candleColors({ up, down }: ChartTheme): Record<string, string> {
+  return {
+    upColor: up,
+    downColor: down,
+    borderUpColor: up,
+    borderDownColor: down,
+    wickUpColor: up,
+    wickDownColor: down,
+  };
 }
 
 function priceRow(candle: Candle): CandlestickData<UTCTimestamp> {
   const { open, high, low, close } = candle;
   return { time: candle.candle_time as UTCTimestamp, open, high, low, close };
-}
-
-function volumeRow(candle: Candle): HistogramData<UTCTimestamp> {
-  const rising = candle.close >= candle.open;
-  return {
-    time: candle.candle_time as UTCTimestamp,
-    value: candle.volume,
-    color: rising ? "rgba(34, 197, 94, 0.28)" : "rgba(239, 68, 68, 0.28)",
-  };
 }

@@ -1,6 +1,7 @@
 /** Texts about the connection, the next retry and missing candles: pure functions. */
 
 import { formatClock, formatCountdown, formatDate, formatDuration } from "../i18n/format";
+import type { Zone } from "../i18n/zone";
 import { isRecovering, lagSeconds, type SeriesState } from "../sync/series-state";
 import { openTimeAt } from "../sync/timeframe";
 import type { Hole } from "../sync/holes";
@@ -75,19 +76,20 @@ export function closingText(state: SeriesState, nowMs: number): string | null {
   return formatCountdown(openTimeAt(state.timeframe, now) + state.timeframe.seconds - now);
 }
 
-/** "3 candles missing 12:01–12:03", in local time. */
-export function holeText(state: SeriesState, hole: Hole): string {
+/** "3 candles missing 12:01–12:03", by the clocks of the zone. */
+export function holeText(state: SeriesState, hole: Hole, zone: Zone): string {
   const { seconds } = state.timeframe;
   const last = hole.to - seconds;
   const withSeconds = seconds < 60;
   const candles = hole.missing === 1 ? "1 candle" : `${hole.missing} candles`;
-  const clock = (time: number): string => formatClock(time, withSeconds);
-  const sameDay = formatDate(hole.from) === formatDate(last);
+  const clock = (time: number): string => formatClock(time, zone, withSeconds);
+  const date = (time: number): string => formatDate(time, zone);
+  const sameDay = date(hole.from) === date(last);
   const range =
     hole.missing === 1
       ? clock(hole.from)
       : sameDay
         ? `${clock(hole.from)}–${clock(last)}`
-        : `${formatDate(hole.from)} ${clock(hole.from)} – ${formatDate(last)} ${clock(last)}`;
+        : `${date(hole.from)} ${clock(hole.from)} – ${date(last)} ${clock(last)}`;
   return `${candles} missing ${range}${isRecovering(state, hole) ? ", recovering…" : ""}`;
 }

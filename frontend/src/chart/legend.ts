@@ -1,19 +1,21 @@
-/** Open, high, low, close and volume of the candle under the crosshair, else of the newest one. */
+/** Prices and the figures of studies of the candle under the crosshair, else of the newest one. */
 
 import { lowerBound } from "../sync/candle-list";
-import { element, setText } from "../shell/dom";
-import { formatPercent, formatPrice, formatVolume } from "../i18n/format";
+import { element, setText } from "../dom";
+import { formatPercent, formatPrice } from "../i18n/format";
 import { displaySymbol, parseSeriesId } from "../sync/series-id";
 import type { Candle } from "../sync/candle";
 import type { SeriesState } from "../sync/series-state";
+import type { LegendEntry } from "../studies/study";
 
-const FIELDS = ["O", "H", "L", "C", "V"] as const;
+const FIELDS = ["O", "H", "L", "C"] as const;
 
 export class Legend {
   private readonly root: HTMLElement;
   private readonly name = element("span", { class: "legend-name" });
   private readonly values = FIELDS.map(() => element("span", { class: "legend-value" }));
   private readonly change = element("span", { class: "legend-value" });
+  private readonly studies = element("span", { class: "legend-studies" });
   private readonly figures: HTMLElement;
   private pointed: number | null = null;
 
@@ -25,7 +27,11 @@ export class Legend {
         this.values[index] as HTMLElement,
       ]),
     );
-    this.figures = element("span", { class: "legend-figures" }, [...pairs, this.change]);
+    this.figures = element("span", { class: "legend-figures" }, [
+      ...pairs,
+      this.studies,
+      this.change,
+    ]);
     root.append(this.name, this.figures);
   }
 
@@ -33,19 +39,22 @@ export class Legend {
     this.pointed = time;
   }
 
-  render(state: SeriesState, precision: number): void {
+  /** `figures` gives what the studies add for a candle. */
+  render(
+    state: SeriesState,
+    precision: number,
+    figures: (candle: Candle) => readonly LegendEntry[],
+  ): void {
     const { symbol, exchange, timeframe } = parseSeriesId(state.seriesId);
     setText(this.name, `${displaySymbol(symbol)} · ${timeframe.text} · ${exchange}`);
     const candle = this.candleOf(state);
     this.figures.hidden = candle === undefined;
     if (candle === undefined) return;
     this.root.dataset["direction"] = candle.close >= candle.open ? "up" : "down";
-    const prices = [candle.open, candle.high, candle.low, candle.close];
-    const texts = [
-      ...prices.map((price) => formatPrice(price, precision)),
-      formatVolume(candle.volume),
-    ];
-    texts.forEach((text, index) => setText(this.values[index] as HTMLElement, text));
+    [candle.open, candle.high, candle.low, candle.close].forEach((price, index) =>
+      setText(this.values[index] as HTMLElement, formatPrice(price, precision)),
+    );
+    this.studies.replaceChildren(...figures(candle).map(pairOf));
     const percent = candle.open === 0 ? 0 : ((candle.close - candle.open) / candle.open) * 100;
     setText(this.change, formatPercent(percent));
   }
@@ -56,4 +65,11 @@ export class Legend {
     const found = state.candles[lowerBound(state.candles, this.pointed)];
     return found?.candle_time === this.pointed ? found : newest;
   }
+}
+
+function pairOf({ name, text }: LegendEntry): HTMLElement {
+  return element("span", { class: `legend-pair legend-${name}` }, [
+    element("span", { class: "legend-key", text: name }),
+    element("span", { class: "legend-value", text }),
+  ]);
 }

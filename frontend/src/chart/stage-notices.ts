@@ -1,7 +1,8 @@
 /** Messages over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
 
-import { element, setText } from "../shell/dom";
+import { element, setText } from "../dom";
 import { holeText, retryText } from "./connection-text";
+import type { Zone } from "../i18n/zone";
 import type { SeriesState } from "../sync/series-state";
 
 const LISTED_HOLES = 20;
@@ -85,6 +86,7 @@ export class Notices {
   private readonly gapSummary = element("summary");
   private readonly gapList = element("ul", { attributes: { "aria-live": "off" } });
   private holed: SeriesState | null = null;
+  private zone: Zone | null = null;
 
   constructor(root: HTMLElement, onRetry: () => void) {
     this.retry = element("button", {
@@ -98,10 +100,11 @@ export class Notices {
     this.gaps.addEventListener("toggle", () => this.listGaps());
   }
 
-  render(state: SeriesState, nowMs: number): void {
+  /** Times are shown by the clocks of the zone. */
+  render(state: SeriesState, nowMs: number, zone: Zone): void {
     this.renderBanner(state, nowMs);
     this.capacity.hidden = !state.atCapacity;
-    this.renderGaps(state);
+    this.renderGaps(state, zone);
   }
 
   private renderBanner(state: SeriesState, nowMs: number): void {
@@ -117,24 +120,27 @@ export class Notices {
     setText(this.retry, failed ? "Try again" : "Now");
   }
 
-  private renderGaps(state: SeriesState): void {
+  private renderGaps(state: SeriesState, zone: Zone): void {
     const newest = state.holes.at(-1);
     this.gaps.hidden = newest === undefined;
     if (newest === undefined) return;
     const others = state.holes.length - 1;
     const more = others === 0 ? "" : ` · ${others} more ${others === 1 ? "gap" : "gaps"}`;
-    setText(this.gapSummary, holeText(state, newest) + more);
+    setText(this.gapSummary, holeText(state, newest, zone) + more);
     const same =
-      this.holed?.holes === state.holes && this.holed.announcedGaps === state.announcedGaps;
+      this.holed?.holes === state.holes &&
+      this.holed.announcedGaps === state.announcedGaps &&
+      this.zone === zone;
     this.holed = state;
+    this.zone = zone;
     if (!same) this.listGaps();
   }
 
   private listGaps(): void {
-    const { holed } = this;
-    if (holed === null || !this.gaps.open) return;
+    const { holed, zone } = this;
+    if (holed === null || zone === null || !this.gaps.open) return;
     const newest = holed.holes.slice(-LISTED_HOLES).reverse();
-    const items = newest.map((hole) => element("li", { text: holeText(holed, hole) }));
+    const items = newest.map((hole) => element("li", { text: holeText(holed, hole, zone) }));
     this.gapList.replaceChildren(...items);
   }
 }
@@ -148,6 +154,7 @@ export class Toast {
 
   constructor(root: HTMLElement) {
     this.root = root;
+    root.hidden = true;
   }
 
   show(text: string): void {

@@ -30,7 +30,10 @@ export class OverlayLayer {
   private readonly plugin: ISeriesMarkersPluginApi<Time>;
   private markers: readonly SceneMarker[] = [];
 
+  private readonly series: ISeriesApi<"Candlestick">;
+
   constructor(series: ISeriesApi<"Candlestick">) {
+    this.series = series;
     series.attachPrimitive(this.primitive);
     this.plugin = createSeriesMarkers(series, [], { zOrder: "aboveSeries" });
   }
@@ -40,6 +43,12 @@ export class OverlayLayer {
     if (sameMarkers(this.markers, scene.markers)) return;
     this.markers = scene.markers;
     this.plugin.setMarkers(scene.markers.map(markerRow));
+  }
+
+  /** Removes everything from the chart. */
+  remove(): void {
+    this.series.detachPrimitive(this.primitive);
+    this.plugin.detach();
   }
 
   /** Ids of the drawings on the chart by feature; markers are read back from the library. */

@@ -1,4 +1,6 @@
-/** Numbers and times as people read them. Times are UTC seconds, shown in local time. */
+/** Numbers and times as people read them. Times are UTC seconds, shown in a zone. */
+
+import type { Zone } from "./zone";
 
 const MOST_DECIMALS = 10;
 
@@ -62,22 +64,27 @@ export function formatPercent(percent: number): string {
 
 const two = (value: number): string => String(value).padStart(2, "0");
 
+/** The date and clock time that the zone's clocks show, as if it were UTC. */
+export function inZone(time: number, zone: Zone): Date {
+  return new Date((time + zone.offsetAt(time)) * 1000);
+}
+
 /** HH:MM, optionally with seconds. */
-export function formatClock(time: number, withSeconds = false): string {
-  const date = new Date(time * 1000);
-  const clock = `${two(date.getHours())}:${two(date.getMinutes())}`;
-  return withSeconds ? `${clock}:${two(date.getSeconds())}` : clock;
+export function formatClock(time: number, zone: Zone, withSeconds = false): string {
+  const date = inZone(time, zone);
+  const clock = `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
+  return withSeconds ? `${clock}:${two(date.getUTCSeconds())}` : clock;
 }
 
 /** YYYY-MM-DD */
-export function formatDate(time: number): string {
-  const date = new Date(time * 1000);
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+export function formatDate(time: number, zone: Zone): string {
+  const date = inZone(time, zone);
+  return `${date.getUTCFullYear()}-${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())}`;
 }
 
 /** YYYY-MM-DD HH:MM, optionally with seconds. */
-export function formatDateTime(time: number, withSeconds = false): string {
-  return `${formatDate(time)} ${formatClock(time, withSeconds)}`;
+export function formatDateTime(time: number, zone: Zone, withSeconds = false): string {
+  return `${formatDate(time, zone)} ${formatClock(time, zone, withSeconds)}`;
 }
 
 /** 75 becomes `1m 15s`; the two largest units only. */

@@ -1,6 +1,6 @@
 /** The row of factors under the header: one chip each, its sub-features in a list below it. */
 
-import { element, setText } from "../shell/dom";
+import { element, setText } from "../dom";
 import { isOn, type Choice, type Visibility } from "../studies/factor-visibility";
 import type { Factor, Feature } from "../studies/factor-catalog";
 
@@ -10,35 +10,41 @@ const EDGE_PX = 8;
 
 /** Reads and changes the switches. */
 export interface Switches {
+  readonly features: readonly Factor[];
   visibility(): Visibility;
   choose(choice: Choice): void;
+  subscribe(listener: () => void): () => void;
 }
 
 export class FactorPanel {
   private readonly root: HTMLElement;
   private readonly switches: Switches;
+  private shown: readonly Factor[] = [];
   private chips: Chip[] = [];
 
   constructor(root: HTMLElement, switches: Switches) {
     this.root = root;
     this.switches = switches;
     root.addEventListener("scroll", () => this.chips.forEach((chip) => chip.close()));
-  }
-
-  /** Rebuilds the chips. */
-  setCatalog(catalog: readonly Factor[]): void {
-    const opened = (chip: Chip): void => {
-      for (const other of this.chips) if (other !== chip) other.close();
-    };
-    this.chips = catalog.map((factor) => new Chip(factor, this.switches, opened));
-    this.root.replaceChildren(...this.chips.map((chip) => chip.root));
-    this.root.hidden = catalog.length === 0;
+    switches.subscribe(() => this.render());
     this.render();
   }
 
-  /** Shows the current switches. */
-  render(): void {
+  /** Shows the features and their switches as they are now. */
+  private render(): void {
+    const { features } = this.switches;
+    if (features !== this.shown) this.rebuild(features);
     for (const chip of this.chips) chip.render(this.switches.visibility());
+  }
+
+  private rebuild(features: readonly Factor[]): void {
+    this.shown = features;
+    const opened = (chip: Chip): void => {
+      for (const other of this.chips) if (other !== chip) other.close();
+    };
+    this.chips = features.map((factor) => new Chip(factor, this.switches, opened));
+    this.root.replaceChildren(...this.chips.map((chip) => chip.root));
+    this.root.hidden = features.length === 0;
   }
 
   /** Shows how many drawings of each feature are on the chart. */

@@ -3,6 +3,7 @@
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "../sync/health-watch";
 import { candleLamp, factorLamp, type DrawingsState } from "./lamps";
 import { LampSign } from "../shell/status-bar";
+import type { Zone } from "../i18n/zone";
 import type { CandleHealth, FactorHealth } from "../sync/health";
 import type { OlderStatus } from "../drawings/older-drawings";
 import type { OverlayStatus } from "../drawings/overlay-session";
@@ -14,6 +15,8 @@ export interface HealthReader {
 
 export interface HealthLampsDependencies extends HealthWatchDependencies {
   readonly api: HealthReader;
+  /** The zone in which times are shown. */
+  readonly zone: () => Zone;
 }
 
 export interface LampRoots {
@@ -53,7 +56,7 @@ export class HealthLamps {
       candles: new HealthWatch(
         (signal) => api.candleHealth(seriesId, signal),
         this.dependencies,
-        (reading) => this.candleSign.render(candleLamp(reading)),
+        (reading) => this.candleSign.render(candleLamp(reading, this.dependencies.zone())),
       ),
       factors: new HealthWatch(
         (signal) => api.factorHealth(seriesId, signal),
@@ -66,7 +69,7 @@ export class HealthLamps {
     };
     this.factors = null;
     this.drawn = UNDRAWN;
-    this.candleSign.render(candleLamp(null));
+    this.candleSign.render(candleLamp(null, this.dependencies.zone()));
     this.renderDrawings();
     this.attend(this.seen);
   }
@@ -94,7 +97,7 @@ export class HealthLamps {
   }
 
   private renderDrawings(): void {
-    this.drawingSign.render(factorLamp({ ...this.drawn, reading: this.factors }));
+    this.drawingSign.render(factorLamp({ ...this.drawn, reading: this.factors }, this.dependencies.zone()));
   }
 
   private each(act: (watch: Watches[keyof Watches]) => void): void {

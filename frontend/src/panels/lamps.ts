@@ -1,6 +1,7 @@
 /** Texts and colours of the two lamps, from health answers and drawings: pure functions. */
 
 import { formatDateTime, formatDuration } from "../i18n/format";
+import type { Zone } from "../i18n/zone";
 import type { ApiError } from "../sync/api";
 import type { Tone } from "../chart/connection-text";
 import type { CandleHealth, FactorHealth } from "../sync/health";
@@ -18,10 +19,10 @@ export interface Lamp {
 }
 
 /** How current the server's candles are. */
-export function candleLamp(reading: Reading<CandleHealth>): Lamp {
+export function candleLamp(reading: Reading<CandleHealth>, zone: Zone): Lamp {
   if (reading === null || "error" in reading) return unknownLamp(reading);
   const { health } = reading;
-  const explain = explained(`Newest stored candle ${timeText(health.headTime)}`);
+  const explain = explained(`Newest stored candle ${timeText(health.headTime, zone)}`);
   const missing = `missing ${minutesText(health.missingSeconds)}`;
   if (health.status === "green") return explain("ok", "good", "Latest");
   if (health.headTime === null) return explain("lagging", "bad", "No candles");
@@ -48,7 +49,10 @@ const UNREADY: Readonly<Record<Exclude<OverlayStatus, "ready" | "off">, Lamp>> =
 };
 
 /** How current the drawings are; null where the server does not draw. */
-export function factorLamp({ status, older, reading }: DrawingsState): Lamp | null {
+export function factorLamp(
+  { status, older, reading }: DrawingsState,
+  zone: Zone,
+): Lamp | null {
   if (status === "off") return null;
   if (status !== "ready") return UNREADY[status];
   if (older === "failed") {
@@ -56,15 +60,15 @@ export function factorLamp({ status, older, reading }: DrawingsState): Lamp | nu
     return lamp("lagging", "warning", "Older missing")(explanation);
   }
   if (reading === null || "error" in reading) return unknownLamp(reading);
-  return healthLamp(reading.health);
+  return healthLamp(reading.health, zone);
 }
 
-function healthLamp(health: FactorHealth): Lamp {
+function healthLamp(health: FactorHealth, zone: Zone): Lamp {
   const { storeHead, factorHead, overlayHead } = health;
   const heads = [
-    `Candles up to ${timeText(storeHead)}`,
-    `factors up to ${timeText(factorHead)}`,
-    `drawings up to ${timeText(overlayHead)}`,
+    `Candles up to ${timeText(storeHead, zone)}`,
+    `factors up to ${timeText(factorHead, zone)}`,
+    `drawings up to ${timeText(overlayHead, zone)}`,
   ];
   const explain = explained(heads.join(", "));
   if (health.status === "green") return explain("ok", "good", "Latest");
@@ -105,6 +109,6 @@ function minutesText(seconds: number | null): string {
   return seconds === null ? "?" : formatDuration(Math.ceil(seconds / 60) * 60);
 }
 
-function timeText(time: number | null): string {
-  return time === null ? "none" : formatDateTime(time);
+function timeText(time: number | null, zone: Zone): string {
+  return time === null ? "none" : formatDateTime(time, zone);
 }

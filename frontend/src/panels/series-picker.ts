@@ -1,6 +1,6 @@
 /** The market panel: spot and futures, search, whitelisted and top markets with their figures. */
 
-import { element, setText } from "../shell/dom";
+import { element, setText } from "../dom";
 import { formatPercent, formatPrice, formatVolume, pricePrecision } from "../i18n/format";
 import { isRowOf, marketRows, MARKETS, seriesOfRow, type MarketRow } from "./market-list";
 import { displaySymbol, tryParseSeriesId, type SeriesId } from "../sync/series-id";

@@ -1,20 +1,21 @@
-/** The page, which shows one series at a time: connects its session to the views. */
+/** The page around the chart: header, panels and status bar of the series that a cell shows. */
 
-import { CandleChart } from "../chart/chart";
-import { byId, setText } from "./dom";
+import { ChartCell, type CellDependencies } from "../chart/chart-cell";
+import { byId, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
+import { FactorPanel } from "../panels/factor-panel";
 import { HealthLamps, type HealthLampsDependencies } from "../panels/health-lamps";
-import { Legend } from "../chart/legend";
-import { Overlays, type OverlaysDependencies } from "../drawings/overlays";
-import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "../sync/series-id";
 import { SeriesPicker } from "../panels/series-picker";
+import { ZoneSelect } from "../panels/zone-select";
+import { readCatalog, type CatalogDependencies } from "../studies/catalog";
+import { FactorStudy, type FactorDependencies, type Layer } from "../studies/factors";
+import { FeatureSwitches } from "../studies/feature-switches";
+import { VOLUME_FEATURE, VolumeStudy } from "../studies/volume";
+import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "../sync/series-id";
 import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
-import { Mask, Notices, Toast } from "../chart/stage-notices";
+import { describeDrawings, type Held } from "../chart/test-surface";
 import { ConnectionSign, StatusFacts } from "./status-bar";
-import { SyncSession, type SessionDependencies } from "../sync/sync-session";
-import { describeChart, describeDrawings, type Held } from "./test-surface";
 import { TimeframeBar } from "./timeframe-bar";
-import type { VisibilityMemory } from "../studies/factor-visibility";
 import type { OlderStep } from "../drawings/older-drawings";
 import type { OverlayStep } from "../drawings/overlay-session";
 import type { FeedDependencies } from "../panels/top-markets-feed";
@@ -22,119 +23,107 @@ import type { FeedDependencies } from "../panels/top-markets-feed";
 const TICK_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");
 
-export type PageDependencies = SessionDependencies &
+export type PageDependencies = CellDependencies &
   FeedDependencies &
-  HealthLampsDependencies &
-  OverlaysDependencies & { readonly visibilityMemory: VisibilityMemory };
+  FactorDependencies &
+  CatalogDependencies &
+  Omit<HealthLampsDependencies, "zone">;
 
 export interface PageEvents {
   /** The user chose another series. */
   chosen(seriesId: string): void;
+  /** The series on the page has candles. */
+  shown(seriesId: string): void;
 }
 
 export class Page {
   private readonly dependencies: PageDependencies;
   private readonly events: PageEvents;
-  private readonly chartRoot = byId("chart");
-  private readonly chart: CandleChart;
-  private readonly legend = new Legend(byId("legend"));
-  private readonly overlays: Overlays;
+  private readonly cell: ChartCell;
   private readonly lamps: HealthLamps;
-  private readonly toast = new Toast(byId("toast"));
-  private readonly mask: Mask;
-  private readonly notices: Notices;
   private readonly sign = new ConnectionSign(byId("connection"));
   private readonly facts = new StatusFacts(byId("status-facts"));
   private readonly timeframes: TimeframeBar;
   private readonly picker: SeriesPicker;
-  private session: SyncSession | null = null;
-  private series: SeriesId | null = null;
+  private layer: Layer | null = null;
   private closedTime: number | null = null;
   private whitelist: readonly string[] = [];
 
   constructor(dependencies: PageDependencies, events: PageEvents) {
     this.dependencies = dependencies;
     this.events = events;
-    const retry = (): void => this.session?.retry();
-    this.mask = new Mask(byId("mask"), retry);
-    this.notices = new Notices(byId("notices"), retry);
-    this.chart = new CandleChart(this.chartRoot, {
-      viewed: (from) => this.overlays.viewed(from),
-      nearStart: () => this.session?.loadOlder(),
-      pointed: (time) => this.pointed(time),
-      atEnd: (atEnd) => (byId("to-live").hidden = atEnd),
+    const switches = new FeatureSwitches(dependencies.settings);
+    const panel = new FactorPanel(byId("factors"), switches);
+    const factors = new FactorStudy(dependencies, switches, {
+      drawn: (step, older, layer) => {
+        panel.count(layer.drawn());
+        this.drawn(step, older, layer);
+      },
     });
-    this.overlays = new Overlays(dependencies, {
-      panel: byId("factors"),
-      layer: this.chart.overlays,
-      memory: dependencies.visibilityMemory,
-      onStep: (step, older) => this.drawn(step, older),
-    });
-    this.lamps = new HealthLamps(dependencies, {
-      candles: byId("candle-lamp"),
-      drawings: byId("drawing-lamp"),
-    });
+    this.cell = new ChartCell(
+      byId("stage"),
+      dependencies,
+      [new VolumeStudy(switches), factors],
+      { changed: (step) => this.changed(step), rewritten: () => this.lamps.disturbed() },
+    );
+    switches.declare([VOLUME_FEATURE]);
+    void readCatalog(dependencies, (catalog) => switches.declare(catalog));
+    this.lamps = new HealthLamps(
+      { ...dependencies, zone: () => this.cell.zone },
+      { candles: byId("candle-lamp"), drawings: byId("drawing-lamp") },
+    );
     this.timeframes = new TimeframeBar(byId("timeframes"), (text) => this.pickTimeframe(text));
     this.picker = new SeriesPicker(byId("picker"), dependencies, {
       picked: (seriesId) => this.picked(seriesId),
       closed: () => this.showPicker(false),
       refreshed: () => this.renderQuote(),
     });
+    new ZoneSelect(byId("zone"), dependencies.settings);
     this.bindControls();
     this.showPicker(WIDE.matches);
-    this.mask.renderNothing("Loading", "Reading the list of series…");
+    this.cell.showNothing("Loading", "Reading the list of series…");
     window.setInterval(() => this.renderTime(), TICK_MS);
   }
 
   get state(): SeriesState | null {
-    return this.session?.state ?? null;
+    return this.cell.state;
   }
 
   /** What is on the chart. */
   get held(): Held {
     return {
-      times: () => this.chart.heldTimes(),
-      ids: () => this.chart.overlays.drawn(),
-      scene: () => this.chart.overlays.held(),
+      times: () => this.cell.heldTimes(),
+      lastPrice: () => this.cell.lastPrice,
+      ids: () => this.layer?.drawn() ?? {},
+      scene: () => this.layer?.held() ?? { markers: [], lines: [], zones: [] },
     };
   }
 
   setWhitelist(whitelist: readonly string[]): void {
     this.whitelist = whitelist;
     this.picker.setWhitelist(whitelist);
-    if (this.series !== null) this.timeframes.render(this.series, whitelist);
+    if (this.cell.series !== null) this.timeframes.render(this.cell.series, whitelist);
   }
 
   /** Shows a message while there is no series. */
   showNothing(title: string, text: string): void {
-    this.mask.renderNothing(title, text);
-    this.chartRoot.dataset["status"] = "empty";
+    this.cell.showNothing(title, text);
   }
 
   /** Leaves the current series and opens another one. */
   open(series: SeriesId): void {
-    this.session?.stop();
-    this.series = series;
     setText(byId("series-symbol"), displaySymbol(series.symbol));
     const badge = byId("series-market");
     badge.hidden = false;
     setText(badge, `${series.exchange} ${series.market}`);
-    this.chartRoot.setAttribute("aria-label", `Candlestick chart of ${series.text}`);
     this.timeframes.render(series, this.whitelist);
     this.picker.setCurrent(series);
-    this.session = new SyncSession(
-      series.text,
-      this.dependencies,
-      (step) => this.follow(step),
-      (reason) => this.rewritten(reason),
-    );
     this.lamps.open(series.text);
-    this.overlays.open(series);
-    this.session.start();
+    this.cell.open(series);
   }
 
   wake(): void {
-    this.session?.wake();
+    this.cell.wake();
   }
 
   /** Sets whether the page is visible. */
@@ -143,51 +132,46 @@ export class Page {
     if (seen) this.wake();
   }
 
-  private follow({ state, change }: Step): void {
+  private changed({ state, change }: Step): void {
     const closed = lastClosedTime(state);
-    if (closed !== this.closedTime) this.lamps.candleClosed();
-    this.closedTime = closed;
-    this.chart.apply(state, change);
-    if (change.kind !== "none") {
-      this.legend.render(state, this.chart.pricePrecision);
-      this.renderQuote();
+    if (closed !== this.closedTime) {
+      this.lamps.candleClosed();
+      if (closed !== null) this.events.shown(state.seriesId);
     }
-    this.renderTime();
-    describeChart(this.chartRoot, state);
-    this.overlays.follow(state);
+    this.closedTime = closed;
+    if (change.kind !== "none") this.renderQuote();
+    this.renderFacts();
   }
 
-  private drawn(step: OverlayStep, older: OlderStep): void {
+  private drawn(step: OverlayStep, older: OlderStep, layer: Layer): void {
+    this.layer = layer;
     this.lamps.show(step.status, older.status);
-    describeDrawings(this.chartRoot, { step, older, scene: this.chart.overlays.scene });
+    describeDrawings(this.cell.surface, { step, older, scene: layer.scene });
   }
 
-  private rewritten(reason: string | null): void {
-    this.overlays.rewritten();
-    this.lamps.disturbed();
-    if (reason !== null) this.toast.show(reason);
-  }
-
-  /** Renders everything that depends on the clock as well as on the state. */
   private renderTime(): void {
+    this.cell.renderTime();
+    this.renderFacts();
+  }
+
+  private renderFacts(): void {
     const { state } = this;
     if (state === null) return;
     const now = this.dependencies.clock.now();
-    this.mask.render(state, now);
-    this.notices.render(state, now);
     this.sign.render(state, now);
-    this.facts.render(state, now);
+    this.facts.render(state, now, this.cell.zone);
   }
 
   private renderQuote(): void {
-    const { state, series } = this;
+    const { state } = this;
+    const { series } = this.cell;
     const newest = state?.forming ?? state?.candles.at(-1);
     byId("quote").hidden = newest === undefined;
     if (newest === undefined || series === null) {
       document.title = "trade_canvas";
       return;
     }
-    const price = formatPrice(newest.close, this.chart.pricePrecision);
+    const price = formatPrice(newest.close, this.cell.pricePrecision);
     setText(byId("quote-price"), price);
     byId("quote-price").dataset["direction"] = newest.close >= newest.open ? "up" : "down";
     const percent = this.picker.currentFigures()?.changePercent ?? null;
@@ -197,13 +181,8 @@ export class Page {
     document.title = `${price} ${displaySymbol(series.symbol)} ${series.timeframe.text} · trade_canvas`;
   }
 
-  private pointed(time: number | null): void {
-    this.legend.point(time);
-    if (this.state !== null) this.legend.render(this.state, this.chart.pricePrecision);
-  }
-
   private pickTimeframe(timeframe: string): void {
-    const { series } = this;
+    const { series } = this.cell;
     if (series === null || series.timeframe.text === timeframe) return;
     const { exchange, market, symbol } = series;
     this.events.chosen(seriesIdText(exchange, market, { symbol, timeframe }));
@@ -211,14 +190,13 @@ export class Page {
 
   private picked(seriesId: string): void {
     if (!WIDE.matches) this.showPicker(false);
-    if (parseSeriesId(seriesId).text !== this.series?.text) this.events.chosen(seriesId);
+    if (parseSeriesId(seriesId).text !== this.cell.series?.text) this.events.chosen(seriesId);
   }
 
   private bindControls(): void {
     const button = byId("series-button");
     button.addEventListener("click", () => this.showPicker(!this.pickerShown));
     byId("picker-backdrop").addEventListener("click", () => this.showPicker(false));
-    byId("to-live").addEventListener("click", () => this.chart.scrollToEnd());
     WIDE.addEventListener("change", () => this.showPicker(WIDE.matches));
     document.addEventListener("keydown", (event) => this.shortcut(event));
   }

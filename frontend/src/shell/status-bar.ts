@@ -1,9 +1,10 @@
 /** The connection indicator in the top bar and the figures at the bottom. */
 
 import { closingText, connectionSign } from "../chart/connection-text";
-import { element, setText } from "./dom";
+import { element, setText } from "../dom";
 import { formatDateTime, formatDuration } from "../i18n/format";
 import { lagSeconds, lastClosedTime, type SeriesState } from "../sync/series-state";
+import type { Zone } from "../i18n/zone";
 import type { Lamp } from "../panels/lamps";
 
 export class ConnectionSign {
@@ -42,14 +43,15 @@ export class StatusFacts {
     );
   }
 
-  render(state: SeriesState, nowMs: number): void {
+  /** Times are shown by the clocks of the zone. */
+  render(state: SeriesState, nowMs: number, zone: Zone): void {
     const { seconds } = state.timeframe;
     const lag = lagSeconds(state, nowMs);
     const last = lastClosedTime(state);
     this.lag.show(lag === null ? null : formatDuration(lag));
     this.lag.root.dataset["tone"] =
       lag !== null && lag >= 2 * seconds && lag > 5 ? "warning" : "good";
-    this.last.show(last === null ? null : formatDateTime(last + seconds, seconds < 60));
+    this.last.show(last === null ? null : formatDateTime(last + seconds, zone, seconds < 60));
     this.closing.show(closingText(state, nowMs));
     this.count.show(last === null ? null : state.candles.length.toLocaleString("en-US"));
     this.gaps.show(state.holes.length === 0 ? null : String(state.holes.length));

@@ -1,6 +1,6 @@
 /** The row of timeframe buttons. */
 
-import { element } from "./dom";
+import { element } from "../dom";
 import { tryParseSeriesId, type SeriesId } from "../sync/series-id";
 import { offeredTimeframes } from "../sync/timeframe";
 

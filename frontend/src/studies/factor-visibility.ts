@@ -1,4 +1,4 @@
-/** Which factors and sub-features are shown, and how the choice is remembered. */
+/** Which factors and sub-features are shown. */
 
 import type { Factor } from "./factor-catalog";
 
@@ -40,36 +40,4 @@ export function factorOf(feature: string): string {
 
 function isOff(visibility: Visibility, key: string): boolean {
   return visibility.get(key) === false;
-}
-
-type VisibilityStorage = Pick<Storage, "getItem" | "setItem">;
-
-const KEY = "trade_canvas.factors";
-
-/** Stores the switches; does nothing without a working storage. */
-export class VisibilityMemory {
-  private readonly storage: () => VisibilityStorage;
-
-  /** `storage` is called late, because even reading `window.localStorage` may throw. */
-  constructor(storage: () => VisibilityStorage) {
-    this.storage = storage;
-  }
-
-  recall(): Visibility {
-    try {
-      const value: unknown = JSON.parse(this.storage().getItem(KEY) ?? "{}");
-      const entries = Object.entries(value ?? {});
-      return new Map(entries.filter(([, on]) => typeof on === "boolean"));
-    } catch {
-      return new Map();
-    }
-  }
-
-  remember(visibility: Visibility): void {
-    try {
-      this.storage().setItem(KEY, JSON.stringify(Object.fromEntries(visibility)));
-    } catch {
-      // Private mode or a full storage: the switches last until the page is closed.
-    }
-  }
 }

@@ -1,11 +1,12 @@
-// @vitest-environment happy-dom
 import { beforeEach, describe, expect, it } from "vitest";
 
+import type { HeldScene } from "../src/drawings/overlay-layer";
 import { ApiError } from "../src/sync/api";
-import { VisibilityMemory } from "../src/studies/factor-visibility";
-import { Overlays } from "../src/drawings/overlays";
 import { EMPTY_SCENE, idsByFeature, type Scene } from "../src/drawings/scene";
-import { parseSeriesId } from "../src/sync/series-id";
+import { SettingsStore } from "../src/settings/settings";
+import { readCatalog } from "../src/studies/catalog";
+import { FactorStudy } from "../src/studies/factors";
+import { FeatureSwitches } from "../src/studies/feature-switches";
 import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
 import { candle, candles } from "./fakes/candles";
 import { FakeClock, settle } from "./fakes/clock";
@@ -44,6 +45,14 @@ class FakeLayer {
     const { markers, lines } = this.scene;
     return idsByFeature([...markers.map(({ id, definition }) => ({ id, ...definition })), ...lines]);
   }
+
+  held(): HeldScene {
+    return { markers: [], lines: this.scene.lines, zones: this.scene.zones };
+  }
+
+  remove(): void {
+    this.scene = EMPTY_SCENE;
+  }
 }
 
 class FakeApi extends FakeDrawings {
@@ -56,28 +65,27 @@ class FakeApi extends FakeDrawings {
   }
 }
 
-let panel: HTMLElement;
 let layer: FakeLayer;
 let api: FakeApi;
 let clock: FakeClock;
 let kept: string | null;
+let switches: FeatureSwitches;
 
 beforeEach(() => {
-  panel = document.createElement("div");
-  panel.hidden = true;
-  document.body.replaceChildren(panel);
   layer = new FakeLayer();
   api = new FakeApi();
   clock = new FakeClock();
   kept = null;
 });
 
-function overlays(): Overlays {
+function study(): FactorStudy {
   const storage = { getItem: () => kept, setItem: (_: string, value: string) => (kept = value) };
-  return new Overlays(
-    { api, clock, random: () => 0.5 },
-    { panel, layer, memory: new VisibilityMemory(() => storage), onStep: () => undefined },
-  );
+  switches = new FeatureSwitches(new SettingsStore(() => storage));
+  const dependencies = { api, clock, random: () => 0.5 };
+  void readCatalog(dependencies, (catalog) => switches.declare(catalog));
+  const made = new FactorStudy(dependencies, switches, { drawn: () => undefined });
+  made.show(layer);
+  return made;
 }
 
 function loaded(seriesId = SERIES, ...more: Action[]): SeriesState {
@@ -94,68 +102,66 @@ function loaded(seriesId = SERIES, ...more: Action[]): SeriesState {
   );
 }
 
-async function drawn(): Promise<Overlays> {
-  const made = overlays();
+async function drawn(): Promise<FactorStudy> {
+  const made = study();
   api.baselines.push(BASELINE);
-  made.open(parseSeriesId(SERIES));
-  made.follow(loaded());
+  made.apply(loaded());
   await settle();
   return made;
 }
 
-const click = (selector: string): void => panel.querySelector<HTMLElement>(selector)?.click();
+const choose = (key: string, on: boolean): void => switches.choose({ key, on });
 
-describe("Overlays", () => {
-  it("draw what the catalog shows, and features that it lacks", async () => {
+describe("FactorStudy", () => {
+  it("draws what the catalog shows, and features that it lacks", async () => {
     await drawn();
     expect(layer.drawn()).toEqual({ "pivot.major": ["major"], "pen.confirmed": ["line"] });
   });
 
-  it("follow the user's switches and remember them", async () => {
+  it("follows the user's switches and remembers them", async () => {
     await drawn();
-    click('input[data-feature="pivot.minor"]');
+    choose("pivot.minor", true);
     expect(layer.drawn()["pivot.minor"]).toEqual(["minor"]);
-    click('.factor-toggle[data-feature="pivot"]');
+    choose("pivot", false);
     expect(Object.keys(layer.drawn())).toEqual(["pen.confirmed"]);
     await drawn();
     expect(Object.keys(layer.drawn())).toEqual(["pen.confirmed"]);
-    click('.factor-toggle[data-feature="pivot"]');
+    choose("pivot", true);
     expect(Object.keys(layer.drawn())).toEqual(["pivot.major", "pivot.minor", "pen.confirmed"]);
   });
 
-  it("have no panel where the server has no catalog, and draw everything", async () => {
+  it("draws everything where the server has no catalog", async () => {
     api.catalogs.push(new ApiError(404, "not_found", "Not Found"));
     await drawn();
     await clock.advance(60_000);
-    expect([panel.hidden, Object.keys(layer.drawn()).length]).toEqual([true, 3]);
+    expect([switches.features.length, Object.keys(layer.drawn()).length]).toEqual([0, 3]);
   });
 
-  it("request the catalog again when the server did not answer", async () => {
+  it("requests the catalog again when the server did not answer", async () => {
     api.catalogs.push(unreachable());
     await drawn();
-    expect(panel.hidden).toBe(true);
+    expect(switches.features).toEqual([]);
     await clock.advance(5_000);
-    expect([panel.hidden, Object.keys(layer.drawn()).length]).toEqual([false, 2]);
+    expect([switches.features.length, Object.keys(layer.drawn()).length]).toEqual([1, 2]);
   });
 
-  it("request the changes of a closed candle, and nothing for a forming one", async () => {
+  it("requests the changes of a closed candle, and nothing for a forming one", async () => {
     const made = await drawn();
-    made.follow(loaded(SERIES, { type: "candle_forming", candle: candle(240) }));
+    made.apply(loaded(SERIES, { type: "candle_forming", candle: candle(240) }));
     await clock.advance(1_000);
     expect(api.asked.length).toBe(1);
     api.deltas.push(delta(240, [version(4, "new", mark("pivot.major", 180))]));
-    made.follow(loaded(SERIES, { type: "candle_closed", candle: candle(240) }));
+    made.apply(loaded(SERIES, { type: "candle_closed", candle: candle(240) }));
     await clock.advance(1_000);
     expect([api.asked.length, layer.drawn()]).toEqual([2, { "pivot.major": ["new"] }]);
   });
 
-  it("show nothing of the previous series", async () => {
+  it("shows nothing of the previous series", async () => {
     const made = await drawn();
-    made.open(parseSeriesId(OTHER));
-    made.follow(initialState(OTHER));
+    made.apply(initialState(OTHER));
     expect(layer.drawn()).toEqual({});
     api.baselines.push(delta(180, [version(9, "other", mark("pivot.major", 60))]));
-    made.follow(loaded(OTHER));
+    made.apply(loaded(OTHER));
     await settle();
     expect([layer.drawn(), api.asked.at(-1)]).toEqual([
       { "pivot.major": ["other"] },
@@ -163,11 +169,10 @@ describe("Overlays", () => {
     ]);
   });
 
-  it("are joined by older ones once those are in view", async () => {
-    const made = overlays();
+  it("adds older drawings once those are in view", async () => {
+    const made = study();
     const toTime = 3000 * HOUR;
     api.baselines.push(delta(toTime, [version(9, "new", mark("pivot.major", toTime))]));
-    made.open(parseSeriesId(SERIES.replace("1m", "1h")));
     const long: Action = {
       type: "page_loaded",
       candles: candles(HOUR, 3000, HOUR),
@@ -175,7 +180,7 @@ describe("Overlays", () => {
       complete: true,
       epoch: 0,
     };
-    made.follow(reduce(initialState(SERIES.replace("1m", "1h")), long).state);
+    made.apply(reduce(initialState(SERIES.replace("1m", "1h")), long).state);
     await settle();
     made.viewed(2000 * HOUR);
     await settle();
@@ -187,12 +192,11 @@ describe("Overlays", () => {
       `at ${1000 * HOUR}`,
       { "pivot.major": ["new", "old"] },
     ]);
-    made.open(parseSeriesId(SERIES));
-    made.follow(loaded());
+    made.apply(loaded());
     expect(layer.drawn()).toEqual({});
   });
 
-  it("are read again when the ledger was rewritten", async () => {
+  it("reads again when the ledger was rewritten", async () => {
     const made = await drawn();
     api.baselines.push(delta(180, [version(30, "again", mark("pivot.major", 60))]));
     made.rewritten();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { chooseSeries, Preferences, seriesFromUrl, urlWithSeries } from "../src/settings/preferences";
+import { chooseSeries, seriesFromUrl, urlWithSeries } from "../src/shell/series-choice";
 import { parseSeriesId } from "../src/sync/series-id";
 
 const WHITELIST = ["sim:spot:BTC/USDT:1s", "sim:spot:ETH/USDT:1m"];
@@ -36,26 +36,5 @@ describe("the link", () => {
   it("is ignored when it names no series", () => {
     expect(seriesFromUrl("?series=abc")).toBeNull();
     expect(seriesFromUrl("")).toBeNull();
-  });
-});
-
-describe("Preferences", () => {
-  it("remembers", () => {
-    const items = new Map<string, string>();
-    const preferences = new Preferences(() => ({
-      getItem: (key) => items.get(key) ?? null,
-      setItem: (key, value) => void items.set(key, value),
-    }));
-    expect(preferences.lastSeries()).toBeNull();
-    preferences.remember("sim:spot:A/B:1m");
-    expect(preferences.lastSeries()).toBe("sim:spot:A/B:1m");
-  });
-
-  it("works with a storage that throws", () => {
-    const broken = new Preferences(() => {
-      throw new DOMException("denied", "SecurityError");
-    });
-    expect(broken.lastSeries()).toBeNull();
-    expect(() => broken.remember("x")).not.toThrow();
   });
 });

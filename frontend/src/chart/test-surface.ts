@@ -13,6 +13,8 @@ export interface TradeCanvas {
   closedTimes(): number[];
   /** Times of the candles on the chart, the open one included, UTC seconds. */
   heldTimes(): number[];
+  /** The last price as its label on the axis shows it; null without one. */
+  lastPrice(): string | null;
   /** Ids of the drawings on the chart now, by feature. */
   drawings(): Record<string, string[]>;
   /** The drawings on the chart now; an index is a position among its candles. */
@@ -22,6 +24,7 @@ export interface TradeCanvas {
 /** Reads back what is on the chart. */
 export interface Held {
   times(): number[];
+  lastPrice(): string | null;
   ids(): Record<string, string[]>;
   scene(): HeldScene;
 }
@@ -43,6 +46,7 @@ export function exposeTradeCanvas({ state, held }: Surface): void {
     state,
     closedTimes: () => (state()?.candles ?? []).map((candle) => candle.candle_time),
     heldTimes: held.times,
+    lastPrice: held.lastPrice,
     drawings: held.ids,
     scene: held.scene,
   };

@@ -2,36 +2,7 @@
 
 import { tryParseSeriesId, type SeriesId } from "../sync/series-id";
 
-type SeriesStorage = Pick<Storage, "getItem" | "setItem">;
-
-const KEY = "trade_canvas.series";
 const PARAMETER = "series";
-
-/** Stores the last series; does nothing without a working storage. */
-export class Preferences {
-  private readonly storage: () => SeriesStorage;
-
-  /** `storage` is called late, because even reading `window.localStorage` may throw. */
-  constructor(storage: () => SeriesStorage) {
-    this.storage = storage;
-  }
-
-  lastSeries(): string | null {
-    try {
-      return this.storage().getItem(KEY);
-    } catch {
-      return null;
-    }
-  }
-
-  remember(seriesId: string): void {
-    try {
-      this.storage().setItem(KEY, seriesId);
-    } catch {
-      // Private mode or a full storage: the URL still names the series.
-    }
-  }
-}
 
 /** The series that the URL names; null without a valid one. */
 export function seriesFromUrl(search: string): SeriesId | null {

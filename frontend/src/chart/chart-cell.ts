@@ -1,0 +1,241 @@
+/** One chart: a series with its session, its studies, its legend and its notices. */
+
+import { CandleChart } from "./chart";
+import { closingText } from "./connection-text";
+import { Legend } from "./legend";
+import { Mask, Notices, Toast } from "./stage-notices";
+import { themeOf } from "./theme";
+import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
+import { element, setText } from "../dom";
+import { describeChart } from "./test-surface";
+import { REPLACE } from "../sync/chart-change";
+import { SyncSession, type SessionDependencies } from "../sync/sync-session";
+import type { SettingsStore } from "../settings/settings";
+import type { Study } from "../studies/study";
+import type { SeriesId } from "../sync/series-id";
+import type { SeriesState, Step } from "../sync/series-state";
+
+export interface CellDependencies extends SessionDependencies {
+  readonly settings: SettingsStore;
+}
+
+export interface CellEvents {
+  /** Called after the cell shows a change of its series. */
+  changed(step: Step): void;
+  /** Data derived from the candles may have been rewritten. */
+  rewritten(): void;
+}
+
+export class ChartCell {
+  private readonly dependencies: CellDependencies;
+  private readonly events: CellEvents;
+  private readonly studies: readonly Study[];
+  private readonly root: HTMLElement;
+  private readonly chartRoot = element("div", {
+    class: "chart",
+    attributes: { tabindex: "0", role: "application", "aria-label": "Candlestick chart" },
+  });
+  private readonly toLive = latestButton(() => this.chart.scrollToEnd());
+  private readonly zoneSign = element("span", { class: "zone-sign" });
+  private readonly chart: CandleChart;
+  private readonly legend: Legend;
+  private readonly toast: Toast;
+  private readonly mask: Mask;
+  private readonly notices: Notices;
+  private readonly unsubscribe: () => void;
+  private chosen: Zone;
+  private session: SyncSession | null = null;
+  private opened: SeriesId | null = null;
+
+  /** Builds the cell inside `root`; `studies` are the cell's own. */
+  constructor(
+    root: HTMLElement,
+    dependencies: CellDependencies,
+    studies: readonly Study[],
+    events: CellEvents,
+  ) {
+    this.root = root;
+    this.dependencies = dependencies;
+    this.studies = studies;
+    this.events = events;
+    const legend = element("div", { class: "legend" });
+    const notices = element("div", { class: "notices", attributes: { "aria-live": "polite" } });
+    const toast = element("div", { class: "toast", attributes: { role: "status" } });
+    const mask = element("div", {
+      class: "mask",
+      attributes: { role: "status", "aria-live": "polite" },
+    });
+    root.append(this.chartRoot, legend, notices, toast, this.zoneSign, this.toLive, mask);
+    const retry = (): void => this.session?.retry();
+    this.legend = new Legend(legend);
+    this.toast = new Toast(toast);
+    this.mask = new Mask(mask, retry);
+    this.notices = new Notices(notices, retry);
+    this.chosen = chosenZone(dependencies.settings.value.zone);
+    this.chart = new CandleChart(this.chartRoot, themeOf(root), {
+      viewed: (from) => this.each((study) => study.viewed(from)),
+      nearStart: () => this.session?.loadOlder(),
+      pointed: (time) => this.pointed(time),
+      atEnd: (atEnd) => (this.toLive.hidden = atEnd),
+    });
+    this.each((study) => study.attach(this.chart.host));
+    this.unsubscribe = dependencies.settings.subscribe((now, before) => {
+      if (now.zone !== before.zone) this.zoneChosen(now.zone);
+    });
+  }
+
+  get state(): SeriesState | null {
+    return this.session?.state ?? null;
+  }
+
+  get series(): SeriesId | null {
+    return this.opened;
+  }
+
+  /** The zone in which times of the series are shown. */
+  get zone(): Zone {
+    return zoneOfTimeframe(this.opened?.timeframe.seconds ?? 0, this.chosen);
+  }
+
+  /** The element that carries the data attributes for tests. */
+  get surface(): HTMLElement {
+    return this.chartRoot;
+  }
+
+  get pricePrecision(): number {
+    return this.chart.pricePrecision;
+  }
+
+  /** The last price as its label on the axis shows it; null without one. */
+  get lastPrice(): string | null {
+    return this.chart.shownPrice?.text ?? null;
+  }
+
+  /** Times of the candles on the chart, read back from the library. */
+  heldTimes(): number[] {
+    return this.chart.heldTimes();
+  }
+
+  /** Shows a message while there is no series. */
+  showNothing(title: string, text: string): void {
+    this.mask.renderNothing(title, text);
+    this.chartRoot.dataset["status"] = "empty";
+  }
+
+  /** Leaves the current series and opens another one. */
+  open(series: SeriesId): void {
+    this.session?.stop();
+    this.opened = series;
+    this.chartRoot.setAttribute("aria-label", `Candlestick chart of ${series.text}`);
+    this.showZone();
+    this.session = new SyncSession(
+      series.text,
+      this.dependencies,
+      (step) => this.follow(step),
+      (reason) => this.rewritten(reason),
+    );
+    this.session.start();
+  }
+
+  /** The network is back, or the page is visible again. */
+  wake(): void {
+    this.session?.wake();
+  }
+
+  /** Renders everything that depends on the clock as well as on the state. */
+  renderTime(): void {
+    const { state } = this;
+    if (state === null) return;
+    const now = this.dependencies.clock.now();
+    this.mask.render(state, now);
+    this.notices.render(state, now, this.zone);
+    this.chart.showLast(state.forming ?? state.candles.at(-1) ?? null, closingText(state, now));
+  }
+
+  /** Takes over changed colours of the style sheet. */
+  restyle(): void {
+    const theme = themeOf(this.root);
+    this.chart.setTheme(theme);
+    this.each((study) => study.restyle(theme));
+    this.renderTime();
+  }
+
+  /** Ends everything and leaves the root empty. */
+  close(): void {
+    this.unsubscribe();
+    this.session?.stop();
+    this.each((study) => study.detach());
+    this.chart.remove();
+    this.root.replaceChildren();
+  }
+
+  private follow(step: Step): void {
+    const { state, change } = step;
+    this.chart.apply(state, change);
+    this.each((study) => study.apply(state, change));
+    if (change.kind !== "none") this.renderLegend(state);
+    this.renderTime();
+    describeChart(this.chartRoot, state);
+    this.events.changed(step);
+  }
+
+  private rewritten(reason: string | null): void {
+    this.each((study) => study.rewritten());
+    if (reason !== null) this.toast.show(reason);
+    this.events.rewritten();
+  }
+
+  private pointed(time: number | null): void {
+    this.legend.point(time);
+    if (this.state !== null) this.renderLegend(this.state);
+  }
+
+  private renderLegend(state: SeriesState): void {
+    this.legend.render(state, this.chart.pricePrecision, (candle) =>
+      this.studies.flatMap((study) => study.legend(candle)),
+    );
+  }
+
+  private zoneChosen(setting: string): void {
+    this.chosen = chosenZone(setting);
+    this.showZone();
+    const { state } = this;
+    if (state === null) return;
+    const empty = { ...state, candles: [], forming: null };
+    this.chart.keepingView(() => {
+      for (const shown of [empty, state]) {
+        this.chart.apply(shown, REPLACE);
+        this.each((study) => study.apply(shown, REPLACE));
+      }
+    });
+    this.renderTime();
+  }
+
+  private showZone(): void {
+    const { zone } = this;
+    this.chart.setZone(zone);
+    setText(this.zoneSign, shortName(zone));
+    this.zoneSign.title = `Times are shown in the zone ${zone.name}`;
+  }
+
+  private each(act: (study: Study) => void): void {
+    for (const study of this.studies) act(study);
+  }
+}
+
+function latestButton(onClick: () => void): HTMLButtonElement {
+  const button = element("button", { class: "to-live", attributes: { type: "button" }, onClick }, [
+    element("span", { text: "Latest" }),
+  ]);
+  button.insertAdjacentHTML(
+    "beforeend",
+    '<svg viewBox="0 0 12 12" aria-hidden="true"><path d="m3 3 3 3-3 3M7 3l3 3-3 3" /></svg>',
+  );
+  button.hidden = true;
+  return button;
+}
+
+/** `America/New_York` becomes `New York`. */
+function shortName({ name }: Zone): string {
+  return (name.split("/").at(-1) as string).replaceAll("_", " ");
+}

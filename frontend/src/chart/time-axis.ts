@@ -1,0 +1,91 @@
+/** The time axis: where labels stand and how they read in a zone. */
+
+import { createChartEx, defaultHorzScaleBehavior, TickMarkType } from "lightweight-charts";
+import type {
+  DeepPartial,
+  IChartApiBase,
+  IHorzScaleBehavior,
+  Time,
+  TimeChartOptions,
+} from "lightweight-charts";
+
+import { formatClock, inZone } from "../i18n/format";
+import { UTC, type Zone } from "../i18n/zone";
+
+type Behavior = IHorzScaleBehavior<Time>;
+type Points = Parameters<Behavior["fillWeightsForPoints"]>[0];
+type Weight = Points[number]["timeWeight"];
+
+/** Weights of the library: a larger one keeps its label when there is less room. */
+const YEAR = 70;
+const MONTH = 60;
+const DAY = 50;
+const LESS_THAN_SECOND = 0;
+/** Seconds, and the weight of a point that begins a new stretch of so many; largest first. */
+const STRETCHES: readonly (readonly [number, number])[] = [
+  [43_200, 33],
+  [21_600, 32],
+  [10_800, 31],
+  [3600, 30],
+  [1800, 22],
+  [300, 21],
+  [60, 20],
+  [1, 10],
+];
+
+/** The weight of a candle after another one; both as the zone's clocks show them, in seconds. */
+export function weightOf(now: number, before: number): number {
+  const [date, former] = [new Date(now * 1000), new Date(before * 1000)];
+  if (date.getUTCFullYear() !== former.getUTCFullYear()) return YEAR;
+  if (date.getUTCMonth() !== former.getUTCMonth()) return MONTH;
+  if (date.getUTCDate() !== former.getUTCDate()) return DAY;
+  const begins = ([length]: readonly [number, number]): boolean =>
+    Math.floor(now / length) !== Math.floor(before / length);
+  return STRETCHES.find(begins)?.[1] ?? LESS_THAN_SECOND;
+}
+
+/** The library weighs times by UTC; this weighs them by the clocks of a zone. */
+export class ZonedAxis extends defaultHorzScaleBehavior() {
+  zone: Zone = UTC;
+
+  override fillWeightsForPoints(points: Points, startIndex: number): void {
+    if (points.length === 0) return;
+    const clock = (index: number): number => {
+      const time = points[index]?.originalTime as number;
+      return time + this.zone.offsetAt(time);
+    };
+    // The first candle is weighed as if another one came before it, at the usual distance.
+    const usual = points.length < 2 ? 60 : (clock(points.length - 1) - clock(0)) / points.length;
+    let before = startIndex === 0 ? clock(0) - Math.ceil(usual) : clock(startIndex - 1);
+    for (let index = startIndex; index < points.length; index += 1) {
+      const now = clock(index);
+      (points[index] as { timeWeight: Weight }).timeWeight = weightOf(now, before) as Weight;
+      before = now;
+    }
+  }
+}
+
+/** A chart whose time axis follows a zone. */
+export function createZonedChart(
+  root: HTMLElement,
+  axis: ZonedAxis,
+  options: DeepPartial<TimeChartOptions>,
+): IChartApiBase<Time> {
+  return createChartEx<Time, Behavior>(root, axis, options);
+}
+
+/** The label of a tick mark at `time` (UTC seconds). */
+export function tickText(time: number, type: TickMarkType, zone: Zone): string {
+  const named = (options: Intl.DateTimeFormatOptions): string =>
+    inZone(time, zone).toLocaleDateString("en-GB", { ...options, timeZone: "UTC" });
+  switch (type) {
+    case TickMarkType.Year:
+      return named({ year: "numeric" });
+    case TickMarkType.Month:
+      return named({ month: "short" });
+    case TickMarkType.DayOfMonth:
+      return named({ day: "numeric", month: "short" });
+    default:
+      return formatClock(time, zone, type === TickMarkType.TimeWithSeconds);
+  }
+}

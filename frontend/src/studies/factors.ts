@@ -1,0 +1,149 @@
+/** The drawings of all factors: connects their reads, the user's switches and the chart. */
+
+import { activeDrawings, DRAWN_CANDLES, NO_DRAWINGS, type Drawing } from "../drawings/drawings";
+import { joined, NO_OLDER, OlderDrawings, type OlderStep } from "../drawings/older-drawings";
+import { OverlayLayer } from "../drawings/overlay-layer";
+import {
+  OverlaySession,
+  type OverlayDependencies,
+  type OverlayStep,
+} from "../drawings/overlay-session";
+import { buildScene } from "../drawings/scene";
+import { lastClosedTime, type SeriesState } from "../sync/series-state";
+import type { OlderReader } from "../sync/readers";
+import type { FeatureSwitches } from "./feature-switches";
+import type { LegendEntry, Study, StudyHost } from "./study";
+
+export interface FactorDependencies extends OverlayDependencies {
+  readonly api: OverlayDependencies["api"] & OlderReader;
+}
+
+/** What a study shows its drawings on. */
+export type Layer = Pick<OverlayLayer, "show" | "drawn" | "held" | "scene" | "remove">;
+
+export interface FactorEvents {
+  /** Called after the chart shows a change. */
+  drawn(step: OverlayStep, older: OlderStep, layer: Layer): void;
+}
+
+const NOTHING: OverlayStep = { drawings: NO_DRAWINGS, status: "loading" };
+
+export class FactorStudy implements Study {
+  private readonly dependencies: FactorDependencies;
+  private readonly switches: FeatureSwitches;
+  private readonly events: FactorEvents;
+  private readonly unsubscribe: () => void;
+  private layer: Layer | null = null;
+  private session: OverlaySession | null = null;
+  private step: OverlayStep = NOTHING;
+  private olderSession: OlderDrawings | null = null;
+  private older: OlderStep = NO_OLDER;
+  /** The first visible candle, UTC seconds. */
+  private viewedFrom = Infinity;
+  private series: SeriesState | null = null;
+
+  constructor(dependencies: FactorDependencies, switches: FeatureSwitches, events: FactorEvents) {
+    this.dependencies = dependencies;
+    this.switches = switches;
+    this.events = events;
+    this.unsubscribe = switches.subscribe(() => this.draw());
+  }
+
+  attach({ prices }: StudyHost): void {
+    this.show(new OverlayLayer(prices));
+  }
+
+  /** Draws on this layer from now on. */
+  show(layer: Layer): void {
+    this.layer = layer;
+  }
+
+  apply(state: SeriesState): void {
+    if (state.seriesId !== this.series?.seriesId) this.open(state);
+    const before = this.series;
+    this.series = state;
+    const last = lastClosedTime(state);
+    const closed = last !== (before && lastClosedTime(before));
+    if (closed && last !== null) this.session?.candleClosed(last);
+    if (before === null || !sameTimes(before, state)) this.draw();
+  }
+
+  legend(): readonly LegendEntry[] {
+    return [];
+  }
+
+  viewed(from: number): void {
+    this.viewedFrom = from;
+    this.readOlder();
+  }
+
+  rewritten(): void {
+    this.session?.rewritten();
+    this.olderSession?.rewritten();
+  }
+
+  restyle(): void {
+    this.draw();
+  }
+
+  detach(): void {
+    this.stop();
+    this.unsubscribe();
+    this.layer?.remove();
+    this.layer = null;
+  }
+
+  /** Leaves the previous series and reads the drawings of another one. */
+  private open({ seriesId: id, timeframe }: SeriesState): void {
+    this.stop();
+    this.series = null;
+    this.older = NO_OLDER;
+    this.viewedFrom = Infinity;
+    this.session = new OverlaySession(id, this.dependencies, (step) => {
+      this.step = step;
+      this.draw();
+      this.readOlder();
+    });
+    const series = { id, step: timeframe.seconds };
+    this.olderSession = new OlderDrawings(series, this.dependencies, (older) => {
+      this.older = older;
+      this.draw();
+    });
+    this.session.start();
+  }
+
+  private stop(): void {
+    this.session?.stop();
+    this.olderSession?.stop();
+  }
+
+  private draw(): void {
+    const { series, step, layer } = this;
+    if (series === null || layer === null) return;
+    const loaded = { ...series, step: series.timeframe.seconds };
+    layer.show(buildScene(this.drawings(), this.switches.visibility(), loaded));
+    this.events.drawn(step, this.older, layer);
+  }
+
+  private drawings(): readonly Drawing[] {
+    const live = activeDrawings(this.step.drawings);
+    return this.older.drawings.length === 0 ? live : joined([live, this.older.drawings]);
+  }
+
+  /** Requests the visible drawings that are older than the live ones. */
+  private readOlder(): void {
+    const { series, step, viewedFrom: from } = this;
+    const first = series?.candles[0]?.candle_time;
+    const { toTime } = step.drawings;
+    if (first === undefined || toTime === null || series === null) return;
+    const liveFrom = toTime - DRAWN_CANDLES * series.timeframe.seconds;
+    this.olderSession?.look({ from, first, liveFrom });
+  }
+}
+
+/** Whether the candle times are unchanged: a new price alone moves no drawing. */
+function sameTimes(left: SeriesState, right: SeriesState): boolean {
+  return (
+    left.candles === right.candles && left.forming?.candle_time === right.forming?.candle_time
+  );
+}

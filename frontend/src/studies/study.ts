@@ -1,0 +1,43 @@
+/**
+ * What a study is: something drawn from the candles of a series, or read from the server for it.
+ *
+ * Its settings are features that it declares to `FeatureSwitches`; the panel shows them.
+ */
+
+import type { IChartApiBase, ISeriesApi, Time } from "lightweight-charts";
+
+import type { Candle } from "../sync/candle";
+import type { ChartChange } from "../sync/chart-change";
+import type { ChartTheme } from "../chart/theme";
+import type { SeriesState } from "../sync/series-state";
+
+/** The chart that a study draws on. */
+export interface StudyHost {
+  readonly chart: IChartApiBase<Time>;
+  /** The candles in the main pane. */
+  readonly prices: ISeriesApi<"Candlestick">;
+  readonly theme: ChartTheme;
+}
+
+/** A figure in the legend. */
+export interface LegendEntry {
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface Study {
+  /** Begins to draw, in the main pane or in one of its own. */
+  attach(host: StudyHost): void;
+  /** The series changed; called once after `attach`, and with another series after a switch. */
+  apply(state: SeriesState, change: ChartChange): void;
+  /** The figures of a candle; empty when there are none or the study is switched off. */
+  legend(candle: Candle): readonly LegendEntry[];
+  /** The view stopped moving; its first candle has this time (UTC seconds). */
+  viewed(from: number): void;
+  /** Data that the server derives from the candles may have been rewritten. */
+  rewritten(): void;
+  /** Colours changed. */
+  restyle(theme: ChartTheme): void;
+  /** Ends reads and removes everything from the chart. */
+  detach(): void;
+}

@@ -31,9 +31,10 @@ def reach_database(entry: Mapping[str, Any] | None = None) -> None:
 
     Raises django.db.Error; NotLoaded is one.
     """
-    entry = entry or settings.DATABASES.get(DEFAULT_DB_ALIAS)
-    if not entry:
-        return
+    if entry is None:
+        if not settings.SWITCHES.enable_pg_store:
+            return
+        entry = settings.DATABASES[DEFAULT_DB_ALIAS]
     # A connection of its own, so that the process's first one is made when it is needed.
     connection = ConnectionHandler({DEFAULT_DB_ALIAS: dict(entry)})[DEFAULT_DB_ALIAS]
     try:

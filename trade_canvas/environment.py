@@ -6,10 +6,10 @@ are set win. Addresses of embedded servers are not in it: those are in DATA_DIR/
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from market.files import write_whole
 from trade_canvas.switches import PREFIX
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -27,12 +27,13 @@ def data_directory(environment: Mapping[str, str]) -> Path:
 def load(environment: MutableMapping[str, str]) -> None:
     """Add the variables of the installation on DATA_DIR that `environment` does not set."""
     try:
-        text = _file(data_directory(environment)).read_text()
+        text = _file(data_directory(environment)).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return
     for line in text.splitlines():
         name, equals, value = line.partition("=")
-        if equals and not name.startswith("#"):
+        # What a power loss left of the file may be zeros.
+        if equals and not name.startswith("#") and "\0" not in line:
             environment.setdefault(name, value)
 
 
@@ -45,11 +46,9 @@ def save(environment: Mapping[str, str]) -> None:
     }
     path = _file(data_directory(environment))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    draft.touch(mode=0o600)
     lines = ["# Written by `manage.py up` at every start; `manage.py` reads it as defaults."]
-    draft.write_text("\n".join([*lines, *(f"{name}={kept[name]}" for name in sorted(kept)), ""]))
-    os.replace(draft, path)
+    text = "\n".join([*lines, *(f"{name}={kept[name]}" for name in sorted(kept)), ""])
+    write_whole(path, text, mode=0o600)
 
 
 def _file(data_dir: Path) -> Path:

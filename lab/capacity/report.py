@@ -20,6 +20,7 @@ from lab.capacity.measure import Raw, delays
 from lab.capacity.resources import Sample
 from lab.exchange import seconds_of
 from lab.plots import Points, line_plot
+from market.files import write_whole
 
 Table = list[tuple[str, ...]]
 _escape = partial(html.escape, quote=False)
@@ -228,7 +229,7 @@ def record(path: Path, kind: str, text: str) -> None:
     _, end, tail = rest.partition(f"<!-- /{kind} -->")
     if not begin or not end:
         raise RecordError(f"{path} has no <!-- {kind} --> and <!-- /{kind} -->")
-    path.write_text(f"{head}{begin}\n{text.strip()}\n\n{end}{tail}")
+    write_whole(path, f"{head}{begin}\n{text.strip()}\n\n{end}{tail}")
 
 
 def recorded(report: Report) -> str:

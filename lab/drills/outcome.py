@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from market.files import write_whole
+
 HEADER = (
     "| what happens | watchers | candles | lost | duplicated | out of order | wrong"
     " | all up to date after, s | at most behind, s | notes |\n"
@@ -80,7 +82,7 @@ def write_report(page: Path, outcomes: Iterable[Outcome]) -> None:
     rows = {_name_of(row): row for row in old.splitlines()[2:]}
     rows |= {outcome.name: outcome.row for outcome in outcomes}
     table = HEADER + "".join(f"{row}\n" for row in rows.values())
-    page.write_text(before + BEGIN + table + END + after)
+    write_whole(page, before + BEGIN + table + END + after)
 
 
 def _name_of(row: str) -> str:

@@ -29,7 +29,7 @@ def take_ownership(data_dir: Path) -> bool:
 
 def owner_pid(data_dir: Path) -> str:
     """Return the process id of the last owner of `data_dir`, for messages."""
-    return _lock_file(data_dir).read_text()
+    return _lock_file(data_dir).read_text(errors="replace").strip("\0") or "unknown"
 
 
 def try_lock(file: IO[str]) -> bool:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
+import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
+from market.files import sync
 from trade_canvas.embedded.account import reachable_root
 from trade_canvas.embedded.server import EmbeddedServer, Place, Record, ServerFailed, is_alive
 
@@ -41,7 +44,7 @@ class Postgres:
     stop_signal = signal.SIGINT
     """PostgreSQL's fast shutdown: ends sessions, writes a checkpoint."""
 
-    def prepare(self, place: Place, record: Record) -> None:
+    def prepare(self, place: Place, record: Record, *, is_new: bool) -> None:
         """Make the cluster on first use; remove the lock file of a dead server."""
         cluster = _cluster(place)
         if not cluster.exists():
@@ -50,7 +53,15 @@ class Postgres:
             shutil.rmtree(draft, ignore_errors=True)
             self._initialise(place, record, directory=draft)
             draft.rename(cluster)
+            sync(place.home)
+            is_new = False
         _drop_stale_lock(cluster / "postmaster.pid")
+        if is_new:
+            self._set_password(place, record)
+
+    def mend(self, place: Place, log: str) -> str:
+        """Do nothing: its journal repairs what a power loss left."""
+        return ""
 
     def command(self, place: Place, record: Record) -> list[str]:
         """Serve the cluster on the record's port."""
@@ -71,6 +82,7 @@ class Postgres:
         return f"postgres://{USER}:{record.password}@127.0.0.1:{record.port}/{DATABASE}"
 
     def _initialise(self, place: Place, record: Record, *, directory: Path) -> None:
+        _require_name()
         with tempfile.NamedTemporaryFile("w", dir=place.home) as password_file:
             password_file.write(record.password)
             password_file.flush()
@@ -85,24 +97,47 @@ class Postgres:
                 "--locale=C",
                 "--no-instructions",
             ]
-            done = subprocess.run(
-                command,
-                user=place.account.user,
-                group=place.account.group,
-                extra_groups=[] if place.account.user is not None else None,
-                cwd=place.home,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=SET_UP_TIMEOUT_S,
-            )
-        if done.returncode:
-            raise ServerFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
+            _run(place, command)
+
+    def _set_password(self, place: Place, record: Record) -> None:
+        """Give the cluster the record's password; the file with the former one is lost."""
+        postgres = str(_programs(place) / "postgres")
+        # No shell and no psql in the wheel's way: one statement a line, to a server of its own.
+        statement = f"ALTER ROLE {USER} PASSWORD '{record.password}'\n"
+        _run(place, [postgres, "--single", "-D", str(_cluster(place)), DATABASE], given=statement)
 
 
 def start_postgres(directory: Path) -> EmbeddedServer:
     """Start the PostgreSQL server under `directory`; raises ServerFailed."""
     return EmbeddedServer(Postgres(), directory).start()
+
+
+def _run(place: Place, command: list[str], *, given: str = "") -> None:
+    """Run a program of the wheel as the servers' account; raise ServerFailed with its output."""
+    done = subprocess.run(
+        command,
+        user=place.account.user,
+        group=place.account.group,
+        extra_groups=[] if place.account.user is not None else None,
+        cwd=place.home,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=SET_UP_TIMEOUT_S,
+    )
+    if done.returncode:
+        raise ServerFailed(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}")
+
+
+def _require_name() -> None:
+    """Raise ServerFailed if this process's account has no name: initdb would not accept it."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise ServerFailed(
+            f"user id {os.geteuid()} has no name, and PostgreSQL's set-up needs one: add the id to"
+            " /etc/passwd (in a container: run as an account of the image), or set DATABASE_URL"
+        ) from None
 
 
 def _cluster(place: Place) -> Path:
@@ -122,17 +157,20 @@ def _programs(place: Place) -> Path:
 
 
 def _drop_stale_lock(path: Path) -> None:
-    """Remove the lock file of a killed server whose process id now belongs to another program.
+    """Remove a lock file that a power loss left empty, or whose process is another program now.
 
     PostgreSQL recovers from a lock file whose process is gone. After a reboot another process may
-    have that id, and then PostgreSQL would never start.
+    have that id, also another PostgreSQL, and then the server would never start.
     """
     try:
-        pid = int(path.read_text().split("\n", 1)[0])
-    except (FileNotFoundError, ValueError):
+        pid = int(path.read_text(errors="replace").split("\n", 1)[0])
+    except FileNotFoundError:
+        return
+    except ValueError:
+        path.unlink()
         return
     if is_alive(pid):
-        command = ["ps", "-o", "command=", "-p", str(pid)]
+        command = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
         program = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
-        if "postgres" not in program:
+        if str(path.parent) not in program:
             path.unlink()

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
+from market.files import write_whole
 from trade_canvas.embedded.account import Account, server_account, server_directory
 from trade_canvas.embedded.owner import try_lock
 
@@ -63,11 +64,17 @@ class Kind(Protocol):
     name: str
     stop_signal: signal.Signals
 
-    def prepare(self, place: Place, record: Record) -> None:
-        """Bring the data to where the server can start: first set-up, recovery of stale files."""
+    def prepare(self, place: Place, record: Record, *, is_new: bool) -> None:
+        """Bring the data to where the server can start: first set-up, recovery of stale files.
+
+        `is_new`: the password was made just now; one in the data is to be replaced by it.
+        """
 
     def command(self, place: Place, record: Record) -> list[str]:
         """Return the command line that serves in the foreground."""
+
+    def mend(self, place: Place, log: str) -> str:
+        """Make the next start possible if the log names damage; return what was done, or ""."""
 
     def is_ready(self, place: Place, record: Record) -> bool:
         """Return whether the server with this record accepts connections."""
@@ -125,14 +132,18 @@ class EmbeddedServer:
             timeout = STOP_TIMEOUT_S * 3
             taken = f"{self.name} of {self._directory} is run by another process"
             wait_for(lambda: try_lock(lock), timeout, taken)
-            record = self._load() or Record(free_port(), secrets.token_urlsafe(24))
+            kept = self._load()
+            record = kept or Record(free_port(), secrets.token_urlsafe(24))
+            self._kind.prepare(place, record, is_new=kept is None)
             self._save(record)
-            self._kind.prepare(place, record)
             for _ in range(ATTEMPTS):
                 if not is_port_free(record.port):
                     record = replace(record, port=free_port())
+                logged = self._log().stat().st_size if self._log().exists() else 0
                 if self._try(place, record, lock):
                     return self
+                if damaged := self._kind.mend(place, self._log().read_bytes()[logged:].decode()):
+                    print(f"{self.name}: {damaged}", file=sys.stderr, flush=True)
         raise ServerFailed(f"{self.name} does not start:\n{_tail(self._log())}")
 
     def stop(self) -> None:
@@ -217,18 +228,19 @@ class EmbeddedServer:
 
     def _load(self) -> Record | None:
         path = self._run / f"{self.name}.json"
-        if not path.exists():
+        try:
+            kept = json.loads(path.read_text())
+            # Older versions kept more.
+            return Record(int(kept["port"]), str(kept["password"]), int(kept["server_pid"]))
+        except FileNotFoundError:
             return None
-        kept = json.loads(path.read_text())
-        # Older versions kept more.
-        return Record(kept["port"], kept["password"], kept["server_pid"])
+        except (ValueError, TypeError, KeyError):
+            # A power loss left a part of it. The server gets a new port and password.
+            return None
 
     def _save(self, record: Record) -> None:
         path = self._run / f"{self.name}.json"
-        draft = path.with_suffix(".draft")
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(asdict(record)))
-        draft.replace(path)
+        write_whole(path, json.dumps(asdict(record)), mode=0o600)
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:

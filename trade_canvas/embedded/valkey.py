@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -17,6 +18,8 @@ from trade_canvas.embedded.account import reachable_root
 from trade_canvas.embedded.server import EmbeddedServer, Place, Record
 
 PING_TIMEOUT_S = 1.0
+# What it logs about files that a power loss left in part; an incomplete last write is no such case.
+DAMAGED = ("AOF manifest", "append only file", "loading DB", "reading RDB")
 
 
 class Valkey:
@@ -25,7 +28,7 @@ class Valkey:
     name = "valkey"
     stop_signal = signal.SIGTERM
 
-    def prepare(self, place: Place, record: Record) -> None:
+    def prepare(self, place: Place, record: Record, *, is_new: bool) -> None:
         """Do nothing: the server makes its files, and ignores an incomplete last write."""
 
     def command(self, place: Place, record: Record) -> list[str]:
@@ -35,6 +38,15 @@ class Valkey:
         path.write_text(_configuration(place.home, record))
         place.account.own(path)
         return [str(_program(place)), str(path)]
+
+    def mend(self, place: Place, log: str) -> str:
+        """Put data aside that the server can't read: leases and queued work are made again."""
+        kept, aside = place.home / "appendonlydir", place.home / "appendonlydir.damaged"
+        if not kept.exists() or not any(words in log for words in DAMAGED):
+            return ""
+        shutil.rmtree(aside, ignore_errors=True)
+        kept.rename(aside)
+        return f"its files were damaged, it starts with none; they are in {aside}"
 
     def is_ready(self, place: Place, record: Record) -> bool:
         """Return whether the server answers PING, which it does once it has read its data."""
@@ -64,13 +76,18 @@ def _configuration(home: Path, record: Record) -> str:
         "bind": "127.0.0.1",
         "port": record.port,
         "requirepass": record.password,
-        "dir": f'"{home}"',
+        "dir": _quoted(home),
         "save": '""',
         "appendonly": "yes",
         "appendfsync": "everysec",
         "maxclients": 10_000,
     }
     return "".join(f"{name} {value}\n" for name, value in settings.items())
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as its settings file reads it, whatever characters are in it."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in bytes(path)) + '"'
 
 
 def _program(place: Place) -> Path:

@@ -17,6 +17,7 @@ from market.csv_candles import HEADER, write_candles
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import MAX_TIME
+from market.files import whole_file
 from market.management.arguments import require_candles, series_argument, time_argument
 from market.runtime import candle_store
 
@@ -79,15 +80,11 @@ def _target(path: Path | None, stdout: Any) -> Iterator[TextIO]:
     if path is None:
         yield stdout
         return
-    part = path.with_name(f".{path.name}.part")
     try:
-        with _text(part, packed=path.suffix == ".gz") as out:
+        with whole_file(path) as draft, _text(draft, packed=path.suffix == ".gz") as out:
             yield out
-        part.replace(path)
     except OSError as error:
         raise CommandError(str(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _text(path: Path, *, packed: bool) -> Any:

@@ -14,8 +14,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from market.files import write_whole
 from market.models import WhitelistedSeries
 from trade_canvas.reach import reach_database
 from trade_canvas.up.plan import LOCAL_EXCHANGE, demo_series
@@ -62,7 +63,7 @@ class Command(BaseCommand):
         call_command(
             "collectstatic", verbosity=0, interactive=False, clear=True, ignore_patterns=UNUSED
         )
-        stamp.write_text(wanted)
+        write_whole(stamp, wanted)
 
     def _make_admin(self, password: str) -> None:
         users = get_user_model().objects
@@ -95,14 +96,21 @@ class Command(BaseCommand):
             return
         self._report(exchange)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"series_ids": demo_series(exchange)}, indent=2) + "\n")
+        write_whole(path, json.dumps({"series_ids": demo_series(exchange)}, indent=2) + "\n")
 
     def _report(self, exchange: str) -> None:
         self.stdout.write(f"whitelisted: {', '.join(demo_series(exchange))}")
 
 
 def _entries(path: Path) -> list[str]:
-    content = json.loads(path.read_text())
+    text = path.read_text(encoding="utf-8").strip("\0")
+    if not text:
+        # A power loss left it empty.
+        return []
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"{path} is no JSON: {error}; correct or remove it") from error
     return list(content["series_ids"] if isinstance(content, dict) else content)
 
 

@@ -55,7 +55,7 @@ ALTER TABLE candles SET (timescaledb.compress, timescaledb.compress_segmentby = 
 """
 
 COPY_OUT = """
-CREATE TABLE candles_plain (LIKE candles INCLUDING DEFAULTS);
+CREATE TABLE candles_plain (LIKE candles INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
 INSERT INTO candles_plain SELECT * FROM candles;
 ALTER TABLE candles_plain ADD CONSTRAINT candles_plain_pkey PRIMARY KEY (series_id, candle_time)
 """

@@ -89,16 +89,18 @@ def add_constraint(connection: BaseDatabaseWrapper) -> bool:
     Raises ImpossibleCandles, with the table unchanged, when there are rows that break it.
     """
     _refuse_impossible(connection)
-    hypertable = timescale.status(connection).hypertable
+    add = f"ALTER TABLE candles ADD CONSTRAINT {NAME} CHECK ({POSSIBLE})"
+    state, hypertable = constraint_state(connection), timescale.status(connection).hypertable
     if hypertable is not None and hypertable.is_compressible:
         # It can't validate later, and checks compressed chunks at once whatever is asked for.
         try:
-            _run(connection, f"ALTER TABLE candles ADD CONSTRAINT {NAME} CHECK ({POSSIBLE})")
+            if state is ConstraintState.MISSING:
+                _run(connection, add)
         except NotSupportedError:
             return False
         return True
-    if constraint_state(connection) is ConstraintState.MISSING:
-        _run(connection, f"ALTER TABLE candles ADD CONSTRAINT {NAME} CHECK ({POSSIBLE}) NOT VALID")
+    if state is ConstraintState.MISSING:
+        _run(connection, f"{add} NOT VALID")
     # A transaction of its own: reading the whole table must not hold the lock of the first.
     _run(connection, f"ALTER TABLE candles VALIDATE CONSTRAINT {NAME}")
     return True

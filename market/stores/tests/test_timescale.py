@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import IntegrityError, connection, connections
 
 from market.domain.store import StoreUnavailable, Upserted
 from market.stores import postgres_guard
 from market.stores import postgres_timescale as timescale
+from market.stores.candle_checks import (
+    ConstraintState,
+    ImpossibleCandles,
+    add_constraint,
+    constraint_state,
+    drop_constraint,
+)
 from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
 from market.stores.postgres_timescale import HypertablePlan
+from market.stores.tests.planting import plant
 from market.stores.tests.test_store_contract import put
 from market.tests.builders import MINUTE, candle, candles
 
@@ -95,6 +105,28 @@ def test_conversion_and_back_keep_every_row(store):
         assert hypertable().chunks == 1
         assert store.read_after(MINUTE, 0, 5000) == rows
         assert put(store, rows[-1:]) == Upserted([], [], 1)
+
+
+def test_conversion_and_back_keep_the_constraint(store):
+    put(store, minutes(10))
+    for convert in (timescale.disable, partial(timescale.enable, plan=PLAN)):
+        convert(connection)
+        assert constraint_state(connection) is ConstraintState.VALID
+        with pytest.raises(IntegrityError, match="candles_possible"):
+            plant(MINUTE, candle(60, close=math.nan))
+
+
+def test_compressed_chunks_are_checked_before_the_constraint_is_added(store):
+    rows = minutes(50)
+    drop_constraint(connection)
+    compress(store, rows)
+    assert add_constraint(connection)
+    drop_constraint(connection)
+    plant(MINUTE, rows[20]._replace(close=math.nan))
+    with pytest.raises(ImpossibleCandles, match="1 stored candles are impossible"):
+        add_constraint(connection)
+    sql("TRUNCATE candles")
+    assert add_constraint(connection)
 
 
 def test_conversion_keeps_grants(store):

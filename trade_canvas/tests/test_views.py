@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from trade_canvas import __version__
+from trade_canvas import __version__, readiness
 
 
 def test_page_that_is_not_built_shows_how_to_build_it(client, settings, tmp_path):
@@ -37,13 +37,18 @@ def test_readyz_hides_database_messages(client, monkeypatch):
     def fail():
         raise ConnectionError("password of somebody at somewhere")
 
-    monkeypatch.setattr("trade_canvas.views._check_database", fail)
-    monkeypatch.setattr("trade_canvas.views._check_migrations", lambda: None)
+    monkeypatch.setitem(readiness.ATTEMPTS, "database", fail)
+    monkeypatch.setitem(readiness.ATTEMPTS, "migrations", lambda: None)
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json() == {
         "status": "unavailable",
-        "checks": {"database": "failed: ConnectionError", "migrations": "ok", "bus": "ok"},
+        "checks": {
+            "database": "failed: ConnectionError",
+            "migrations": "ok",
+            "bus": "ok",
+            "queue": "ok",
+        },
     }
 
 

@@ -14,6 +14,7 @@ from market.stores import postgres_guard
 from market.stores import postgres_timescale as timescale
 from market.stores.postgres_guard import Extension, NotLoaded, extension_of
 from market.stores.postgres_timescale import HypertablePlan
+from trade_canvas import readiness
 from trade_canvas.failures import failure_of
 
 IN_DATABASE = "2.28.3"
@@ -82,7 +83,7 @@ def test_serving_commands_name_the_remedy(refused, command):
 
 
 def test_readyz_shows_the_code_of_the_refusal(refused, client, monkeypatch):
-    monkeypatch.setattr("trade_canvas.views._check_migrations", lambda: None)
+    monkeypatch.setitem(readiness.ATTEMPTS, "migrations", lambda: None)
     monkeypatch.setattr("market.blocking.call", lambda work: work())
     answer = client.get("/readyz")
     assert answer.status_code == 503

@@ -27,7 +27,7 @@ from market.domain.store import CandleStore, SeriesState
 from market.runtime import candle_store
 from market.singletons import once
 
-CACHE_BYTES = 64 * 1024 * 1024
+CACHE_BYTES = 32 * 1024 * 1024
 
 # What a page takes beside its bodies at most: key, objects, headers, tags, lock.
 PAGE_OVERHEAD_BYTES = 3_000

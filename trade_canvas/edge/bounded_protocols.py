@@ -12,8 +12,11 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from trade_canvas.edge.unread_answers import CONNECTION, Connection
+
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 20.0
+STALL_TIMEOUT_S = 30.0
 
 # Pongs that may be buffered for a peer that does not read.
 MAX_UNREAD_PONG_BYTES = 1_048_576
@@ -25,11 +28,12 @@ TOO_LARGE = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request head is too long or takes too long."""
+    """Closes a connection whose request head is too long or too slow, or that reads no answer."""
 
     _head_bytes = 0
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(  # type: ignore[override]  # as uvicorn's own is
@@ -41,11 +45,23 @@ class BoundedHttp(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_stall_timer()
         super().connection_lost(exc)
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading()
+
+    @override
+    def resume_writing(self) -> None:
+        self._stop_stall_timer()
+        super().resume_writing()
 
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"][CONNECTION] = Connection(self.flow.drain, self.transport.abort)
         # The first head is expected from the start; this is another one on a kept connection.
         if not self._in_head:
             self._in_head, self._head_bytes = True, 0
@@ -69,6 +85,24 @@ class BoundedHttp(HttpToolsProtocol):
     def _expect_head(self) -> None:
         self._stop_timer()
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+
+    def _expect_reading(self) -> None:
+        """Abort the connection if its client reads nothing for STALL_TIMEOUT_S."""
+        unread = self.transport.get_write_buffer_size()
+
+        def check() -> None:
+            if self.transport.get_write_buffer_size() < unread:
+                self._expect_reading()
+            else:
+                self.transport.abort()
+
+        self._stop_stall_timer()
+        self._stall_timer = self.loop.call_later(STALL_TIMEOUT_S, check)
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

@@ -5,9 +5,11 @@ Django uses a new thread for each request, so persistent connections are never r
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum, auto
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -15,7 +17,7 @@ from asgiref.sync import ThreadSensitiveContext
 from django.db import close_old_connections
 from typing_extensions import override
 
-from market.api.asgi import Application, Receive, Scope, Send, respond_json
+from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,23 +29,66 @@ class RequestThreads:
     """ASGI middleware around Django: runs its synchronous parts on `workers` threads.
 
     A thread is taken while a view runs, not while a body is received or a response is sent: a slow
-    client holds none. While `queue` calls wait for one, new requests are answered 503
-    `server_busy`.
+    client holds none. While `queue` requests wait, new ones are answered 503 `server_busy`.
+
+    A view starts only when fewer than `workers` others run or have a response that the server has
+    not begun to send: otherwise finished responses would pile up behind a busy event loop.
     """
 
     def __init__(self, application: Application, *, workers: int, queue: int) -> None:
         self._application = application
         self._queue = queue
+        self._turns = asyncio.Semaphore(workers)
+        self._waiting_for_turn = 0
         self.pool = RequestPool(workers)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn or for a thread."""
+        return self._waiting_for_turn + self.pool.waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if self.pool.waiting >= self._queue:
+        if self.waiting >= self._queue:
             await respond_json(send, 503, BUSY, (b"retry-after", b"1"))
             return
-        # A request's calls come one after the other, so any thread may run any of them.
-        async with ThreadSensitiveContext(executor=self.pool):
-            await self._application(scope, receive, send)
+        turn = _Turn.NONE
+
+        async def receive_then_wait() -> Message:
+            # Django calls the view as soon as it has the whole body.
+            nonlocal turn
+            message = await receive()
+            if turn is _Turn.NONE and not message.get("more_body", False):
+                self._waiting_for_turn += 1
+                try:
+                    await self._turns.acquire()
+                finally:
+                    self._waiting_for_turn -= 1
+                turn = _Turn.TAKEN
+            return message
+
+        async def send_then_release(message: Message) -> None:
+            nonlocal turn
+            await send(message)
+            if turn is _Turn.TAKEN:
+                turn = _Turn.OVER
+                self._turns.release()
+
+        try:
+            # A request's calls come one after the other, so any thread may run any of them.
+            async with ThreadSensitiveContext(executor=self.pool):
+                await self._application(scope, receive_then_wait, send_then_release)
+        finally:
+            if turn is _Turn.TAKEN:
+                self._turns.release()
+
+
+class _Turn(Enum):
+    """How far a request has come."""
+
+    NONE = auto()
+    TAKEN = auto()
+    OVER = auto()
 
 
 class RequestPool(ThreadPoolExecutor):

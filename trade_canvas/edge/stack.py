@@ -18,6 +18,7 @@ from trade_canvas.edge.request_bounds import RequestBounds
 from trade_canvas.edge.request_ids import RequestIds
 from trade_canvas.edge.request_rate import RequestRate
 from trade_canvas.edge.request_threads import RequestThreads
+from trade_canvas.edge.unread_answers import UnreadAnswers
 from trade_canvas.edge.websocket_admission import WebSocketAdmission
 
 SOCKET_PATH = "/ws/market"
@@ -46,6 +47,8 @@ def build(django: Application) -> Application:
         MetricsPath,
         # A client beyond its rate costs neither a look-up nor a thread.
         partial(RequestRate, per_s=switches.api_requests_per_s),
+        # Clients that read slowly do not fill the memory with answers.
+        UnreadAnswers,
         # Candle pages, single candles and streams are answered without Django's threads.
         Front,
         # Django would write a large body to disk, and answer a broken query with HTML.

@@ -165,3 +165,32 @@ async def test_django_keeps_its_connections(settings):
         assert len(set(urls.pids)) <= WORKERS
     finally:
         await asyncio.to_thread(end, threads)
+
+
+async def test_view_waits_until_responses_before_it_are_on_their_way():
+    seen = []
+
+    async def application(scope, receive, send):
+        await receive()
+        seen.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    threads = RequestThreads(application, workers=1, queue=10)
+    may_send = asyncio.Event()
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        await may_send.wait()
+
+    asked = [
+        asyncio.create_task(threads({**SCOPE, "path": path}, receive, send))
+        for path in ("/1", "/2")
+    ]
+    await eventually(lambda: threads.waiting == 1)
+    assert seen == ["/1"]
+    may_send.set()
+    await asyncio.gather(*asked)
+    assert seen == ["/1", "/2"]
+    threads.pool.shutdown()

@@ -93,6 +93,11 @@ profile: $(DEV_READY)
 drill: $(DEV_READY)
 	$(BIN)/python manage.py drill $(DRILLS) $(if $(REPORT),--report $(REPORT))
 
+# Starts what docker/ describes with podman, as root on Debian. PARTS: compose, kubernetes.
+.PHONY: containers
+containers: $(DEV_READY)
+	$(BIN)/python manage.py containers $(PARTS) $(if $(REPORT),--report $(REPORT))
+
 # The lock files name versions and hashes for every platform and Python from 3.11; the package index is
 # a setting of the machine. KEEP=1 keeps the versions, and adds or removes packages only.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

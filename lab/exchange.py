@@ -50,10 +50,15 @@ class Exchange(Program):
 
     def truth(self, series: str, start: int, end: int) -> list[dict[str, Any]]:
         """Return the true closed candles from `start` to `end` (open times, inclusive)."""
-        query = "&".join(f"{name}={value}" for name, value in _key(series).items())
-        status, answer = get(f"{self.url}/control/truth?{query}&start={start}&end={end}")
-        assert status == 200, answer
-        return list(answer["candles"])
+        return true_candles(self.url, series, start, end)
+
+
+def true_candles(url: str, series: str, start: int, end: int) -> list[dict[str, Any]]:
+    """Ask the local exchange at `url` for what `Exchange.truth` returns."""
+    query = "&".join(f"{name}={value}" for name, value in _key(series).items())
+    status, answer = get(f"{url}/control/truth?{query}&start={start}&end={end}")
+    assert status == 200, answer
+    return list(answer["candles"])
 
 
 def _key(series: str) -> dict[str, str]:

@@ -159,6 +159,11 @@ class Installation:
             self._front = Line([_port(web.url) for web in self.webs]).start()
         return self._front
 
+    @property
+    def url(self) -> str:
+        """The address for watchers."""
+        return f"http://{HOST}:{self.front.port}"
+
     # Starting programs
 
     def start_all(
@@ -340,6 +345,10 @@ class Installation:
             *(series, first, last),
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def truth(self, series: str, first: int, last: int) -> list[dict[str, Any]]:
+        """Return the exchange's closed candles between two open times, inclusive."""
+        return self.exchange.truth(series, first, last)
 
     def show(self) -> str:
         """Return the last lines of every program, for the report of a failed test."""

@@ -133,14 +133,17 @@ class Socket(asyncio.Protocol):
 
 
 async def connect(listener: Listener, url: str, path: str, timeout_s: float) -> None:
-    """Open a connection to `url` (http://host:port). Raises OSError, TimeoutError too.
+    """Open a connection to `url` (http or https, host, port). Raises OSError, TimeoutError too.
 
     The listener may have received messages by the time this returns.
     """
     address, greeting = urlsplit(url), handshake(url, path)
     async with asyncio.timeout(timeout_s):
         await asyncio.get_running_loop().create_connection(
-            lambda: Socket(listener, greeting), address.hostname or "", address.port or 80
+            lambda: Socket(listener, greeting),
+            address.hostname or "",
+            address.port or 80,
+            ssl=address.scheme == "https" or None,
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from lab.client import Order
 from lab.crowd import Crowd
@@ -18,7 +19,6 @@ from lab.installation import Installation, passable_folder
 from lab.program import LabFailed, Program
 from lab.waiting import WaitTimeout, wait_until
 from trade_canvas.switches import PREFIX
-from trade_canvas.up.plan import HOST
 
 TOKEN = secrets.token_urlsafe(32)
 # Everything else is as an operator would have it: the times are the defaults.
@@ -92,6 +92,26 @@ class Watch:
             self.failures.append(failure)
 
 
+class Watched(Protocol):
+    """What watchers are connected to, and what their candles are compared with."""
+
+    series: tuple[str, ...]
+    logs: Path
+
+    @property
+    def url(self) -> str:
+        """The address for watchers."""
+
+    def heads(self) -> dict[str, int]:
+        """Return the open time of the newest stored candle of every series that has one."""
+
+    def stored(self, series: str, first: int, last: int) -> list[dict[str, Any]]:
+        """Return the stored candles between two open times, inclusive."""
+
+    def truth(self, series: str, first: int, last: int) -> list[dict[str, Any]]:
+        """Return the exchange's closed candles between two open times, inclusive."""
+
+
 class Ground:
     """An installation and the outcomes of what was done to it, each reported as it comes."""
 
@@ -109,53 +129,64 @@ class Ground:
     def watched(self, name: str, *, watchers: int = WATCHERS) -> Iterator[Watch]:
         """Watchers at the front address while the body disturbs the installation.
 
-        Waits at the end until they are up to date again, counts, and adds the outcome. Raises
-        LabFailed when they do not recover.
+        Adds the outcome at the end.
         """
-        installation = self.installation
-        heads = installation.heads()
-        since = {series: heads[series] for series in installation.series}
-        order = Order(
-            urls=(f"http://{HOST}:{installation.front.port}",),
-            series=installation.series,
-            watchers=watchers,
-            since=since,
-            backoff_max_s=BACKOFF_MAX_S,
-            silent_s=SILENT_S,
-            late_s=LATE_S,
-        )
-        processes = -(-watchers // WATCHERS_A_PROCESS)
-        with Crowd(order, processes=processes, log=installation.logs / "watchers.log") as crowd:
-            crowd.attach()
-            crowd.wait_until_whole(GATHER_S, for_s=1.0)
-            watch = Watch(crowd)
+        with watched(self.installation, name, self.add, watchers=watchers) as watch:
             yield watch
-            ended_at = watch.fault_ended_at or time.monotonic()
-            whole_at = crowd.wait_until_whole(RECOVERY_S, for_s=STEADY_S, after=ended_at)
-            heads = installation.heads()
-            expected = {series: range(since[series] + 1, heads[series] + 1) for series in since}
-            received = crowd.finish(expected, wait=True)
-        missing, wrong = _compare(installation, received, since, watch.revisions_expected)
-        tally = received.tally
-        self.add(
-            Outcome(
-                name=name,
-                watchers=watchers,
-                delivered=received.counts["candles"],
-                lost=tally.expected - tally.delivered + missing,
-                duplicated=tally.duplicates,
-                out_of_order=tally.disorder,
-                wrong=wrong,
-                whole_after_s=max(0.0, whole_at - ended_at),
-                most_behind_s=received.most_behind_s,
-                notes=tuple(watch.notes),
-                failures=tuple(watch.failures),
-            )
+
+
+@contextmanager
+def watched(
+    watched_at: Watched, name: str, add: Callable[[Outcome], object], *, watchers: int
+) -> Iterator[Watch]:
+    """Watchers of all series while the body disturbs what they are connected to.
+
+    Waits at the end until they are up to date again, counts, and passes the outcome to `add`.
+    Raises LabFailed when they do not recover.
+    """
+    heads = watched_at.heads()
+    since = {series: heads[series] for series in watched_at.series}
+    order = Order(
+        urls=(watched_at.url,),
+        series=watched_at.series,
+        watchers=watchers,
+        since=since,
+        backoff_max_s=BACKOFF_MAX_S,
+        silent_s=SILENT_S,
+        late_s=LATE_S,
+    )
+    processes = -(-watchers // WATCHERS_A_PROCESS)
+    with Crowd(order, processes=processes, log=watched_at.logs / "watchers.log") as crowd:
+        crowd.attach()
+        crowd.wait_until_whole(GATHER_S, for_s=1.0)
+        watch = Watch(crowd)
+        yield watch
+        ended_at = watch.fault_ended_at or time.monotonic()
+        whole_at = crowd.wait_until_whole(RECOVERY_S, for_s=STEADY_S, after=ended_at)
+        heads = watched_at.heads()
+        expected = {series: range(since[series] + 1, heads[series] + 1) for series in since}
+        received = crowd.finish(expected, wait=True)
+    missing, wrong = _compare(watched_at, received, since, watch.revisions_expected)
+    tally = received.tally
+    add(
+        Outcome(
+            name=name,
+            watchers=watchers,
+            delivered=received.counts["candles"],
+            lost=tally.expected - tally.delivered + missing,
+            duplicated=tally.duplicates,
+            out_of_order=tally.disorder,
+            wrong=wrong,
+            whole_after_s=max(0.0, whole_at - ended_at),
+            most_behind_s=received.most_behind_s,
+            notes=tuple(watch.notes),
+            failures=tuple(watch.failures),
         )
+    )
 
 
 def _compare(
-    installation: Installation, received: Received, since: dict[str, int], revised: bool
+    watched_at: Watched, received: Received, since: dict[str, int], revised: bool
 ) -> tuple[int, int]:
     """Return how many candles the store lacks, and how many are not as the exchange has them."""
     missing = 0
@@ -165,8 +196,8 @@ def _compare(
             time_: values for (name, time_), values in received.values.items() if name == series
         }
         span = (start + 1, max(seen, default=start))
-        truth = {each["candle_time"]: each for each in installation.exchange.truth(series, *span)}
-        stored = {each["candle_time"]: each for each in installation.stored(series, *span)}
+        truth = {each["candle_time"]: each for each in watched_at.truth(series, *span)}
+        stored = {each["candle_time"]: each for each in watched_at.stored(series, *span)}
         missing += len(truth.keys() - stored.keys())
         wrong += sum(truth[time_] != stored.get(time_, truth[time_]) for time_ in truth)
         if not revised:

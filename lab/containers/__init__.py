@@ -1,0 +1,1 @@
+"""`make containers`: what docker/ describes is started in containers, disturbed and taken down."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import ipaddress
 import os
 import re
 import shutil
@@ -10,8 +12,11 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import kubernetes_validate
+import pytest
 import yaml
 
+from lab.containers.confinement import bytes_of
 from trade_canvas.celery import QUEUES
 from trade_canvas.switches import PREFIX, Switches
 
@@ -21,6 +26,11 @@ DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 COMPOSE_TEXT = (DOCKER / "compose.yaml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
 EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (DOCKER / ".env.example").read_text(), re.M))
+SECRET_EXAMPLE = dict(
+    re.findall(r"^(\w+)=(.*)$", (DOCKER / "kubernetes" / "secret.env.example").read_text(), re.M)
+)
+KUBERNETES = kubernetes_validate.latest_version()
+POLICY = "default-deny"
 MANIFESTS = {
     (each["kind"], each["metadata"]["name"]): each
     for path in sorted((DOCKER / "kubernetes").glob("*.yaml"))
@@ -36,6 +46,11 @@ def pods():
     for (kind, name), manifest in MANIFESTS.items():
         if kind in {"Deployment", "Job"}:
             yield name, manifest["spec"]["template"]["spec"]
+
+
+def limit_of(service):
+    """The memory limit of a service of compose, or its default."""
+    return re.sub(r"\$\{\w+:-(\w+)\}", r"\1", service["mem_limit"])
 
 
 def test_files_name_switches_that_exist():
@@ -116,15 +131,196 @@ def test_each_queue_has_one_kind_of_worker_in_kubernetes():
     assert queues_of(commands) == sorted(QUEUES)
 
 
-def test_pods_run_unprivileged():
+@pytest.mark.parametrize("pod", dict(pods()).values(), ids=dict(pods()))
+def test_pod_is_confined(pod):
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert bytes_of(container["resources"]["limits"]["memory"])
+    for volume in pod["volumes"]:
+        assert bytes_of(volume["emptyDir"]["sizeLimit"])
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_service_of_compose_is_confined(name):
+    service = COMPOSE["services"][name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "caddy" else [])
+    assert bytes_of(limit_of(service))
+
+
+def test_valkey_refuses_writes_before_its_container_is_killed():
+    settings = dict(
+        line.split(" ", 1)
+        for line in (DOCKER / "valkey.conf").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    limit = bytes_of(limit_of(COMPOSE["services"]["valkey"]))
+    maximum = bytes_of(settings["maxmemory"].removesuffix("b"))
+    assert settings["maxmemory-policy"] == "noeviction"
+    # The rest is for buffers of clients and fragmentation, which `maxmemory` leaves out.
+    assert limit // 2 <= maximum <= limit * 3 // 4
+
+
+def test_no_argument_carries_a_secret():
+    secrets = {name for name, value in EXAMPLE.items() if not value} - {"TRADE_CANVAS_INGEST_TOKEN"}
+    secrets |= set(SECRET_EXAMPLE)
+    assert {"VALKEY_PASSWORD", "DATABASE_URL"} <= secrets
+    for name, service in COMPOSE["services"].items():
+        parts = [service.get(each) for each in ("command", "entrypoint", "healthcheck")]
+        # With two dollar signs a shell in the container reads the variable from its environment.
+        inserted = re.findall(r"(?<!\$)\$\{(\w+)", str(parts))
+        assert not secrets & set(inserted), name
     for name, pod in pods():
-        assert pod["securityContext"]["runAsNonRoot"] is True, name
-        for container in pod["containers"]:
-            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
-            assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
+        assert not secrets & set(re.findall(r"\$\((\w+)\)", str(pod))), name
+
+
+def test_no_command_in_the_docs_takes_a_secret_as_an_argument():
+    carries = r"--password|requirepass|--from-literal|\"\$(?:url|DATABASE_URL)\"|redis-cli.* -a "
+    files = [*(ROOT / "docs").rglob("*.md"), *DOCKER.rglob("*.yaml"), ROOT / "README.md"]
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for path in files
+        if (lines := [line for line in path.read_text().splitlines() if re.search(carries, line)])
+    }
+    found.pop("docker/compose.yaml", None)  # By the standard input, as the test above holds.
+    # It says why not.
+    assert len(found.pop("docker/kubernetes/settings.yaml")) == 1
+    assert found == {}
 
 
 def test_kustomization_names_every_manifest():
     folder = DOCKER / "kubernetes"
     named = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
-    assert sorted([*named, "kustomization.yaml"]) == sorted(path.name for path in folder.iterdir())
+    manifests = sorted(path.name for path in folder.glob("*.yaml"))
+    assert sorted([*named, "kustomization.yaml"]) == manifests
+
+
+@pytest.mark.parametrize(("kind", "name"), MANIFESTS)
+def test_manifest_has_the_fields_of_its_schema(kind, name):
+    kubernetes_validate.validate(MANIFESTS[kind, name], KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("Deployment", "web"), ("NetworkPolicy", POLICY)])
+def test_misspelt_manifest_is_refused(kind, name):
+    manifest = copy.deepcopy(MANIFESTS[kind, name])
+    manifest["spec"]["podSelectors"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+def test_rollout_waits_until_a_new_pod_can_work():
+    for name in {name for kind, name in MANIFESTS if kind == "Deployment"} - {"beat"}:
+        spec = MANIFESTS["Deployment", name]["spec"]
+        assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+        (container,) = spec["template"]["spec"]["containers"]
+        assert container["startupProbe"]["failureThreshold"] >= 24, name
+
+
+# Network policies: who may connect to whom
+
+
+def selects(selector, labels):
+    rules = {
+        "In": lambda label, values: label in values,
+        "NotIn": lambda label, values: label not in values,
+    }
+    wanted = selector.get("matchLabels", {})
+    return all(labels.get(name) == value for name, value in wanted.items()) and all(
+        rules[each["operator"]](labels.get(each["key"]), each["values"])
+        for each in selector.get("matchExpressions", ())
+    )
+
+
+def is_peer(peer, other):
+    """Whether a rule's peer covers `other`: the name of a namespace, or an address."""
+    if block := peer.get("ipBlock"):
+        try:
+            address = ipaddress.ip_address(other)
+        except ValueError:
+            return False
+        return address in ipaddress.ip_network(block["cidr"]) and not any(
+            address in ipaddress.ip_network(each) for each in block.get("except", ())
+        )
+    return selects(peer["namespaceSelector"], {"kubernetes.io/metadata.name": other})
+
+
+def may(direction, part, other, port):
+    """Whether pods of a part may connect to (Egress), or be reached from (Ingress), `other`."""
+    labels = {"app": "trade-canvas", "part": part}
+    policies = [
+        each["spec"]
+        for (kind, _), each in MANIFESTS.items()
+        if kind == "NetworkPolicy"
+        and direction in each["spec"]["policyTypes"]
+        and selects(each["spec"]["podSelector"], labels)
+    ]
+    assert policies, f"nothing restricts {part}"
+    peers = {"Egress": "to", "Ingress": "from"}[direction]
+    return any(
+        port in [each["port"] for each in rule["ports"]]
+        and any(is_peer(peer, other) for peer in rule[peers])
+        for spec in policies
+        for rule in spec.get(direction.lower(), ())
+    )
+
+
+PARTS = [pod_name for pod_name, _ in pods()]
+FOLLOWING = [name for name in PARTS if name not in {"beat", "migrate"}]
+BINANCE = "13.32.99.1"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_pod_reaches_what_it_needs(part):
+    assert may("Egress", part, "kube-system", 53)
+    assert may("Egress", part, "databases", 5432)
+    assert may("Egress", part, "databases", 6379)
+    assert may("Egress", part, BINANCE, 443) == (part in FOLLOWING)
+    assert may("Egress", part, BINANCE, 9443) == (part in FOLLOWING)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_pod_reaches_what_it_does_not_need(part):
+    for private in ("10.0.0.1", "172.20.1.1", "192.168.1.1", "169.254.169.254", "fd00::1"):
+        assert not may("Egress", part, private, 443)
+    assert not may("Egress", part, "monitoring", 443)
+    assert not may("Egress", part, BINANCE, 80)
+    assert not may("Egress", part, BINANCE, 5432)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_pod_is_reached_by_the_proxy_and_prometheus_only(part):
+    ports = {"web": 8000}
+    assert may("Ingress", part, "ingress-nginx", 8000) == (part == "web")
+    assert may("Ingress", part, "monitoring", ports.get(part, 9100)) == (part in FOLLOWING)
+    for port in (8000, 9100):
+        assert not may("Ingress", part, "default", port)
+        assert not may("Ingress", part, BINANCE, port)
+
+
+def test_policies_open_the_ports_that_containers_listen_on():
+    listening = {
+        each["containerPort"]
+        for _, pod in pods()
+        for container in pod["containers"]
+        for each in container.get("ports", ())
+    }
+    assert listening == {8000, 9100}
+
+
+def test_secret_of_kubernetes_lacks_nothing():
+    settings = MANIFESTS["ConfigMap", "trade-canvas"]["data"]
+    assert not set(settings) & set(SECRET_EXAMPLE)
+    assert set(SECRET_EXAMPLE.values()) == {""}
+    assert {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ADMIN_PASSWORD"} <= set(SECRET_EXAMPLE)

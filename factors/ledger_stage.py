@@ -106,11 +106,15 @@ class StageInput(Protocol[Item_co]):
 
 
 class Kept(NamedTuple, Generic[State]):
-    """An engine state after `candle_count` candles, and the ledger's position at that moment."""
+    """An engine state after `candle_count` candles, and the ledger's position at that moment.
+
+    It is useless in another generation of the store: there other candles may lead to that position.
+    """
 
     at: Position
     state: State
     candle_count: int
+    generation: str
 
     def is_usable(self, known: Position, reached: int) -> bool:
         """Whether the state has seen nothing but candles that the ledger rightly holds."""
@@ -220,6 +224,9 @@ class LedgerStage(Generic[State, Item, Entry]):
     ) -> Run[State, Item, Entry]:
         """Bring the ledger up to a change. Raises LedgerOutdated and LedgerConflict."""
         ledger, kept = self._writing(writer), self._kept.take(change.series)
+        generation = change.state.generation
+        if kept is not None and kept.generation != generation:
+            kept = None
         head = BEGINNING if change.predecessor is None else change.predecessor
         is_plain = given.stale_from is None and not given.is_requested
         if kept is not None and is_plain and kept.at == self._position(head, change):
@@ -234,7 +241,8 @@ class LedgerStage(Generic[State, Item, Entry]):
             after = self._position(run.head_time, change)
         count = run.candle_count
         save_and_thin_out(ledger.checkpoints, run.checkpoints, newest=count, every=self._every)
-        writer.on_commit(partial(self._kept.put, change.series, Kept(after, run.state, count)))
+        after_commit = Kept(after, run.state, count, generation)
+        writer.on_commit(partial(self._kept.put, change.series, after_commit))
         return run
 
     def _catch_up(

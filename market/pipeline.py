@@ -19,6 +19,7 @@ from market.domain.change import Change, Notice, Results, revision_notice
 from market.domain.series import SeriesId
 from market.domain.store import (
     CandleStore,
+    Fence,
     SeriesWriter,
     StaleFence,
     StoreUnavailable,
@@ -64,7 +65,7 @@ class Pipeline:
         self._stages = tuple(stages)
 
     def ingest(
-        self, series: SeriesId, candles: Iterable[Candle], *, fence: int | None = None
+        self, series: SeriesId, candles: Iterable[Candle], *, fence: Fence | None = None
     ) -> Change:
         """Store checked candles of one series, and return what changed.
 
@@ -85,7 +86,7 @@ class Pipeline:
             return self._run(series, lambda writer: _unchanged(writer, requests), fence=None)
 
     def _run(
-        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
+        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: Fence | None
     ) -> Change:
         """Run a transaction, with retries where they may help: a repeated batch changes nothing."""
         for pause in PAUSES_S:
@@ -99,7 +100,7 @@ class Pipeline:
         return self._attempt(series, store, fence=fence)
 
     def _attempt(
-        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: int | None
+        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: Fence | None
     ) -> Change:
         step, started = STORE_STEP, time.perf_counter()
         try:

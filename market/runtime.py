@@ -16,7 +16,9 @@ from market.stores.postgres import PostgresCandleStore
 @once
 def candle_store() -> CandleStore:
     """The candle store: PostgreSQL with its switch on, memory otherwise."""
-    return PostgresCandleStore() if settings.SWITCHES.enable_pg_store else MemoryCandleStore()
+    if settings.SWITCHES.enable_pg_store:
+        return PostgresCandleStore()
+    return MemoryCandleStore(_memory_identity().generation)
 
 
 @once

@@ -104,10 +104,12 @@ class Verifier:
             count += len(page)
             progress(len(page))
         parts = [positions, *fold.finish(before.head)]
-        return Verdict(count, before.head, parts, self.candles.state(series).epoch != before.epoch)
+        after = self.candles.state(series)
+        was_revised = (after.epoch, after.generation) != (before.epoch, before.generation)
+        return Verdict(count, before.head, parts, was_revised)
 
     def _positions(self, series: SeriesId) -> list[Row]:
-        head, epoch = self.candles.state(series)
+        head, epoch, _ = self.candles.state(series)
         return [
             ("factors", head, epoch, self.factor_engine.fingerprint),
             ("overlays", head, epoch, self.overlay_fingerprint),

@@ -222,7 +222,9 @@ def read(url):
 
 
 def described(response):
-    return [response.headers[name] for name in ("Content-Type", "ETag", "Cache-Control", "Vary")]
+    """The two stores have other pasts, so a page has another tag in each."""
+    named = [response.headers[name] for name in ("Content-Type", "Cache-Control", "Vary")]
+    return [*named, "ETag" in response.headers]
 
 
 def test_paging_to_the_end_gives_the_same_pages(both):

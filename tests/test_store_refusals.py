@@ -17,7 +17,7 @@ from lab.waiting import eventually, patience
 from market import blocking, runtime
 from market.api.tests.asking import CLOSED, SERIES, refusal
 from market.api.tests.asking import candle as posted
-from market.domain.store import EMPTY, StoreUnavailable
+from market.domain.store import StoreUnavailable
 from market.ingest.breaker import Breaker
 from market.ingest.follow import Follower
 from market.ingest.tests.exchange_fake import SERIES as FOLLOWED
@@ -109,7 +109,7 @@ def test_refused_write_leaves_nothing_and_has_a_code(fault, state, code, tried):
     assert failed.value.refusal.code == code
     assert tries() == tried
     assert set(rows().values()) == {0}
-    assert runtime.candle_store().state(MINUTE) == EMPTY
+    assert runtime.candle_store().state(MINUTE).head is None
     mend()
     assert [candle.candle_time for candle in write(60, 120).fresh] == [60, 120]
 

@@ -159,6 +159,7 @@ BAD_MESSAGES = {
     asking_since('"since": 1000000000000000000000000000000'): "invalid since",
     asking_since('"since": null, "supports_batch": 1'): "invalid supports_batch",
     asking_since('"epoch": "x"'): "invalid epoch",
+    asking_since('"generation": 1'): "invalid generation",
 }
 
 

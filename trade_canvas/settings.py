@@ -170,7 +170,7 @@ if REDIS_URL:
 
 CORS_ALLOWED_ORIGINS = [o.strip() for o in SWITCHES.cors_origins.split(",") if o.strip()]
 CORS_ALLOW_CREDENTIALS = True
-CORS_EXPOSE_HEADERS = ["ETag", "X-Series-Epoch"]
+CORS_EXPOSE_HEADERS = ["ETag", "X-Series-Epoch", "X-Series-Generation"]
 
 # The pipeline's stages after the store, in order, in the transaction of each batch.
 STAGES = {

@@ -6,9 +6,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from market.api.asgi import HeaderList
+from market.domain.store import SeriesState
 
-# Returned by the client as `epoch` when it subscribes, to receive revisions since.
+# Returned by the client as `epoch` and `generation` when it subscribes, to receive revisions since.
 EPOCH_HEADER = b"x-series-epoch"
+GENERATION_HEADER = b"x-series-generation"
 
 # Depends on this request header, besides those that Django's middleware names.
 VARY = "Accept-Encoding"
@@ -36,14 +38,15 @@ class Answer(NamedTuple):
     content: bytes
 
 
-def body_of(content: bytes, etag: str, *, epoch: int, encoding: str | None = None) -> Body:
-    """A body with its headers; `epoch` is the series' when its candles were read."""
+def body_of(content: bytes, etag: str, *, state: SeriesState, encoding: str | None = None) -> Body:
+    """A body with its headers; `state` is the series' when its candles were read."""
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),
         (b"etag", etag.encode()),
         (b"cache-control", b"no-cache"),
-        (EPOCH_HEADER, b"%d" % epoch),
+        (EPOCH_HEADER, b"%d" % state.epoch),
+        (GENERATION_HEADER, state.generation.encode()),
     ]
     if encoding:
         headers.append((b"content-encoding", encoding.encode()))

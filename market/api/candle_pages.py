@@ -1,8 +1,9 @@
 """Pages of closed candles as finished bodies: built once, compressed once, within a bound of bytes.
 
-A page is looked up by series, cursor and limit. It is valid while the series' epoch is the same
-and, unless it is full and ends behind the head, while the head is the same. A full page remains
-valid when the head moves on: only the few bytes in front of its candles are made anew.
+A page is looked up by series, cursor and limit. It is valid while the series' epoch and the store's
+generation are the same and, unless it is full and ends behind the head, while the head is the same.
+A full page remains valid when the head moves on: only the few bytes in front of its candles are
+made anew.
 """
 
 from __future__ import annotations
@@ -42,14 +43,13 @@ ENDING = b"}"
 class Page:
     """A page as it was read; `compressed` is made for the first client that accepts it.
 
-    `epoch` is the series' when its candles were read, or an earlier one; `head` is the one that
-    the body names, and `rows` is the number of candles. `deflated` are the candles as the page for
-    another head had compressed them.
+    `state` is the series' when its candles were read, or an earlier one, with the head that the
+    body names. `rows` is the number of candles. `deflated` are the candles as the page for another
+    head had compressed them.
     """
 
     query: PageQuery
-    epoch: int
-    head: int | None
+    state: SeriesState
     rows: int
     digest: str
     candles_at: int
@@ -58,6 +58,11 @@ class Page:
     compressed: Body | None = None
     deflated_at: slice = field(default_factory=lambda: slice(0))
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def head(self) -> int | None:
+        """The head that the body names."""
+        return self.state.head
 
     @property
     def is_behind_head(self) -> bool:
@@ -120,7 +125,7 @@ class CandlePages:
         """The page for a series in `state`, compressed with `gzip`; blocks on the store."""
         now = self._clock()
         query = _clamped(query, now)
-        shown = SeriesState(self._shown_head(query.series, state.head, now), state.epoch)
+        shown = state._replace(head=self._shown_head(query.series, state.head, now))
         page = self._find(query, shown)
         metrics.QUERY_PAGES.inc(1, "store" if page is None else "cache")
         if page is None:
@@ -140,7 +145,7 @@ class CandlePages:
             tag = f'"{page.digest}.{page.head}.gz"'
             with self._lock:
                 before = page.size
-                page.compressed = body_of(whole, tag, epoch=page.epoch, encoding="gzip")
+                page.compressed = body_of(whole, tag, state=page.state, encoding="gzip")
                 page.deflated, page.deflated_at = None, at
                 if self._pages.get(page.query) is page:
                     self._bytes += page.size - before
@@ -174,12 +179,12 @@ class CandlePages:
     def _find(self, query: PageQuery, state: SeriesState) -> Page | None:
         with self._lock:
             page = self._pages.get(query)
-            if page is None or page.epoch != state.epoch:
+            if page is None or page.state[1:] != state[1:]:
                 return None
             if page.head != state.head:
-                if not page.is_behind_head:
+                if not page.is_behind_head or state.is_rewound_from(page.state):
                     return None
-                page = _moved(page, state.head)
+                page = _moved(page, state)
                 self._put(page)
             self._pages.move_to_end(query)
             return page
@@ -233,29 +238,29 @@ def _page(query: PageQuery, state: SeriesState, candles: list[Candle]) -> Page:
             for candle_time, open_, high, low, close, volume in candles
         ]
     )
-    digest = blake2b(rows, digest_size=12).hexdigest()
+    # Another generation is another page, so that a client gets it with its headers.
+    digest = blake2b(rows, digest_size=12, key=state.generation.encode()[:64]).hexdigest()
     beginning = _beginning(query.series, state.head)
     content = b"".join((beginning, rows, ENDING))
     return Page(
         query=query,
-        epoch=state.epoch,
-        head=state.head,
+        state=state,
         rows=len(candles),
         digest=digest,
         candles_at=len(beginning),
-        plain=body_of(content, f'"{digest}.{state.head}"', epoch=state.epoch),
+        plain=body_of(content, f'"{digest}.{state.head}"', state=state),
     )
 
 
-def _moved(page: Page, head: int | None) -> Page:
+def _moved(page: Page, state: SeriesState) -> Page:
     """The same candles behind a head that moved on."""
-    beginning = _beginning(page.query.series, head)
+    beginning = _beginning(page.query.series, state.head)
     content = b"".join((beginning, memoryview(page.plain.content)[page.candles_at :]))
     return replace(
         page,
-        head=head,
+        state=state,
         candles_at=len(beginning),
-        plain=body_of(content, f'"{page.digest}.{head}"', epoch=page.epoch),
+        plain=body_of(content, f'"{page.digest}.{state.head}"', state=state),
         deflated=page.compressed.content[page.deflated_at] if page.compressed else page.deflated,
         compressed=None,
         lock=threading.Lock(),

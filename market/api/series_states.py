@@ -19,7 +19,7 @@ class StatesReader(Protocol):
     """The source of heads and epochs."""
 
     async def states(self, series: Iterable[SeriesId]) -> Mapping[SeriesId, SeriesState]:
-        """Head and epoch of several series in one look-up; unknown ones are left out."""
+        """The states of several series in one look-up; one that is left out has no candles."""
 
     def close(self) -> None:
         """Free its connection."""
@@ -35,7 +35,7 @@ class SeriesStates:
         self._reading: asyncio.Task[None] | None = None
 
     async def state(self, series: SeriesId) -> SeriesState:
-        """Head and epoch as they are now; raises what the store raises."""
+        """The state as it is now; raises what the store raises."""
         answer: asyncio.Future[SeriesState] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(series, []).append(answer)
         if self._reading is None:

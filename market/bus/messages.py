@@ -2,7 +2,8 @@
 
 A message of closed candles names its predecessor, the head of the series before them, so that a
 hub notices a lost message; and the series' epoch, so that a message that arrives after a later
-revision does not undo it.
+revision does not undo it. Both count within the store's generation, which a message names, too;
+processes of an earlier version send none.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ MAX_CANDLES = 1000
 class ClosedCandles:
     """Closed candles after `predecessor`, ascending and without gaps in what is stored.
 
-    `epoch` is the series' epoch at their commit.
+    `epoch` and `generation` are the series' and the store's at their commit.
     """
 
     series: SeriesId
     predecessor: int | None
     candles: tuple[Candle, ...]
     epoch: int
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class SystemNotice:
 
     series: SeriesId
     notice: Notice
+    generation: str | None = None
 
 
 BusMessage = ClosedCandles | FormingCandle | SystemNotice
@@ -59,13 +62,13 @@ def group_of(series: SeriesId) -> str:
 
 def messages_of(change: Change) -> Iterator[BusMessage]:
     """The messages of a committed change: its fresh candles in order, then its notices."""
-    predecessor = change.predecessor
+    predecessor, (_, epoch, generation) = change.predecessor, change.state
     for start in range(0, len(change.fresh), MAX_CANDLES):
         candles = change.fresh[start : start + MAX_CANDLES]
-        yield ClosedCandles(change.series, predecessor, candles, change.state.epoch)
+        yield ClosedCandles(change.series, predecessor, candles, epoch, generation)
         predecessor = candles[-1].candle_time
     for notice in change.notices:
-        yield SystemNotice(change.series, notice)
+        yield SystemNotice(change.series, notice, generation)
 
 
 def encode(message: BusMessage) -> dict[str, Any]:
@@ -73,8 +76,14 @@ def encode(message: BusMessage) -> dict[str, Any]:
     head = {"series_id": str(message.series)}
     if isinstance(message, ClosedCandles):
         rows = [list(candle) for candle in message.candles]
-        body = {"predecessor": message.predecessor, "candles": rows, "epoch": message.epoch}
-        return {"type": "closed", **head, **body}
+        return {
+            "type": "closed",
+            **head,
+            "predecessor": message.predecessor,
+            "candles": rows,
+            "epoch": message.epoch,
+            "generation": message.generation,
+        }
     if isinstance(message, FormingCandle):
         return {"type": "forming", **head, "candle": list(message.candle)}
     notice = message.notice
@@ -84,18 +93,20 @@ def encode(message: BusMessage) -> dict[str, Any]:
         "event": notice.event,
         "message": notice.message,
         "data": notice.data,
+        "generation": message.generation,
     }
 
 
 def decode(mapping: dict[str, Any]) -> BusMessage:
     """The message of a mapping; raises KeyError, TypeError or ValueError for a malformed one."""
-    series = SeriesId.parse(mapping["series_id"])
+    series, generation = SeriesId.parse(mapping["series_id"]), mapping.get("generation")
     if mapping["type"] == "closed":
         candles = tuple(Candle(*row) for row in mapping["candles"])
-        return ClosedCandles(series, mapping["predecessor"], candles, int(mapping["epoch"]))
+        epoch = int(mapping["epoch"])
+        return ClosedCandles(series, mapping["predecessor"], candles, epoch, generation)
     if mapping["type"] == "forming":
         return FormingCandle(series, Candle(*mapping["candle"]))
     if mapping["type"] == "system":
         notice = Notice(mapping["event"], mapping["message"], mapping["data"])
-        return SystemNotice(series, notice)
+        return SystemNotice(series, notice, generation)
     raise ValueError(f"unknown bus message: {mapping['type']!r}")

@@ -43,13 +43,36 @@ class Outpaced(StoreUnavailable):
 
 
 class SeriesState(NamedTuple):
-    """The open time of a series' newest candle, and the number of its revisions."""
+    """The open time of a series' newest candle, and the number of its revisions.
+
+    `generation` names the store's past, in which the two count: with another one they say nothing
+    about what was read before. It is an opaque text; only whether it is the same matters.
+    """
 
     head: int | None
     epoch: int
+    generation: str = ""
+
+    def is_rewound_from(self, before: SeriesState) -> bool:
+        """Whether the store's past changed since it was in `before`, other than by a revision.
+
+        It has another generation, or its head or epoch went backwards.
+        """
+        return (
+            self.generation != before.generation
+            or self.epoch < before.epoch
+            or (before.head is not None and (self.head is None or self.head < before.head))
+        )
 
 
 EMPTY = SeriesState(None, 0)
+
+
+class Fence(NamedTuple):
+    """A fencing token: the number counts within one generation of the store."""
+
+    number: int
+    generation: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,17 +117,24 @@ class CandleStore(Protocol):
     """Closed candles of many series. Every read returns ascending open times."""
 
     def writing(
-        self, series: SeriesId, *, fence: int | None = None
+        self, series: SeriesId, *, fence: Fence | None = None
     ) -> AbstractContextManager[SeriesWriter]:
         """Lock the series and open a transaction, which an exception rolls back as a whole.
 
-        With `fence`, raise StaleFence unless it is the newest token of `next_fence`. Before the
-        first candle there is nothing to protect: an older token is refused only once a newer one
-        has written. A series is recorded with its first candle, not before.
+        With `fence`, raise StaleFence unless it is the newest token of `next_fence`, and of the
+        store's present generation. Before the first candle there is nothing to protect: an older
+        token is refused only once a newer one has written. A series is recorded with its first
+        candle, not before.
         """
 
-    def next_fence(self, series: SeriesId) -> int:
+    def next_fence(self, series: SeriesId) -> Fence:
         """Issue a new, greater fencing token for the series; older ones can't write any more."""
+
+    def generation(self) -> str:
+        """The generation of the store: it changes when the past may have changed.
+
+        That is after a failover, after a restore, and when `manage.py new_generation` was run.
+        """
 
     def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
         """The oldest `limit` candles later than `after`."""
@@ -116,10 +146,10 @@ class CandleStore(Protocol):
         """The oldest `limit` candles with ``start <= candle_time <= end``."""
 
     def state(self, series: SeriesId) -> SeriesState:
-        """Head and epoch; (None, 0) for a series without candles."""
+        """Head, epoch and generation; a series without candles has no head and epoch 0."""
 
     def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        """Heads and epochs of several series in one query; unknown series are left out."""
+        """The states of several series in one query; unknown ones are without candles."""
 
     def revised_since(self, series: SeriesId, epoch: int) -> int | None:
         """The earliest time that revisions after `epoch` changed; None if there were none."""

@@ -12,7 +12,7 @@ from market.domain.candle import Candle
 from market.domain.change import Change
 from market.domain.feed import Feed, FeedError
 from market.domain.series import SeriesId
-from market.domain.store import CandleStore
+from market.domain.store import CandleStore, Fence
 from market.ingest.gap_ledger import GapLedger, ledger
 from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, without_all
 from market.pipeline import Pipeline
@@ -70,7 +70,7 @@ async def fill(
     start: int,
     end: int,
     *,
-    fence: int | None = None,
+    fence: Fence | None = None,
     on_page: OnPage | None = None,
     ports: IngestPorts | None = None,
 ) -> FillResult:
@@ -97,7 +97,7 @@ async def fill(
 
 
 async def store_batch(
-    ports: IngestPorts, series: SeriesId, candles: Sequence[Candle], *, fence: int | None
+    ports: IngestPorts, series: SeriesId, candles: Sequence[Candle], *, fence: Fence | None
 ) -> int:
     """Ingest candles and publish the change; return how many were new or changed."""
     change = await blocking.run(ports.pipeline.ingest, series, candles, fence=fence)

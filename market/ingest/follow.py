@@ -14,7 +14,7 @@ from django.conf import settings
 from market.domain.feed import Closed, Feed, FeedEvent, FeedRefused, Forming, Interrupted
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
-from market.domain.store import StaleFence
+from market.domain.store import Fence, StaleFence
 from market.exchanges.ccxt_feed import open_feed
 from market.ingest.backfill import IngestPorts, runtime_ports
 from market.ingest.breaker import Breaker
@@ -24,7 +24,7 @@ from market.stopping import stop as stop_tasks
 
 logger = logging.getLogger(__name__)
 
-Wanted = Callable[[], Awaitable[Mapping[SeriesId, int]]]
+Wanted = Callable[[], Awaitable[Mapping[SeriesId, Fence]]]
 
 # How long the feed may take to close.
 CLOSE_S = 2.0
@@ -107,7 +107,7 @@ class Follower:
             if not job.task.done():
                 job.followed.send_report()
 
-    def _start(self, series: SeriesId, fence: int) -> None:
+    def _start(self, series: SeriesId, fence: Fence) -> None:
         followed = FollowedSeries(series, fence, ports=self._ports, breaker=self._new_breaker())
         job = _Job(followed, asyncio.create_task(followed.run(), name=f"follow {series}"))
         job.task.add_done_callback(lambda task: self._ended(series, job, task))

@@ -22,7 +22,7 @@ from market import blocking
 from market.domain.feed import FeedRefused
 from market.domain.lease_store import Group, JobReport, LeaseStore, LeaseStoreUnavailable
 from market.domain.series import SeriesId
-from market.domain.store import CandleStore
+from market.domain.store import CandleStore, Fence
 from market.ingest.desired import desired_series
 from market.ingest.follow import Wanted, open_follower
 from market.ingest.followed import IsWatched, Report
@@ -99,7 +99,7 @@ class FollowJob:
         self._group = group
         self._ports = ports
         self._token = uuid.uuid4().hex
-        self._fences: dict[SeriesId, int] = {}
+        self._fences: dict[SeriesId, Fence] = {}
         self._reports: dict[SeriesId, JobReport] = {}
         self._unsent: set[SeriesId] = set()
         self._watched: set[SeriesId] = set()
@@ -142,20 +142,24 @@ class FollowJob:
         finally:
             await stop([keeping])
 
-    async def wanted(self) -> Mapping[SeriesId, int]:
+    async def wanted(self) -> Mapping[SeriesId, Fence]:
         """The desired series of the group with this job's fencing tokens.
 
-        While the lease store or the database is unavailable, the previous answer stays.
+        While the lease store or the database is unavailable, the previous answer stays. In another
+        generation of the store all tokens are new, so every series begins again at its stored head
+        and fetches what the store has lost.
         """
         try:
             desired = await blocking.run(self._ports.desired)
+            generation = await blocking.run(self._ports.store.generation)
             renew_all, self._needs_new_fences = self._needs_new_fences, False
             for series in desired:
-                if renew_all or series not in self._fences:
+                known = self._fences.get(series)
+                if renew_all or known is None or known.generation != generation:
                     fence = await blocking.run(self._ports.store.next_fence, series)
                     self._fences[series] = fence
                     # The drills look for this line in a worker's output.
-                    log.info("%s: following with fence %d", series, fence)
+                    log.info("%s: following with fence %d", series, fence.number)
         except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
             log.warning("%s: the desired series can't be read: %s", self._group, error)
             # New watchers can't be seen either.

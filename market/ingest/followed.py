@@ -20,7 +20,7 @@ from market.domain.candle import Candle
 from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
-from market.domain.store import StaleFence
+from market.domain.store import Fence, StaleFence
 from market.ingest import metrics
 from market.ingest.backfill import IngestPorts, fill, note_holes
 from market.ingest.breaker import Breaker, BreakerState, is_store_away, store_pace
@@ -56,7 +56,7 @@ class FollowedSeries:
     """One series being followed with a fencing token; everything runs in the task of `run`."""
 
     def __init__(
-        self, series: SeriesId, fence: int, *, ports: FollowPorts, breaker: Breaker
+        self, series: SeriesId, fence: Fence, *, ports: FollowPorts, breaker: Breaker
     ) -> None:
         self.series = series
         self.fence = fence

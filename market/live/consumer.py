@@ -148,6 +148,7 @@ class Connection:
                 since=request.since,
                 supports_batch=request.supports_batch,
                 epoch=request.epoch,
+                generation=request.generation,
             )
         except asyncio.CancelledError:
             # The server ended the connection during its catch-up.

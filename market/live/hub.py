@@ -22,16 +22,15 @@ from market.bus.messages import BusMessage, ClosedCandles, decode, group_of
 from market.domain.change import revision_notice
 from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
-from market.domain.store import CandleStore
+from market.domain.store import CandleStore, SeriesState
 from market.domain.timeframe import MAX_TIME
 from market.ingest.presence import Load
 from market.live import metrics
-from market.live.frames import closed_frame, system_frame
+from market.live.frames import closed_frame
 from market.live.reads import RepairGap, RunBlocking, StoreReads
 from market.live.topic import Subscription, Topic
 from market.live.watchdog import CUT_OFF_REASON, TIMEOUT_S, TRY_AGAIN_LATER, Watchdog
 from market.live.watcher import Watcher
-from market.live.wires.port import SLOW_CONSUMER, SLOW_CONSUMER_REASON
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +43,6 @@ MAX_INBOX = 256
 
 # Reads until a catch-up has reached the live side; even a second one is rare.
 MAX_CATCH_UP_READS = 20
-
-# A watcher that is behind has this long to make room for its catch-up.
-ROOM_TIMEOUT_S = 30.0
 
 
 class Hub:
@@ -129,11 +125,13 @@ class Hub:
         since: int | None = None,
         supports_batch: bool = False,
         epoch: int | None = None,
+        generation: str | None = None,
     ) -> None:
         """Send what is stored after `since`, then follow live, without a gap between the two.
 
         `since` is the newest open time the watcher has; None asks for the newest candles. With
-        `epoch`, that of the watcher's candles, it is also notified of revisions since then.
+        `epoch` and `generation`, those of the watcher's candles, it is also notified of revisions
+        since then.
         """
         self.unsubscribe(watcher, series)
         subscription = Subscription(watcher, since, supports_batch)
@@ -144,7 +142,7 @@ class Hub:
         metrics.SUBSCRIPTIONS.inc()
         try:
             await self._open(topic)
-            await self._catch_up(topic, subscription, epoch)
+            await self._catch_up(topic, subscription, topic.known_by(epoch, generation))
         except BaseException:
             self.unsubscribe(watcher, series)
             raise
@@ -167,19 +165,18 @@ class Hub:
         self._watchers.pop(watcher, None)
         return followed
 
-    async def _catch_up(self, topic: Topic, subscription: Subscription, epoch: int | None) -> None:
+    async def _catch_up(self, topic: Topic, subscription: Subscription, known: SeriesState) -> None:
         """Send history until none is left, and join in the same step of the event loop."""
         watcher, series = subscription.watcher, topic.series
         if subscription.cursor is not None:
             cursor = max(-1, min(subscription.cursor, MAX_TIME))
             subscription.cursor = clamp_cursor(cursor, series.timeframe, self._now())
-        known = topic.epoch if epoch is None else epoch
         is_complete = False
         for _ in range(MAX_CATCH_UP_READS):
             if not is_complete:
                 is_complete = await self._send_history(topic, subscription)
-            elif known != topic.epoch:
-                known = await self._send_revisions(topic, watcher, known)
+            elif known[1:] != topic.state[1:]:
+                known = await self._send_revisions(topic, subscription, known)
             elif topic.is_ahead_of(subscription.cursor) and not subscription.is_cut:
                 is_complete = False
             else:
@@ -196,7 +193,7 @@ class Hub:
         """
         watcher, asked_from = subscription.watcher, subscription.cursor
         rows = await self._reads.after_shared(topic, asked_from)
-        await self._wait_for_room(watcher)
+        await watcher.wait_for_room()
         if rows:
             frame = closed_frame(
                 topic.series, asked_from, rows, supports_batch=subscription.supports_batch
@@ -208,25 +205,22 @@ class Hub:
         subscription.is_cut = asked_from is not None and len(rows) >= self._reads.limit
         return subscription.is_cut or not topic.is_ahead_of(subscription.cursor)
 
-    async def _wait_for_room(self, watcher: Watcher) -> None:
-        deadline = asyncio.get_running_loop().time() + ROOM_TIMEOUT_S
-        while watcher.wire.is_open and watcher.wire.is_behind:
-            if asyncio.get_running_loop().time() > deadline:
-                watcher.wire.close(SLOW_CONSUMER, SLOW_CONSUMER_REASON)
-            await asyncio.sleep(0.02)
+    async def _send_revisions(
+        self, topic: Topic, subscription: Subscription, known: SeriesState
+    ) -> SeriesState:
+        """Notify a watcher of what was revised after the state that it knows; return the new one.
 
-    async def _send_revisions(self, topic: Topic, watcher: Watcher, known: int) -> int:
-        """Notify a watcher of what was revised after its epoch `known`; return the new epoch.
-
-        An epoch from the future is that of a store that was lost: everything must be read again.
+        If that is of another generation, or from the future, everything must be read again.
         """
-        epoch = topic.epoch
-        since = 0 if known > epoch else await self._reads.revised_since(topic.series, known)
+        state = topic.state
+        since: int | None = 0
+        if known.generation != state.generation or known.epoch > state.epoch:
+            topic.take_back(subscription)
+        else:
+            since = await self._reads.revised_since(topic.series, known.epoch)
         if since is not None:
-            frame = system_frame(topic.series, revision_notice(topic.series, since, epoch))
-            watcher.wire.send(frame)
-            metrics.frame_sent(frame.types, len(frame.data), 1)
-        return epoch
+            topic.notify_one(subscription, revision_notice(topic.series, since, state.epoch))
+        return state
 
     # The bus
 
@@ -237,9 +231,9 @@ class Hub:
                 return
             await self._tried_bus.wait()
             await self._join_group(topic)
-            state = await self._reads.closed_state(topic.series)
+            topic.follow(await self._reads.closed_state(topic.series))
+            topic.is_open = True
             self._watchdog.reset()
-            topic.head, topic.epoch, topic.is_open = state.head, state.epoch, True
 
     async def _join_group(self, topic: Topic) -> None:
         """Join the series' group; without a bus the series is polled from the store."""
@@ -334,9 +328,16 @@ class Hub:
             topic.task = None
 
     async def _heal(self, topic: Topic) -> None:
-        """Deliver from the store the candles and revisions that the bus did not bring."""
+        """Deliver from the store the candles and revisions that the bus did not bring.
+
+        Only this moves the topic meanwhile: if the store is behind it, the store itself went back.
+        """
         bus_metrics.BUS_MISSED.inc()
         state = await self._reads.state(topic.series)
+        if state.is_rewound_from(topic.state):
+            logger.warning("%s: the store's past changed, watchers read again", topic.series)
+            metrics.REWOUND.inc()
+            topic.rewind(await self._reads.up_to(topic, state))
         while state.head is not None and (topic.head is None or topic.head < state.head):
             rows = await self._reads.after(topic, topic.head)
             if not rows:
@@ -363,16 +364,17 @@ class Hub:
         for topic in [each for each in self._topics.values() if each.is_idle]:
             await self._close(topic)
         await self._join_groups()
-        watched = [topic for topic in self._topics.values() if topic.is_open]
+        watched = [(each, each.state) for each in self._topics.values() if each.is_open]
         if watched:
-            states = await self._reads.states(topic.series for topic in watched)
+            states = await self._reads.states(topic.series for topic, _ in watched)
         elif self._topics:
             # None of them could be opened.
             return
         self._watchdog.reset()
-        for topic in watched:
-            state = states.get(topic.series)
-            if state is not None and topic.is_open and topic.is_behind(state, self._now()):
+        for topic, before in watched:
+            state = states[topic.series]
+            is_rewound = state.is_rewound_from(before)
+            if topic.is_open and (is_rewound or topic.is_behind(state, self._now())):
                 self._queue(topic, None)
 
     async def _close(self, topic: Topic) -> None:

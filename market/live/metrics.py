@@ -28,6 +28,10 @@ UNSUBSCRIBES = Counter(
 UNSUBSCRIBE_DURATION = Histogram(
     "market_ws_unsubscribe_duration_seconds", "Handling of such a request.", labels=("result",)
 )
+REWOUND = Counter(
+    "market_ws_rewound_total",
+    "Times that a hub found the past of a series changed, as after a failover or a restore.",
+)
 CATCHUP_CANDLES = Counter(
     "market_ws_catchup_candles_total", "Closed candles sent in catch-ups, over all watchers."
 )

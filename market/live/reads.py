@@ -85,7 +85,7 @@ class StoreReads:
         The shared read may have begun before its last caller came, but not before the topic's head
         was delivered, so whatever it misses is still to come live.
         """
-        key = (topic.series, cursor, topic.head)
+        key = (topic.series, cursor, topic.state)
         if (reading := self._shared.get(key)) is None:
             reading = asyncio.create_task(self.after(topic, cursor))
             self._shared[key] = reading
@@ -104,6 +104,12 @@ class StoreReads:
             return state
         closed = series.timeframe.latest_closed(now)
         return state._replace(head=await self._run(self._store.floor, series, closed))
+
+    async def up_to(self, topic: Topic, state: SeriesState) -> SeriesState:
+        """A state with the newest stored candle up to the topic's head as its head."""
+        if topic.head is None:
+            return state._replace(head=None)
+        return state._replace(head=await self._run(self._store.floor, topic.series, topic.head))
 
     async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
         """Heads and epochs of many series in one query."""

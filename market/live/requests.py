@@ -25,6 +25,7 @@ class Subscribe:
     since: int | None
     supports_batch: bool
     epoch: int | None
+    generation: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,14 @@ def _subscribe(body: dict[str, Any]) -> Subscribe:
     if supports_batch is not None and not isinstance(supports_batch, bool):
         raise BadRequest("invalid supports_batch")
     epoch = _integer(body, "epoch")
+    generation = body.get("generation")
+    if generation is not None and not isinstance(generation, str):
+        raise BadRequest("invalid generation")
     try:
         series = SeriesId.parse(name)
     except SeriesIdError as error:
         raise BadRequest(str(error)) from error
-    return Subscribe(series, since, bool(supports_batch), epoch)
+    return Subscribe(series, since, bool(supports_batch), epoch, generation)
 
 
 def _unsubscribe(body: dict[str, Any]) -> Unsubscribe:

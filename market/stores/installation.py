@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from market.domain.identity import Identity
+from market.domain.identity import Identity, random_id
 
 READ = "SELECT installation_id, generation FROM installation"
 # A migration made the row. If somebody emptied the table, the first reader makes another.
@@ -12,6 +12,19 @@ CREATE = """
 INSERT INTO installation (id, installation_id, generation, created_at, generation_at)
 VALUES (1, %s, %s, now(), now()) ON CONFLICT DO NOTHING
 """
+
+
+RENEW = "UPDATE installation SET generation = %s, generation_at = now()"
+
+
+def renew_generation() -> None:
+    """Begin a new generation of the store: what was read or cached before counts no more.
+
+    Blocking. Raises django.db.DatabaseError.
+    """
+    read_identity()
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(RENEW, [random_id()])
 
 
 def read_identity() -> Identity:

@@ -13,10 +13,12 @@ from typing_extensions import override
 
 from market.domain.candle import Candle
 from market.domain.gaps import Gap, find_gaps
+from market.domain.identity import random_id
 from market.domain.series import SeriesId
 from market.domain.store import (
     EMPTY,
     CandleStore,
+    Fence,
     SeriesState,
     SeriesStats,
     SeriesWriter,
@@ -30,9 +32,9 @@ from market.stores.callbacks import Callbacks
 class _Rows:
     """One series: open times and candles in two parallel lists, ascending."""
 
+    state: SeriesState
     times: list[int] = field(default_factory=list)
     candles: list[Candle] = field(default_factory=list)
-    state: SeriesState = EMPTY
     revisions: list[tuple[int, int]] = field(default_factory=list)
     fence: int = 0
 
@@ -84,7 +86,7 @@ class MemoryWriter(Callbacks, SeriesWriter):
         if revised_from is not None:
             epoch += 1
             self._revisions.append((epoch, revised_from))
-        self._next = SeriesState(head, epoch)
+        self._next = self._next._replace(head=head, epoch=epoch)
         return self._next
 
     def commit(self) -> None:
@@ -96,9 +98,13 @@ class MemoryWriter(Callbacks, SeriesWriter):
 
 
 class MemoryCandleStore(CandleStore):
-    """The memory store; the writers of each series share a lock."""
+    """The memory store; the writers of each series share a lock.
 
-    def __init__(self) -> None:
+    Its generation is random unless it is given: what another process held is lost.
+    """
+
+    def __init__(self, generation: str = "") -> None:
+        self._empty = EMPTY._replace(generation=generation or random_id())
         self._series: dict[SeriesId, _Rows] = {}
         self._writers: defaultdict[SeriesId, threading.Lock] = defaultdict(threading.Lock)
         # Held briefly: it makes a commit atomic for readers.
@@ -106,11 +112,11 @@ class MemoryCandleStore(CandleStore):
 
     @override
     @contextmanager
-    def writing(self, series: SeriesId, *, fence: int | None = None) -> Iterator[MemoryWriter]:
+    def writing(self, series: SeriesId, *, fence: Fence | None = None) -> Iterator[MemoryWriter]:
         with self._lock_of(series):
             with self._mutex:
-                rows = self._series.setdefault(series, _Rows())
-            if fence is not None and fence != rows.fence:
+                rows = self._series.setdefault(series, _Rows(self._empty))
+            if fence is not None and fence != Fence(rows.fence, self.generation()):
                 raise StaleFence(str(series))
             writer = MemoryWriter(series, rows)
             try:
@@ -122,11 +128,15 @@ class MemoryCandleStore(CandleStore):
                 writer.commit()
 
     @override
-    def next_fence(self, series: SeriesId) -> int:
+    def next_fence(self, series: SeriesId) -> Fence:
         with self._lock_of(series), self._mutex:
-            rows = self._series.setdefault(series, _Rows())
+            rows = self._series.setdefault(series, _Rows(self._empty))
             rows.fence += 1
-            return rows.fence
+            return Fence(rows.fence, self.generation())
+
+    @override
+    def generation(self) -> str:
+        return self._empty.generation
 
     @override
     def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
@@ -149,11 +159,11 @@ class MemoryCandleStore(CandleStore):
     @override
     def state(self, series: SeriesId) -> SeriesState:
         rows = self._series.get(series)
-        return rows.state if rows else EMPTY
+        return rows.state if rows else self._empty
 
     @override
     def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        return {each: rows.state for each in series if (rows := self._series.get(each))}
+        return {each: self.state(each) for each in series}
 
     @override
     def revised_since(self, series: SeriesId, epoch: int) -> int | None:

@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
@@ -21,38 +21,30 @@ from market.domain.candle import Candle
 from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.domain.store import (
-    EMPTY,
     CandleStore,
+    Fence,
     Outpaced,
     SeriesState,
     SeriesStats,
     SeriesWriter,
-    StaleFence,
     Upserted,
 )
 from market.stores.callbacks import Callbacks
 from market.stores.postgres_errors import refusal_of
+from market.stores.postgres_series import (
+    NEXT_FENCE,
+    STATES,
+    SeriesRow,
+    lock_series,
+    raise_fence,
+    states_in,
+)
 
 # From this many rows on, COPY into a temporary table beats an array of rows in the statement.
 COPY_FROM_ROWS = 100
 
 COLUMNS = "candle_time, open, high, low, close, volume"
 SERIES_KEY = "(SELECT id FROM series WHERE name = %s)"
-
-# The first statement waits for another writer; the second sees what that writer committed.
-LOCK_AND_READ = """
-SELECT pg_advisory_xact_lock(hashtextextended(%s, 0));
-SELECT id, head_time, epoch, fence FROM series WHERE name = %s
-"""
-
-# A series without candles has no row to keep the token in. The transaction's number is greater than
-# that of every transaction before it that held the series' lock.
-NEXT_FENCE = """
-WITH drawn AS (
-    UPDATE series SET fence = greatest(fence + 1, txid_current()) WHERE name = %s RETURNING fence
-)
-SELECT coalesce((SELECT fence FROM drawn), txid_current())
-"""
 
 WRITE = f"""
 INSERT INTO candles AS stored (series_id, {COLUMNS})
@@ -106,13 +98,13 @@ class PostgresWriter(Callbacks, SeriesWriter):
     """One series inside a PostgreSQL transaction that holds its advisory lock."""
 
     def __init__(
-        self, series: SeriesId, row: _SeriesRow | None, cursor: Any, *, fence: int | None
+        self, series: SeriesId, row: SeriesRow, cursor: Any, *, fence: Fence | None
     ) -> None:
         super().__init__()
         self.series = series
-        self.state = row.state if row else EMPTY
-        self._row_key = row.key if row else None
-        self._fence = fence or 0
+        self.state = row.state
+        self._row_key = row.key
+        self._fence = 0 if fence is None else fence.number
         self._cursor = cursor
         self._deferred: list[bytes] = []
         self._newest = self._head_written = self.state.head
@@ -179,7 +171,7 @@ class PostgresWriter(Callbacks, SeriesWriter):
     def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
         epoch = self.state.epoch
         if revised_from is None and head == self._head_written:
-            return SeriesState(head, epoch)
+            return self.state._replace(head=head)
         if revised_from is not None:
             epoch += 1
             self.cursor.execute(
@@ -189,7 +181,7 @@ class PostgresWriter(Callbacks, SeriesWriter):
         self.cursor.execute(
             "UPDATE series SET head_time = %s, epoch = %s WHERE id = %s", (head, epoch, self.key)
         )
-        return SeriesState(head, epoch)
+        return self.state._replace(head=head, epoch=epoch)
 
     def _given(self, candles: list[Candle]) -> str:
         if len(candles) < COPY_FROM_ROWS:
@@ -210,14 +202,14 @@ class PostgresCandleStore(CandleStore):
 
     @override
     @contextmanager
-    def writing(self, series: SeriesId, *, fence: int | None = None) -> Iterator[PostgresWriter]:
+    def writing(self, series: SeriesId, *, fence: Fence | None = None) -> Iterator[PostgresWriter]:
         # Writers of one series wait for each other in the database.
         writer: PostgresWriter | None = None
         try:
             with transaction.atomic(), _cursor() as cursor:
-                row = _lock_series(cursor, series)
-                if row and fence is not None and fence != row.fence:
-                    _raise_fence(cursor, series, row, fence)
+                row = lock_series(cursor, series)
+                if fence is not None and fence != row.fence:
+                    raise_fence(cursor, series, row, fence)
                 writer = PostgresWriter(series, row, cursor, fence=fence)
                 yield writer
                 writer.flush()
@@ -230,12 +222,15 @@ class PostgresCandleStore(CandleStore):
         writer.committed()
 
     @override
-    def next_fence(self, series: SeriesId) -> int:
-        name = str(series)
+    def next_fence(self, series: SeriesId) -> Fence:
         with transaction.atomic(), _cursor() as cursor:
-            cursor.execute(LOCK_AND_READ, (name, name))
-            cursor.execute(NEXT_FENCE, (name,))
-            return int(cursor.fetchone()[0])
+            row = lock_series(cursor, series)
+            cursor.execute(NEXT_FENCE, (str(series),))
+            return Fence(int(cursor.fetchone()[0]), row.state.generation)
+
+    @override
+    def generation(self) -> str:
+        return str(read_rows("SELECT store_generation()", ())[0][0])
 
     @override
     def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
@@ -280,16 +275,12 @@ class PostgresCandleStore(CandleStore):
 
     @override
     def state(self, series: SeriesId) -> SeriesState:
-        rows = read_rows("SELECT head_time, epoch FROM series WHERE name = %s", (str(series),))
-        return SeriesState(*rows[0]) if rows else EMPTY
+        return self.states([series])[series]
 
     @override
     def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        by_name = {str(each): each for each in series}
-        rows = read_rows(
-            "SELECT name, head_time, epoch FROM series WHERE name = ANY(%s)", (list(by_name),)
-        )
-        return {by_name[name]: SeriesState(head, epoch) for name, head, epoch in rows}
+        asked = {str(each): each for each in series}
+        return states_in(read_rows(STATES, (list(asked),)), asked)
 
     @override
     def revised_since(self, series: SeriesId, epoch: int) -> int | None:
@@ -331,32 +322,6 @@ class PostgresCandleStore(CandleStore):
             (),
         )
         return sorted(SeriesStats(SeriesId.parse(name), *stats) for name, *stats in rows)
-
-
-class _SeriesRow(NamedTuple):
-    """A series' row: its key, head and epoch, and newest fencing token."""
-
-    key: int
-    state: SeriesState
-    fence: int
-
-
-def _lock_series(cursor: Any, series: SeriesId) -> _SeriesRow | None:
-    """Wait for the series' lock; return its row, None while it has no candle."""
-    name = str(series)
-    cursor.execute(LOCK_AND_READ, (name, name))
-    found = cursor.fetchone()
-    if found is None:
-        return None
-    key, head, epoch, fence = found
-    return _SeriesRow(key, SeriesState(head, epoch), fence)
-
-
-def _raise_fence(cursor: Any, series: SeriesId, row: _SeriesRow, fence: int) -> None:
-    """Record a token that was drawn before the series had a row; StaleFence for an older one."""
-    if fence < row.fence:
-        raise StaleFence(str(series))
-    cursor.execute("UPDATE series SET fence = %s WHERE id = %s", (fence, row.key))
 
 
 @contextmanager

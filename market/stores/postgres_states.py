@@ -15,8 +15,8 @@ import psycopg2.extensions as driver
 
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
+from market.stores.postgres_series import STATES, states_in
 
-STATEMENT = "SELECT name, head_time, epoch FROM series WHERE name = ANY(%s)"
 TIMEOUT_S = 5.0
 
 
@@ -35,23 +35,22 @@ class PostgresStates:
         return self._connection is not None
 
     async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
-        """Heads and epochs of several series in one query; unknown series are left out.
+        """The states of several series in one query.
 
         Raises psycopg2.Error or TimeoutError; the next call connects again.
         """
-        by_name = {str(each): each for each in series}
+        asked = {str(each): each for each in series}
         try:
             if self._connection is None:
                 async with asyncio.timeout(TIMEOUT_S):
                     await self._connect()
             with self._connection.cursor() as cursor:
-                cursor.execute(STATEMENT, (list(by_name),))
+                cursor.execute(STATES, (list(asked),))
                 await self._finished()
-                rows = cursor.fetchall()
+                return states_in(cursor.fetchall(), asked)
         except BaseException:
             self.close()
             raise
-        return {by_name[name]: SeriesState(head, epoch) for name, head, epoch in rows}
 
     def close(self) -> None:
         """Close the connection."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
+from market.stores.memory import MemoryCandleStore
 
 MINUTE = SeriesId.parse("binance:futures:BTC/USDT:1m")
 
@@ -16,3 +17,13 @@ def candle(time: int, close: float = 1.5, volume: float = 10.0) -> Candle:
 def candles(*times: int) -> list[Candle]:
     """One candle for each open time."""
     return [candle(time) for time in times]
+
+
+class ReplacedStore:
+    """A store in whose place another may be put, as by a failover or a restore."""
+
+    def __init__(self):
+        self.current = MemoryCandleStore()
+
+    def __getattr__(self, name):
+        return getattr(self.current, name)

@@ -17,7 +17,7 @@ from market.api.candle_query import PageQuery
 from market.domain.freshness import clamp_cursor, is_withheld
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
-from market.tests.builders import MINUTE, candle, candles
+from market.tests.builders import MINUTE, ReplacedStore, candle, candles
 
 
 class CountingStore(MemoryCandleStore):
@@ -51,6 +51,33 @@ def test_second_read_takes_nothing_from_the_store():
     assert page(pages, 0) is page(pages, 0)
     assert page(pages) is page(pages)
     assert store.reads == {"read_after": 1, "newest": 1}
+
+
+def test_page_of_another_generation_is_read_again():
+    """The store lost its newest candle, and has another one at the same time."""
+    store = ReplacedStore()
+    Pipeline(store).ingest(MINUTE, candles(60, 120, 180))
+    pages = CandlePages(store, clock=lambda: 10_000.0)
+    queries = [PageQuery(MINUTE, *each) for each in ((None, 500), (0, 500), (60, 2), (0, 2))]
+    before = [pages.read(each) for each in queries]
+    store.current = MemoryCandleStore()
+    Pipeline(store).ingest(MINUTE, [*candles(60, 120), candle(180, 1.9)])
+    for query, old in zip(queries, before, strict=True):
+        assert pages.cached(query, store.state(MINUTE)) is None
+        new = pages.read(query)
+        assert new.plain.etag != old.plain.etag
+        assert (b"1.9" in new.plain.content) == (query.limit > 2 or query.since == 60)
+
+
+def test_full_page_is_not_moved_to_a_head_that_went_backwards():
+    store = ReplacedStore()
+    store.current = MemoryCandleStore("restored")
+    Pipeline(store).ingest(MINUTE, candles(60, 120, 180))
+    pages = CandlePages(store, clock=lambda: 10_000.0)
+    page(pages, 0, 2)
+    store.current = MemoryCandleStore("restored")
+    Pipeline(store).ingest(MINUTE, candles(60))
+    assert page(pages, 0, 2).rows == 1
 
 
 def test_full_page_outlives_the_head():

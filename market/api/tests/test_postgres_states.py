@@ -10,7 +10,6 @@ from django.db import connection
 
 from lab.waiting import eventually
 from market import blocking, runtime
-from market.domain.store import SeriesState
 from market.stores import postgres_states
 from market.stores.postgres_states import PostgresStates
 from market.tests.builders import MINUTE, candles
@@ -52,10 +51,10 @@ async def end_connection():
 
 
 async def test_each_look_up_sees_what_was_committed_before(reader):
-    assert await reader.states([MINUTE]) == {}
+    assert (await reader.states([MINUTE]))[MINUTE][:2] == (None, 0)
     for head in (60, 120):
         await store(head)
-        assert await reader.states([MINUTE]) == {MINUTE: SeriesState(head, 0)}
+        assert (await reader.states([MINUTE]))[MINUTE][:2] == (head, 0)
 
 
 async def test_connection_that_ended_while_unused_is_replaced(reader):
@@ -63,29 +62,29 @@ async def test_connection_that_ended_while_unused_is_replaced(reader):
     await reader.states([MINUTE])
     await end_connection()
     await eventually(lambda: not reader.is_connected)
-    assert await reader.states([MINUTE]) == {MINUTE: SeriesState(60, 0)}
+    assert (await reader.states([MINUTE]))[MINUTE][:2] == (60, 0)
 
 
 async def test_connection_that_ends_during_a_look_up_raises_once(reader, monkeypatch):
     await store(60)
     await reader.states([MINUTE])
-    monkeypatch.setattr(postgres_states, "STATEMENT", "SELECT %s::text[], pg_sleep(600)")
+    monkeypatch.setattr(postgres_states, "STATES", "SELECT %s::text[], pg_sleep(600)")
     look_up = asyncio.create_task(reader.states([MINUTE]))
     await asyncio.sleep(0)
     await end_connection()
     with pytest.raises(psycopg2.OperationalError):
         await look_up
     monkeypatch.undo()
-    assert await reader.states([MINUTE]) == {MINUTE: SeriesState(60, 0)}
+    assert (await reader.states([MINUTE]))[MINUTE][:2] == (60, 0)
 
 
 async def test_look_up_that_takes_too_long_ends(reader, monkeypatch):
     await store(60)
     await reader.states([MINUTE])
     monkeypatch.setattr(postgres_states, "TIMEOUT_S", 0.01)
-    monkeypatch.setattr(postgres_states, "STATEMENT", "SELECT %s::text[], pg_sleep(600)")
+    monkeypatch.setattr(postgres_states, "STATES", "SELECT %s::text[], pg_sleep(600)")
     with pytest.raises(TimeoutError):
         await reader.states([MINUTE])
     monkeypatch.undo()
-    assert await reader.states([MINUTE]) == {MINUTE: SeriesState(60, 0)}
+    assert (await reader.states([MINUTE]))[MINUTE][:2] == (60, 0)
     await end_connection()

@@ -19,6 +19,7 @@ from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.outage import Outage
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
+from market.tests.builders import ReplacedStore
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
@@ -53,7 +54,7 @@ class Bench:
         self.skipped_s = 0.0
         self.leases = MemoryLeaseStore(lambda: time.time() + self.skipped_s)
         self.outage = Outage(self.leases)
-        self.store = MemoryCandleStore()
+        self.store = ReplacedStore()
         self.desired = [BTC]
         self.unwatched = set()
         self.followers = []
@@ -193,6 +194,21 @@ async def test_job_whose_lock_vanished_takes_it_and_new_fences(bench):
     bench.lose_lock()
     await eventually(lambda: bench.tokens()[BTC] > old)
     assert bench.leases.owned_groups([GROUP]) == {GROUP}
+    bench.stopped = True
+    await ended(job)
+
+
+async def test_job_takes_new_fences_in_another_generation_of_the_store(bench):
+    """The number may have been used already, in a past that is lost."""
+    job = bench.job()
+    await eventually(bench.tokens)
+    old = bench.tokens()[BTC]
+    bench.store.current = MemoryCandleStore()
+    with pytest.raises(StaleFence):
+        Pipeline(bench.store).ingest(BTC, [CANDLE], fence=old)
+    await eventually(lambda: bench.tokens()[BTC].generation == bench.store.generation())
+    assert bench.tokens()[BTC].number == old.number
+    Pipeline(bench.store).ingest(BTC, [CANDLE], fence=bench.tokens()[BTC])
     bench.stopped = True
     await ended(job)
 

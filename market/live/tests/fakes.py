@@ -9,6 +9,7 @@ from collections import defaultdict
 from market.bus.messages import encode, group_of, messages_of
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
+from market.tests.builders import ReplacedStore
 
 
 class RecordingWire:
@@ -93,7 +94,7 @@ class World:
     """A store, a pipeline and a bus; `ingest` writes and returns the bus messages."""
 
     def __init__(self):
-        self.store = MemoryCandleStore()
+        self.store = ReplacedStore()
         self.layer = FakeLayer()
         self.pipeline = Pipeline(self.store)
         self.reads = 0
@@ -106,6 +107,18 @@ class World:
     def announce(self, series, rows):
         for message in self.ingest(series, rows):
             self.layer.deliver(message)
+
+    def fail_over(self, series, *, lost=0, revisions=0, generation=""):
+        """Put a store in place of this one that lacks the newest candles and revisions."""
+        head, epoch, _ = self.store.state(series)
+        kept = self.store.newest(series, 10_000)
+        kept = kept[: len(kept) - lost]
+        self.store.current = MemoryCandleStore(generation)
+        self.pipeline.ingest(series, kept)
+        head = kept[-1].candle_time if kept else None
+        for _ in range(epoch - revisions):
+            with self.store.writing(series) as writer:
+                writer.advance(head, revised_from=0)
 
     async def run_blocking(self, work, *args, **kwargs):
         self.reads += 1

@@ -9,11 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lab.waiting import eventually
-from market.bus.messages import FormingCandle
+from market.bus.messages import FormingCandle, encode
 from market.live.hub import Hub
 from market.live.tests.fakes import RecordingWire, World, settle
 from market.live.watcher import Watcher
 from market.metrics_registry import REGISTRY, collecting
+from market.stores.memory import MemoryCandleStore
 from market.tests.builders import MINUTE, candle, candles
 from tests.examples import examples
 
@@ -39,10 +40,14 @@ async def hub(world):
     await hub.stop()
 
 
-async def follow(hub, since=None, supports_batch=True, epoch=None):
+async def follow(hub, since=None, supports_batch=True, **known):
     watcher = Watcher(RecordingWire())
-    await hub.subscribe(watcher, MINUTE, since=since, supports_batch=supports_batch, epoch=epoch)
+    await hub.subscribe(watcher, MINUTE, since=since, supports_batch=supports_batch, **known)
     return watcher
+
+
+def revised_from(wire):
+    return [m["data"]["from_time"] for m in wire.of_type("system")]
 
 
 def gaps_of(wire):
@@ -244,6 +249,109 @@ async def test_epoch_from_the_future_makes_the_watcher_read_everything(world, hu
     assert [(m["data"]["from_time"], m["data"]["epoch"]) for m in sent] == [(0, 0)]
 
 
+# The store's past changes: a failover that lost its tail, a restore
+
+
+async def test_message_of_another_generation_makes_watchers_read_everything(world, hub):
+    world.ingest(MINUTE, candles(60, 120, 180))
+    watcher = await follow(hub, since=180)
+    world.fail_over(MINUTE, lost=1)
+    world.announce(MINUTE, candles(240))
+    await settle()
+    sent = [(m["type"], m.get("data", {}).get("from_time")) for m in watcher.wire.messages]
+    assert sent == [("system", 0), ("gap", None), ("candle_closed", None)]
+    assert (watcher.wire.closed_times(), gaps_of(watcher.wire)) == ([240], [(180, 240)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"lost": 1},
+        {"lost": 3},
+        {"lost": 1, "generation": "restored"},
+        {"revisions": 1, "generation": "restored"},
+    ],
+)
+async def test_check_finds_that_the_past_changed(world, hub, change):
+    world.store.current = MemoryCandleStore("restored")
+    world.ingest(MINUTE, candles(60, 120, 180))
+    world.ingest(MINUTE, [candle(60, close=1.9)])
+    watcher = await follow(hub, since=180)
+    world.fail_over(MINUTE, **change)
+    for _ in range(2):
+        await hub.check()
+        await settle()
+    assert [m["type"] for m in watcher.wire.messages] == ["system"]
+    assert revised_from(watcher.wire) == [0]
+
+
+async def test_epoch_that_is_used_again_is_not_taken_for_known(world, hub):
+    world.ingest(MINUTE, candles(60, 120, 180))
+    world.ingest(MINUTE, [candle(120, close=1.9)])
+    watcher = await follow(hub, since=180)
+    world.fail_over(MINUTE, revisions=1)
+    world.announce(MINUTE, [candle(60, close=1.9)])
+    await settle()
+    assert revised_from(watcher.wire) == [0]
+
+
+async def test_candle_that_replaces_a_lost_one_is_a_revision(world, hub):
+    """The watcher was sent that time before, and its times always increase."""
+    world.ingest(MINUTE, candles(60, 120, 180))
+    old, new = await follow(hub, since=120), await follow(hub, since=180)
+    world.fail_over(MINUTE, lost=2)
+    await hub.check()
+    await settle()
+    world.announce(MINUTE, [candle(120, close=1.7)])
+    world.announce(MINUTE, [candle(180, close=1.7), candle(240)])
+    await settle()
+    for watcher in (old, new):
+        assert revised_from(watcher.wire) == [0, 120, 180]
+        assert watcher.wire.closed_times()[-1] == 240
+        assert gaps_of(watcher.wire) == []
+    assert (old.wire.closed_times(), new.wire.closed_times()) == ([180, 240], [240])
+
+
+async def test_late_message_of_a_lost_generation_is_not_delivered(world, hub):
+    watcher = await follow(hub)
+    lost = world.ingest(MINUTE, [candle(60, close=1.1)])
+    world.fail_over(MINUTE, lost=1)
+    for message in (*world.ingest(MINUTE, [candle(60, close=1.2)]), *lost):
+        world.layer.deliver(message)
+    await settle()
+    closed = [m["candle"]["close"] for m in watcher.wire.messages if m["type"] == "candle_closed"]
+    assert closed == [1.2]
+
+
+async def test_message_without_a_generation_is_delivered_at_once(world, hub):
+    """A process of an earlier version sent it."""
+    watcher = await follow(hub)
+    (message,) = world.ingest(MINUTE, candles(60))
+    reads = world.reads
+    world.layer.queue.put_nowait({**encode(message), "generation": None})
+    await settle()
+    assert (watcher.wire.closed_times(), world.reads) == ([60], reads)
+
+
+async def test_resuming_watcher_of_another_generation_reads_everything(world, hub):
+    world.ingest(MINUTE, candles(60, 120))
+    world.ingest(MINUTE, [candle(60, close=1.9)])
+    here = world.store.generation()
+    known = [{"generation": "before"}, {"generation": here}, {}]
+    sent = [await follow(hub, since=120, epoch=1, **each) for each in known]
+    assert [revised_from(each.wire) for each in sent] == [[0], [], []]
+
+
+async def test_resuming_watcher_gets_what_replaces_its_lost_candles(world, hub):
+    world.ingest(MINUTE, candles(60))
+    watcher = await follow(hub, since=180, epoch=0, generation="before")
+    world.announce(MINUTE, candles(120, 180, 240))
+    await settle()
+    assert revised_from(watcher.wire) == [0, 120]
+    assert watcher.wire.closed_times() == [240]
+
+
 async def test_still_open_candle_is_withheld_until_it_is_over(world):
     clock = [250.0]
     hub = make_hub(world, now=lambda: clock[0], check_interval=0.01)
@@ -332,6 +440,7 @@ steps = st.lists(
         st.tuples(st.just("join"), st.one_of(st.none(), times), st.booleans()),
         st.tuples(st.just("settle")),
         st.tuples(st.just("resume")),
+        st.tuples(st.just("fail_over"), st.integers(0, 3), st.integers(0, 2)),
     ),
     max_size=40,
 )
@@ -340,11 +449,13 @@ steps = st.lists(
 class Client:
     """A client as docs/sync.md describes it: it merges by time and reads again after a revision."""
 
-    def __init__(self, since, supports_batch, rows, epoch):
+    def __init__(self, since, supports_batch, rows, state):
         self.watcher = Watcher(RecordingWire())
-        self.since, self.supports_batch, self.epoch = since, supports_batch, epoch
+        self.since, self.supports_batch, self.state = since, supports_batch, state
         self.candles = {row.candle_time: row.close for row in rows}
         self.seen = []
+        self.followed = []
+        """What was seen since everything was read again, behind the newest candle read then."""
         self.named = set()
 
     def read_wire(self, store):
@@ -354,13 +465,23 @@ class Client:
             for body in message.get("candles", [message.get("candle")]):
                 if body is not None:
                     self.seen.append(body["candle_time"])
+                    self.followed.append(body["candle_time"])
                     self.candles[body["candle_time"]] = body["close"]
             if message["type"] == "system":
-                self.epoch = message["data"]["epoch"]
-                since = message["data"]["from_time"] - 1
-                for row in store.read_after(MINUTE, since, 1000):
-                    self.candles[row.candle_time] = row.close
+                self.read_again(store, message["data"])
         self.watcher.wire.messages.clear()
+
+    def read_again(self, store, notice):
+        """Read what was revised; all, if nothing that it has can be relied on."""
+        now, from_time = store.state(MINUTE), notice["from_time"]
+        if from_time == 0 or now.generation != self.state.generation:
+            from_time = 0
+            self.candles.clear()
+        self.state = now._replace(epoch=min(now.epoch, notice["epoch"]))
+        for row in store.read_after(MINUTE, from_time - 1, 1000):
+            self.candles[row.candle_time] = row.close
+        if from_time == 0:
+            self.followed = list(self.candles)[-1:]
 
 
 @given(steps)
@@ -417,10 +538,14 @@ class Game:
     async def join(self, time, supports_batch):
         """Join with the history up to a time, as read over HTTP."""
         known = [] if time is None else self.world.store.newest(MINUTE, 1000, up_to=time)
-        epoch = self.world.store.state(MINUTE).epoch
-        client = Client(known[-1].candle_time if known else None, supports_batch, known, epoch)
+        since = known[-1].candle_time if known else None
+        client = Client(since, supports_batch, known, self.world.store.state(MINUTE))
         self.clients.append(client)
         await self._subscribe(client, client.since)
+
+    async def fail_over(self, lost, revisions):
+        """Lose the newest candles and revisions; what the bus still holds may be of them."""
+        self.world.fail_over(MINUTE, lost=lost, revisions=revisions)
 
     async def resume(self):
         """Drop the first client's connection; it resumes with its newest candle and epoch."""
@@ -431,7 +556,8 @@ class Game:
         client.read_wire(self.world.store)
         self.hub.leave(client.watcher)
         client.watcher = Watcher(RecordingWire())
-        await self._subscribe(client, client.seen[-1] if client.seen else client.since)
+        client.seen.clear()
+        await self._subscribe(client, max(client.candles, default=client.since))
 
     async def settle(self):
         """Deliver everything that the bus holds."""
@@ -445,7 +571,8 @@ class Game:
             MINUTE,
             since=since,
             supports_batch=client.supports_batch,
-            epoch=client.epoch,
+            epoch=client.state.epoch,
+            generation=client.state.generation,
         )
 
 
@@ -455,10 +582,10 @@ def check_client(client, store):
     stored = {row.candle_time: row.close for row in store.newest(MINUTE, 1000)}
     floor = client.since if client.since is not None else min(client.candles, default=10**9)
     wanted = {time: close for time, close in stored.items() if time >= floor}
-    assert {t: c for t, c in client.candles.items() if t >= floor and t in stored} == wanted
+    assert {time: close for time, close in client.candles.items() if time >= floor} == wanted
     # A time that was skipped without a gap message must not exist.
-    if client.seen:
-        expected = set(range(client.seen[0], client.seen[-1] + 60, 60))
+    if client.followed:
+        expected = set(range(client.followed[0], client.followed[-1] + 60, 60))
         assert expected - set(client.candles) <= client.named
 
 

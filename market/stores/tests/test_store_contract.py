@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lab.waiting import patience
 from market.domain.gaps import Gap
 from market.domain.series import SeriesId
-from market.domain.store import EMPTY, SeriesState, SeriesStats, StaleFence, Upserted
+from market.domain.store import SeriesState, SeriesStats, StaleFence, Upserted
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
 from market.tests.builders import MINUTE, candle, candles
@@ -70,7 +70,7 @@ def test_failed_transaction_leaves_nothing(store):
         writer.upsert(candles(60))
         writer.advance(60, revised_from=None)
         raise RuntimeError
-    assert (store.newest(MINUTE, 10), store.state(MINUTE)) == ([], EMPTY)
+    assert (store.newest(MINUTE, 10), store.state(MINUTE).head) == ([], None)
     assert undone == ["stage"]
 
 
@@ -89,7 +89,7 @@ def test_revision_increments_the_epoch_and_is_recorded(store):
     for revised_from in (120, 60, 180):
         with store.writing(MINUTE) as writer:
             state = writer.advance(180, revised_from=revised_from)
-    assert state == store.state(MINUTE) == SeriesState(180, 3)
+    assert state == store.state(MINUTE) == SeriesState(180, 3, store.generation())
     assert [store.revised_since(MINUTE, epoch) for epoch in (0, 1, 2, 3)] == [60, 60, 180, None]
 
 
@@ -97,14 +97,17 @@ def test_only_the_newest_fence_may_write(store):
     put(store, candles(60))
     old, new = store.next_fence(MINUTE), store.next_fence(MINUTE)
     assert new > old
-    with pytest.raises(StaleFence):
-        put(store, candles(120), fence=old)
+    for stale in (old, new._replace(generation="another")):
+        with pytest.raises(StaleFence):
+            put(store, candles(120), fence=stale)
     put(store, candles(180), fence=new)
     assert store.newest(MINUTE, 10) == candles(60, 180)
 
 
 def test_first_candle_of_the_newest_fence_stales_older_ones(store):
     old, new = store.next_fence(MINUTE), store.next_fence(MINUTE)
+    with pytest.raises(StaleFence):
+        put(store, candles(60), fence=new._replace(generation="another"))
     put(store, candles(60), fence=new)
     with pytest.raises(StaleFence):
         put(store, candles(120), fence=old)
@@ -154,7 +157,7 @@ def test_gaps_of_a_series(store):
 
 
 def test_empty_series(store):
-    assert store.state(MINUTE) == EMPTY
+    assert store.state(MINUTE) == SeriesState(None, 0, store.generation())
     assert (store.first(MINUTE), store.floor(MINUTE, 5), store.count(MINUTE)) == (None, None, 0)
     assert (store.newest(MINUTE, 5), store.gaps(MINUTE), store.series()) == ([], [], [])
 
@@ -162,9 +165,11 @@ def test_empty_series(store):
 def test_series_are_independent(store):
     put(store, candles(60, 120))
     put(store, candles(120), series=OTHER)
-    assert store.states([MINUTE, OTHER, SeriesId.parse("a:b:c:1m")]) == {
-        MINUTE: SeriesState(120, 0),
-        OTHER: SeriesState(120, 0),
+    unknown = SeriesId.parse("a:b:c:1m")
+    assert store.states([MINUTE, OTHER, unknown]) == {
+        MINUTE: SeriesState(120, 0, store.generation()),
+        OTHER: SeriesState(120, 0, store.generation()),
+        unknown: SeriesState(None, 0, store.generation()),
     }
     assert store.series() == [SeriesStats(MINUTE, 60, 120, 2), SeriesStats(OTHER, 120, 120, 1)]
 

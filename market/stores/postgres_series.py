@@ -1,0 +1,68 @@
+"""The rows of the table `series` as the store reads them: heads, epochs, generation and fences.
+
+Every statement reads the generation with what it is there for, so that it costs no round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from market.domain.series import SeriesId
+from market.domain.store import EMPTY, Fence, SeriesState, StaleFence
+
+# The first statement waits for another writer; the second sees what that writer committed.
+LOCK_AND_READ = """
+SELECT pg_advisory_xact_lock(hashtextextended(%s, 0));
+SELECT id, head_time, epoch, fence, generation
+FROM store_generation() AS generation LEFT JOIN series ON name = %s
+"""
+
+# One row without a series if none of them is known. A migration makes the function.
+STATES = """
+SELECT name, head_time, epoch, generation
+FROM store_generation() AS generation LEFT JOIN series ON name = ANY(%s)
+"""
+
+# A series without candles has no row to keep the token in. The transaction's number is greater than
+# that of every transaction before it that held the series' lock.
+NEXT_FENCE = """
+WITH drawn AS (
+    UPDATE series SET fence = greatest(fence + 1, txid_current()) WHERE name = %s RETURNING fence
+)
+SELECT coalesce((SELECT fence FROM drawn), txid_current())
+"""
+
+
+class SeriesRow(NamedTuple):
+    """A series' row, without a key while it has no candle."""
+
+    key: int | None
+    state: SeriesState
+    fence: Fence
+
+
+def states_in(
+    rows: Sequence[tuple[Any, ...]], asked: Mapping[str, SeriesId]
+) -> dict[SeriesId, SeriesState]:
+    """The states in the rows of STATES, of every series that was asked for by its name."""
+    empty = EMPTY._replace(generation=rows[0][3])
+    known = {asked[name]: SeriesState._make(row) for name, *row in rows if name is not None}
+    return {series: known.get(series, empty) for series in asked.values()}
+
+
+def lock_series(cursor: Any, series: SeriesId) -> SeriesRow:
+    """Wait for the series' lock; return its row."""
+    name = str(series)
+    cursor.execute(LOCK_AND_READ, (name, name))
+    key, head, epoch, fence, generation = cursor.fetchone()
+    state = SeriesState(head, epoch or 0, generation)
+    return SeriesRow(key, state, Fence(fence or 0, generation))
+
+
+def raise_fence(cursor: Any, series: SeriesId, row: SeriesRow, fence: Fence) -> None:
+    """Record a token that was drawn before the series had a row; StaleFence for an older one."""
+    if fence.generation != row.fence.generation or fence < row.fence:
+        raise StaleFence(str(series))
+    if row.key is not None:
+        cursor.execute("UPDATE series SET fence = %s WHERE id = %s", (fence.number, row.key))

@@ -41,7 +41,7 @@ def breaches(container: Container, promised: Confinement) -> list[str]:
     for pid in container.processes():
         # One that has ended meanwhile has no status.
         with suppress(FileNotFoundError, ProcessLookupError):
-            found += _breaches_of(_status(pid), promised)
+            found += breaches_of_process(_status(pid), promised)
     return [f"{container.name}: {each}" for each in found]
 
 
@@ -66,7 +66,8 @@ def shown_secrets(containers: Iterable[Container], secrets: Mapping[str, str]) -
     return found
 
 
-def _breaches_of(status: Mapping[str, str], promised: Confinement) -> list[str]:
+def breaches_of_process(status: Mapping[str, str], promised: Confinement) -> list[str]:
+    """Return what a process with this status (of /proc) may do beyond what was promised."""
     rules = {
         f"can get the capabilities {status['CapBnd']}": int(status["CapBnd"], 16)
         & ~promised.capabilities,

@@ -158,11 +158,11 @@ def start(kind: Kind, number: int, stack: Stack, settings: Mapping[str, str]) ->
         options += ["--read-only", "--read-only-tmpfs=false"]
     if not context["allowPrivilegeEscalation"]:
         options += ["--security-opt=no-new-privileges"]
-    command = [_expanded(each, environment) for each in container.get("command", ())]
+    command = [expanded(each, environment) for each in container.get("command", ())]
     podman("run", *options, IMAGE, *command, environment={**os.environ, **environment})
     return Pod(kind, Container(name))
 
 
-def _expanded(argument: str, environment: Mapping[str, str]) -> str:
+def expanded(argument: str, environment: Mapping[str, str]) -> str:
     """Replace $(NAME) as Kubernetes does in commands: a name that is not known stays."""
     return re.sub(r"\$\((\w+)\)", lambda at: environment.get(at[1], at[0]), argument)

@@ -70,7 +70,7 @@ class Stack:
         self.down()
         (self.folder / "metrics_token").write_text(self.secrets[f"{PREFIX}METRICS_TOKEN"])
         (self.folder / "metrics_token").chmod(0o444)
-        self._override.write_text(self._changes())
+        self._override.write_text(self.changes())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,7 +129,7 @@ class Stack:
             elif condition == "service_healthy":
                 each.wait_healthy(HEALTHY_S)
 
-    def _changes(self) -> str:
+    def changes(self) -> str:
         """Return the changes of this test: a local exchange, no TimescaleDB, another port."""
         exchange = {
             "image": IMAGE,

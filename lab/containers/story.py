@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lab.client import Order
@@ -116,38 +117,42 @@ def _trust(stack: Stack) -> None:
 
 
 def _watch_each_web(story: Story, stack: Stack) -> None:
-    """Candles, and forming ones, of a followed series and of one that starts by being watched."""
+    """Closed and forming candles at each web: of a whitelisted series, and of one on demand."""
     url = stack.url
     wait_until(lambda: get(f"{url}/readyz")[0] == 200, READY_S, "the proxy to serve")
     wait_until(lambda: FOLLOWED in stack.heads(), READY_S, "candles")
-    webs = stack.containers("web")
-    order = Order(urls=(url,), series=(FOLLOWED, ON_DEMAND), watchers=WATCHERS, series_each=2)
-    with Crowd(order, log=stack.logs / "watchers.log") as crowd:
-        joined = crowd.attach()
-        if joined.live != joined.asked:
-            raise LabFailed(f"{joined.live} of {joined.asked} watchers get both series")
-        attached = [int(_metric(each, "market_ws_watchers")) for each in webs]
-        if not all(attached):
-            raise LabFailed(f"watchers of the web instances: {attached}")
-        before = crowd.counts()
-        wait_until(
-            lambda: (
-                crowd.counts()["forming"] > before["forming"] + 2 * WATCHERS
-                and crowd.counts()["candles"] > before["candles"] + 2 * WATCHERS
-            ),
-            READY_S,
-            "closed and forming candles",
-        )
-        counts = crowd.counts()
-    story.step(
-        f"{stack.project}: {joined.live} watchers over TLS, {attached} of each web, the last after"
-        f" {max(joined.seconds):.1f} s: {counts['candles']} closed and {counts['forming']} forming"
-        f" candles of {FOLLOWED} and, on demand, {ON_DEMAND}"
-    )
+    for series in (FOLLOWED, ON_DEMAND):
+        story.step(f"{stack.project}: {series}: {_watch(stack, series)}")
     stack.series = (FOLLOWED, ON_DEMAND)
 
 
-def _metric(container: Container, name: str) -> float:
+def _watch(stack: Stack, series: str) -> str:
+    """Watch a series through the proxy until each web has sent every kind of frame."""
+    webs = stack.containers("web")
+    kinds = ("candle_closed", "candle_forming")
+    order = Order(urls=(stack.url,), series=(series,), watchers=WATCHERS)
+    with Crowd(order, log=stack.logs / "watchers.log") as crowd:
+        before = [[_frames(web, kind) for kind in kinds] for web in webs]
+        joined = crowd.attach()
+        if joined.live != joined.asked:
+            raise LabFailed(f"{joined.live} of {joined.asked} watchers of {series} get candles")
+        attached = [int(_metric(each, "market_ws_watchers")) for each in webs]
+
+        def has_sent(web: Container, since: list[float]) -> bool:
+            sent = [_frames(web, kind) for kind in kinds]
+            return all(now > then for now, then in zip(sent, since, strict=True))
+
+        for web, since in zip(webs, before, strict=True):
+            what = f"closed and forming candles of {series} from {web.name}"
+            wait_until(partial(has_sent, web, since), READY_S, what)
+    return f"{attached} watchers of each web, all live after {max(joined.seconds):.1f} s"
+
+
+def _frames(web: Container, kind: str) -> float:
+    return _metric(web, "market_ws_frames_total", f'type="{kind}"')
+
+
+def _metric(container: Container, name: str, labels: str = "") -> float:
     """Return the sum of a metric of a web process, read as Prometheus does."""
     script = (
         "import os, urllib.request as r; request = r.Request('http://127.0.0.1:8000/metrics',"
@@ -155,7 +160,7 @@ def _metric(container: Container, name: str) -> float:
         "print(r.urlopen(request, timeout=10).read().decode())"
     )
     done = container.execute("python", "-c", script)
-    pattern = rf"^{name}(?:\{{.*\}})? (\S+)$"
+    pattern = rf"^{name}(?:\{{.*{labels}.*\}})? (\S+)$"
     return sum(map(float, re.findall(pattern, done.output, re.M)))
 
 

@@ -1,4 +1,4 @@
-"""What clients of one web process can make it hold in memory, measured on a real process."""
+"""What strangers can make a process hold in memory, measured on real processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from lab.http import get, post
-from lab.waiting import eventually, patience
+from lab.waiting import eventually, patience, wait_until
 from tests.examples import IS_THOROUGH
 
 SERIES = "binance:futures:BTC/USDT:1m"
@@ -112,3 +112,40 @@ async def test_clients_that_do_not_read_are_disconnected_before_they_fill_the_me
     assert web.memory() < most_bytes
     for _, writer in stalled:
         writer.transport.abort()
+
+
+FLOODED, OTHER = "sim:spot:BTC/USDT:1s", "sim:futures:BTC/USDT:1s"
+WORKER_MOST = 512 * 2**20
+
+
+def test_answer_of_an_exchange_does_not_fill_a_worker(stack):
+    stack.environment |= {
+        "TRADE_CANVAS_ENABLE_WHITELIST_INGEST": "1",
+        "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.5",
+    }
+    exchange = stack.local_exchange()
+    stack.whitelist([FLOODED, OTHER])
+    worker = stack.worker(wait=False)
+    stack.beat(wait=False)
+    wait_until(lambda: set(stack.heads()) == {FLOODED, OTHER}, 30, "two series to be followed")
+    most = 0
+
+    def is_ahead_of(heads, *series):
+        nonlocal most
+        most = max(most, worker.memory())
+        now = stack.heads()
+        return all(now[each] > heads[each] + 3 for each in series)
+
+    # Whatever it reads again after the cut is answered with 300 MB.
+    exchange.fault("flood", scope={"market": "spot"}, megabytes=300, duration_s=600)
+    exchange.fault("drop_connections", scope={"market": "spot"})
+    cut = stack.heads()
+    wait_until(lambda: "more than 32 MiB" in worker.output(), 20, "an answer to be refused")
+    before = stack.heads()
+    wait_until(lambda: is_ahead_of(before, OTHER), 20, "the other group to go on")
+    exchange.clear()
+    wait_until(lambda: is_ahead_of(cut, FLOODED, OTHER), 60, "both groups to catch up")
+    assert most < WORKER_MOST
+    newest = stack.heads()[FLOODED]
+    stored = [row["candle_time"] for row in stack.stored(FLOODED, cut[FLOODED], newest)]
+    assert stored == list(range(cut[FLOODED], newest + 1))

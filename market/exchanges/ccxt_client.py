@@ -17,6 +17,7 @@ from django.conf import settings
 from market.domain.feed import FeedError, FeedRefused, RateLimited
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
+from market.exchanges.answer_limit import LimitedResponse
 from market.exchanges.local_address import point_at
 from market.exchanges.rate_limit import RateLimit, rate_limit_of, take_turn
 
@@ -63,8 +64,15 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
 
     # No underscores in these names: ccxt makes more attributes of names with them.
     limiter: RateLimit
+    session: aiohttp.ClientSession
     refusal = 0.0
     rateLimit: float  # noqa: N815 - ccxt's name: milliseconds a request of cost 1 uses up
+
+    def open(self, *given: Any, **named: Any) -> None:
+        """Open the session, whose answers have a limit."""
+        super().open(*given, **named)  # type: ignore[misc]
+        # ccxt makes the session itself, so aiohttp's parameter for this is out of reach.
+        self.session._response_class = LimitedResponse
 
     async def throttle(self, cost: float | None = None) -> None:
         """Wait for our turn; raises RateLimited when the wait would be long."""

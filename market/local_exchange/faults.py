@@ -31,6 +31,7 @@ class Kind(StrEnum):
     REVISE = "revise"
     SILENT = "silent"
     REST_STATUS = "rest_status"
+    FLOOD = "flood"
     CLOCK_SKEW = "clock_skew"
 
 
@@ -79,6 +80,8 @@ class Request(BaseModel):
     status: int = Field(503, ge=400, le=599)
     retry_after_s: Annotated[int, Field(ge=0, le=86_400)] | None = None
     abort: bool = False
+    megabytes: int = Field(0, ge=0, le=10_000)
+    gzip: bool = False
     skew_ms: int = Field(0, ge=-86_400_000, le=86_400_000)
 
     @model_validator(mode="after")
@@ -94,6 +97,7 @@ class Request(BaseModel):
             ),
             Kind.SILENT: (self.duration_s, "duration_s"),
             Kind.REST_STATUS: (self.duration_s or self.count, "duration_s or count"),
+            Kind.FLOOD: (self.megabytes, "megabytes"),
             Kind.CLOCK_SKEW: (self.skew_ms, "skew_ms"),
         }.get(self.kind, (True, ""))
         if not needed:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import zlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -180,6 +181,9 @@ class RestApi:
         if fault is not None:
             asked = fault.request
             return _refused(asked.status, asked.retry_after_s)
+        fault = self._book.faults.use(Kind.FLOOD, self.market, symbol, interval)
+        if fault is not None:
+            return _flood(fault.request.megabytes, gzip=fault.request.gzip)
         try:
             answer = endpoint(request.query)
         except BadRequest as error:
@@ -311,3 +315,19 @@ def _refused(status: int, retry_after_s: int | None) -> web.Response:
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
     return response
+
+
+def _flood(megabytes: int, *, gzip: bool) -> web.Response:
+    """An endless-looking list, sent as fast as it is read."""
+    text = b"[" + b"[]," * (2**20 // 3)
+
+    async def parts() -> AsyncIterator[bytes]:
+        compressor = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if gzip else None
+        for _ in range(megabytes):
+            yield compressor.compress(text) if compressor else text
+            await asyncio.sleep(0)
+        if compressor:
+            yield compressor.flush()
+
+    headers = {"Content-Encoding": "gzip"} if gzip else {}
+    return web.Response(body=parts(), content_type="application/json", headers=headers)

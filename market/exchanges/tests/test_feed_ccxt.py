@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import time
 import urllib.parse
 import urllib.request
 from dataclasses import replace
 
+import aiohttp
 import pytest
 
 from lab.waiting import eventually, patience
@@ -23,6 +25,7 @@ from market.domain.feed import (
     RateLimited,
 )
 from market.domain.series import SeriesId
+from market.exchanges.answer_limit import MAX_MESSAGE_BYTES, LimitedResponse, ccxt_client
 from market.exchanges.ccxt_client import open_exchange, symbol_of, timeframe_of
 from market.exchanges.ccxt_feed import known_exchanges, open_feed
 from market.exchanges.ccxt_history import checked
@@ -118,6 +121,36 @@ async def test_history_goes_by_the_exchanges_clock(exchange):
         assert await feed.now() < time.time() - 3_599
         candles = await read(feed, MINUTES, int(time.time()) - 7_200, int(time.time()))
         assert candles[-1].candle_time <= time.time() - 3_600 - 60
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_answer_beyond_the_limit_is_cut_and_the_next_one_is_read(
+    exchange, packed, monkeypatch
+):
+    monkeypatch.setattr(LimitedResponse, "most", 2 * 2**20)
+    async with feeding() as feed:
+        now = int(await feed.now())
+        await read(feed, SPOT, now - 5, now)
+        exchange.fault(kind="flood", megabytes=2_000, gzip=packed, count=1)
+        with pytest.raises(FeedError, match="more than 2 MiB"):
+            await read(feed, SPOT, now - 5, now)
+        assert await read(feed, SPOT, now - 5, now - 1) == truth(exchange, SPOT, now - 5, now - 1)
+
+
+async def test_message_that_cannot_be_read_ends_its_socket():
+    closed = []
+
+    class Broken(ccxt_client.Client):
+        def __init__(self):
+            self.gunzip, self.verbose, self.decompressBinary = True, False, True
+
+        def on_error(self, error):
+            closed.append(str(error))
+
+    bomb = gzip.compress(b" " * (MAX_MESSAGE_BYTES + 1))
+    for data, reason in ((bomb, "more than 10 MiB"), (b"no gzip", "header check")):
+        Broken().handle_message(aiohttp.WSMessage(aiohttp.WSMsgType.BINARY, data, None))
+        assert reason in closed.pop()
 
 
 async def test_step_of_our_wall_clock_moves_no_exchange(exchange, monkeypatch):

@@ -152,6 +152,17 @@ def _singletons_end_with_the_test():
     singletons.reset()
 
 
+@pytest.fixture(autouse=True)
+def _identity_without_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Let a test that may not use the database have an installation's id for its keys."""
+    uses_database = {"db", "transactional_db"} & set(request.fixturenames)
+    if uses_database or request.node.get_closest_marker("django_db"):
+        return
+    if SESSION_KEY in request.config.stash:
+        identity = importlib.import_module("market.identity")
+        monkeypatch.setattr(identity, "_read_from_database", lambda: ("0" * 16, "none"))
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup):
     """Let the end of a test empty only the tables that have rows.

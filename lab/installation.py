@@ -37,9 +37,10 @@ class Installation:
     """Servers and programs; a context manager that ends everything it started.
 
     `directory` must be passable by the servers' account (`passable_folder`). Without
-    `database_url` it has a PostgreSQL of its own; tables are made by `manage("migrate")`. With
-    `faults`, every program reaches the servers over lines that can be cut and has a clock that can
-    be put off. Logs go to `logs`, `directory`/logs if not given.
+    `database_url` it has a PostgreSQL of its own; tables are made by `manage("migrate")`. Without
+    `redis_url` it has a Valkey of its own. With `faults`, every program reaches the servers over
+    lines that can be cut and has a clock that can be put off. Logs go to `logs`, `directory`/logs
+    if not given.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Installation:
         switches: Mapping[str, str],
         *,
         database_url: str = "",
+        redis_url: str = "",
         faults: bool = False,
         logs: Path | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class Installation:
         self.environment = dict(switches)
         """Variables of every program started from now on."""
         self.database_url = database_url
+        self.redis_url = redis_url
         self.series: tuple[str, ...] = ()
         """The whitelisted series."""
         self.servers: list[EmbeddedServer] = []
@@ -77,7 +80,9 @@ class Installation:
             if not self.database_url:
                 self.servers.append(start_postgres(self.directory))
                 self.database_url = self.servers[0].url
-            self.servers.append(start_valkey(self.directory))
+            if not self.redis_url:
+                self.servers.append(start_valkey(self.directory))
+                self.redis_url = self.valkey.url
         except BaseException:
             self.close()
             raise
@@ -286,7 +291,7 @@ class Installation:
         return program.start()
 
     def _addresses(self, name: str) -> dict[str, str]:
-        database_url, redis_url = self.database_url, self.valkey.url
+        database_url, redis_url = self.database_url, self.redis_url
         if self._faults:
             self.buses[name] = bus = Line([self.valkey.port]).start()
             self.stores[name] = store = Line([_port(database_url)]).start()
@@ -320,6 +325,12 @@ class Installation:
         _start_together(self.webs[:1] if one_process else self.services, **switches)
 
     # The database
+
+    @property
+    def prefix(self) -> str:
+        """What every key of this installation in Valkey begins with."""
+        ((installation_id,),) = self.sql("SELECT installation_id FROM installation")
+        return f"trade_canvas:{{{installation_id}}}:"
 
     def sql(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement on the database, past every line, and return its rows."""

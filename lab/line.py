@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 
 import uvloop
 
@@ -27,12 +29,22 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Line:
     """Listens on a port of its own and forwards to its targets in turn, skipping dead ones.
 
-    Its methods may be called from any thread. `targets` are ports on 127.0.0.1.
+    Its methods may be called from any thread. `targets` are ports on 127.0.0.1. With `tls` clients
+    must connect by TLS, with `path` over a Unix socket there; the targets see plain TCP.
     """
 
-    def __init__(self, targets: Sequence[int]) -> None:
+    def __init__(
+        self,
+        targets: Sequence[int],
+        *,
+        tls: ssl.SSLContext | None = None,
+        path: Path | None = None,
+    ) -> None:
         self.targets = list(targets)
         self.port = 0
+        """The port on 127.0.0.1; 0 with `path`."""
+        self._tls = tls
+        self._path = path
         self._turn = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,8 +81,12 @@ class Line:
         self._loop = asyncio.get_running_loop()
         self._is_whole, self._is_ending = asyncio.Event(), asyncio.Event()
         self._is_whole.set()
-        server = await asyncio.start_server(self._accept, HOST, 0, backlog=2048)
-        self._started.set_result(server.sockets[0].getsockname()[1])
+        if self._path is not None:
+            server = await asyncio.start_unix_server(self._accept, self._path)
+            self._started.set_result(0)
+        else:
+            server = await asyncio.start_server(self._accept, HOST, 0, backlog=2048, ssl=self._tls)
+            self._started.set_result(server.sockets[0].getsockname()[1])
         await self._is_ending.wait()
         server.close()
         self._is_whole.set()

@@ -13,13 +13,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from celery import current_app, shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_init, worker_shutting_down
 from django.conf import settings
 
 from market import blocking
 from market.domain.lease_store import Group, LeaseStoreUnavailable
 from market.domain.series import SeriesId
-from market.ingest import beat, coverage, dispatch, supervisor
+from market.ingest import beat, coverage, dispatch, queues, supervisor
 from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
 from market.ingest.runtime import lease_store
 
@@ -43,6 +43,15 @@ STOP = StopFlag()
 def request_stop() -> None:
     """Make every running task of this worker end within a few seconds."""
     STOP.is_set = True
+
+
+@worker_init.connect
+def _drop_stale_tasks(**_: object) -> None:
+    """Drop what waited too long before the worker begins with it."""
+    try:
+        queues.drop_all_stale()
+    except LeaseStoreUnavailable as error:
+        log.warning("stale tasks were not dropped: %s", error)
 
 
 @worker_shutting_down.connect

@@ -35,6 +35,7 @@ COMMANDS = {
     "export_candles": (SERIES,),
     "gaps": (SERIES,),
     "import_candles": ("{candles}", SERIES),
+    "installation": (),
     "local_exchange": ("--replay", "/nowhere/candles.csv"),
     "prepare": ("--without-static",),
     "rebuild": (SERIES,),
@@ -46,7 +47,7 @@ COMMANDS = {
     "web": ("--port", "{port}"),
 }
 WITHOUT_SERVERS = environment.OWN_INSTALLATION - {"up"} | {"local_exchange", "startfactor"}
-NEEDS_BUS = {"up", "web"}
+NEEDS_BUS = {"installation", "up", "web"}
 NAMES_SERIES = {"explain", "export_candles", "gaps", "rebuild", "verify"}
 # These serve, or make the tables: an empty database is where they begin.
 BEGINS_EMPTY = {"prepare", "timescale", "up", "web"}

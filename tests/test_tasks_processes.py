@@ -38,7 +38,7 @@ def ingest(stack):
 @pytest.fixture
 def lease_store(stack):
     client = connect(stack.valkey.url)
-    yield ValkeyLeaseStore(client)
+    yield ValkeyLeaseStore(client, prefix=lambda: stack.prefix)
     client.close()
     client.connection_pool.disconnect()
 

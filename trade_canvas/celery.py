@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import django
 from celery import Celery
 from celery.signals import beat_init, celeryd_init
+from django.apps import apps
 from django.conf import settings
 from kombu import Exchange, Queue
+from typing_extensions import override
 
+from market import identity
 from trade_canvas.checks import refuse_unsafe_start
 from trade_canvas.failures import end_on_failure
-from trade_canvas.reach import reach_bus, reach_services
+from trade_canvas.reach import reach_services
 
 QUEUES = ("control", "follow", "backfill", "build")
 
@@ -25,7 +29,36 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trade_canvas.settings")
 with end_on_failure():
     settings.SWITCHES  # noqa: B018  Reads them.
 
-app = Celery("trade_canvas")
+
+class Application(Celery):
+    """Celery, with the installation's prefix on every key and channel of its broker.
+
+    The prefix is read from the database when the first connection is made, so that settings can be
+    loaded without one. Raises market.identity.IdentityUnknown while the database is away.
+    """
+
+    @override
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        return super().connection_for_read(url, **_prefixed(options))
+
+    @override
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        return super().connection_for_write(url, **_prefixed(options))
+
+
+def _prefixed(options: dict[str, Any]) -> dict[str, Any]:
+    _load_apps()
+    given = options.get("transport_options") or {}
+    return {**options, "transport_options": {"global_keyprefix": identity.prefix(), **given}}
+
+
+def _load_apps() -> None:
+    """Load Django's apps, which of Celery's commands only worker and beat do by themselves."""
+    if not apps.ready:
+        django.setup()
+
+
+app = Application("trade_canvas")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
 app.autodiscover_tasks(["market", "factors"])
@@ -35,14 +68,20 @@ app.autodiscover_tasks(["trade_canvas"], related_name="background")
 
 @celeryd_init.connect
 def refuse_to_work(**_: Any) -> None:
-    """End a worker that is unsafe or reaches no server; Celery passes only SystemExit on."""
+    """End a worker that is unsafe, reaches no server or belongs to another installation.
+
+    Celery passes only SystemExit on.
+    """
     with end_on_failure():
         refuse_unsafe_start()
         reach_services()
+        _load_apps()
+        identity.check()
 
 
 @beat_init.connect
 def refuse_to_plan(**_: Any) -> None:
-    """End a beat that doesn't reach the bus."""
+    """End a beat that reaches no server or belongs to another installation."""
     with end_on_failure():
-        reach_bus()
+        reach_services()
+        identity.check()

@@ -24,8 +24,10 @@ from redis.exceptions import ConnectionError as BusConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as BusTimeoutError
 
+from market.bus_address import BusAddressError
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.store import StoreUnavailable
+from market.identity import WrongInstallation
 from trade_canvas.checks import UnsafeToStart
 from trade_canvas.database import DatabaseUrlError
 from trade_canvas.embedded import ServerFailed
@@ -51,7 +53,15 @@ DISK = frozenset(
     {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG}
 )
 # Errors of ours whose message is for the operator.
-REFUSALS = (DatabaseUrlError, ImproperlyConfigured, ServerFailed, SwitchError, UnsafeToStart)
+REFUSALS = (
+    BusAddressError,
+    DatabaseUrlError,
+    ImproperlyConfigured,
+    ServerFailed,
+    SwitchError,
+    UnsafeToStart,
+    WrongInstallation,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from market import blocking
+from market import blocking, identity
 from market.ingest.lease_store_valkey import connect
 from market.singletons import closed_by, once
 
 FRESH_S = 1.0
 LIMIT_S = 3.0
-KEY = "trade_canvas:readyz"
+KEY = "readyz"
 KEY_TTL_S = 10
 OK, OFF = "ok", "off"
 
@@ -117,17 +117,19 @@ def _find_missing_migrations() -> None:
 
 def try_bus() -> None:
     """Raise unless the bus stores a key and takes a message; a full one only answers PING."""
+    key = identity.prefix() + KEY
     with _bus().pipeline(transaction=False) as calls:
-        calls.set(KEY, "1", ex=KEY_TTL_S)
-        calls.publish(KEY, "1")
+        calls.set(key, "1", ex=KEY_TTL_S)
+        calls.publish(key, "1")
         calls.execute()
 
 
 def try_queue() -> None:
     """Raise unless the broker takes an entry at the end of a list, which is what a task is."""
+    key = f"{identity.prefix()}{KEY}:queue"
     with _bus().pipeline(transaction=True) as calls:
-        calls.lpush(f"{KEY}:queue", "1")
-        calls.delete(f"{KEY}:queue")
+        calls.lpush(key, "1")
+        calls.delete(key)
         calls.execute()
 
 

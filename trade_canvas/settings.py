@@ -10,14 +10,20 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from market import bus_address
 from trade_canvas import __version__, embedded, logs
 from trade_canvas.database import connection_settings, process_role
 from trade_canvas.environment import OWN_INSTALLATION
-from trade_canvas.switches import Switches
+from trade_canvas.switches import Switches, refuse_unused
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").resolve()
+ROLE = process_role(sys.argv)
+CONNECTS = ROLE not in OWN_INSTALLATION
 SWITCHES = Switches.from_environment(os.environ)
+BUSES = bus_address.parse(os.environ.get("REDIS_URL", ""))
+if CONNECTS:
+    refuse_unused(os.environ)
 
 DEBUG = os.environ.get("DEBUG", "0") == "1"
 SECRET_KEY = os.environ.get("SECRET_KEY") or embedded.secret_key(DATA_DIR)
@@ -129,9 +135,6 @@ TEMPLATES = [
     }
 ]
 
-ROLE = process_role(sys.argv)
-CONNECTS = ROLE not in OWN_INSTALLATION
-
 # PostgreSQL, given or embedded. Without the switch there is no database at all.
 if SWITCHES.enable_pg_store and CONNECTS:
     DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.database_url(DATA_DIR)
@@ -141,20 +144,26 @@ if SWITCHES.enable_pg_store and CONNECTS:
 else:
     DATABASES = {}
 
-# Redis or Valkey, given or embedded. Without the switch the bus is in memory.
+# Redis or Valkey, given or embedded. Without the switch the bus is in memory. Messages to watchers
+# are divided among all addresses; everything else is at the first.
 if SWITCHES.enable_ws_pubsub and CONNECTS:
-    REDIS_URL = os.environ.get("REDIS_URL") or embedded.redis_url(DATA_DIR)
-    CHANNEL_LAYERS = {
+    BUSES = BUSES or bus_address.parse(embedded.redis_url(DATA_DIR))
+    REDIS_URL = BUSES[0].client_url
+    CELERY_BROKER_URL = BUSES[0].broker_url
+    CELERY_BROKER_USE_SSL = BUSES[0].broker_tls
+    CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
         "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "BACKEND": "market.bus.valkey_layer.ValkeyLayer",
             "CONFIG": {
-                "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 5}],
-                "prefix": "trade_canvas",
+                "hosts": [
+                    {"address": each.client_url, "socket_connect_timeout": 5} for each in BUSES
+                ]
             },
         }
     }
 else:
     REDIS_URL = ""
+    CELERY_BROKER_URL = "memory://"
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 # Counts that all processes share (attempts to log in), and the substitute without the bus.
@@ -164,7 +173,7 @@ if REDIS_URL:
     CACHES["default"] = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "trade_canvas",
+        "KEY_FUNCTION": "market.identity.cache_key",
         "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
     }
 
@@ -185,7 +194,6 @@ LEDGER_HEADS = {
     "overlay": "overlays.runtime.head_time",
 }
 
-CELERY_BROKER_URL = REDIS_URL or "memory://"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -224,7 +232,8 @@ SECRETS = logs.secrets_of(
     SWITCHES.metrics_token,
     os.environ.get("ADMIN_PASSWORD"),
     DATABASES.get("default", {}).get("PASSWORD"),
-    REDIS_URL,
+    *(each.client_url for each in BUSES),
+    *(each.password for each in BUSES),
 )
 LOGGING = {
     "version": 1,

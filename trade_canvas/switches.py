@@ -15,6 +15,11 @@ from typing import Any
 
 PREFIX = "TRADE_CANVAS_"
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+# The switch without which an address is not used.
+NEEDED_FOR = {
+    "DATABASE_URL": f"{PREFIX}ENABLE_PG_STORE",
+    "REDIS_URL": f"{PREFIX}ENABLE_WS_PUBSUB",
+}
 INGEST_ROLES = ("hybrid", "ingest", "read")
 
 
@@ -112,6 +117,7 @@ class Switches:
     # Storage, scale-out, process
     enable_pg_store: bool = False
     enable_pg_only: bool = False
+    installation_id: str = ""
     postgres_connect_timeout_s: float = _number(5.0, 0.1)
     postgres_statement_timeout_s: float = _number(60.0, 0.0)
     postgres_lock_timeout_s: float = _number(20.0, 0.0)
@@ -180,6 +186,19 @@ class Switches:
         answers its own, if its role allows it.
         """
         return self.ingest_jobs_enabled or not self.ingest_in_process
+
+
+def refuse_unused(environment: Mapping[str, str]) -> None:
+    """Raise SwitchError if an address is set and its switch is neither on nor off.
+
+    Otherwise a process would run in memory, and look as if it used the server that is named.
+    """
+    for address, switch in NEEDED_FOR.items():
+        if environment.get(address) and not environment.get(switch):
+            raise SwitchError(
+                f"{switch.removeprefix(PREFIX).lower()}_required_by_{address.lower()}:"
+                f" {address} is set; set {switch} to 1 to use it, or to 0 to run in memory"
+            )
 
 
 def _read(text: str, default: Any, metadata: Mapping[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from typing_extensions import override
 
 from market.domain.feed import RateLimited
+from market.identity import IdentityUnknown, known_prefix
 from market.singletons import on_reset
 
 logger = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class ValkeyRateLimit(RateLimit):
     """
 
     def __init__(self, url: str, exchange: str, *, spare: RateLimit) -> None:
-        self._keys = [f"trade_canvas:rate:{exchange}", f"trade_canvas:rate:{exchange}:pause"]
+        self._exchange = exchange
         self._spare = spare
         self._away_until = 0.0
         self._client: Redis = Redis.from_url(
@@ -140,8 +141,8 @@ class ValkeyRateLimit(RateLimit):
         if time.monotonic() < self._away_until:
             return await self._spare.reserve(cost_ms)
         try:
-            wait_ms, pause_ms = await self._reserve(keys=self._keys, args=arguments)
-        except (TimeoutError, RedisError, OSError) as error:
+            wait_ms, pause_ms = await self._reserve(keys=await self._keys(), args=arguments)
+        except (TimeoutError, RedisError, OSError, IdentityUnknown) as error:
             logger.warning("rate limit not shared, Valkey: %s", error)
             self._away_until = time.monotonic() + _AWAY_S
             return await self._spare.reserve(cost_ms)
@@ -151,13 +152,17 @@ class ValkeyRateLimit(RateLimit):
     async def pause(self, seconds: float) -> None:
         await self._spare.pause(seconds)
         try:
-            await self._pause(keys=self._keys[1:], args=[max(1, int(seconds * 1000))])
-        except (TimeoutError, RedisError, OSError) as error:
+            await self._pause(keys=(await self._keys())[1:], args=[max(1, int(seconds * 1000))])
+        except (TimeoutError, RedisError, OSError, IdentityUnknown) as error:
             logger.warning("pause of the exchange not shared, Valkey: %s", error)
 
     @override
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def _keys(self) -> list[str]:
+        used = f"{await known_prefix()}rate:{self._exchange}"
+        return [used, f"{used}:pause"]
 
 
 async def take_turn(limit: RateLimit, cost_ms: float) -> None:

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
 
-import orjson
-from celery import current_app
+from celery import current_app, signals
 from django.conf import settings
 from kombu.exceptions import OperationalError
-from redis import Redis
-from redis.exceptions import RedisError
 
-from market.domain.lease_store import LeaseStoreUnavailable
-from market.ingest.lease_store_valkey import connect
-from market.singletons import closed_by
+from market import identity
+from market.ingest import queues
 from market.stopping import stop
 
 log = logging.getLogger(__name__)
@@ -32,19 +25,14 @@ BACKFILL = "market.tasks.backfill"
 RECONCILE = "market.tasks.reconcile"
 REPAIR_GAPS = "market.tasks.repair_gaps"
 
-# Celery's lists in the broker are named like its queues; tasks that workers have taken are in a
-# hash until they end.
-QUEUES = ("control", "follow", "backfill", "build")
-UNACKED = "unacked"
 QUEUE_OF = {FOLLOW: "follow", BACKFILL: "backfill", RECONCILE: "control", REPAIR_GAPS: "backfill"}
 
-# The header that market.ingest.metrics puts on every task (Unix seconds).
-SENT_AT = "sent_at"
-
-# An expiry is a time of the sender's clock that the worker's clock is compared with. A task that
-# runs twice or late does no harm, so an expiry only bounds a backlog, and clocks may differ this
-# much.
+# An expiry is a time of the sender's clock that the worker's clock is compared with, and the two
+# may differ this much. What waits in the queues is bounded by market.ingest.queues, by one clock;
+# this bounds what a worker has fetched and does not begin.
 CLOCK_SLACK_S = 3600.0
+
+signals.before_task_publish.connect(queues.stamp)
 
 BACKGROUND_AT_ONCE = 2
 BACKGROUND_WAITING = 100
@@ -77,7 +65,7 @@ def send(task: str, *arguments: str | int, expires: float, queue: str | None = N
         current_app.send_task(
             task, args=arguments, queue=queue, expires=expiry(expires), retry=False
         )
-    except OperationalError as error:
+    except (OperationalError, identity.IdentityUnknown) as error:
         log.warning("%s was not queued: %s", task, error)
         return False
     return True
@@ -127,52 +115,3 @@ class Background:
 
 
 BACKGROUND = Background()
-
-
-@dataclass(frozen=True, slots=True)
-class QueueStanding:
-    """How many tasks wait in a queue, and since how many seconds the oldest does (0: none)."""
-
-    name: str
-    waiting: int
-    oldest_s: float
-
-
-@closed_by(Redis.close)
-def _broker() -> Redis:
-    return connect(settings.REDIS_URL)
-
-
-def queue_standings(broker: Redis | None = None) -> tuple[list[QueueStanding], int]:
-    """Every queue, and the number of tasks that workers have taken; nothing without a broker.
-
-    Blocking, with a timeout; raises LeaseStoreUnavailable.
-    """
-    if broker is None:
-        if settings.SWITCHES.ingest_in_process:
-            return [], 0
-        broker = _broker()
-    try:
-        with broker.pipeline(transaction=False) as calls:
-            for name in QUEUES:
-                calls.llen(name)
-                calls.lindex(name, -1)
-            calls.hlen(UNACKED)
-            *pairs, taken = calls.execute()
-    except RedisError as error:
-        raise LeaseStoreUnavailable(str(error)) from error
-    now = time.time()
-    return [
-        QueueStanding(name, pairs[2 * i], _age(pairs[2 * i + 1], now))
-        for i, name in enumerate(QUEUES)
-    ], taken
-
-
-def _age(message: Any, now: float) -> float:
-    if message is None:
-        return 0.0
-    try:
-        return max(0.0, now - float(orjson.loads(message)["headers"][SENT_AT]))
-    except (ValueError, KeyError, TypeError):
-        # Its sender does not stamp tasks.
-        return 0.0

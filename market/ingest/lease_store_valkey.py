@@ -1,12 +1,12 @@
 """The lease store that web instances and workers share, kept in Valkey (or Redis).
 
 Times are the server's, so instances with different clocks agree. Calls that read before they write
-are one script each. All keys carry one hash tag: scripts need their keys in one slot of a cluster.
+are one script each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from typing_extensions import override
 
+from market import identity
 from market.domain.lease_store import (
     IDLE,
     Admission,
@@ -34,8 +35,6 @@ from market.domain.series import SeriesId
 CALL_TIMEOUT_S = 2.0
 CONNECTIONS = 16
 PROGRESS_TTL_S = 86_400
-PREFIX = "trade_canvas:{ingest}:"
-
 # `until` holds for each leased or lingering series when its last lease ends (milliseconds);
 # `lease:<series>` holds the end of each instance's lease.
 NOW = """
@@ -136,13 +135,11 @@ def connect(url: str) -> Redis:
 
 
 class ValkeyLeaseStore(LeaseStore):
-    """Keeps everything under one key prefix."""
+    """Keeps everything under one key prefix, which is known once the database has answered."""
 
-    def __init__(self, client: Redis, prefix: str = PREFIX) -> None:
+    def __init__(self, client: Redis, prefix: Callable[[], str] = identity.prefix) -> None:
         self._client = client
         self._prefix = prefix
-        self._until = prefix + "until"
-        self._members = prefix + "members"
         scripts = (LEASE, RENEW, RELEASE, LEASED, RENEW_OWNER, RELEASE_OWNER)
         (
             self._lease,
@@ -282,8 +279,16 @@ class ValkeyLeaseStore(LeaseStore):
             text: Any = self._client.get(self._key("progress", series))
         return IDLE if text is None else BackfillProgress(**orjson.loads(text))
 
+    @property
+    def _until(self) -> str:
+        return self._prefix() + "until"
+
+    @property
+    def _members(self) -> str:
+        return self._prefix() + "members"
+
     def _key(self, kind: str, name: object) -> str:
-        return f"{self._prefix}{kind}:{name}"
+        return f"{self._prefix()}{kind}:{name}"
 
     def _many(self, kind: str, names: list[Any]) -> list[tuple[Any, str | None]]:
         if not names:
@@ -309,5 +314,5 @@ def _pack(value: JobReport | BackfillProgress | Member) -> bytes:
 def _reaching() -> Iterator[None]:
     try:
         yield
-    except RedisError as error:
+    except (RedisError, identity.IdentityUnknown) as error:
         raise LeaseStoreUnavailable(str(error)) from error

@@ -8,7 +8,7 @@ from typing import Any
 from celery import signals
 
 from market.domain.series import SeriesId
-from market.ingest.dispatch import SENT_AT
+from market.ingest.queues import SENT_AT
 from market.metrics_registry import COLLECTING, SERIES, SLOW, Counter, Gauge, Histogram
 
 TASKS = Counter("market_tasks_total", "Tasks that ended.", labels=("task", "result"))
@@ -36,15 +36,9 @@ def follow_failed(series: SeriesId) -> None:
 
 
 def measure_tasks() -> None:
-    """Measure every Celery task that this process sends or runs from now on."""
-    signals.before_task_publish.connect(_stamp, weak=False, dispatch_uid="metrics.stamp")
+    """Measure every Celery task that this process runs from now on."""
     signals.task_prerun.connect(_begin, weak=False, dispatch_uid="metrics.begin")
     signals.task_postrun.connect(_end, weak=False, dispatch_uid="metrics.end")
-
-
-def _stamp(headers: dict[str, Any] | None = None, **_: object) -> None:
-    if headers is not None:
-        headers[SENT_AT] = time.time()
 
 
 def _begin(task_id: str, task: Any, **_: object) -> None:

@@ -6,11 +6,16 @@ An entry expires a minute after its last announcement; until then a dead process
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from redis.exceptions import RedisError
+
+from market import identity
 from market.domain.lease_store import LeaseStore, LeaseStoreUnavailable, Member
 from market.ingest.runtime import lease_store, process_name
 
@@ -66,6 +71,7 @@ class Presence:
 
     def _run(self) -> None:
         while not self._end.is_set():
+            check_identity()
             self._try(lambda: self._leases.announce(self._member(), ttl=TTL_S))
             self._end.wait(self._interval)
         self._try(lambda: self._leases.withdraw(self._member()))
@@ -90,6 +96,21 @@ class Presence:
             self._is_reachable = False
         else:
             self._is_reachable = True
+
+
+def check_identity() -> None:
+    """End this process in an orderly way when it belongs to another installation.
+
+    That is repeated: database or bus may have been away at the start, and later another database
+    may take this one's place.
+    """
+    try:
+        identity.check()
+    except identity.WrongInstallation as error:
+        log.critical("%s", error)
+        os.kill(os.getpid(), signal.SIGTERM)
+    except (identity.IdentityUnknown, RedisError):
+        log.debug("the installation could not be checked", exc_info=True)
 
 
 def announce_reconcile() -> None:

@@ -23,8 +23,8 @@ from market.domain.store import EMPTY, SeriesState
 from market.ingest import gap_ledger
 from market.ingest.breaker import BreakerState
 from market.ingest.desired import Desired, combine, pinned_series
-from market.ingest.dispatch import QueueStanding, queue_standings
 from market.ingest.gap_ranges import GapEntry
+from market.ingest.queues import QueueStanding, queue_standings
 from market.ingest.runtime import lease_store
 from market.runtime import candle_store
 

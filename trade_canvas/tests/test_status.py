@@ -11,8 +11,8 @@ from market.domain.lease_store import Admission, JobReport, Member
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.ingest.desired import Desired
-from market.ingest.dispatch import QueueStanding
 from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.queues import QueueStanding
 from market.installation.status import InstallationStatus, SeriesStatus
 from market.models import Series, WhitelistedSeries
 from trade_canvas.status.rows import tables

@@ -19,7 +19,7 @@ def valkey_lease_store():
     """A lease store of its own in the session's Valkey."""
     client = connect(django_settings.REDIS_URL)
     prefix = f"test:{{{next(_prefixes)}}}:"
-    yield ValkeyLeaseStore(client, prefix=prefix)
+    yield ValkeyLeaseStore(client, prefix=lambda: prefix)
     for key in client.scan_iter(match=f"{prefix}*"):
         client.delete(key)
     client.close()

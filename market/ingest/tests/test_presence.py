@@ -9,11 +9,12 @@ from dataclasses import replace
 import pytest
 
 from lab.waiting import wait_until
+from market import identity
 from market.domain.lease_store import LeaseStoreUnavailable
-from market.ingest.dispatch import QueueStanding, queue_standings
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.lease_store_valkey import connect
 from market.ingest.presence import Load, Presence
+from market.ingest.queues import QueueStanding, queue_standings
 from market.ingest.tests.outage import Outage
 
 
@@ -46,16 +47,19 @@ def test_presence_outlives_an_unreachable_lease_store():
 def broker(settings):
     client = connect(settings.REDIS_URL)
     yield client
-    client.delete("control", "build", "unacked")
+    client.delete(*(identity.prefix() + name for name in ("control", "build", "unacked")))
     client.close()
     client.connection_pool.disconnect()
 
 
 def test_queues_show_depth_and_age_of_the_oldest_task(broker):
     sent = {"headers": {"sent_at": time.time() - 30}}
-    broker.lpush("build", json.dumps(sent), json.dumps({"headers": {"sent_at": time.time()}}))
-    broker.lpush("control", "no JSON")
-    broker.hset("unacked", "tag", "task")
+    prefix = identity.prefix()
+    broker.lpush(
+        prefix + "build", json.dumps(sent), json.dumps({"headers": {"sent_at": time.time()}})
+    )
+    broker.lpush(prefix + "control", "no JSON")
+    broker.hset(prefix + "unacked", "tag", "task")
     (control, follow, _, build), taken = queue_standings(broker)
     assert (control.waiting, control.oldest_s) == (1, 0.0)
     assert follow == QueueStanding("follow", 0, 0.0)

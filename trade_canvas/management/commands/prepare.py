@@ -16,6 +16,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from market import identity
 from market.files import write_whole
 from market.models import WhitelistedSeries
 from trade_canvas.reach import reach_database
@@ -48,6 +49,7 @@ class Command(BaseCommand):
             self._collect_static()
         if settings.SWITCHES.enable_pg_store:
             call_command("migrate", verbosity=0, interactive=False)
+            identity.check_at_start()
             self._make_admin(os.environ.get("ADMIN_PASSWORD", ""))
             self._whitelist_rows(options["exchange"])
         else:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from market.bus_address import parse
 from trade_canvas import environment
 from trade_canvas.database import connection_settings
 from trade_canvas.embedded import owner_pid, take_ownership
@@ -54,4 +55,4 @@ def _reach_given_servers(work: Plan) -> None:
         url = work.environment["DATABASE_URL"]
         reach_database(connection_settings(url, work.switches, role="up"))
     if work.switches.enable_ws_pubsub and not work.with_valkey:
-        reach_bus(work.environment["REDIS_URL"])
+        reach_bus(parse(work.environment["REDIS_URL"])[0].client_url)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from market import identity
 from trade_canvas.asgi import application
 from trade_canvas.checks import refuse_unsafe_start
 from trade_canvas.edge.serving import Address, serve_with_daphne, serve_with_uvicorn
@@ -40,6 +41,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         refuse_unsafe_start()
         reach_services()
+        identity.check_at_start()
         address = Address(options["host"], options["port"])
         self.stdout.write(f"{options['server']} serves http://{address.host}:{address.port}/")
         self.stdout.flush()

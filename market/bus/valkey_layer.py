@@ -1,0 +1,109 @@
+"""The channel layer on Valkey: publish and subscribe, in the names of this installation.
+
+With several addresses each series has one of them. While one is unreachable its series are polled
+from the store (market.live.hub), and the others are not affected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels_redis.pubsub import (
+    RedisPubSubChannelLayer,
+    RedisPubSubLoopLayer,
+    RedisSingleShardConnection,
+)
+from channels_redis.utils import _wrap_close
+from redis.exceptions import RedisError
+from typing_extensions import override
+
+from market import identity
+
+# After a failure calls of an address fail at once for so long, rather than each by its timeout.
+AWAY_S = 1.0
+
+
+class BusAway(ConnectionError):
+    """The address failed a moment ago and is not tried yet."""
+
+
+class Address(RedisSingleShardConnection):  # type: ignore[misc]  # untyped
+    """The connections of one event loop to one address."""
+
+    _away_until = 0.0
+
+    @override
+    async def publish(self, channel: str, message: bytes) -> None:
+        await self._unless_away(super().publish, channel, message)
+
+    @override
+    async def subscribe(self, channel: str) -> None:
+        await self._unless_away(super().subscribe, channel)
+
+    async def _unless_away(self, call: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        if time.monotonic() < self._away_until:
+            raise BusAway("the bus failed a moment ago")
+        try:
+            await call(*arguments)
+        except (RedisError, OSError, TimeoutError, asyncio.CancelledError):
+            # A caller's timeout arrives as a cancellation.
+            self._away_until = time.monotonic() + AWAY_S
+            raise
+
+
+class LoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]  # untyped
+    """The layer of one event loop.
+
+    Its channels are queues of this process that only groups deliver to. Subscribing to their names
+    would make every series depend on the address that a name happens to have.
+    """
+
+    def __init__(self, hosts: list[dict[str, Any]], **options: Any) -> None:
+        super().__init__(hosts, **options)
+        self._shards = [Address(host, self) for host in hosts]
+
+    @override
+    async def _subscribe_to_channel(self, channel: str) -> None:
+        self.channels[channel] = asyncio.Queue()
+
+
+class ValkeyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # untyped
+    """One layer for each event loop, made once the installation's id is known."""
+
+    @override
+    def _get_layer(self) -> LoopLayer:
+        loop = asyncio.get_running_loop()
+        if loop not in self._layers:
+            prefix = identity.prefix()
+            self._layers[loop] = LoopLayer(**self._kwargs, prefix=prefix, channel_layer=self)
+            _wrap_close(self, loop)
+        layer: LoopLayer = self._layers[loop]
+        return layer
+
+    async def new_channel(self, prefix: str = "hub.") -> str:
+        """Return the name of a new queue of this process."""
+        return str(await (await self._layer()).new_channel(prefix))
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        """Return the next message of a queue."""
+        message: dict[str, Any] = await (await self._layer()).receive(channel)
+        return message
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Subscribe to a group. Raises when its address is unreachable."""
+        await (await self._layer()).group_add(group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """End a subscription."""
+        await (await self._layer()).group_discard(group, channel)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        """Publish to a group. Raises when its address is unreachable."""
+        await (await self._layer()).group_send(group, message)
+
+    async def _layer(self) -> LoopLayer:
+        await identity.known_prefix()
+        return self._get_layer()

@@ -76,8 +76,8 @@ class Client:
 
     async def settle(self, follower: Follower) -> None:
         """Wait until the server has handled everything sent: it answers nonsense in turn."""
-        await follower.send(type="hello")
-        while (await follower.next()).get("message") != "unknown message type: hello":
+        await follower.send(type="noop")
+        while (await follower.next()).get("message") != "unknown message type: noop":
             pass
 
     async def follow(self, series_id: str, since: int | None = None, **more: Any) -> Follower:

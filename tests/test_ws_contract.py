@@ -8,6 +8,7 @@ import itertools
 import json
 import socket
 import struct
+import time
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -144,6 +145,7 @@ BAD_MESSAGES = {
     "{}": "missing message type",
     '{"type": 5}': "missing message type",
     '{"type": "noop"}': "unknown message type: noop",
+    '{"type": "hello", "heartbeat": 1}': "invalid heartbeat",
     "{nonsense": "invalid json",
     '{"type": "subscribe"}': "missing series_id",
     subscribing('"series_id": " "'): "missing series_id",
@@ -181,6 +183,19 @@ def test_bad_messages_are_answered_and_keep_the_connection(web):
 
     run(web, story)
     assert answers == BAD_MESSAGES
+
+
+def test_heartbeats_come_to_the_client_that_asks_for_them(web):
+    async def story(client):
+        asking, other = await client.connect(), await client.connect()
+        await asking.send(type="hello", heartbeat=True)
+        before = int(time.time())
+        times = [(await asking.next())["time"] for _ in range(2)]
+        assert before <= times[0] < times[1]
+        await client.settle(other)
+        assert {message["type"] for message in other.messages} == {"error"}
+
+    run(web, story)
 
 
 def test_too_many_subscriptions_are_refused(web):

@@ -6,6 +6,7 @@ import { Page } from "./shell/page";
 import { browserClock, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, urlWithSeries } from "./shell/series-choice";
+import { SharedSocket } from "./sync/shared-socket";
 import { parseSeriesId, type SeriesId } from "./sync/series-id";
 import { exposeTradeCanvas } from "./chart/test-surface";
 import "./shell/base.css";
@@ -27,7 +28,7 @@ const page = new Page(
   {
     api,
     clock: browserClock,
-    openSocket: openBrowserSocket,
+    openSocket: new SharedSocket(openBrowserSocket, browserClock).open,
     openEventStream: openBrowserEventStream,
     random: Math.random,
     settings,

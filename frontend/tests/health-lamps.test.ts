@@ -33,7 +33,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   api = new FakeHealth();
   roots = { candles: document.createElement("div"), drawings: document.createElement("div") };
-  lamps = new HealthLamps({ api, clock, random: () => 0.5, zone: () => UTC }, roots);
+  lamps = new HealthLamps({ api, clock, random: () => 0.5, zone: () => UTC, headSeen: () => undefined }, roots);
   lamps.open("a");
   lamps.show("ready", "complete");
 });

@@ -547,6 +547,17 @@ describe("silence", () => {
     expect(session.state.status).toBe("live");
   });
 
+  it("is checked when the server has a candle that did not arrive", async () => {
+    const { server, clock, session } = await following();
+    session.headSeen(180);
+    await clock.advance(1_000);
+    expect(server.asked.length).toBe(1);
+    server.put(SERIES, [candle(240)]);
+    session.headSeen(240);
+    await clock.advance(1_000);
+    expect([server.sockets.length, server.sockets[0]?.closed]).toEqual([2, true]);
+  });
+
   it("is checked at once when the page is visible again", async () => {
     const { server, clock, session } = await following();
     server.put(SERIES, [candle(240)]);

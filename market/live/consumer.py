@@ -21,7 +21,8 @@ from market.ingest.leases import keeper
 from market.live import metrics
 from market.live.current import current_hub
 from market.live.frames import error_frame
-from market.live.requests import BadRequest, Subscribe, parse_request, series_of_subscribe
+from market.live.heartbeats import heartbeats
+from market.live.requests import BadRequest, Hello, Subscribe, parse_request, series_of_subscribe
 from market.live.watcher import Watcher
 from market.live.wires import wire_for
 from market.log_context import REQUEST_ID
@@ -102,6 +103,7 @@ class Connection:
     async def leave(self) -> None:
         """End the watcher's subscriptions and their leases."""
         message_rate().forget(self._watcher)
+        heartbeats().end(self._watcher.wire)
         followed = self._hub.leave(self._watcher)
         metrics.DISCONNECTS.inc()
         metrics.DISCONNECT_SERIES.set(len(followed))
@@ -115,11 +117,20 @@ class Connection:
         except BadRequest as error:
             self._error("bad_request", str(error))
             return
+        if isinstance(request, Hello):
+            self._greet(request)
+            return
         started = time.perf_counter()
         if isinstance(request, Subscribe):
             metrics.subscribed(await self._subscribe(request), started)
         else:
             metrics.unsubscribed(await self._unsubscribe(request.series), started)
+
+    def _greet(self, request: Hello) -> None:
+        if request.heartbeat:
+            heartbeats().begin(self._watcher.wire)
+        else:
+            heartbeats().end(self._watcher.wire)
 
     async def _unsubscribe(self, series: SeriesId | None) -> str:
         if series is None or series not in self._hub.subscriptions_of(self._watcher):

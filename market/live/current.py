@@ -13,6 +13,7 @@ from market.bus.publish import deliver_here
 from market.domain.series import SeriesId
 from market.ingest.coverage import repair_gap
 from market.ingest.presence import Load
+from market.live.heartbeats import heartbeats
 from market.live.hub import Hub
 from market.live.reads import RepairGap
 from market.runtime import candle_store
@@ -50,6 +51,7 @@ def load() -> Load:
 
 async def shut_down() -> None:
     """Close every watcher with 1001, so that it resumes elsewhere, and stop the hub."""
+    await heartbeats().stop()
     hub = _hubs.pop(asyncio.get_running_loop(), None)
     if hub is not None:
         hub.close_watchers(1001, "server_shutdown")

@@ -35,7 +35,14 @@ class Unsubscribe:
     series: SeriesId | None
 
 
-def parse_request(text: str) -> Subscribe | Unsubscribe:
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What the client understands beyond the first protocol; `heartbeat` asks for heartbeats."""
+
+    heartbeat: bool
+
+
+def parse_request(text: str) -> Subscribe | Unsubscribe | Hello:
     """Parse one client message; raise BadRequest."""
     try:
         body = orjson.loads(text)
@@ -50,6 +57,8 @@ def parse_request(text: str) -> Subscribe | Unsubscribe:
         return _subscribe(body)
     if kind == "unsubscribe":
         return _unsubscribe(body)
+    if kind == "hello":
+        return Hello(bool(_boolean(body, "heartbeat")))
     raise BadRequest(f"unknown message type: {kind[:100]}")
 
 
@@ -73,9 +82,7 @@ def _subscribe(body: dict[str, Any]) -> Subscribe:
     if not isinstance(name, str) or not name.strip():
         raise BadRequest("missing series_id")
     since = _integer(body, "since")
-    supports_batch = body.get("supports_batch")
-    if supports_batch is not None and not isinstance(supports_batch, bool):
-        raise BadRequest("invalid supports_batch")
+    supports_batch = _boolean(body, "supports_batch")
     epoch = _integer(body, "epoch")
     generation = body.get("generation")
     if generation is not None and not isinstance(generation, str):
@@ -92,6 +99,13 @@ def _unsubscribe(body: dict[str, Any]) -> Unsubscribe:
         return Unsubscribe(SeriesId.parse(str(body.get("series_id"))))
     except SeriesIdError:
         return Unsubscribe(None)
+
+
+def _boolean(body: dict[str, Any], name: str) -> bool | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadRequest(f"invalid {name}")
+    return value
 
 
 def _integer(body: dict[str, Any], name: str) -> int | None:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lab.http import post
+from lab.line import Line
 from lab.waiting import wait_until
 from tests.browser.conftest import SCREEN
 
@@ -162,6 +163,22 @@ def test_health_page_refreshes_itself_and_warns_only_without_an_answer(installat
     page.unroute_all()
     page.wait_for_selector("#status-silence", state="hidden")
     page.context.close()
+
+
+def test_dead_but_open_connection_is_noticed_on_a_slow_timeframe(open_chart, web):
+    line = Line([urlsplit(web.url).port]).start()
+    try:
+        chart = open_chart(MINUTES, url=f"http://127.0.0.1:{line.port}")
+        chart.wait_for(status="live")
+        line.cut()
+        chart.wait_for(status="reconnecting")
+        line.heal()
+        chart.wait_for(status="live")
+        chart.assert_whole()
+    finally:
+        line.close()
+    chart.page.close()
+    chart.complaints.clear()
 
 
 def test_intraday_times_are_shown_in_the_chosen_zone_and_days_are_never_shifted(open_chart):

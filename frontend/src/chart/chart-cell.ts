@@ -142,6 +142,11 @@ export class ChartCell {
     this.session?.wake();
   }
 
+  /** The server has this closed candle of the series, UTC seconds. */
+  headSeen(time: number): void {
+    this.session?.headSeen(time);
+  }
+
   /** Renders everything that depends on the clock as well as on the state. */
   renderTime(): void {
     const { state } = this;

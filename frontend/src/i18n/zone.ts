@@ -11,7 +11,7 @@ const DAY = 86_400;
 /** Days whose offsets are kept; a chart shows some thousands at most. */
 const MOST_DAYS = 50_000;
 
-/** Browsers list some zones under names that the IANA database gave up long ago. */
+/** Browsers list some zones under names that the IANA database has replaced. */
 const MODERN: Readonly<Record<string, string>> = {
   "America/Godthab": "America/Nuuk",
   "Asia/Calcutta": "Asia/Kolkata",

@@ -17,6 +17,8 @@ export interface HealthLampsDependencies extends HealthWatchDependencies {
   readonly api: HealthReader;
   /** The zone in which times are shown. */
   readonly zone: () => Zone;
+  /** Called with the newest closed candle that the server has, UTC seconds. */
+  readonly headSeen: (time: number) => void;
 }
 
 export interface LampRoots {
@@ -56,7 +58,7 @@ export class HealthLamps {
       candles: new HealthWatch(
         (signal) => api.candleHealth(seriesId, signal),
         this.dependencies,
-        (reading) => this.candleSign.render(candleLamp(reading, this.dependencies.zone())),
+        (reading) => this.candlesRead(reading),
       ),
       factors: new HealthWatch(
         (signal) => api.factorHealth(seriesId, signal),
@@ -94,6 +96,13 @@ export class HealthLamps {
   show(status: OverlayStatus, older: OlderStatus): void {
     this.drawn = { status, older };
     this.renderDrawings();
+  }
+
+  private candlesRead(reading: Reading<CandleHealth>): void {
+    this.candleSign.render(candleLamp(reading, this.dependencies.zone()));
+    if (reading === null || "error" in reading) return;
+    const { headTime } = reading.health;
+    if (headTime !== null) this.dependencies.headSeen(headTime);
   }
 
   private renderDrawings(): void {

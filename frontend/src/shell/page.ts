@@ -27,7 +27,7 @@ export type PageDependencies = CellDependencies &
   FeedDependencies &
   FactorDependencies &
   CatalogDependencies &
-  Omit<HealthLampsDependencies, "zone">;
+  Omit<HealthLampsDependencies, "zone" | "headSeen">;
 
 export interface PageEvents {
   /** The user chose another series. */
@@ -69,7 +69,11 @@ export class Page {
     switches.declare([VOLUME_FEATURE]);
     void readCatalog(dependencies, (catalog) => switches.declare(catalog));
     this.lamps = new HealthLamps(
-      { ...dependencies, zone: () => this.cell.zone },
+      {
+        ...dependencies,
+        zone: () => this.cell.zone,
+        headSeen: (time) => this.cell.headSeen(time),
+      },
       { candles: byId("candle-lamp"), drawings: byId("drawing-lamp") },
     );
     this.timeframes = new TimeframeBar(byId("timeframes"), (text) => this.pickTimeframe(text));

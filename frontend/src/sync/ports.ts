@@ -18,7 +18,14 @@ export interface Socket {
   close(): void;
 }
 
-export type OpenSocket = () => Socket;
+/** A session's part of the page's connection. */
+export interface SeriesSocket extends Socket {
+  /** The connection does not work any more: closes it for all sessions that share it. */
+  abandon(): void;
+}
+
+/** Opens a socket for the messages of a series. */
+export type OpenSocket = (seriesId: string) => SeriesSocket;
 
 /** The part of the browser's EventSource that is used. */
 export interface EventStream {

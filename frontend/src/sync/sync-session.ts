@@ -11,7 +11,7 @@ import { parseServerMessage, subscribeMessage, type ServerMessage } from "./mess
 import { initialState, lastClosedTime, reduce } from "./series-state";
 import { Timers } from "./timers";
 import type { ApiError } from "./api";
-import type { OpenSocket, Socket } from "./ports";
+import type { OpenSocket, SeriesSocket } from "./ports";
 import type { Action, Failure, SeriesState, Step } from "./series-state";
 
 export interface SessionDependencies extends ReadDependencies {
@@ -54,7 +54,7 @@ export class SyncSession {
   private readonly reconnectBackOff: BackOff;
   private readonly capacityBackOff: BackOff;
   private current: SeriesState;
-  private socket: Socket | null = null;
+  private socket: SeriesSocket | null = null;
   private receivedAt = 0;
   private probe: Probe | null = null;
   private stopped = false;
@@ -121,6 +121,13 @@ export class SyncSession {
     if (this.socket === null) this.dispatch({ type: "connecting" });
   }
 
+  /** The server has this closed candle (UTC seconds): one that did not arrive is looked for. */
+  headSeen(time: number): void {
+    if (this.socket === null || this.probe !== null) return;
+    const closed = lastClosedTime(this.current);
+    if (closed !== null && time > closed) this.startProbe();
+  }
+
   /** Reads the candles before the first one. */
   loadOlder(): void {
     void this.reads.readOlder();
@@ -144,8 +151,10 @@ export class SyncSession {
   }
 
   private readPostponed(error: ApiError, retryAt: number): void {
-    if (this.probe !== null) this.reconnect(failureOf(error), this.reconnectBackOff.next());
-    else if (this.socket === null && !this.timers.isArmed("reconnect")) {
+    if (this.probe !== null) {
+      this.socket?.abandon();
+      this.reconnect(failureOf(error), this.reconnectBackOff.next());
+    } else if (this.socket === null && !this.timers.isArmed("reconnect")) {
       this.dispatch({ type: "waiting", retryAt, failure: failureOf(error) });
     }
   }
@@ -161,12 +170,15 @@ export class SyncSession {
     if (this.stopped || this.socket !== null) return;
     this.timers.clear("reconnect");
     this.dispatch({ type: "connecting" });
-    const socket = this.dependencies.openSocket();
+    const socket = this.dependencies.openSocket(this.current.seriesId);
     this.socket = socket;
     socket.onopen = () => this.opened();
     socket.onmessage = (event) => this.received(event.data);
     socket.onclose = (event) => this.closed(event.code);
-    this.timers.arm("open", OPEN_LIMIT_MS, () => this.closed(1006));
+    this.timers.arm("open", OPEN_LIMIT_MS, () => {
+      this.socket?.abandon();
+      this.closed(1006);
+    });
   }
 
   private opened(): void {
@@ -354,6 +366,7 @@ export class SyncSession {
     if (probe === null || probe.receivedAt !== this.receivedAt) return;
     if (lastClosedTime(this.current) === probe.closed) return;
     const failure = { code: "silent", detail: "The connection was silent for too long." };
+    this.socket?.abandon();
     this.reconnect(failure, 200 + 1000 * this.dependencies.random());
   }
 }

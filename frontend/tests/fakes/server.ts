@@ -3,7 +3,7 @@
 import { ApiError } from "../../src/sync/api";
 import type { CandlePage, CandleQuery, CandleReader } from "../../src/sync/readers";
 import type { Candle } from "../../src/sync/candle";
-import type { Socket } from "../../src/sync/ports";
+import type { SeriesSocket } from "../../src/sync/ports";
 
 export interface Asked {
   readonly seriesId: string;
@@ -60,7 +60,7 @@ export class FakeServer implements CandleReader {
     for (const resolve of this.waiting.splice(0)) resolve();
   }
 
-  openSocket = (): Socket => {
+  openSocket = (): SeriesSocket => {
     const socket = new FakeSocket();
     this.sockets.push(socket);
     return socket;
@@ -94,7 +94,7 @@ export class FakeServer implements CandleReader {
   }
 }
 
-export class FakeSocket implements Socket {
+export class FakeSocket implements SeriesSocket {
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onclose: ((event: { code: number; reason: string }) => void) | null = null;
@@ -106,6 +106,10 @@ export class FakeSocket implements Socket {
   }
 
   close(): void {
+    this.closed = true;
+  }
+
+  abandon(): void {
     this.closed = true;
   }
 

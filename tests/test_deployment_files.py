@@ -26,9 +26,12 @@ DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 COMPOSE_TEXT = (DOCKER / "compose.yaml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
 EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (DOCKER / ".env.example").read_text(), re.M))
-SECRET_EXAMPLE = dict(
-    re.findall(r"^(\w+)=(.*)$", (DOCKER / "kubernetes" / "secret.env.example").read_text(), re.M)
-)
+SECRETS_OF_KUBERNETES = {
+    f"trade-canvas{suffix}": dict(
+        re.findall(r"^(\w+)=(.*)$", (DOCKER / "kubernetes" / name).read_text(), re.M)
+    )
+    for suffix, name in {"": "secret.env.example", "-admin": "admin.env.example"}.items()
+}
 KUBERNETES = kubernetes_validate.latest_version()
 POLICY = "default-deny"
 MANIFESTS = {
@@ -175,7 +178,7 @@ def test_valkey_refuses_writes_before_its_container_is_killed():
 
 def test_no_argument_carries_a_secret():
     secrets = {name for name, value in EXAMPLE.items() if not value} - {"TRADE_CANVAS_INGEST_TOKEN"}
-    secrets |= set(SECRET_EXAMPLE)
+    secrets |= {name for each in SECRETS_OF_KUBERNETES.values() for name in each}
     assert {"VALKEY_PASSWORD", "DATABASE_URL"} <= secrets
     for name, service in COMPOSE["services"].items():
         parts = [service.get(each) for each in ("command", "entrypoint", "healthcheck")]
@@ -319,8 +322,19 @@ def test_policies_open_the_ports_that_containers_listen_on():
     assert listening == {8000, 9100}
 
 
-def test_secret_of_kubernetes_lacks_nothing():
+def test_secrets_of_kubernetes_lack_nothing():
     settings = MANIFESTS["ConfigMap", "trade-canvas"]["data"]
-    assert not set(settings) & set(SECRET_EXAMPLE)
-    assert set(SECRET_EXAMPLE.values()) == {""}
-    assert {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ADMIN_PASSWORD"} <= set(SECRET_EXAMPLE)
+    common, admin = SECRETS_OF_KUBERNETES.values()
+    assert {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"} <= set(common)
+    assert set(admin) == {"ADMIN_PASSWORD"}
+    for examples in (common, admin):
+        assert set(examples.values()) == {""}
+        assert not set(settings) & set(examples)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_only_the_job_gets_the_password_of_the_admin(name):
+    (container,) = dict(pods())[name]["containers"]
+    sources = [each.get("secretRef", {}).get("name") for each in container["envFrom"]]
+    expected = [None, "trade-canvas", *(["trade-canvas-admin"] if name == "migrate" else [])]
+    assert sources == expected

@@ -72,23 +72,30 @@ def kinds() -> dict[str, Kind]:
     }
 
 
-def settings_of(stack: Stack) -> dict[str, str]:
-    """Return the config map and the secret, for the servers and the exchange of `stack`."""
+def sources_of(stack: Stack) -> dict[str, dict[str, str]]:
+    """Return the config map and the secrets, for the servers and the exchange of `stack`.
+
+    By the kind of a reference in `envFrom` and its name.
+    """
     (settings,) = (each["data"] for each in manifests() if each["kind"] == "ConfigMap")
-    secret = {
-        name: stack.secrets[name]
-        for name in ("SECRET_KEY", "ADMIN_PASSWORD", f"{PREFIX}METRICS_TOKEN")
-    }
     passwords = stack.secrets
     return {
-        **{name: value.replace(HOST_NAME, DOMAIN) for name, value in settings.items()},
-        **secret,
-        "DATABASE_URL": f"postgres://trade_canvas:{passwords['POSTGRES_PASSWORD']}"
-        "@postgres:5432/trade_canvas",
-        "REDIS_URL": f"redis://:{passwords['VALKEY_PASSWORD']}@valkey:6379/0",
-        "EXCHANGE": "sim",
-        f"{PREFIX}SIM_URL": f"http://exchange:{EXCHANGE_PORT}",
-        f"{PREFIX}ENABLE_TIMESCALE": "0",
+        "configMapRef trade-canvas": {
+            **{name: value.replace(HOST_NAME, DOMAIN) for name, value in settings.items()},
+            "EXCHANGE": "sim",
+            f"{PREFIX}SIM_URL": f"http://exchange:{EXCHANGE_PORT}",
+            f"{PREFIX}ENABLE_TIMESCALE": "0",
+        },
+        "secretRef trade-canvas": {
+            "DATABASE_URL": f"postgres://trade_canvas:{passwords['POSTGRES_PASSWORD']}"
+            "@postgres:5432/trade_canvas",
+            "REDIS_URL": f"redis://:{passwords['VALKEY_PASSWORD']}@valkey:6379/0",
+            **{
+                name: passwords[name]
+                for name in ("SECRET_KEY", f"{PREFIX}METRICS_TOKEN", f"{PREFIX}INGEST_TOKEN")
+            },
+        },
+        "secretRef trade-canvas-admin": {"ADMIN_PASSWORD": passwords["ADMIN_PASSWORD"]},
     }
 
 
@@ -133,11 +140,20 @@ class Pod:
         return ended
 
 
-def start(kind: Kind, number: int, stack: Stack, settings: Mapping[str, str]) -> Pod:
+def environment_of(container: Mapping[str, Any], stack: Stack) -> dict[str, str]:
+    """Return the variables that the manifest gives to a container."""
+    sources = sources_of(stack)
+    environment: dict[str, str] = {}
+    for each in container["envFrom"]:
+        ((kind, reference),) = each.items()
+        environment |= sources[f"{kind} {reference['name']}"]
+    return environment | {each["name"]: each["value"] for each in container.get("env", ())}
+
+
+def start(kind: Kind, number: int, stack: Stack) -> Pod:
     """Start one pod of a kind beside the servers of `stack`."""
     container = kind.container
-    own = {each["name"]: each["value"] for each in container.get("env", ())}
-    environment = {**settings, **own}
+    environment = environment_of(container, stack)
     name = f"{stack.project}_{kind.name}_{number}"
     mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
     sizes = {each["name"]: bytes_of(each["emptyDir"]["sizeLimit"]) for each in kind.spec["volumes"]}

@@ -210,9 +210,8 @@ def kubernetes_story(story: Story, folder: Path) -> None:
     with Stack("trade_canvas-pods", folder) as stack:
         stack.start(*SERVERS)
         stack.wait_healthy("postgres", "valkey")
-        settings = pods.settings_of(stack)
         running = [
-            pods.start(kind, number, stack, settings)
+            pods.start(kind, number, stack)
             for kind in deployments
             for number in range(kind.replicas)
         ]
@@ -221,7 +220,7 @@ def kubernetes_story(story: Story, folder: Path) -> None:
             if each.kind.name == "web" and each.passes("readinessProbe"):
                 raise LabFailed("a web pod is ready before the tables exist")
         story.step("pods: started before the job: alive, the webs not ready")
-        job = pods.start(every["migrate"], 0, stack, settings)
+        job = pods.start(every["migrate"], 0, stack)
         if status := job.container.wait_ended(JOB_S):
             raise LabFailed(f"migrate ended with {status}: {job.container.logs[-3000:]}")
         for each in running:
@@ -236,7 +235,7 @@ def kubernetes_story(story: Story, folder: Path) -> None:
         title = "pods: rollout of every deployment"
         with watched(stack, title, story.add, watchers=WATCHERS) as watch, watch.fault():
             for each in running:
-                watch.note(_replace(each, stack, settings))
+                watch.note(_replace(each, stack))
     _check_gone(stack)
     story.step("pods: everything is taken down")
 
@@ -251,10 +250,10 @@ def _check_pods(stack: Stack, running: list[pods.Pod]) -> None:
         raise LabFailed("\n".join(found))
 
 
-def _replace(old: pods.Pod, stack: Stack, settings: dict[str, str]) -> str:
+def _replace(old: pods.Pod, stack: Stack) -> str:
     """Start a new pod, wait until it may get work, end the old one in its grace time."""
     number = int(old.container.name.rsplit("_", 1)[1])
-    new = pods.start(old.kind, number + 10, stack, settings)
+    new = pods.start(old.kind, number + 10, stack)
     new.wait_for("startupProbe", READY_S)
     new.wait_for("readinessProbe", READY_S)
     took, status = old.end()

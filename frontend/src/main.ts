@@ -5,7 +5,7 @@ import { BackOff } from "./sync/back-off";
 import { Page } from "./shell/page";
 import { browserClock, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
-import { chooseSeries, seriesFromUrl, urlWithSeries } from "./shell/series-choice";
+import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
 import { SharedSocket } from "./sync/shared-socket";
 import { parseSeriesId, type SeriesId } from "./sync/series-id";
 import { exposeTradeCanvas } from "./chart/test-surface";
@@ -50,6 +50,11 @@ function choose(series: SeriesId): void {
 function openChosen(whitelist: readonly string[]): boolean {
   if (page.state !== null) return true;
   const linked = seriesFromUrl(window.location.search);
+  const text = textFromUrl(window.location.search);
+  if (linked === null && text) {
+    page.showMalformed(text);
+    return true;
+  }
   const series = chooseSeries({ linked, remembered: settings.value.series, whitelist });
   if (series === null) return false;
   window.history.replaceState(null, "", urlWithSeries(window.location.href, series.text));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { chooseSeries, seriesFromUrl, urlWithSeries } from "../src/shell/series-choice";
+import { chooseSeries, nearestSeries, seriesFromUrl, urlWithSeries } from "../src/shell/series-choice";
 import { parseSeriesId } from "../src/sync/series-id";
 
 const WHITELIST = ["sim:spot:BTC/USDT:1s", "sim:spot:ETH/USDT:1m"];
@@ -36,5 +36,23 @@ describe("the link", () => {
   it("is ignored when it names no series", () => {
     expect(seriesFromUrl("?series=abc")).toBeNull();
     expect(seriesFromUrl("")).toBeNull();
+  });
+});
+
+describe("nearestSeries", () => {
+  const offered = ["kraken:spot:ETH/USDT:1m", "sim:spot:ETH/USDT:1m", "sim:futures:BTC/USDT:5m"];
+
+  it.each([
+    ["sim:futures:BTC/USDT:7m", "sim:futures:BTC/USDT:5m"],
+    ["sim:spot:ETH/USDT:1h", "sim:spot:ETH/USDT:1m"],
+    ["kraken:spot:NONE/USDT:1m", "kraken:spot:ETH/USDT:1m"],
+    ["nonsense", "kraken:spot:ETH/USDT:1m"],
+  ])("of %s is %s", (wanted, nearest) => {
+    expect(nearestSeries(wanted, offered)[0]?.text).toBe(nearest);
+  });
+
+  it("are few, and none without a whitelist", () => {
+    const many = Array.from({ length: 9 }, (_, n) => `sim:spot:X${n}/USDT:1m`);
+    expect([nearestSeries("a", many).length, nearestSeries("a", [])]).toEqual([3, []]);
   });
 });

@@ -3,9 +3,9 @@ import { beforeEach, describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
 import { SeriesPicker } from "../src/panels/series-picker";
-import { parseSeriesId } from "../src/sync/series-id";
+import { parseSeriesId, type SeriesId } from "../src/sync/series-id";
 import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
-import { Mask, Notices } from "../src/chart/stage-notices";
+import { Mask, Notices, type MaskEvents } from "../src/chart/stage-notices";
 import { describeChart } from "../src/chart/test-surface";
 import { TimeframeBar } from "../src/shell/timeframe-bar";
 import { candle, candles } from "./fakes/candles";
@@ -40,9 +40,15 @@ const visibleText = (node: Element): string =>
     .map((child) => child.textContent)
     .join(" ");
 
+const events: MaskEvents = {
+  retried: () => undefined,
+  chosen: () => undefined,
+  offers: () => [],
+};
+
 describe("Mask", () => {
   it("covers the chart until there are candles", () => {
-    const mask = new Mask(root, () => undefined);
+    const mask = new Mask(root, events);
     mask.render(initialState(SERIES), 0);
     expect([root.hidden, root.textContent]).toEqual([
       false,
@@ -54,10 +60,24 @@ describe("Mask", () => {
 
   it("offers to try again after an error", () => {
     let retries = 0;
-    new Mask(root, () => (retries += 1)).render(after({ type: "failed", failure }), 0);
+    new Mask(root, { ...events, retried: () => (retries += 1) }).render(after({ type: "failed", failure }), 0);
     expect(root.textContent).toContain("no such series");
     root.querySelector("button")?.click();
     expect(retries).toBe(1);
+  });
+
+  it("offers other series instead of one that does not exist", () => {
+    const chosen: string[] = [];
+    const offers = (): SeriesId[] => [parseSeriesId("sim:spot:ETH/USDT:5m")];
+    const absent = { code: "unknown_symbol", detail: "sim has no spot market BTC/USDT" };
+    const mask = new Mask(root, { ...events, offers, chosen: (id) => chosen.push(id) });
+    mask.render(after({ type: "failed", failure: absent }), 0);
+    expect(root.textContent).toContain("There is no such series");
+    expect(root.querySelector<HTMLElement>(".mask-card > button")?.hidden).toBe(true);
+    root.querySelector<HTMLElement>(".button-offer")?.click();
+    expect(chosen).toEqual(["sim:spot:ETH/USDT:5m"]);
+    mask.render(after(), 0);
+    expect(root.querySelector(".button-offer")).toBeNull();
   });
 
   it("explains that an empty series is waiting for candles", () => {
@@ -68,7 +88,7 @@ describe("Mask", () => {
       complete: true,
       epoch: 0,
     };
-    new Mask(root, () => undefined).render(after(empty, opened), 0);
+    new Mask(root, events).render(after(empty, opened), 0);
     expect(root.textContent).toContain("Waiting for background sync");
     expect(root.querySelector("button")?.hidden).toBe(true);
   });

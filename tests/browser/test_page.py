@@ -97,11 +97,23 @@ def test_another_series_replaces_the_first_and_back_returns_to_it(open_chart):
     chart.assert_whole()
 
 
-def test_series_without_candles_shows_a_message(open_chart):
+def test_series_that_does_not_exist_is_named_and_the_nearest_is_offered(open_chart):
     chart = open_chart(UNKNOWN)
-    chart.wait_for(status="empty", candle_count="0")
-    assert "No candles yet" in chart.page.inner_text(".mask")
-    assert chart.page.is_visible(".mask")
+    chart.wait_for(status="error", candle_count="0")
+    assert "There is no such series" in chart.page.inner_text(".mask")
+    chart.page.click(".mask .button-offer >> nth=0")
+    chart.wait_for(status="live")
+    offered = chart.fact("series-id")
+    # What does not exist is not remembered.
+    chart.page.goto(chart.url)
+    chart.wait_for(status="live", series_id=offered)
+
+
+def test_link_that_names_no_series_is_explained(open_chart):
+    chart = open_chart("nonsense")
+    chart.page.wait_for_selector(".mask:has-text('nonsense')")
+    chart.page.click(".mask .button-offer >> nth=0")
+    chart.wait_for(status="live")
 
 
 def test_refused_series_is_polled_and_shows_a_notice(web, open_chart):

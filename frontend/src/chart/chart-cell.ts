@@ -1,10 +1,11 @@
 /** One chart: a series with its session, its studies, its legend and its notices. */
 
 import { CandleChart } from "./chart";
-import { closingText } from "./connection-text";
+import { closingText, isFresh } from "./connection-text";
 import { Legend } from "./legend";
 import { Mask, Notices, Toast } from "./stage-notices";
 import { themeOf } from "./theme";
+import { formatDateTime } from "../i18n/format";
 import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
 import { element, setText } from "../dom";
 import { describeChart } from "./test-surface";
@@ -24,6 +25,10 @@ export interface CellEvents {
   changed(step: Step): void;
   /** Data derived from the candles may have been rewritten. */
   rewritten(): void;
+  /** The user chose another series. */
+  chosen(seriesId: string): void;
+  /** Series to offer instead of one that does not exist. */
+  offers(seriesId: string): readonly SeriesId[];
 }
 
 export class ChartCell {
@@ -44,7 +49,10 @@ export class ChartCell {
   private readonly notices: Notices;
   private readonly unsubscribe: () => void;
   private chosen: Zone;
+  private readonly beginning = element("div", { class: "beginning" });
   private session: SyncSession | null = null;
+  /** The first visible candle, UTC seconds. */
+  private viewedFrom = Infinity;
   private opened: SeriesId | null = null;
 
   /** Builds the cell inside `root`; `studies` are the cell's own. */
@@ -65,15 +73,20 @@ export class ChartCell {
       class: "mask",
       attributes: { role: "status", "aria-live": "polite" },
     });
-    root.append(this.chartRoot, legend, notices, toast, this.zoneSign, this.toLive, mask);
+    const signs = [this.beginning, this.zoneSign, this.toLive];
+    root.append(this.chartRoot, legend, notices, toast, ...signs, mask);
     const retry = (): void => this.session?.retry();
     this.legend = new Legend(legend);
     this.toast = new Toast(toast);
-    this.mask = new Mask(mask, retry);
+    this.mask = new Mask(mask, {
+      retried: retry,
+      chosen: (seriesId) => events.chosen(seriesId),
+      offers: (seriesId) => events.offers(seriesId),
+    });
     this.notices = new Notices(notices, retry);
     this.chosen = chosenZone(dependencies.settings.value.zone);
     this.chart = new CandleChart(this.chartRoot, themeOf(root), {
-      viewed: (from) => this.each((study) => study.viewed(from)),
+      viewed: (from) => this.viewed(from),
       nearStart: () => this.session?.loadOlder(),
       pointed: (time) => this.pointed(time),
       atEnd: (atEnd) => (this.toLive.hidden = atEnd),
@@ -116,9 +129,9 @@ export class ChartCell {
     return this.chart.heldTimes();
   }
 
-  /** Shows a message while there is no series. */
-  showNothing(title: string, text: string): void {
-    this.mask.renderNothing(title, text);
+  /** Shows a message while there is no series, and others to open. */
+  showNothing(title: string, text: string, offers: readonly SeriesId[] = []): void {
+    this.mask.renderNothing(title, text, offers);
     this.chartRoot.dataset["status"] = "empty";
   }
 
@@ -126,6 +139,7 @@ export class ChartCell {
   open(series: SeriesId): void {
     this.session?.stop();
     this.opened = series;
+    this.viewedFrom = Infinity;
     this.chartRoot.setAttribute("aria-label", `Candlestick chart of ${series.text}`);
     this.showZone();
     this.session = new SyncSession(
@@ -154,7 +168,9 @@ export class ChartCell {
     const now = this.dependencies.clock.now();
     this.mask.render(state, now);
     this.notices.render(state, now, this.zone);
-    this.chart.showLast(state.forming ?? state.candles.at(-1) ?? null, closingText(state, now));
+    const newest = state.forming ?? state.candles.at(-1) ?? null;
+    this.chart.showLast(newest, closingText(state, now), isFresh(state, now));
+    this.renderBeginning(state);
   }
 
   /** Takes over changed colours of the style sheet. */
@@ -188,6 +204,20 @@ export class ChartCell {
     this.each((study) => study.rewritten());
     if (reason !== null) this.toast.show(reason);
     this.events.rewritten();
+  }
+
+  private viewed(from: number): void {
+    this.viewedFrom = from;
+    this.each((study) => study.viewed(from));
+    if (this.state !== null) this.renderBeginning(this.state);
+  }
+
+  /** Shows where history begins, while its first candle is in view. */
+  private renderBeginning(state: SeriesState): void {
+    const first = state.candles[0]?.candle_time;
+    const visible = state.historyExhausted && first !== undefined && this.viewedFrom <= first;
+    this.beginning.hidden = !visible;
+    if (visible) setText(this.beginning, `History begins ${formatDateTime(first, this.zone)}`);
   }
 
   private pointed(time: number | null): void {

@@ -121,8 +121,11 @@ export class CandleChart {
     this.prices.applyOptions(candleColors(theme));
   }
 
-  /** Shows the newest price; `countdown` is the time left until its candle closes, if known. */
-  showLast(candle: Candle | null, countdown: string | null): void {
+  /**
+   * Shows the newest price, in gray unless it is fresh; `countdown` is the time left until its
+   * candle closes, if known.
+   */
+  showLast(candle: Candle | null, countdown: string | null, isFresh: boolean): void {
     if (candle === null) {
       this.lastPrice.show(null);
       return;
@@ -130,10 +133,14 @@ export class CandleChart {
     this.lastPrice.show({
       price: candle.close,
       text: formatPrice(candle.close, this.precision),
-      color: candle.close >= candle.open ? this.theme.up : this.theme.down,
+      color: isFresh ? this.colorOf(candle) : this.theme.countdown,
       countdown,
       countdownColor: this.theme.countdown,
     });
+  }
+
+  private colorOf({ open, close }: Candle): string {
+    return close >= open ? this.theme.up : this.theme.down;
   }
 
   remove(): void {

@@ -33,6 +33,11 @@ export function connectionSign(state: SeriesState, nowMs: number): Sign {
   }
 }
 
+/** Whether what is shown is as new as it can be. */
+export function isFresh(state: SeriesState, nowMs: number): boolean {
+  return connectionSign(state, nowMs).tone === "good";
+}
+
 function followingSign(state: SeriesState, nowMs: number): Sign {
   if (state.atCapacity) {
     return {

@@ -3,9 +3,26 @@
 import { element, setText } from "../dom";
 import { holeText, retryText } from "./connection-text";
 import type { Zone } from "../i18n/zone";
+import { displaySymbol, type SeriesId } from "../sync/series-id";
 import type { SeriesState } from "../sync/series-state";
 
 const LISTED_HOLES = 20;
+
+export interface MaskEvents {
+  /** The user wants another attempt. */
+  retried(): void;
+  /** The user chose a series that was offered. */
+  chosen(seriesId: string): void;
+  /** Series to offer instead of one that does not exist. */
+  offers(seriesId: string): readonly SeriesId[];
+}
+
+/** Refusals after which no further attempt helps. */
+const ABSENT = new Set(["unknown_symbol", "exchange_not_served", "invalid_series_id"]);
+
+function isAbsent({ status, failure }: SeriesState): boolean {
+  return status === "error" && failure !== null && ABSENT.has(failure.code);
+}
 
 /** Covers the chart while there are no candles. */
 export class Mask {
@@ -17,18 +34,20 @@ export class Mask {
   private readonly title = element("p", { class: "mask-title" });
   private readonly text = element("p", { class: "mask-text" });
   private readonly retry: HTMLButtonElement;
+  private readonly offers = element("div", { class: "mask-offers" });
+  private readonly events: MaskEvents;
 
-  constructor(root: HTMLElement, onRetry: () => void) {
+  constructor(root: HTMLElement, events: MaskEvents) {
     this.root = root;
+    this.events = events;
     this.retry = element("button", {
       class: "button",
       text: "Try again",
       attributes: { type: "button" },
-      onClick: onRetry,
+      onClick: () => events.retried(),
     });
-    root.append(
-      element("div", { class: "mask-card" }, [this.spinner, this.title, this.text, this.retry]),
-    );
+    const parts = [this.spinner, this.title, this.text, this.retry, this.offers];
+    root.append(element("div", { class: "mask-card" }, parts));
   }
 
   render(state: SeriesState, nowMs: number): void {
@@ -38,16 +57,37 @@ export class Mask {
     this.show(words);
     this.root.dataset["tone"] = state.status;
     this.spinner.hidden = state.status === "error";
-    this.retry.hidden = state.status !== "error" && state.status !== "reconnecting";
+    const absent = isAbsent(state);
+    this.retry.hidden = absent || (state.status !== "error" && state.status !== "reconnecting");
+    this.offer(absent ? this.events.offers(state.seriesId) : []);
     // Screen readers must not read a countdown every second.
     this.text.ariaHidden = String(state.status === "reconnecting");
   }
 
   /** Shows a message while there is no series. */
-  renderNothing(title: string, text: string): void {
+  renderNothing(title: string, text: string, offers: readonly SeriesId[] = []): void {
     this.root.hidden = false;
     this.retry.hidden = true;
+    this.spinner.hidden = offers.length > 0;
+    this.offer(offers);
     this.show([title, text]);
+  }
+
+  /** Shows buttons that open other series. */
+  private offer(offers: readonly SeriesId[]): void {
+    const names = offers.map(({ text }) => text).join(" ");
+    if (this.offers.dataset["offers"] === names) return;
+    this.offers.dataset["offers"] = names;
+    const buttons = offers.map((series) =>
+      element("button", {
+        class: "button button-offer",
+        text: `${displaySymbol(series.symbol)} ${series.timeframe.text} · ${series.exchange} ${series.market}`,
+        attributes: { type: "button", "data-series-id": series.text },
+        onClick: () => this.events.chosen(series.text),
+      }),
+    );
+    this.offers.replaceChildren(...buttons);
+    this.offers.hidden = buttons.length === 0;
   }
 
   private show([title, text]: readonly [string, string]): void {
@@ -59,8 +99,10 @@ export class Mask {
 function maskWords(state: SeriesState, nowMs: number): readonly [string, string] | null {
   if (state.candles.length > 0 || state.forming !== null) return null;
   switch (state.status) {
-    case "error":
-      return ["This series can not be shown", state.failure?.detail ?? ""];
+    case "error": {
+      const title = isAbsent(state) ? "There is no such series" : "This series can not be shown";
+      return [title, state.failure?.detail ?? ""];
+    }
     case "reconnecting":
       return ["Server not reachable", retryText(state, nowMs)];
     case "empty":

@@ -157,6 +157,7 @@ export class SeriesPicker {
       search: this.search.value,
     });
     this.replaceRows(rows);
+    this.list.dataset["fresh"] = String(this.problem === null);
     setText(this.note, this.problem ?? (rows.length === 0 ? this.emptyText() : ""));
     this.note.hidden = this.note.textContent === "";
   }

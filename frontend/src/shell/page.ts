@@ -1,6 +1,7 @@
 /** The page around the chart: header, panels and status bar of the series that a cell shows. */
 
 import { ChartCell, type CellDependencies } from "../chart/chart-cell";
+import { isFresh } from "../chart/connection-text";
 import { byId, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
 import { FactorPanel } from "../panels/factor-panel";
@@ -14,6 +15,7 @@ import { VOLUME_FEATURE, VolumeStudy } from "../studies/volume";
 import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "../sync/series-id";
 import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
 import { describeDrawings, type Held } from "../chart/test-surface";
+import { nearestSeries } from "./series-choice";
 import { ConnectionSign, StatusFacts } from "./status-bar";
 import { TimeframeBar } from "./timeframe-bar";
 import type { OlderStep } from "../drawings/older-drawings";
@@ -64,7 +66,12 @@ export class Page {
       byId("stage"),
       dependencies,
       [new VolumeStudy(switches), factors],
-      { changed: (step) => this.changed(step), rewritten: () => this.lamps.disturbed() },
+      {
+        changed: (step) => this.changed(step),
+        rewritten: () => this.lamps.disturbed(),
+        chosen: (seriesId) => events.chosen(seriesId),
+        offers: (seriesId) => nearestSeries(seriesId, this.whitelist),
+      },
     );
     switches.declare([VOLUME_FEATURE]);
     void readCatalog(dependencies, (catalog) => switches.declare(catalog));
@@ -112,6 +119,12 @@ export class Page {
   /** Shows a message while there is no series. */
   showNothing(title: string, text: string): void {
     this.cell.showNothing(title, text);
+  }
+
+  /** Shows that a link names no series, and offers others. */
+  showMalformed(text: string): void {
+    const detail = `The link names "${text}". A series reads exchange:market:symbol:timeframe.`;
+    this.cell.showNothing("There is no such series", detail, nearestSeries(text, this.whitelist));
   }
 
   /** Leaves the current series and opens another one. */
@@ -164,6 +177,10 @@ export class Page {
     const now = this.dependencies.clock.now();
     this.sign.render(state, now);
     this.facts.render(state, now, this.cell.zone);
+    const fresh = String(isFresh(state, now));
+    if (byId("quote").dataset["fresh"] === fresh) return;
+    byId("quote").dataset["fresh"] = fresh;
+    this.renderQuote();
   }
 
   private renderQuote(): void {
@@ -182,7 +199,8 @@ export class Page {
     const change = byId("quote-change");
     setText(change, percent === null ? "" : formatPercent(percent));
     change.dataset["direction"] = percent !== null && percent < 0 ? "down" : "up";
-    document.title = `${price} ${displaySymbol(series.symbol)} ${series.timeframe.text} · trade_canvas`;
+    const age = byId("quote").dataset["fresh"] === "true" ? "" : "(old) ";
+    document.title = `${age}${price} ${displaySymbol(series.symbol)} ${series.timeframe.text} · trade_canvas`;
   }
 
   private pickTimeframe(timeframe: string): void {

@@ -9,6 +9,11 @@ export function seriesFromUrl(search: string): SeriesId | null {
   return tryParseSeriesId(new URLSearchParams(search).get(PARAMETER));
 }
 
+/** What the URL names as a series, as it stands there; null without it. */
+export function textFromUrl(search: string): string | null {
+  return new URLSearchParams(search).get(PARAMETER);
+}
+
 /** The same address with the series in it; `:` and `/` stay readable. */
 export function urlWithSeries(href: string, seriesId: string): string {
   const url = new URL(href);
@@ -35,4 +40,19 @@ export function chooseSeries({ linked, remembered, whitelist }: SeriesChoice): S
 /** Other series may be followed on demand, but only of an exchange in the whitelist. */
 function isStillValid(series: SeriesId, offered: readonly SeriesId[]): boolean {
   return offered.length === 0 || offered.some((other) => other.exchange === series.exchange);
+}
+
+const MOST_OFFERS = 3;
+
+/** Whitelisted series to offer instead of one that does not exist, the most similar first. */
+export function nearestSeries(wanted: string, whitelist: readonly string[]): SeriesId[] {
+  const [exchange, market] = wanted.split(":");
+  const likeness = (series: SeriesId): number =>
+    Number(wanted.includes(`:${series.symbol}`)) * 4 +
+    Number(series.exchange === exchange) * 2 +
+    Number(series.market === market);
+  return whitelist
+    .flatMap((text) => tryParseSeriesId(text) ?? [])
+    .sort((left, right) => likeness(right) - likeness(left))
+    .slice(0, MOST_OFFERS);
 }

@@ -25,10 +25,11 @@ from lab.exchange import Exchange
 from lab.http import get
 from lab.line import Line
 from lab.program import LabFailed, Program, inherited, manage
+from market.ingest.pools import EVERYTHING, Pool
 from trade_canvas.embedded import EmbeddedServer, start_postgres, start_valkey
 from trade_canvas.embedded.server import free_port
 from trade_canvas.switches import PREFIX
-from trade_canvas.up.plan import HOST, plan, web_program
+from trade_canvas.up.plan import HOST, plan, web_program, worker_program
 
 AnyProgram = TypeVar("AnyProgram", bound=Program)
 
@@ -172,12 +173,20 @@ class Installation:
     # Starting programs
 
     def start_all(
-        self, *, webs: int = 1, workers: int = 1, beats: int = 1, **switches: str
+        self,
+        *,
+        webs: int = 1,
+        pools: Sequence[Pool] = (EVERYTHING,),
+        beats: int = 1,
+        **switches: str,
     ) -> Program:
-        """Start so many of each at once, wait until all are ready, return the first web process."""
+        """Start so many of each at once, wait until all are ready, return the first web process.
+
+        There is a worker for each of `pools`.
+        """
         # No switch is named like an argument.
         programs = [self.web(wait=False, **switches) for _ in range(webs)]  # type: ignore[arg-type]
-        programs += [self.worker(wait=False, **switches) for _ in range(workers)]
+        programs += [self.worker(pool, wait=False, **switches) for pool in pools]
         programs += [self.beat(wait=False, **switches) for _ in range(beats)]
         for each in programs:
             each.wait_ready()
@@ -210,12 +219,13 @@ class Installation:
         self.webs.append(web)
         return web.wait_ready() if wait else web
 
-    def worker(self, *, wait: bool = True, **switches: str) -> Program:
+    def worker(self, pool: Pool = EVERYTHING, *, wait: bool = True, **switches: str) -> Program:
         """Start a Celery worker; its `url` shows its metrics if they are switched on."""
-        name, port = _numbered("worker", self.workers), free_port()
+        alike = [each for each in self.workers if each.name.startswith(pool.name)]
+        name, port = _numbered(pool.name, alike), free_port()
         worker = self.start(
             name,
-            (*_planned("worker"), "--hostname", f"{name}@%h"),
+            worker_program(pool, name=name).command,
             {f"{PREFIX}METRICS_PORT": str(port), **switches},
             url=f"http://{HOST}:{port}",
             is_ready=lambda program: " ready." in program.output(),

@@ -1,8 +1,8 @@
 """The tasks of Celery workers: reconcile, follow, backfill, repair.
 
 Every task may be delivered twice or lost: each is idempotent, and reconcile asks again for what is
-missing. They run in the threads pool, each with its own event loop, and bound their own time:
-Celery can't end a thread.
+missing. They run in the threads pool and bound their own time: Celery can't end a thread. Follow
+jobs share the event loops of their worker; the other tasks have one each.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from collections.abc import Coroutine
 from typing import Any
 
 from celery import current_app, shared_task
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from django.conf import settings
+from django.db import Error
 
 from market import blocking
 from market.domain.lease_store import Group, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import beat, coverage, dispatch, queues, supervisor
 from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
+from market.ingest.follow_loops import FollowLoops, Started
 from market.ingest.runtime import lease_store
+from market.ingest.supervisor import pinned_groups
+from market.singletons import closed_by
 
 log = logging.getLogger(__name__)
 
@@ -79,19 +83,44 @@ def reconcile() -> None:
 
 @shared_task(name=dispatch.FOLLOW)
 def follow(group_text: str) -> None:
-    """Follow a group until its time is over; a second delivery ends at once."""
+    """Hand a group to this worker's event loops; a second delivery does nothing.
+
+    A worker that is full, that stops or that may not ingest declines: then another can be asked at
+    the next reconcile, not when the marker expires.
+    """
     group = Group.parse(group_text)
     if _stopping() or not settings.SWITCHES.ingest_jobs_enabled:
-        # Now another worker can be asked at the next reconcile, not when the marker expires.
-        try:
-            lease_store().unclaim(start_marker(group))
-        except LeaseStoreUnavailable as error:
-            log.warning("%s: declined; its marker stays: %s", group, error)
+        _decline(group)
         return
+    try:
+        is_pinned = group in blocking.call(pinned_groups)
+    except (Error, TimeoutError) as error:
+        log.warning("%s: declined: %s", group, error)
+        _decline(group)
+        return
+    if follow_loops().start(group, is_pinned=is_pinned) is Started.FULL:
+        log.warning("%s: declined: this worker follows as many groups as it may", group)
+        _decline(group)
+
+
+def _decline(group: Group) -> None:
+    try:
+        lease_store().unclaim(start_marker(group))
+    except LeaseStoreUnavailable as error:
+        log.warning("%s: declined; its marker stays: %s", group, error)
+
+
+@closed_by(FollowLoops.close)
+def follow_loops() -> FollowLoops:
+    """The event loops of this worker."""
+    limit = settings.SWITCHES.follow_max_groups
+    return FollowLoops(_follow, hand_over=_request_successor, limit=limit)
+
+
+async def _follow(group: Group) -> bool:
+    """Follow a group until its time is over: then True."""
     job = FollowJob(group, runtime_ports(group))
-    seconds = settings.SWITCHES.follow_task_max_s
-    if asyncio.run(job.run(stopping=_stopping, max_seconds=seconds)):
-        _request_successor(group)
+    return await job.run(stopping=_stopping, max_seconds=settings.SWITCHES.follow_task_max_s)
 
 
 def _request_successor(group: Group) -> None:
@@ -101,6 +130,11 @@ def _request_successor(group: Group) -> None:
             dispatch.send(dispatch.FOLLOW, str(group), expires=supervisor.START_TTL_S)
     except LeaseStoreUnavailable as error:
         log.warning("%s: handing over is left to reconcile: %s", group, error)
+
+
+@worker_shutdown.connect
+def _end_follow_jobs(**_: object) -> None:
+    follow_loops.reset()
 
 
 @shared_task(name=dispatch.BACKFILL)

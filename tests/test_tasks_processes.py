@@ -78,7 +78,7 @@ def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(in
     another = ingest.beat()
     first = ingest.worker(LOG_FORMAT="json")
     flows(ingest, BTC, more=5)
-    assert fence_of(ingest, BTC) == 1
+    fence = fence_of(ingest, BTC)
     wait_until(lambda: state_of(lease_store, BTC) == "running", 10, "BTC to be followed")
     assert lease_store.lease(ETH, "web", ttl=30, admission=Admission(idle_ttl=2))
     wait_until(lambda: state_of(lease_store, ETH) == "running", 10, "ETH to be followed")
@@ -93,8 +93,9 @@ def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(in
     assert first.terminate() == another.terminate() == 0
     assert lease_store.owned_groups([GROUP]) == set()
     logged = [json.loads(line) for line in first.output().splitlines() if line.startswith("{")]
-    followed = [each for each in logged if each["message"].endswith("following with fence 1")]
+    followed = [each for each in logged if "following with fence" in each["message"]]
     assert [each["logger"] for each in followed] == ["market.ingest.follow_job"] * 2
+    assert followed[0]["message"].endswith(f"following with fence {fence}")
     assert all(each["request_id"] for each in followed)
     ingest.worker()
     assert_without_hole(flows(ingest, BTC))

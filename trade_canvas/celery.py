@@ -1,6 +1,6 @@
-"""The Celery application: `celery -A trade_canvas worker --pool threads`, and `… beat`.
+"""The Celery application: `celery -A trade_canvas worker`, once per pool, and `… beat`.
 
-Queues: `control` (default, short), `follow` (long, end by themselves), `backfill`, `build`.
+Queues: `control` (default, short), `follow` (short: they hand groups on), `backfill`, `build`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from kombu import Exchange, Queue
 from typing_extensions import override
 
 from market import identity
+from market.ingest.pools import QUEUES
 from trade_canvas.checks import refuse_unsafe_start
 from trade_canvas.failures import end_on_failure
 from trade_canvas.reach import reach_services
-
-QUEUES = ("control", "follow", "backfill", "build")
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trade_canvas.settings")
 

@@ -57,6 +57,7 @@ class Switches:
     reconcile_interval_s: float = _number(2.0, 0.2)
     follow_task_max_s: int = _number(900, 5)
     follow_shards: int = _number(1, 1)
+    follow_max_groups: int = _number(64, 1)
     binance_ws_batch_max: int = _number(200, 1)
     binance_ws_flush_s: float = _number(0.5, 0.05)
     market_forming_min_interval_ms: int = _number(250, 0)

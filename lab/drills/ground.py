@@ -18,6 +18,7 @@ from lab.drills.outcome import Outcome
 from lab.installation import Installation, passable_folder
 from lab.program import LabFailed, Program
 from lab.waiting import WaitTimeout, wait_until
+from market.ingest.pools import POOLS
 from trade_canvas.switches import PREFIX
 
 TOKEN = secrets.token_urlsafe(32)
@@ -38,6 +39,7 @@ SWITCHES = {
     # A thousand watchers on one machine, beside everything that they watch.
     f"{PREFIX}MARKET_FORMING_MIN_INTERVAL_MS": "1000",
 }
+FOLLOWER = next(pool for pool in POOLS if pool.name == "follower")
 SERIES = tuple(f"sim:futures:{base}/USDT:1s" for base in ("BTC", "ETH", "SOL", "XRP"))
 WATCHERS = 200
 WATCHERS_A_PROCESS = 500
@@ -252,7 +254,7 @@ def following_worker(installation: Installation) -> Program:
 def installed(
     *, series: tuple[str, ...] = SERIES, logs: Path | None = None
 ) -> Iterator[Installation]:
-    """An installation with two of everything that may run twice, and candles of every series.
+    """An installation with two webs, followers and beats, and candles of every series.
 
     Its logs are kept in `logs`.
     """
@@ -263,7 +265,7 @@ def installed(
         installation.manage("migrate", "-v0")
         installation.whitelist(series)
         installation.local_exchange()
-        installation.start_all(webs=2, workers=2, beats=2)
+        installation.start_all(webs=2, pools=(*POOLS, FOLLOWER), beats=2)
         wait_until(lambda: installation.heads().keys() >= set(series), FIRST_CANDLES_S, "candles")
         yield installation
 

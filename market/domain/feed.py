@@ -75,11 +75,13 @@ class Feed(Protocol):
         """
         ...
 
-    async def follow(self, series: frozenset[SeriesId]) -> None:
+    async def follow(
+        self, series: frozenset[SeriesId], *, pinned: frozenset[SeriesId] = frozenset()
+    ) -> None:
         """Make this the followed set, without interrupting series that stay in it.
 
-        Returns at once. A series that the exchange does not have gives no events; `history` raises
-        the reason.
+        Returns at once. What happens to other series must not interrupt the `pinned` ones. A
+        series that the exchange does not have gives no events; `history` raises the reason.
         """
         ...
 

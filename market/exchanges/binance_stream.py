@@ -45,9 +45,13 @@ class _Subscription:
 
 @dataclass(slots=True, eq=False)
 class _Socket:
-    """One connection; when `down` has a reason, it is reopened at `open_at` or later."""
+    """One connection; when `down` has a reason, it is reopened at `open_at` or later.
+
+    Pinned series have sockets of their own, which no other series' silence or refusal takes down.
+    """
 
     number: str
+    is_pinned: bool
     subscriptions: dict[SeriesId, _Subscription] = field(default_factory=dict)
     down: str | None = None
     open_at: float = 0.0
@@ -67,6 +71,7 @@ class BinanceStream(LiveStream):
         self._queue = queue
         self._limits = limits
         self._wanted: frozenset[SeriesId] = frozenset()
+        self._pinned: frozenset[SeriesId] = frozenset()
         self._refused: frozenset[SeriesId] = frozenset()
         self._sockets: dict[str, _Socket] = {}
         self._by_wire: dict[tuple[str, str], list[_Subscription]] = {}
@@ -76,8 +81,8 @@ class BinanceStream(LiveStream):
         exchange.sink = self
 
     @override
-    def follow(self, series: frozenset[SeriesId]) -> None:
-        self._wanted = series
+    def follow(self, series: frozenset[SeriesId], pinned: frozenset[SeriesId]) -> None:
+        self._wanted, self._pinned = series, pinned
         self._refused &= series
         self._wake.set()
 
@@ -140,7 +145,7 @@ class BinanceStream(LiveStream):
         followed = {series for socket in self._sockets.values() for series in socket.subscriptions}
         placed = [
             subscription
-            for series in sorted(self._wanted - followed - self._refused)
+            for series in self._in_order(self._wanted - followed - self._refused)
             if (subscription := await self._place(series)) is not None
         ]
         for socket in list(self._sockets.values()):
@@ -160,17 +165,26 @@ class BinanceStream(LiveStream):
             return None
         wire = (str(listing_of(self._exchange, series)["id"]), self._exchange.timeframes[name])
         room = self._limits.series_a_socket
-        found = (one for one in self._sockets.values() if len(one.subscriptions) < room)
-        socket = next(found, None) or self._new_socket()
+        is_pinned = series in self._pinned
+        found = (
+            one
+            for one in self._sockets.values()
+            if len(one.subscriptions) < room and one.is_pinned == is_pinned
+        )
+        socket = next(found, None) or self._new_socket(is_pinned)
         pair = (symbol_of(series), name)
         subscription = _Subscription(series, pair, wire, socket, time.monotonic())
         socket.subscriptions[series] = subscription
         self._by_wire.setdefault(wire, []).append(subscription)
         return subscription
 
-    def _new_socket(self) -> _Socket:
+    def _in_order(self, series: frozenset[SeriesId]) -> list[SeriesId]:
+        """The pinned ones first."""
+        return sorted(series, key=lambda each: (each not in self._pinned, each))
+
+    def _new_socket(self, is_pinned: bool) -> _Socket:
         number = next(n for n in map(str, range(len(self._sockets) + 1)) if n not in self._sockets)
-        socket = self._sockets[number] = _Socket(number, last_at=time.monotonic())
+        socket = self._sockets[number] = _Socket(number, is_pinned, last_at=time.monotonic())
         return socket
 
     def _open(self, socket: _Socket, now: float) -> None:

@@ -57,8 +57,10 @@ class CcxtFeed(Feed):
         return self._history.pages(series, start, end)
 
     @override
-    async def follow(self, series: frozenset[SeriesId]) -> None:
-        self._stream.follow(series)
+    async def follow(
+        self, series: frozenset[SeriesId], *, pinned: frozenset[SeriesId] = frozenset()
+    ) -> None:
+        self._stream.follow(series, pinned)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 

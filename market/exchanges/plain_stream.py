@@ -21,6 +21,7 @@ from market.domain.feed import Closed, FeedError, FeedEvent, FeedRefused, Formin
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_client import feed_errors, symbol_of
 from market.exchanges.ccxt_history import History, checked
+from market.exchanges.rate_limit import YIELDS
 from market.exchanges.streams import (
     UNSUBSCRIBE_TIMEOUT_S,
     EventQueue,
@@ -78,12 +79,13 @@ class PlainStream(LiveStream):
         self._limits = limits
         self._tasks: dict[SeriesId, asyncio.Task[None]] = {}
         self._wanted: frozenset[SeriesId] = frozenset()
+        self._pinned: frozenset[SeriesId] = frozenset()
         self._wake = asyncio.Event()
         self._last_at = time.monotonic()
 
     @override
-    def follow(self, series: frozenset[SeriesId]) -> None:
-        self._wanted = series
+    def follow(self, series: frozenset[SeriesId], pinned: frozenset[SeriesId]) -> None:
+        self._wanted, self._pinned = series, pinned
         self._wake.set()
 
     @override
@@ -96,7 +98,8 @@ class PlainStream(LiveStream):
                     await self._unwatch(series)
                 else:
                     await self._close_sockets()
-            for series in sorted(self._wanted - self._tasks.keys()):
+            new = self._wanted - self._tasks.keys()
+            for series in sorted(new, key=lambda each: (each not in self._pinned, each)):
                 self._tasks[series] = asyncio.create_task(self._follow_one(series))
             await self._wake.wait()
 
@@ -106,6 +109,7 @@ class PlainStream(LiveStream):
         await self._close_sockets()
 
     async def _follow_one(self, series: SeriesId) -> None:
+        YIELDS.set(series not in self._pinned)
         while True:
             try:
                 name = await self._load(series)

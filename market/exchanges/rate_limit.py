@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -35,6 +36,12 @@ LONGEST_WAIT_S = 30.0
 # Pauses up to this length are waited for; a longer one raises.
 SHORT_PAUSE_S = 2.0
 
+# Requests for series that are not whitelisted are sent only while no more than this is reserved: a
+# request for a whitelisted one then never waits longer behind them.
+YIELDING_WAIT_S = 0.5
+YIELDS: ContextVar[bool] = ContextVar("yields", default=False)
+"""Whether the requests of this task let others go first."""
+
 _TIMEOUT_S = 2.0
 # How long Valkey is not tried again after a failure.
 _AWAY_S = 5.0
@@ -50,8 +57,11 @@ class Turn(NamedTuple):
 class RateLimit(Protocol):
     """The rate of one exchange."""
 
-    async def reserve(self, cost_ms: float) -> Turn:
-        """Reserve a time for a request that uses `cost_ms` milliseconds of the rate."""
+    async def reserve(self, cost_ms: float, longest_s: float = LONGEST_WAIT_S) -> Turn:
+        """Reserve a time for a request that uses `cost_ms` milliseconds of the rate.
+
+        Nothing is reserved when the wait would be longer than `longest_s`.
+        """
         ...
 
     async def pause(self, seconds: float) -> None:
@@ -74,7 +84,7 @@ class LocalRateLimit(RateLimit):
         self._paused_until = 0.0
 
     @override
-    async def reserve(self, cost_ms: float) -> Turn:
+    async def reserve(self, cost_ms: float, longest_s: float = LONGEST_WAIT_S) -> Turn:
         now = self._clock() * 1000
         with self._lock:
             if self._paused_until > now:
@@ -82,7 +92,7 @@ class LocalRateLimit(RateLimit):
             start = max(now, self._free_at)
             wait = max(0.0, start - BURST_MS - now)
             # A request that would wait too long is refused, so it uses nothing.
-            if wait <= LONGEST_WAIT_S * 1000:
+            if wait <= longest_s * 1000:
                 self._free_at = start + cost_ms
             return Turn(wait, 0)
 
@@ -136,16 +146,16 @@ class ValkeyRateLimit(RateLimit):
         self._pause = self._client.register_script(_PAUSE)
 
     @override
-    async def reserve(self, cost_ms: float) -> Turn:
-        arguments = [cost_ms, BURST_MS, LONGEST_WAIT_S * 1000]
+    async def reserve(self, cost_ms: float, longest_s: float = LONGEST_WAIT_S) -> Turn:
+        arguments = [cost_ms, BURST_MS, longest_s * 1000]
         if time.monotonic() < self._away_until:
-            return await self._spare.reserve(cost_ms)
+            return await self._spare.reserve(cost_ms, longest_s)
         try:
             wait_ms, pause_ms = await self._reserve(keys=await self._keys(), args=arguments)
         except (TimeoutError, RedisError, OSError, IdentityUnknown) as error:
             logger.warning("rate limit not shared, Valkey: %s", error)
             self._away_until = time.monotonic() + _AWAY_S
-            return await self._spare.reserve(cost_ms)
+            return await self._spare.reserve(cost_ms, longest_s)
         return Turn(float(wait_ms), float(pause_ms))
 
     @override
@@ -167,13 +177,20 @@ class ValkeyRateLimit(RateLimit):
 
 async def take_turn(limit: RateLimit, cost_ms: float) -> None:
     """Wait until a request of `cost_ms` may be sent; raise RateLimited instead of a long wait."""
+    longest_s = YIELDING_WAIT_S if YIELDS.get() else LONGEST_WAIT_S
+    until = time.monotonic() + LONGEST_WAIT_S
     while True:
-        turn = await limit.reserve(cost_ms)
+        turn = await limit.reserve(cost_ms, longest_s)
         if turn.pause_ms > SHORT_PAUSE_S * 1000:
             raise RateLimited("the exchange asked for a pause", turn.pause_ms / 1000)
-        if turn.wait_ms > LONGEST_WAIT_S * 1000:
-            raise RateLimited("too many requests are waiting", turn.wait_ms / 1000)
-        await asyncio.sleep(max(turn.wait_ms, turn.pause_ms) / 1000)
+        wait_s = max(turn.wait_ms, turn.pause_ms) / 1000
+        if turn.wait_ms > longest_s * 1000:
+            if time.monotonic() + wait_s > until:
+                raise RateLimited("too many requests are waiting", wait_s)
+            # Nothing is reserved: whatever comes meanwhile goes first.
+            await asyncio.sleep(wait_s - longest_s)
+            continue
+        await asyncio.sleep(wait_s)
         if not turn.pause_ms:
             return
 

@@ -51,8 +51,8 @@ class StreamLimits:
 class LiveStream(Protocol):
     """Puts the events of the followed series into the queue that it was created with."""
 
-    def follow(self, series: frozenset[SeriesId]) -> None:
-        """Change the followed series; returns at once."""
+    def follow(self, series: frozenset[SeriesId], pinned: frozenset[SeriesId]) -> None:
+        """Change the followed series; returns at once. The `pinned` ones come first."""
         ...
 
     async def run(self) -> None:

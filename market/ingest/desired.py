@@ -43,7 +43,7 @@ class Desired(NamedTuple):
 
 
 def desired_series(leases: LeaseStore) -> list[Desired]:
-    """What to follow now, ascending by id. Blocking.
+    """What to follow now: the whitelist first, and each part ascending by id. Blocking.
 
     Raises LeaseStoreUnavailable or a database error: the caller then keeps the previous answer.
     """
@@ -60,13 +60,13 @@ def pinned_series() -> list[SeriesId]:
 
 
 def combine(pinned: Iterable[SeriesId], leased: Iterable[LeasedSeries]) -> list[Desired]:
-    """Both sources as one list, without series of unknown exchanges."""
+    """Both sources as one list, the pinned first, without series of unknown exchanges."""
     leases = {each.series: each for each in leased}
     pins = set(pinned)
     exchanges = known_exchanges()
     return [
         Desired(series, series in pins, leases.get(series))
-        for series in sorted({*pins, *leases}, key=str)
+        for series in sorted({*pins, *leases}, key=lambda each: (each not in pins, str(each)))
         if series.exchange in exchanges
     ]
 

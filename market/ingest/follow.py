@@ -19,7 +19,7 @@ from market.exchanges.ccxt_feed import open_feed
 from market.ingest.backfill import IngestPorts, runtime_ports
 from market.ingest.breaker import Breaker
 from market.ingest.due import FollowLimits
-from market.ingest.followed import FollowedSeries, FollowPorts, IsWatched, Report
+from market.ingest.followed import FollowedSeries, FollowPorts, Report, Standing, Standings
 from market.stopping import stop as stop_tasks
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ Wanted = Callable[[], Awaitable[Mapping[SeriesId, Fence]]]
 
 # How long the feed may take to close.
 CLOSE_S = 2.0
+
+WANTED = Standing(is_watched=True, is_pinned=True)
 
 
 @dataclass(slots=True)
@@ -43,8 +45,8 @@ class Follower:
     """Follows the series that `wanted` names, each with its fencing token.
 
     It owns its feed and closes it at the end of `run`. `report` is called on the event loop at
-    every change and about once a second for each series; it must not block. Forming candles are
-    published only for series that `is_watched`.
+    every change and about once a second for each series; it must not block. By their `standings`,
+    forming candles are published for watched series only, and pinned series come first.
     """
 
     def __init__(
@@ -55,12 +57,12 @@ class Follower:
         report: Report,
         limits: FollowLimits | None = None,
         new_breaker: Callable[[], Breaker] = Breaker,
-        is_watched: IsWatched = lambda series: True,
+        standings: Standings = lambda series: WANTED,
     ) -> None:
         self._feed = feed
         self._limits = limits or FollowLimits()
         self._ports = FollowPorts(
-            feed=feed, ingest=ports, limits=self._limits, report=report, is_watched=is_watched
+            feed=feed, ingest=ports, limits=self._limits, report=report, standings=standings
         )
         self._new_breaker = new_breaker
         self._jobs: dict[SeriesId, _Job] = {}
@@ -100,7 +102,9 @@ class Follower:
         new = {series: fence for series, fence in fences.items() if series not in self._jobs}
         if new or gone:
             # The stream first: what closes while history is read is held, not missed.
-            await self._feed.follow(frozenset(fences))
+            standings = self._ports.standings
+            pinned = frozenset(series for series in fences if standings(series).is_pinned)
+            await self._feed.follow(frozenset(fences), pinned=pinned)
         for series, fence in new.items():
             self._start(series, fence)
         for job in self._jobs.values():
@@ -163,7 +167,7 @@ def limits_from_switches() -> FollowLimits:
     )
 
 
-def open_follower(exchange: str, market: str, *, report: Report, is_watched: IsWatched) -> Follower:
+def open_follower(exchange: str, market: str, *, report: Report, standings: Standings) -> Follower:
     """A follower on this process's store and bus; raises FeedRefused for an unknown exchange."""
     guarded = settings.SWITCHES.enable_ingest_loop_guardrail
     return Follower(
@@ -172,5 +176,5 @@ def open_follower(exchange: str, market: str, *, report: Report, is_watched: IsW
         report=report,
         limits=limits_from_switches(),
         new_breaker=lambda: Breaker(enabled=guarded),
-        is_watched=is_watched,
+        standings=standings,
     )

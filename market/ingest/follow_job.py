@@ -25,7 +25,7 @@ from market.domain.series import SeriesId
 from market.domain.store import CandleStore, Fence
 from market.ingest.desired import desired_series
 from market.ingest.follow import Wanted, open_follower
-from market.ingest.followed import IsWatched, Report
+from market.ingest.followed import UNWANTED, Report, Standing, Standings
 from market.ingest.runtime import call, lease_store, process_name
 from market.runtime import candle_store
 from market.stopping import stop
@@ -55,13 +55,13 @@ class Following(Protocol):
 class JobPorts:
     """What a follow job works with.
 
-    `desired` blocks and returns the group's series, each with whether it is watched.
+    `desired` blocks and returns the group's series, the pinned first.
     """
 
     leases: LeaseStore
     store: CandleStore
-    desired: Callable[[], Mapping[SeriesId, bool]]
-    open_follower: Callable[[Report, IsWatched], Following]
+    desired: Callable[[], Mapping[SeriesId, Standing]]
+    open_follower: Callable[[Report, Standings], Following]
     ttl: float
 
 
@@ -71,17 +71,17 @@ def runtime_ports(group: Group) -> JobPorts:
         leases=lease_store(),
         store=candle_store(),
         desired=partial(desired_of, lease_store(), group),
-        open_follower=lambda report, is_watched: open_follower(
-            group.exchange, group.market, report=report, is_watched=is_watched
+        open_follower=lambda report, standings: open_follower(
+            group.exchange, group.market, report=report, standings=standings
         ),
         ttl=settings.SWITCHES.lease_ttl_s,
     )
 
 
-def desired_of(leases: LeaseStore, group: Group) -> dict[SeriesId, bool]:
-    """The desired series of one group, each with whether it is watched. Blocking."""
+def desired_of(leases: LeaseStore, group: Group) -> dict[SeriesId, Standing]:
+    """The desired series of one group, the pinned first. Blocking."""
     return {
-        each.series: each.is_watched
+        each.series: Standing(is_watched=each.is_watched, is_pinned=each.is_pinned)
         for each in desired_series(leases)
         if group_of(each.series) == group
     }
@@ -102,7 +102,7 @@ class FollowJob:
         self._fences: dict[SeriesId, Fence] = {}
         self._reports: dict[SeriesId, JobReport] = {}
         self._unsent: set[SeriesId] = set()
-        self._watched: set[SeriesId] = set()
+        self._standings: dict[SeriesId, Standing] = {}
         self._idle_since = time.monotonic()
         self._needs_new_fences = False
 
@@ -131,7 +131,7 @@ class FollowJob:
         return False
 
     async def _follow(self, stopping: Callable[[], bool], until: float) -> bool:
-        follower = self._ports.open_follower(self._collect_report, self._is_watched)
+        follower = self._ports.open_follower(self._collect_report, self._standing)
         end = asyncio.Event()
         keeping = asyncio.create_task(self._keep(end, stopping, until=until))
         try:
@@ -163,9 +163,11 @@ class FollowJob:
         except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
             log.warning("%s: the desired series can't be read: %s", self._group, error)
             # New watchers can't be seen either.
-            self._watched = set(self._fences)
+            self._standings = {
+                series: self._standing(series)._replace(is_watched=True) for series in self._fences
+            }
             return dict(self._fences)
-        self._watched = {series for series, is_watched in desired.items() if is_watched}
+        self._standings = dict(desired)
         released = [series for series in self._fences if series not in desired]
         for series in released:
             log.info("%s: no longer desired", series)
@@ -176,10 +178,11 @@ class FollowJob:
             await self._try(partial(self._ports.leases.drop_reports, released))
         if desired:
             self._idle_since = time.monotonic()
-        return dict(self._fences)
+        # In the order of `desired`: what comes first is started first.
+        return {series: self._fences[series] for series in desired}
 
-    def _is_watched(self, series: SeriesId) -> bool:
-        return series in self._watched
+    def _standing(self, series: SeriesId) -> Standing:
+        return self._standings.get(series, UNWANTED)
 
     def _collect_report(self, series: SeriesId, report: JobReport) -> None:
         if series in self._fences:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 from market import blocking, log_context
 from market.domain.candle import Candle
@@ -21,6 +22,7 @@ from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.domain.store import Fence, StaleFence
+from market.exchanges.rate_limit import YIELDS
 from market.ingest import metrics
 from market.ingest.backfill import IngestPorts, fill, note_holes
 from market.ingest.breaker import Breaker, BreakerState, is_store_away, store_pace
@@ -33,9 +35,20 @@ from market.pipeline import PipelineError
 logger = logging.getLogger(__name__)
 
 Report = Callable[[SeriesId, JobReport], None]
-IsWatched = Callable[[SeriesId], bool]
+
+
+class Standing(NamedTuple):
+    """Why a series is followed: a watcher may want its forming candle; the whitelist names it."""
+
+    is_watched: bool
+    is_pinned: bool
+
+
+UNWANTED = Standing(is_watched=False, is_pinned=False)
+Standings = Callable[[SeriesId], Standing]
 
 # Series of one job that read history at the same time: a start must not flood exchange and store.
+# Pinned ones do not wait for others.
 READERS = 4
 _LAST_ERROR_LENGTH = 300
 
@@ -48,8 +61,13 @@ class FollowPorts:
     ingest: IngestPorts
     limits: FollowLimits
     report: Report
-    is_watched: IsWatched
-    readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+    standings: Standings
+    pinned_readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+    other_readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+
+    def readers(self, series: SeriesId) -> asyncio.Semaphore:
+        """The places of those that read history together with a series."""
+        return self.pinned_readers if self.standings(series).is_pinned else self.other_readers
 
 
 class FollowedSeries:
@@ -70,7 +88,7 @@ class FollowedSeries:
             series,
             ports.ingest.publisher,
             interval_s=ports.limits.forming_interval_s,
-            is_watched=ports.is_watched,
+            is_watched=lambda series: ports.standings(series).is_watched,
         )
         self._job = JobReport(state="backfilling", started_at=time.time())
         self._actions: dict[Action, Callable[[], Awaitable[None]]] = {
@@ -133,6 +151,8 @@ class FollowedSeries:
     async def _step(self) -> float:
         """Do what is due; return the seconds to wait when nothing is."""
         self._breaker.before_attempt()
+        # Its requests to the exchange wait behind those for pinned series.
+        YIELDS.set(not self._ports.standings(self.series).is_pinned)
         exchange_now = None
         with contextlib.suppress(FeedError):
             exchange_now = await self._ports.feed.now()
@@ -187,7 +207,7 @@ class FollowedSeries:
     async def _read(self) -> None:
         """Read from a little before the head to now, and store it."""
         timeframe, limits = self.series.timeframe, self._ports.limits
-        async with self._ports.readers:
+        async with self._ports.readers(self.series):
             if not self._due.has_joined:
                 self._job = replace(self._job, state="backfilling")
                 self.send_report()
@@ -240,7 +260,7 @@ class FollowedSeries:
         if first is not None and self._held.head is not None:
             wanted = max(0, self._held.head - (self._ports.limits.sync_candles - 1) * step)
             if wanted < first:
-                async with self._ports.readers:
+                async with self._ports.readers(self.series):
                     await fill(
                         self._ports.feed,
                         self.series,

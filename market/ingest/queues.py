@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from market import identity
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.ingest.lease_store_valkey import connect
+from market.ingest.pools import QUEUES
 from market.singletons import closed_by
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 # Seconds that a task may wait in each queue. A follow job and a round of reconcile are asked for
 # again after seconds, a backfill after two minutes.
 MAX_AGE_S = {"control": 60.0, "follow": 60.0, "backfill": 120.0, "build": 3600.0}
-QUEUES = tuple(MAX_AGE_S)
 # For tasks without a time, which none of ours is.
 MAX_LENGTH = 10_000
 

@@ -20,9 +20,9 @@ from market.domain.lease_store import Group, JobReport, LeaseStore, LeaseStoreUn
 from market.domain.series import SeriesId
 from market.ingest import dispatch
 from market.ingest.coverage import repair_due
-from market.ingest.desired import Desired, desired_series, whitelisted_series
+from market.ingest.desired import Desired, desired_series, pinned_series, whitelisted_series
 from market.ingest.follow_job import FollowJob, JobPorts, group_of, runtime_ports, start_marker
-from market.ingest.runtime import lease_store
+from market.ingest.runtime import call, lease_store
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +33,28 @@ PINNED = -1
 
 
 def groups_to_start(leases: LeaseStore) -> list[Group]:
-    """Groups with desired series and no owner, each returned to one caller only. Blocking."""
+    """Groups with desired series and no owner, each returned to one caller only. Blocking.
+
+    Those with whitelisted series come first.
+    """
     switches = settings.SWITCHES
     if not switches.ingest_jobs_enabled:
         return []
-    groups = sorted({group_of(each.series) for each in desired_series(leases)})
+    desired = desired_series(leases)
+    pinned = {group_of(each.series) for each in desired if each.is_pinned}
+    others = {group_of(each.series) for each in desired} - pinned
+    groups = [*sorted(pinned), *sorted(others)]
     owned = leases.owned_groups(groups)
     return [
         group
         for group in groups
         if group not in owned and leases.claim(start_marker(group), ttl=START_TTL_S)
     ]
+
+
+def pinned_groups() -> set[Group]:
+    """The groups that have whitelisted series. Blocking."""
+    return {group_of(each) for each in pinned_series()}
 
 
 def reconcile() -> list[Group]:
@@ -79,7 +90,8 @@ def _jobs() -> list[dict[str, Any]]:
     except LeaseStoreUnavailable as error:
         log.warning("ingest_state without jobs: %s", error)
         return []
-    return [_job(each, reports.get(each.series)) for each in desired]
+    by_id = sorted(desired, key=lambda each: str(each.series))
+    return [_job(each, reports.get(each.series)) for each in by_id]
 
 
 def _job(desired: Desired, report: JobReport | None) -> dict[str, Any]:
@@ -124,7 +136,7 @@ class InProcess:
         self._ports_of = ports_of
         self._interval = interval
         self._repair_interval = repair_interval
-        self._jobs: set[asyncio.Task[bool]] = set()
+        self._jobs: dict[asyncio.Task[bool], bool] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._end = asyncio.Event()
 
@@ -158,10 +170,16 @@ class InProcess:
                 continue
 
     async def _reconcile(self) -> None:
-        for group in await blocking.run(groups_to_start, lease_store()):
+        groups = await blocking.run(groups_to_start, lease_store())
+        pinned = await blocking.run(pinned_groups) if groups else set()
+        for group in groups:
+            on_demand = sum(not is_pinned for is_pinned in self._jobs.values())
+            if group not in pinned and on_demand >= settings.SWITCHES.follow_max_groups:
+                await call(lease_store().unclaim, start_marker(group))
+                continue
             job = asyncio.create_task(self._follow(group), name=f"follow {group}")
-            self._jobs.add(job)
-            job.add_done_callback(self._jobs.discard)
+            self._jobs[job] = group in pinned
+            job.add_done_callback(lambda ended: self._jobs.pop(ended, None))
 
     async def _follow(self, group: Group) -> bool:
         job = FollowJob(group, self._ports_of(group))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from market.domain.series import SeriesId
+from market.ingest.pools import POOLS
 from trade_canvas.switches import SwitchError
 from trade_canvas.up.plan import DEMO_SERIES, PlanError, demo_series, plan
 
@@ -17,7 +18,7 @@ def test_plan_starts_everything_by_default(tmp_path):
     made = plan({"DATA_DIR": str(tmp_path)}, exchange_port=9000)
     assert (made.with_postgres, made.with_valkey) == (True, True)
     assert names(made.sources) == ["exchange"]
-    assert names(made.programs) == ["web", "worker", "beat"]
+    assert names(made.programs) == ["web", *(pool.name for pool in POOLS), "beat"]
     assert made.environment["TRADE_CANVAS_SIM_URL"] == "http://127.0.0.1:9000"
     assert made.url == "http://127.0.0.1:8000/"
 

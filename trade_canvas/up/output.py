@@ -8,7 +8,16 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
-COLOURS = {"web": 32, "worker": 36, "beat": 35, "exchange": 33, "prepare": 34, "up": 1}
+COLOURS = {
+    "web": 32,
+    "control": 96,
+    "follower": 36,
+    "worker": 94,
+    "beat": 35,
+    "exchange": 33,
+    "prepare": 34,
+    "up": 1,
+}
 NAME_WIDTH = 8
 LOG_BYTES = 5_000_000
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from market.ingest.pools import POOLS, Pool
 from trade_canvas import environment as installation
 from trade_canvas.switches import PREFIX, Switches
 
 HOST = "127.0.0.1"
 LOCAL_EXCHANGE = "sim"
 MANAGE = str(installation.BASE_DIR / "manage.py")
-WORKER_THREADS = 16
 
 # Variables that are set win over these.
 DEFAULTS = {
@@ -122,18 +122,16 @@ def _programs(port: int, switches: Switches) -> tuple[Program, ...]:
         return (web,)
     return (
         web,
-        Program(
-            "worker",
-            _celery(
-                "worker",
-                *("--pool", "threads", "--concurrency", str(WORKER_THREADS)),
-                *("--queues", "control,follow,backfill,build", "--loglevel", "INFO"),
-                *("--without-gossip", "--without-mingle"),
-            ),
-        ),
+        *(worker_program(pool) for pool in POOLS),
         # All intervals are short: when each task last ran need not be kept.
         Program("beat", _celery("beat", "--scheduler", "celery.beat:Scheduler", "-l", "WARNING")),
     )
+
+
+def worker_program(pool: Pool, *, name: str = "") -> Program:
+    """Return a worker process of a pool; several on one machine need names of their own."""
+    name = name or pool.name
+    return Program(name, _celery("worker", *pool.options, f"--hostname={name}@%h"))
 
 
 def web_program(port: int, *, name: str = "web") -> Program:

@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from market.domain.feed import RateLimited
+from market.exchanges import rate_limit
 from market.exchanges.rate_limit import (
     BURST_MS,
     LocalRateLimit,
@@ -124,3 +125,31 @@ async def test_rate_limit_is_shared_when_there_is_a_bus(settings, valkey_url):
     book = rate_limit_of("kraken")
     assert isinstance(book, ValkeyRateLimit)
     await book.close()
+
+
+async def test_request_that_yields_is_sent_behind_one_that_does_not(monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        clock[0] += seconds
+
+    clock = [1000.0]
+    book = LocalRateLimit(lambda: clock[0])
+    monkeypatch.setattr(rate_limit.asyncio, "sleep", sleep)
+    monkeypatch.setattr(rate_limit.time, "monotonic", lambda: clock[0])
+    rate_limit.YIELDS.set(True)
+    await book.reserve(BURST_MS + 3000)
+    await take_turn(book, 100)
+    # It had reserved nothing before its turn was near.
+    assert slept == [pytest.approx(2.5), pytest.approx(0.5)]
+    assert (await book.reserve(1)).wait_ms == pytest.approx(100)
+
+
+async def test_request_that_always_yields_fails_in_the_end(monkeypatch):
+    book = LocalRateLimit(lambda: 1000.0)
+    await book.reserve(BURST_MS + 40_000, 60.0)
+    rate_limit.YIELDS.set(True)
+    with pytest.raises(RateLimited):
+        await take_turn(book, 100)
+    assert (await book.reserve(1, 60.0)).wait_ms == pytest.approx(40_000)

@@ -40,7 +40,8 @@ class FakeFeed:
         self.faults = []
         self.pages_before_fault = 0
         self.reads = []
-        self.followed = frozenset()
+        self.followed = self.pinned = frozenset()
+        self.gates = {}
         self.closed = False
         self.gate = None
         self._queue = asyncio.Queue()
@@ -68,8 +69,8 @@ class FakeFeed:
         self.reads.append((series, start, end))
         if series.symbol == "NO/SUCH":
             raise FeedRefused("no such symbol")
-        if self.gate is not None:
-            await self.gate.wait()
+        for gate in filter(None, (self.gate, self.gates.get(series))):
+            await gate.wait()
         fault = self.faults.pop(0) if self.faults else None
         known = self.candles[series]
         end = min(end, series.timeframe.latest_closed(self.time))
@@ -82,8 +83,8 @@ class FakeFeed:
         if fault is not None:
             raise fault
 
-    async def follow(self, series):
-        self.followed = series
+    async def follow(self, series, *, pinned=frozenset()):
+        self.followed, self.pinned = series, pinned
 
     async def events(self):
         while (event := await self._queue.get()) is not None:

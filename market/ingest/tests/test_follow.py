@@ -15,6 +15,7 @@ from market.domain.series import SeriesId
 from market.ingest.breaker import Breaker, BreakerConfig
 from market.ingest.due import FollowLimits
 from market.ingest.follow import Follower
+from market.ingest.followed import READERS, Standing
 from market.ingest.gap_ranges import GapState
 from market.ingest.tests.exchange_fake import (
     OTHER,
@@ -60,6 +61,7 @@ class Following:
         series=(SERIES,),
         new_breaker=quick_breaker,
         is_watched=lambda series: True,
+        is_pinned=lambda series: True,
     ):
         self.feed = FakeFeed()
         self.ports = memory_ports()
@@ -73,7 +75,7 @@ class Following:
             report=self.report,
             limits=limits,
             new_breaker=new_breaker,
-            is_watched=is_watched,
+            standings=lambda series: Standing(is_watched(series), is_pinned(series)),
         )
 
     def report(self, series, report):
@@ -565,3 +567,18 @@ async def test_stopping_repeats_a_cancellation_that_was_swallowed():
     await asyncio.sleep(0)
     await stop([task])
     assert task.cancelled()
+
+
+async def test_history_of_pinned_series_does_not_wait_for_that_of_others():
+    others = [SeriesId.parse(f"binance:spot:X{n}/USDT:1m") for n in range(READERS)]
+
+    def stalled(at_work):
+        # Reads of the others never end.
+        at_work.feed.gates = dict.fromkeys(others, asyncio.Event())
+        at_work.feed.add_candle(9)
+
+    series = (*others, SERIES)
+    pinned = SERIES.__eq__
+    async with following(setup=stalled, series=series, is_pinned=pinned) as it:
+        await it.reached(9)
+        assert it.feed.pinned == {SERIES}

@@ -14,6 +14,7 @@ from market.domain.series import SeriesId
 from market.ingest import desired, dispatch, supervisor
 from market.ingest.desired import combine
 from market.ingest.follow_job import JobPorts, desired_of, start_marker
+from market.ingest.followed import Standing
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.supervisor import InProcess, groups_to_start, ingest_state, reconcile
 from market.stores.memory import MemoryCandleStore
@@ -102,9 +103,9 @@ def test_pinned_series_counts_as_watched_unless_leases_show_otherwise(
     whitelist.append(BTC)
     watch(shared, ETH)
     found = {
-        series: seen
+        series: standing.is_watched
         for group in (SPOT, FUTURES)
-        for series, seen in desired_of(shared, group).items()
+        for series, standing in desired_of(shared, group).items()
     }
     assert found == watched
 
@@ -114,8 +115,20 @@ def test_reconcile_starts_what_is_desired_and_not_owned(ingesting, shared, white
     watch(shared, ETH)
     watch(shared, XRP)
     shared.take_group(Group.of(XRP), "owner", ttl=30)
-    assert reconcile() == [FUTURES, SPOT]
-    assert sent == [str(FUTURES), str(SPOT)]
+    assert reconcile() == [SPOT, FUTURES]
+    assert sent == [str(SPOT), str(FUTURES)]
+
+
+def test_groups_with_whitelisted_series_start_first(ingesting, shared, whitelist, sent):
+    elsewhere = [
+        SeriesId.parse(f"{name}:spot:BTC/USDT:1m") for name in ("ascendex", "kraken", "okx")
+    ]
+    whitelist.append(ETH)
+    for series in (*elsewhere, BTC):
+        watch(shared, series)
+    started = reconcile()
+    assert started[0] == Group.of(ETH)
+    assert len(started) > 2
 
 
 def test_reconcile_starts_a_job_for_every_shard_and_each_series_has_one(
@@ -170,7 +183,7 @@ def test_reconcile_takes_over_after_the_owner_died(ingesting, shared, whitelist,
         ({"enable_whitelist_ingest": False, "enable_ondemand_ingest": False}, []),
         ({"enable_whitelist_ingest": True, "enable_ondemand_ingest": False}, [SPOT]),
         ({"enable_whitelist_ingest": False, "enable_ondemand_ingest": True}, [FUTURES]),
-        ({"enable_whitelist_ingest": True, "enable_ondemand_ingest": True}, [FUTURES, SPOT]),
+        ({"enable_whitelist_ingest": True, "enable_ondemand_ingest": True}, [SPOT, FUTURES]),
         (
             {
                 "enable_whitelist_ingest": True,
@@ -240,8 +253,8 @@ async def test_ingest_in_process_follows_and_releases_at_its_end(ingesting, whit
         return JobPorts(
             leases=lease_store,
             store=MemoryCandleStore(),
-            desired=lambda: {BTC: True},
-            open_follower=lambda report, is_watched: PatientFollower(),
+            desired=lambda: {BTC: Standing(is_watched=True, is_pinned=True)},
+            open_follower=lambda report, standings: PatientFollower(),
             ttl=30,
         )
 

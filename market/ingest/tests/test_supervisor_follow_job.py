@@ -15,6 +15,7 @@ from market.domain.series import SeriesId
 from market.domain.store import StaleFence
 from market.ingest import follow_job
 from market.ingest.follow_job import FollowJob, JobPorts, start_marker
+from market.ingest.followed import Standing
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.outage import Outage
 from market.pipeline import Pipeline
@@ -31,9 +32,9 @@ MINUTES = 60.0
 class FakeFollower:
     """Calls `wanted` again and again, reports each series, and raises `failure` if set."""
 
-    def __init__(self, report, is_watched, failure=None):
+    def __init__(self, report, standings, failure=None):
         self._report = report
-        self.is_watched = is_watched
+        self.is_watched = lambda series: standings(series).is_watched
         self._failure = failure
         self.tokens = {}
 
@@ -76,10 +77,13 @@ class Bench:
     def _desired(self):
         if self.desired is None:
             raise LeaseStoreUnavailable("away")
-        return {each: each not in self.unwatched for each in self.desired}
+        return {
+            each: Standing(is_watched=each not in self.unwatched, is_pinned=False)
+            for each in self.desired
+        }
 
-    def _open(self, report, is_watched):
-        self.followers.append(FakeFollower(report, is_watched, self.failure))
+    def _open(self, report, standings):
+        self.followers.append(FakeFollower(report, standings, self.failure))
         return self.followers[-1]
 
     def lose_lock(self):

@@ -6,12 +6,15 @@ import asyncio
 
 import pytest
 from celery import Celery, current_app
+from django.db import OperationalError
 
 from market import tasks
 from market.domain.lease_store import Group, LeaseStoreUnavailable
 from market.ingest import beat, dispatch
 from market.ingest.follow_job import start_marker
+from market.ingest.follow_loops import FollowLoops
 from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.singletons import closed_by
 
 GROUP = Group("sim", "spot")
 
@@ -48,11 +51,25 @@ def sent(monkeypatch):
 
 
 @pytest.fixture
-def job(monkeypatch):
+def pinned(monkeypatch):
+    pinned = set()
+    monkeypatch.setattr(tasks, "pinned_groups", lambda: pinned)
+    return pinned
+
+
+@pytest.fixture
+def job(monkeypatch, pinned):
     monkeypatch.setattr(tasks, "FollowJob", FakeJob)
     monkeypatch.setattr(tasks, "runtime_ports", lambda group: f"ports of {group}")
     monkeypatch.setattr(FakeJob, "runs", 0)
-    return FakeJob
+    yield FakeJob
+    tasks.follow_loops.reset()
+
+
+def follow():
+    """Run the task, and wait until the job that it started has ended."""
+    tasks.follow(str(GROUP))
+    tasks.follow_loops.reset()
 
 
 @pytest.fixture
@@ -63,20 +80,20 @@ def stop(monkeypatch):
 
 
 def test_follow_hands_over_when_its_time_is_over(job, lease_store, sent):
-    tasks.follow(str(GROUP))
+    follow()
     assert sent == [(dispatch.FOLLOW, str(GROUP))]
     assert lease_store.is_claimed(start_marker(GROUP))
 
 
 def test_follow_hands_over_once_when_another_was_asked_for(job, lease_store, sent):
     lease_store.claim(start_marker(GROUP), ttl=30)
-    tasks.follow(str(GROUP))
+    follow()
     assert sent == []
 
 
 def test_follow_that_ended_for_good_asks_for_no_other(job, lease_store, sent, monkeypatch):
     monkeypatch.setattr(FakeJob, "answer", False)
-    tasks.follow(str(GROUP))
+    follow()
     assert sent == []
 
 
@@ -85,12 +102,12 @@ def test_follow_that_is_delivered_to_a_stopping_worker_may_be_asked_of_another(
 ):
     lease_store.claim(start_marker(GROUP), ttl=30)
     stop()
-    tasks.follow(str(GROUP))
+    follow()
     assert FakeJob.runs == 0
     assert not lease_store.is_claimed(start_marker(GROUP))
 
 
-@pytest.mark.parametrize("ask", [lambda: tasks.follow(str(GROUP)), lambda: backfill_of_a_minute()])
+@pytest.mark.parametrize("ask", [follow, lambda: backfill_of_a_minute()])
 def test_guarded_reader_neither_follows_nor_fetches(job, lease_store, monkeypatch, switched, ask):
     async def fetch(*arguments, **options):
         raise AssertionError("fetched")
@@ -103,6 +120,34 @@ def test_guarded_reader_neither_follows_nor_fetches(job, lease_store, monkeypatc
 
 def backfill_of_a_minute():
     tasks.backfill("sim:spot:BTC/USDT:1m", 60, 60)
+
+
+def test_worker_that_is_full_declines_so_that_another_can_be_asked(
+    job, pinned, lease_store, monkeypatch
+):
+    monkeypatch.setattr(tasks, "follow_loops", closed_by(FollowLoops.close)(no_room))
+    lease_store.claim(start_marker(GROUP), ttl=30)
+    follow()
+    assert FakeJob.runs == 0
+    assert not lease_store.is_claimed(start_marker(GROUP))
+    pinned.add(GROUP)
+    follow()
+    assert FakeJob.runs == 1
+
+
+def no_room():
+    return FollowLoops(tasks._follow, hand_over=lambda group: None, limit=0)
+
+
+def test_worker_that_can_not_read_the_whitelist_declines(job, lease_store, monkeypatch):
+    def away():
+        raise OperationalError("away")
+
+    monkeypatch.setattr(tasks, "pinned_groups", away)
+    lease_store.claim(start_marker(GROUP), ttl=30)
+    follow()
+    assert FakeJob.runs == 0
+    assert not lease_store.is_claimed(start_marker(GROUP))
 
 
 def test_reconcile_runs_once_however_many_beats_ask(lease_store, monkeypatch):
@@ -119,7 +164,7 @@ def test_hand_over_is_left_to_reconcile_without_the_lease_store(job, sent, monke
             raise LeaseStoreUnavailable("away")
 
     monkeypatch.setattr(tasks, "lease_store", Away)
-    tasks.follow(str(GROUP))
+    follow()
     assert sent == []
 
 

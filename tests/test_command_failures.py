@@ -38,6 +38,7 @@ COMMANDS = {
     "installation": (),
     "local_exchange": ("--replay", "/nowhere/candles.csv"),
     "prepare": ("--without-static",),
+    "prune_series": (),
     "rebuild": (SERIES,),
     "series": (),
     "startfactor": ("pivot",),

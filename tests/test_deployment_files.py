@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from lab.containers.confinement import bytes_of
-from trade_canvas.celery import QUEUES
+from market.ingest.pools import POOLS
 from trade_canvas.switches import PREFIX, Switches
 
 ROOT = Path(__file__).parents[1]
@@ -116,22 +116,36 @@ def test_services_of_compose_depend_on_services():
         assert set(service.get("depends_on", {})) <= set(services)
 
 
-def queues_of(commands):
-    """Every queue that some command takes, sorted, with repeats."""
-    text = " ".join(part for command in commands for part in command)
-    return sorted(",".join(re.findall(r"--queues=(\S+)", text)).split(","))
+WORKERS = {pool.name: pool.options for pool in POOLS}
 
 
-def test_each_queue_has_one_kind_of_worker_in_compose():
-    commands = [each.get("command", []) for each in COMPOSE["services"].values()]
-    assert queues_of(commands) == sorted(QUEUES)
+def workers(commands):
+    """The options of those commands, by name, that start a worker."""
+    return {
+        name: tuple(command[command.index("worker") + 1 :])
+        for name, command in commands.items()
+        if "worker" in command
+    }
 
 
-def test_each_queue_has_one_kind_of_worker_in_kubernetes():
-    commands = [
-        container.get("command", []) for _, pod in pods() for container in pod["containers"]
-    ]
-    assert queues_of(commands) == sorted(QUEUES)
+def test_compose_starts_the_pools():
+    services = COMPOSE["services"].items()
+    assert workers({name: each.get("command", []) for name, each in services}) == WORKERS
+
+
+def test_kubernetes_starts_the_pools():
+    commands = {
+        name: container.get("command", [])
+        for name, pod in pods()
+        for container in pod["containers"]
+    }
+    assert workers(commands) == WORKERS
+
+
+def test_runbook_starts_the_pools():
+    lines = re.findall(r"^celery .* worker (.+)$", (ROOT / "docs/runbook.md").read_text(), re.M)
+    started = [tuple(line.split()) for line in lines]
+    assert started == [(*pool.options, f"--hostname={pool.name}@%h") for pool in POOLS]
 
 
 @pytest.mark.parametrize("pod", dict(pods()).values(), ids=dict(pods()))

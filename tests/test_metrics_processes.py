@@ -91,6 +91,6 @@ def test_web_tells_of_the_installation_and_worker_of_its_tasks(installation):
     worker = scrape(worker_url)
     assert worker["market_tasks_total", "ok", "market.tasks.reconcile"] >= 1
     assert worker["market_task_wait_seconds_count", "market.tasks.follow"] >= 1
-    assert worker["market_tasks_running", "market.tasks.follow"] == 1
+    assert worker["market_follow_jobs", "whitelist"] == 1
     assert worker["market_candles_stored_total", "fresh", FOLLOWED] >= 100
     assert ("market_processes", "web") not in worker

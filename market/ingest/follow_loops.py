@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from enum import Enum, auto
 
 from market.domain.lease_store import Group
+from market.ingest import metrics
 from market.ingest.runtime import call
 from market.stopping import stop
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 # Longer than a job takes to end once its worker stops.
 CLOSE_S = 6.0
+
+KINDS = ("on_demand", "whitelist")
+"""Names of the two kinds of groups, by whether they have whitelisted series."""
 
 
 class Started(Enum):
@@ -65,6 +69,7 @@ class FollowLoops:
             if self._closed or (not is_pinned and on_demand >= self._limit):
                 return Started.FULL
             self._running[group] = is_pinned
+            metrics.FOLLOW_JOBS.inc(1, KINDS[is_pinned])
             loop = self._loops.get(is_pinned) or self._new_loop(is_pinned)
         # In the caller's context, which the job's log lines need.
         context = contextvars.copy_context()
@@ -107,7 +112,7 @@ class FollowLoops:
         finally:
             # Before a successor is asked for: it may be started here.
             with self._lock:
-                self._running.pop(group, None)
+                metrics.FOLLOW_JOBS.inc(-1, KINDS[self._running.pop(group)])
         if goes_on:
             await call(self._hand_over, group)
 

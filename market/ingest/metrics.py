@@ -22,6 +22,9 @@ TASK_WAIT = Histogram(
     buckets=SLOW,
 )
 TASKS_RUNNING = Gauge("market_tasks_running", "Tasks that run now.", labels=("task",))
+FOLLOW_JOBS = Gauge(
+    "market_follow_jobs", "Follow jobs that run here: whitelist or on_demand.", labels=("kind",)
+)
 FOLLOW_FAILURES = Counter(
     "market_follow_failures_total", "Failures of following a series.", labels=("series_id",)
 )

@@ -14,6 +14,8 @@ from market.ingest import beat, dispatch
 from market.ingest.follow_job import start_marker
 from market.ingest.follow_loops import FollowLoops
 from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.pools import QUEUES
+from market.ingest.queues import MAX_AGE_S
 from market.singletons import closed_by
 
 GROUP = Group("sim", "spot")
@@ -222,7 +224,7 @@ def test_gaps_are_not_repaired_by_a_guarded_reader_or_a_stopping_worker(
 def test_schedule_names_real_tasks_and_their_queues_where_beat_looks():
     assert current_app.conf.beat_schedule == beat.SCHEDULE
     queues = {queue.name for queue in current_app.conf.task_queues}
-    assert set(dispatch.QUEUES) <= queues
+    assert set(QUEUES) == set(MAX_AGE_S) == queues
     for entry in beat.SCHEDULE.values():
         assert entry["task"] in current_app.tasks
         assert entry["options"]["queue"] == dispatch.QUEUE_OF[entry["task"]]

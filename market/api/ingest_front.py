@@ -46,13 +46,15 @@ class ClosedCandleFront:
         given = dict(scope["headers"])
         kind = given.get(b"content-type", b"").partition(b";")[0].strip().lower()
         common = None
-        if kind == b"application/json" and FOR_DJANGO.isdisjoint(given):
+        # Nothing of a stranger's body is read: Django refuses the request without it.
+        is_ours = kind == b"application/json" and FOR_DJANGO.isdisjoint(given)
+        if is_ours and _holds_credentials(scope, given):
             common = await self._common_headers.of(scope, given)
         if common is None:
             await self._application(scope, receive, send)
             return
         body, again = await _read(receive)
-        accepted = _accepted(scope, given, body)
+        accepted = _accepted(body)
         if accepted is None:
             await self._application(scope, again, send)
             return
@@ -86,13 +88,14 @@ async def _read(receive: Receive) -> tuple[bytes | None, Receive]:
     return body, again
 
 
-def _accepted(
-    scope: Scope, given: Mapping[bytes, bytes], body: bytes | None
-) -> tuple[SeriesId, Candle] | None:
-    """The candle of a good request; None for one that Django must refuse."""
+def _holds_credentials(scope: Scope, given: Mapping[bytes, bytes]) -> bool:
     authorization = given.get(b"authorization", b"").decode("latin-1")
-    address = (scope.get("client") or ("",))[0]
-    if body is None or not may_write(authorization, address, headers=given):
+    return may_write(authorization, (scope.get("client") or ("",))[0], headers=given)
+
+
+def _accepted(body: bytes | None) -> tuple[SeriesId, Candle] | None:
+    """The candle of a good body; None for one that Django must refuse."""
+    if body is None:
         return None
     try:
         return closed_candle(check_body(ClosedCandleBody, parse_json(body)))

@@ -18,6 +18,10 @@ MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 20.0
 STALL_TIMEOUT_S = 30.0
 
+# How long the rest of a body is discarded after its request was answered. Closing at once would
+# reset the connection, and the client, which is still sending, would lose the answer.
+LINGER_S = 5.0
+
 # Pongs that may be buffered for a peer that does not read.
 MAX_UNREAD_PONG_BYTES = 1_048_576
 
@@ -34,6 +38,8 @@ class BoundedHttp(HttpToolsProtocol):
     _in_head = True
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
+    _in_body = False
+    _linger_timer: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(  # type: ignore[override]  # as uvicorn's own is
@@ -46,6 +52,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._stop_stall_timer()
+        self._stop_linger_timer()
         super().connection_lost(exc)
 
     @override
@@ -69,18 +76,45 @@ class BoundedHttp(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._in_body = False, True
         self._stop_timer()
         super().on_headers_complete()
 
     @override
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._stop_linger_timer()
+        super().on_message_complete()
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_body and not self.transport.is_closing():
+            self._linger_timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+    @override
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._is_between_requests():
+            # What came is no request yet: empty lines, which end uvicorn's own timer.
+            self._in_head, self._head_bytes = True, 0
+            self._expect_head()
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.write(TOO_LARGE)
                 self.transport.close()
+
+    def _is_between_requests(self) -> bool:
+        """Whether the last request is over and nothing limits the time until the next one."""
+        is_over = self.cycle is not None and self.cycle.response_complete
+        is_limited = self._in_head or self._in_body or self.timeout_keep_alive_task is not None
+        return is_over and not is_limited and not self.transport.is_closing()
+
+    def _stop_linger_timer(self) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
 
     def _expect_head(self) -> None:
         self._stop_timer()

@@ -2,51 +2,87 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
 from market.api.errors import API_PREFIX, ApiError
 from market.api.ingest import MAX_BATCH_BYTES
 from market.api.rendering import MAX_BODY_BYTES, too_large
 
+# For a whole body, while somebody waits for it: 8 MB over 2 Mbit/s take 32 s.
+BODY_TIMEOUT_S = 60.0
+
+OF_A_BODY = frozenset({b"content-length", b"transfer-encoding"})
+
 
 class RequestBounds:
-    """ASGI middleware: limits bodies before they are written to disk, and checks the query."""
+    """ASGI middleware: limits the size and the time of bodies, and checks the query."""
 
-    def __init__(self, application: Application, *, max_body_bytes: int = MAX_BATCH_BYTES) -> None:
+    def __init__(
+        self,
+        application: Application,
+        *,
+        max_body_bytes: int = MAX_BATCH_BYTES,
+        body_timeout_s: float = BODY_TIMEOUT_S,
+    ) -> None:
         self._application = application
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 400 or 413."""
+        """Pass the request on, or answer 400, 408 or 413."""
         is_api = scope["path"].startswith(API_PREFIX)
         limit = self._max_body_bytes if is_api else MAX_BODY_BYTES
         try:
             if is_api:
                 _require_utf8(scope["query_string"])
+            has_body = any(name in OF_A_BODY for name, _ in scope["headers"])
+            if scope["method"] == "GET" and not has_body:
+                await self._application(scope, receive, send)
+                return
             _require_length(scope, limit)
-            body = _BoundedBody(receive, limit)
+            body = _BoundedBody(receive, limit, self._body_timeout_s)
             await self._application(scope, body.receive, send)
-            if body.is_too_large:
-                raise too_large(limit)
+            if body.refused is not None:
+                raise body.refused
         except ApiError as error:
-            await respond_json(send, error.status, error.body(), (b"connection", b"close"))
+            # The server discards the rest of the body for a while, or the client, which is still
+            # sending, would lose the answer.
+            close = ((b"connection", b"close"),) if error.status == 408 else ()
+            await respond_json(send, error.status, error.body(), *close)
 
 
 class _BoundedBody:
-    """Passes a body on up to a limit; beyond it, the application sees its client disconnect."""
+    """Passes a body on up to a size and a time; then the application sees its client disconnect.
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    Django frees what it collected and sends no response, so ours can follow.
+    """
+
+    def __init__(self, receive: Receive, limit: int, timeout_s: float) -> None:
         self._receive = receive
-        self._left = limit
-        self.is_too_large = False
+        self._limit = self._left = limit
+        self._timeout_s = timeout_s
+        self._is_whole = False
+        self.refused: ApiError | None = None
 
     async def receive(self) -> Message:
         """The next message."""
-        message = await self._receive()
+        if self._is_whole:
+            return await self._receive()
+        began_at = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                message = await self._receive()
+        except TimeoutError:
+            self.refused = ApiError(408, "body_too_slow", "the body takes too long")
+            return {"type": "http.disconnect"}
+        # Only waiting for the client counts.
+        self._timeout_s -= asyncio.get_running_loop().time() - began_at
         if message["type"] == "http.request":
+            self._is_whole = not message.get("more_body", False)
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                # Django frees what it collected and sends no response, so ours can follow.
-                self.is_too_large = True
+                self.refused = too_large(self._limit)
                 return {"type": "http.disconnect"}
         return message
 

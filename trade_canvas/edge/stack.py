@@ -20,6 +20,7 @@ from trade_canvas.edge.request_rate import RequestRate
 from trade_canvas.edge.request_threads import RequestThreads
 from trade_canvas.edge.unread_answers import UnreadAnswers
 from trade_canvas.edge.websocket_admission import WebSocketAdmission
+from trade_canvas.edge.writer_bodies import WriterBodies
 
 SOCKET_PATH = "/ws/market"
 POLICY_VIOLATION = 1008
@@ -47,14 +48,16 @@ def build(django: Application) -> Application:
         MetricsPath,
         # A client beyond its rate costs neither a look-up nor a thread.
         partial(RequestRate, per_s=switches.api_requests_per_s),
+        # A body has a size and a time; Django would answer a broken query with HTML.
+        RequestBounds,
         # Clients that read slowly do not fill the memory with answers.
         UnreadAnswers,
         # Candle pages, single candles and streams are answered without Django's threads.
         Front,
-        # Django would write a large body to disk, and answer a broken query with HTML.
-        RequestBounds,
         # Django gets a bounded number of threads that keep their database connections.
         partial(RequestThreads, workers=switches.request_workers, queue=switches.request_queue),
+        # A stranger's body is not read, whatever its size.
+        WriterBodies,
     ]
     websocket: list[Wrapper] = [
         # Foreign pages, and too many connections of one address, are refused before the handshake.

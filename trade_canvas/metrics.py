@@ -11,10 +11,15 @@ from market.api import metrics as api
 from market.bus import metrics as bus
 from market.ingest import metrics as ingest
 from market.live import metrics as live
-from market.metrics_registry import Histogram
+from market.metrics_registry import Counter, Histogram
 
 DECLARED = (pipeline, bus, ingest, live, api)
 
 LOOP_LAG = Histogram(
     "market_event_loop_lag_seconds", "How late the web process's event loop wakes up."
+)
+HANDSHAKES_REFUSED = Counter(
+    "market_ws_handshakes_refused_total",
+    "WebSocket connections refused before their handshake; no line of the log has them.",
+    labels=("code",),
 )

@@ -11,7 +11,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 
 from market import bus_address
-from trade_canvas import __version__, embedded, logs
+from trade_canvas import __version__, embedded, log_repeats, logs
 from trade_canvas.database import connection_settings, process_role
 from trade_canvas.environment import OWN_INSTALLATION
 from trade_canvas.switches import Switches, refuse_unused
@@ -245,7 +245,7 @@ LOGGING = {
     "filters": {"drop_client_errors": {"()": logs.DropClientErrors}},
     "handlers": {
         "console": {
-            "class": "logging.StreamHandler",
+            "()": log_repeats.FoldRepeats,
             "formatter": logs.form_of(os.environ.get("LOG_FORMAT", "")),
         }
     },

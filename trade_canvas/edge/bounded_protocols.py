@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from typing_extensions import override
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -146,6 +147,13 @@ class BoundedHttp(HttpToolsProtocol):
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
     """Aborts a connection whose peer sends pings and does not read the pongs."""
+
+    @override
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            # A refusal is an answer; uvicorn would log each as an incomplete handshake.
+            self.handshake_complete = True
 
     @override
     def handle_ping(self) -> None:

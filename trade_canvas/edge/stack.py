@@ -11,6 +11,7 @@ from django.conf import settings
 from market.api.asgi import Application, Receive, Scope, Send
 from market.api.front import Front
 from market.live.consumer import serve_watcher
+from trade_canvas import metrics
 from trade_canvas.edge.addresses import TrustedProxies
 from trade_canvas.edge.drain import DrainGate
 from trade_canvas.edge.metrics_endpoint import MetricsPath
@@ -85,6 +86,7 @@ class Router:
         elif scope["path"] == SOCKET_PATH:
             await self._socket(scope, receive, send)
         else:
+            metrics.HANDSHAKES_REFUSED.inc(1, "not_found")
             await receive()
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from market.api.asgi import Application, HeaderList, Receive, Scope, Send, json_headers
 from market.api.callers import is_allowed_origin
 from market.networks import network_of
+from trade_canvas import metrics
 from trade_canvas.edge.addresses import peer_of
 
 POLICY_VIOLATION = 1008
@@ -69,6 +70,7 @@ def has_allowed_origin(scope: Scope) -> bool:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, *, status: int, code: str) -> None:
+    metrics.HANDSHAKES_REFUSED.inc(1, code)
     await receive()
     if HTTP_RESPONSE not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": code})

@@ -9,10 +9,12 @@ under that id, this database is a copy, or the other one was replaced: `WrongIns
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
@@ -20,6 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from market.domain.identity import random_id
+from market.files import write_whole
 from market.singletons import closed_by, once
 from market.stores.installation import read_fingerprint, read_identity
 
@@ -117,7 +120,11 @@ def prefix() -> str:
 
     The braces keep all keys in one slot of a cluster, as scripts of several keys need.
     """
-    return f"{APPLICATION}:{{{installation_id()}}}:"
+    return _prefix_of(installation_id())
+
+
+def _prefix_of(installation: str) -> str:
+    return f"{APPLICATION}:{{{installation}}}:"
 
 
 async def known_prefix() -> str:
@@ -162,6 +169,36 @@ def check_at_start() -> None:
         log.warning("the installation's id is not known yet: %s", error)
     except RedisError as error:
         log.warning("the bus could not be asked for its installation: %s", error)
+
+
+def keep() -> None:
+    """Keep the id in DATA_DIR for `kept_prefix`, in a file for this DATABASE_URL."""
+    path = _kept_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, installation_id())
+    except OSError:
+        log.info("the installation's id is not kept: %s can't be written", path, exc_info=True)
+
+
+def kept_prefix() -> str:
+    """Return the prefix; while the database is away, by the id that a process here kept.
+
+    For health checks: they must find a worker that only waits for its database. Raises
+    IdentityUnknown if none was kept.
+    """
+    try:
+        return prefix()
+    except IdentityUnknown:
+        path = _kept_file()
+        if not path.is_file():
+            raise
+        return _prefix_of(path.read_text(encoding="utf-8"))
+
+
+def _kept_file() -> Path:
+    digest = hashlib.blake2b(settings.DATABASE_URL.encode(), digest_size=8).hexdigest()
+    return Path(settings.DATA_DIR) / "run" / f"installation-{digest}"
 
 
 def adopt() -> None:

@@ -33,7 +33,8 @@ class Application(Celery):
     """Celery, with the installation's prefix on every key and channel of its broker.
 
     The prefix is read from the database when the first connection is made, so that settings can be
-    loaded without one. Raises market.identity.IdentityUnknown while the database is away.
+    loaded without one. Raises market.identity.IdentityUnknown while the database is away, unless a
+    worker of this installation has run here.
     """
 
     @override
@@ -48,7 +49,7 @@ class Application(Celery):
 def _prefixed(options: dict[str, Any]) -> dict[str, Any]:
     _load_apps()
     given = options.get("transport_options") or {}
-    return {**options, "transport_options": {"global_keyprefix": identity.prefix(), **given}}
+    return {**options, "transport_options": {"global_keyprefix": identity.kept_prefix(), **given}}
 
 
 def _load_apps() -> None:
@@ -76,6 +77,7 @@ def refuse_to_work(**_: Any) -> None:
         reach_services()
         _load_apps()
         identity.check()
+        identity.keep()
 
 
 @beat_init.connect

@@ -131,3 +131,19 @@ def test_a_database_that_is_away_is_asked_once_a_second(monkeypatch):
 def test_an_unreachable_bus_is_no_reason_not_to_start(settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     identity.check_at_start()
+
+
+def test_a_kept_id_stands_in_while_the_database_is_away(settings, tmp_path, monkeypatch):
+    settings.DATA_DIR = tmp_path
+    known = identity.prefix()
+    identity.keep()
+    singletons.reset()
+
+    def away():
+        raise OperationalError("away")
+
+    monkeypatch.setattr(identity, "_read_from_database", away)
+    assert identity.kept_prefix() == known
+    settings.DATABASE_URL = "postgres://another/database"
+    with pytest.raises(identity.IdentityUnknown):
+        identity.kept_prefix()

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from trade_canvas.switches import SwitchError, Switches
+from trade_canvas.switches import SwitchError, Switches, refuse_unused
 
 # On by the contract: candles drive factors and drawings. The throttle of log-ins is turned off only
 # to admit an administrator who is locked out.
@@ -76,6 +76,28 @@ def test_unknown_ingest_role_is_hybrid():
 def test_pg_only_without_pg_store_is_refused():
     with pytest.raises(SwitchError, match="^pg_store_required_when_pg_only_enabled$"):
         Switches.from_environment({"TRADE_CANVAS_ENABLE_PG_ONLY": "1"})
+
+
+ADDRESSES = [
+    ("DATABASE_URL", "TRADE_CANVAS_ENABLE_PG_STORE"),
+    ("REDIS_URL", "TRADE_CANVAS_ENABLE_WS_PUBSUB"),
+]
+
+
+@pytest.mark.parametrize(("address", "switch"), ADDRESSES)
+def test_an_address_without_an_answer_to_its_switch_is_refused(address, switch):
+    code = f"^{switch.removeprefix('TRADE_CANVAS_').lower()}_required_by_{address.lower()}: "
+    with pytest.raises(SwitchError, match=code):
+        refuse_unused({address: "somewhere"})
+    with pytest.raises(SwitchError, match=code):
+        refuse_unused({address: "somewhere", switch: ""})
+
+
+@pytest.mark.parametrize(("address", "switch"), ADDRESSES)
+@pytest.mark.parametrize("answer", ["0", "1", "off"])
+def test_an_address_with_an_answer_to_its_switch_is_accepted(address, switch, answer):
+    refuse_unused({address: "somewhere", switch: answer})
+    refuse_unused({address: ""})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import redis
 
 from lab.database import create_database, drop_database
 from lab.installation import Installation, passable_folder
+from lab.program import manage
 from lab.waiting import patience, wait_until
 from tests.clients import Client
 from tests.conftest import INSTALLED, SWITCHES
@@ -112,3 +113,51 @@ def test_neighbours_on_one_valkey_get_nothing_of_each_other(neighbours):
     second.workers[0].terminate()
     assert answering_workers(first) == 1
     assert second.start("ping", PING).wait() != 0
+
+
+@pytest.fixture
+def original_and_copy(migrated_template):
+    """An installation, and a copy of its database with the same Valkey."""
+    with ExitStack() as stack:
+        opened, redis_url = [], ""
+        for _ in range(2):
+            url = create_database(migrated_template, prefix="copied", template=migrated_template)
+            stack.callback(drop_database, url)
+            folder = stack.enter_context(passable_folder())
+            one = Installation(folder, SWITCHES, database_url=url, redis_url=redis_url)
+            opened.append(stack.enter_context(one))
+            redis_url = one.redis_url
+        yield opened
+
+
+def refusal_of(program):
+    assert program.wait() == 1, program.output()
+    (line,) = [each for each in program.output().splitlines() if "wrong_installation" in each]
+    return line
+
+
+def test_a_copy_is_refused_until_it_is_separated(original_and_copy):
+    original, copy = original_and_copy
+    web = original.web()
+    started = [copy.web(wait=False), copy.worker(wait=False), copy.beat(wait=False)]
+    started.append(copy.start("prepare", manage("prepare", "--without-static")))
+    for program in started:
+        line = refusal_of(program)
+        assert "installation --new" in line and "installation --adopt" in line
+    assert web.is_running
+    copy.manage("installation", "--new")
+    copy.start_all()
+    assert web.is_running
+
+
+def test_a_replacement_is_adopted_and_ends_what_uses_the_old_database(original_and_copy):
+    original, replacement = original_and_copy
+    old = [original.web(wait=False), original.worker(wait=False), original.beat(wait=False)]
+    for program in old:
+        program.wait_ready()
+    replacement.manage("installation", "--adopt")
+    for program in old:
+        assert program.wait() == 0
+        assert "wrong_installation" in program.output()
+    replacement.web()
+    refusal_of(original.web(wait=False))

@@ -7,6 +7,7 @@ from the store (market.live.hub), and the others are not affected.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,9 +22,13 @@ from redis.exceptions import RedisError
 from typing_extensions import override
 
 from market import identity
+from market.bus.metrics import BUS_LOST
+
+log = logging.getLogger(__name__)
 
 # After a failure calls of an address fail at once for so long, rather than each by its timeout.
 AWAY_S = 1.0
+POLL_S = 0.1
 
 
 class BusAway(ConnectionError):
@@ -42,6 +47,27 @@ class Address(RedisSingleShardConnection):  # type: ignore[misc]  # untyped
     @override
     async def subscribe(self, channel: str) -> None:
         await self._unless_away(super().subscribe, channel)
+
+    @override
+    async def _do_receiving(self) -> None:
+        """Receive messages; redis-py subscribes again when the address is back."""
+        is_lost = False
+        while True:
+            try:
+                if not (self._pubsub and self._pubsub.subscribed):
+                    await asyncio.sleep(POLL_S)
+                    continue
+                message = await self._pubsub.get_message(
+                    ignore_subscribe_messages=True, timeout=POLL_S
+                )
+                is_lost = False
+                self._receive_message(message)
+            except (RedisError, OSError) as error:
+                if not is_lost:
+                    BUS_LOST.inc()
+                    log.warning("lost the bus, its candles are polled: %s", error)
+                is_lost = True
+                await asyncio.sleep(AWAY_S)
 
     async def _unless_away(self, call: Callable[..., Awaitable[None]], *arguments: object) -> None:
         if time.monotonic() < self._away_until:

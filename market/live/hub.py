@@ -34,6 +34,7 @@ from market.live.watcher import Watcher
 
 logger = logging.getLogger(__name__)
 
+JOIN_WAIT_S = 0.25
 BUS_TIMEOUT_S = 5.0
 BUS_RETRY_S = 1.0
 FORMING_RELEASE_S = 0.25
@@ -81,6 +82,7 @@ class Hub:
         self._topics: dict[SeriesId, Topic] = {}
         self._watchers: dict[Watcher, dict[SeriesId, Subscription]] = {}
         self._channel: str | None = None
+        self._joining: asyncio.Task[None] | None = None
         self._tried_bus = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -94,7 +96,8 @@ class Hub:
 
     async def stop(self) -> None:
         """Stop the hub's tasks; watchers stay connected."""
-        tasks = [*self._tasks, *(t.task for t in self._topics.values() if t.task)]
+        joining = [self._joining] if self._joining else []
+        tasks = [*self._tasks, *joining, *(t.task for t in self._topics.values() if t.task)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -251,6 +254,12 @@ class Hub:
             if topic.joined_as != self._channel:
                 await self._join_group(topic)
 
+    async def _rejoin(self) -> None:
+        """Join the groups that were not reached; one that hangs does not delay the caller."""
+        if self._joining is None or self._joining.done():
+            self._joining = asyncio.create_task(self._join_groups())
+        await asyncio.wait([self._joining], timeout=JOIN_WAIT_S)
+
     async def _receive_forever(self) -> None:
         while True:
             try:
@@ -258,7 +267,7 @@ class Hub:
                     channel = await self._layer.new_channel()
                 self._channel = channel
                 self._tried_bus.set()
-                await self._join_groups()
+                await self._rejoin()
                 while True:
                     self._receive(await self._layer.receive(channel))
             except Exception:
@@ -363,7 +372,7 @@ class Hub:
         """Compare every watched series with the store in one query; heal those that are behind."""
         for topic in [each for each in self._topics.values() if each.is_idle]:
             await self._close(topic)
-        await self._join_groups()
+        await self._rejoin()
         watched = [(each, each.state) for each in self._topics.values() if each.is_open]
         if watched:
             states = await self._reads.states(topic.series for topic, _ in watched)

@@ -43,6 +43,12 @@ class PipelineError(Exception):
         self.series = series
 
     @property
+    def reason(self) -> str:
+        """The message with what caused it, for logs and for the operator."""
+        cause = self.__cause__
+        return f"{self}: {type(cause).__name__}: {cause}" if cause else str(self)
+
+    @property
     def refusal(self) -> StoreUnavailable | None:
         """The store's reason, if it took nothing for a reason other than the batch."""
         return self.__cause__ if isinstance(self.__cause__, StoreUnavailable) else None

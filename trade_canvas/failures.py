@@ -26,7 +26,7 @@ from redis.exceptions import TimeoutError as BusTimeoutError
 
 from market.bus_address import BusAddressError
 from market.domain.lease_store import LeaseStoreUnavailable
-from market.domain.store import StoreUnavailable
+from market.domain.store import SeriesDamaged, StoreUnavailable
 from market.identity import WrongInstallation
 from trade_canvas.checks import UnsafeToStart
 from trade_canvas.database import DatabaseUrlError
@@ -57,6 +57,7 @@ REFUSALS = (
     BusAddressError,
     DatabaseUrlError,
     ImproperlyConfigured,
+    SeriesDamaged,
     ServerFailed,
     SwitchError,
     UnsafeToStart,

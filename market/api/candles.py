@@ -15,7 +15,7 @@ from market.api.candle_pages import candle_pages
 from market.api.candle_query import page_query
 from market.api.endpoint import Endpoint
 from market.api.requests import CandlesQuery
-from market.api.schema import BAD_SERIES_ID, STORE_DOWN, parameters_of, responses
+from market.api.schema import BAD_SERIES_ID, SERIES_DAMAGED, STORE_DOWN, parameters_of, responses
 from market.api.tail import after_read
 
 
@@ -31,7 +31,7 @@ class Candles(Endpoint):
             "what a client sends as `epoch` when it subscribes, to receive the revisions since."
         ),
         parameters=parameters_of(CandlesQuery),
-        responses=responses(CandlesAnswer, BAD_SERIES_ID, STORE_DOWN) | {304: None},
+        responses=responses(CandlesAnswer, BAD_SERIES_ID, SERIES_DAMAGED, STORE_DOWN) | {304: None},
     )
     def get(self, request: Request) -> HttpResponse:
         """A page of a series."""

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from market.api.asgi import HeaderList, header_list
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesIdError
+from market.domain.store import SeriesDamaged
 from market.pipeline import PipelineError
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], 
     (ApiError, lambda error: error),
     (SeriesIdError, lambda error: ApiError(400, "invalid_series_id", str(error))),
     (PipelineError, _of_pipeline),
+    (SeriesDamaged, lambda error: ApiError(500, "series_damaged", "a stored candle is damaged")),
     (
         (DatabaseError, TimeoutError),
         lambda error: ApiError(
@@ -108,7 +110,10 @@ _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], 
 def answer_to(error: Exception, place: str) -> ApiError:
     """The answer to any exception; an unexpected one is logged as a failure of `place`."""
     answer = as_api_error(error)
-    if answer is None or answer.status == 500:
+    if isinstance(error, SeriesDamaged):
+        # Found at every read, and a traceback would not say more.
+        logger.warning("%s: %s", place, error)
+    elif answer is None or answer.status == 500:
         logger.error("%s failed", place, exc_info=error)
     return answer or ApiError(500, "internal_error", "Internal Server Error")
 

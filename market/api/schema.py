@@ -37,6 +37,7 @@ def _plain(field: dict[str, Any]) -> dict[str, Any]:
 
 
 BAD_SERIES_ID = {400: "invalid_series_id"}
+SERIES_DAMAGED = {500: "series_damaged"}
 STORE_DOWN = {503: "store_unavailable"}
 SWITCHED_OFF = {404: "not_found: the feature is switched off"}
 NO_WRITER = {

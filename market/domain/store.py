@@ -32,6 +32,21 @@ class StoreUnavailable(Exception):
         self.is_passing = is_passing
 
 
+class SeriesDamaged(Exception):
+    """A read found a row with NaN or Infinity, which no path of ours writes.
+
+    Other reads of the series, and other series, are not affected.
+    """
+
+    def __init__(self, series: SeriesId, candle_time: int) -> None:
+        super().__init__(
+            f"series_damaged: {series} has a candle without numbers at {candle_time}:"
+            " manage.py verify --candles"
+        )
+        self.series = series
+        self.candle_time = candle_time
+
+
 class Outpaced(StoreUnavailable):
     """Another process has changed what a stage of this one had cached.
 
@@ -114,7 +129,11 @@ class SeriesWriter(Protocol):
 
 
 class CandleStore(Protocol):
-    """Closed candles of many series. Every read returns ascending open times."""
+    """Closed candles of many series. Every read returns ascending open times.
+
+    A read whose candles would include one with NaN or Infinity raises SeriesDamaged instead; those
+    that return times alone do not.
+    """
 
     def writing(
         self, series: SeriesId, *, fence: Fence | None = None

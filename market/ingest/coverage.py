@@ -10,11 +10,13 @@ from dataclasses import replace
 from functools import partial
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from market import blocking
 from market.domain.feed import Feed, FeedError
 from market.domain.lease_store import BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
+from market.domain.store import SeriesDamaged
 from market.exchanges import ccxt_feed
 from market.ingest import dispatch
 from market.ingest.admission import is_admitted
@@ -191,7 +193,7 @@ async def backfill_range(
             finally:
                 await feed.close()
             is_whole = result.through == end and not result.missing_ranges
-    except (FeedError, PipelineError, TimeoutError) as failure:
+    except (FeedError, PipelineError, SeriesDamaged, TimeoutError) as failure:
         error = str(failure) or type(failure).__name__
         log.warning("backfill of %s from %d to %d failed: %s", series, start, end, error)
     await blocking.run(settle, ledger(), series, (start, end), answered=not error)
@@ -250,5 +252,11 @@ async def repair_due(
         if is_supported(entry.series) and await blocking.run(gaps.begin_repair, entry):
             tried += 1
             span = (entry.from_time, entry.to_time)
-            await backfill_range(entry.series, *span, open_feed=open_feed)
+            try:
+                await backfill_range(entry.series, *span, open_feed=open_feed)
+            except (LeaseStoreUnavailable, DatabaseError):
+                raise
+            except Exception:
+                # It stays as repairing and becomes due again; the others must not wait for it.
+                log.exception("the repair of a gap of %s failed", entry.series)
     return tried

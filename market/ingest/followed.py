@@ -281,12 +281,21 @@ class FollowedSeries:
     def _failed(self, error: Exception) -> None:
         self._job = replace(self._job, crashes=self._job.crashes + 1, last_crash_at=time.time())
         metrics.follow_failed(self.series)
-        logger.warning("%s: %s", self.series, error)
+        reason = _reason_of(error)
+        # The traceback of a stage once, not at every attempt.
+        is_new = isinstance(error, PipelineError) and reason != self._job.last_error
+        logger.warning("%s: %s", self.series, reason, exc_info=error if is_new else None)
         pace = self._store_pace if is_store_away(error) else self._breaker
-        self._pause(error, pace.failed(str(error)), is_ours=not isinstance(error, FeedError))
+        self._pause(error, pace.failed(reason), is_ours=not isinstance(error, FeedError))
 
     def _pause(self, error: Exception, seconds: float, *, is_ours: bool = False) -> None:
-        last_error = str(error)[:_LAST_ERROR_LENGTH]
+        last_error = _reason_of(error)
         self._job = replace(self._job, state="waiting", last_error=last_error)
         self._due.failed(time.monotonic(), seconds, is_ours=is_ours)
         self.send_report()
+
+
+def _reason_of(error: Exception) -> str:
+    """What the operator reads of an error; of a failed stage also what it raised."""
+    text = error.reason if isinstance(error, PipelineError) else str(error)
+    return text[:_LAST_ERROR_LENGTH]

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from market.domain.lease_store import FollowRefused
 from market.domain.series import SeriesId
+from market.domain.store import SeriesDamaged
 from market.domain.throttle import Throttle
 from market.ingest.leases import keeper
 from market.live import metrics
@@ -165,8 +166,11 @@ class Connection:
             # The server ended the connection during its catch-up.
             await leases.release(series, self._address)
             raise
-        except Exception:
-            logger.exception("catch-up of %s failed", series)
+        except Exception as error:
+            if isinstance(error, SeriesDamaged):
+                logger.warning("catch-up failed: %s", error)
+            else:
+                logger.exception("catch-up of %s failed", series)
             await leases.release(series, self._address)
             self._error("unavailable", "catch-up failed, subscribe again", series)
             return "error"

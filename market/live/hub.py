@@ -22,7 +22,7 @@ from market.bus.messages import BusMessage, ClosedCandles, decode, group_of
 from market.domain.change import revision_notice
 from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
-from market.domain.store import CandleStore, SeriesState
+from market.domain.store import CandleStore, SeriesDamaged, SeriesState
 from market.domain.timeframe import MAX_TIME
 from market.ingest.presence import Load
 from market.live import metrics
@@ -329,9 +329,10 @@ class Hub:
                     await self._heal(topic)
                 if message is not None and topic.can_take(message):
                     topic.take(message)
-        except Exception:
+        except Exception as error:
             # The next check tries again.
-            logger.warning("could not heal %s", topic.series, exc_info=True)
+            trace = not isinstance(error, SeriesDamaged)
+            logger.warning("could not heal %s: %s", topic.series, error, exc_info=trace)
             topic.inbox.clear()
         finally:
             topic.task = None

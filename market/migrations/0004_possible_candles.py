@@ -15,8 +15,7 @@ def add(apps, schema_editor):
     if not is_added:
         print(
             "\n  candles: no CHECK constraint, because this TimescaleDB adds none to a compressed"
-            " hypertable. After an update to 2.20 or newer: manage.py migrate market 0003, then"
-            " migrate again"
+            " hypertable. After an update to 2.20 or newer: manage.py timescale enable"
         )
 
 

@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from market.domain.candle import Candle, CandleError, check_candle
 from market.domain.series import SeriesId
+from market.domain.timeframe import MAX_TIME
 from market.stores import postgres_timescale as timescale
 from market.stores.postgres import COLUMNS, MIN_TIME, PostgresWriter
 
@@ -22,9 +23,10 @@ NAME = "candles_possible"
 
 # NaN equals itself and is greater than Infinity in PostgreSQL, so the two bounds find it as well.
 # One constraint for all, because every chunk of a hypertable has a copy of each.
-POSSIBLE = """
-candle_time >= 0 AND low > '-Infinity' AND low <= open AND low <= close
-AND open <= high AND close <= high AND high < 'Infinity' AND volume >= 0 AND volume < 'Infinity'
+POSSIBLE = f"""
+candle_time >= 0 AND candle_time <= {MAX_TIME} AND volume >= 0 AND volume < 'Infinity'
+AND low > '-Infinity' AND low <= open AND low <= close
+AND open <= high AND close <= high AND high < 'Infinity'
 """
 
 STATE = """

@@ -10,6 +10,8 @@ import io
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
+from math import isfinite
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +26,7 @@ from market.domain.store import (
     CandleStore,
     Fence,
     Outpaced,
+    SeriesDamaged,
     SeriesState,
     SeriesStats,
     SeriesWriter,
@@ -234,6 +237,9 @@ class PostgresCandleStore(CandleStore):
 
     @override
     def read_after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
+        return _sound(series, self._after(series, after, limit))
+
+    def _after(self, series: SeriesId, after: int, limit: int) -> list[Candle]:
         near = after + _span(series, limit)
         if not settings.SWITCHES.enable_timescale or near > time.time():
             return _oldest(series, after, MAX_TIME, limit)
@@ -246,6 +252,9 @@ class PostgresCandleStore(CandleStore):
 
     @override
     def newest(self, series: SeriesId, limit: int, *, up_to: int | None = None) -> list[Candle]:
+        return _sound(series, self._up_to(series, limit, up_to))
+
+    def _up_to(self, series: SeriesId, limit: int, up_to: int | None) -> list[Candle]:
         if settings.SWITCHES.enable_timescale:
             rows = self._newest_nearby(series, limit, up_to)
         else:
@@ -267,11 +276,12 @@ class PostgresCandleStore(CandleStore):
 
     @override
     def read_range(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Candle]:
-        return _candles(
+        rows = _candles(
             f"SELECT {COLUMNS} FROM candles WHERE series_id = {SERIES_KEY}"
             " AND candle_time BETWEEN %s AND %s ORDER BY candle_time LIMIT %s",
             (str(series), start, end, limit),
         )
+        return _sound(series, rows)
 
     @override
     def state(self, series: SeriesId) -> SeriesState:
@@ -296,7 +306,7 @@ class PostgresCandleStore(CandleStore):
 
     @override
     def floor(self, series: SeriesId, time: int) -> int | None:
-        rows = self.newest(series, 1, up_to=time)
+        rows = self._up_to(series, 1, time)
         return rows[0].candle_time if rows else None
 
     @override
@@ -363,6 +373,16 @@ def _newest(series: SeriesId, start: int, end: int, limit: int) -> list[Candle]:
         " AND candle_time >= %s AND candle_time <= %s ORDER BY candle_time DESC LIMIT %s",
         (str(series), start, end, limit),
     )
+
+
+def _sound(series: SeriesId, rows: list[Candle]) -> list[Candle]:
+    """The same rows; raises SeriesDamaged for one with NaN or Infinity."""
+    # A sum shows either in a twentieth of the time that the read takes.
+    if not isfinite(sum(chain.from_iterable(rows))):
+        for row in rows:
+            if not all(map(isfinite, row)):
+                raise SeriesDamaged(series, row.candle_time)
+    return rows
 
 
 def _candles(statement: str, values: tuple[object, ...]) -> list[Candle]:

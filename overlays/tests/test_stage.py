@@ -163,9 +163,9 @@ def test_candle_costs_no_round_trip_beyond_its_own(transactional_db, monkeypatch
     worker.ingest(series, CANDLES[:60])
     cursors, begin = [], PostgresWriter.__init__
 
-    def counted(writer, series, key, state, cursor):
+    def counted(writer, series, row, cursor, **fence):
         cursors.append(CountingCursor(cursor))
-        begin(writer, series, key, state, cursors[-1])
+        begin(writer, series, row, cursors[-1], **fence)
 
     monkeypatch.setattr(PostgresWriter, "__init__", counted)
     for candle in CANDLES[60:]:

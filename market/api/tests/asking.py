@@ -27,7 +27,7 @@ def candle(time, close=1.5):
         "candle_time": time,
         "open": 1.0,
         "high": max(2.0, close),
-        "low": 0.5,
+        "low": min(0.5, close),
         "close": close,
         "volume": 10.0,
     }

@@ -31,6 +31,7 @@ from market.ingest.tests.gaps import record_gap
 from market.runtime import candle_store, pipeline
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
+ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
 NOWHERE = SeriesId.parse("nowhere:spot:BTC/USDT:1m")
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -144,6 +145,21 @@ async def test_repair_fills_due_holes_until_it_is_stopped():
     assert await repair_due(stopping=lambda: True, open_feed=feed.open) == 0
     assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 1
     assert (stored(), noted()) == ([1, 2, 3, 4], [(2, 3, GapState.FILLED)])
+
+
+async def test_repair_that_fails_unexpectedly_keeps_no_other_waiting():
+    store(1, 4)
+    note(2, 3, series=ETH)
+    note(2, 3)
+    feed = FakeFeed([2, 3])
+
+    def open_feed(exchange, market):
+        # The first to be repaired is that of ETH.
+        feed.error = None if feed.asked or feed.closed else ZeroDivisionError("a fault of ours")
+        return feed
+
+    assert await repair_due(stopping=lambda: False, open_feed=open_feed) == 2
+    assert stored() == [1, 2, 3, 4]
 
 
 async def test_repair_leaves_unknown_exchanges_alone():

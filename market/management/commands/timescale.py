@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from market.stores import postgres_timescale as timescale
+from market.stores.candle_checks import ImpossibleCandles, add_constraint
 from market.stores.postgres_guard import REMEDIES, unwatched_connections
 from market.stores.postgres_timescale import Hypertable, HypertablePlan, ServerStatus
 
@@ -51,6 +52,11 @@ class Command(BaseCommand):
         began = time.monotonic()
         timescale.enable(connections[DEFAULT_DB_ALIAS], _plan())
         self.stdout.write(f"candles is a hypertable ({time.monotonic() - began:.1f} s)")
+        try:
+            # Where an older TimescaleDB could not add it.
+            add_constraint(connections[DEFAULT_DB_ALIAS])
+        except ImpossibleCandles as error:
+            self.stderr.write(str(error))
         self._status()
 
     def _disable(self) -> None:

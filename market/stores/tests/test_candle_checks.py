@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from market.domain.candle import Candle, CandleError, check_candle
+from market.domain.timeframe import MAX_TIME
 from market.runtime import candle_store
 from market.stores import candle_checks
 from market.stores.candle_checks import (
@@ -39,6 +40,7 @@ IMPOSSIBLE = [
     candle(60)._replace(high=1.2),
     candle(60)._replace(volume=-1.0),
     candle(-60),
+    candle(MAX_TIME + 1),
 ]
 
 
@@ -56,11 +58,12 @@ def test_impossible_candle_is_refused_by_the_database(row):
     assert candle_store().count(MINUTE) == 1
 
 
+times = st.sampled_from([-1, 0, MAX_TIME, MAX_TIME + 1])
 numbers = st.floats(width=16) | st.sampled_from([0.0, 1.0, 2.0, NAN, INFINITY, -INFINITY])
 
 
 @examples(3, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.builds(Candle, st.integers(-1, 1), numbers, numbers, numbers, numbers, numbers))
+@given(st.builds(Candle, times, numbers, numbers, numbers, numbers, numbers))
 def test_constraint_and_check_at_the_edge_agree(row):
     try:
         check_candle(row)

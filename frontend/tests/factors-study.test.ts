@@ -50,6 +50,8 @@ class FakeLayer {
     return { markers: [], lines: this.scene.lines, zones: this.scene.zones };
   }
 
+  restyle(): void {}
+
   remove(): void {
     this.scene = EMPTY_SCENE;
   }

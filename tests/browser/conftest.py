@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -71,8 +72,9 @@ def open_chart(browser, web):
         screen: dict[str, int] = SCREEN,
         zone: str = "UTC",
         url: str = web.url,
+        scheme: Literal["dark", "light"] = "dark",
     ) -> ChartPage:
-        context = browser.new_context(viewport=screen, timezone_id=zone)
+        context = browser.new_context(viewport=screen, timezone_id=zone, color_scheme=scheme)
         chart = ChartPage(context.new_page(), url)
         opened.append(chart)
         chart.open(series_id)

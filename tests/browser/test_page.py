@@ -200,10 +200,11 @@ def test_intraday_times_are_shown_in_the_chosen_zone_and_days_are_never_shifted(
     assert sign.inner_text() == "New York"
     closed = chart.page.locator(".fact-last-close .fact-value")
     local = closed.inner_text()
-    chart.page.select_option(".zone-select", "exchange")
+    chart.page.click("#settings-button")
+    chart.page.select_option('select[name="zone"]', "exchange")
     assert sign.inner_text() == "UTC"
     wait_until(lambda: closed.inner_text() != local, 5, "the time in UTC")
-    chart.page.select_option(".zone-select", "Asia/Kathmandu")
+    chart.page.select_option('select[name="zone"]', "Asia/Kathmandu")
     assert sign.inner_text() == "Kathmandu"
     chart.page.reload()
     chart.wait_for(status="live")
@@ -231,3 +232,25 @@ def test_last_price_is_shown_also_when_it_is_out_of_view(open_chart):
         )
 
     wait_until(is_newest, 5, "the newest price on the axis")
+
+
+@pytest.mark.parametrize("screen", [SCREEN, PHONE], ids=["wide", "phone"])
+def test_light_system_gets_a_light_page_until_the_user_chooses(open_chart, screenshot, screen):
+    chart = open_chart(MINUTES, scheme="light", screen=screen)
+    chart.wait_for(status="live")
+    page = chart.page
+
+    def background() -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    assert background() == "rgb(255, 255, 255)"
+    screenshot(chart, "light.png" if screen is SCREEN else "light-phone.png")
+    page.click("#settings-button")
+    page.select_option('select[name="theme"]', "dark")
+    assert background() == "rgb(11, 15, 20)"
+    page.select_option('select[name="rising"]', "red")
+    screenshot(chart, "settings.png" if screen is SCREEN else "settings-phone.png")
+    page.reload()
+    chart.wait_for(status="live")
+    assert background() == "rgb(11, 15, 20)"
+    assert page.get_attribute("html", "data-rising") == "red"

@@ -117,7 +117,7 @@ export class CandleChart {
 
   setTheme(theme: ChartTheme): void {
     this.theme = theme;
-    this.chart.applyOptions(this.options());
+    this.chart.applyOptions(this.look());
     this.prices.applyOptions(candleColors(theme));
   }
 
@@ -159,27 +159,13 @@ export class CandleChart {
   }
 
   private options(): DeepPartial<TimeChartOptions> {
-    const { theme } = this;
-    const line = {
-      color: theme.crosshair,
-      style: LineStyle.Dashed,
-      labelBackgroundColor: theme.crosshairLabel,
-    };
+    const look = this.look();
     return {
+      ...look,
       autoSize: true,
-      layout: {
-        background: { type: ColorType.Solid, color: theme.background },
-        textColor: theme.text,
-        fontFamily: theme.font,
-        fontSize: 11,
-        attributionLogo: true,
-        panes: { separatorColor: theme.border, enableResize: true },
-      },
-      grid: { vertLines: { color: theme.grid }, horzLines: { color: theme.grid } },
-      crosshair: { mode: CrosshairMode.Normal, vertLine: line, horzLine: line },
-      rightPriceScale: { borderColor: theme.border, scaleMargins: { top: 0.12, bottom: 0.08 } },
+      rightPriceScale: { ...look.rightPriceScale, scaleMargins: { top: 0.12, bottom: 0.08 } },
       timeScale: {
-        borderColor: theme.border,
+        ...look.timeScale,
         rightOffset: RIGHT_OFFSET,
         barSpacing: this.root.clientWidth < 640 ? NARROW_BAR_SPACING : BAR_SPACING,
         minBarSpacing: 0.5,
@@ -193,6 +179,30 @@ export class CandleChart {
           formatDateTime(time as number, this.axis.zone, this.withSeconds),
       },
       kineticScroll: { touch: true, mouse: false },
+    };
+  }
+
+  /** The options that depend on the theme. */
+  private look(): DeepPartial<TimeChartOptions> {
+    const { theme } = this;
+    const line = {
+      color: theme.crosshair,
+      style: LineStyle.Dashed,
+      labelBackgroundColor: theme.crosshairLabel,
+    };
+    return {
+      layout: {
+        background: { type: ColorType.Solid, color: theme.background },
+        textColor: theme.text,
+        fontFamily: theme.font,
+        fontSize: 11,
+        attributionLogo: true,
+        panes: { separatorColor: theme.border, enableResize: true },
+      },
+      grid: { vertLines: { color: theme.grid }, horzLines: { color: theme.grid } },
+      crosshair: { mode: CrosshairMode.Normal, vertLine: line, horzLine: line },
+      rightPriceScale: { borderColor: theme.border },
+      timeScale: { borderColor: theme.border },
     };
   }
 

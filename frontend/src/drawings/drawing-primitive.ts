@@ -9,6 +9,7 @@ import type {
   Time,
 } from "lightweight-charts";
 
+import type { Ink } from "./ink";
 import { EMPTY_SCENE, type Place, type Scene, type SceneLine, type SceneZone } from "./scene";
 
 type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
@@ -21,11 +22,16 @@ const DASH = [6, 6];
 export class DrawingPrimitive implements ISeriesPrimitive<Time> {
   private shown: Scene = EMPTY_SCENE;
   private attachment: SeriesAttachedParameter<Time> | null = null;
+  private ink: Ink;
   private readonly views = [
     this.view("bottom", (pen, { zones }) => zones.forEach((zone) => pen.fill(zone))),
     this.view("normal", (pen, { lines }) => lines.forEach((line) => pen.stroke(line))),
     this.view("top", (pen, { anchors }) => anchors.forEach((line) => pen.highlight(line))),
   ];
+
+  constructor(ink: Ink) {
+    this.ink = ink;
+  }
 
   get scene(): Scene {
     return this.shown;
@@ -33,6 +39,12 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
 
   show(scene: Scene): void {
     this.shown = scene;
+    this.attachment?.requestUpdate();
+  }
+
+  /** Draws in other colours from now on. */
+  restyle(ink: Ink): void {
+    this.ink = ink;
     this.attachment?.requestUpdate();
   }
 
@@ -60,7 +72,7 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
       const scales = scalesOf(attachment);
       if (scales === null) return;
       context.save();
-      draw(new Pen(context, scales, mediaSize.width), this.shown);
+      draw(new Pen(context, scales, mediaSize.width, this.ink), this.shown);
       context.restore();
     });
   }
@@ -87,11 +99,13 @@ class Pen {
   private readonly context: CanvasRenderingContext2D;
   private readonly scales: Scales;
   private readonly width: number;
+  private readonly ink: Ink;
 
-  constructor(context: CanvasRenderingContext2D, scales: Scales, width: number) {
+  constructor(context: CanvasRenderingContext2D, scales: Scales, width: number, ink: Ink) {
     this.context = context;
     this.scales = scales;
     this.width = width;
+    this.ink = ink;
     context.lineJoin = "round";
   }
 
@@ -120,7 +134,7 @@ class Pen {
   }
 
   private draw(path: Path2D, color: string, width: number): void {
-    this.context.strokeStyle = color;
+    this.context.strokeStyle = this.ink(color);
     this.context.lineWidth = width;
     this.context.stroke(path);
   }

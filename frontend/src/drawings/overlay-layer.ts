@@ -10,6 +10,7 @@ import {
 } from "lightweight-charts";
 
 import { DrawingPrimitive } from "./drawing-primitive";
+import type { Ink } from "./ink";
 import {
   idsByFeature,
   type Scene,
@@ -26,14 +27,17 @@ export interface HeldScene {
 }
 
 export class OverlayLayer {
-  private readonly primitive = new DrawingPrimitive();
+  private readonly primitive: DrawingPrimitive;
   private readonly plugin: ISeriesMarkersPluginApi<Time>;
   private markers: readonly SceneMarker[] = [];
 
   private readonly series: ISeriesApi<"Candlestick">;
+  private ink: Ink;
 
-  constructor(series: ISeriesApi<"Candlestick">) {
+  constructor(series: ISeriesApi<"Candlestick">, ink: Ink) {
     this.series = series;
+    this.ink = ink;
+    this.primitive = new DrawingPrimitive(ink);
     series.attachPrimitive(this.primitive);
     this.plugin = createSeriesMarkers(series, [], { zOrder: "aboveSeries" });
   }
@@ -42,7 +46,18 @@ export class OverlayLayer {
     this.primitive.show(scene);
     if (sameMarkers(this.markers, scene.markers)) return;
     this.markers = scene.markers;
-    this.plugin.setMarkers(scene.markers.map(markerRow));
+    this.setMarkers();
+  }
+
+  /** Draws in other colours from now on. */
+  restyle(ink: Ink): void {
+    this.ink = ink;
+    this.primitive.restyle(ink);
+    this.setMarkers();
+  }
+
+  private setMarkers(): void {
+    this.plugin.setMarkers(this.markers.map((marker) => markerRow(marker, this.ink)));
   }
 
   /** Removes everything from the chart. */
@@ -72,9 +87,9 @@ export class OverlayLayer {
   }
 }
 
-function markerRow({ id, definition }: SceneMarker): SeriesMarker<Time> {
+function markerRow({ id, definition }: SceneMarker, ink: Ink): SeriesMarker<Time> {
   const { time, position, shape, color, text, size } = definition;
-  return { id, time: time as UTCTimestamp, position, shape, color, text, size };
+  return { id, time: time as UTCTimestamp, position, shape, color: ink(color), text, size };
 }
 
 /** Definitions of one version are the same object, so identity is enough. */

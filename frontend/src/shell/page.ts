@@ -7,7 +7,7 @@ import { formatPercent, formatPrice } from "../i18n/format";
 import { FactorPanel } from "../panels/factor-panel";
 import { HealthLamps, type HealthLampsDependencies } from "../panels/health-lamps";
 import { SeriesPicker } from "../panels/series-picker";
-import { ZoneSelect } from "../panels/zone-select";
+import { SettingsDialog } from "../panels/settings-dialog";
 import { readCatalog, type CatalogDependencies } from "../studies/catalog";
 import { FactorStudy, type FactorDependencies, type Layer } from "../studies/factors";
 import { FeatureSwitches } from "../studies/feature-switches";
@@ -89,7 +89,7 @@ export class Page {
       closed: () => this.showPicker(false),
       refreshed: () => this.renderQuote(),
     });
-    new ZoneSelect(byId("zone"), dependencies.settings);
+    new SettingsDialog(document.body, byId("settings-button"), dependencies.settings);
     this.bindControls();
     this.showPicker(WIDE.matches);
     this.cell.showNothing("Loading", "Reading the list of series…");
@@ -137,6 +137,11 @@ export class Page {
     this.picker.setCurrent(series);
     this.lamps.open(series.text);
     this.cell.open(series);
+  }
+
+  /** Takes over changed colours of the style sheet. */
+  restyle(): void {
+    this.cell.restyle();
   }
 
   wake(): void {

@@ -2,6 +2,7 @@
 
 import { activeDrawings, DRAWN_CANDLES, NO_DRAWINGS, type Drawing } from "../drawings/drawings";
 import { joined, NO_OLDER, OlderDrawings, type OlderStep } from "../drawings/older-drawings";
+import { inkOn } from "../drawings/ink";
 import { OverlayLayer } from "../drawings/overlay-layer";
 import {
   OverlaySession,
@@ -10,6 +11,7 @@ import {
 } from "../drawings/overlay-session";
 import { buildScene } from "../drawings/scene";
 import { lastClosedTime, type SeriesState } from "../sync/series-state";
+import type { ChartTheme } from "../chart/theme";
 import type { OlderReader } from "../sync/readers";
 import type { FeatureSwitches } from "./feature-switches";
 import type { LegendEntry, Study, StudyHost } from "./study";
@@ -19,7 +21,7 @@ export interface FactorDependencies extends OverlayDependencies {
 }
 
 /** What a study shows its drawings on. */
-export type Layer = Pick<OverlayLayer, "show" | "drawn" | "held" | "scene" | "remove">;
+export type Layer = Pick<OverlayLayer, "show" | "drawn" | "held" | "scene" | "restyle" | "remove">;
 
 export interface FactorEvents {
   /** Called after the chart shows a change. */
@@ -49,8 +51,8 @@ export class FactorStudy implements Study {
     this.unsubscribe = switches.subscribe(() => this.draw());
   }
 
-  attach({ prices }: StudyHost): void {
-    this.show(new OverlayLayer(prices));
+  attach({ prices, theme }: StudyHost): void {
+    this.show(new OverlayLayer(prices, inkOn(theme.background, theme.text)));
   }
 
   /** Draws on this layer from now on. */
@@ -82,8 +84,8 @@ export class FactorStudy implements Study {
     this.olderSession?.rewritten();
   }
 
-  restyle(): void {
-    this.draw();
+  restyle({ background, text }: ChartTheme): void {
+    this.layer?.restyle(inkOn(background, text));
   }
 
   detach(): void {

@@ -98,6 +98,11 @@ drill: $(DEV_READY)
 containers: $(DEV_READY)
 	$(BIN)/python manage.py containers $(PARTS) $(if $(REPORT),--report $(REPORT))
 
+# Follows docs/bare-machine.md on a fresh Debian system of its own: as root, on Debian, ten minutes.
+.PHONY: bare-machine
+bare-machine: $(DEV_READY)
+	$(BIN)/python -m lab.bare_machine
+
 # The lock files name versions and hashes for every platform and Python from 3.11; the package index is
 # a setting of the machine. KEEP=1 keeps the versions, and adds or removes packages only.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

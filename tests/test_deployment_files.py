@@ -1,4 +1,4 @@
-"""docker/ names only what exists: switches, files, variables, services."""
+"""docker/ and deploy/ name only what exists: switches, files, variables, services, queues."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
+from django.conf import settings
+from django.core.management import get_commands
+from django.urls import resolve
 
 from lab.containers.confinement import bytes_of
 from market.ingest.pools import POOLS
+from trade_canvas.edge.serving import PING_INTERVAL_S
 from trade_canvas.switches import PREFIX, Switches
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
+DEPLOY = ROOT / "deploy"
+UNITS = DEPLOY / "systemd"
+BARE_MACHINE = (ROOT / "docs" / "bare-machine.md").read_text()
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 COMPOSE_TEXT = (DOCKER / "compose.yaml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
@@ -57,7 +64,7 @@ def limit_of(service):
 
 
 def test_files_name_switches_that_exist():
-    files = [path for path in DOCKER.rglob("*") if path.is_file()]
+    files = [path for top in (DOCKER, DEPLOY) for path in top.rglob("*") if path.is_file()]
     named = {path: set(re.findall(rf"\b{PREFIX}[A-Z0-9_]+\b", path.read_text())) for path in files}
     assert {path: names - FOREIGN - SWITCHES for path, names in named.items()} == {
         path: set() for path in files
@@ -206,6 +213,8 @@ def test_no_argument_carries_a_secret():
 def test_no_command_in_the_docs_takes_a_secret_as_an_argument():
     carries = r"--password|requirepass|--from-literal|\"\$(?:url|DATABASE_URL)\"|redis-cli.* -a "
     files = [*(ROOT / "docs").rglob("*.md"), *DOCKER.rglob("*.yaml"), ROOT / "README.md"]
+    # The shell's own `echo` is no process.
+    carries = rf"^(?! *echo ).*?(?:{carries})"
     found = {
         str(path.relative_to(ROOT)): lines
         for path in files
@@ -352,3 +361,100 @@ def test_only_the_job_gets_the_password_of_the_admin(name):
     sources = [each.get("secretRef", {}).get("name") for each in container["envFrom"]]
     expected = [None, "trade-canvas", *(["trade-canvas-admin"] if name == "migrate" else [])]
     assert sources == expected
+
+
+def unit_commands():
+    """The command of each unit of the installation, by file name."""
+    texts = {path.name: path.read_text() for path in UNITS.glob("trade_canvas-*.service")}
+    return {name: re.search(r"^ExecStart=(.+)$", text, re.M)[1] for name, text in texts.items()}
+
+
+def test_units_start_the_pools():
+    commands = {
+        re.split(r"[-@.]", name)[1]: [
+            part for part in command.split() if not part.startswith("--hostname=")
+        ]
+        for name, command in unit_commands().items()
+    }
+    assert workers(commands) == WORKERS
+
+
+def test_units_run_programs_that_exist():
+    for name, command in unit_commands().items():
+        launcher, program, *arguments = command.split()
+        assert launcher == "/opt/trade_canvas/current/deploy/bin/run", name
+        if program == "python":
+            assert arguments[0] == "manage.py", name
+            assert arguments[1] in get_commands(), name
+        else:
+            assert program == "celery", name
+
+
+def test_units_have_a_memory_limit():
+    for path in UNITS.glob("*.service"):
+        assert re.search(r"^MemoryMax=\d+[MG]$", path.read_text(), re.M), path.name
+
+
+def test_files_of_deploy_lead_to_files_that_exist():
+    for path in DEPLOY.rglob("*"):
+        if path.is_file():
+            for name in re.findall(
+                r"/opt/trade_canvas/current/((?:deploy|docs)/\S+?)[\s\"']", path.read_text()
+            ):
+                assert (ROOT / name).is_file(), f"{path} names {name}"
+
+
+def test_programs_of_deploy_are_executable():
+    assert all(os.access(path, os.X_OK) for path in (DEPLOY / "bin").iterdir())
+
+
+def test_page_of_the_bare_machine_uses_what_exists():
+    for name in re.findall(r"/opt/trade_canvas/current/(deploy/[\w/.-]+)", BARE_MACHINE):
+        assert (ROOT / name).exists(), name
+    named = set(re.findall(r"\b(trade_canvas-[\w-]+)(@?)", BARE_MACHINE))
+    known = {path.name.split(".")[0].split("@")[0] for path in UNITS.glob("trade_canvas-*")}
+    assert {name for name, _ in named} == (known - {"trade_canvas-"}) | {"trade_canvas-manage"}
+
+
+def test_commands_of_the_page_are_shell():
+    blocks = re.findall(r"^```sh\n(.*?)^```$", BARE_MACHINE, re.M | re.S)
+    assert len(blocks) > 15
+    for block in blocks:
+        done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+        assert done.returncode == 0, f"{block}: {done.stderr}"
+
+
+def test_environment_of_units_has_only_variables_that_are_read():
+    text = (DEPLOY / "environment.example").read_text()
+    set_here = dict(re.findall(r"^(\w+)=(.*)$", text, re.M))
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    documented = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+    assert set(set_here) <= documented
+    assert set_here["SECRET_KEY"] == set_here["TRADE_CANVAS_METRICS_TOKEN"] == ""
+
+
+@pytest.mark.parametrize("name", ["nginx/trade_canvas.conf", "caddy/Caddyfile"])
+def test_proxies_lead_to_the_web_processes_of_the_page(name):
+    text = (DEPLOY / name).read_text()
+    ports = set(re.findall(r"127\.0\.0\.1:(\d+)", text))
+    assert ports == set(re.findall(r"trade_canvas-web@(\d+)", BARE_MACHINE))
+    assert "/opt/trade_canvas/current/staticfiles" in text
+    assert settings.STATIC_ROOT == ROOT / "staticfiles"
+
+
+def test_nginx_has_locations_that_exist():
+    text = (DEPLOY / "nginx" / "trade_canvas.conf").read_text()
+    locations = dict(re.findall(r"^    location (?:= )?(/\S*) \{\n(.*?)^    \}", text, re.M | re.S))
+    assert set(locations) == {
+        "/",
+        "/ws/market",
+        "/api/market/top_markets/stream",
+        "/metrics",
+        "/static/",
+    }
+    assert resolve("/api/market/top_markets/stream")
+    assert settings.STATIC_URL == "/static/"
+    for path in ("/ws/market", "/api/market/top_markets/stream"):
+        assert "proxy_buffering off" in locations[path]
+    silent_s = int(re.search(r"proxy_read_timeout (\d+)s", locations["/ws/market"])[1])
+    assert silent_s > 2 * PING_INTERVAL_S

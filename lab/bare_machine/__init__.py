@@ -1,0 +1,1 @@
+"""Follows docs/bare-machine.md, command by command, on a Debian machine of its own."""

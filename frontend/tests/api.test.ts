@@ -23,7 +23,11 @@ const failureOf = async (call: Promise<unknown>): Promise<ApiError> => {
 describe("Api", () => {
   it("reads candles after a time, and the server's clock", async () => {
     const asked: string[] = [];
-    const headers = { date: "Tue, 14 Nov 2023 22:13:20 GMT", "x-series-epoch": "12" };
+    const headers = {
+      date: "Tue, 14 Nov 2023 22:13:20 GMT",
+      "x-series-epoch": "12",
+      "x-series-generation": "1.a",
+    };
     const api = apiAnswering({ candles: [candle(60)], server_head_time: 60 }, { headers }, asked);
     const page = await api.candles("sim:spot:A/B:1m", { since: 0, limit: 5 });
     expect(asked).toEqual([
@@ -34,6 +38,7 @@ describe("Api", () => {
       serverHead: 60,
       serverTimeMs: 1_700_000_000_000,
       epoch: 12,
+      generation: "1.a",
     });
   });
 

@@ -674,3 +674,53 @@ describe("random failures", () => {
     },
   );
 });
+
+describe("another past of the server's store", () => {
+  const NOW = candles(60, 2);
+
+  async function failedOver(): Promise<World> {
+    const made = world({ prepare: (server) => (server.generation = "1.a") });
+    await made.clock.advance(0);
+    made.server.socket.open();
+    made.server.failOver(SERIES, NOW, "2.a");
+    return made;
+  }
+
+  it("is named with the epoch on subscribe", async () => {
+    const { server } = await failedOver();
+    expect(server.socket.sent[0]).toMatchObject({ epoch: 0, generation: "1.a" });
+  });
+
+  it("drops what was loaded at a revision from 0, and keeps what comes then", async () => {
+    const { server, clock, session } = await failedOver();
+    expect(timesOf(session.state.candles)).toEqual([60, 120, 180]);
+    server.held = true;
+    server.socket.push(revised(0, 0));
+    server.socket.push(closed(candle(180, 77)));
+    server.release();
+    await clock.advance(0);
+    expect(session.state.candles).toEqual([...NOW, candle(180, 77)]);
+    expect([session.state.generation, session.state.epoch]).toEqual(["2.a", 0]);
+    expect(session.state.status).toBe("live");
+  });
+
+  it("is noticed by a page, which is then read from the newest candle on", async () => {
+    const { server, clock, session } = await failedOver();
+    server.socket.push(gap(240, 300));
+    await clock.advance(GATHERED_MS);
+    expect(server.asked.slice(-2).map((asked) => asked.since)).toEqual([180, null]);
+    expect(session.state.candles).toEqual(NOW);
+    expect(session.state.generation).toBe("2.a");
+  });
+
+  it("is named at the next connection until its candles are loaded", async () => {
+    const { server, clock, session } = await failedOver();
+    server.socket.drop();
+    await clock.advance(250);
+    server.socket.open();
+    expect(server.socket.sent[0]).toMatchObject({ since: 180, generation: "1.a" });
+    server.socket.push(revised(0, 0));
+    await clock.advance(0);
+    expect(session.state.candles).toEqual(NOW);
+  });
+});

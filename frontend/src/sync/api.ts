@@ -70,6 +70,7 @@ export class Api implements CandleReader, OverlayReader, OlderReader {
       serverHead: finite(body["server_head_time"]),
       serverTimeMs: dateOf(headers),
       epoch: epochOf(headers),
+      generation: headers.get("x-series-generation"),
     };
   }
 

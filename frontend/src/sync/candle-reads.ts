@@ -192,12 +192,18 @@ export class CandleReads {
 
   /** The oldest epoch of the pages that were read. */
   private async readToHead(since: number | null): Promise<number | null> {
-    let limit = since === null ? NEWEST_LIMIT : RANGE_LIMIT;
     let cursor = since;
     let epoch: number | null = Infinity;
-    for (let complete = false; !complete && !this.stopped; limit = RANGE_LIMIT) {
-      const page = await this.page(cursor, limit);
+    for (let complete = false; !complete && !this.stopped;) {
+      const page = await this.page(cursor, cursor === null ? NEWEST_LIMIT : RANGE_LIMIT);
       if (this.stopped) return null;
+      if (this.isOfAnotherPast(page)) {
+        this.dispatch({ type: "forgotten" });
+        epoch = Infinity;
+        const isPartial = cursor !== null;
+        cursor = null;
+        if (isPartial) continue;
+      }
       epoch = olderEpoch(epoch, page.epoch);
       const last = page.candles.at(-1)?.candle_time ?? null;
       const advanced = last !== null && last > (cursor ?? -Infinity);
@@ -208,11 +214,18 @@ export class CandleReads {
         serverHead: page.serverHead,
         complete,
         epoch: page.epoch,
+        generation: page.generation,
         clockOffsetMs: this.clockOffset(page),
       });
       cursor = last;
     }
     return epoch;
+  }
+
+  /** Whether the server's store has another past than that of the loaded candles. */
+  private isOfAnotherPast(page: CandlePage): boolean {
+    const { generation } = this.state();
+    return generation !== null && page.generation !== generation;
   }
 
   private page(since: number | null, limit: number): Promise<CandlePage> {
@@ -244,6 +257,7 @@ export class CandleReads {
     let epoch: number | null = Infinity;
     for (let pages = 0; pages < MOST_OLDER_PAGES; pages += 1) {
       const page = await this.page(cursor, OLDER_LIMIT);
+      if (this.isOfAnotherPast(page)) throw new Error("The server has another past.");
       epoch = olderEpoch(epoch, page.epoch);
       found.push(...page.candles.filter((candle) => candle.candle_time < until));
       const last = page.candles.at(-1)?.candle_time ?? Infinity;

@@ -106,9 +106,16 @@ export interface Resume {
   readonly since: number | null;
   /** The oldest epoch among the candles; null when unknown. */
   readonly epoch: number | null;
+  /** The generation of the candles; null when unknown. */
+  readonly generation: string | null;
 }
 
-export function subscribeMessage(seriesId: string, { since, epoch }: Resume): string {
+export function subscribeMessage(seriesId: string, resume: Resume): string {
+  const { since, epoch, generation } = resume;
   const message = { type: "subscribe", series_id: seriesId, since, supports_batch: true };
-  return JSON.stringify(epoch === null ? message : { ...message, epoch });
+  return JSON.stringify({
+    ...message,
+    ...(epoch === null ? {} : { epoch }),
+    ...(generation === null ? {} : { generation }),
+  });
 }

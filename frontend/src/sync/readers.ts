@@ -10,6 +10,8 @@ export interface CandlePage {
   readonly serverTimeMs: number | null;
   /** Every revision up to this epoch is in the candles; null when the server sent no epoch. */
   readonly epoch: number | null;
+  /** Names the past of the server's store; null when the server sent none. Opaque. */
+  readonly generation: string | null;
 }
 
 export interface CandleQuery {

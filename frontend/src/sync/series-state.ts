@@ -40,6 +40,8 @@ export interface SeriesState {
    * is loaded, or when the server sent no epoch.
    */
   readonly epoch: number | null;
+  /** The generation of the loaded candles; null when nothing is loaded, or none was sent. */
+  readonly generation: string | null;
   /** Holes between the loaded candles, oldest first. */
   readonly holes: readonly Hole[];
   readonly announcedGaps: readonly AnnouncedGap[];
@@ -75,6 +77,7 @@ export type Action =
       /** The page reaches the server's head. */
       readonly complete: boolean;
       readonly epoch: number | null;
+      readonly generation?: string | null;
       readonly clockOffsetMs?: number | undefined;
     }
   | {
@@ -93,6 +96,8 @@ export type Action =
    */
   | { readonly type: "range_read"; readonly since: number | null; readonly epoch: number | null }
   | { readonly type: "revised"; readonly fromTime: number }
+  /** The server's store has another past: nothing that is loaded counts any more. */
+  | { readonly type: "forgotten" }
   | { readonly type: "connecting" }
   | { readonly type: "socket_opened" }
   | { readonly type: "waiting"; readonly retryAt: number; readonly failure: Failure | null }
@@ -119,6 +124,7 @@ export function initialState(seriesId: string): SeriesState {
     forming: null,
     serverHead: null,
     epoch: null,
+    generation: null,
     holes: [],
     announcedGaps: [],
     loaded: false,
@@ -185,6 +191,8 @@ function apply(state: SeriesState, action: SeriesAction): SeriesState {
       return revisionsRead(rangeRead(state, action.since), action.epoch);
     case "revised":
       return receivedMessage(revised(state, action.fromTime));
+    case "forgotten":
+      return forgotten(state);
     default:
       return applyConnection(state, action);
   }
@@ -260,6 +268,7 @@ function pageLoaded(
     caughtUp: merged.caughtUp || page.complete,
     serverHead: page.serverHead ?? merged.serverHead,
     epoch: state.loaded ? olderEpoch(state.epoch, page.epoch) : page.epoch,
+    generation: state.loaded ? state.generation : (page.generation ?? null),
     clockOffsetMs: page.clockOffsetMs ?? merged.clockOffsetMs,
   };
 }
@@ -325,6 +334,24 @@ function rangeRead(state: SeriesState, since: number | null): SeriesState {
 function revised(state: SeriesState, fromTime: number): SeriesState {
   const first = state.candles[0]?.candle_time ?? Infinity;
   return fromTime < first ? { ...state, historyExhausted: false } : state;
+}
+
+/** As when the series was opened, but for the connection and the user's wishes. */
+function forgotten(state: SeriesState): SeriesState {
+  return {
+    ...state,
+    candles: [],
+    forming: null,
+    serverHead: null,
+    epoch: null,
+    generation: null,
+    holes: [],
+    announcedGaps: [],
+    loaded: false,
+    caughtUp: false,
+    lastWsTime: null,
+    historyExhausted: false,
+  };
 }
 
 function withClosed(state: SeriesState, incoming: readonly Candle[]): SeriesState {

@@ -194,9 +194,9 @@ export class SyncSession {
   }
 
   private subscribe(): void {
-    const { seriesId, epoch } = this.current;
+    const { seriesId, epoch, generation } = this.current;
     const since = lastClosedTime(this.current);
-    this.socket?.send(subscribeMessage(seriesId, { since, epoch }));
+    this.socket?.send(subscribeMessage(seriesId, { since, epoch, generation }));
   }
 
   /** Without an epoch the server can not report what was revised meanwhile: read all again. */
@@ -271,6 +271,8 @@ export class SyncSession {
       }
       case "revised":
         this.reads.discardOlder();
+        // From 0: the server's store has another past, in which no loaded candle may exist.
+        if (message.from_time === 0) this.dispatch({ type: "forgotten" });
         this.dispatch({ type: "revised", fromTime: message.from_time });
         this.reads.request(this.revisedSince(message.from_time), message.epoch);
         this.onRewritten(null);

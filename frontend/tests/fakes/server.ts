@@ -20,6 +20,8 @@ export class FakeServer implements CandleReader {
   held = false;
   /** Whether answers contain the epoch of their candles. */
   tellsEpoch = true;
+  /** The store's past; null for a server that sends none. */
+  generation: string | null = null;
   /** Most candles in one answer, whatever the limit. */
   rowLimit = 5000;
   private readonly store = new Map<string, Map<number, Candle>>();
@@ -34,6 +36,14 @@ export class FakeServer implements CandleReader {
     if (revised.length > 0) this.revisions.push(Math.min(...revised));
     for (const candle of candles) series.set(candle.candle_time, candle);
     this.store.set(seriesId, series);
+  }
+
+  /** Puts another past in place of this one, as a failover or a restore does. */
+  failOver(seriesId: string, candles: readonly Candle[], generation: string): void {
+    this.store.set(seriesId, new Map());
+    this.revisions.length = 0;
+    this.generation = generation;
+    this.put(seriesId, candles);
   }
 
   get epoch(): number {
@@ -90,6 +100,7 @@ export class FakeServer implements CandleReader {
       serverHead: all.at(-1)?.candle_time ?? null,
       serverTimeMs: null,
       epoch: this.tellsEpoch ? this.epoch : null,
+      generation: this.generation,
     };
   }
 }

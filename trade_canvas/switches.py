@@ -43,6 +43,7 @@ class Switches:
     cors_origins: str = "http://localhost:5173,http://127.0.0.1:5173"
     ingest_token: str = ""
     api_requests_per_s: int = _number(0, 0)
+    api_cost_ms_per_s: int = _number(0, 0)
 
     # Ingest
     enable_whitelist_ingest: bool = False

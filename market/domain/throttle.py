@@ -58,11 +58,15 @@ class Throttle(Generic[K]):
             wait_s = used_until - now - self._burst_s
             if wait_s > ROUNDING_S:
                 return wait_s
-            self._used_until[key] = used_until
-            self._used_until.move_to_end(key)
-            if len(self._used_until) > self._max_keys:
-                self._used_until.popitem(last=False)
+            self._keep(key, used_until)
             return 0.0
+
+    def charge(self, key: K, actions: float) -> None:
+        """Count so many actions that happened in any case; a negative number takes some back."""
+        with self._lock:
+            now = self._clock()
+            used_until = max(self._used_until.get(key, now), now) + actions * self._interval_s
+            self._keep(key, used_until)
 
     def wait_s(self, key: K) -> float:
         """Seconds until an action would be admitted; 0 means now. Counts nothing."""
@@ -76,3 +80,9 @@ class Throttle(Generic[K]):
         """Drop what was counted for a key that will not come back."""
         with self._lock:
             self._used_until.pop(key, None)
+
+    def _keep(self, key: K, used_until: float) -> None:
+        self._used_until[key] = used_until
+        self._used_until.move_to_end(key)
+        if len(self._used_until) > self._max_keys:
+            self._used_until.popitem(last=False)

@@ -75,8 +75,14 @@ def may_read(scope: Scope) -> bool:
     given = headers.get(b"authorization", b"").decode("latin-1")
     if token and given[: len(SCHEME)].lower() == SCHEME:
         return hmac.compare_digest(given[len(SCHEME) :].strip().encode(), token.encode())
+    return is_direct_from_metrics_network(scope)
+
+
+def is_direct_from_metrics_network(scope: Scope) -> bool:
+    """Whether a request comes directly from one of METRICS_NETWORKS."""
     # Behind a proxy the peer's address is the proxy's.
-    return PROXY_HEADERS.isdisjoint(headers) and _is_allowed((scope.get("client") or ("",))[0])
+    names = (name for name, _ in scope["headers"])
+    return PROXY_HEADERS.isdisjoint(names) and _is_allowed((scope.get("client") or ("",))[0])
 
 
 def _is_allowed(address: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum, auto
@@ -18,6 +19,7 @@ from django.db import close_old_connections
 from typing_extensions import override
 
 from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
+from trade_canvas.edge.request_rate import COST, Cost
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -102,14 +104,20 @@ class RequestPool(ThreadPoolExecutor):
     @override
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         self._count(1)
-        call = super().submit(self._run, partial(fn, *args, **kwargs))
+        # Here is still the context of the request.
+        call = super().submit(self._run, partial(fn, *args, **kwargs), COST.get())
         call.add_done_callback(self._uncount_cancelled)
         return call
 
-    def _run(self, call: Callable[[], T]) -> T:
+    def _run(self, call: Callable[[], T], cost: Cost | None) -> T:
         self._count(-1)
-        close_old_connections()
-        return call()
+        began_s = time.thread_time()
+        try:
+            close_old_connections()
+            return call()
+        finally:
+            if cost is not None:
+                cost.ms += 1000 * (time.thread_time() - began_s)
 
     def _uncount_cancelled(self, call: Future[T]) -> None:
         if call.cancelled():

@@ -48,7 +48,11 @@ def build(django: Application) -> Application:
         # Prometheus is neither limited nor subject to ALLOWED_HOSTS.
         MetricsPath,
         # A client beyond its rate costs neither a look-up nor a thread.
-        partial(RequestRate, per_s=switches.api_requests_per_s),
+        partial(
+            RequestRate,
+            per_s=switches.api_requests_per_s,
+            cost_ms_per_s=switches.api_cost_ms_per_s,
+        ),
         # A body has a size and a time; Django would answer a broken query with HTML.
         RequestBounds,
         # Clients that read slowly do not fill the memory with answers.

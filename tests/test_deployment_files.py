@@ -246,6 +246,14 @@ def test_misspelt_manifest_is_refused(kind, name):
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
+def test_a_drained_node_leaves_one_pod_of_what_serves_and_follows():
+    for name in {name for kind, name in MANIFESTS if kind == "Deployment"}:
+        deployment = MANIFESTS["Deployment", name]["spec"]
+        if deployment["replicas"] > 1:
+            budget = MANIFESTS["PodDisruptionBudget", name]["spec"]
+            assert budget == {"maxUnavailable": 1, "selector": deployment["selector"]}
+
+
 def test_rollout_waits_until_a_new_pod_can_work():
     for name in {name for kind, name in MANIFESTS if kind == "Deployment"} - {"beat"}:
         spec = MANIFESTS["Deployment", name]["spec"]

@@ -164,7 +164,7 @@ def test_pod_is_confined(pod):
         "runAsGroup": 10001,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    for container in pod["containers"]:
+    for container in [*pod.get("initContainers", ()), *pod["containers"]]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -252,6 +252,15 @@ def test_a_drained_node_leaves_one_pod_of_what_serves_and_follows():
         if deployment["replicas"] > 1:
             budget = MANIFESTS["PodDisruptionBudget", name]["spec"]
             assert budget == {"maxUnavailable": 1, "selector": deployment["selector"]}
+
+
+def test_workers_and_beat_wait_for_the_tables_of_their_version():
+    # A web pod reports missing migrations in /readyz instead.
+    waiting = {name for name, pod in pods() if "initContainers" in pod}
+    assert waiting == set(PARTS) - {"web", "migrate"}
+    for name in waiting:
+        (first,) = dict(pods())[name]["initContainers"]
+        assert "manage.py migrate --check" in first["command"][-1]
 
 
 def test_rollout_waits_until_a_new_pod_can_work():

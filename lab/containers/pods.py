@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -150,11 +149,21 @@ def environment_of(container: Mapping[str, Any], stack: Stack) -> dict[str, str]
     return environment | {each["name"]: each["value"] for each in container.get("env", ())}
 
 
+def start_first(kind: Kind, number: int, stack: Stack) -> Container | None:
+    """Start the container that has to end before a pod's own is started, if it has one."""
+    for container in kind.spec.get("initContainers", ()):
+        return _run(kind, container, f"{stack.project}_{kind.name}_first_{number}", stack)
+    return None
+
+
 def start(kind: Kind, number: int, stack: Stack) -> Pod:
-    """Start one pod of a kind beside the servers of `stack`."""
-    container = kind.container
-    environment = environment_of(container, stack)
+    """Start the container of one pod of a kind beside the servers of `stack`."""
     name = f"{stack.project}_{kind.name}_{number}"
+    return Pod(kind, _run(kind, kind.container, name, stack))
+
+
+def _run(kind: Kind, container: Mapping[str, Any], name: str, stack: Stack) -> Container:
+    environment = environment_of(container, stack)
     mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
     sizes = {each["name"]: bytes_of(each["emptyDir"]["sizeLimit"]) for each in kind.spec["volumes"]}
     context = {**kind.spec["securityContext"], **container["securityContext"]}
@@ -175,8 +184,8 @@ def start(kind: Kind, number: int, stack: Stack) -> Pod:
     if not context["allowPrivilegeEscalation"]:
         options += ["--security-opt=no-new-privileges"]
     command = [expanded(each, environment) for each in container.get("command", ())]
-    podman("run", *options, IMAGE, *command, environment={**os.environ, **environment})
-    return Pod(kind, Container(name))
+    podman("run", *options, IMAGE, *command, environment=environment)
+    return Container(name)
 
 
 def expanded(argument: str, environment: Mapping[str, str]) -> str:

@@ -205,27 +205,10 @@ def _check_gone(stack: Stack) -> None:
 
 def kubernetes_story(story: Story, folder: Path) -> None:
     """Start every pod before the tables exist, migrate, watch, and roll every deployment out."""
-    every = pods.kinds()
-    deployments = [each for name, each in every.items() if name != "migrate"]
     with Stack("trade_canvas-pods", folder) as stack:
         stack.start(*SERVERS)
         stack.wait_healthy("postgres", "valkey")
-        running = [
-            pods.start(kind, number, stack)
-            for kind in deployments
-            for number in range(kind.replicas)
-        ]
-        for each in running:
-            each.wait_for("startupProbe", READY_S)
-            if each.kind.name == "web" and each.passes("readinessProbe"):
-                raise LabFailed("a web pod is ready before the tables exist")
-        story.step("pods: started before the job: alive, the webs not ready")
-        job = pods.start(every["migrate"], 0, stack)
-        if status := job.container.wait_ended(JOB_S):
-            raise LabFailed(f"migrate ended with {status}: {job.container.logs[-3000:]}")
-        for each in running:
-            each.wait_for("readinessProbe", READY_S)
-            each.wait_for("livenessProbe", READY_S)
+        running = _start_around_the_job(story, stack)
         story.step("pods: after the job every probe passes")
         _check_pods(stack, running)
         # Stands for the ingress controller.
@@ -240,6 +223,41 @@ def kubernetes_story(story: Story, folder: Path) -> None:
     story.step("pods: everything is taken down")
 
 
+def _start_around_the_job(story: Story, stack: Stack) -> list[pods.Pod]:
+    """Start every pod, then the job that makes the tables; return the pods when all are ready."""
+    every = pods.kinds()
+    job = every.pop("migrate")
+    numbered = [(kind, n) for kind in every.values() for n in range(kind.replicas)]
+    first = [pods.start_first(*each, stack) for each in numbered]
+    running = [_start_unready(*each, stack) for each in numbered if each[0].name == "web"]
+    if early := [each.name for each in first if each is not None and not each.is_running]:
+        raise LabFailed(f"did not wait for the tables: {', '.join(early)}")
+    story.step("pods: before the job the webs are alive and not ready, the others wait")
+    if status := pods.start(job, 0, stack).container.wait_ended(JOB_S):
+        raise LabFailed(f"migrate ended with {status}")
+    for waited, each in zip(first, numbered, strict=True):
+        if waited is not None:
+            _wait_first(waited)
+            running.append(pods.start(*each, stack))
+    for pod in running:
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            pod.wait_for(probe, READY_S)
+    return running
+
+
+def _start_unready(kind: pods.Kind, number: int, stack: Stack) -> pods.Pod:
+    pod = pods.start(kind, number, stack)
+    pod.wait_for("startupProbe", READY_S)
+    if pod.passes("readinessProbe"):
+        raise LabFailed(f"{pod.container.name} is ready before the tables exist")
+    return pod
+
+
+def _wait_first(container: Container) -> None:
+    if status := container.wait_ended(READY_S):
+        raise LabFailed(f"{container.name} ended with {status}: {container.logs[-3000:]}")
+
+
 def _check_pods(stack: Stack, running: list[pods.Pod]) -> None:
     found = shown_secrets(stack.containers(), stack.secrets)
     for each in running:
@@ -252,8 +270,10 @@ def _check_pods(stack: Stack, running: list[pods.Pod]) -> None:
 
 def _replace(old: pods.Pod, stack: Stack) -> str:
     """Start a new pod, wait until it may get work, end the old one in its grace time."""
-    number = int(old.container.name.rsplit("_", 1)[1])
-    new = pods.start(old.kind, number + 10, stack)
+    number = int(old.container.name.rsplit("_", 1)[1]) + 10
+    if first := pods.start_first(old.kind, number, stack):
+        _wait_first(first)
+    new = pods.start(old.kind, number, stack)
     new.wait_for("startupProbe", READY_S)
     new.wait_for("readinessProbe", READY_S)
     took, status = old.end()

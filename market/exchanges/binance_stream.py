@@ -118,7 +118,7 @@ class BinanceStream(LiveStream):
             try:
                 row = [kline[name] for name in ("t", "o", "h", "l", "c", "v")]
                 candle = candle_of(row, series.timeframe)
-            except (KeyError, CandleError, TypeError, ValueError) as error:
+            except (KeyError, CandleError) as error:
                 logger.warning("%s: an invalid candle from the stream: %s %r", series, error, kline)
                 continue
             subscription.last_at, subscription.quiet = now, 0

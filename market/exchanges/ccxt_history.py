@@ -165,25 +165,32 @@ def checked(rows: Iterable[Any], series: SeriesId) -> list[Candle]:
     for row in rows:
         try:
             candles.append(candle_of(row, series.timeframe))
-        except (CandleError, TypeError, ValueError, IndexError, OverflowError) as error:
+        except CandleError as error:
             logger.warning("%s: an invalid row from the exchange: %s %r", series, error, row)
     return in_time_order(candles)
 
 
 def candle_of(row: Any, timeframe: Timeframe) -> Candle:
-    """One row ``[milliseconds, open, high, low, close, volume]``, copied and checked."""
-    opened, first, high, low, last, volume = row[:6]
-    if int(opened) % 1000:
+    """One row ``[milliseconds, open, high, low, close, volume]``, copied and checked.
+
+    Raises CandleError for anything else: whatever one row is, the others are read.
+    """
+    try:
+        opened, first, high, low, last, volume = row[:6]
+        milliseconds = int(opened)
+        candle = Candle(
+            candle_time=milliseconds // 1000,
+            open=float(first),
+            high=float(high),
+            low=float(low),
+            close=float(last),
+            # Some exchanges send no volume for an index or for a candle without trades.
+            volume=float(volume or 0.0),
+        )
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
+        raise CandleError("candle", f"not a candle: {error}") from error
+    if milliseconds % 1000:
         raise CandleError("candle_time", "not on a whole second")
-    candle = Candle(
-        candle_time=int(opened) // 1000,
-        open=float(first),
-        high=float(high),
-        low=float(low),
-        close=float(last),
-        # Some exchanges send no volume for an index or for a candle without trades.
-        volume=float(volume or 0.0),
-    )
     check_candle(candle, timeframe)
     return candle
 

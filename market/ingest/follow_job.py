@@ -29,6 +29,7 @@ from market.ingest.followed import UNWANTED, Report, Standing, Standings
 from market.ingest.runtime import call, lease_store, process_name
 from market.runtime import candle_store
 from market.stopping import stop
+from market.stores.postgres_errors import is_lock_timeout
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class FollowJob:
         self._ports = ports
         self._token = uuid.uuid4().hex
         self._fences: dict[SeriesId, Fence] = {}
+        self._locked: set[SeriesId] = set()
         self._reports: dict[SeriesId, JobReport] = {}
         self._unsent: set[SeriesId] = set()
         self._standings: dict[SeriesId, Standing] = {}
@@ -153,13 +155,11 @@ class FollowJob:
             desired = await blocking.run(self._ports.desired)
             generation = await blocking.run(self._ports.store.generation)
             renew_all, self._needs_new_fences = self._needs_new_fences, False
-            for series in desired:
+            # Last those whose lock was held: waiting for one may take as long as the timeout.
+            for series in sorted(desired, key=self._locked.__contains__):
                 known = self._fences.get(series)
                 if renew_all or known is None or known.generation != generation:
-                    fence = await blocking.run(self._ports.store.next_fence, series)
-                    self._fences[series] = fence
-                    # The drills look for this line in a worker's output.
-                    log.info("%s: following with fence %d", series, fence.number)
+                    await self._draw_fence(series)
         except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
             log.warning("%s: the desired series can't be read: %s", self._group, error)
             # New watchers can't be seen either.
@@ -168,10 +168,12 @@ class FollowJob:
             }
             return dict(self._fences)
         self._standings = dict(desired)
-        released = [series for series in self._fences if series not in desired]
+        followed = (*self._fences, *self._locked)
+        released = [series for series in followed if series not in desired]
         for series in released:
             log.info("%s: no longer desired", series)
-            del self._fences[series]
+            self._fences.pop(series, None)
+            self._locked.discard(series)
             self._reports.pop(series, None)
             self._unsent.discard(series)
         if released:
@@ -179,7 +181,7 @@ class FollowJob:
         if desired:
             self._idle_since = time.monotonic()
         # In the order of `desired`: what comes first is started first.
-        return {series: self._fences[series] for series in desired}
+        return {series: self._fences[series] for series in desired if series in self._fences}
 
     def _standing(self, series: SeriesId) -> Standing:
         return self._standings.get(series, UNWANTED)
@@ -227,6 +229,26 @@ class FollowJob:
                 return False
             self._needs_new_fences = True
         return True
+
+    async def _draw_fence(self, series: SeriesId) -> None:
+        """Draw a new token for a series, unless another transaction holds its lock for long."""
+        try:
+            fence = await blocking.run(self._ports.store.next_fence, series)
+        except DatabaseError as error:
+            if not is_lock_timeout(error):
+                raise
+            self._locked.add(series)
+            self._fences.pop(series, None)
+            reason = "another transaction holds its lock"
+            log.warning("%s: not followed: %s", series, reason)
+            report = JobReport(state="waiting", started_at=time.time(), last_error=reason)
+            self._reports[series] = replace(report, owner=process_name())
+            self._unsent.add(series)
+            return
+        self._locked.discard(series)
+        self._fences[series] = fence
+        # The drills look for this line in a worker's output.
+        log.info("%s: following with fence %d", series, fence.number)
 
     async def _crashed(self, error: Exception, pause: float) -> None:
         """Report the crash for every series, and prevent a restart for `pause` seconds."""

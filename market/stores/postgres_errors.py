@@ -11,6 +11,7 @@ UNAVAILABLE = "store_unavailable"
 DISK_FULL = "53100"
 READ_ONLY = "25006"
 IDLE_TOO_LONG = "25P03"
+LOCK_TIMEOUT = "55P03"
 WORDS = {
     UNAVAILABLE: "the store does not answer",
     "store_full": "the store has no room left",
@@ -41,3 +42,8 @@ def refusal_of(error: Error) -> StoreUnavailable | None:
 def _passes(state: str | None) -> bool:
     """Whether a retry may succeed at once; without a state the connection failed."""
     return state is None or state in PASSING or state.startswith(CONNECTION)
+
+
+def is_lock_timeout(error: Error) -> bool:
+    """Whether a statement waited too long for a lock: what it is about is busy, not the server."""
+    return getattr(error.__cause__, "pgcode", None) == LOCK_TIMEOUT

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from django.db import OperationalError
 
 from lab.waiting import eventually, patience
 from market.domain.candle import Candle
@@ -141,6 +142,43 @@ async def test_job_knows_what_is_watched_and_assumes_it_during_an_outage(bench):
     await eventually(lambda: not bench.followers[-1].is_watched(BTC))
     bench.desired = None
     await eventually(lambda: bench.followers[-1].is_watched(BTC))
+    bench.stopped = True
+    await ended(job)
+
+
+class LockHeld(Exception):
+    """PostgreSQL's error after `lock_timeout`."""
+
+    pgcode = "55P03"
+
+
+class Busy(MemoryCandleStore):
+    """A store in which another transaction holds the lock of some series."""
+
+    def __init__(self):
+        super().__init__()
+        self.locked = set()
+
+    def next_fence(self, series):
+        if series in self.locked:
+            raise OperationalError from LockHeld()
+        return super().next_fence(series)
+
+
+async def test_series_whose_lock_is_held_keeps_no_other_from_being_followed(bench):
+    bench.store = Busy()
+    bench.store.locked = {BTC}
+    bench.desired = [BTC, ETH]
+    job = bench.job()
+    await eventually(lambda: bench.tokens().keys() == {ETH})
+    await eventually(lambda: BTC in bench.leases.reports([BTC]))
+    report = bench.leases.reports([BTC])[BTC]
+    assert (report.state, report.last_error) == ("waiting", "another transaction holds its lock")
+    bench.store.locked = set()
+    await eventually(lambda: bench.tokens().keys() == {BTC, ETH})
+    bench.desired = []
+    await eventually(lambda: bench.tokens() == {})
+    assert bench.leases.reports([BTC, ETH]) == {}
     bench.stopped = True
     await ended(job)
 

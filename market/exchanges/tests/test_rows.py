@@ -1,0 +1,41 @@
+"""Whatever a row of an exchange is, it is a candle or a CandleError, and stops no other."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from market.domain.candle import CandleError
+from market.domain.series import SeriesId
+from market.exchanges.ccxt_history import candle_of, checked
+from market.tests.builders import candle
+
+SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")
+ROW = [60_000, 1.0, 2.0, 0.5, 1.5, 10.0]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [math.inf, *ROW[1:]],
+        [math.nan, *ROW[1:]],
+        [10**400, *ROW[1:]],
+        [60_000, 10**400, *ROW[2:]],
+        [60_000, "1e999", *ROW[2:]],
+        [60_000, "nonsense", *ROW[2:]],
+        [60_000, None, *ROW[2:]],
+        [60_001, *ROW[1:]],
+        [61_000, *ROW[1:]],
+        ROW[:5],
+        [],
+        None,
+        7,
+        {"t": 60_000},
+        "a row",
+    ],
+)
+def test_malformed_row_is_left_out_and_the_others_stay(row):
+    with pytest.raises(CandleError):
+        candle_of(row, SERIES.timeframe)
+    assert checked([row, ROW], SERIES) == [candle(60)]

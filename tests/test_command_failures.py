@@ -30,6 +30,7 @@ SERIES = "sim:spot:NOBODY/STORED:1m"
 COMMANDS = {
     "backfill": (SERIES, "--from", "2024-01-01"),
     "capacity": ("--help",),
+    "containers": ("--help",),
     "drill": ("--list",),
     "explain": (SERIES, "--at", "2024-01-01"),
     "export_candles": (SERIES,),
@@ -37,6 +38,7 @@ COMMANDS = {
     "import_candles": ("{candles}", SERIES),
     "installation": (),
     "local_exchange": ("--replay", "/nowhere/candles.csv"),
+    "new_generation": (),
     "prepare": ("--without-static",),
     "prune_series": (),
     "rebuild": (SERIES,),

@@ -58,6 +58,13 @@ def _load_apps() -> None:
         django.setup()
 
 
+def _identify() -> None:
+    """Read the installation's id, which the broker's names need, and compare the database."""
+    _load_apps()
+    identity.installation_id()
+    identity.check_at_start()
+
+
 app = Application("trade_canvas")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
@@ -75,8 +82,7 @@ def refuse_to_work(**_: Any) -> None:
     with end_on_failure():
         refuse_unsafe_start()
         reach_services()
-        _load_apps()
-        identity.check()
+        _identify()
         identity.keep()
 
 
@@ -85,4 +91,4 @@ def refuse_to_plan(**_: Any) -> None:
     """End a beat that reaches no server or belongs to another installation."""
     with end_on_failure():
         reach_services()
-        identity.check()
+        _identify()

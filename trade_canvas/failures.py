@@ -39,8 +39,8 @@ UNREACHABLE = 69
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-# What PostgreSQL answers about tables, columns and schemas that are not there.
-MISSING = frozenset({"42P01", "42703", "3F000"})
+# What PostgreSQL answers about tables, columns, functions and schemas that are not there.
+MISSING = frozenset({"42P01", "42703", "42883", "3F000"})
 NO_SCHEMA = "3F000"
 NO_PRIVILEGE = "42501"
 # Connections refused or ended by the server: failed, no privileges, too many, starting, stopping.

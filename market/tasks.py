@@ -118,9 +118,14 @@ def follow_loops() -> FollowLoops:
 
 
 async def _follow(group: Group) -> bool:
-    """Follow a group until its time is over: then True."""
+    """Follow a group; True when another job should start at once.
+
+    That is when its time is over, and when this worker stops: another one need not wait for
+    reconcile to notice.
+    """
     job = FollowJob(group, runtime_ports(group))
-    return await job.run(stopping=_stopping, max_seconds=settings.SWITCHES.follow_task_max_s)
+    seconds = settings.SWITCHES.follow_task_max_s
+    return await job.run(stopping=_stopping, max_seconds=seconds) or _stopping()
 
 
 def _request_successor(group: Group) -> None:

@@ -163,7 +163,10 @@ class Switches:
     @property
     def ondemand_series_an_address(self) -> int:
         """On-demand series that one address may have followed; 0 means no limit."""
-        return self.ondemand_max_series_per_address or (self.ondemand_max_jobs + 1) // 2
+        if self.ondemand_max_series_per_address or not self.ondemand_max_jobs:
+            return self.ondemand_max_series_per_address
+        # An address may use several web processes, which count each for itself.
+        return max(1, self.ondemand_max_jobs // 4)
 
     @property
     def uses_local_exchange(self) -> bool:

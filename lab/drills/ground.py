@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import time
@@ -31,6 +32,7 @@ SWITCHES = {
     f"{PREFIX}ENABLE_WS_PUBSUB": "1",
     f"{PREFIX}ENABLE_WHITELIST_INGEST": "1",
     f"{PREFIX}ENABLE_ONDEMAND_INGEST": "1",
+    f"{PREFIX}ONDEMAND_MAX_JOBS": "50",
     f"{PREFIX}ENABLE_DEBUG_API": "1",
     f"{PREFIX}ENABLE_CCXT_BACKFILL": "1",
     f"{PREFIX}ENABLE_INGEST_LOOP_GUARDRAIL": "1",
@@ -62,6 +64,8 @@ class Watch:
     crowd: Crowd
     fault_ended_at: float | None = None
     revisions_expected: bool = False
+    may_be_behind_s: float = math.inf
+    """How far a watcher may fall behind, in seconds."""
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -168,6 +172,8 @@ def watched(
         heads = watched_at.heads()
         expected = {series: range(since[series] + 1, heads[series] + 1) for series in since}
         received = crowd.finish(expected, wait=True)
+    behind = received.most_behind_s
+    watch.expect(behind <= watch.may_be_behind_s, f"watchers were {behind:.1f} s behind")
     missing, wrong = _compare(watched_at, received, since, watch.revisions_expected)
     tally = received.tally
     add(

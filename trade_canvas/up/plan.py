@@ -23,6 +23,8 @@ DEFAULTS = {
     f"{PREFIX}ENABLE_WHITELIST_INGEST": "1",
     f"{PREFIX}ENABLE_ONDEMAND_INGEST": "1",
     f"{PREFIX}ONDEMAND_MAX_JOBS": "8",
+    # On one's own machine nearly all of them come from one address.
+    f"{PREFIX}ONDEMAND_MAX_SERIES_PER_ADDRESS": "7",
     f"{PREFIX}ENABLE_DEBUG_API": "1",
     f"{PREFIX}ENABLE_KLINE_HEALTH_V2": "1",
     f"{PREFIX}ENABLE_INGEST_LOOP_GUARDRAIL": "1",

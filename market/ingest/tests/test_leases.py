@@ -63,7 +63,7 @@ async def test_series_that_is_only_read_has_holders_and_no_lease():
 
 
 async def test_one_address_can_not_take_every_place(switched):
-    switched(ondemand_max_jobs=4)
+    switched(ondemand_max_series_per_address=2)
     lease_store = Outage()
     keeper = make_keeper(lease_store, limit=4)
     await keeper.acquire(BTC, "stranger")
@@ -82,7 +82,7 @@ async def test_one_address_can_not_take_every_place(switched):
 
 
 async def test_refused_lease_does_not_count_for_its_address(switched):
-    switched(ondemand_max_jobs=2)
+    switched(ondemand_max_series_per_address=1)
     lease_store = Outage()
     keeper = make_keeper(lease_store, limit=1)
     await keeper.acquire(BTC, "other")
@@ -95,7 +95,7 @@ async def test_refused_lease_does_not_count_for_its_address(switched):
 
 
 async def test_whitelisted_series_count_for_no_address(switched):
-    switched(ondemand_max_jobs=2)
+    switched(ondemand_max_series_per_address=1)
     lease_store = Outage()
     keeper = make_keeper(lease_store, limit=2, pinned=(BTC, ETH))
     for series in (BTC, ETH, XRP):

@@ -27,6 +27,8 @@ from trade_canvas.switches import Switches
 PINNED = "sim:futures:BTC/USDT:1m"
 WATCHED = "sim:spot:SOL/USDT:1s"
 STARTED_S = 60.0
+# Of the exchange, which has no environment of compose.
+SERVERS = {"TRADE_CANVAS_ENABLE_PG_STORE": "1", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "1"}
 
 ENVIRONMENTS = {"compose": compose_environment, "kubernetes": kubernetes_environment}
 
@@ -37,7 +39,7 @@ def reading_web(migrated_template):
     database_url = create_database(migrated_template, prefix="stack", template=migrated_template)
     with (
         passable_folder() as folder,
-        Installation(folder, {}, database_url=database_url) as installation,
+        Installation(folder, SERVERS, database_url=database_url) as installation,
     ):
         installation.local_exchange()
         installation.whitelist([PINNED])
@@ -50,7 +52,7 @@ def reading_web(migrated_template):
                     runnable(compose_environment(name)),
                     is_ready=lambda program, line=line: line in program.output(),
                 )
-                for name, line in (("follower", " ready."), ("worker", " ready."), ("beat", ""))
+                for name, line in (("follower", " ready."), ("control", " ready."), ("beat", ""))
             ),
         ]
         for each in started:
@@ -74,6 +76,22 @@ async def test_watcher_of_a_reading_web_has_a_series_followed(reading_web):
         async with asyncio.timeout(patience(STARTED_S)):
             while not any(closed > asked_at for closed in watcher.closed_times()):
                 assert (await watcher.next(STARTED_S))["type"] != "error"
+
+
+@pytest.mark.parametrize(
+    ("series", "code"),
+    [
+        ("sim:spot:NOPE/USDT:1s", "unknown_symbol"),
+        ("sim:spot:SOL/USDT:7m", "unknown_symbol"),
+        ("kraken:spot:BTC/USDT:1m", "exchange_not_served"),
+        ("nowhere:spot:BTC/USDT:1m", "capacity"),
+    ],
+)
+async def test_series_that_is_not_followed_is_refused_with_a_code(reading_web, series, code):
+    async with Client(reading_web.url) as client:
+        watcher = await client.follow(series)
+        refusal = await watcher.next(STARTED_S)
+    assert (refusal["type"], refusal["code"], refusal["series_id"]) == ("error", code, series)
 
 
 @pytest.mark.parametrize("deployment", ENVIRONMENTS)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from lab.drills.ground import LATE_S, Watch, drill, following_worker
+from lab.drills.ground import LATE_S, Watch, drill
 from lab.exchange import local_series
 from lab.installation import Installation
 from lab.program import Program
@@ -177,7 +177,6 @@ def _restart(follower: Program, max_s: int) -> None:
 
 def _latest_fence(installation: Installation) -> int:
     """Return the newest fencing token of the first whitelisted series."""
-    following_worker(installation)
     query = "SELECT fence FROM series WHERE name = %s"
     ((fence,),) = installation.sql(query, installation.series[0])
     return int(fence)

@@ -87,6 +87,16 @@ def test_follow_hands_over_when_its_time_is_over(job, lease_store, sent):
     assert lease_store.is_claimed(start_marker(GROUP))
 
 
+def test_stopping_worker_asks_for_a_successor_at_once(job, lease_store, sent, stop, monkeypatch):
+    async def run(self, *, stopping, max_seconds):
+        stop()
+        return False
+
+    monkeypatch.setattr(FakeJob, "run", run)
+    follow()
+    assert sent == [(dispatch.FOLLOW, str(GROUP))]
+
+
 def test_follow_hands_over_once_when_another_was_asked_for(job, lease_store, sent):
     lease_store.claim(start_marker(GROUP), ttl=30)
     follow()

@@ -14,7 +14,7 @@ from trade_canvas.switches import PREFIX
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 NAMES = ("DEBUG", "DATABASE_URL", "REDIS_URL")
-OWN_INSTALLATION = frozenset({"up", "capacity", "drill"})
+OWN_INSTALLATION = frozenset({"up", "capacity", "containers", "drill"})
 """Commands that start an installation of their own: they ignore what another was started with,
 and connect to no database or bus themselves."""
 

@@ -33,8 +33,8 @@ PAUSE_S = 0.01
 ANSWER_S = 10
 
 UPSERT = """
-INSERT INTO candles VALUES (999999, %(candle_time)s, %(open)s, %(high)s, %(low)s, %(close)s,
-    %(volume)s)
+INSERT INTO candles (series_id, candle_time, open, high, low, close, volume)
+VALUES (999999, %(candle_time)s, %(open)s, %(high)s, %(low)s, %(close)s, %(volume)s)
 ON CONFLICT (series_id, candle_time) DO UPDATE SET close = excluded.close
 """
 

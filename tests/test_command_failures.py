@@ -49,7 +49,8 @@ COMMANDS = {
     "verify": (SERIES,),
     "web": ("--port", "{port}"),
 }
-WITHOUT_SERVERS = environment.OWN_INSTALLATION - {"up"} | {"local_exchange", "startfactor"}
+WITHOUT_SERVERS = environment.OWN_INSTALLATION - {"up"}
+WITHOUT_SERVERS |= {"containers", "local_exchange", "startfactor"}
 NEEDS_BUS = {"installation", "up", "web"}
 NAMES_SERIES = {"explain", "export_candles", "gaps", "rebuild", "verify"}
 # These serve, or make the tables: an empty database is where they begin.

@@ -27,7 +27,7 @@ from redis.exceptions import TimeoutError as BusTimeoutError
 from market.bus_address import BusAddressError
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.store import SeriesDamaged, StoreUnavailable
-from market.identity import WrongInstallation
+from market.identity import IdentityUnknown, WrongInstallation
 from trade_canvas.checks import UnsafeToStart
 from trade_canvas.database import DatabaseUrlError
 from trade_canvas.embedded import ServerFailed
@@ -165,6 +165,7 @@ KNOWN: tuple[tuple[Any, Callable[[Any], Failure | None]], ...] = (
     (BrokenPipeError, lambda _: Failure("the reader of the output has gone", BROKEN_PIPE)),
     (Error, _of_database),
     (StoreUnavailable, lambda error: Failure(f"{error.code}: {one_line(error)}", UNREACHABLE)),
+    (IdentityUnknown, lambda error: Failure(f"{error.code}: {one_line(error)}", UNREACHABLE)),
     ((BusConnectionError, BusTimeoutError, BrokerError, LeaseStoreUnavailable), _unreached),
     (RedisError, lambda error: Failure(f"the bus (REDIS_URL) refuses: {one_line(error)}")),
     (CommandError, lambda error: Failure(one_line(error), error.returncode)),

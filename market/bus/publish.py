@@ -14,6 +14,7 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
+from redis.exceptions import RedisError
 
 from market.bus import metrics
 from market.bus.messages import (
@@ -62,8 +63,13 @@ async def _send(message: BusMessage) -> bool:
     try:
         async with asyncio.timeout(BUS_TIMEOUT_S):
             await layer.group_send(group_of(message.series), mapping)
-    except Exception:
-        logger.warning("bus unreachable, %s not published", message.series, exc_info=True)
+    except Exception as error:
+        # A traceback helps with a fault of ours only, not with a server that is away.
+        is_away = isinstance(error, RedisError | OSError)
+        why = str(error) or type(error).__name__
+        logger.warning(
+            "bus unreachable, %s not published: %s", message.series, why, exc_info=not is_away
+        )
         metrics.BUS_PUBLISHED.inc(1, mapping["type"], "error")
         return False
     metrics.BUS_PUBLISHED.inc(1, mapping["type"], "ok")

@@ -19,6 +19,7 @@ class Command(BaseCommand):
         "workers run or before they start: they drop what they cached, watchers read everything "
         "again, and follow jobs fetch what is missing. Running it once too often only costs reads."
     )
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Renew it, and print both."""

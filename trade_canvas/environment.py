@@ -6,6 +6,7 @@ are set win. Addresses of embedded servers are not in it: those are in DATA_DIR/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from market.files import write_whole
 from trade_canvas.switches import PREFIX
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-NAMES = ("DEBUG", "DATABASE_URL", "REDIS_URL")
+NAMES = ("DEBUG", "DATABASE_URL", "REDIS_URL", "FORCE_SCRIPT_NAME")
+SCRIPT_NAME = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 OWN_INSTALLATION = frozenset({"up", "capacity", "containers", "drill"})
 """Commands that start an installation of their own: they ignore what another was started with,
 and connect to no database or bus themselves."""
@@ -53,3 +55,13 @@ def save(environment: Mapping[str, str]) -> None:
 
 def _file(data_dir: Path) -> Path:
     return data_dir / "environment"
+
+
+def script_name(text: str) -> str | None:
+    """The prefix that FORCE_SCRIPT_NAME names, with a slash before it and none behind."""
+    name = text.strip().strip("/")
+    if not name:
+        return None
+    if not SCRIPT_NAME.fullmatch(name):
+        raise SystemExit(f"FORCE_SCRIPT_NAME={text!r}: a path like /canvas is expected")
+    return f"/{name}"

@@ -13,7 +13,7 @@ from csp.constants import NONE, SELF
 from market import bus_address
 from trade_canvas import __version__, embedded, log_repeats, logs
 from trade_canvas.database import connection_settings, process_role
-from trade_canvas.environment import OWN_INSTALLATION
+from trade_canvas.environment import OWN_INSTALLATION, script_name
 from trade_canvas.switches import Switches, refuse_unused
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -29,6 +29,10 @@ DEBUG = os.environ.get("DEBUG", "0") == "1"
 SECRET_KEY = os.environ.get("SECRET_KEY") or embedded.secret_key(DATA_DIR)
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if o]
+
+# The prefix of all addresses, for example /canvas; None without one.
+FORCE_SCRIPT_NAME = script_name(os.environ.get("FORCE_SCRIPT_NAME", ""))
+_PREFIX = FORCE_SCRIPT_NAME or ""
 
 INSTALLED_APPS = [
     "daphne",
@@ -75,7 +79,7 @@ ASGI_APPLICATION = "trade_canvas.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
-STATIC_URL = "/static/"
+STATIC_URL = f"{_PREFIX}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATICFILES_DIRS = [FRONTEND_DIST] if FRONTEND_DIST.is_dir() else []
@@ -111,7 +115,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # Clients use https, here or at the proxy; probes connect directly by http.
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SWITCHES.enable_https
-SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
+SECURE_REDIRECT_EXEMPT = [rf"^({_PREFIX.lstrip('/')}/)?(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = 365 * 86_400 if SWITCHES.enable_https else 0
 if SWITCHES.trusted_proxies:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -120,6 +124,8 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 # The admin asks for the password again after half a day.
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
+# Another application may live on the same host.
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{_PREFIX}/"
 
 TEMPLATES = [
     {

@@ -14,7 +14,9 @@ from trade_canvas.views import healthz, page, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page),
-    path("favicon.ico", RedirectView.as_view(url="/static/favicon.svg", permanent=True)),
+    path(
+        "favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True)
+    ),
     path("healthz", healthz),
     path("readyz", readyz),
     path("api/market/", include("market.api.urls")),

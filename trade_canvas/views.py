@@ -15,7 +15,7 @@ PAGE_NOT_BUILT = """<!doctype html>
 <h1>The page is not built</h1>
 <p>The server runs, but <code>frontend/dist</code> is missing.
 Run <code>make run</code>, or <code>make frontend</code> and start the server again.</p>
-<p>The API is at <a href="/api/docs/">/api/docs/</a>.</p>
+<p>The API is at <a href="api/docs/">/api/docs/</a>.</p>
 """
 
 
@@ -26,7 +26,9 @@ def page(request: HttpRequest) -> HttpResponse:
     path = settings.FRONTEND_DIST / "index.html"
     if not path.is_file():
         return HttpResponse(PAGE_NOT_BUILT, status=503)
-    return HttpResponse(path.read_bytes(), content_type="text/html; charset=utf-8")
+    # The build knows no prefix.
+    content = path.read_bytes().replace(b'"/static/', f'"{settings.STATIC_URL}'.encode())
+    return HttpResponse(content, content_type="text/html; charset=utf-8")
 
 
 @require_safe

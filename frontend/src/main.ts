@@ -3,7 +3,7 @@
 import { Api } from "./sync/api";
 import { BackOff } from "./sync/back-off";
 import { Page } from "./shell/page";
-import { browserClock, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
+import { besideThePage, browserClock, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
 import { followAppearance } from "./settings/appearance";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
@@ -32,7 +32,7 @@ followAppearance(
   window.matchMedia("(prefers-color-scheme: light)"),
   () => restyle(),
 );
-const api = new Api((path, init) => window.fetch(path, init));
+const api = new Api((path, init) => window.fetch(besideThePage(path), init));
 const page = new Page(
   {
     api,

@@ -19,6 +19,7 @@ from trade_canvas.edge.request_bounds import RequestBounds
 from trade_canvas.edge.request_ids import RequestIds
 from trade_canvas.edge.request_rate import RequestRate
 from trade_canvas.edge.request_threads import RequestThreads
+from trade_canvas.edge.script_name import WithoutPrefix, WithPrefix
 from trade_canvas.edge.unread_answers import UnreadAnswers
 from trade_canvas.edge.websocket_admission import WebSocketAdmission
 from trade_canvas.edge.writer_bodies import WriterBodies
@@ -35,7 +36,7 @@ class Wrapper(Protocol):
 
 def build(django: Application) -> Application:
     """The whole application, with limits as the switches set them."""
-    switches = settings.SWITCHES
+    switches, prefix = settings.SWITCHES, settings.FORCE_SCRIPT_NAME or ""
     shared: list[Wrapper] = [
         # Every log line and every response carries the request's id, refusals included.
         RequestIds,
@@ -43,6 +44,8 @@ def build(django: Application) -> Application:
         DrainGate,
         # The limits below count by the client's address, not by that of our own proxy.
         partial(TrustedProxies, count=switches.trusted_proxies),
+        # Below a prefix, everything here knows the paths without it.
+        partial(WithoutPrefix, prefix=prefix),
     ]
     http: list[Wrapper] = [
         # Prometheus is neither limited nor subject to ALLOWED_HOSTS.
@@ -63,6 +66,8 @@ def build(django: Application) -> Application:
         partial(RequestThreads, workers=switches.request_workers, queue=switches.request_queue),
         # A stranger's body is not read, whatever its size.
         WriterBodies,
+        # Django alone makes addresses, and knows the prefix.
+        partial(WithPrefix, prefix=prefix),
     ]
     websocket: list[Wrapper] = [
         # Foreign pages, and too many connections of one address, are refused before the handshake.

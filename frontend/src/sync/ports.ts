@@ -37,7 +37,13 @@ export interface EventStream {
 
 export type OpenEventStream = (path: string) => EventStream;
 
-export const openBrowserEventStream: OpenEventStream = (path) => new EventSource(path);
+/** An address of the server, which may serve the page below a prefix: `/api/…` is beside it. */
+export function besideThePage(path: string, page = window.location.href): URL {
+  return new URL(path.replace(/^\//, ""), new URL(".", page));
+}
+
+export const openBrowserEventStream: OpenEventStream = (path) =>
+  new EventSource(besideThePage(path));
 
 export const browserClock: Clock = {
   now: () => Date.now(),
@@ -45,8 +51,9 @@ export const browserClock: Clock = {
   clearTimeout: (handle) => window.clearTimeout(handle as number),
 };
 
-/** Opens `/ws/market` on the page's own host. */
+/** Opens `/ws/market` on the page's own host, beside the page. */
 export function openBrowserSocket(): Socket {
-  const scheme = window.location.protocol === "https:" ? "wss" : "ws";
-  return new WebSocket(`${scheme}://${window.location.host}/ws/market`) as Socket;
+  const address = besideThePage("/ws/market");
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+  return new WebSocket(address) as Socket;
 }

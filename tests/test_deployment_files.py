@@ -473,5 +473,12 @@ def test_nginx_has_locations_that_exist():
     assert settings.STATIC_URL == "/static/"
     for path in ("/ws/market", "/api/market/top_markets/stream"):
         assert "proxy_buffering off" in locations[path]
+    # A location that sets a header inherits none.
+    everywhere = set(re.findall(r"^    proxy_set_header (\S+)", text, re.M))
+    assert {"Host", "X-Forwarded-For", "X-Forwarded-Prefix"} <= everywhere
+    for content in locations.values():
+        assert (
+            not (here := set(re.findall(r"proxy_set_header (\S+)", content))) or here >= everywhere
+        )
     silent_s = int(re.search(r"proxy_read_timeout (\d+)s", locations["/ws/market"])[1])
     assert silent_s > 2 * PING_INTERVAL_S

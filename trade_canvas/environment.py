@@ -15,7 +15,11 @@ from trade_canvas.switches import PREFIX
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 NAMES = ("DEBUG", "DATABASE_URL", "REDIS_URL", "FORCE_SCRIPT_NAME")
-SCRIPT_NAME = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
+# A plain path: no empty segment, no "." or "..", nothing that is written with a percent sign.
+PREFIX_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+MAX_PREFIX = 128
+# A prefix of these names could not be told from a path without the prefix.
+OWN_PATHS = frozenset({"/admin", "/api", "/static", "/ws"})
 OWN_INSTALLATION = frozenset({"up", "capacity", "containers", "drill"})
 """Commands that start an installation of their own: they ignore what another was started with,
 and connect to no database or bus themselves."""
@@ -58,10 +62,21 @@ def _file(data_dir: Path) -> Path:
 
 
 def script_name(text: str) -> str | None:
-    """The prefix that FORCE_SCRIPT_NAME names, with a slash before it and none behind."""
-    name = text.strip().strip("/")
-    if not name:
-        return None
-    if not SCRIPT_NAME.fullmatch(name):
+    """The prefix that FORCE_SCRIPT_NAME names, with a slash before it and none behind.
+
+    None when it is not set; "/" is empty, which is the prefix of an installation without one.
+    """
+    name = text.strip()
+    prefix = f"/{name.strip('/')}" if name.strip("/") else ""
+    if prefix and not is_prefix(prefix):
         raise SystemExit(f"FORCE_SCRIPT_NAME={text!r}: a path like /canvas is expected")
-    return f"/{name}"
+    return prefix if name else None
+
+
+def is_prefix(text: str) -> bool:
+    """Whether all addresses may begin with it: a plain path such as /canvas."""
+    return (
+        len(text) <= MAX_PREFIX
+        and PREFIX_PATH.fullmatch(text) is not None
+        and text not in OWN_PATHS
+    )

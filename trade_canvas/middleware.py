@@ -1,4 +1,4 @@
-"""Django middleware of our own: the Permissions-Policy header, static files, errors in JSON."""
+"""Django middleware of our own: headers, paths of cookies, static files, errors in JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import get_script_prefix
 from typing_extensions import override
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -41,6 +42,23 @@ class PermissionsPolicy:
         response = self._get_response(request)
         policy = ", ".join(f"{feature}=()" for feature in DENIED_FEATURES)
         response.headers["Permissions-Policy"] = policy
+        return response
+
+
+class CookiePaths:
+    """Limits cookies to the prefix of the request: other applications may live on the host.
+
+    Settings can name one path only, and the prefix may be another for each request.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Set the path of each cookie, also where one is deleted."""
+        response = self._get_response(request)
+        for cookie in response.cookies.values():
+            cookie["path"] = get_script_prefix()
         return response
 
 

@@ -30,9 +30,8 @@ SECRET_KEY = os.environ.get("SECRET_KEY") or embedded.secret_key(DATA_DIR)
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("CSRF_TRUSTED_ORIGINS", "").split(",") if o]
 
-# The prefix of all addresses, for example /canvas; None without one.
+# The prefix of all addresses, for example /canvas. None: each request may have one of its own.
 FORCE_SCRIPT_NAME = script_name(os.environ.get("FORCE_SCRIPT_NAME", ""))
-_PREFIX = FORCE_SCRIPT_NAME or ""
 
 INSTALLED_APPS = [
     "daphne",
@@ -63,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "trade_canvas.middleware.PermissionsPolicy",
+    "trade_canvas.middleware.CookiePaths",
     "trade_canvas.middleware.StaticFiles",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -79,13 +79,14 @@ ASGI_APPLICATION = "trade_canvas.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
-STATIC_URL = f"{_PREFIX}/static/"
+# Below the prefix, which PrefixedStaticFiles puts before it.
+STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATICFILES_DIRS = [FRONTEND_DIST] if FRONTEND_DIST.is_dir() else []
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "trade_canvas.prefixed.PrefixedStaticFiles"},
 }
 # Served from STATIC_ROOT as collected, in development too: `up` collects.
 WHITENOISE_AUTOREFRESH = False
@@ -115,7 +116,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # Clients use https, here or at the proxy; probes connect directly by http.
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SWITCHES.enable_https
-SECURE_REDIRECT_EXEMPT = [rf"^({_PREFIX.lstrip('/')}/)?(healthz|readyz)$"]
+SECURE_REDIRECT_EXEMPT = [r"^(.+/)?(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = 365 * 86_400 if SWITCHES.enable_https else 0
 if SWITCHES.trusted_proxies:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -124,8 +125,6 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 # The admin asks for the password again after half a day.
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
-# Another application may live on the same host.
-SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{_PREFIX}/"
 
 TEMPLATES = [
     {
@@ -229,6 +228,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     # pydantic writes nullable values as OpenAPI 3.1 does.
     "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "trade_canvas.prefixed.name_server",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

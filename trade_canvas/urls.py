@@ -5,18 +5,15 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from trade_canvas.log_in import ThrottledLogIn
 from trade_canvas.status import views as status
-from trade_canvas.views import healthz, page, readyz
+from trade_canvas.views import favicon, healthz, page, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page),
-    path(
-        "favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True)
-    ),
+    path("favicon.ico", favicon),
     path("healthz", healthz),
     path("readyz", readyz),
     path("api/market/", include("market.api.urls")),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -27,8 +29,14 @@ def page(request: HttpRequest) -> HttpResponse:
     if not path.is_file():
         return HttpResponse(PAGE_NOT_BUILT, status=503)
     # The build knows no prefix.
-    content = path.read_bytes().replace(b'"/static/', f'"{settings.STATIC_URL}'.encode())
+    content = path.read_bytes().replace(b'"/static/', f'"{static("")}'.encode())
     return HttpResponse(content, content_type="text/html; charset=utf-8")
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponseBase:
+    """The icon where browsers look for it unasked."""
+    return redirect(static("favicon.svg"), permanent=True)
 
 
 @require_safe

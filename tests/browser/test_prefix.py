@@ -9,23 +9,27 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lab.http import get
+from lab.http import get, get_text
 from lab.waiting import patience, wait_until
 from tests.browser.chart import ChartPage
 
 pytestmark = pytest.mark.browser
 
 PREFIX = "/canvas"
+NAMED = f"X-Forwarded-Prefix: {PREFIX}"
 LIVE = "sim:futures:BTC/USDT:1s"
 ADMIN = "prefix-admin"
 PASSWORD = "a long enough password"
 
 
 class PrefixProxy:
-    """A proxy at `PREFIX` that strips the prefix, or does not; everything else it answers 404."""
+    """A proxy at `PREFIX` that strips the prefix, or does not; everything else it answers 404.
 
-    def __init__(self, port, *, strips):
-        self._port, self._strips = port, strips
+    It `names` the prefix in a header, or does not.
+    """
+
+    def __init__(self, port, *, strips, names):
+        self._port, self._strips, self._names = port, strips, names
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -69,6 +73,8 @@ class PrefixProxy:
                 for line in rest.split(b"\r\n")
                 if not close or not line.lower().startswith(b"connection:")
             )
+            if self._names:
+                kept = f"X-Forwarded-For: 203.0.113.7\r\n{NAMED}\r\n".encode() + kept
             answers, requests = await asyncio.open_connection("127.0.0.1", self._port)
             try:
                 requests.write(b" ".join((method, path, version)) + b"\r\n" + close + kept)
@@ -87,10 +93,18 @@ async def _copy(reader, writer):
 
 
 @pytest.fixture(scope="module")
-def prefixed(installed):
-    """A web process that serves below the prefix."""
+def admin(installed):
     installed.manage("shell", "-c", CREATE_ADMIN)
-    web = installed.web(FORCE_SCRIPT_NAME=PREFIX)
+
+
+@pytest.fixture(scope="module", params=["setting", "header"])
+def prefixed(request, installed, admin):
+    """A web process that has the prefix by its setting, or by the header of a trusted proxy."""
+    by_setting = request.param == "setting"
+    web = installed.web(
+        **({"FORCE_SCRIPT_NAME": PREFIX} if by_setting else {"TRADE_CANVAS_TRUSTED_PROXIES": "1"})
+    )
+    web.has_setting = by_setting
     yield web
     web.terminate()
     installed.webs.remove(web)
@@ -104,7 +118,8 @@ CREATE_ADMIN = (
 
 @pytest.fixture(params=[True, False], ids=["stripped", "kept"])
 def proxy(request, prefixed):
-    with PrefixProxy(urlsplit(prefixed.url).port, strips=request.param) as running:
+    names = not prefixed.has_setting
+    with PrefixProxy(urlsplit(prefixed.url).port, strips=request.param, names=names) as running:
         yield running
 
 
@@ -135,4 +150,7 @@ def test_probes_and_the_prefix_alone(prefixed, proxy):
     assert get(f"{proxy.url}/healthz")[0] == 200
     assert get(f"{proxy.url}/api/market/whitelist")[0] == 200
     # urllib follows the redirect to the page.
-    assert get(prefixed.url + PREFIX)[0] == 200
+    assert get(proxy.url)[0] == 200
+    # The page of a request without the header is not below the prefix.
+    direct = f'"{PREFIX}/static/' if prefixed.has_setting else '"/static/'
+    assert direct in get_text(f"{prefixed.url}/")

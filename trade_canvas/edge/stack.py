@@ -36,7 +36,7 @@ class Wrapper(Protocol):
 
 def build(django: Application) -> Application:
     """The whole application, with limits as the switches set them."""
-    switches, prefix = settings.SWITCHES, settings.FORCE_SCRIPT_NAME or ""
+    switches = settings.SWITCHES
     shared: list[Wrapper] = [
         # Every log line and every response carries the request's id, refusals included.
         RequestIds,
@@ -45,7 +45,7 @@ def build(django: Application) -> Application:
         # The limits below count by the client's address, not by that of our own proxy.
         partial(TrustedProxies, count=switches.trusted_proxies),
         # Below a prefix, everything here knows the paths without it.
-        partial(WithoutPrefix, prefix=prefix),
+        partial(WithoutPrefix, prefix=settings.FORCE_SCRIPT_NAME, proxies=switches.trusted_proxies),
     ]
     http: list[Wrapper] = [
         # Prometheus is neither limited nor subject to ALLOWED_HOSTS.
@@ -67,7 +67,7 @@ def build(django: Application) -> Application:
         # A stranger's body is not read, whatever its size.
         WriterBodies,
         # Django alone makes addresses, and knows the prefix.
-        partial(WithPrefix, prefix=prefix),
+        WithPrefix,
     ]
     websocket: list[Wrapper] = [
         # Foreign pages, and too many connections of one address, are refused before the handshake.

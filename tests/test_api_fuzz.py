@@ -66,7 +66,8 @@ def bend(case, *, to_known):
         case.query["series_id"] = SERIES
     if to_known and isinstance(case.body, dict) and "series_id" in case.body:
         case.body["series_id"] = SERIES
-        for candle in [case.body.get("candle"), *(case.body.get("candles") or [])]:
+        candles = case.body.get("candles")
+        for candle in [case.body.get("candle"), *(candles if isinstance(candles, list) else [])]:
             make_possible(candle)
 
 

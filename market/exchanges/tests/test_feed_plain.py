@@ -35,7 +35,7 @@ async def listening(*series, streams=True):
         async for event in queue.events():
             events.append(event)
 
-    stream.follow(frozenset(series))
+    stream.follow(frozenset(series), frozenset())
     tasks = [asyncio.create_task(stream.run()), asyncio.create_task(listen())]
     try:
         yield stream, events
@@ -90,7 +90,7 @@ async def test_stream_that_falls_silent_is_opened_again(exchange):
 async def test_unfollowed_series_ends_and_others_go_on(exchange):
     async with listening(SERIES, OTHER) as (stream, events):
         await eventually(lambda: closed_times(events) and closed_times(events, OTHER))
-        stream.follow(frozenset({SERIES}))
+        stream.follow(frozenset({SERIES}), frozenset())
         subscribers = exchange.exchange.hub.subscribers
         await eventually(lambda: set(subscribers()) == {"spot:btcusdt@kline_1s"})
         before = len(closed_times(events))

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 from market import metrics
+from market.costs import measured
 from market.singletons import closed_by, once
 
 P = ParamSpec("P")
@@ -112,7 +113,8 @@ def _ended(places: threading.Semaphore, running: Future[Any]) -> None:
 def _measured(work: Callable[[], T], queued_at: float) -> T:
     began_at = metrics.call_began(queued_at)
     try:
-        return _with_live_connection(work)
+        with measured():
+            return _with_live_connection(work)
     except BaseException:
         metrics.POOL_FAILURES.inc()
         raise

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
+from market.costs import cost_budget
 from market.domain.lease_store import FollowRefused
 from market.domain.series import SeriesId
 from market.domain.store import SeriesDamaged
@@ -123,7 +124,7 @@ class Connection:
             return
         started = time.perf_counter()
         if isinstance(request, Subscribe):
-            metrics.subscribed(await self._subscribe(request), started)
+            metrics.subscribed(await self._charged(request), started)
         else:
             metrics.unsubscribed(await self._unsubscribe(request.series), started)
 
@@ -139,6 +140,17 @@ class Connection:
         self._hub.unsubscribe(self._watcher, series)
         await keeper().release(series, self._address)
         return "ok"
+
+    async def _charged(self, request: Subscribe) -> str:
+        """Subscribe, if the address has processor time left for a catch-up."""
+        budget = cost_budget()
+        if budget is None:
+            return await self._subscribe(request)
+        if budget.wait_s(self._address):
+            self._error("rate_limited", "too much was read, slow down", request.series)
+            return "rate_limited"
+        with budget.charged(self._address):
+            return await self._subscribe(request)
 
     async def _subscribe(self, request: Subscribe) -> str:
         """Subscribe, or send why not; return the result for the metrics."""

@@ -19,6 +19,7 @@ from typing import Any
 from market.bus import metrics as bus_metrics
 from market.bus.layer import ChannelLayer
 from market.bus.messages import BusMessage, ClosedCandles, decode, group_of
+from market.costs import measured
 from market.domain.change import revision_notice
 from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
@@ -198,10 +199,11 @@ class Hub:
         rows = await self._reads.after_shared(topic, asked_from)
         await watcher.wait_for_room()
         if rows:
-            frame = closed_frame(
-                topic.series, asked_from, rows, supports_batch=subscription.supports_batch
-            )
-            watcher.send_closed(topic.series, frame)
+            with measured():
+                frame = closed_frame(
+                    topic.series, asked_from, rows, supports_batch=subscription.supports_batch
+                )
+                watcher.send_closed(topic.series, frame)
             subscription.cursor = rows[-1].candle_time
             metrics.caught_up(len(rows))
             metrics.frame_sent(frame.types, len(frame.data), 1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
-from dataclasses import dataclass
 
 from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
 from market.api.errors import ApiError
 from market.api.writes import holds_token
+from market.costs import CostBudget
 from market.domain.throttle import Throttle
 from market.networks import network_of
 from trade_canvas.edge.addresses import peer_of
@@ -18,32 +17,11 @@ from trade_canvas.edge.metrics_endpoint import is_direct_from_metrics_network
 # How many seconds' worth of requests may come at once: a page loads several things when it opens.
 BURST_S = 10
 
-# How many seconds' worth of processor time: a page with several charts needs one second of it.
-COST_BURST_S = 20
-
-# Charged when a request begins, and set right when it has ended: many may begin together.
-ASSUMED_MS = 10.0
-
-# What an answer costs outside of Django's threads: receiving and routing it, and sending its bytes.
-REQUEST_MS = 0.2
-MEGABYTE_MS = 0.5
-
 PROBES = frozenset({"/healthz", "/readyz"})
 
 
-@dataclass(slots=True)
-class Cost:
-    """The processor time of one request, in milliseconds; threads add what they measure."""
-
-    ms: float = REQUEST_MS
-
-
-# The request that runs; threads that work for it find it here.
-COST: ContextVar[Cost | None] = ContextVar("COST", default=None)
-
-
 class RequestRate:
-    """ASGI middleware: answers 429 `rate_limited` beyond `per_s` or `cost_ms_per_s`; 0 is no limit.
+    """ASGI middleware: answers 429 `rate_limited` beyond `per_s` requests (0: any) or the budget.
 
     Not limited are requests with the ingest token, and probes that come directly from one of
     METRICS_NETWORKS.
@@ -54,18 +32,14 @@ class RequestRate:
         application: Application,
         *,
         per_s: int,
-        cost_ms_per_s: int = 0,
+        costs: CostBudget | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._application = application
         self._requests: Throttle[str] | None = None
-        self._costs: Throttle[str] | None = None
+        self._costs = costs
         if per_s:
             self._requests = Throttle(1 / per_s, burst=BURST_S * per_s, clock=clock)
-        if cost_ms_per_s:
-            # An action is one millisecond.
-            burst = COST_BURST_S * cost_ms_per_s
-            self._costs = Throttle(1 / cost_ms_per_s, burst=burst, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -86,23 +60,16 @@ class RequestRate:
             await self._application(scope, receive, send)
 
     async def _charged(
-        self, costs: Throttle[str], network: str, scope: Scope, receive: Receive, send: Send
+        self, costs: CostBudget, network: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        cost, sent = Cost(), 0
+        with costs.charged(network) as cost:
 
-        async def counting(message: Message) -> None:
-            nonlocal sent
-            if message["type"] == "http.response.body":
-                sent += len(message.get("body", b""))
-            await send(message)
+            async def counting(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    cost.add_bytes(len(message.get("body", b"")))
+                await send(message)
 
-        costs.charge(network, ASSUMED_MS)
-        token = COST.set(cost)
-        try:
             await self._application(scope, receive, counting)
-        finally:
-            COST.reset(token)
-            costs.charge(network, cost.ms + MEGABYTE_MS * sent / 1e6 - ASSUMED_MS)
 
 
 def _has_no_limit(scope: Scope) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum, auto
@@ -19,7 +18,7 @@ from django.db import close_old_connections
 from typing_extensions import override
 
 from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
-from trade_canvas.edge.request_rate import COST, Cost
+from market.costs import COST, Cost, measured
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,13 +110,9 @@ class RequestPool(ThreadPoolExecutor):
 
     def _run(self, call: Callable[[], T], cost: Cost | None) -> T:
         self._count(-1)
-        began_s = time.thread_time()
-        try:
+        with measured(cost):
             close_old_connections()
             return call()
-        finally:
-            if cost is not None:
-                cost.ms += 1000 * (time.thread_time() - began_s)
 
     def _uncount_cancelled(self, call: Future[T]) -> None:
         if call.cancelled():

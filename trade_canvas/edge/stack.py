@@ -10,6 +10,7 @@ from django.conf import settings
 
 from market.api.asgi import Application, Receive, Scope, Send
 from market.api.front import Front
+from market.costs import cost_budget
 from market.live.consumer import serve_watcher
 from trade_canvas import metrics
 from trade_canvas.edge.addresses import TrustedProxies
@@ -54,7 +55,7 @@ def build(django: Application) -> Application:
         partial(
             RequestRate,
             per_s=switches.api_requests_per_s,
-            cost_ms_per_s=switches.api_cost_ms_per_s,
+            costs=cost_budget(),
         ),
         # A body has a size and a time; Django would answer a broken query with HTML.
         RequestBounds,

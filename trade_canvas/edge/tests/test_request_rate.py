@@ -9,15 +9,9 @@ import pytest
 
 from market.api.tests.asking import CANDLES, ask
 from market.api.tests.conftest import TOKEN
-from trade_canvas.edge.request_rate import (
-    ASSUMED_MS,
-    BURST_S,
-    COST,
-    COST_BURST_S,
-    REQUEST_MS,
-    Cost,
-    RequestRate,
-)
+from market.costs import ASSUMED_MS, COST, REQUEST_MS, Cost, CostBudget
+from market.costs import BURST_S as COST_BURST_S
+from trade_canvas.edge.request_rate import BURST_S, RequestRate
 from trade_canvas.edge.request_threads import RequestPool
 
 PER_S = 2
@@ -92,7 +86,7 @@ def costly():
 
 @pytest.fixture
 def budget(in_memory, clock, costly):
-    return RequestRate(costly, per_s=0, cost_ms_per_s=COST_PER_S, clock=clock)
+    return RequestRate(costly, per_s=0, costs=CostBudget(COST_PER_S, clock=clock))
 
 
 async def test_reads_are_paid_for_by_what_they_cost(budget, costly, clock):
@@ -120,7 +114,7 @@ async def test_many_that_begin_together_are_refused(in_memory, clock):
         await go.wait()
         await answer(scope, receive, send)
 
-    budget = RequestRate(slow, per_s=0, cost_ms_per_s=COST_PER_S, clock=clock)
+    budget = RequestRate(slow, per_s=0, costs=CostBudget(COST_PER_S, clock=clock))
     many = int(COST_PER_S * COST_BURST_S / ASSUMED_MS)
     asked = [asyncio.create_task(ask(budget, CANDLES)) for _ in range(many + 1)]
     await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)

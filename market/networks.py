@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
+from django.utils.crypto import salted_hmac
+
 # An IPv6 customer has at least a /64 network, so limits count a network as one address.
 IPV6_PREFIX_BITS = 64
 
@@ -19,3 +21,8 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(IPv6Address(int(parsed) >> IPV6_PREFIX_BITS << IPV6_PREFIX_BITS))
+
+
+def digest_of(network: str) -> str:
+    """What stands for a network outside the process: without SECRET_KEY it leads to no address."""
+    return salted_hmac("market.networks", network, algorithm="sha256").hexdigest()[:32]

@@ -165,8 +165,7 @@ class Switches:
         """On-demand series that one address may have followed; 0 means no limit."""
         if self.ondemand_max_series_per_address or not self.ondemand_max_jobs:
             return self.ondemand_max_series_per_address
-        # An address may use several web processes, which count each for itself.
-        return max(1, self.ondemand_max_jobs // 4)
+        return max(1, self.ondemand_max_jobs // 2)
 
     @property
     def uses_local_exchange(self) -> bool:

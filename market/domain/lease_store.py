@@ -103,13 +103,33 @@ class Admission:
 
     A series lingers `idle_ttl` seconds after its last lease. At most `limit` series that are not
     `pinned` may be leased or lingering, and at most `venue_limit` venues of which no series is
-    pinned; 0 means no limit.
+    pinned. One client may hold `client_limit` and `client_venue_limit` of them, over all instances.
+    0 means no limit.
     """
 
     idle_ttl: float
     limit: int = 0
     venue_limit: int = 0
+    client_limit: int = 0
+    client_venue_limit: int = 0
     pinned: frozenset[SeriesId] = frozenset()
+
+    def counts_clients_of(self, series: SeriesId) -> bool:
+        """Whether it matters which clients hold a series."""
+        return series not in self.pinned and self.client_limit + self.client_venue_limit > 0
+
+    def fits(self, series: SeriesId, held: Collection[SeriesId]) -> bool:
+        """Whether a client that holds `held` may hold `series` as well."""
+        if series in held or not self.counts_clients_of(series):
+            return True
+        counted = set(held) - self.pinned
+        pinned = {Venue.of(each) for each in self.pinned}
+        venues = {Venue.of(each) for each in counted} - pinned
+        is_new = Venue.of(series) not in venues | pinned
+        return not (
+            (self.client_limit and len(counted) >= self.client_limit)
+            or (is_new and self.client_venue_limit and len(venues) >= self.client_venue_limit)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,19 +189,34 @@ IDLE = BackfillProgress()
 class LeaseStore(Protocol):
     """Shared state of ingest. Durations are seconds; every call may raise LeaseStoreUnavailable."""
 
-    def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
-        """Take a lease for `instance`; False when the limit forbids it.
+    def lease(
+        self,
+        series: SeriesId,
+        instance: str,
+        *,
+        ttl: float,
+        admission: Admission,
+        client: str = "",
+    ) -> bool:
+        """Take a lease for `instance`, held by `client`; False when a limit forbids it.
 
-        Atomic over all instances. A pinned series and one that is leased or lingering already are
-        always accepted. At the limit the longest idle lingering series is evicted; at the limit of
-        venues a new one has to wait until another has no series left.
+        Atomic over all instances. `client` is a digest; an empty one is not counted. A pinned
+        series is always accepted, and one that is leased or lingering already unless the client's
+        own limit forbids it. At the limit the longest idle lingering series is evicted; at the
+        limit of venues a new one has to wait until another has no series left.
         """
 
-    def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
-        """Renew all leases of an instance in one call; a lost one is taken again."""
+    def renew(self, instance: str, held: Mapping[SeriesId, Collection[str]], *, ttl: float) -> None:
+        """Renew all leases of an instance, and their clients, in one call.
 
-    def release(self, series: SeriesId, instance: str) -> None:
-        """End a lease now; after its last lease the series lingers."""
+        A lost one is taken again. A client that is not renewed expires.
+        """
+
+    def release(self, series: SeriesId, instance: str, clients: Collection[str] = ()) -> None:
+        """End a lease and its last clients now; after its last lease the series lingers."""
+
+    def release_clients(self, series: SeriesId, instance: str, clients: Collection[str]) -> None:
+        """End what clients hold; the lease stays."""
 
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
         """Every series leased now or less than `idle_ttl` ago, ascending."""

@@ -1,23 +1,21 @@
 """Which series a watcher may have followed, decided before there is a row, a token or a lease.
 
 Whitelisted series always are. Any other must be of an exchange that the operator named, be known
-(it has candles, or the exchange's listing names it) and fit into the quotas: those of one address
-in this process, and those of all in the lease store.
+(it has candles, or the exchange's listing names it) and fit into the quotas, which the lease store
+counts over all web processes: those of one client address, and those of all.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from django.conf import settings
 
 from market import blocking
 from market.domain.feed import FeedError, FeedRefused
-from market.domain.lease_store import Admission, FollowRefused, Refusal, Venue
+from market.domain.lease_store import Admission, FollowRefused, Refusal
 from market.domain.series import SeriesId
 from market.exchanges import listings
 from market.exchanges.ccxt_feed import known_exchanges
@@ -26,25 +24,6 @@ from market.runtime import candle_store
 
 ANY_EXCHANGE = "*"
 CAPACITY_MESSAGE = "ondemand_ingest_capacity"
-
-
-class Wish(NamedTuple):
-    """A series that a watcher wants followed.
-
-    It is pinned when it is followed anyway. `new_venue` is its venue if nothing of that is pinned.
-    """
-
-    series: SeriesId
-    is_pinned: bool
-    new_venue: Venue | None
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A wish that passed the checks, and the limits for its lease."""
-
-    wish: Wish
-    limits: Admission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +40,14 @@ class AdmissionPorts:
 
 
 class Gate:
-    """Checks wishes; used from one event loop."""
+    """Checks which series may be followed; used from one event loop."""
 
     def __init__(self, ports: AdmissionPorts) -> None:
         self._ports = ports
         self._reading: asyncio.Task[list[SeriesId]] | None = None
 
-    async def admit(self, series: SeriesId) -> Admitted | None:
-        """The wish and the limits for its lease.
+    async def admit(self, series: SeriesId) -> Admission | None:
+        """The limits for the lease of a series that may be followed.
 
         None when the series is not followed but has candles, which are served all the same. Raises
         FollowRefused, and what reading the whitelist raises.
@@ -85,10 +64,7 @@ class Gate:
                 if is_served or not await blocking.run(self._ports.has_candles, series):
                     raise
                 return None
-        venue = Venue.of(series)
-        is_new = all(Venue.of(each) != venue for each in pinned)
-        wish = Wish(series, series in pinned, venue if is_new else None)
-        return Admitted(wish, limits_of(pinned))
+        return limits_of(pinned)
 
     async def _check(self, series: SeriesId, served: frozenset[str]) -> None:
         if not {series.exchange, ANY_EXCHANGE} & served:
@@ -138,43 +114,10 @@ def limits_of(pinned: frozenset[SeriesId]) -> Admission:
         idle_ttl=switches.ondemand_idle_ttl_s,
         limit=switches.ondemand_max_jobs,
         venue_limit=switches.ondemand_max_groups,
+        client_limit=switches.ondemand_series_an_address,
+        client_venue_limit=switches.ondemand_max_groups_per_address,
         pinned=pinned,
     )
-
-
-class Quotas:
-    """What each client address has followed on demand through this process."""
-
-    def __init__(self) -> None:
-        self._taken: defaultdict[str, Counter[Wish]] = defaultdict(Counter)
-
-    def take(self, address: str, wish: Wish) -> None:
-        """Count a wish; raise FollowRefused when that would be more than an address may have."""
-        if wish.is_pinned:
-            return
-        switches, taken = settings.SWITCHES, self._taken[address]
-        venues = {each.new_venue for each in taken} - {None}
-        is_new = wish.new_venue not in venues and wish.new_venue is not None
-        most = switches.ondemand_series_an_address
-        most_venues = switches.ondemand_max_groups_per_address
-        if wish not in taken and (
-            (most and len(taken) >= most) or (is_new and most_venues and len(venues) >= most_venues)
-        ):
-            if not taken:
-                del self._taken[address]
-            raise FollowRefused(wish.series, Refusal.CAPACITY, CAPACITY_MESSAGE)
-        taken[wish] += 1
-
-    def give_back(self, address: str, wish: Wish) -> None:
-        """Count a wish no more."""
-        taken = self._taken.get(address)
-        if taken is None or wish not in taken:
-            return
-        taken[wish] -= 1
-        if not taken[wish]:
-            del taken[wish]
-        if not taken:
-            del self._taken[address]
 
 
 def runtime_gate() -> Gate:

@@ -30,6 +30,8 @@ class MemoryLeaseStore(LeaseStore):
         self._lock = threading.Lock()
         self._leases: dict[SeriesId, dict[str, float]] = {}
         self._leased_until: dict[SeriesId, float] = {}
+        # By client, instance and series: the end of the hold.
+        self._holds: dict[tuple[str, str, SeriesId], float] = {}
         self._owners: dict[Group, tuple[str, float]] = {}
         self._markers: dict[str, float] = {}
         self._reports: dict[SeriesId, tuple[JobReport, float]] = {}
@@ -37,13 +39,26 @@ class MemoryLeaseStore(LeaseStore):
         self._members: dict[tuple[str, str], tuple[Member, float]] = {}
 
     @override
-    def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
+    def lease(
+        self,
+        series: SeriesId,
+        instance: str,
+        *,
+        ttl: float,
+        admission: Admission,
+        client: str = "",
+    ) -> bool:
         with self._lock:
             now = self._clock()
             self._forget_idle(now - admission.idle_ttl)
+            self._holds = {hold: until for hold, until in self._holds.items() if until > now}
+            is_counted = bool(client) and admission.counts_clients_of(series)
+            held = {each for holder, _, each in self._holds if holder == client}
+            if is_counted and not admission.fits(series, held):
+                return False
             if not self._make_room(series, now, admission):
                 return False
-            self._hold(series, instance, now + ttl)
+            self._hold(series, instance, now + ttl, [client] if is_counted else [])
             return True
 
     def _make_room(self, series: SeriesId, now: float, admission: Admission) -> bool:
@@ -70,7 +85,10 @@ class MemoryLeaseStore(LeaseStore):
             self._leases.pop(each, None)
         return True
 
-    def _hold(self, series: SeriesId, instance: str, until: float) -> None:
+    def _hold(
+        self, series: SeriesId, instance: str, until: float, clients: Collection[str]
+    ) -> None:
+        self._holds.update({(client, instance, series): until for client in clients})
         self._leases.setdefault(series, {})[instance] = until
         self._leased_until[series] = max(until, self._leased_until.get(series, 0.0))
 
@@ -80,17 +98,24 @@ class MemoryLeaseStore(LeaseStore):
             self._leases.pop(series, None)
 
     @override
-    def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
+    def renew(self, instance: str, held: Mapping[SeriesId, Collection[str]], *, ttl: float) -> None:
         with self._lock:
-            for each in series:
-                self._hold(each, instance, self._clock() + ttl)
+            for series, clients in held.items():
+                self._hold(series, instance, self._clock() + ttl, clients)
 
     @override
-    def release(self, series: SeriesId, instance: str) -> None:
+    def release(self, series: SeriesId, instance: str, clients: Collection[str] = ()) -> None:
+        self.release_clients(series, instance, clients)
         with self._lock:
             held = self._leases.get(series, {})
             if held.pop(instance, None) is not None:
                 self._leased_until[series] = max([self._clock(), *held.values()])
+
+    @override
+    def release_clients(self, series: SeriesId, instance: str, clients: Collection[str]) -> None:
+        with self._lock:
+            for client in clients:
+                self._holds.pop((client, instance, series), None)
 
     @override
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:

@@ -6,7 +6,7 @@ are one script each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -36,7 +36,8 @@ CALL_TIMEOUT_S = 2.0
 CONNECTIONS = 16
 PROGRESS_TTL_S = 86_400
 # `until` holds for each leased or lingering series when its last lease ends (milliseconds);
-# `lease:<series>` holds the end of each instance's lease.
+# `lease:<series>` holds the end of each instance's lease; `client:<digest>` holds the end of each
+# "<instance> <series>" that the client holds. Earlier versions do not know the latter.
 NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -47,18 +48,43 @@ local function hold(leases, series, instance, ttl)
   redis.call('PEXPIRE', leases, ttl)
   redis.call('ZADD', KEYS[1], 'GT', now + ttl, series)
 end
+local function hold_for(client, series, instance, ttl)
+  redis.call('ZADD', client, now + ttl, instance .. ' ' .. series)
+  redis.call('PEXPIRE', client, ttl)
+end
 """
 LEASE = (
     NOW
     + HOLD
     + """
 local series, instance, ttl, idle, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local venue_limit = tonumber(ARGV[6])
+local venue_limit, client_limit = tonumber(ARGV[6]), tonumber(ARGV[7])
+local client_venue_limit, client = tonumber(ARGV[8]), KEYS[3]
 local function venue_of(name) return string.match(name, '^[^:]*:[^:]*') end
 local pinned, venues, taken = {}, {}, 0
-for i = 7, #ARGV do
+for i = 9, #ARGV do
   pinned[ARGV[i]] = true
   venues[venue_of(ARGV[i])] = true
+end
+if client then
+  redis.call('ZREMRANGEBYSCORE', client, '-inf', now)
+  local held, counted, held_venues, held_taken = {}, 0, {}, 0
+  for _, member in ipairs(redis.call('ZRANGE', client, 0, -1)) do
+    local name = string.match(member, ' (.*)')
+    if not pinned[name] and not held[name] then
+      held[name], counted = true, counted + 1
+      local venue = venue_of(name)
+      if not venues[venue] and not held_venues[venue] then
+        held_venues[venue], held_taken = true, held_taken + 1
+      end
+    end
+  end
+  if not held[series] then
+    local venue = venue_of(series)
+    local is_new = not venues[venue] and not held_venues[venue]
+    if client_limit > 0 and counted >= client_limit then return 0 end
+    if is_new and client_venue_limit > 0 and held_taken >= client_venue_limit then return 0 end
+  end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - idle)
 if limit + venue_limit > 0 and not pinned[series] and not redis.call('ZSCORE', KEYS[1], series) then
@@ -78,6 +104,7 @@ if limit + venue_limit > 0 and not pinned[series] and not redis.call('ZSCORE', K
   for i = 1, (limit > 0 and surplus or 0) do redis.call('ZREM', KEYS[1], lingering[i]) end
 end
 hold(KEYS[2], series, instance, ttl)
+if client then hold_for(client, series, instance, ttl) end
 return 1
 """
 )
@@ -85,12 +112,20 @@ RENEW = (
     NOW
     + HOLD
     + """
-for i = 3, #ARGV do hold(KEYS[i - 1], ARGV[i], ARGV[1], ARGV[2]) end
+local leases = tonumber(ARGV[3])
+for i = 4, #ARGV do
+  if i < 4 + leases then
+    hold(KEYS[i - 2], ARGV[i], ARGV[1], ARGV[2])
+  else
+    hold_for(KEYS[i - 2], ARGV[i], ARGV[1], ARGV[2])
+  end
+end
 """
 )
 RELEASE = (
     NOW
     + """
+for i = 3, #KEYS do redis.call('ZREM', KEYS[i], ARGV[2] .. ' ' .. ARGV[1]) end
 if redis.call('ZREM', KEYS[2], ARGV[2]) == 0 then return end
 local last = redis.call('ZRANGE', KEYS[2], 0, 0, 'REV', 'WITHSCORES')[2]
 redis.call('ZADD', KEYS[1], 'XX', math.max(now, tonumber(last or 0)), ARGV[1])
@@ -151,33 +186,71 @@ class ValkeyLeaseStore(LeaseStore):
         ) = (client.register_script(script) for script in scripts)
 
     @override
-    def lease(self, series: SeriesId, instance: str, *, ttl: float, admission: Admission) -> bool:
+    def lease(
+        self,
+        series: SeriesId,
+        instance: str,
+        *,
+        ttl: float,
+        admission: Admission,
+        client: str = "",
+    ) -> bool:
+        limits = (
+            admission.limit,
+            admission.venue_limit,
+            admission.client_limit,
+            admission.client_venue_limit,
+        )
+        counted = [client] if client and admission.counts_clients_of(series) else []
+        pinned = sorted(map(str, admission.pinned)) if any(limits) else ()
         with _reaching():
-            is_limited = admission.limit or admission.venue_limit
-            pinned = sorted(map(str, admission.pinned)) if is_limited else ()
-            limits = (_ms(ttl), _ms(admission.idle_ttl), admission.limit, admission.venue_limit)
             return bool(
                 self._lease(
-                    keys=[self._until, self._key("lease", series)],
-                    args=[str(series), instance, *limits, *pinned],
+                    keys=[self._until, self._key("lease", series), *self._clients(counted)],
+                    args=[
+                        str(series),
+                        instance,
+                        _ms(ttl),
+                        _ms(admission.idle_ttl),
+                        *limits,
+                        *pinned,
+                    ],
                 )
             )
 
     @override
-    def renew(self, instance: str, series: Collection[SeriesId], *, ttl: float) -> None:
-        if not series:
+    def renew(self, instance: str, held: Mapping[SeriesId, Collection[str]], *, ttl: float) -> None:
+        if not held:
             return
+        holds = [(client, series) for series, clients in held.items() for client in clients]
         with _reaching():
             self._renew(
-                keys=[self._until, *(self._key("lease", each) for each in series)],
-                args=[instance, _ms(ttl), *map(str, series)],
+                keys=[
+                    self._until,
+                    *(self._key("lease", series) for series in held),
+                    *self._clients(client for client, _ in holds),
+                ],
+                args=[
+                    instance,
+                    _ms(ttl),
+                    len(held),
+                    *map(str, held),
+                    *(str(series) for _, series in holds),
+                ],
             )
 
     @override
-    def release(self, series: SeriesId, instance: str) -> None:
+    def release(self, series: SeriesId, instance: str, clients: Collection[str] = ()) -> None:
         with _reaching():
-            keys = [self._until, self._key("lease", series)]
+            keys = [self._until, self._key("lease", series), *self._clients(clients)]
             self._release(keys=keys, args=[str(series), instance])
+
+    @override
+    def release_clients(self, series: SeriesId, instance: str, clients: Collection[str]) -> None:
+        with _reaching(), self._client.pipeline(transaction=False) as calls:
+            for key in self._clients(clients):
+                calls.zrem(key, f"{instance} {series}")
+            calls.execute()
 
     @override
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
@@ -289,6 +362,9 @@ class ValkeyLeaseStore(LeaseStore):
 
     def _key(self, kind: str, name: object) -> str:
         return f"{self._prefix()}{kind}:{name}"
+
+    def _clients(self, digests: Iterable[str]) -> list[str]:
+        return [self._key("client", each) for each in digests]
 
     def _many(self, kind: str, names: list[Any]) -> list[tuple[Any, str | None]]:
         if not names:

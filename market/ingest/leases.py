@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -22,9 +22,10 @@ from market.domain.lease_store import (
     Refusal,
 )
 from market.domain.series import SeriesId
-from market.ingest.admission import CAPACITY_MESSAGE, Admitted, Quotas, Wish, runtime_gate
+from market.ingest.admission import CAPACITY_MESSAGE, runtime_gate
 from market.ingest.desired import pinned_series
 from market.ingest.runtime import call, instance_id, lease_store
+from market.networks import digest_of
 from market.singletons import once
 from market.stopping import stop
 
@@ -37,8 +38,9 @@ class LeaseKeeper:
     """Counts this instance's holders of each series and keeps a lease while there are any.
 
     `admit` decides whether a series is followed: it raises FollowRefused, or returns None for one
-    that is only read. While the lease store is unavailable every admitted holder is accepted; the
-    next renewal that succeeds takes the lease. Used from one event loop.
+    that is only read. The lease store counts what a client's address holds through all instances.
+    While it is unavailable an admitted holder is accepted if its address holds no more than it may
+    through this instance; the next renewal that succeeds takes the lease. Used from one event loop.
     """
 
     def __init__(
@@ -47,16 +49,18 @@ class LeaseKeeper:
         instance: str,
         *,
         ttl: float,
-        admit: Callable[[SeriesId], Awaitable[Admitted | None]],
+        admit: Callable[[SeriesId], Awaitable[Admission | None]],
     ) -> None:
         self._leases = leases
         self._instance = instance
         self._ttl = ttl
         self._admit = admit
-        self._quotas = Quotas()
-        self._holders: Counter[SeriesId] = Counter()
-        # Of the series that have holders: what was admitted. Series that are only read have none.
-        self._wishes: dict[SeriesId, Wish] = {}
+        # How many holders each client has; clients are digests of addresses.
+        self._holders: dict[SeriesId, Counter[str]] = {}
+        # Those of them that have a lease; the others are only read.
+        self._leased: set[SeriesId] = set()
+        # The limits as last admitted: they depend on the switches and the whitelist alone.
+        self._limits = Admission(idle_ttl=0)
         # One change of a series at a time: a second holder must not pass before the first one is
         # admitted.
         self._locks: WeakValueDictionary[SeriesId, asyncio.Lock] = WeakValueDictionary()
@@ -65,87 +69,116 @@ class LeaseKeeper:
 
     async def acquire(self, series: SeriesId, address: str = "") -> None:
         """Become a holder for a client's address; raises FollowRefused."""
+        client = digest_of(address)
         async with self._lock(series):
-            if self._holders[series]:
-                if (wish := self._wishes.get(series)) is not None:
-                    self._quotas.take(address, wish)
-            else:
-                await self._begin(series, address)
-            self._holders[series] += 1
+            if series not in self._holders:
+                await self._begin(series, client)
+            elif self._is_counted(series) and client not in self._holders[series]:
+                await self._lease(series, client)
+            self._holders.setdefault(series, Counter())[client] += 1
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew(), name="lease renewal")
 
     async def release(self, series: SeriesId, address: str = "") -> None:
         """Stop being a holder; with the last one the lease ends. Never raises."""
+        client = digest_of(address)
         async with self._lock(series):
-            if not self._holders[series]:
-                del self._holders[series]
+            clients = self._holders.get(series, Counter())
+            if client not in clients:
                 return
-            wish = self._wishes.get(series)
-            if wish is not None:
-                self._quotas.give_back(address, wish)
-            self._holders[series] -= 1
-            if not self._holders[series]:
-                del self._holders[series]
-                if self._wishes.pop(series, None) is not None:
-                    await self._end_lease(series)
+            clients[client] -= 1
+            if clients[client]:
+                return
+            del clients[client]
+            if clients:
+                if self._is_counted(series):
+                    await self._end(series, [client])
+                return
+            del self._holders[series]
+            if series in self._leased:
+                self._leased.remove(series)
+                await self._end(series, [client])
 
     async def close(self) -> None:
         """End every lease, at the shutdown of the instance."""
         if self._renewal is not None:
             await stop([self._renewal])
             self._renewal = None
-        held = list(self._wishes)
+        held = self._held()
         self._holders.clear()
-        self._wishes.clear()
-        for series in held:
-            if not await self._end_lease(series):
+        self._leased.clear()
+        for series, clients in held.items():
+            if not await self._end(series, clients):
                 return  # The lease store is unavailable: they expire.
 
     def _lock(self, series: SeriesId) -> asyncio.Lock:
         return self._locks.setdefault(series, asyncio.Lock())
 
-    async def _begin(self, series: SeriesId, address: str) -> None:
+    async def _begin(self, series: SeriesId, client: str) -> None:
         """Admit a series and take its lease."""
         try:
             admitted = await self._admit(series)
         except (Error, TimeoutError) as error:
             reason = "the store is away, subscribe again"
             raise FollowRefused(series, Refusal.UNAVAILABLE, reason) from error
-        if admitted is None:
-            return
-        self._quotas.take(address, admitted.wish)
-        try:
-            if not await self._is_leased(series, admitted.limits):
-                raise FollowRefused(series, Refusal.CAPACITY, CAPACITY_MESSAGE)
-        except BaseException:
-            self._quotas.give_back(address, admitted.wish)
-            raise
-        self._wishes[series] = admitted.wish
+        if admitted is not None:
+            self._limits = admitted
+            await self._lease(series, client)
+            self._leased.add(series)
 
-    async def _is_leased(self, series: SeriesId, limits: Admission) -> bool:
+    async def _lease(self, series: SeriesId, client: str) -> None:
+        """Take the lease for a client, or join it; raises FollowRefused."""
         try:
-            return await call(
-                self._leases.lease, series, self._instance, ttl=self._ttl, admission=limits
+            is_leased = await call(
+                self._leases.lease,
+                series,
+                self._instance,
+                ttl=self._ttl,
+                admission=self._limits,
+                client=client,
             )
         except LeaseStoreUnavailable as error:
             self._unavailable(error)
-            return True
+            is_leased = self._limits.fits(
+                series, [each for each in self._leased if client in self._holders[each]]
+            )
+        if not is_leased:
+            raise FollowRefused(series, Refusal.CAPACITY, CAPACITY_MESSAGE)
+
+    def _is_counted(self, series: SeriesId) -> bool:
+        """Whether the lease store counts who holds a series."""
+        return series in self._leased and self._limits.counts_clients_of(series)
+
+    def _held(self) -> dict[SeriesId, list[str]]:
+        """Every leased series, and those of its clients that are counted."""
+        return {
+            series: list(self._holders[series]) if self._is_counted(series) else []
+            for series in self._leased
+        }
 
     async def _renew(self) -> None:
         while self._holders:
             await asyncio.sleep(self._ttl / RENEWALS_A_TTL)
-            held = list(self._wishes)
+            held = self._held()
             await self._try(partial(self._leases.renew, self._instance, held, ttl=self._ttl))
-            for series in held:
-                # A renewal that overtook a release has taken the lease again: end it once more.
-                if series not in self._wishes:
-                    async with self._lock(series):
-                        if series not in self._wishes:
-                            await self._end_lease(series)
+            for series, clients in held.items():
+                if self._is_held(series, clients):
+                    continue
+                # The renewal overtook a release and has taken again what was ended: end it again.
+                async with self._lock(series):
+                    if not self._is_held(series, clients):
+                        now = self._holders.get(series, ())
+                        await self._end(series, [each for each in clients if each not in now])
 
-    async def _end_lease(self, series: SeriesId) -> bool:
-        return await self._try(partial(self._leases.release, series, self._instance))
+    def _is_held(self, series: SeriesId, clients: Collection[str]) -> bool:
+        """Whether a series still has its lease, and each of these clients."""
+        return series in self._leased and self._holders[series].keys() >= set(clients)
+
+    async def _end(self, series: SeriesId, clients: Collection[str]) -> bool:
+        """End what clients held, and the lease unless others hold it."""
+        is_held = series in self._leased
+        end = self._leases.release_clients if is_held else self._leases.release
+        return await self._try(partial(end, series, self._instance, clients))
 
     async def _try(self, work: Callable[[], None]) -> bool:
         try:

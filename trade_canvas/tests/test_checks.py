@@ -92,6 +92,7 @@ def test_risky_configuration_starts_with_warnings(settings):
             },
             [],
         ),
+        ({"ondemand_max_jobs": 2}, []),
         ({"ondemand_max_jobs": 1}, []),
         ({"ondemand_max_jobs": 0, "ondemand_max_series_per_address": 9}, []),
     ],

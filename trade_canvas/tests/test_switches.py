@@ -68,6 +68,14 @@ def test_number_is_read():
     assert (switches.ondemand_max_jobs, switches.binance_ws_flush_s) == (8, 0.25)
 
 
+@pytest.mark.parametrize(
+    ("jobs", "given", "expected"), [(50, 0, 25), (1, 0, 1), (50, 7, 7), (0, 0, 0), (0, 7, 7)]
+)
+def test_one_address_may_have_half_of_all_on_demand_series(jobs, given, expected):
+    switches = Switches(ondemand_max_jobs=jobs, ondemand_max_series_per_address=given)
+    assert switches.ondemand_series_an_address == expected
+
+
 def test_unknown_ingest_role_is_hybrid():
     environment = {"TRADE_CANVAS_INGEST_ROLE": "writer"}
     assert Switches.from_environment(environment).ingest_role == "hybrid"

@@ -8,13 +8,12 @@ from collections import Counter
 import pytest
 
 from market.domain.feed import FeedError, FeedRefused
-from market.domain.lease_store import Admission, FollowRefused, Refusal, Venue
+from market.domain.lease_store import Admission, FollowRefused, Refusal
 from market.domain.series import SeriesId
 from market.ingest.admission import AdmissionPorts, Gate
 
 PINNED = SeriesId.parse("binance:spot:BTC/USDT:1m")
 LISTED = SeriesId.parse("binance:spot:ETH/USDT:1m")
-FUTURES = SeriesId.parse("binance:futures:ETH/USDT:1m")
 INVENTED = SeriesId.parse("binance:spot:NOPE/USDT:1m")
 FOREIGN = SeriesId.parse("kraken:spot:BTC/USDT:1m")
 UNKNOWN = SeriesId.parse("nowhere:spot:BTC/USDT:1m")
@@ -53,27 +52,32 @@ class Bench:
 
 @pytest.fixture
 def bench(switched):
-    switched(enable_whitelist_ingest=True, ondemand_max_jobs=5, ondemand_max_groups=3)
+    switched(
+        enable_whitelist_ingest=True,
+        ondemand_max_jobs=5,
+        ondemand_max_groups=3,
+        ondemand_max_series_per_address=2,
+        ondemand_max_groups_per_address=1,
+    )
     return Bench()
 
 
 async def test_whitelisted_series_is_admitted_without_asking_anything(bench):
     admitted = await bench.gate.admit(PINNED)
-    assert admitted.wish == (PINNED, True, None)
+    assert PINNED in admitted.pinned
     assert bench.calls["listing"] == 0
 
 
 async def test_listed_series_of_a_whitelisted_exchange_is_admitted_with_the_limits(bench):
     admitted = await bench.gate.admit(LISTED)
-    assert admitted.limits == Admission(
-        idle_ttl=60, limit=5, venue_limit=3, pinned=frozenset({PINNED})
+    assert admitted == Admission(
+        idle_ttl=60,
+        limit=5,
+        venue_limit=3,
+        client_limit=2,
+        client_venue_limit=1,
+        pinned=frozenset({PINNED}),
     )
-    assert admitted.wish == (LISTED, False, None)
-
-
-async def test_series_of_another_market_would_be_a_new_venue(bench):
-    admitted = await bench.gate.admit(FUTURES)
-    assert admitted.wish.new_venue == Venue("binance", "futures")
 
 
 async def test_series_that_the_exchange_does_not_list_is_unknown(bench):
@@ -99,7 +103,7 @@ async def test_series_is_refused_while_the_listing_can_not_be_read(bench, error)
 async def test_series_with_candles_is_followed_through_an_outage_of_its_exchange(bench):
     bench.answers[LISTED] = FeedError("down")
     bench.stored.add(LISTED)
-    assert (await bench.gate.admit(LISTED)).wish.series == LISTED
+    assert await bench.gate.admit(LISTED)
 
 
 @pytest.mark.parametrize("series", [FOREIGN, INVENTED])
@@ -110,17 +114,17 @@ async def test_series_with_candles_is_served_even_if_it_is_not_followed(bench, s
 
 async def test_named_exchanges_replace_those_of_the_whitelist(bench, switched):
     switched(ondemand_exchanges=" kraken , okx")
-    assert (await bench.gate.admit(FOREIGN)).wish.series == FOREIGN
+    assert await bench.gate.admit(FOREIGN)
     assert await bench.refusal(LISTED) is Refusal.EXCHANGE_NOT_SERVED
     switched(ondemand_exchanges="*")
-    assert (await bench.gate.admit(LISTED)).wish.series == LISTED
+    assert await bench.gate.admit(LISTED)
 
 
 async def test_local_exchange_is_served_where_its_address_is_set(bench, switched):
     local = SeriesId.parse("sim:spot:BTC/USDT:1m")
     assert await bench.refusal(local) is Refusal.EXCHANGE_NOT_SERVED
     switched(sim_url="http://127.0.0.1:9999")
-    assert (await bench.gate.admit(local)).wish.series == local
+    assert await bench.gate.admit(local)
 
 
 async def test_wishes_at_the_same_time_share_one_read_of_the_whitelist(bench):
@@ -131,5 +135,4 @@ async def test_wishes_at_the_same_time_share_one_read_of_the_whitelist(bench):
 async def test_whitelist_that_is_switched_off_pins_nothing(bench, switched):
     switched(enable_whitelist_ingest=False)
     admitted = await bench.gate.admit(PINNED)
-    assert not admitted.wish.is_pinned
-    assert admitted.limits.pinned == frozenset()
+    assert admitted.pinned == frozenset()

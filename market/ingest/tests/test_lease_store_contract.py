@@ -33,8 +33,8 @@ def at_most(limit, *, idle_ttl=60, pinned=()):
     return Admission(idle_ttl=idle_ttl, limit=limit, pinned=frozenset(pinned))
 
 
-def lease(lease_store, series, instance="web-1", *, ttl=30, admission=FREE):
-    return lease_store.lease(series, instance, ttl=ttl, admission=admission)
+def lease(lease_store, series, instance="web-1", *, ttl=30, admission=FREE, client=""):
+    return lease_store.lease(series, instance, ttl=ttl, admission=admission, client=client)
 
 
 def desired(lease_store, idle_ttl=60):
@@ -89,8 +89,8 @@ def test_lease_of_a_crashed_instance_runs_out_by_itself(lease_store):
 
 def test_renewing_keeps_leases_and_takes_lost_ones_again(lease_store):
     lease(lease_store, BTC, ttl=0.2)
-    lease_store.renew("web-1", [BTC, ETH], ttl=30)
-    lease_store.renew("web-1", [], ttl=30)
+    lease_store.renew("web-1", {BTC: [], ETH: []}, ttl=30)
+    lease_store.renew("web-1", {}, ttl=30)
     assert desired(lease_store) == [(BTC, 1), (ETH, 1)]
     assert min(each.leased_until for each in lease_store.leased(idle_ttl=60)) > 1_700_000_000
 
@@ -130,7 +130,7 @@ def _later(lease_store, series, time):
     """Whether `series` went idle after `time`; the lease store's clock ticks in milliseconds."""
     (until,) = [e.leased_until for e in lease_store.leased(idle_ttl=60) if e.series == series]
     if until <= time:
-        lease_store.renew("web-1", [series], ttl=30)
+        lease_store.renew("web-1", {series: []}, ttl=30)
         lease_store.release(series, "web-1")
     return until > time
 
@@ -259,3 +259,96 @@ def test_limit_of_venues_refuses_another_exchange_or_market(lease_store):
             admission=Admission(idle_ttl=0.05, venue_limit=1, pinned=frozenset({BTC})),
         )
     )
+
+
+def one_each(**limits):
+    return Admission(idle_ttl=60, client_limit=1, **limits)
+
+
+def test_client_holds_so_many_series_over_all_instances(lease_store):
+    assert lease(lease_store, BTC, "web-1", admission=one_each(), client="stranger")
+    for instance in ("web-1", "web-2"):
+        assert not lease(lease_store, ETH, instance, admission=one_each(), client="stranger")
+        assert lease(lease_store, BTC, instance, admission=one_each(), client="stranger")
+    assert desired(lease_store) == [(BTC, 2)]
+    assert lease(lease_store, ETH, admission=one_each(), client="honest")
+    assert lease(lease_store, XRP, admission=one_each())
+
+
+def test_client_is_counted_until_it_has_left_every_instance(lease_store):
+    for instance in ("web-1", "web-2"):
+        lease(lease_store, BTC, instance, admission=one_each(), client="stranger")
+    lease_store.release(BTC, "web-1", ["stranger"])
+    assert not lease(lease_store, ETH, admission=one_each(), client="stranger")
+    lease_store.release_clients(BTC, "web-2", ["stranger", "honest"])
+    lease_store.release_clients(BTC, "web-2", [])
+    assert desired(lease_store) == [(BTC, 1)]
+    assert lease(lease_store, ETH, admission=one_each(), client="stranger")
+
+
+def test_client_of_a_crashed_instance_is_counted_until_its_lease_expires(lease_store):
+    lease(lease_store, BTC, "crashed", ttl=0.1, admission=one_each(), client="stranger")
+    wait_until(lambda: lease(lease_store, ETH, admission=one_each(), client="stranger"))
+    assert not lease(lease_store, XRP, admission=one_each(), client="stranger")
+
+
+def test_renewing_keeps_clients_and_takes_lost_ones_again(lease_store):
+    lease(lease_store, BTC, ttl=0.1, admission=one_each(), client="stranger")
+    lease_store.renew("web-1", {BTC: ["stranger", "other"], ETH: ["late"], XRP: []}, ttl=30)
+    lease_store.release(ETH, "web-1", ["late"])
+    wait_until(lambda: not desired(lease_store, idle_ttl=0.1)[2:])
+    for client in ("stranger", "other"):
+        assert not lease(lease_store, ETH, admission=one_each(), client=client)
+    assert lease(lease_store, ETH, admission=one_each(), client="late")
+
+
+def test_pinned_series_count_for_no_client(lease_store):
+    limits = one_each(pinned=frozenset({BTC}))
+    lease(lease_store, XRP, admission=one_each(), client="early")
+    for series in (BTC, ETH):
+        assert lease(lease_store, series, admission=limits, client="stranger")
+    assert not lease(lease_store, XRP, admission=limits, client="stranger")
+    # What was whitelisted since is counted no more.
+    assert lease(lease_store, ETH, admission=one_each(pinned=frozenset({XRP})), client="early")
+
+
+def test_client_holds_so_many_venues_that_are_not_pinned(lease_store):
+    limits = Admission(idle_ttl=60, client_venue_limit=1, pinned=frozenset({BTC}))
+    spot, futures = (SeriesId.parse(f"okx:{each}:BTC/USDT:1m") for each in ("spot", "futures"))
+    for series in (BTC, ETH, spot, XRP, SeriesId.parse("okx:spot:ETH/USDT:1m")):
+        assert lease(lease_store, series, admission=limits, client="stranger")
+    assert not lease(lease_store, futures, admission=limits, client="stranger")
+    assert lease(lease_store, futures, admission=limits, client="honest")
+    # Nor by joining: another client has it followed.
+    assert not lease(lease_store, futures, admission=limits, client="stranger")
+
+
+def test_client_limit_is_atomic_over_concurrent_instances(lease_store):
+    limits = Admission(idle_ttl=60, client_limit=5)
+    series = [SeriesId.parse(f"binance:spot:C{n}/USDT:1m") for n in range(40)]
+    start = threading.Barrier(8)
+
+    def instance(number):
+        start.wait(patience(5))
+        for each in series[number:] + series[:number]:
+            lease(lease_store, each, f"web-{number}", admission=limits, client="stranger")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(instance, range(8)))
+    assert len(desired(lease_store)) == 5
+
+
+def test_refused_client_leaves_nothing_in_valkey(valkey_lease_store):
+    limits = Admission(idle_ttl=60, limit=1, client_limit=1)
+    lease(valkey_lease_store, BTC, admission=limits, client="first")
+    for n in range(20):
+        assert not lease(valkey_lease_store, ETH, admission=limits, client=f"refused-{n}")
+    assert clients_in(valkey_lease_store) == ["first"]
+    valkey_lease_store.release(BTC, "web-1", ["first"])
+    assert clients_in(valkey_lease_store) == []
+
+
+def clients_in(store):
+    keys = store._client.keys(f"{store._prefix()}client:*")
+    assert all(0 < store._client.pttl(key) <= 30_000 for key in keys)
+    return [key.rpartition(":")[2] for key in keys]

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from lab.waiting import eventually
-from market.domain.lease_store import Admission, FollowRefused, Refusal, Venue
+from market.domain.lease_store import Admission, FollowRefused, Refusal
 from market.domain.series import SeriesId
 from market.ingest import leases
-from market.ingest.admission import Admitted, Wish
 from market.ingest.leases import LeaseKeeper, NoLeases, keeper
 from market.ingest.tests.outage import Outage
+from market.networks import digest_of
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
@@ -24,20 +24,30 @@ UNLISTED = SeriesId.parse("sim:spot:NOPE/USDT:1m")
 STORED = SeriesId.parse("elsewhere:spot:BTC/USDT:1m")
 
 
-def make_keeper(lease_store, *, instance="web-1", ttl=30.0, limit=0, pinned=()):
+def make_keeper(lease_store, *, instance="web-1", ttl=30.0, pinned=(), **limits):
+    limits = Admission(idle_ttl=60, pinned=frozenset(pinned), **limits)
+
     async def admit(series):
         if series == UNLISTED:
             raise FollowRefused(series, Refusal.UNKNOWN_SYMBOL, "not listed")
         if series == STORED:
             return None
-        wish = Wish(series, series in pinned, Venue.of(series))
-        return Admitted(wish, Admission(idle_ttl=60, limit=limit, pinned=frozenset(pinned)))
+        return limits
 
     return LeaseKeeper(lease_store, instance, ttl=ttl, admit=admit)
 
 
 def leases_of(lease_store):
     return {each.series: each.leases for each in lease_store.leases.leased(idle_ttl=60)}
+
+
+def may_have(lease_store, series, address):
+    """Whether another instance may follow one series for an address."""
+    client, limits = digest_of(address), Admission(idle_ttl=60, client_limit=1)
+    if not lease_store.lease(series, "another", ttl=30, admission=limits, client=client):
+        return False
+    lease_store.release(series, "another", [client])
+    return True
 
 
 async def test_series_that_is_not_admitted_has_no_lease():
@@ -62,55 +72,105 @@ async def test_series_that_is_only_read_has_holders_and_no_lease():
     await keeper.close()
 
 
-async def test_one_address_can_not_take_every_place(switched):
-    switched(ondemand_max_series_per_address=2)
-    lease_store = Outage()
-    keeper = make_keeper(lease_store, limit=4)
-    await keeper.acquire(BTC, "stranger")
-    await keeper.acquire(ETH, "stranger")
-    with pytest.raises(FollowRefused) as refused:
-        await keeper.acquire(XRP, "stranger")
-    assert refused.value.code == "capacity"
-    assert lease_store.calls["lease"] == 2
-    await keeper.acquire(XRP, "honest")
+async def test_one_address_can_not_take_every_place_through_many_instances(lease_store):
+    one, other = (
+        make_keeper(lease_store, instance=name, limit=4, client_limit=2)
+        for name in ("web-1", "web-2")
+    )
+    await one.acquire(BTC, "stranger")
+    await other.acquire(ETH, "stranger")
+    for each in (one, other):
+        with pytest.raises(FollowRefused) as refused:
+            await each.acquire(XRP, "stranger")
+        assert refused.value.code == "capacity"
+    await one.acquire(XRP, "honest")
     # Nor by joining what others have followed.
     with pytest.raises(FollowRefused):
-        await keeper.acquire(XRP, "stranger")
-    await keeper.release(ETH, "stranger")
-    await keeper.acquire(XRP, "stranger")
+        await one.acquire(XRP, "stranger")
+    await other.release(ETH, "stranger")
+    await one.acquire(XRP, "stranger")
+    with pytest.raises(FollowRefused):
+        await other.acquire(ETH, "stranger")
+    await one.close()
+    await other.acquire(ETH, "stranger")
+    await other.close()
+
+
+async def test_holder_beside_others_of_its_address_asks_nothing():
+    lease_store = Outage()
+    keeper = make_keeper(lease_store, client_limit=1, pinned=[BTC])
+    for series in (BTC, ETH):
+        for _ in range(3):
+            await keeper.acquire(series, "stranger")
+    await keeper.acquire(BTC, "honest")
+    assert lease_store.calls == {"lease": 2}
+    await keeper.acquire(ETH, "honest")
+    assert lease_store.calls == {"lease": 3}
+    unlimited = make_keeper(lease_store, instance="web-2")
+    for address in ("stranger", "honest"):
+        await unlimited.acquire(BTC, address)
+    assert lease_store.calls == {"lease": 4}
+    await keeper.close()
+    await unlimited.close()
+
+
+async def test_address_that_left_a_series_to_others_is_counted_no_more(lease_store):
+    keeper = make_keeper(lease_store, client_limit=1)
+    for address in ("stranger", "stranger", "honest"):
+        await keeper.acquire(BTC, address)
+    await keeper.release(BTC, "stranger")
+    with pytest.raises(FollowRefused):
+        await keeper.acquire(ETH, "stranger")
+    await keeper.release(BTC, "stranger")
+    await keeper.acquire(ETH, "stranger")
     await keeper.close()
 
 
-async def test_refused_lease_does_not_count_for_its_address(switched):
-    switched(ondemand_max_series_per_address=1)
+async def test_what_an_address_holds_is_renewed_and_expires_with_a_crash(lease_store):
+    outage = Outage(lease_store)
+    crashed = make_keeper(outage, instance="crashed", ttl=0.15, client_limit=1)
+    await crashed.acquire(BTC, "stranger")
+    await eventually(lambda: outage.calls["renew"] >= 4)
+    await eventually(lambda: not may_have(lease_store, ETH, "stranger"))
+    outage.is_on = True
+    await eventually(lambda: may_have(lease_store, ETH, "stranger"))
+    await crashed.close()
+
+
+async def test_address_itself_is_not_in_the_lease_store(valkey_lease_store):
+    keeper = make_keeper(valkey_lease_store, client_limit=1)
+    await keeper.acquire(BTC, "203.0.113.7")
+    client, mine = valkey_lease_store._client, f"{valkey_lease_store._prefix()}*"
+    kept = {key: client.zrange(key, 0, -1) for key in client.scan_iter(match=mine)}
+    assert any(digest_of("203.0.113.7") in key for key in kept)
+    assert "203.0.113.7" not in str(kept)
+    await keeper.close()
+
+
+async def test_outage_of_the_lease_store_lets_no_address_have_more_than_its_own():
     lease_store = Outage()
-    keeper = make_keeper(lease_store, limit=1)
+    keeper = make_keeper(lease_store, ttl=0.15, client_limit=1)
+    lease_store.is_on = True
+    await keeper.acquire(BTC, "stranger")
+    with pytest.raises(FollowRefused):
+        await keeper.acquire(ETH, "stranger")
+    await keeper.acquire(ETH, "honest")
+    lease_store.is_on = False
+    await eventually(lambda: leases_of(lease_store) == {BTC: 1, ETH: 1})
+    # What was accepted meanwhile is counted since.
+    await eventually(lambda: not may_have(lease_store, XRP, "stranger"))
+    await keeper.close()
+
+
+async def test_refused_lease_does_not_count_for_its_address():
+    lease_store = Outage()
+    keeper = make_keeper(lease_store, limit=1, client_limit=1)
     await keeper.acquire(BTC, "other")
     for _ in range(3):
         with pytest.raises(FollowRefused):
             await keeper.acquire(ETH, "stranger")
     await keeper.release(BTC, "other")
     await keeper.acquire(ETH, "stranger")
-    await keeper.close()
-
-
-async def test_whitelisted_series_count_for_no_address(switched):
-    switched(ondemand_max_series_per_address=1)
-    lease_store = Outage()
-    keeper = make_keeper(lease_store, limit=2, pinned=(BTC, ETH))
-    for series in (BTC, ETH, XRP):
-        await keeper.acquire(series, "stranger")
-    await keeper.close()
-
-
-async def test_one_address_starts_few_groups(switched):
-    switched(ondemand_max_groups_per_address=1)
-    keeper = make_keeper(Outage())
-    await keeper.acquire(BTC, "stranger")
-    await keeper.acquire(ETH, "stranger")
-    with pytest.raises(FollowRefused):
-        await keeper.acquire(FUTURES, "stranger")
-    await keeper.acquire(FUTURES, "honest")
     await keeper.close()
 
 

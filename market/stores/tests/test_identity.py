@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from market import runtime, singletons
+from market.domain.series import SeriesId
 from market.models import Installation
 from market.stores.installation import read_identity
 
@@ -18,7 +19,6 @@ def test_the_migration_gives_the_database_an_identity():
     identity = read_identity()
     assert (identity.installation_id, identity.generation) == (row.installation_id, row.generation)
     assert len({identity.installation_id, identity.generation}) == 2
-    assert runtime.identity() == identity
 
 
 @pytest.mark.django_db
@@ -36,9 +36,10 @@ def test_there_is_no_second_row():
         Installation.objects.create(id=2)
 
 
-def test_memory_has_one_identity_a_process(settings):
+def test_memory_has_one_generation_a_process(settings):
     settings.SWITCHES = dataclasses.replace(settings.SWITCHES, enable_pg_store=False)
-    first = runtime.identity()
-    assert runtime.identity() == first
+    series = SeriesId.parse("sim:spot:BTC/USDT:1m")
+    first = runtime.candle_store().state(series).generation
+    assert runtime.candle_store().state(series).generation == first
     singletons.reset()
-    assert runtime.identity() != first
+    assert runtime.candle_store().state(series).generation != first

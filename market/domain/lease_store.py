@@ -202,8 +202,8 @@ class LeaseStore(Protocol):
 
         Atomic over all instances. `client` is a digest; an empty one is not counted. A pinned
         series is always accepted, and one that is leased or lingering already unless the client's
-        own limit forbids it. At the limit the longest idle lingering series is evicted; at the
-        limit of venues a new one has to wait until another has no series left.
+        own limit forbids it. At a limit the longest idle lingering series, or venue whose series
+        all linger, is evicted.
         """
 
     def renew(self, instance: str, held: Mapping[SeriesId, Collection[str]], *, ttl: float) -> None:

@@ -64,26 +64,46 @@ class MemoryLeaseStore(LeaseStore):
     def _make_room(self, series: SeriesId, now: float, admission: Admission) -> bool:
         if series in admission.pinned or series in self._leased_until:
             return True
-        counted = [each for each in self._leased_until if each not in admission.pinned]
-        if admission.venue_limit:
-            pinned = {Venue.of(each) for each in admission.pinned}
-            taken = {Venue.of(each) for each in counted} - pinned
-            is_new = Venue.of(series) not in taken | pinned
-            if is_new and len(taken) >= admission.venue_limit:
-                return False
-        if not admission.limit:
-            return True
-        surplus = len(counted) - admission.limit + 1
+        ends = self._leased_until
+        counted = [each for each in ends if each not in admission.pinned]
         lingering = sorted(
-            (each for each in counted if self._leased_until[each] <= now),
-            key=lambda each: (self._leased_until[each], str(each)),
+            (each for each in counted if ends[each] <= now),
+            key=lambda each: (ends[each], str(each)),
         )
-        if surplus > len(lingering):
+        evicted = self._venues_to_evict(series, counted, lingering, admission)
+        if evicted is None:
             return False
-        for each in lingering[: max(0, surplus)]:
+        if admission.limit:
+            surplus = len(counted) - len(evicted) - admission.limit + 1
+            left = [each for each in lingering if each not in evicted]
+            if surplus > len(left):
+                return False
+            evicted |= set(left[: max(0, surplus)])
+        for each in evicted:
             del self._leased_until[each]
             self._leases.pop(each, None)
         return True
+
+    def _venues_to_evict(
+        self,
+        series: SeriesId,
+        counted: list[SeriesId],
+        lingering: list[SeriesId],
+        admission: Admission,
+    ) -> set[SeriesId] | None:
+        """The series of the longest idle venues in the way of a new one; None if too few idle."""
+        pinned = {Venue.of(each) for each in admission.pinned}
+        taken = {Venue.of(each) for each in counted} - pinned
+        if not admission.venue_limit or Venue.of(series) in taken | pinned:
+            return set()
+        watched = {Venue.of(each) for each in counted if each not in lingering}
+        # By the end of each venue's last lease.
+        newest = {Venue.of(each): at for at, each in enumerate(lingering)}
+        idle = sorted(taken - watched, key=newest.__getitem__)
+        surplus = max(0, len(taken) - admission.venue_limit + 1)
+        if surplus > len(idle):
+            return None
+        return {each for each in lingering if Venue.of(each) in idle[:surplus]}
 
     def _hold(
         self, series: SeriesId, instance: str, until: float, clients: Collection[str]

@@ -31,126 +31,18 @@ from market.domain.lease_store import (
     Member,
 )
 from market.domain.series import SeriesId
+from market.ingest.lease_scripts import (
+    LEASE,
+    LEASED,
+    RELEASE,
+    RELEASE_OWNER,
+    RENEW,
+    RENEW_OWNER,
+)
 
 CALL_TIMEOUT_S = 2.0
 CONNECTIONS = 16
 PROGRESS_TTL_S = 86_400
-# `until` holds for each leased or lingering series when its last lease ends (milliseconds);
-# `lease:<series>` holds the end of each instance's lease; `client:<digest>` holds the end of each
-# "<instance> <series>" that the client holds. Earlier versions do not know the latter.
-NOW = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-"""
-HOLD = """
-local function hold(leases, series, instance, ttl)
-  redis.call('ZADD', leases, now + ttl, instance)
-  redis.call('PEXPIRE', leases, ttl)
-  redis.call('ZADD', KEYS[1], 'GT', now + ttl, series)
-end
-local function hold_for(client, series, instance, ttl)
-  redis.call('ZADD', client, now + ttl, instance .. ' ' .. series)
-  redis.call('PEXPIRE', client, ttl)
-end
-"""
-LEASE = (
-    NOW
-    + HOLD
-    + """
-local series, instance, ttl, idle, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local venue_limit, client_limit = tonumber(ARGV[6]), tonumber(ARGV[7])
-local client_venue_limit, client = tonumber(ARGV[8]), KEYS[3]
-local function venue_of(name) return string.match(name, '^[^:]*:[^:]*') end
-local pinned, venues, taken = {}, {}, 0
-for i = 9, #ARGV do
-  pinned[ARGV[i]] = true
-  venues[venue_of(ARGV[i])] = true
-end
-if client then
-  redis.call('ZREMRANGEBYSCORE', client, '-inf', now)
-  local held, counted, held_venues, held_taken = {}, 0, {}, 0
-  for _, member in ipairs(redis.call('ZRANGE', client, 0, -1)) do
-    local name = string.match(member, ' (.*)')
-    if not pinned[name] and not held[name] then
-      held[name], counted = true, counted + 1
-      local venue = venue_of(name)
-      if not venues[venue] and not held_venues[venue] then
-        held_venues[venue], held_taken = true, held_taken + 1
-      end
-    end
-  end
-  if not held[series] then
-    local venue = venue_of(series)
-    local is_new = not venues[venue] and not held_venues[venue]
-    if client_limit > 0 and counted >= client_limit then return 0 end
-    if is_new and client_venue_limit > 0 and held_taken >= client_venue_limit then return 0 end
-  end
-end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - idle)
-if limit + venue_limit > 0 and not pinned[series] and not redis.call('ZSCORE', KEYS[1], series) then
-  local counted, lingering = 0, {}
-  local members = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
-  for i = 1, #members, 2 do
-    if not pinned[members[i]] then
-      counted = counted + 1
-      if tonumber(members[i + 1]) <= now then lingering[#lingering + 1] = members[i] end
-      local venue = venue_of(members[i])
-      if not venues[venue] then venues[venue], taken = true, taken + 1 end
-    end
-  end
-  if venue_limit > 0 and not venues[venue_of(series)] and taken >= venue_limit then return 0 end
-  local surplus = counted - limit + 1
-  if limit > 0 and surplus > #lingering then return 0 end
-  for i = 1, (limit > 0 and surplus or 0) do redis.call('ZREM', KEYS[1], lingering[i]) end
-end
-hold(KEYS[2], series, instance, ttl)
-if client then hold_for(client, series, instance, ttl) end
-return 1
-"""
-)
-RENEW = (
-    NOW
-    + HOLD
-    + """
-local leases = tonumber(ARGV[3])
-for i = 4, #ARGV do
-  if i < 4 + leases then
-    hold(KEYS[i - 2], ARGV[i], ARGV[1], ARGV[2])
-  else
-    hold_for(KEYS[i - 2], ARGV[i], ARGV[1], ARGV[2])
-  end
-end
-"""
-)
-RELEASE = (
-    NOW
-    + """
-for i = 3, #KEYS do redis.call('ZREM', KEYS[i], ARGV[2] .. ' ' .. ARGV[1]) end
-if redis.call('ZREM', KEYS[2], ARGV[2]) == 0 then return end
-local last = redis.call('ZRANGE', KEYS[2], 0, 0, 'REV', 'WITHSCORES')[2]
-redis.call('ZADD', KEYS[1], 'XX', math.max(now, tonumber(last or 0)), ARGV[1])
-"""
-)
-LEASED = (
-    NOW
-    + """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
-local found = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
-local answer = {}
-for i = 1, #found, 2 do
-  local leases = redis.call('ZCOUNT', ARGV[2] .. found[i], '(' .. now, '+inf')
-  answer[#answer + 1] = {found[i], leases, found[i + 1]}
-end
-return answer
-"""
-)
-RENEW_OWNER = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
-RELEASE_OWNER = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-"""
 
 
 def connect(url: str) -> Redis:

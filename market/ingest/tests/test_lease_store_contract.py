@@ -250,15 +250,45 @@ def test_limit_of_venues_refuses_another_exchange_or_market(lease_store):
     assert not lease(lease_store, elsewhere[1], admission=limits)
     another = SeriesId.parse("okx:spot:ETH/USDT:1m")
     assert lease(lease_store, another, admission=limits)
-    for series in (elsewhere[0], another):
-        lease_store.release(series, "web-1")
-    wait_until(
-        lambda: lease(
-            lease_store,
-            elsewhere[1],
-            admission=Admission(idle_ttl=0.05, venue_limit=1, pinned=frozenset({BTC})),
-        )
+    lease_store.release(elsewhere[0], "web-1")
+    assert not lease(lease_store, elsewhere[1], admission=limits)
+
+
+def venues_at_most(venues, limit=0):
+    return Admission(idle_ttl=60, venue_limit=venues, limit=limit)
+
+
+def test_limit_of_venues_evicts_the_venue_that_is_idle_longest(lease_store):
+    first, second, third, fourth = (
+        SeriesId.parse(f"{each}:spot:BTC/USDT:1m") for each in ("a", "b", "c", "d")
     )
+    beside_first = SeriesId.parse("a:spot:ETH/USDT:1m")
+    for series in (first, beside_first, second):
+        assert lease(lease_store, series, admission=venues_at_most(2))
+    lease_store.release(first, "web-1")
+    # Another series of it is watched.
+    assert not lease(lease_store, third, admission=venues_at_most(2))
+    lease_store.release(second, "web-1")
+    lease_store.release(beside_first, "web-1")
+    (idle_since,) = [e.leased_until for e in lease_store.leased(idle_ttl=60) if e.series == second]
+    wait_until(lambda: _later(lease_store, beside_first, idle_since))
+    assert lease(lease_store, third, admission=venues_at_most(2))
+    assert desired(lease_store) == [(first, 0), (beside_first, 0), (third, 1)]
+    assert lease(lease_store, fourth, admission=venues_at_most(2))
+    assert desired(lease_store) == [(third, 1), (fourth, 1)]
+
+
+def test_nothing_is_evicted_for_a_series_that_is_refused(lease_store):
+    idle, watched, wanted = (SeriesId.parse(f"{each}:spot:BTC/USDT:1m") for each in ("a", "b", "c"))
+    for series in (watched, BTC, idle):
+        assert lease(lease_store, series)
+    lease_store.release(idle, "web-1")
+    before = desired(lease_store)
+    assert not lease(lease_store, wanted, admission=venues_at_most(3, limit=2))
+    assert not lease(lease_store, wanted, admission=venues_at_most(2, limit=9))
+    assert desired(lease_store) == before
+    assert lease(lease_store, wanted, admission=venues_at_most(3, limit=3))
+    assert desired(lease_store) == [(watched, 1), (BTC, 1), (wanted, 1)]
 
 
 def one_each(**limits):

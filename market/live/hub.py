@@ -19,15 +19,12 @@ from typing import Any
 from market.bus import metrics as bus_metrics
 from market.bus.layer import ChannelLayer
 from market.bus.messages import BusMessage, ClosedCandles, decode, group_of
-from market.costs import measured
 from market.domain.change import revision_notice
-from market.domain.freshness import clamp_cursor
 from market.domain.series import SeriesId
-from market.domain.store import CandleStore, SeriesDamaged, SeriesState
-from market.domain.timeframe import MAX_TIME
+from market.domain.store import CandleStore, SeriesDamaged
 from market.ingest.presence import Load
 from market.live import metrics
-from market.live.frames import closed_frame
+from market.live.catch_up import CatchUp
 from market.live.reads import RepairGap, RunBlocking, StoreReads
 from market.live.topic import Subscription, Topic
 from market.live.watchdog import CUT_OFF_REASON, TIMEOUT_S, TRY_AGAIN_LATER, Watchdog
@@ -42,9 +39,6 @@ FORMING_RELEASE_S = 0.25
 
 # Messages of one series that may queue while it is healed; beyond it one read replaces them.
 MAX_INBOX = 256
-
-# Reads until a catch-up has reached the live side; even a second one is rare.
-MAX_CATCH_UP_READS = 20
 
 
 class Hub:
@@ -77,6 +71,7 @@ class Hub:
             repair_limit=repair_limit,
             now=now,
         )
+        self._catch_up = CatchUp(self._reads, now)
         self._layer = layer
         self._check_interval = check_interval
         self._now = now
@@ -146,7 +141,11 @@ class Hub:
         metrics.SUBSCRIPTIONS.inc()
         try:
             await self._open(topic)
-            await self._catch_up(topic, subscription, topic.known_by(epoch, generation))
+            await self._catch_up.send(topic, subscription, topic.known_by(epoch, generation))
+            # In the same step of the event loop as the last look at the head. Meanwhile the watcher
+            # may have left, or subscribed to the series again.
+            if self._watchers.get(watcher, {}).get(series) is subscription:
+                topic.join(subscription)
         except BaseException:
             self.unsubscribe(watcher, series)
             raise
@@ -168,64 +167,6 @@ class Hub:
             self.unsubscribe(watcher, series)
         self._watchers.pop(watcher, None)
         return followed
-
-    async def _catch_up(self, topic: Topic, subscription: Subscription, known: SeriesState) -> None:
-        """Send history until none is left, and join in the same step of the event loop."""
-        watcher, series = subscription.watcher, topic.series
-        if subscription.cursor is not None:
-            cursor = max(-1, min(subscription.cursor, MAX_TIME))
-            subscription.cursor = clamp_cursor(cursor, series.timeframe, self._now())
-        is_complete = False
-        for _ in range(MAX_CATCH_UP_READS):
-            if not is_complete:
-                is_complete = await self._send_history(topic, subscription)
-            elif known[1:] != topic.state[1:]:
-                known = await self._send_revisions(topic, subscription, known)
-            elif topic.is_ahead_of(subscription.cursor) and not subscription.is_cut:
-                is_complete = False
-            else:
-                break
-        # Meanwhile the watcher may have left, or subscribed to the series again.
-        if self._watchers.get(watcher, {}).get(series) is subscription:
-            topic.join(subscription)
-
-    async def _send_history(self, topic: Topic, subscription: Subscription) -> bool:
-        """Send what is stored after the cursor; return whether that reached the live side.
-
-        A catch-up cut at its limit is not continued: the gap before the watcher's next live candle
-        makes it fetch the rest over HTTP.
-        """
-        watcher, asked_from = subscription.watcher, subscription.cursor
-        rows = await self._reads.after_shared(topic, asked_from)
-        await watcher.wait_for_room()
-        if rows:
-            with measured():
-                frame = closed_frame(
-                    topic.series, asked_from, rows, supports_batch=subscription.supports_batch
-                )
-                watcher.send_closed(topic.series, frame)
-            subscription.cursor = rows[-1].candle_time
-            metrics.caught_up(len(rows))
-            metrics.frame_sent(frame.types, len(frame.data), 1)
-        subscription.is_cut = asked_from is not None and len(rows) >= self._reads.limit
-        return subscription.is_cut or not topic.is_ahead_of(subscription.cursor)
-
-    async def _send_revisions(
-        self, topic: Topic, subscription: Subscription, known: SeriesState
-    ) -> SeriesState:
-        """Notify a watcher of what was revised after the state that it knows; return the new one.
-
-        If that is of another generation, or from the future, everything must be read again.
-        """
-        state = topic.state
-        since: int | None = 0
-        if known.generation != state.generation or known.epoch > state.epoch:
-            topic.take_back(subscription)
-        else:
-            since = await self._reads.revised_since(topic.series, known.epoch)
-        if since is not None:
-            topic.notify_one(subscription, revision_notice(topic.series, since, state.epoch))
-        return state
 
     # The bus
 

@@ -10,10 +10,12 @@ from collections.abc import AsyncGenerator, Iterator
 
 import orjson
 from django.core.exceptions import SuspiciousOperation
+from django.db import DatabaseError
 from django.http import QueryDict, StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from market import blocking
 from market.api.answers import TopMarketsEvent
 from market.api.asgi import Application, Receive, Scope, Send, header_list
 from market.api.checks import check_query
@@ -22,9 +24,15 @@ from market.api.endpoint import Endpoint
 from market.api.errors import ApiError
 from market.api.requests import TopMarketsStreamQuery
 from market.api.schema import errors_of, parameters_of
-from market.api.top_markets import begin_ranking, ranking_answer, require_known_exchange
+from market.api.top_markets import (
+    begin_ranking,
+    ranking_answer,
+    require_known_exchange,
+    require_ranked_exchange,
+)
 from market.domain.feed import FeedRefused
 from market.exchanges.top_markets import TopMarketsUnavailable
+from market.ingest.admission import is_ranked
 
 # A stream ends after this and EventSource opens the next one, so that no client is kept for ever.
 MAX_STREAM_S = 900.0
@@ -77,11 +85,12 @@ class TopMarketsStream(Endpoint):
         ),
         parameters=parameters_of(TopMarketsStreamQuery),
         responses={(200, "text/event-stream"): TopMarketsEvent}
-        | errors_of({400: "unsupported_exchange", 503: "too_many_streams"}),
+        | errors_of({400: "unsupported_exchange", 503: "too_many_streams, store_unavailable"}),
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """The stream."""
         asked = _checked(self.request.query_params)
+        require_ranked_exchange(asked)
         return StreamingHttpResponse(stream(asked), headers=HEADERS)
 
 
@@ -101,7 +110,10 @@ class TopMarketStreamFront:
         """Stream to a good request, pass everything else to Django."""
         try:
             asked = _checked(QueryDict(scope["query_string"].decode()))
-        except (ApiError, SuspiciousOperation, ValueError):
+            is_good = await blocking.run(is_ranked, asked.exchange)
+        except (ApiError, SuspiciousOperation, ValueError, DatabaseError, TimeoutError):
+            is_good = False
+        if not is_good:
             await self._application(scope, receive, send)
             return
         common = await self._common_headers.of(scope, dict(scope["headers"]))

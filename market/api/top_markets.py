@@ -10,11 +10,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from market import blocking
 from market.api.answers import TopMarketsAnswer
 from market.api.endpoint import Endpoint
 from market.api.errors import ApiError
 from market.api.requests import RankingQuery, TopMarketsQuery
-from market.api.schema import parameters_of, responses
+from market.api.schema import STORE_DOWN, parameters_of, responses
 from market.domain.feed import FeedRefused
 from market.domain.throttle import Throttle
 from market.exchanges.ccxt_client import known_exchanges
@@ -24,6 +25,7 @@ from market.exchanges.top_markets import (
     TopMarketsUnavailable,
     exchange_loop,
 )
+from market.ingest.admission import is_ranked
 from market.singletons import once
 
 FORCE_INTERVAL_S = 2.0
@@ -43,6 +45,13 @@ def force_throttle() -> Throttle[tuple[str, str, str]]:
 def require_known_exchange(asked: RankingQuery) -> None:
     """Raise ApiError 400 for an exchange that nothing here can reach."""
     if asked.exchange not in known_exchanges():
+        raise _unsupported_exchange()
+
+
+def require_ranked_exchange(asked: RankingQuery) -> None:
+    """Raise ApiError 400 for an exchange that is not known, or not ranked here. Blocking."""
+    require_known_exchange(asked)
+    if not blocking.call(is_ranked, asked.exchange):
         raise _unsupported_exchange()
 
 
@@ -73,14 +82,17 @@ class TopMarkets(Endpoint):
 
     @extend_schema(
         operation_id="top_markets",
-        description="Any exchange that ccxt knows, and `sim`. A stale list is better than none.",
+        description=(
+            "`binance`, and the exchanges of which series may be followed on demand. A stale list "
+            "is better than none."
+        ),
         parameters=parameters_of(TopMarketsQuery),
-        responses=responses(TopMarketsAnswer, ERRORS, {429: "rate_limited"}),
+        responses=responses(TopMarketsAnswer, ERRORS, {429: "rate_limited"}, STORE_DOWN),
     )
     def get(self, request: Request) -> Response:
         """The symbols with the greatest volume."""
         asked = self.query(TopMarketsQuery)
-        require_known_exchange(asked)
+        require_ranked_exchange(asked)
         if asked.force:
             address = str(request.META.get("REMOTE_ADDR", ""))
             if force_throttle().admit((address, asked.exchange, asked.market)):

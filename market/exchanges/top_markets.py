@@ -37,6 +37,8 @@ ANSWER_TIMEOUT_S = 2 * FETCH_TIMEOUT_S + 2.0
 
 # Exchange objects keep all markets in memory: tens of megabytes for the large ones.
 MAX_VENUES = 8
+# One that nobody asked for in this time is closed with the next question.
+IDLE_S = 900.0
 
 
 class TopMarketsUnavailable(Exception):
@@ -69,6 +71,7 @@ class Venue:
     name: str
     market: str
     exchange: Any
+    asked_at: float = -math.inf
     listings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     listed_at: float = -math.inf
     tickers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -115,11 +118,14 @@ class TopMarketsSource:
         key = (exchange, market)
         if key not in self._venues:
             self._venues[key] = Venue(exchange, market, self._open(exchange, market))
+        venue, now = self._venues[key], self._clock()
+        venue.asked_at = now
         self._venues.move_to_end(key)
-        while len(self._venues) > MAX_VENUES:
-            _, dropped = self._venues.popitem(last=False)
+        unwanted = [each for each in self._venues if now - self._venues[each].asked_at > IDLE_S]
+        unwanted = unwanted or list(self._venues)[:-MAX_VENUES]
+        for dropped in [self._venues.pop(each) for each in unwanted]:
             await _close(dropped)
-        return self._venues[key]
+        return venue
 
     async def _refresh(self, venue: Venue, *, force: bool) -> bool:
         """Fetch what is too old; return whether anything was fetched."""

@@ -23,6 +23,7 @@ from market.ingest.desired import whitelisted_series
 from market.runtime import candle_store
 
 ANY_EXCHANGE = "*"
+RANKED_ANYWHERE = "binance"
 CAPACITY_MESSAGE = "ondemand_ingest_capacity"
 
 
@@ -58,16 +59,16 @@ class Gate:
         pinned = whitelist if settings.SWITCHES.enable_whitelist_ingest else frozenset()
         if series not in pinned:
             try:
-                await self._check(series, served_exchanges(whitelist))
+                await self._check(series, whitelist)
             except FollowRefused as refused:
-                is_served = refused.code is Refusal.EXCHANGE_UNAVAILABLE
-                if is_served or not await blocking.run(self._ports.has_candles, series):
+                is_unavailable = refused.code is Refusal.EXCHANGE_UNAVAILABLE
+                if is_unavailable or not await blocking.run(self._ports.has_candles, series):
                     raise
                 return None
         return limits_of(pinned)
 
-    async def _check(self, series: SeriesId, served: frozenset[str]) -> None:
-        if not {series.exchange, ANY_EXCHANGE} & served:
+    async def _check(self, series: SeriesId, whitelist: frozenset[SeriesId]) -> None:
+        if not is_served(series.exchange, whitelist):
             reason = f"{series.exchange} is not served here"
             raise FollowRefused(series, Refusal.EXCHANGE_NOT_SERVED, reason)
         try:
@@ -87,14 +88,23 @@ class Gate:
         return await asyncio.shield(self._reading)
 
 
-def served_exchanges(whitelist: frozenset[SeriesId]) -> frozenset[str]:
-    """The exchanges of which any listed series may be followed on demand."""
+def is_served(exchange: str, whitelist: frozenset[SeriesId]) -> bool:
+    """Whether any listed series of the exchange may be followed on demand."""
     switches = settings.SWITCHES
     named = {name.strip() for name in switches.ondemand_exchanges.split(",")} - {""}
     if named:
-        return frozenset(named)
-    local = {"sim"} if switches.uses_local_exchange else set()
-    return frozenset({each.exchange for each in whitelist} | local)
+        return not named.isdisjoint({exchange, ANY_EXCHANGE})
+    is_local = exchange == "sim" and switches.uses_local_exchange
+    return is_local or any(each.exchange == exchange for each in whitelist)
+
+
+def is_ranked(exchange: str) -> bool:
+    """Whether clients may have the top markets of an exchange. Blocking.
+
+    Each market of an exchange that is ranked takes tens of megabytes, so strangers do not choose
+    which. Clients name one exchange without asking what an installation serves.
+    """
+    return exchange == RANKED_ANYWHERE or is_served(exchange, frozenset(whitelisted_series()))
 
 
 def is_admitted(series: SeriesId) -> bool:
@@ -103,8 +113,9 @@ def is_admitted(series: SeriesId) -> bool:
     False while the exchange's listing is being read.
     """
     whitelist = frozenset(whitelisted_series())
-    served = {series.exchange, ANY_EXCHANGE} & served_exchanges(whitelist)
-    return series in whitelist or (bool(served) and listings.is_listed(series))
+    if series in whitelist:
+        return True
+    return is_served(series.exchange, whitelist) and listings.is_listed(series)
 
 
 def limits_of(pinned: frozenset[SeriesId]) -> Admission:

@@ -141,6 +141,16 @@ async def test_stream_ends_by_itself_after_its_time(world, monkeypatch):
         await client.task
 
 
+@pytest.mark.parametrize(("named", "status"), [("okx", 400), ("kraken", 200)])
+async def test_stream_is_of_an_exchange_that_is_served(world, switch, named, status):
+    switch(ondemand_exchanges=named)
+    client = Streamed("market=spot&exchange=kraken&max_events=1&interval_s=0.2")
+    async with asyncio.timeout(patience(10)):
+        await client.task
+    assert client.start["status"] == status
+    assert world.opened == ([("kraken", "spot")] if status == 200 else [])
+
+
 def test_streams_are_bounded(api, world, monkeypatch):
     monkeypatch.setattr("market.api.top_market_stream.places", top_market_stream.StreamPlaces(0))
     response = api.get(STREAM, market="spot")

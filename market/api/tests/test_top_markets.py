@@ -9,7 +9,12 @@ import pytest
 
 from market.api.tests.asking import items, refusal
 from market.api.tests.ranked_exchange import Exchange
-from market.exchanges.top_markets import MAX_VENUES, TopMarketsSource, TopMarketsUnavailable
+from market.exchanges.top_markets import (
+    IDLE_S,
+    MAX_VENUES,
+    TopMarketsSource,
+    TopMarketsUnavailable,
+)
 
 PATH = "/api/market/top_markets"
 
@@ -104,7 +109,8 @@ def test_failure_with_nothing_cached_is_reported(api, world, failure):
     assert response.json()["detail"].startswith("upstream_error:")
 
 
-def test_exchange_without_tickers_is_an_upstream_error(api, world):
+def test_exchange_without_tickers_is_an_upstream_error(api, world, switch):
+    switch(ondemand_exchanges="kraken")
     world.exchange.failure = ccxt.NotSupported("no tickers")
     response = api.get(PATH, market="spot", exchange="kraken")
     assert refusal(response) == (502, "upstream_error")
@@ -117,6 +123,47 @@ def test_unknown_exchange_is_refused(api, world, path, exchange):
     assert refusal(response) == (400, "unsupported_exchange")
     assert response.json()["detail"] == "unsupported exchange"
     assert world.opened == []
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/stream"])
+def test_exchange_that_is_not_served_is_refused_as_one_without_ranking(api, world, switch, path):
+    switch(ondemand_exchanges="okx")
+    for exchange in ("kraken", "sim", "*"):
+        response = api.get(path, market="spot", exchange=exchange)
+        assert refusal(response) == (400, "unsupported_exchange")
+    assert world.opened == []
+
+
+@pytest.fixture
+def whitelist(switch, tmp_path):
+    """A whitelist of one series of kraken."""
+    path = tmp_path / "whitelist.json"
+    path.write_text('["kraken:spot:BTC/USDT:1m"]')
+    switch(whitelist_path=str(path))
+
+
+def test_exchanges_of_the_whitelist_are_ranked(api, world, whitelist):
+    assert symbols(api.get(PATH, market="spot", exchange="kraken"))
+    assert refusal(api.get(PATH, market="spot", exchange="okx")) == (400, "unsupported_exchange")
+
+
+@pytest.mark.parametrize("named", ["okx, kraken", "*"])
+def test_exchanges_that_the_operator_named_are_ranked(api, world, switch, named):
+    switch(ondemand_exchanges=named)
+    assert symbols(api.get(PATH, market="spot", exchange="kraken"))
+
+
+def test_local_exchange_is_ranked_where_it_is_set(api, world, switch):
+    assert api.get(PATH, market="spot", exchange="sim").status_code == 400
+    switch(sim_url="http://127.0.0.1:1")
+    assert symbols(api.get(PATH, market="spot", exchange="sim"))
+
+
+def test_default_exchange_is_ranked_anywhere(api, world, switch, whitelist):
+    """Old clients name no other, whatever an installation follows."""
+    assert symbols(api.get(PATH, market="spot"))
+    switch(ondemand_exchanges="okx")
+    assert symbols(api.get(PATH, market="spot"))
 
 
 @pytest.mark.parametrize(
@@ -165,3 +212,19 @@ async def test_few_exchanges_are_kept_open():
     assert [one.closed for one in opened] == [True] + [False] * MAX_VENUES
     await source.close()
     assert all(one.closed for one in opened)
+
+
+async def test_exchange_that_is_not_asked_for_any_more_is_closed():
+    """As one that the operator does not serve any more."""
+    opened, now = {}, 0.0
+
+    def open_one(exchange, market):
+        opened[exchange] = Exchange()
+        return opened[exchange]
+
+    source = TopMarketsSource(open_one, listing_ttl_s=60, ticker_ttl_s=60, clock=lambda: now)
+    for name in ("left", "kept", "kept"):
+        await source.ranking(name, "spot", quote="USDT", force=False)
+        now += IDLE_S / 2 + 1
+    assert (opened["left"].closed, opened["kept"].closed) == (True, False)
+    await source.close()

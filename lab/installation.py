@@ -18,12 +18,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from lab.database import run_sql
 from lab.exchange import Exchange
 from lab.http import get
 from lab.line import Line
+from lab.lines import Lines
 from lab.program import LabFailed, Program, inherited, manage
 from market.ingest.pools import EVERYTHING, Pool
 from trade_canvas.embedded import EmbeddedServer, start_postgres, start_valkey
@@ -68,11 +68,9 @@ class Installation:
         self.webs: list[Program] = []
         self.workers: list[Program] = []
         self.beats: list[Program] = []
-        self.buses: dict[str, Line] = {}
-        """Lines to Valkey by the program that uses them; `stores` are those to PostgreSQL."""
-        self.stores: dict[str, Line] = {}
+        self.lines = Lines()
+        """With `faults`, what connects the programs to the servers; and `front`."""
         self._faults = faults
-        self._front: Line | None = None
 
     # Starting and ending
 
@@ -153,17 +151,9 @@ class Installation:
         return [*self.webs, *self.workers, *self.beats]
 
     @property
-    def lines(self) -> list[Line]:
-        """Every line that can be cut."""
-        front = [self._front] if self._front else []
-        return [*self.buses.values(), *self.stores.values(), *front]
-
-    @property
     def front(self) -> Line:
         """One address for all web processes that there are when it is first used."""
-        if self._front is None:
-            self._front = Line([_port(web.url) for web in self.webs]).start()
-        return self._front
+        return self.lines.front(web.url for web in self.webs)
 
     @property
     def url(self) -> str:
@@ -303,10 +293,8 @@ class Installation:
     def _addresses(self, name: str) -> dict[str, str]:
         database_url, redis_url = self.database_url, self.redis_url
         if self._faults:
-            self.buses[name] = bus = Line([self.valkey.port]).start()
-            self.stores[name] = store = Line([_port(database_url)]).start()
-            database_url = _with_port(database_url, store.port)
-            redis_url = _with_port(redis_url, bus.port)
+            database_url = self.lines.to_store(name, database_url)
+            redis_url = self.lines.to_bus(name, redis_url)
         return {
             "DATA_DIR": str(self.directory),
             "DATABASE_URL": database_url,
@@ -337,9 +325,7 @@ class Installation:
     def replace_postgres(self, server: EmbeddedServer) -> None:
         """Have every program reach another database server, as after a failover."""
         self.servers[0], self.database_url = server, server.url
-        for line in self.stores.values():
-            line.targets[:] = [server.port]
-            line.reset()
+        self.lines.move_stores(server.port)
 
     # The database
 
@@ -407,15 +393,3 @@ def _start_together(programs: Iterable[Program], **switches: str) -> None:
     started = [each.start(**switches) for each in programs]
     for each in started:
         each.wait_ready()
-
-
-def _port(url: str) -> int:
-    port = urlsplit(url).port
-    assert port is not None
-    return port
-
-
-def _with_port(url: str, port: int) -> str:
-    parts = urlsplit(url)
-    credentials = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{credentials}@{HOST}:{port}"))

@@ -128,7 +128,7 @@ def _cut(lines: Iterable[Line]) -> Iterator[None]:
 @drill("cut-bus", "the bus cut off from every process for 30 s while it lives")
 def cut_bus(installation: Installation, watch: Watch) -> None:
     """Nothing is refused, nothing arrives: workers must go on writing, hubs reading the store."""
-    with watch.fault(), _cut(installation.buses.values()):
+    with watch.fault(), _cut(installation.lines.buses.values()):
         time.sleep(CUT_S)
 
 
@@ -136,7 +136,7 @@ def cut_bus(installation: Installation, watch: Watch) -> None:
 def cut_web(installation: Installation, watch: Watch) -> None:
     """Its watchers are to notice, and to resume at the other one."""
     name = installation.webs[0].name
-    with watch.fault(), _cut((installation.buses[name], installation.stores[name])):
+    with watch.fault(), _cut((installation.lines.buses[name], installation.lines.stores[name])):
         time.sleep(CUT_S)
 
 
@@ -145,7 +145,7 @@ def cut_worker(installation: Installation, watch: Watch) -> None:
     """The other one takes over; what the first one writes afterwards is refused."""
     name = following_worker(installation).name
     watch.begin_fault()
-    with _cut((installation.buses[name], installation.stores[name])):
+    with _cut((installation.lines.buses[name], installation.lines.stores[name])):
         watch.end_fault()
         time.sleep(CUT_S)
 

@@ -174,6 +174,22 @@ async def test_series_beyond_the_capacity_is_refused_and_the_connection_stays(in
     limited.terminate()
 
 
+async def test_address_has_one_quota_over_all_web_processes(installed, web):
+    limited = installed.web(TRADE_CANVAS_ONDEMAND_MAX_SERIES_PER_ADDRESS="1")
+    async with Client(web.url) as client, Client(limited.url) as elsewhere:
+        held = await client.follow("sim:futures:LINK/USDT:1s")
+        await held.next_of("candle_closed")
+        watcher = await elsewhere.follow(PINNED)
+        await watcher.send(type="subscribe", series_id="sim:futures:BNB/USDT:1s")
+        refusal = await watcher.next_of("error")
+        assert (refusal["code"], refusal["series_id"]) == ("capacity", "sim:futures:BNB/USDT:1s")
+        # What the address has already, it has there as well.
+        await watcher.send(type="subscribe", series_id="sim:futures:LINK/USDT:1s")
+        while (await watcher.next_of("candle_closed"))["series_id"] == PINNED:
+            pass
+    limited.terminate()
+
+
 def leased(web):
     jobs = get(f"{web.url}/api/market/debug/ingest_state")[1]["jobs"]
     return [job for job in jobs if job["refcount"] >= 0]

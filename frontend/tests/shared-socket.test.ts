@@ -113,6 +113,13 @@ describe("SharedSocket", () => {
     expect(seen.at(-1)).toBe("BTC closed 1006");
   });
 
+  it("notices a connection that dies before the first heartbeat", async () => {
+    channel(BTC);
+    real().open();
+    await clock.advance(9_000);
+    expect(seen.at(-1)).toBe("BTC closed 1006");
+  });
+
   it("goes on with a server that knows no heartbeats", async () => {
     channel(BTC);
     real().open();

@@ -589,6 +589,21 @@ describe("a stopped session", () => {
 });
 
 describe("older candles", () => {
+  it("are read again a moment after a read that failed", async () => {
+    const { server, clock, session } = await following(candles(60, 5000));
+    server.failures.push(unreachable());
+    session.loadOlder();
+    await clock.advance(0);
+    const asked = server.asked.length;
+    session.loadOlder();
+    await clock.advance(0);
+    expect(server.asked.length).toBe(asked);
+    await clock.advance(3_000);
+    session.loadOlder();
+    await clock.advance(0);
+    expect(session.state.candles.length).toBeGreaterThan(2000);
+  });
+
   it("are read before the first one and end at the beginning", async () => {
     const { server, clock, session } = await following(candles(60, 5000));
     expect(session.state.candles.length).toBe(2000);

@@ -299,6 +299,8 @@ def test_each_switch_changes_the_picture_and_restores_it(drawn_page, growing):
     # Until all candles are visible.
     for _ in range(13):
         page.page.press(".chart", "-")
+    # It appears once the page knows that there is nothing older.
+    page.page.wait_for_selector(".beginning:visible")
     whole = page.picture()
     for factor in page.catalog:
         page.switch(factor["key"])

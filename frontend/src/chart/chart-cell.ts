@@ -171,6 +171,8 @@ export class ChartCell {
     const newest = state.forming ?? state.candles.at(-1) ?? null;
     this.chart.showLast(newest, closingText(state, now), isFresh(state, now));
     this.renderBeginning(state);
+    // Again, if a read failed or was overtaken by a revision.
+    if (this.chart.isNearStart) this.session?.loadOlder();
   }
 
   /** Takes over changed colours of the style sheet. */

@@ -148,6 +148,12 @@ export class CandleChart {
     this.chart.remove();
   }
 
+  /** Whether the view is close to the first candle. */
+  get isNearStart(): boolean {
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    return range !== null && range.from < EDGE_CANDLES;
+  }
+
   /** Times of the candles on the chart, read back from the library. */
   heldTimes(): number[] {
     return this.prices.data().map((row) => row.time as number);

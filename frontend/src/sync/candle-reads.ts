@@ -13,6 +13,8 @@ import { Timers } from "./timers";
 import type { Clock } from "./ports";
 import type { CandlePage, CandleReader } from "./readers";
 
+/** After a failed read of older candles. */
+const OLDER_PAUSE_MS = 3_000;
 export const NEWEST_LIMIT = 2000;
 export const RANGE_LIMIT = 5000;
 const OLDER_LIMIT = 1000;
@@ -57,6 +59,8 @@ export class CandleReads {
   private running = false;
   private readonly timers: Timers<"retry" | "gather">;
   private readingOlder = false;
+  /** No older candles are read before this time of the local clock, milliseconds. */
+  private olderRetryAt = 0;
   private olderDiscarded = false;
 
   constructor(
@@ -113,6 +117,7 @@ export class CandleReads {
   async readOlder(): Promise<void> {
     const first = this.state().candles[0]?.candle_time;
     if (this.readingOlder || first === undefined || this.state().historyExhausted) return;
+    if (this.dependencies.clock.now() < this.olderRetryAt) return;
     this.readingOlder = true;
     this.olderDiscarded = false;
     try {
@@ -121,7 +126,7 @@ export class CandleReads {
         this.dispatch({ type: "older_loaded", candles, exhausted: candles.length === 0, epoch });
       }
     } catch {
-      // The next scroll retries.
+      this.olderRetryAt = this.dependencies.clock.now() + OLDER_PAUSE_MS;
     } finally {
       this.readingOlder = false;
     }

@@ -29,7 +29,8 @@ export class SharedSocket {
   private readonly channels = new Set<Channel>();
   private real: Socket | null = null;
   private isOpen = false;
-  private hasHeartbeats = false;
+  /** False once the server answered that it knows none. */
+  private hasHeartbeats = true;
 
   constructor(openReal: () => Socket, clock: Clock) {
     this.openReal = openReal;
@@ -65,7 +66,8 @@ export class SharedSocket {
   end(code: number): void {
     const { real } = this;
     this.real = null;
-    this.isOpen = this.hasHeartbeats = false;
+    this.isOpen = false;
+    this.hasHeartbeats = true;
     this.timers.clearAll();
     if (real !== null) {
       real.onopen = real.onmessage = real.onclose = null;
@@ -82,19 +84,27 @@ export class SharedSocket {
     real.onopen = () => {
       this.isOpen = true;
       real.send(HELLO);
+      this.watchSilence();
       for (const channel of [...this.channels]) channel.opened();
     };
     real.onmessage = ({ data }) => this.received(data);
     real.onclose = ({ code }) => this.end(code);
   }
 
+  private watchSilence(): void {
+    if (this.hasHeartbeats) this.timers.arm("silence", SILENCE_MS, () => this.end(LOST));
+  }
+
   private received(data: unknown): void {
     if (typeof data !== "string") return;
-    if (data.startsWith(HEARTBEAT)) this.hasHeartbeats = true;
-    if (this.hasHeartbeats) this.timers.arm("silence", SILENCE_MS, () => this.end(LOST));
+    this.watchSilence();
     if (data.startsWith(HEARTBEAT)) return;
     const seriesId = seriesOf(data);
-    if (seriesId === null && data.includes(UNKNOWN_HELLO)) return;
+    if (seriesId === null && data.includes(UNKNOWN_HELLO)) {
+      this.hasHeartbeats = false;
+      this.timers.clear("silence");
+      return;
+    }
     for (const channel of [...this.channels]) {
       if (seriesId === null || channel.seriesId === seriesId) channel.onmessage?.({ data });
     }

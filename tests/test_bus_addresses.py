@@ -154,7 +154,7 @@ def test_the_broker_and_its_metrics_work_with(address):
 
 @pytest.mark.parametrize(
     "kind",
-    ["rediss", "unix", *(pytest.param(each, marks=pytest.mark.prove) for each in KINDS)],
+    ["rediss", *(pytest.param(each, marks=pytest.mark.prove) for each in KINDS)],
 )
 def test_an_installation_runs_with(kind, addresses, migrated_template, open_folder):
     url = create_database(migrated_template, prefix="kind", template=migrated_template)

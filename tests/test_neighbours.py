@@ -27,7 +27,12 @@ def database_number(url: str, number: int) -> str:
     return url.rpartition("/")[0] + f"/{number}"
 
 
-@pytest.fixture(params=[0, 1], ids=["same number", "other number"])
+@pytest.fixture(
+    params=[
+        pytest.param(0, id="same number"),
+        pytest.param(1, id="other number", marks=pytest.mark.prove),
+    ]
+)
 def neighbours(request, migrated_template):
     """Two installations that follow the same series from two exchanges with different prices."""
     with ExitStack() as stack:
@@ -150,6 +155,7 @@ def test_a_copy_is_refused_until_it_is_separated(original_and_copy):
     assert web.is_running
 
 
+@pytest.mark.prove
 def test_a_replacement_is_adopted_and_ends_what_uses_the_old_database(original_and_copy):
     original, replacement = original_and_copy
     old = [original.web(wait=False), original.worker(wait=False), original.beat(wait=False)]

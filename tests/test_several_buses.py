@@ -71,7 +71,7 @@ class Watcher:
                 self.times.append(message["candle"]["candle_time"])
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [0, pytest.param(1, marks=pytest.mark.prove)])
 async def test_a_killed_bus_disturbs_only_its_own_series_and_loses_nothing(buses, killed):
     installation, servers = buses
     writer = installation.web(wait=False)

@@ -234,7 +234,13 @@ def test_last_price_is_shown_also_when_it_is_out_of_view(open_chart):
     wait_until(is_newest, 5, "the newest price on the axis")
 
 
-@pytest.mark.parametrize("screen", [SCREEN, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(
+    "screen",
+    [
+        pytest.param(SCREEN, id="wide"),
+        pytest.param(PHONE, id="phone", marks=pytest.mark.prove),
+    ],
+)
 def test_light_system_gets_a_light_page_until_the_user_chooses(open_chart, screenshot, screen):
     chart = open_chart(MINUTES, scheme="light", screen=screen)
     chart.wait_for(status="live")

@@ -116,7 +116,12 @@ CREATE_ADMIN = (
 )
 
 
-@pytest.fixture(params=[True, False], ids=["stripped", "kept"])
+@pytest.fixture(
+    params=[
+        pytest.param(True, id="stripped"),
+        pytest.param(False, id="kept", marks=pytest.mark.prove),
+    ]
+)
 def proxy(request, prefixed):
     names = not prefixed.has_setting
     with PrefixProxy(urlsplit(prefixed.url).port, strips=request.param, names=names) as running:

@@ -1,5 +1,6 @@
 /** Starts the page: chooses the series, keeps the URL up to date, handles browser events. */
 
+import { languageFor, setLanguage, t } from "./i18n/words";
 import { Api } from "./sync/api";
 import { BackOff } from "./sync/back-off";
 import { Page } from "./shell/page";
@@ -7,6 +8,7 @@ import { besideThePage, browserClock, openBrowserEventStream, openBrowserSocket 
 import { followAppearance } from "./settings/appearance";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
+import { labelPage } from "./shell/page-labels";
 import { SharedSocket } from "./sync/shared-socket";
 import { parseSeriesId, type SeriesId } from "./sync/series-id";
 import { exposeTradeCanvas } from "./chart/test-surface";
@@ -25,6 +27,12 @@ const WHITELIST_MS = 60_000;
 const openBackOff = new BackOff(2_000, 30_000, Math.random);
 
 const settings = new SettingsStore(() => window.localStorage);
+setLanguage(languageFor(settings.value.language, navigator.languages));
+labelPage();
+settings.subscribe((now, before) => {
+  // Every text is written when it is built.
+  if (now.language !== before.language) window.location.reload();
+});
 let restyle: () => void = () => undefined;
 followAppearance(
   document.documentElement,
@@ -81,9 +89,14 @@ async function followWhitelist(): Promise<void> {
     page.setWhitelist(whitelist);
     opened = openChosen(whitelist);
     if (!opened)
-      page.showNothing("No series yet", "Waiting for the first series to be whitelisted.");
+      page.showNothing(
+        t("No series yet"),
+        t("Waiting for the first series to be whitelisted."),
+      );
   } catch {
-    if (!opened) page.showNothing("Server not reachable", "Trying again every few seconds.");
+    if (!opened) {
+      page.showNothing(t("Server not reachable"), t("Trying again every few seconds."));
+    }
   }
   const delay = opened ? WHITELIST_MS * (0.9 + 0.2 * Math.random()) : openBackOff.next();
   window.setTimeout(() => void followWhitelist(), delay);

@@ -73,8 +73,11 @@ def open_chart(browser, web):
         zone: str = "UTC",
         url: str = web.url,
         scheme: Literal["dark", "light"] = "dark",
+        locale: str = "en-GB",
     ) -> ChartPage:
-        context = browser.new_context(viewport=screen, timezone_id=zone, color_scheme=scheme)
+        context = browser.new_context(
+            viewport=screen, timezone_id=zone, color_scheme=scheme, locale=locale
+        )
         chart = ChartPage(context.new_page(), url)
         opened.append(chart)
         chart.open(series_id)

@@ -260,3 +260,17 @@ def test_light_system_gets_a_light_page_until_the_user_chooses(open_chart, scree
     chart.wait_for(status="live")
     assert background() == "rgb(11, 15, 20)"
     assert page.get_attribute("html", "data-rising") == "red"
+
+
+def test_page_is_in_the_browsers_language_until_the_user_chooses(open_chart, screenshot):
+    chart = open_chart(MINUTES, locale="zh-CN")
+    chart.wait_for(status="live")
+    page = chart.page
+    assert page.get_attribute("html", "lang") == "zh-CN"
+    assert page.inner_text("#connection") == "实时"
+    screenshot(chart, "chinese.png")
+    page.click("#settings-button")
+    page.select_option('select[name="language"]', "en")
+    page.wait_for_selector('html[lang="en"]')
+    chart.wait_for(status="live")
+    assert page.inner_text("#connection") == "Live"

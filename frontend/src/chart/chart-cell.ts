@@ -1,5 +1,6 @@
 /** One chart: a series with its session, its studies, its legend and its notices. */
 
+import { t } from "../i18n/words";
 import { CandleChart } from "./chart";
 import { closingText, isFresh } from "./connection-text";
 import { Legend } from "./legend";
@@ -38,7 +39,7 @@ export class ChartCell {
   private readonly root: HTMLElement;
   private readonly chartRoot = element("div", {
     class: "chart",
-    attributes: { tabindex: "0", role: "application", "aria-label": "Candlestick chart" },
+    attributes: { tabindex: "0", role: "application", "aria-label": t("Candlestick chart") },
   });
   private readonly toLive = latestButton(() => this.chart.scrollToEnd());
   private readonly zoneSign = element("span", { class: "zone-sign" });
@@ -140,7 +141,7 @@ export class ChartCell {
     this.session?.stop();
     this.opened = series;
     this.viewedFrom = Infinity;
-    this.chartRoot.setAttribute("aria-label", `Candlestick chart of ${series.text}`);
+    this.chartRoot.setAttribute("aria-label", t("Candlestick chart of {series}", { series: series.text }));
     this.showZone();
     this.session = new SyncSession(
       series.text,
@@ -219,7 +220,10 @@ export class ChartCell {
     const first = state.candles[0]?.candle_time;
     const visible = state.historyExhausted && first !== undefined && this.viewedFrom <= first;
     this.beginning.hidden = !visible;
-    if (visible) setText(this.beginning, `History begins ${formatDateTime(first, this.zone)}`);
+    if (visible) {
+      const time = formatDateTime(first, this.zone);
+      setText(this.beginning, t("History begins {time}", { time }));
+    };
   }
 
   private pointed(time: number | null): void {
@@ -252,7 +256,7 @@ export class ChartCell {
     const { zone } = this;
     this.chart.setZone(zone);
     setText(this.zoneSign, shortName(zone));
-    this.zoneSign.title = `Times are shown in the zone ${zone.name}`;
+    this.zoneSign.title = t("Times are shown in the zone {zone}", { zone: zone.name });
   }
 
   private each(act: (study: Study) => void): void {
@@ -262,7 +266,7 @@ export class ChartCell {
 
 function latestButton(onClick: () => void): HTMLButtonElement {
   const button = element("button", { class: "to-live", attributes: { type: "button" }, onClick }, [
-    element("span", { text: "Latest" }),
+    element("span", { text: t("Latest") }),
   ]);
   button.insertAdjacentHTML(
     "beforeend",

@@ -1,5 +1,6 @@
 /** Texts about the connection, the next retry and missing candles: pure functions. */
 
+import { t } from "../i18n/words";
 import { formatClock, formatCountdown, formatDate, formatDuration } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
 import { isRecovering, lagSeconds, type SeriesState } from "../sync/series-state";
@@ -21,13 +22,17 @@ const TOLERATED_CANDLES = 2;
 export function connectionSign(state: SeriesState, nowMs: number): Sign {
   switch (state.status) {
     case "loading":
-      return { tone: "busy", label: "Loading", explanation: "Reading history" };
+      return { tone: "busy", label: t("Loading"), explanation: t("Reading history") };
     case "backfilling":
-      return { tone: "busy", label: "Catching up", explanation: "Reading up to the newest candle" };
+      return {
+        tone: "busy",
+        label: t("Catching up"),
+        explanation: t("Reading up to the newest candle"),
+      };
     case "reconnecting":
-      return { tone: "warning", label: "Reconnecting", explanation: failureText(state) };
+      return { tone: "warning", label: t("Reconnecting"), explanation: failureText(state) };
     case "error":
-      return { tone: "bad", label: "Error", explanation: failureText(state) };
+      return { tone: "bad", label: t("Error"), explanation: failureText(state) };
     default:
       return followingSign(state, nowMs);
   }
@@ -42,36 +47,38 @@ function followingSign(state: SeriesState, nowMs: number): Sign {
   if (state.atCapacity) {
     return {
       tone: "warning",
-      label: "Capacity reached",
-      explanation: "The server follows its maximum of series; the page polls every few seconds",
+      label: t("Capacity reached"),
+      explanation: t(
+        "The server follows its maximum of series; the page polls every few seconds",
+      ),
     };
   }
   if (state.status === "empty") {
-    return { tone: "busy", label: "Waiting", explanation: "Waiting for background sync" };
+    return { tone: "busy", label: t("Waiting"), explanation: t("Waiting for background sync") };
   }
   const lag = lagSeconds(state, nowMs) ?? 0;
   if (lag >= TOLERATED_CANDLES * state.timeframe.seconds && lag > 5) {
     return {
       tone: "warning",
-      label: "Behind",
-      explanation: `Newest candle is ${formatDuration(lag)} late`,
+      label: t("Behind"),
+      explanation: t("Newest candle is {time} late", { time: formatDuration(lag) }),
     };
   }
   if (state.stale) {
-    return { tone: "warning", label: "Quiet", explanation: "No message for a while" };
+    return { tone: "warning", label: t("Quiet"), explanation: t("No message for a while") };
   }
-  return { tone: "good", label: "Live", explanation: "Following live" };
+  return { tone: "good", label: t("Live"), explanation: t("Following live") };
 }
 
 function failureText(state: SeriesState): string {
-  return state.failure?.detail ?? "The connection was lost.";
+  return state.failure?.detail ?? t("The connection was lost.");
 }
 
 /** "Next try in 3 s", or "Trying now…" once the attempt is due. */
 export function retryText(state: SeriesState, nowMs: number): string {
-  if (state.retryAt === null) return "Trying now…";
+  if (state.retryAt === null) return t("Trying now…");
   const seconds = Math.ceil((state.retryAt - nowMs) / 1000);
-  return seconds > 0 ? `Next try in ${seconds} s` : "Trying now…";
+  return seconds > 0 ? t("Next try in {seconds} s", { seconds }) : t("Trying now…");
 }
 
 /** Time left until the open candle closes; null unless the series is live. */
@@ -86,7 +93,7 @@ export function holeText(state: SeriesState, hole: Hole, zone: Zone): string {
   const { seconds } = state.timeframe;
   const last = hole.to - seconds;
   const withSeconds = seconds < 60;
-  const candles = hole.missing === 1 ? "1 candle" : `${hole.missing} candles`;
+  const candles = hole.missing === 1 ? t("1 candle") : t("{count} candles", { count: hole.missing });
   const clock = (time: number): string => formatClock(time, zone, withSeconds);
   const date = (time: number): string => formatDate(time, zone);
   const sameDay = date(hole.from) === date(last);
@@ -96,5 +103,7 @@ export function holeText(state: SeriesState, hole: Hole, zone: Zone): string {
       : sameDay
         ? `${clock(hole.from)}–${clock(last)}`
         : `${date(hole.from)} ${clock(hole.from)} – ${date(last)} ${clock(last)}`;
-  return `${candles} missing ${range}${isRecovering(state, hole) ? ", recovering…" : ""}`;
+  return isRecovering(state, hole)
+    ? t("{candles} missing {range}, recovering…", { candles, range })
+    : t("{candles} missing {range}", { candles, range });
 }

@@ -1,5 +1,6 @@
 /** Messages over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
 
+import { t } from "../i18n/words";
 import { element, setText } from "../dom";
 import { holeText, retryText } from "./connection-text";
 import type { Zone } from "../i18n/zone";
@@ -42,7 +43,7 @@ export class Mask {
     this.events = events;
     this.retry = element("button", {
       class: "button",
-      text: "Try again",
+      text: t("Try again"),
       attributes: { type: "button" },
       onClick: () => events.retried(),
     });
@@ -100,17 +101,20 @@ function maskWords(state: SeriesState, nowMs: number): readonly [string, string]
   if (state.candles.length > 0 || state.forming !== null) return null;
   switch (state.status) {
     case "error": {
-      const title = isAbsent(state) ? "There is no such series" : "This series can not be shown";
+      const title = isAbsent(state) ? t("There is no such series") : t("This series can not be shown");
       return [title, state.failure?.detail ?? ""];
     }
     case "reconnecting":
-      return ["Server not reachable", retryText(state, nowMs)];
+      return [t("Server not reachable"), retryText(state, nowMs)];
     case "empty":
-      return ["No candles yet", "Waiting for background sync. The chart starts by itself."];
+      return [
+        t("No candles yet"),
+        t("Waiting for background sync. The chart starts by itself."),
+      ];
     case "backfilling":
-      return ["Backfilling", "Reading up to the newest candle…"];
+      return [t("Backfilling"), t("Reading up to the newest candle…")];
     default:
-      return ["Loading candles", "Reading the newest history…"];
+      return [t("Loading candles"), t("Reading the newest history…")];
   }
 }
 
@@ -122,7 +126,7 @@ export class Notices {
   private readonly retry: HTMLButtonElement;
   private readonly capacity = element("div", {
     class: "notice notice-warning",
-    text: "Capacity reached: this series is read every few seconds instead of live.",
+    text: t("Capacity reached: this series is read every few seconds instead of live."),
   });
   private readonly gaps = element("details", { class: "notice notice-gap" });
   private readonly gapSummary = element("summary");
@@ -155,11 +159,11 @@ export class Notices {
     this.banner.hidden = !visible;
     if (!visible) return;
     this.banner.dataset["tone"] = failed ? "bad" : "warning";
-    const detail = state.failure?.detail ?? "The connection was lost.";
+    const detail = state.failure?.detail ?? t("The connection was lost.");
     setText(this.bannerText, detail);
     setText(this.countdown, failed ? "" : retryText(state, nowMs));
     this.countdown.hidden = failed;
-    setText(this.retry, failed ? "Try again" : "Now");
+    setText(this.retry, failed ? t("Try again") : t("Now"));
   }
 
   private renderGaps(state: SeriesState, zone: Zone): void {
@@ -167,7 +171,8 @@ export class Notices {
     this.gaps.hidden = newest === undefined;
     if (newest === undefined) return;
     const others = state.holes.length - 1;
-    const more = others === 0 ? "" : ` · ${others} more ${others === 1 ? "gap" : "gaps"}`;
+    const count = others === 1 ? t("1 more gap") : t("{count} more gaps", { count: others });
+    const more = others === 0 ? "" : ` · ${count}`;
     setText(this.gapSummary, holeText(state, newest, zone) + more);
     const same =
       this.holed?.holes === state.holes &&

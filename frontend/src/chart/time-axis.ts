@@ -10,6 +10,7 @@ import type {
 } from "lightweight-charts";
 
 import { formatClock, inZone } from "../i18n/format";
+import { shownLanguage } from "../i18n/words";
 import { UTC, type Zone } from "../i18n/zone";
 
 type Behavior = IHorzScaleBehavior<Time>;
@@ -74,10 +75,12 @@ export function createZonedChart(
   return createChartEx<Time, Behavior>(root, axis, options);
 }
 
+const LOCALES = { en: "en-GB", "zh-CN": "zh-CN" } as const;
+
 /** The label of a tick mark at `time` (UTC seconds). */
 export function tickText(time: number, type: TickMarkType, zone: Zone): string {
   const named = (options: Intl.DateTimeFormatOptions): string =>
-    inZone(time, zone).toLocaleDateString("en-GB", { ...options, timeZone: "UTC" });
+    inZone(time, zone).toLocaleDateString(LOCALES[shownLanguage()], { ...options, timeZone: "UTC" });
   switch (type) {
     case TickMarkType.Year:
       return named({ year: "numeric" });

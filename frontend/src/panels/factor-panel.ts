@@ -1,5 +1,6 @@
 /** The row of factors under the header: one chip each, its sub-features in a list below it. */
 
+import { t } from "../i18n/words";
 import { element, setText } from "../dom";
 import { isOn, type Choice, type Visibility } from "../studies/factor-visibility";
 import type { Factor, Feature } from "../studies/factor-catalog";
@@ -94,7 +95,11 @@ class Chip {
     setText(this.opener.firstElementChild as Element, `${shown}/${this.rows.length}`);
     this.opener.setAttribute(
       "aria-label",
-      `${this.factor.label}: ${shown} of ${this.rows.length} parts chosen`,
+      t("{name}: {shown} of {all} parts chosen", {
+        name: this.factor.label,
+        shown,
+        all: this.rows.length,
+      }),
     );
   }
 
@@ -210,7 +215,7 @@ function row(feature: Feature, switches: Switches): Row {
   box.addEventListener("change", () => switches.choose({ key, on: box.checked }));
   const figure = element("span", {
     class: "factor-count",
-    attributes: { "aria-hidden": "true", title: "On the chart now" },
+    attributes: { "aria-hidden": "true", title: t("On the chart now") },
   });
   const root = element("label", { class: "factor-feature" }, [
     box,

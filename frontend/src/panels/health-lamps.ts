@@ -1,5 +1,6 @@
 /** The two lamps of a series, and the health requests behind them. */
 
+import { t } from "../i18n/words";
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "../sync/health-watch";
 import { candleLamp, factorLamp, type DrawingsState } from "./lamps";
 import { LampSign } from "../shell/status-bar";
@@ -46,8 +47,8 @@ export class HealthLamps {
 
   constructor(dependencies: HealthLampsDependencies, roots: LampRoots) {
     this.dependencies = dependencies;
-    this.candleSign = new LampSign(roots.candles, "Candles");
-    this.drawingSign = new LampSign(roots.drawings, "Drawings");
+    this.candleSign = new LampSign(roots.candles, t("Candles"));
+    this.drawingSign = new LampSign(roots.drawings, t("Drawings"));
   }
 
   /** Leaves the previous series and shows the health of another one. */

@@ -1,5 +1,6 @@
 /** Texts and colours of the two lamps, from health answers and drawings: pure functions. */
 
+import { t, type Text } from "../i18n/words";
 import { formatDateTime, formatDuration } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
 import type { ApiError } from "../sync/api";
@@ -22,17 +23,17 @@ export interface Lamp {
 export function candleLamp(reading: Reading<CandleHealth>, zone: Zone): Lamp {
   if (reading === null || "error" in reading) return unknownLamp(reading);
   const { health } = reading;
-  const explain = explained(`Newest stored candle ${timeText(health.headTime, zone)}`);
-  const missing = `missing ${minutesText(health.missingSeconds)}`;
-  if (health.status === "green") return explain("ok", "good", "Latest");
-  if (health.headTime === null) return explain("lagging", "bad", "No candles");
+  const explain = explained(t("Newest stored candle {time}", { time: timeText(health.headTime, zone) }));
+  const missing = t("missing {time}", { time: minutesText(health.missingSeconds) });
+  if (health.status === "green") return explain("ok", "good", t("Latest"));
+  if (health.headTime === null) return explain("lagging", "bad", t("No candles"));
   if (health.reason === "head_ahead_of_closed_window") {
-    return explain("lagging", "warning", "Ahead of the clock");
+    return explain("lagging", "warning", t("Ahead of the clock"));
   }
   if (health.status === "yellow") {
     return explain("rebuilding", "warning", `${backfillText(health)} · ${missing}`);
   }
-  return explain("lagging", "bad", `Delayed · ${missing}`);
+  return explain("lagging", "bad", `${t("Delayed")} · ${missing}`);
 }
 
 export interface DrawingsState {
@@ -41,11 +42,14 @@ export interface DrawingsState {
   readonly reading: Reading<FactorHealth>;
 }
 
-const UNREADY: Readonly<Record<Exclude<OverlayStatus, "ready" | "off">, Lamp>> = {
-  loading: lamp("unknown", "busy", "Reading")("The drawings are being read"),
-  behind: lamp("rebuilding", "warning", "Rebuilding")("The server is computing the drawings"),
-  empty: lamp("unknown", "busy", "Waiting")("There is nothing to draw yet"),
-  error: lamp("unknown", "bad", "No answer")("The drawings can not be read; trying again"),
+type Unready = Exclude<OverlayStatus, "ready" | "off">;
+type Look = readonly [LampState, Lamp["tone"], label: Text, explanation: Text];
+
+const UNREADY: Readonly<Record<Unready, Look>> = {
+  loading: ["unknown", "busy", "Reading", "The drawings are being read"],
+  behind: ["rebuilding", "warning", "Rebuilding", "The server is computing the drawings"],
+  empty: ["unknown", "busy", "Waiting", "There is nothing to draw yet"],
+  error: ["unknown", "bad", "No answer", "The drawings can not be read; trying again"],
 };
 
 /** How current the drawings are; null where the server does not draw. */
@@ -54,10 +58,13 @@ export function factorLamp(
   zone: Zone,
 ): Lamp | null {
   if (status === "off") return null;
-  if (status !== "ready") return UNREADY[status];
+  if (status !== "ready") {
+    const [state, tone, label, explanation] = UNREADY[status];
+    return lamp(state, tone, t(label))(t(explanation));
+  }
   if (older === "failed") {
-    const explanation = "Drawings of the older candles in view can not be read; trying again";
-    return lamp("lagging", "warning", "Older missing")(explanation);
+    const explanation = t("Drawings of the older candles in view can not be read; trying again");
+    return lamp("lagging", "warning", t("Older missing"))(explanation);
   }
   if (reading === null || "error" in reading) return unknownLamp(reading);
   return healthLamp(reading.health, zone);
@@ -65,26 +72,28 @@ export function factorLamp(
 
 function healthLamp(health: FactorHealth, zone: Zone): Lamp {
   const { storeHead, factorHead, overlayHead } = health;
-  const heads = [
-    `Candles up to ${timeText(storeHead, zone)}`,
-    `factors up to ${timeText(factorHead, zone)}`,
-    `drawings up to ${timeText(overlayHead, zone)}`,
-  ];
-  const explain = explained(heads.join(", "));
-  if (health.status === "green") return explain("ok", "good", "Latest");
-  if (health.status === "gray") return explain("unknown", "off", "Unknown");
+  const heads = {
+    candles: timeText(storeHead, zone),
+    factors: timeText(factorHead, zone),
+    drawings: timeText(overlayHead, zone),
+  };
+  const explain = explained(
+    t("Candles up to {candles}, factors up to {factors}, drawings up to {drawings}", heads),
+  );
+  if (health.status === "green") return explain("ok", "good", t("Latest"));
+  if (health.status === "gray") return explain("unknown", "off", t("Unknown"));
   if (factorHead === null || overlayHead === null) {
-    return explain("rebuilding", "warning", "Computing");
+    return explain("rebuilding", "warning", t("Computing"));
   }
   const tone = health.status === "yellow" ? "warning" : "bad";
-  return explain("lagging", tone, `Behind ${minutesText(health.delaySeconds)}`);
+  return explain("lagging", tone, t("Behind {time}", { time: minutesText(health.delaySeconds) }));
 }
 
 function unknownLamp(reading: { readonly error: ApiError } | null): Lamp {
-  if (reading === null) return lamp("unknown", "off", "Unknown")("No answer yet");
+  if (reading === null) return lamp("unknown", "off", t("Unknown"))(t("No answer yet"));
   const off = reading.error.status === 404;
-  const explanation = off ? "The server does not report this" : reading.error.message;
-  return lamp("unknown", "off", "Unknown")(explanation);
+  const explanation = off ? t("The server does not report this") : reading.error.message;
+  return lamp("unknown", "off", t("Unknown"))(explanation);
 }
 
 function lamp(
@@ -100,8 +109,10 @@ function explained(explanation: string): (...look: Parameters<typeof lamp>) => L
 }
 
 function backfillText({ backfillRunning, backfillPercent }: CandleHealth): string {
-  if (!backfillRunning) return "Backfilled";
-  return backfillPercent === null ? "Backfilling" : `Backfilling ${Math.floor(backfillPercent)}%`;
+  if (!backfillRunning) return t("Backfilled");
+  return backfillPercent === null
+    ? t("Backfilling")
+    : t("Backfilling {percent}%", { percent: Math.floor(backfillPercent) });
 }
 
 /** Rounded up to minutes. */
@@ -110,5 +121,5 @@ function minutesText(seconds: number | null): string {
 }
 
 function timeText(time: number | null, zone: Zone): string {
-  return time === null ? "none" : formatDateTime(time, zone);
+  return time === null ? t("none") : formatDateTime(time, zone);
 }

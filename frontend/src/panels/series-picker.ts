@@ -1,5 +1,6 @@
 /** The market panel: spot and futures, search, whitelisted and top markets with their figures. */
 
+import { t } from "../i18n/words";
 import { element, setText } from "../dom";
 import { formatPercent, formatPrice, formatVolume, pricePrecision } from "../i18n/format";
 import { isRowOf, marketRows, MARKETS, seriesOfRow, type MarketRow } from "./market-list";
@@ -44,8 +45,8 @@ export class SeriesPicker {
       class: "market-search",
       attributes: {
         type: "search",
-        placeholder: "Search markets",
-        "aria-label": "Search markets",
+        placeholder: t("Search markets"),
+        "aria-label": t("Search markets"),
         autocomplete: "off",
         spellcheck: "false",
       },
@@ -94,12 +95,12 @@ export class SeriesPicker {
     const close = element("button", {
       class: "picker-close",
       text: "✕",
-      attributes: { type: "button", "aria-label": "Close markets" },
+      attributes: { type: "button", "aria-label": t("Close markets") },
       onClick: () => this.events.closed(),
     });
     const tabs = element(
       "div",
-      { class: "tabs", attributes: { role: "group", "aria-label": "Market" } },
+      { class: "tabs", attributes: { role: "group", "aria-label": t("Market") } },
       this.tabs,
     );
     return element("div", { class: "picker-head" }, [tabs, close]);
@@ -108,7 +109,7 @@ export class SeriesPicker {
   private tab(market: string): HTMLButtonElement {
     return element("button", {
       class: "tab",
-      text: market === "spot" ? "Spot" : "Futures",
+      text: market === "spot" ? t("Spot") : t("Futures"),
       attributes: { type: "button", "data-market": market },
       onClick: () => {
         this.market = market;
@@ -188,8 +189,8 @@ export class SeriesPicker {
   }
 
   private emptyText(): string {
-    if (this.search.value.trim() !== "") return "No market matches.";
-    return this.topMarkets.length === 0 && this.asked ? "No markets here yet." : "";
+    if (this.search.value.trim() !== "") return t("No market matches.");
+    return this.topMarkets.length === 0 && this.asked ? t("No markets here yet.") : "";
   }
 
   private pickFirst(event: KeyboardEvent): void {
@@ -216,7 +217,7 @@ export class SeriesPicker {
 }
 
 function columnNames(): HTMLElement {
-  const names = ["Market", "Last", "24 h"].map((text) => element("span", { text }));
+  const names = ([t("Market"), t("Last"), t("24 h")] as const).map((text) => element("span", { text }));
   return element("div", { class: "market-columns", attributes: { "aria-hidden": "true" } }, names);
 }
 
@@ -226,7 +227,7 @@ function nameCell(row: MarketRow, current: SeriesId | null): HTMLElement {
   const volume = row.figures?.quoteVolume;
   const facts = [
     elsewhere ? row.exchange : null,
-    volume == null ? null : `Vol ${formatVolume(volume)}`,
+    volume == null ? null : t("Vol {volume}", { volume: formatVolume(volume) }),
     row.timeframes.length > 0 ? row.timeframes.join(" ") : null,
   ];
   const detail = facts.filter((text) => text !== null).join(" · ");
@@ -235,7 +236,7 @@ function nameCell(row: MarketRow, current: SeriesId | null): HTMLElement {
     element("span", { class: "market-quote", text: quote === undefined ? "" : `/${quote}` }),
   ]);
   if (row.timeframes.length > 0) {
-    const title = "Followed all the time";
+    const title = t("Followed all the time");
     name.append(
       element("span", {
         class: "followed",
@@ -262,6 +263,6 @@ function figureCells({ figures }: MarketRow): HTMLElement[] {
 }
 
 function problemText(status: number): string {
-  if (status === 400) return "This exchange gives no market ranking; whitelisted series only.";
-  return "Market figures are not available right now; trying again.";
+  if (status === 400) return t("This exchange gives no market ranking; whitelisted series only.");
+  return t("Market figures are not available right now; trying again.");
 }

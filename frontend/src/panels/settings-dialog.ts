@@ -1,8 +1,9 @@
-/** The dialog of the page's settings: theme, candle colours, time zone. */
+/** The dialog of the page's settings: theme, candle colours, time zone, language. */
 
+import { t } from "../i18n/words";
 import { element } from "../dom";
 import { localZone, zoneNames } from "../i18n/zone";
-import type { Settings, SettingsStore, Theme } from "../settings/settings";
+import type { Language, Settings, SettingsStore, Theme } from "../settings/settings";
 
 type Choice = readonly [value: string, text: string];
 
@@ -14,38 +15,50 @@ interface Field {
   readonly write: (value: string) => Partial<Settings>;
 }
 
-const FIELDS: readonly Field[] = [
+/** Built on each call: texts depend on the language. */
+const FIELDS = (): readonly Field[] => [
   {
     name: "theme",
-    label: "Theme",
+    label: t("Theme"),
     choices: [
-      ["system", "As the system"],
-      ["dark", "Dark"],
-      ["light", "Light"],
+      ["system", t("As the system")],
+      ["dark", t("Dark")],
+      ["light", t("Light")],
     ],
     read: ({ theme }) => theme,
     write: (value) => ({ theme: value as Theme }),
   },
   {
     name: "rising",
-    label: "Rising candles",
+    label: t("Rising candles"),
     choices: [
-      ["green", "Green"],
-      ["red", "Red"],
+      ["green", t("Green")],
+      ["red", t("Red")],
     ],
     read: ({ redUp }) => (redUp ? "red" : "green"),
     write: (value) => ({ redUp: value === "red" }),
   },
   {
     name: "zone",
-    label: "Times",
+    label: t("Times"),
     choices: [
-      ["local", `Local (${localZone().name})`],
-      ["exchange", "Exchange (UTC)"],
+      ["local", t("Local ({zone})", { zone: localZone().name })],
+      ["exchange", t("Exchange (UTC)")],
       ...zoneNames().map((name): Choice => [name, name.replaceAll("_", " ")]),
     ],
     read: ({ zone }) => zone,
     write: (value) => ({ zone: value }),
+  },
+  {
+    name: "language",
+    label: t("Language"),
+    choices: [
+      ["browser", t("Browser")],
+      ["en", "English"],
+      ["zh-CN", "简体中文"],
+    ],
+    read: ({ language }) => language,
+    write: (value) => ({ language: value as Language }),
   },
 ];
 
@@ -57,16 +70,16 @@ export class SettingsDialog {
     const close = element("button", {
       class: "dialog-close",
       text: "✕",
-      attributes: { type: "button", "aria-label": "Close settings" },
+      attributes: { type: "button", "aria-label": t("Close settings") },
       onClick: () => this.dialog.close(),
     });
-    const title = element("h2", { text: "Settings", attributes: { id: "settings-title" } });
+    const title = element("h2", { text: t("Settings"), attributes: { id: "settings-title" } });
     this.dialog = element(
       "dialog",
       { class: "dialog", attributes: { "aria-labelledby": "settings-title" } },
       [
         element("div", { class: "dialog-head" }, [title, close]),
-        ...FIELDS.map((field) => control(field, settings)),
+        ...FIELDS().map((field) => control(field, settings)),
       ],
     );
     // A click beside the content is one on the dialog itself.

@@ -1,5 +1,6 @@
 /** The page around the chart: header, panels and status bar of the series that a cell shows. */
 
+import { t } from "../i18n/words";
 import { ChartCell, type CellDependencies } from "../chart/chart-cell";
 import { isFresh } from "../chart/connection-text";
 import { byId, setText } from "../dom";
@@ -11,7 +12,7 @@ import { SettingsDialog } from "../panels/settings-dialog";
 import { readCatalog, type CatalogDependencies } from "../studies/catalog";
 import { FactorStudy, type FactorDependencies, type Layer } from "../studies/factors";
 import { FeatureSwitches } from "../studies/feature-switches";
-import { VOLUME_FEATURE, VolumeStudy } from "../studies/volume";
+import { volumeFeature, VolumeStudy } from "../studies/volume";
 import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "../sync/series-id";
 import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
 import { describeDrawings, type Held } from "../chart/test-surface";
@@ -73,7 +74,7 @@ export class Page {
         offers: (seriesId) => nearestSeries(seriesId, this.whitelist),
       },
     );
-    switches.declare([VOLUME_FEATURE]);
+    switches.declare([volumeFeature()]);
     void readCatalog(dependencies, (catalog) => switches.declare(catalog));
     this.lamps = new HealthLamps(
       {
@@ -92,7 +93,7 @@ export class Page {
     new SettingsDialog(document.body, byId("settings-button"), dependencies.settings);
     this.bindControls();
     this.showPicker(WIDE.matches);
-    this.cell.showNothing("Loading", "Reading the list of series…");
+    this.cell.showNothing(t("Loading"), t("Reading the list of series…"));
     window.setInterval(() => this.renderTime(), TICK_MS);
   }
 
@@ -123,8 +124,9 @@ export class Page {
 
   /** Shows that a link names no series, and offers others. */
   showMalformed(text: string): void {
-    const detail = `The link names "${text}". A series reads exchange:market:symbol:timeframe.`;
-    this.cell.showNothing("There is no such series", detail, nearestSeries(text, this.whitelist));
+    const form = t("A series reads exchange:market:symbol:timeframe.");
+    const detail = `${t('The link names "{text}".', { text })} ${form}`;
+    this.cell.showNothing(t("There is no such series"), detail, nearestSeries(text, this.whitelist));
   }
 
   /** Leaves the current series and opens another one. */
@@ -204,7 +206,7 @@ export class Page {
     const change = byId("quote-change");
     setText(change, percent === null ? "" : formatPercent(percent));
     change.dataset["direction"] = percent !== null && percent < 0 ? "down" : "up";
-    const age = byId("quote").dataset["fresh"] === "true" ? "" : "(old) ";
+    const age = byId("quote").dataset["fresh"] === "true" ? "" : `${t("(old)")} `;
     document.title = `${age}${price} ${displaySymbol(series.symbol)} ${series.timeframe.text} · trade_canvas`;
   }
 

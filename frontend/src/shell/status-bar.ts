@@ -1,5 +1,6 @@
 /** The connection indicator in the top bar and the figures at the bottom. */
 
+import { t, type Text } from "../i18n/words";
 import { closingText, connectionSign } from "../chart/connection-text";
 import { element, setText } from "../dom";
 import { formatDateTime, formatDuration } from "../i18n/format";
@@ -93,15 +94,15 @@ interface Fact {
   show(text: string | null): void;
 }
 
-function fact(name: string, explanation: string): Fact {
+function fact(name: Text, explanation: Text): Fact {
   const value = element("span", { class: "fact-value" });
   const root = element(
     "span",
     {
       class: `fact fact-${name.toLowerCase().replace(" ", "-")}`,
-      attributes: { title: explanation },
+      attributes: { title: t(explanation) },
     },
-    [element("span", { class: "fact-name", text: name }), value],
+    [element("span", { class: "fact-name", text: t(name) }), value],
   );
   root.hidden = true;
   return {

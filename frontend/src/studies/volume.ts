@@ -1,5 +1,6 @@
 /** The volume of each candle, in a short pane of its own. */
 
+import { t } from "../i18n/words";
 import { HistogramSeries, type HistogramData, type ISeriesApi, type UTCTimestamp } from "lightweight-charts";
 
 import { formatVolume } from "../i18n/format";
@@ -16,12 +17,10 @@ const KEY = "volume";
 const PRICES_SHARE = 5;
 const VOLUME_SHARE = 1;
 
-export const VOLUME_FEATURE: Factor = {
-  key: KEY,
-  label: "Volume",
-  defaultVisible: true,
-  subFeatures: [],
-};
+/** The volume as a feature that can be switched. */
+export function volumeFeature(): Factor {
+  return { key: KEY, label: t("Volume"), defaultVisible: true, subFeatures: [] };
+}
 
 export class VolumeStudy implements Study {
   private readonly switches: FeatureSwitches;

@@ -1,5 +1,6 @@
 /** Typed client of the HTTP API: every call has a time limit, every answer is validated. */
 
+import { t } from "../i18n/words";
 import { parseCandles } from "./candle";
 import { DRAWN_CANDLES } from "../drawings/drawings";
 import { parseCatalog, type Factor } from "../studies/factor-catalog";
@@ -148,8 +149,8 @@ export class Api implements CandleReader, OverlayReader, OlderReader {
       return { body, headers: response.headers };
     } catch (error) {
       if (error instanceof ApiError || signal?.aborted) throw error;
-      if (limit.aborted) throw new ApiError(0, "timeout", "The server did not answer in time.");
-      throw new ApiError(0, "network", "The server can not be reached.");
+      if (limit.aborted) throw new ApiError(0, "timeout", t("The server did not answer in time."));
+      throw new ApiError(0, "network", t("The server can not be reached."));
     }
   }
 }

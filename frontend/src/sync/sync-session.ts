@@ -5,6 +5,7 @@
  * answers that are still under way.
  */
 
+import { t, type Text } from "../i18n/words";
 import { BackOff } from "./back-off";
 import { CandleReads, NEWEST_LIMIT, RANGE_LIMIT, type ReadDependencies } from "./candle-reads";
 import { parseServerMessage, subscribeMessage, type ServerMessage } from "./messages";
@@ -35,7 +36,7 @@ const FINAL_REFUSALS = new Set(["bad_request", "unknown_symbol", "exchange_not_s
 
 const SERVER_SHUTDOWN = 1001;
 const SLOW_CONSUMER = 4008;
-const REFUSALS: Readonly<Record<number, string>> = {
+const REFUSALS: Readonly<Record<number, Text>> = {
   1008: "The server refused the connection.",
   1009: "The server refused a message as too large.",
 };
@@ -212,14 +213,14 @@ export class SyncSession {
   private closed(code: number): void {
     const refusal = REFUSALS[code];
     if (refusal !== undefined) {
-      this.fail({ code: `closed_${code}`, detail: refusal });
+      this.fail({ code: `closed_${code}`, detail: t(refusal) });
       return;
     }
     const invited = code === SERVER_SHUTDOWN || code === SLOW_CONSUMER;
     const quick = invited && this.reconnectBackOff.attempts === 0;
     const step = this.reconnectBackOff.next();
     const delay = quick ? 200 + 1000 * this.dependencies.random() : step;
-    this.reconnect({ code: `closed_${code}`, detail: "The connection was lost." }, delay);
+    this.reconnect({ code: `closed_${code}`, detail: t("The connection was lost.") }, delay);
   }
 
   private reconnect(failure: Failure, delay: number): void {
@@ -367,7 +368,7 @@ export class SyncSession {
     this.probe = null;
     if (probe === null || probe.receivedAt !== this.receivedAt) return;
     if (lastClosedTime(this.current) === probe.closed) return;
-    const failure = { code: "silent", detail: "The connection was silent for too long." };
+    const failure = { code: "silent", detail: t("The connection was silent for too long.") };
     this.socket?.abandon();
     this.reconnect(failure, 200 + 1000 * this.dependencies.random());
   }

@@ -141,6 +141,12 @@ class WhitelistedSeriesAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return WhitelistPage
 
+    @override
+    def get_changelist_form(self, request: HttpRequest, **options: Any) -> Any:
+        # The column's heading is no label for screen readers.
+        named = forms.CheckboxInput(attrs={"aria-label": "enabled"})
+        return super().get_changelist_form(request, widgets={"enabled": named}, **options)
+
     @admin.display(description="newest candle (UTC)")
     def head(self, row: Any) -> str:
         """Open time of the newest stored candle."""

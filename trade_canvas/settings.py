@@ -129,6 +129,8 @@ SESSION_COOKIE_HTTPONLY = True
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before those of the apps: they replace some of the admin's own.
+        "DIRS": [BASE_DIR / "trade_canvas" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

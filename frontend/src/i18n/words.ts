@@ -10,7 +10,7 @@ const CHINESE = {
   "{candles} missing {range}, recovering…": "{range} 缺少 {candles}，正在补回…",
   "{count} candles": "{count} 根K线",
   "{count} more gaps": "另有 {count} 处缺口",
-  "{name}: {shown} of {all} parts chosen": "{name}：已选 {shown}/{all} 项",
+  "{name}: {shown}/{all} parts chosen": "{name}：{shown}/{all} 项已选",
   "1 candle": "1 根K线",
   "1 more gap": "另有 1 处缺口",
   "24 h": "24 小时",

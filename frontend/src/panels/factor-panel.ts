@@ -95,7 +95,7 @@ class Chip {
     setText(this.opener.firstElementChild as Element, `${shown}/${this.rows.length}`);
     this.opener.setAttribute(
       "aria-label",
-      t("{name}: {shown} of {all} parts chosen", {
+      t("{name}: {shown}/{all} parts chosen", {
         name: this.factor.label,
         shown,
         all: this.rows.length,

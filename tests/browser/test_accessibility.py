@@ -1,0 +1,66 @@
+"""The page and the admin have no serious finding of axe, which checks WCAG rules in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import SCREEN
+
+pytestmark = pytest.mark.browser
+
+LIVE = "sim:futures:BTC/USDT:1s"
+PHONE = {"width": 390, "height": 844}
+AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+PASSWORD = "of-the-looker-2"
+
+
+def findings(page: Page) -> list[Any]:
+    """The serious and critical findings: rule, and the elements."""
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate(
+        """async () => {
+            const { violations } = await axe.run();
+            return violations
+                .filter(({ impact }) => impact === "serious" || impact === "critical")
+                .map(({ id, nodes }) => [id, nodes.slice(0, 3).map(({ target }) => target.join())]);
+        }"""
+    )
+    return list(found)
+
+
+@pytest.mark.parametrize(
+    ("screen", "scheme"),
+    [
+        pytest.param(SCREEN, "light", id="wide light"),
+        pytest.param(PHONE, "dark", id="phone dark"),
+        pytest.param(SCREEN, "dark", id="wide dark", marks=pytest.mark.prove),
+        pytest.param(PHONE, "light", id="phone light", marks=pytest.mark.prove),
+    ],
+)
+def test_page_has_no_serious_finding(open_chart, screen, scheme):
+    chart = open_chart(LIVE, screen=screen, scheme=scheme)
+    chart.wait_for(status="live")
+    chart.page.wait_for_selector(".factor")
+    assert findings(chart.page) == []
+    chart.page.click("#settings-button")
+    assert findings(chart.page) == []
+
+
+@pytest.mark.parametrize("path", ["/admin/status/", "/admin/market/whitelistedseries/"])
+def test_admin_has_no_serious_finding(installation, web, browser, path):
+    create = f"create_superuser('axe-{len(path)}', password='{PASSWORD}')"
+    command = f"from django.contrib.auth import get_user_model as m; m().objects.{create}"
+    installation.manage("shell", "-c", command)
+    page = browser.new_context(viewport=SCREEN).new_page()
+    page.goto(f"{web.url}{path}")
+    assert findings(page) == []
+    page.fill("#id_username", f"axe-{len(path)}")
+    page.fill("#id_password", PASSWORD)
+    page.click("[type=submit]")
+    page.wait_for_selector("#content")
+    assert findings(page) == []
+    page.context.close()

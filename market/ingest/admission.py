@@ -8,6 +8,7 @@ counts over all web processes: those of one client address, and those of all.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ ANY_EXCHANGE = "*"
 RANKED_ANYWHERE = "binance"
 CAPACITY_MESSAGE = "ondemand_ingest_capacity"
 
+# The whitelist, and which unlisted series have no candles, are read at most once in so long: a
+# flood of wishes must not become a flood of queries.
+KEPT_S = 1.0
+MAX_KEPT = 10_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionPorts:
@@ -43,9 +49,13 @@ class AdmissionPorts:
 class Gate:
     """Checks which series may be followed; used from one event loop."""
 
-    def __init__(self, ports: AdmissionPorts) -> None:
+    def __init__(self, ports: AdmissionPorts, *, kept_s: float = KEPT_S) -> None:
         self._ports = ports
+        self._kept_s = kept_s
         self._reading: asyncio.Task[list[SeriesId]] | None = None
+        self._read_at = float("-inf")
+        # Series without candles, each until when that counts (monotonic seconds).
+        self._empty: dict[SeriesId, float] = {}
 
     async def admit(self, series: SeriesId) -> Admission | None:
         """The limits for the lease of a series that may be followed.
@@ -62,7 +72,7 @@ class Gate:
                 await self._check(series, whitelist)
             except FollowRefused as refused:
                 is_unavailable = refused.code is Refusal.EXCHANGE_UNAVAILABLE
-                if is_unavailable or not await blocking.run(self._ports.has_candles, series):
+                if is_unavailable or not await self._has_candles(series):
                     raise
                 return None
         return limits_of(pinned)
@@ -77,15 +87,32 @@ class Gate:
             raise FollowRefused(series, Refusal.UNKNOWN_SYMBOL, str(error)) from error
         except (FeedError, TimeoutError) as error:
             # What has candles was once listed, and goes on through an outage of the exchange.
-            if not await blocking.run(self._ports.has_candles, series):
+            if not await self._has_candles(series):
                 reason = f"{series.exchange} can't be asked now whether it has the series"
                 raise FollowRefused(series, Refusal.EXCHANGE_UNAVAILABLE, reason) from error
 
     async def _whitelist(self) -> list[SeriesId]:
-        """Read the whitelist; those who ask at the same time share one query."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(blocking.run(self._ports.whitelist))
-        return await asyncio.shield(self._reading)
+        """The whitelist as of a moment ago; those who ask at the same time share one query."""
+        reading, now = self._reading, time.monotonic()
+        if reading is None or (reading.done() and self._is_outdated(reading, now)):
+            reading = self._reading = asyncio.create_task(blocking.run(self._ports.whitelist))
+            self._read_at = now
+        return await asyncio.shield(reading)
+
+    def _is_outdated(self, reading: asyncio.Task[list[SeriesId]], now: float) -> bool:
+        failed = reading.cancelled() or reading.exception() is not None
+        return failed or now - self._read_at >= self._kept_s
+
+    async def _has_candles(self, series: SeriesId) -> bool:
+        """Whether the store had candles of the series a moment ago."""
+        if time.monotonic() < self._empty.get(series, 0.0):
+            return False
+        if await blocking.run(self._ports.has_candles, series):
+            return True
+        if len(self._empty) >= MAX_KEPT:
+            self._empty.clear()
+        self._empty[series] = time.monotonic() + self._kept_s
+        return False
 
 
 def is_served(exchange: str, whitelist: frozenset[SeriesId]) -> bool:

@@ -29,10 +29,14 @@ class Bench:
         self.gate = Gate(
             AdmissionPorts(
                 whitelist=self.whitelist,
-                has_candles=self.stored.__contains__,
+                has_candles=self.has_candles,
                 check_listed=self.check_listed,
             )
         )
+
+    def has_candles(self, series):
+        self.calls["has_candles"] += 1
+        return series in self.stored
 
     def whitelist(self):
         self.calls["whitelist"] += 1
@@ -136,3 +140,31 @@ async def test_whitelist_that_is_switched_off_pins_nothing(bench, switched):
     switched(enable_whitelist_ingest=False)
     admitted = await bench.gate.admit(PINNED)
     assert admitted.pinned == frozenset()
+
+
+async def test_flood_of_wishes_is_no_flood_of_queries(bench):
+    for _ in range(50):
+        assert await bench.refusal(INVENTED) is Refusal.UNKNOWN_SYMBOL
+    assert bench.calls["has_candles"] == 1
+    assert bench.calls["whitelist"] == 1
+
+
+async def test_whitelist_that_could_not_be_read_is_read_again(bench):
+    answers = [OSError("away"), [PINNED]]
+
+    def whitelist():
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    gate = Gate(
+        AdmissionPorts(
+            whitelist=whitelist,
+            has_candles=bench.has_candles,
+            check_listed=bench.check_listed,
+        )
+    )
+    with pytest.raises(OSError, match="away"):
+        await gate.admit(PINNED)
+    assert PINNED in (await gate.admit(PINNED)).pinned

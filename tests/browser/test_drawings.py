@@ -296,11 +296,18 @@ def test_drawings_follow_a_new_candle_and_switches_survive_a_reload(drawn_page, 
 
 def test_each_switch_changes_the_picture_and_restores_it(drawn_page, growing):
     page = drawn_page(growing)
+
+    def is_at_start() -> bool:
+        page.page.press(".chart", "Shift+ArrowLeft")
+        return page.page.is_visible(".beginning")
+
+    # What is older must not come between two pictures.
+    wait_until(is_at_start, 30, "the first candle in view")
+    page.page.evaluate("document.querySelector('.beginning').remove()")
+    page.page.press(".chart", "End")
     # Until all candles are visible.
     for _ in range(13):
         page.page.press(".chart", "-")
-    # It appears once the page knows that there is nothing older.
-    page.page.wait_for_selector(".beginning:visible")
     whole = page.picture()
     for factor in page.catalog:
         page.switch(factor["key"])

@@ -88,6 +88,9 @@ class Story(RuleBasedStateMachine):
         self.peers = {}
         self.series = [f"binance:futures:F{next(NUMBERS)}/USDT:1m" for _ in range(3)]
         self.heads = dict.fromkeys(self.series, 0)
+        for pick in range(len(self.series)):
+            # A series without candles, of an exchange that is not served, is refused.
+            self.candle(pick)
 
     def run(self, work):
         return self.loop.run_until_complete(work)

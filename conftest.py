@@ -103,7 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long proofs out, and begin with the tests that start processes.
 
-    They take longest, so that two test processes end at about the same time.
+    They take longest, so that the test processes end at about the same time.
     """
     if not IS_THOROUGH:
         config.hook.pytest_deselected(items=[each for each in items if _is_long(each)])

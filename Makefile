@@ -38,7 +38,7 @@ test: $(DEV_READY) $(PAGE_READY)
 # The long proof: many examples of every property, and the tests that `make test` leaves out.
 .PHONY: prove
 prove: $(DEV_READY) $(PAGE_READY)
-	TEST_PROFILE=thorough $(PYTEST) $(PYTEST_OPTIONS)
+	TEST_PROFILE=thorough $(PYTEST) --timeout 3600 $(PYTEST_OPTIONS)
 
 check: lint types test
 

@@ -130,8 +130,11 @@ class FoldRepeats(logging.StreamHandler):  # type: ignore[type-arg]  # of any st
     def _look(self) -> None:
         while True:
             time.sleep(1.0)
-            self.settle()
             with self._locked():
+                # Whoever runs this process, such as a test runner, may have closed its stream.
+                if self.stream.closed:
+                    return
+                self.settle()
                 if not any(kind.folded_in_all for kind in self._kinds.values()):
                     self._watch = None
                     return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
-import os
+import subprocess
+import sys
 
 import pytest
 
-from lab.waiting import wait_until
-from trade_canvas import log_repeats
+from lab.waiting import patience, wait_until
+from trade_canvas import environment, log_repeats
 from trade_canvas.log_repeats import INTERVAL_S, MOST_KINDS, QUIET_S, SHOWN, FoldRepeats
 
 
@@ -122,15 +123,35 @@ def test_thread_writes_the_end_by_itself(monkeypatch):
 
 
 def test_fork_counts_by_itself():
+    # Not in this process, whose other threads could leave a lock behind for ever.
+    code = """
+import os
+from trade_canvas.tests.test_log_repeats import Log
+log = Log()
+for _ in range(2):
+    log.warn("the bus is full")
+if not (child := os.fork()):
+    log.warn("the bus is full")
+    print(log.handler._watch.is_alive(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=environment.BASE_DIR,
+        capture_output=True,
+        text=True,
+        timeout=patience(),
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_thread_ends_when_the_stream_is_closed(monkeypatch, capsys):
+    monkeypatch.setattr(log_repeats, "QUIET_S", 0.0)
     log = Log()
-    for _ in range(2):
-        log.warn("the bus is full")
-    reader, writer = os.pipe()
-    if not (child := os.fork()):
-        log.warn("the bus is full")
-        os.write(writer, b"1" if log.handler._watch.is_alive() else b"0")
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(reader, 1) == b"1"
-    os.close(reader)
-    os.close(writer)
+    log.warn("the bus is full")
+    log.warn("the bus is full")
+    watch = log.handler._watch
+    log.stream.close()
+    wait_until(lambda: not watch.is_alive(), what="the thread to end")
+    assert capsys.readouterr().err == ""

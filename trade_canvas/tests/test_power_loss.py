@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 
+from lab.waiting import patience
 from market import files
 from trade_canvas import embedded, environment
 from trade_canvas.failures import failure_of
@@ -149,18 +152,25 @@ def test_account_without_a_name_is_told_what_to_do(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
 def test_process_of_an_account_without_a_name_is_told_what_to_do():
+    # It changes its account once all is imported: that account may not read this Python.
+    code = """
+import os, sys
+from pathlib import Path
+from trade_canvas import embedded
+os.setgid(54_321)
+os.setuid(54_321)
+try:
+    embedded.start_postgres(Path(sys.argv[1]))
+except embedded.ServerFailed as error:
+    sys.exit(str(error))
+"""
     with reachable_folder() as folder:
         folder.chmod(0o777)
-        reader, writer = os.pipe()
-        if not (child := os.fork()):
-            os.setgid(54_321)
-            os.setuid(54_321)
-            try:
-                embedded.start_postgres(folder)
-            except BaseException as error:
-                os.write(writer, repr(error).encode())
-            os._exit(0)
-        os.close(writer)
-        os.waitpid(child, 0)
-        with os.fdopen(reader) as told:
-            assert "user id 54321 has no name" in told.read()
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(folder)],
+            cwd=environment.BASE_DIR,
+            capture_output=True,
+            text=True,
+            timeout=patience(),
+        )
+    assert "user id 54321 has no name" in done.stderr

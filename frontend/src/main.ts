@@ -10,6 +10,7 @@ import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
 import { labelPage } from "./shell/page-labels";
 import { SharedSocket } from "./sync/shared-socket";
+import { liveSource } from "./sync/sync-session";
 import { parseSeriesId, type SeriesId } from "./sync/series-id";
 import { exposeTradeCanvas } from "./chart/test-surface";
 import "./shell/base.css";
@@ -41,11 +42,12 @@ followAppearance(
   () => restyle(),
 );
 const api = new Api((path, init) => window.fetch(besideThePage(path), init));
+const openSocket = new SharedSocket(openBrowserSocket, browserClock).open;
 const page = new Page(
   {
     api,
     clock: browserClock,
-    openSocket: new SharedSocket(openBrowserSocket, browserClock).open,
+    openSource: liveSource({ api, clock: browserClock, openSocket, random: Math.random }),
     openEventStream: openBrowserEventStream,
     random: Math.random,
     settings,

@@ -62,6 +62,17 @@ describe("SettingsStore", () => {
     expect([store.value.theme, store.value.series]).toEqual(["dark", "sim:spot:A/B:1m"]);
   });
 
+  it("keeps the layout, each tab its own, and reads only what it knows of one", () => {
+    const kept = storage();
+    const store = new SettingsStore(() => kept);
+    store.update({ layout: { cells: "one", markets: false } });
+    expect(new SettingsStore(() => kept).value.layout.markets).toBe(false);
+    store.adopt('{"layout":{"markets":true}}');
+    expect(store.value.layout.markets).toBe(false);
+    const other = storage({ [STORAGE_KEY]: '{"layout":{"cells":"nine","markets":"no"}}' });
+    expect(new SettingsStore(() => other).value.layout).toEqual(DEFAULTS.layout);
+  });
+
   it("works without a storage", () => {
     const store = new SettingsStore(() => {
       throw new DOMException("denied", "SecurityError");

@@ -9,6 +9,7 @@ import { FakeServer, FakeSocket, unreachable } from "./fakes/server";
 import type { Candle } from "../src/sync/candle";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
+const NO_EVENTS = { changed: () => undefined, rewritten: () => undefined };
 
 interface World {
   readonly server: FakeServer;
@@ -28,7 +29,7 @@ function world({ list = candles(60, 3), random = () => 0, prepare }: Circumstanc
   server.put(SERIES, list);
   prepare?.(server);
   const dependencies = { api: server, openSocket: server.openSocket, clock, random };
-  const session = new SyncSession(SERIES, dependencies, () => undefined);
+  const session = new SyncSession(SERIES, dependencies, NO_EVENTS);
   session.start();
   return { server, clock, session };
 }
@@ -416,12 +417,10 @@ describe("data derived from candles", () => {
     server.put(SERIES, candles(60, 3));
     const dependencies = { api: server, openSocket: server.openSocket, clock, random: () => 0 };
     const reasons: (string | null)[] = [];
-    const session = new SyncSession(
-      SERIES,
-      dependencies,
-      () => undefined,
-      (reason) => reasons.push(reason),
-    );
+    const session = new SyncSession(SERIES, dependencies, {
+      ...NO_EVENTS,
+      rewritten: (reason) => reasons.push(reason),
+    });
     session.start();
     await clock.advance(0);
     server.socket.open();

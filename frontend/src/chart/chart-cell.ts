@@ -1,4 +1,4 @@
-/** One chart: a series with its session, its studies, its legend and its notices. */
+/** One chart: a series with its source of candles, its studies, its legend and its notices. */
 
 import { t } from "../i18n/words";
 import { CandleChart } from "./chart";
@@ -11,13 +11,16 @@ import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
 import { element, setText } from "../dom";
 import { describeChart } from "./test-surface";
 import { REPLACE } from "../sync/chart-change";
-import { SyncSession, type SessionDependencies } from "../sync/sync-session";
+import type { CandleSource, OpenSource } from "../sync/candle-source";
+import type { Clock } from "../sync/ports";
 import type { SettingsStore } from "../settings/settings";
 import type { Study } from "../studies/study";
 import type { SeriesId } from "../sync/series-id";
 import type { SeriesState, Step } from "../sync/series-state";
 
-export interface CellDependencies extends SessionDependencies {
+export interface CellDependencies {
+  readonly openSource: OpenSource;
+  readonly clock: Clock;
   readonly settings: SettingsStore;
 }
 
@@ -51,7 +54,7 @@ export class ChartCell {
   private readonly unsubscribe: () => void;
   private chosen: Zone;
   private readonly beginning = element("div", { class: "beginning" });
-  private session: SyncSession | null = null;
+  private source: CandleSource | null = null;
   /** The first visible candle, UTC seconds. */
   private viewedFrom = Infinity;
   private opened: SeriesId | null = null;
@@ -76,7 +79,7 @@ export class ChartCell {
     });
     const signs = [this.beginning, this.zoneSign, this.toLive];
     root.append(this.chartRoot, legend, notices, toast, ...signs, mask);
-    const retry = (): void => this.session?.retry();
+    const retry = (): void => this.source?.retry?.();
     this.legend = new Legend(legend);
     this.toast = new Toast(toast);
     this.mask = new Mask(mask, {
@@ -88,7 +91,7 @@ export class ChartCell {
     this.chosen = chosenZone(dependencies.settings.value.zone);
     this.chart = new CandleChart(this.chartRoot, themeOf(root), {
       viewed: (from) => this.viewed(from),
-      nearStart: () => this.session?.loadOlder(),
+      nearStart: () => this.source?.loadOlder(),
       pointed: (time) => this.pointed(time),
       atEnd: (atEnd) => (this.toLive.hidden = atEnd),
     });
@@ -99,7 +102,7 @@ export class ChartCell {
   }
 
   get state(): SeriesState | null {
-    return this.session?.state ?? null;
+    return this.source?.state ?? null;
   }
 
   get series(): SeriesId | null {
@@ -138,28 +141,26 @@ export class ChartCell {
 
   /** Leaves the current series and opens another one. */
   open(series: SeriesId): void {
-    this.session?.stop();
+    this.source?.stop();
     this.opened = series;
     this.viewedFrom = Infinity;
     this.chartRoot.setAttribute("aria-label", t("Candlestick chart of {series}", { series: series.text }));
     this.showZone();
-    this.session = new SyncSession(
-      series.text,
-      this.dependencies,
-      (step) => this.follow(step),
-      (reason) => this.rewritten(reason),
-    );
-    this.session.start();
+    this.source = this.dependencies.openSource(series.text, {
+      changed: (step) => this.follow(step),
+      rewritten: (reason) => this.rewritten(reason),
+    });
+    this.source.start();
   }
 
   /** The network is back, or the page is visible again. */
   wake(): void {
-    this.session?.wake();
+    this.source?.wake?.();
   }
 
   /** The server has this closed candle of the series, UTC seconds. */
   headSeen(time: number): void {
-    this.session?.headSeen(time);
+    this.source?.headSeen?.(time);
   }
 
   /** Renders everything that depends on the clock as well as on the state. */
@@ -173,7 +174,7 @@ export class ChartCell {
     this.chart.showLast(newest, closingText(state, now), isFresh(state, now));
     this.renderBeginning(state);
     // Again, if a read failed or was overtaken by a revision.
-    if (this.chart.isNearStart) this.session?.loadOlder();
+    if (this.chart.isNearStart) this.source?.loadOlder();
   }
 
   /** Takes over changed colours of the style sheet. */
@@ -187,7 +188,7 @@ export class ChartCell {
   /** Ends everything and leaves the root empty. */
   close(): void {
     this.unsubscribe();
-    this.session?.stop();
+    this.source?.stop();
     this.each((study) => study.detach());
     this.chart.remove();
     this.root.replaceChildren();
@@ -204,14 +205,14 @@ export class ChartCell {
   }
 
   private rewritten(reason: string | null): void {
-    this.each((study) => study.rewritten());
+    this.each((study) => study.rewritten?.());
     if (reason !== null) this.toast.show(reason);
     this.events.rewritten();
   }
 
   private viewed(from: number): void {
     this.viewedFrom = from;
-    this.each((study) => study.viewed(from));
+    this.each((study) => study.viewed?.(from));
     if (this.state !== null) this.renderBeginning(this.state);
   }
 
@@ -233,7 +234,7 @@ export class ChartCell {
 
   private renderLegend(state: SeriesState): void {
     this.legend.render(state, this.chart.pricePrecision, (candle) =>
-      this.studies.flatMap((study) => study.legend(candle)),
+      this.studies.flatMap((study) => study.legend?.(candle) ?? []),
     );
   }
 

@@ -6,6 +6,14 @@ export type Theme = (typeof THEMES)[number];
 export const LANGUAGES = ["browser", "en", "zh-CN"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
+/** How the page is arranged. */
+export interface Layout {
+  /** How the charts share the page; `one` is the only arrangement so far. */
+  readonly cells: "one";
+  /** Whether the markets stand beside the chart, on a screen that is wide enough. */
+  readonly markets: boolean;
+}
+
 export interface Settings {
   readonly theme: Theme;
   readonly language: Language;
@@ -13,12 +21,11 @@ export interface Settings {
   readonly zone: string;
   /** Rising candles are red and falling ones green, as is usual in East Asia. */
   readonly redUp: boolean;
-  /** Whether volume is drawn. */
-  readonly volume: boolean;
   /** Factors and sub-features by key, as far as the user switched them. */
   readonly features: Readonly<Record<string, boolean>>;
   /** The last series that had candles; null before the first one. */
   readonly series: string | null;
+  readonly layout: Layout;
 }
 
 export const DEFAULTS: Settings = {
@@ -26,9 +33,9 @@ export const DEFAULTS: Settings = {
   language: "browser",
   zone: "local",
   redUp: false,
-  volume: true,
   features: {},
   series: null,
+  layout: { cells: "one", markets: true },
 };
 
 type SettingsStorage = Pick<Storage, "getItem" | "setItem">;
@@ -67,10 +74,11 @@ export class SettingsStore {
     }
   }
 
-  /** Takes over what another tab stored; each tab keeps its own series. */
+  /** Takes over what another tab stored; each tab keeps its own series and layout. */
   adopt(text: string | null): void {
     const stored = parse(text);
-    if (stored !== null) this.replace({ ...settingsOf(stored), series: this.current.series });
+    const { series, layout } = this.current;
+    if (stored !== null) this.replace({ ...settingsOf(stored), series, layout });
   }
 
   /** Calls `listener` after each change; returns the function that ends it. */
@@ -100,16 +108,21 @@ export class SettingsStore {
 
 /** Reads field by field: an unknown or malformed value becomes the default. */
 function settingsOf(stored: Json): Settings {
-  const { theme, language, zone, redUp, volume, features, series } = stored;
+  const { theme, language, zone, redUp, features, series, layout } = stored;
   return {
     theme: THEMES.find((one) => one === theme) ?? DEFAULTS.theme,
     language: LANGUAGES.find((one) => one === language) ?? DEFAULTS.language,
     zone: typeof zone === "string" && zone !== "" ? zone : DEFAULTS.zone,
     redUp: typeof redUp === "boolean" ? redUp : DEFAULTS.redUp,
-    volume: typeof volume === "boolean" ? volume : DEFAULTS.volume,
     features: switchesOf(features),
     series: typeof series === "string" ? series : null,
+    layout: layoutOf(layout),
   };
+}
+
+function layoutOf(value: unknown): Layout {
+  const markets = (value as Json | null | undefined)?.["markets"];
+  return { ...DEFAULTS.layout, ...(typeof markets === "boolean" ? { markets } : {}) };
 }
 
 function switchesOf(value: unknown): Record<string, boolean> {

@@ -87,12 +87,12 @@ export class Page {
     this.timeframes = new TimeframeBar(byId("timeframes"), (text) => this.pickTimeframe(text));
     this.picker = new SeriesPicker(byId("picker"), dependencies, {
       picked: (seriesId) => this.picked(seriesId),
-      closed: () => this.showPicker(false),
+      closed: () => this.closePicker(),
       refreshed: () => this.renderQuote(),
     });
     new SettingsDialog(document.body, byId("settings-button"), dependencies.settings);
     this.bindControls();
-    this.showPicker(WIDE.matches);
+    this.arrangePicker();
     this.cell.showNothing(t("Loading"), t("Reading the list of series…"));
     window.setInterval(() => this.renderTime(), TICK_MS);
   }
@@ -224,10 +224,26 @@ export class Page {
 
   private bindControls(): void {
     const button = byId("series-button");
-    button.addEventListener("click", () => this.showPicker(!this.pickerShown));
-    byId("picker-backdrop").addEventListener("click", () => this.showPicker(false));
-    WIDE.addEventListener("change", () => this.showPicker(WIDE.matches));
+    button.addEventListener("click", () => this.togglePicker());
+    byId("picker-backdrop").addEventListener("click", () => this.closePicker());
+    WIDE.addEventListener("change", () => this.arrangePicker());
     document.addEventListener("keydown", (event) => this.shortcut(event));
+  }
+
+  /** Shows the markets as they were left, on a screen that has room for them. */
+  private arrangePicker(): void {
+    this.showPicker(WIDE.matches && this.dependencies.settings.value.layout.markets);
+  }
+
+  private togglePicker(): void {
+    const { settings } = this.dependencies;
+    const markets = !this.pickerShown;
+    if (WIDE.matches) settings.update({ layout: { ...settings.value.layout, markets } });
+    this.showPicker(markets);
+  }
+
+  private closePicker(): void {
+    if (this.pickerShown) this.togglePicker();
   }
 
   private get pickerShown(): boolean {

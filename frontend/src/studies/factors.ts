@@ -14,7 +14,7 @@ import { lastClosedTime, type SeriesState } from "../sync/series-state";
 import type { ChartTheme } from "../chart/theme";
 import type { OlderReader } from "../sync/readers";
 import type { FeatureSwitches } from "./feature-switches";
-import type { LegendEntry, Study, StudyHost } from "./study";
+import type { Study, StudyHost } from "./study";
 
 export interface FactorDependencies extends OverlayDependencies {
   readonly api: OverlayDependencies["api"] & OlderReader;
@@ -68,10 +68,6 @@ export class FactorStudy implements Study {
     const closed = last !== (before && lastClosedTime(before));
     if (closed && last !== null) this.session?.candleClosed(last);
     if (before === null || !sameTimes(before, state)) this.draw();
-  }
-
-  legend(): readonly LegendEntry[] {
-    return [];
   }
 
   viewed(from: number): void {

@@ -30,12 +30,12 @@ export interface Study {
   attach(host: StudyHost): void;
   /** The series changed; called once after `attach`, and with another series after a switch. */
   apply(state: SeriesState, change: ChartChange): void;
-  /** The figures of a candle; empty when there are none or the study is switched off. */
-  legend(candle: Candle): readonly LegendEntry[];
+  /** The figures of a candle; empty while the study is switched off. */
+  legend?(candle: Candle): readonly LegendEntry[];
   /** The view stopped moving; its first candle has this time (UTC seconds). */
-  viewed(from: number): void;
+  viewed?(from: number): void;
   /** Data that the server derives from the candles may have been rewritten. */
-  rewritten(): void;
+  rewritten?(): void;
   /** Colours changed. */
   restyle(theme: ChartTheme): void;
   /** Ends reads and removes everything from the chart. */

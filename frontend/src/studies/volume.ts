@@ -53,10 +53,6 @@ export class VolumeStudy implements Study {
     return this.series === null ? [] : [{ name: "V", text: formatVolume(candle.volume) }];
   }
 
-  viewed(): void {}
-
-  rewritten(): void {}
-
   restyle(theme: ChartTheme): void {
     this.theme = theme;
     this.replace();

@@ -114,21 +114,28 @@ export const DEFAULT_KEEP = 5000;
 export const MOST_KEPT = 50000;
 const MOST_ANNOUNCED_GAPS = 100;
 
+/** What has been read of a series, before anything has. */
+const NOTHING_LOADED = {
+  candles: [],
+  forming: null,
+  serverHead: null,
+  epoch: null,
+  generation: null,
+  holes: [],
+  announcedGaps: [],
+  loaded: false,
+  caughtUp: false,
+  lastWsTime: null,
+  historyExhausted: false,
+} as const satisfies Partial<SeriesState>;
+
 /** The state before anything is loaded. Throws when `seriesId` can not be parsed. */
 export function initialState(seriesId: string): SeriesState {
   return {
+    ...NOTHING_LOADED,
     seriesId,
     timeframe: parseSeriesId(seriesId).timeframe,
     status: "loading",
-    candles: [],
-    forming: null,
-    serverHead: null,
-    epoch: null,
-    generation: null,
-    holes: [],
-    announcedGaps: [],
-    loaded: false,
-    caughtUp: false,
     connection: "idle",
     interrupted: false,
     retryAt: null,
@@ -136,9 +143,7 @@ export function initialState(seriesId: string): SeriesState {
     stale: false,
     failure: null,
     clockOffsetMs: 0,
-    lastWsTime: null,
     keep: DEFAULT_KEEP,
-    historyExhausted: false,
   };
 }
 
@@ -192,7 +197,7 @@ function apply(state: SeriesState, action: SeriesAction): SeriesState {
     case "revised":
       return receivedMessage(revised(state, action.fromTime));
     case "forgotten":
-      return forgotten(state);
+      return { ...state, ...NOTHING_LOADED };
     default:
       return applyConnection(state, action);
   }
@@ -334,24 +339,6 @@ function rangeRead(state: SeriesState, since: number | null): SeriesState {
 function revised(state: SeriesState, fromTime: number): SeriesState {
   const first = state.candles[0]?.candle_time ?? Infinity;
   return fromTime < first ? { ...state, historyExhausted: false } : state;
-}
-
-/** As when the series was opened, but for the connection and the user's wishes. */
-function forgotten(state: SeriesState): SeriesState {
-  return {
-    ...state,
-    candles: [],
-    forming: null,
-    serverHead: null,
-    epoch: null,
-    generation: null,
-    holes: [],
-    announcedGaps: [],
-    loaded: false,
-    caughtUp: false,
-    lastWsTime: null,
-    historyExhausted: false,
-  };
 }
 
 function withClosed(state: SeriesState, incoming: readonly Candle[]): SeriesState {

@@ -12,15 +12,13 @@ import { parseServerMessage, subscribeMessage, type ServerMessage } from "./mess
 import { initialState, lastClosedTime, reduce } from "./series-state";
 import { Timers } from "./timers";
 import type { ApiError } from "./api";
+import type { CandleSource, OpenSource, SourceEvents } from "./candle-source";
 import type { OpenSocket, SeriesSocket } from "./ports";
-import type { Action, Failure, SeriesState, Step } from "./series-state";
+import type { Action, Failure, SeriesState } from "./series-state";
 
 export interface SessionDependencies extends ReadDependencies {
   readonly openSocket: OpenSocket;
 }
-
-/** Called when data derived from candles may have been rewritten; `reason` is for the user. */
-export type OnRewritten = (reason: string | null) => void;
 
 type TimerName =
   "open" | "reconnect" | "stable" | "refresh" | "silence" | "poll" | "resubscribe" | "accepted";
@@ -46,10 +44,14 @@ interface Probe {
   readonly receivedAt: number;
 }
 
-export class SyncSession {
+/** The source of live series. */
+export function liveSource(dependencies: SessionDependencies): OpenSource {
+  return (seriesId, events) => new SyncSession(seriesId, dependencies, events);
+}
+
+export class SyncSession implements CandleSource {
   private readonly dependencies: SessionDependencies;
-  private readonly listener: (step: Step) => void;
-  private readonly onRewritten: OnRewritten;
+  private readonly events: SourceEvents;
   private readonly timers: Timers<TimerName>;
   private readonly reads: CandleReads;
   private readonly reconnectBackOff: BackOff;
@@ -60,16 +62,10 @@ export class SyncSession {
   private probe: Probe | null = null;
   private stopped = false;
 
-  /** `listener` is called after every change. Throws when `seriesId` can not be parsed. */
-  constructor(
-    seriesId: string,
-    dependencies: SessionDependencies,
-    listener: (step: Step) => void,
-    onRewritten: OnRewritten = () => undefined,
-  ) {
+  /** Throws when `seriesId` can not be parsed. */
+  constructor(seriesId: string, dependencies: SessionDependencies, events: SourceEvents) {
     this.dependencies = dependencies;
-    this.listener = listener;
-    this.onRewritten = onRewritten;
+    this.events = events;
     this.current = initialState(seriesId);
     this.timers = new Timers(dependencies.clock);
     this.reconnectBackOff = new BackOff(500, 10_000, dependencies.random);
@@ -140,7 +136,7 @@ export class SyncSession {
     this.current = step.state;
     if (!this.current.atCapacity) this.timers.clear("resubscribe");
     this.schedulePoll();
-    this.listener(step);
+    this.events.changed(step);
   }
 
   // --- reads ---------------------------------------------------------------------------------
@@ -191,7 +187,7 @@ export class SyncSession {
     this.subscribe();
     this.watchSilence();
     if (resumed && this.current.epoch === null) this.scheduleRefresh();
-    if (resumed) this.onRewritten(null); // Notices sent meanwhile were missed.
+    if (resumed) this.events.rewritten(null); // Notices sent meanwhile were missed.
   }
 
   private subscribe(): void {
@@ -267,7 +263,7 @@ export class SyncSession {
         const { expected_next_time: from, actual_time: to } = message;
         this.dispatch({ type: "gap", from, to });
         this.reads.requestSoon(from - seconds);
-        this.onRewritten(null);
+        this.events.rewritten(null);
         break;
       }
       case "revised":
@@ -276,10 +272,10 @@ export class SyncSession {
         if (message.from_time === 0) this.dispatch({ type: "forgotten" });
         this.dispatch({ type: "revised", fromTime: message.from_time });
         this.reads.request(this.revisedSince(message.from_time), message.epoch);
-        this.onRewritten(null);
+        this.events.rewritten(null);
         break;
       case "rebuilt":
-        this.onRewritten(message.message);
+        this.events.rewritten(message.message);
         break;
       case "candles_batch":
         this.dispatch({ type: "candles_batch", candles: message.candles });

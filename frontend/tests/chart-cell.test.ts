@@ -1,0 +1,107 @@
+// @vitest-environment happy-dom
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import { ChartCell, type CellDependencies } from "../src/chart/chart-cell";
+import { SettingsStore } from "../src/settings/settings";
+import { SharedSocket } from "../src/sync/shared-socket";
+import { liveSource } from "../src/sync/sync-session";
+import { parseSeriesId } from "../src/sync/series-id";
+import { FeatureSwitches } from "../src/studies/feature-switches";
+import { VolumeStudy } from "../src/studies/volume";
+import { chartRoot } from "./fakes/canvas";
+import { candle, candles } from "./fakes/candles";
+import { FakeClock } from "./fakes/clock";
+import { FakeServer, FakeSocket } from "./fakes/server";
+import { FakeSource } from "./fakes/candle-source";
+import type { OpenSource } from "../src/sync/candle-source";
+
+const BTC = "sim:spot:BTC/USDT:1m";
+const ETH = "sim:spot:ETH/USDT:1m";
+
+let clock: FakeClock;
+let settings: SettingsStore;
+let rewritten: number;
+const cells: ChartCell[] = [];
+
+beforeEach(() => {
+  document.body.replaceChildren();
+  clock = new FakeClock();
+  settings = new SettingsStore(() => window.localStorage);
+  rewritten = 0;
+});
+
+afterEach(() => {
+  for (const cell of cells.splice(0)) cell.close();
+});
+
+/** A cell in an element of its own, with a study of its own. */
+function addCell(openSource: OpenSource): ChartCell {
+  const dependencies: CellDependencies = { openSource, clock, settings };
+  const cell = new ChartCell(chartRoot(), dependencies, [new VolumeStudy(new FeatureSwitches(settings))], {
+    changed: () => undefined,
+    rewritten: () => (rewritten += 1),
+    chosen: () => undefined,
+    offers: () => [],
+  });
+  cells.push(cell);
+  return cell;
+}
+
+const legends = (): string[] =>
+  [...document.querySelectorAll(".legend")].map((legend) => legend.textContent ?? "");
+
+describe("ChartCell", () => {
+  it("shows the candles of any source, and leaves it for another series", () => {
+    const sources: FakeSource[] = [];
+    const cell = addCell((seriesId, events) => {
+      const source = new FakeSource(seriesId, events);
+      sources.push(source);
+      return source;
+    });
+    cell.open(parseSeriesId(BTC));
+    sources[0]?.act({ type: "candles_batch", candles: candles(60, 3) });
+    expect([cell.heldTimes(), sources[0]?.started]).toEqual([[60, 120, 180], true]);
+    // Only a live source has a connection to wake, and a server that may be ahead.
+    cell.wake();
+    cell.headSeen(240);
+    sources[0]?.rewrite("Drawings were computed again");
+    expect(rewritten).toBe(1);
+    expect(document.querySelector(".toast")?.textContent).toBe("Drawings were computed again");
+    cell.open(parseSeriesId(ETH));
+    expect([sources[0]?.stopped, sources[1]?.state.seriesId]).toEqual([true, ETH]);
+  });
+
+  it("stands twice on a page, each with its series, over one connection", async () => {
+    const server = new FakeServer();
+    server.put(BTC, candles(60, 3));
+    server.put(ETH, candles(60, 5));
+    const real: FakeSocket[] = [];
+    const shared = new SharedSocket(() => {
+      real.push(new FakeSocket());
+      return real.at(-1) as FakeSocket;
+    }, clock);
+    const openSource = liveSource({ api: server, clock, openSocket: shared.open, random: () => 0 });
+    const [left, right] = [addCell(openSource), addCell(openSource)];
+    left.open(parseSeriesId(BTC));
+    right.open(parseSeriesId(ETH));
+    await clock.advance(0);
+    expect(real).toHaveLength(1);
+    const socket = real[0] as FakeSocket;
+    socket.open();
+    const subscribed = socket.sent.filter(({ type }) => type === "subscribe");
+    expect(subscribed.map(({ series_id: id, since }) => [id, since])).toEqual([
+      [BTC, 180],
+      [ETH, 300],
+    ]);
+    socket.push({ type: "candle_closed", series_id: ETH, candle: candle(360, 7) });
+    expect([left.heldTimes().at(-1), right.heldTimes().at(-1)]).toEqual([180, 360]);
+    expect(legends()).toEqual([
+      expect.stringMatching(/BTC\/USDT.*C100\.00/),
+      expect.stringMatching(/ETH\/USDT.*C7\.00/),
+    ]);
+    cells.shift()?.close();
+    expect(socket.sent.at(-1)).toMatchObject({ type: "unsubscribe", series_id: BTC });
+    socket.push({ type: "candle_closed", series_id: ETH, candle: candle(420, 8) });
+    expect([right.heldTimes().at(-1), document.querySelectorAll(".chart").length]).toEqual([420, 1]);
+  });
+});

@@ -1,0 +1,36 @@
+/** A source of candles that the test drives; it has neither history nor a connection. */
+
+import { initialState, reduce, type Action, type SeriesState } from "../../src/sync/series-state";
+import type { CandleSource, SourceEvents } from "../../src/sync/candle-source";
+
+export class FakeSource implements CandleSource {
+  state: SeriesState;
+  started = false;
+  stopped = false;
+  private readonly events: SourceEvents;
+
+  constructor(seriesId: string, events: SourceEvents) {
+    this.state = initialState(seriesId);
+    this.events = events;
+  }
+
+  start(): void {
+    this.started = true;
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  loadOlder(): void {}
+
+  act(action: Action): void {
+    const step = reduce(this.state, action);
+    this.state = step.state;
+    this.events.changed(step);
+  }
+
+  rewrite(reason: string | null): void {
+    this.events.rewritten(reason);
+  }
+}

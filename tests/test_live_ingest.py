@@ -80,6 +80,13 @@ async def read_past(follower, moment):
                 return message["candle"]["candle_time"]
 
 
+async def closed_of(follower, series_id):
+    """Read until a closed candle of one series came."""
+    async with asyncio.timeout(patience(STARTED_S)):
+        while (await follower.next_of("candle_closed"))["series_id"] != series_id:
+            pass
+
+
 def assert_consecutive(times):
     """Each exactly one second after the one before: none twice, none missing, none late."""
     assert times == list(range(times[0], times[0] + len(times)))
@@ -167,9 +174,7 @@ async def test_series_beyond_the_capacity_is_refused_and_the_connection_stays(in
         await admitted.next_of("candle_closed")
         # What is followed anyway takes no place.
         await admitted.send(type="subscribe", series_id=PINNED, since=head_of(web, PINNED))
-        message = await admitted.next_of("candle_closed")
-        while message["series_id"] != PINNED:
-            message = await admitted.next_of("candle_closed")
+        await closed_of(admitted, PINNED)
     assert job_of(web, "sim:futures:BNB/USDT:1s") is None
     limited.terminate()
 
@@ -185,8 +190,7 @@ async def test_address_has_one_quota_over_all_web_processes(installed, web):
         assert (refusal["code"], refusal["series_id"]) == ("capacity", "sim:futures:BNB/USDT:1s")
         # What the address has already, it has there as well.
         await watcher.send(type="subscribe", series_id="sim:futures:LINK/USDT:1s")
-        while (await watcher.next_of("candle_closed"))["series_id"] == PINNED:
-            pass
+        await closed_of(watcher, "sim:futures:LINK/USDT:1s")
     limited.terminate()
 
 

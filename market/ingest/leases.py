@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
@@ -21,9 +20,9 @@ from market.domain.lease_store import (
     LeaseStore,
     LeaseStoreUnavailable,
     Refusal,
-    Venue,
 )
 from market.domain.series import SeriesId
+from market.domain.throttle import Throttle
 from market.ingest.admission import CAPACITY_MESSAGE, runtime_gate
 from market.ingest.desired import pinned_series
 from market.ingest.runtime import call, instance_id, lease_store
@@ -35,10 +34,10 @@ log = logging.getLogger(__name__)
 
 RENEWALS_A_TTL = 3
 
-# After a refusal for capacity, further wishes of the client for that exchange and market are
-# refused for so long without asking the lease store: a flood of them would occupy this process.
-REFUSED_S = 1.0
-MAX_REFUSED = 10_000
+# A client whose wishes were refused for capacity this often, and then at this rate, is refused
+# without asking the lease store: a flood of wishes would occupy this process.
+REFUSALS_AT_ONCE = 20
+REFUSALS_PER_S = 20.0
 
 
 class LeaseKeeper:
@@ -57,13 +56,11 @@ class LeaseKeeper:
         *,
         ttl: float,
         admit: Callable[[SeriesId], Awaitable[Admission | None]],
-        refused_s: float = REFUSED_S,
     ) -> None:
         self._leases = leases
         self._instance = instance
         self._ttl = ttl
         self._admit = admit
-        self._refused_s = refused_s
         # How many holders each client has; clients are digests of addresses.
         self._holders: dict[SeriesId, Counter[str]] = {}
         # Those of them that have a lease; the others are only read.
@@ -75,8 +72,7 @@ class LeaseKeeper:
         self._locks: WeakValueDictionary[SeriesId, asyncio.Lock] = WeakValueDictionary()
         self._renewal: asyncio.Task[None] | None = None
         self._is_reachable = True
-        # Until when each is refused at once (monotonic seconds).
-        self._refused: dict[tuple[str, Venue], float] = {}
+        self._refusals: Throttle[str] = Throttle(1 / REFUSALS_PER_S, burst=REFUSALS_AT_ONCE)
 
     async def acquire(self, series: SeriesId, address: str = "") -> None:
         """Become a holder for a client's address; raises FollowRefused."""
@@ -101,9 +97,6 @@ class LeaseKeeper:
             if clients[client]:
                 return
             del clients[client]
-            # It has room again.
-            for wish in [each for each in self._refused if each[0] == client]:
-                del self._refused[wish]
             if clients:
                 if self._is_counted(series):
                     await self._end(series, [client])
@@ -142,9 +135,7 @@ class LeaseKeeper:
 
     async def _lease(self, series: SeriesId, client: str) -> None:
         """Take the lease for a client, or join it; raises FollowRefused."""
-        wish = (client, Venue.of(series))
-        is_pinned = series in self._limits.pinned
-        if not is_pinned and time.monotonic() < self._refused.get(wish, 0.0):
+        if series not in self._limits.pinned and self._refusals.wait_s(client):
             raise FollowRefused(series, Refusal.CAPACITY, CAPACITY_MESSAGE)
         try:
             is_leased = await call(
@@ -161,9 +152,7 @@ class LeaseKeeper:
                 series, [each for each in self._leased if client in self._holders[each]]
             )
         if not is_leased:
-            if len(self._refused) >= MAX_REFUSED:
-                self._refused.clear()
-            self._refused[wish] = time.monotonic() + self._refused_s
+            self._refusals.admit(client)
             raise FollowRefused(series, Refusal.CAPACITY, CAPACITY_MESSAGE)
 
     def _is_counted(self, series: SeriesId) -> bool:

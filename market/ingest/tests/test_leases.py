@@ -24,7 +24,7 @@ UNLISTED = SeriesId.parse("sim:spot:NOPE/USDT:1m")
 STORED = SeriesId.parse("elsewhere:spot:BTC/USDT:1m")
 
 
-def make_keeper(lease_store, *, instance="web-1", ttl=30.0, pinned=(), refused_s=0.0, **limits):
+def make_keeper(lease_store, *, instance="web-1", ttl=30.0, pinned=(), **limits):
     limits = Admission(idle_ttl=60, pinned=frozenset(pinned), **limits)
 
     async def admit(series):
@@ -34,7 +34,7 @@ def make_keeper(lease_store, *, instance="web-1", ttl=30.0, pinned=(), refused_s
             return None
         return limits
 
-    return LeaseKeeper(lease_store, instance, ttl=ttl, admit=admit, refused_s=refused_s)
+    return LeaseKeeper(lease_store, instance, ttl=ttl, admit=admit)
 
 
 def leases_of(lease_store):
@@ -303,17 +303,27 @@ async def test_nothing_is_held_where_there_are_no_leases():
     await unleased.close()
 
 
-async def test_flood_of_refused_wishes_does_not_reach_the_lease_store():
+async def test_flood_of_refused_wishes_does_not_reach_the_lease_store(monkeypatch):
+    monkeypatch.setattr(leases, "REFUSALS_PER_S", 0.001)
     lease_store = Outage()
-    keeper = make_keeper(lease_store, client_limit=1, pinned=[XRP], refused_s=60.0)
+    keeper = make_keeper(lease_store, client_limit=1, pinned=[XRP])
     await keeper.acquire(BTC, "192.0.2.1")
     for _ in range(50):
         with pytest.raises(FollowRefused) as refused:
             await keeper.acquire(ETH, "192.0.2.1")
         assert refused.value.code is Refusal.CAPACITY
-    assert lease_store.calls["lease"] == 2
-    # Neither the whitelist nor other addresses are concerned, and room is noticed at once.
+    assert lease_store.calls["lease"] == 1 + leases.REFUSALS_AT_ONCE
+    # Neither the whitelist nor other addresses are concerned.
     await keeper.acquire(XRP, "192.0.2.1")
     await keeper.acquire(ETH, "192.0.2.2")
-    await keeper.release(BTC, "192.0.2.1")
-    await keeper.acquire(ETH, "192.0.2.1")
+
+
+async def test_refusal_of_one_series_does_not_refuse_what_the_address_holds_elsewhere():
+    lease_store = Outage()
+    keeper = make_keeper(lease_store, client_limit=1)
+    elsewhere = make_keeper(lease_store, instance="web-2", client_limit=1)
+    await elsewhere.acquire(BTC, "192.0.2.1")
+    with pytest.raises(FollowRefused):
+        await keeper.acquire(ETH, "192.0.2.1")
+    await keeper.acquire(BTC, "192.0.2.1")
+    assert leases_of(lease_store) == {BTC: 2}

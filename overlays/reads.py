@@ -46,6 +46,20 @@ class OutOfSync(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer, and what it was made from: heads and epochs of candles and drawings.
+
+    `cursor` numbers the batch of candles from which a client goes on; None when the answer is of a
+    past time, or of a series without drawings.
+    """
+
+    body: dict[str, Any]
+    candles: SeriesState
+    drawn: LedgerState | None
+    cursor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _State:
     """Heads and epochs of the candles and drawings of a series, when a read begins."""
 
@@ -64,6 +78,11 @@ class _State:
         """The newest candle, or the newest that is drawn if there is none."""
         return self.drawn_to if self.candles.head is None else self.candles.head
 
+    def answer(self, body: dict[str, Any], delta: DrawDelta | None = None) -> Answer:
+        """An answer made in this state; with the delta in it, if a client may go on from that."""
+        cursor = None if delta is None else _number(self, delta)
+        return Answer(body, self.candles, self.drawn, cursor)
+
     def require_drawn(self, time: int) -> None:
         """Raise OutOfSync unless the candle at `time` is drawn, and no candle was revised since."""
         at = None if self.drawn is None else self.drawn.position
@@ -80,80 +99,90 @@ class Reads:
     drawings: OverlayLedger
     specs: Sequence[FactorSpec]
 
-    def delta(
-        self, series: SeriesId, *, cursor: int, window: int, at_time: int | None
-    ) -> dict[str, Any]:
+    def delta(self, series: SeriesId, *, cursor: int, window: int, at_time: int | None) -> Answer:
         """The draw delta at the newest candle, or at the last one up to `at_time`.
 
         `window` counts candles. Raises OutOfSync.
         """
 
-        def read(now: _State) -> dict[str, Any]:
+        def read(now: _State) -> Answer:
             to_time = now.newest if at_time is None else self.candles.floor(series, at_time)
             if to_time is None:
-                return nothing(cursor).as_object(series)
+                return now.answer(nothing(cursor).as_object(series))
             now.require_drawn(to_time)
             known = self.slices(now, to_time, window=window)["snapshots"] if cursor == 0 else None
             delta = self._drawn(now, to_time, cursor=cursor, window=window, known=known)
-            return delta.as_object(series)
+            return now.answer(delta.as_object(series), delta if at_time is None else None)
 
         return self._repeated(series, read)
 
-    def frame_live(self, series: SeriesId, *, window: int) -> dict[str, Any]:
+    def frame_live(self, series: SeriesId, *, window: int, with_slices: bool = True) -> Answer:
         """Factors and drawings at the newest candle; raises NoData, NoOverlay and OutOfSync."""
 
-        def read(now: _State) -> dict[str, Any]:
+        def read(now: _State) -> Answer:
             head, drawn_to = now.candles.head, now.drawn_to
             if head is None:
                 raise NoData
             if drawn_to is None:
                 raise NoOverlay
             aligned = head if drawn_to >= head else self.candles.floor(series, drawn_to)
-            return self._frame(now, aligned, at_time=head, window=window)
+            body, delta = self._frame(
+                now, aligned, at_time=head, window=window, with_slices=with_slices
+            )
+            return now.answer(body, delta)
 
         return self._repeated(series, read)
 
-    def frame_at(self, series: SeriesId, at_time: int, *, window: int) -> dict[str, Any]:
+    def frame_at(
+        self, series: SeriesId, at_time: int, *, window: int, with_slices: bool = True
+    ) -> Answer:
         """Factors and drawings at the last candle up to `at_time`: the same as live then.
 
         Raises NoData and OutOfSync.
         """
 
-        def read(now: _State) -> dict[str, Any]:
+        def read(now: _State) -> Answer:
             aligned = self.candles.floor(series, at_time)
-            return self._frame(now, aligned, at_time=at_time, window=window)
+            body, _ = self._frame(
+                now, aligned, at_time=at_time, window=window, with_slices=with_slices
+            )
+            return now.answer(body)
 
         return self._repeated(series, read)
 
-    def poll(self, series: SeriesId, *, after_id: int, window: int) -> dict[str, Any]:
+    def poll(
+        self, series: SeriesId, *, after_id: int, window: int, with_slices: bool = True
+    ) -> Answer:
         """What is new since the record numbered `after_id`: one record, or none.
 
         Each batch of candles has a number of its own, so a newer candle always makes a record, even
         if it changed no drawing. Raises OutOfSync.
         """
 
-        def read(now: _State) -> dict[str, Any]:
+        def read(now: _State) -> Answer:
             to_time = now.newest
             if to_time is None:
-                return _records(series, [], after_id)
+                return now.answer(_records(series, [], after_id))
             now.require_drawn(to_time)
             if now.drawn is not None and now.drawn.tick_id <= after_id:
-                return _records(series, [], after_id)
-            seen = self.slices(now, to_time, window=window)
-            known = seen["snapshots"] if after_id == 0 else None
+                return now.answer(_records(series, [], after_id))
+            # The first answer to a client is checked against the factors.
+            is_read = with_slices or after_id == 0
+            seen = self.slices(now, to_time, window=window) if is_read else None
+            known = seen["snapshots"] if seen is not None and after_id == 0 else None
             delta = self._drawn(now, to_time, cursor=after_id, window=window, known=known)
             number = _number(now, delta)
             if number <= after_id:
-                return _records(series, [], after_id)
+                return now.answer(_records(series, [], after_id))
             record = {
                 "id": number,
                 "series_id": str(series),
                 "to_candle_id": series.candle_id(to_time),
                 "to_candle_time": to_time,
                 "draw_delta": delta.as_object(series),
-                "factor_slices": seen,
+                **({"factor_slices": seen} if with_slices else {}),
             }
-            return _records(series, [record], number)
+            return now.answer(_records(series, [record], number), delta)
 
         return self._repeated(series, read)
 
@@ -181,14 +210,14 @@ class Reads:
         return envelope(series, time, candle_id=series.candle_id(time), found=found)
 
     def _frame(
-        self, now: _State, aligned: int | None, *, at_time: int, window: int
-    ) -> dict[str, Any]:
+        self, now: _State, aligned: int | None, *, at_time: int, window: int, with_slices: bool
+    ) -> tuple[dict[str, Any], DrawDelta]:
         if aligned is None:
             raise NoData
         series = now.series
         seen = self.slices(now, aligned, window=window)
         delta = self._drawn(now, aligned, cursor=0, window=window, known=seen["snapshots"])
-        return {
+        body = {
             "schema_version": SCHEMA_VERSION,
             "series_id": str(series),
             "time": {
@@ -196,9 +225,10 @@ class Reads:
                 "aligned_time": aligned,
                 "candle_id": series.candle_id(aligned),
             },
-            "factor_slices": seen,
+            **({"factor_slices": seen} if with_slices else {}),
             "draw_state": delta.as_object(series),
         }
+        return body, delta
 
     def _drawn(
         self,

@@ -8,10 +8,13 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.urls import get_script_prefix
+from django.utils.cache import patch_vary_headers
 from typing_extensions import override
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from market.api.candle_answer import VARY, accepts_gzip
 from market.api.errors import API_PREFIX, bad_request, page_not_found
 
 # Our pages use none of these, so an injected script may not either.
@@ -26,6 +29,10 @@ DENIED_FEATURES = (
     "payment",
     "usb",
 )
+
+# Below this size compressing saves less than it costs.
+MIN_GZIP_BYTES = 1024
+GZIPPED_TYPES = ("application/json", "application/vnd.oai.openapi")
 
 # Tracebacks of 500 stay pages: they are what DEBUG is for.
 DEBUG_PAGES = {400: bad_request, 404: page_not_found}
@@ -60,6 +67,30 @@ class CookiePaths:
         for cookie in response.cookies.values():
             cookie["path"] = get_script_prefix()
         return response
+
+
+class JsonGzip(GZipMiddleware):
+    """Compresses answers of the API from `MIN_GZIP_BYTES` on, for clients that accept it.
+
+    They hold nothing secret, so their length may be known (BREACH) and they need no random bytes.
+    """
+
+    # Exclusive: none.
+    max_random_bytes = 1
+
+    @override
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        is_text = response.headers.get("Content-Type", "").startswith(GZIPPED_TYPES)
+        if not is_text or not isinstance(response, HttpResponse) or response.streaming:
+            return response
+        if len(response.content) < MIN_GZIP_BYTES or response.has_header("Content-Encoding"):
+            return response
+        if not accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            patch_vary_headers(response, (VARY,))
+            return response
+        return super().process_response(request, response)
 
 
 class JsonErrors:

@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "trade_canvas.middleware.PermissionsPolicy",
     "trade_canvas.middleware.CookiePaths",
     "trade_canvas.middleware.StaticFiles",
+    "trade_canvas.middleware.JsonGzip",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "trade_canvas.middleware.JsonErrors",
@@ -186,7 +187,7 @@ if REDIS_URL:
 
 CORS_ALLOWED_ORIGINS = [o.strip() for o in SWITCHES.cors_origins.split(",") if o.strip()]
 CORS_ALLOW_CREDENTIALS = True
-CORS_EXPOSE_HEADERS = ["ETag", "X-Series-Epoch", "X-Series-Generation"]
+CORS_EXPOSE_HEADERS = ["ETag", "X-Draw-Cursor", "X-Series-Epoch", "X-Series-Generation"]
 
 # The pipeline's stages after the store, in order, in the transaction of each batch.
 STAGES = {

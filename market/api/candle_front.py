@@ -27,7 +27,7 @@ PageKey = tuple[PageQuery, SeriesState, bool]
 class CandleFront:
     """ASGI middleware for GET candles."""
 
-    def __init__(self, application: Application, *, reader: StatesReader) -> None:
+    def __init__(self, application: Application, *, reader: StatesReader[SeriesState]) -> None:
         self._application = application
         # Without a query: 422.
         self._common_headers = CommonHeaders(application, method="GET", status=422, vary=VARY)

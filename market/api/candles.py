@@ -49,10 +49,11 @@ class Candles(Endpoint):
         answer = answer_with(page.body(accepts_gzip=gzip), tags)
         unchanged = answer.status == 304
         metrics.page_answered(query.series, page.rows, page.head, started, unchanged=unchanged)
-        return _response(answer)
+        return http_response(answer)
 
 
-def _response(answer: Answer) -> HttpResponse:
+def http_response(answer: Answer) -> HttpResponse:
+    """An answer as Django sends it."""
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     response = HttpResponse(answer.content, status=answer.status, headers=headers)
     response["Vary"] = VARY

@@ -16,13 +16,15 @@ from market.api.top_market_stream import TopMarketStreamFront
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.runtime import candle_store
-from market.stores.postgres_states import PostgresStates
+from market.stores.postgres_states import PostgresSeriesStates
 
 
 class Front:
     """ASGI middleware: the hot requests at once, all others to `application`, which is Django."""
 
-    def __init__(self, application: Application, *, reader: StatesReader | None = None) -> None:
+    def __init__(
+        self, application: Application, *, reader: StatesReader[SeriesState] | None = None
+    ) -> None:
         self._application = application
         self._reader = reader or _reader()
         self._hot: dict[tuple[str, str], Application] = {
@@ -41,15 +43,15 @@ class Front:
         self._reader.close()
 
 
-def _reader() -> StatesReader:
+def _reader() -> StatesReader[SeriesState]:
     if not settings.SWITCHES.enable_pg_store:
         return _MemoryStates()
     parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
     parameters.pop("cursor_factory", None)
-    return PostgresStates(parameters)
+    return PostgresSeriesStates(parameters)
 
 
-class _MemoryStates(StatesReader):
+class _MemoryStates(StatesReader[SeriesState]):
     """The memory store answers at once."""
 
     @override

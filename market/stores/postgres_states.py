@@ -1,4 +1,4 @@
-"""Reads heads and epochs from PostgreSQL on the event loop, for the hot read path.
+"""Reads the states of series from PostgreSQL on the event loop, for the hot read paths.
 
 Serving a cached page is cheaper than a hand-over to a thread and back, so this one small query has
 a connection of its own, whose socket the event loop watches.
@@ -7,11 +7,13 @@ a connection of its own, whose socket the event loop watches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import psycopg2
 import psycopg2.extensions as driver
+from typing_extensions import override
 
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
@@ -19,9 +21,16 @@ from market.stores.postgres_series import STATES, states_in
 
 TIMEOUT_S = 5.0
 
+State = TypeVar("State")
 
-class PostgresStates:
-    """One connection for one query at a time; belongs to one event loop."""
+
+class PostgresStates(ABC, Generic[State]):
+    """One connection for one query at a time; belongs to one event loop.
+
+    `statement` takes the names of the series.
+    """
+
+    statement: str
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self._parameters = parameters
@@ -34,7 +43,13 @@ class PostgresStates:
         """Whether a connection is open, as far as is known."""
         return self._connection is not None
 
-    async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
+    @abstractmethod
+    def parsed(
+        self, rows: Sequence[tuple[Any, ...]], asked: Mapping[str, SeriesId]
+    ) -> dict[SeriesId, State]:
+        """The states in the rows of the statement, of every series, given by its name."""
+
+    async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, State]:
         """The states of several series in one query.
 
         Raises psycopg2.Error or TimeoutError; the next call connects again.
@@ -45,9 +60,9 @@ class PostgresStates:
                 async with asyncio.timeout(TIMEOUT_S):
                     await self._connect()
             with self._connection.cursor() as cursor:
-                cursor.execute(STATES, (list(asked),))
+                cursor.execute(self.statement, (list(asked),))
                 await self._finished()
-                return states_in(cursor.fetchall(), asked)
+                return self.parsed(cursor.fetchall(), asked)
         except BaseException:
             self.close()
             raise
@@ -96,6 +111,18 @@ class PostgresStates:
         else:
             if is_finished and self._done is not None and not self._done.done():
                 self._done.set_result(None)
+
+
+class PostgresSeriesStates(PostgresStates[SeriesState]):
+    """Reads heads and epochs."""
+
+    statement = STATES
+
+    @override
+    def parsed(
+        self, rows: Sequence[tuple[Any, ...]], asked: Mapping[str, SeriesId]
+    ) -> dict[SeriesId, SeriesState]:
+        return states_in(rows, asked)
 
 
 def _fail(done: asyncio.Future[None], error: Exception) -> None:

@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from factors.api.answers import FactorSlicesAnswer
 
+Slices = Annotated[
+    FactorSlicesAnswer | None, Field(description="left out where the request says so")
+]
+
 
 class PointAnswer(BaseModel):
     """A corner of a line: open time in Unix seconds (UTC) and price."""
@@ -104,7 +108,7 @@ class FrameAnswer(BaseModel):
     schema_version: Literal[1]
     series_id: str
     time: FrameTime
-    factor_slices: FactorSlicesAnswer
+    factor_slices: Slices = None
     draw_state: DrawDeltaAnswer
 
 
@@ -123,7 +127,7 @@ class PollRecord(BaseModel):
     to_candle_id: str
     to_candle_time: int
     draw_delta: DrawDeltaAnswer
-    factor_slices: FactorSlicesAnswer
+    factor_slices: Slices = None
 
 
 class PollCursor(BaseModel):

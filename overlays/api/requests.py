@@ -12,6 +12,7 @@ from market.api.requests import SeriesText, Time, no_boolean
 GREATEST = 2**62
 
 Number = Annotated[int, Field(ge=0), AfterValidator(lambda value: min(value, GREATEST))]
+Slices = Annotated[bool, Field(description="`false`: without the field `factor_slices`")]
 Window = Annotated[int, Field(ge=1, le=5000, description="how many candles back to show")]
 
 
@@ -34,6 +35,7 @@ class LiveFrameQuery(BaseModel):
 
     series_id: SeriesText
     window_candles: Window = 2000
+    factor_slices: Slices = True
 
 
 class FrameQuery(BaseModel):
@@ -42,6 +44,7 @@ class FrameQuery(BaseModel):
     series_id: SeriesText
     at_time: Annotated[Time, Field(description="the last candle up to this time is shown")]
     window_candles: Window = 2000
+    factor_slices: Slices = True
 
 
 class PollQuery(BaseModel):
@@ -54,6 +57,7 @@ class PollQuery(BaseModel):
     ] = 0
     limit: Annotated[int, Field(ge=1, le=5000, description="has no effect")] = 2000
     window_candles: Window = 2000
+    factor_slices: Slices = True
 
 
 class RepairBody(BaseModel):

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from factors.lazy_json import as_json
 from market import blocking
+from market.api.candle_answer import accepts_gzip, answer_with
+from market.api.candles import http_response
 from market.api.endpoint import Endpoint, require
 from market.api.errors import ApiError
 from market.api.schema import (
@@ -28,7 +30,9 @@ from market.api.writes import require_writer
 from market.domain.series import SeriesId
 from market.pipeline import PipelineError
 from overlays import repair
+from overlays.api.answer_cache import answer_cache
 from overlays.api.answers import DrawDeltaAnswer, FrameAnswer, PollAnswer, RepairedAnswer
+from overlays.api.draw_query import AT_TIME, DELTA, LIVE, POLL, draw_query
 from overlays.api.requests import (
     DrawDeltaQuery,
     FrameQuery,
@@ -69,6 +73,16 @@ def refusals() -> Iterator[None]:
         raise ApiError(409, OUT_OF_SYNC[error.ledger], detail) from None
 
 
+def answered(request: Request, path: str) -> HttpResponse:
+    """Read what is asked at a path; overlays.api.draw_front answers what is read already."""
+    query = draw_query(path, request.query_params)
+    gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    with refusals():
+        found = blocking.call(query.read, reads())
+    body = answer_cache().keep(query, found, accepts_gzip=gzip)
+    return http_response(answer_with(body, request.headers.get("If-None-Match", "")))
+
+
 class DrawDelta(Endpoint):
     """GET /api/draw/delta."""
 
@@ -82,20 +96,12 @@ class DrawDelta(Endpoint):
             "an `at_time` answer."
         ),
         parameters=parameters_of(DrawDeltaQuery),
-        responses=responses(DrawDeltaAnswer, BAD_SERIES_ID, DRAW_OUT_OF_SYNC, STORE_DOWN),
+        responses=responses(DrawDeltaAnswer, BAD_SERIES_ID, DRAW_OUT_OF_SYNC, STORE_DOWN)
+        | {304: None},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """The delta of one series."""
-        asked = self.query(DrawDeltaQuery)
-        with refusals():
-            answer = blocking.call(
-                reads().delta,
-                SeriesId.parse(asked.series_id),
-                cursor=asked.cursor_version_id,
-                window=asked.window_candles,
-                at_time=asked.at_time,
-            )
-        return Response(as_json(answer))
+        return answered(request, DELTA)
 
 
 class LiveFrame(Endpoint):
@@ -105,17 +111,12 @@ class LiveFrame(Endpoint):
         operation_id="frame_live",
         description="Factors and drawings at the newest candle.",
         parameters=parameters_of(LiveFrameQuery),
-        responses=responses(
-            FrameAnswer, BAD_SERIES_ID, FRAME_MISSING, DRAW_OUT_OF_SYNC, STORE_DOWN
-        ),
+        responses=responses(FrameAnswer, BAD_SERIES_ID, FRAME_MISSING, DRAW_OUT_OF_SYNC, STORE_DOWN)
+        | {304: None},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """The frame of one series."""
-        asked = self.query(LiveFrameQuery)
-        series = SeriesId.parse(asked.series_id)
-        with refusals():
-            answer = blocking.call(reads().frame_live, series, window=asked.window_candles)
-        return Response(as_json(answer))
+        return answered(request, LIVE)
 
 
 class FrameAtTime(Endpoint):
@@ -130,15 +131,12 @@ class FrameAtTime(Endpoint):
         parameters=parameters_of(FrameQuery),
         responses=responses(
             FrameAnswer, BAD_SERIES_ID, FRAME_AT_MISSING, DRAW_OUT_OF_SYNC, STORE_DOWN
-        ),
+        )
+        | {304: None},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """The frame of one series at a time."""
-        asked = self.query(FrameQuery)
-        series, window = SeriesId.parse(asked.series_id), asked.window_candles
-        with refusals():
-            answer = blocking.call(reads().frame_at, series, asked.at_time, window=window)
-        return Response(as_json(answer))
+        return answered(request, AT_TIME)
 
 
 class DeltaPoll(Endpoint):
@@ -153,15 +151,11 @@ class DeltaPoll(Endpoint):
             "`draw_state.next_cursor.version_id`."
         ),
         parameters=parameters_of(PollQuery),
-        responses=responses(PollAnswer, BAD_SERIES_ID, DRAW_OUT_OF_SYNC, STORE_DOWN),
+        responses=responses(PollAnswer, BAD_SERIES_ID, DRAW_OUT_OF_SYNC, STORE_DOWN) | {304: None},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """What is new of one series."""
-        asked = self.query(PollQuery)
-        series, window = SeriesId.parse(asked.series_id), asked.window_candles
-        with refusals():
-            answer = blocking.call(reads().poll, series, after_id=asked.after_id, window=window)
-        return Response(as_json(answer))
+        return answered(request, POLL)
 
 
 class RepairOverlay(Endpoint):

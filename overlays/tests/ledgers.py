@@ -99,7 +99,7 @@ class Viewer:
 
     def poll(self):
         """Take what is new; return the record."""
-        answer = self.reads.poll(self.series, after_id=self.cursor, window=self.window)
+        answer = self.reads.poll(self.series, after_id=self.cursor, window=self.window).body
         assert answer["next_cursor"]["id"] >= self.cursor
         self.cursor = answer["next_cursor"]["id"]
         for record in answer["records"]:
@@ -109,7 +109,8 @@ class Viewer:
 
     def read(self):
         """Take the draw delta behind the cursor."""
-        delta = self.reads.delta(self.series, cursor=self.cursor, window=self.window, at_time=None)
+        answer = self.reads.delta(self.series, cursor=self.cursor, window=self.window, at_time=None)
+        delta = answer.body
         self.cursor = delta["next_cursor"]["version_id"]
         self.take(delta)
 

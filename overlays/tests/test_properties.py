@@ -29,7 +29,7 @@ class Recorder:
 
     def record(self):
         try:
-            frame = self.stores.reads.frame_live(self.series, window=WINDOW)
+            frame = self.stores.reads.frame_live(self.series, window=WINDOW).body
         except (NoData, NoOverlay, OutOfSync):
             return
         assert frame["time"].pop("at_time") == self.stores.candles.state(self.series).head
@@ -46,7 +46,7 @@ class Recorder:
 
     def compare(self):
         for time, recorded in self.frames.items():
-            frame = self.stores.reads.frame_at(self.series, time, window=WINDOW)
+            frame = self.stores.reads.frame_at(self.series, time, window=WINDOW).body
             del frame["time"]["at_time"]
             assert frame == recorded
 

@@ -40,9 +40,9 @@ def test_integrity_and_deltas_hold_on_recorded_candles(reads, name, timeframe):
         stores.pipeline.ingest(series, candles[start : start + BATCH])
         viewer.poll()
         assert viewer.shown() == fresh(reads, series, window=WINDOW)
-        frame = reads.frame_live(series, window=WINDOW)
+        frame = reads.frame_live(series, window=WINDOW).body
         frames[frame["time"]["aligned_time"]] = frame
     for time, frame in frames.items():
-        assert reads.frame_at(series, time, window=WINDOW) == frame
+        assert reads.frame_at(series, time, window=WINDOW).body == frame
     for candle in candles[:: BATCH // 5]:
         reads.check(series, candle.candle_time, window=WINDOW)

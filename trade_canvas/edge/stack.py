@@ -12,6 +12,7 @@ from market.api.asgi import Application, Receive, Scope, Send
 from market.api.front import Front
 from market.costs import cost_budget
 from market.live.consumer import serve_watcher
+from overlays.api.draw_front import DrawFront
 from trade_canvas import metrics
 from trade_canvas.edge.addresses import TrustedProxies
 from trade_canvas.edge.drain import DrainGate
@@ -63,6 +64,8 @@ def build(django: Application) -> Application:
         UnreadAnswers,
         # Candle pages, single candles and streams are answered without Django's threads.
         Front,
+        # Drawings that are in memory, too.
+        DrawFront,
         # Django gets a bounded number of threads that keep their database connections.
         partial(RequestThreads, workers=switches.request_workers, queue=switches.request_queue),
         # A stranger's body is not read, whatever its size.

@@ -27,7 +27,7 @@ class Store:
         state = SeriesState(self.head, 0)
         self.begun.release()
         await self.gate.acquire()
-        return {MINUTE: state}
+        return {MINUTE: state, OTHER: EMPTY}
 
 
 class Failing:

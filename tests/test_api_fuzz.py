@@ -26,6 +26,7 @@ TOKEN = "token-of-the-fuzz"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 SWITCHES = {"TRADE_CANVAS_ENABLE_READ_REPAIR_API": "1", "TRADE_CANVAS_INGEST_TOKEN": TOKEN}
 TOP_MARKETS = "/api/market/top_markets"
+SYMBOLS = "/api/market/symbols"
 
 # The schema describes in words only which series ids exist, which candles are possible, and that
 # numbers may be strings.
@@ -58,7 +59,7 @@ def takes_input(operation):
 
 def bend(case, *, to_known):
     """Keep a case on this machine and short, and let some ask for what there is."""
-    if case.path.startswith(TOP_MARKETS):
+    if case.path.startswith((TOP_MARKETS, SYMBOLS)):
         case.query["exchange"] = "sim"
     if case.path.endswith("/stream"):
         case.query["max_events"] = 1

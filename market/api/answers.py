@@ -206,3 +206,51 @@ class TopMarketsAnswer(BaseModel):
     generated_at_ms: int
     cached: bool
     items: list[TopMarketAnswer]
+
+
+class SymbolAnswer(BaseModel):
+    """A symbol, and what a series of it can be."""
+
+    exchange: str
+    market: str
+    symbol: str = Field(description="as series ids spell it", examples=["BTC/USDT"])
+    base_asset: str
+    quote_asset: str
+    active: bool = Field(description="false: delisted or suspended")
+    price_tick: float | None = Field(description="the step of prices; null: not known")
+    price_digits: int | None = Field(
+        description="significant digits of prices, where the exchange rounds to them"
+    )
+    whitelisted: list[str] = Field(description="timeframes that are always followed")
+    matched: list[tuple[int, int]] = Field(
+        description="ranges of letters of `symbol` that match, each to before its second number"
+    )
+
+
+class ListingAnswer(BaseModel):
+    """The state of the list of symbols of one market of an exchange."""
+
+    exchange: str
+    market: str
+    state: Literal["current", "stale", "reading", "unavailable", "not_searched"] = Field(
+        description=(
+            "stale: an old one while no newer one can be read; reading: not read yet, ask again; "
+            "unavailable: could not be read; not_searched: name the exchange to search it"
+        )
+    )
+    read_at: int | None = Field(description="Unix seconds")
+    symbols: int | None
+    timeframes: list[str] | None
+
+
+class SymbolsAnswer(BaseModel):
+    """A page of the symbols that match."""
+
+    query: str
+    exchange: str | None
+    market: str | None
+    limit: int
+    total: int
+    next_cursor: str | None
+    items: list[SymbolAnswer]
+    listings: list[ListingAnswer]

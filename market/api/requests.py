@@ -124,6 +124,27 @@ class TopMarketsStreamQuery(RankingQuery):
     max_events: Annotated[int, Field(ge=0, le=1000, description="0: no limit")] = 0
 
 
+class SymbolsQuery(BaseModel):
+    """What to find among the symbols, and which page of it."""
+
+    query: Annotated[
+        str,
+        Field(
+            max_length=64,
+            description="words in any order: base, base and quote, exchange, market; empty: all",
+        ),
+    ] = ""
+    exchange: Annotated[
+        str | None, Field(min_length=1, max_length=40, description="absent: all that are served")
+    ] = None
+    market: Annotated[Literal["spot", "futures"] | None, Field(description="absent: both")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[
+        str | None,
+        Field(max_length=400, description="`next_cursor` of the answer before, for the next page"),
+    ] = None
+
+
 def candle_of(body: CandleBody, *loc: str | int) -> Candle:
     """The candle of a body found at `loc`; raises ApiError 422 for an impossible one."""
     candle = Candle(body.candle_time, body.open, body.high, body.low, body.close, body.volume)

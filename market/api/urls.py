@@ -8,6 +8,7 @@ from market.api.candles import Candles
 from market.api.debug import IngestState, Metrics, SeriesHealth
 from market.api.health import Health
 from market.api.ingest import ClosedCandle, FormingCandle
+from market.api.symbols import Symbols
 from market.api.top_market_stream import TopMarketsStream
 from market.api.top_markets import TopMarkets
 from market.api.whitelist import Whitelist
@@ -17,6 +18,7 @@ urlpatterns = [
     path("ingest/candle_closed", ClosedCandle.as_view()),
     path("ingest/candle_forming", FormingCandle.as_view()),
     path("whitelist", Whitelist.as_view()),
+    path("symbols", Symbols.as_view()),
     path("health", Health.as_view()),
     path("debug/ingest_state", IngestState.as_view()),
     path("debug/metrics", Metrics.as_view()),

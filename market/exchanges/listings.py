@@ -1,7 +1,7 @@
-"""What exchanges list: every symbol and timeframe of a market, read once for all who ask.
+"""What exchanges list: every symbol and timeframe of a market, read once for all callers.
 
 A listing is whole, so a symbol that is not in it costs the exchange nothing. It is read on the
-process's exchange loop, in the background: whoever asks meanwhile waits only for a few seconds.
+process's exchange loop, in the background: a caller waits only for a few seconds, or not at all.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import asyncio
 import contextlib
 import logging
 import math
+import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -22,6 +25,7 @@ from market.domain.feed import FeedError, FeedRefused
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
 from market.exchanges.ccxt_client import FUTURES, feed_errors, open_exchange, symbol_of
+from market.exchanges.price_step import PriceStep, price_step
 from market.exchanges.top_markets import exchange_loop
 from market.singletons import once
 
@@ -36,12 +40,29 @@ RETRY_S = 10.0
 # A symbol that an older listing lacks may be new: the listing is read again.
 RECHECK_S = 300.0
 MAX_LISTINGS = 64
+# A refresh of many listings reads so many at a time: each takes tens of megabytes meanwhile.
+READS_AT_ONCE = 4
+REFRESH_TIMEOUT_S = 600.0
+
+Venue = tuple[str, str]
+"""An exchange and a market of it."""
+
+
+class ListedSymbol(NamedTuple):
+    """A symbol of a listing, in ccxt's spelling. Inactive ones are delisted or suspended."""
+
+    symbol: str
+    base: str
+    quote: str
+    is_active: bool
+    step: PriceStep
 
 
 class Listing(NamedTuple):
-    """Symbols of one market of an exchange in ccxt's spelling, and its timeframes' grids."""
+    """The symbols of one market of an exchange, and its timeframes with their grids."""
 
-    symbols: frozenset[str]
+    symbols: Mapping[str, ListedSymbol]
+    timeframes: tuple[str, ...]
     grids: frozenset[tuple[int, int]]
 
     def refusal(self, series: SeriesId) -> FeedRefused | None:
@@ -54,12 +75,37 @@ class Listing(NamedTuple):
         return None
 
 
+class ListingState(StrEnum):
+    """How far the listing of a market can be relied on."""
+
+    CURRENT = "current"
+    STALE = "stale"
+    """An old one, while no newer one could be read."""
+    READING = "reading"
+    """Not read yet."""
+    UNAVAILABLE = "unavailable"
+    """It could not be read, and there is no old one."""
+    NOT_SEARCHED = "not_searched"
+    """Too many others are kept: it is read for a search of its exchange alone."""
+
+
+class KnownListing(NamedTuple):
+    """What is known of the listing of a market; `read_at` is its time in Unix seconds."""
+
+    exchange: str
+    market: str
+    state: ListingState
+    listing: Listing | None
+    read_at: int | None
+
+
 @dataclass(slots=True)
 class _Known:
     """The listing of one market, and when it was read or could not be read (monotonic)."""
 
     listing: Listing | None = None
     read_at: float = -math.inf
+    read_time: int | None = None
     failed_at: float = -math.inf
     error: str = ""
     reading: asyncio.Task[None] | None = None
@@ -78,7 +124,8 @@ class Listings:
         self._open = open_exchange
         self._ttl_s = ttl_s
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._known: OrderedDict[Venue, _Known] = OrderedDict()
+        self._refreshing = False
 
     def refusal(self, series: SeriesId) -> FeedRefused | None:
         """Answer from memory, from any thread, as `check` does.
@@ -96,29 +143,76 @@ class Listings:
         Raises FeedRefused when it does not, and another FeedError when its listing can't be read
         now. An outdated listing is used while no newer one can be read.
         """
-        key = (series.exchange, series.market)
-        known = self._known.setdefault(key, _Known())
-        self._known.move_to_end(key)
-        while len(self._known) > MAX_LISTINGS:
-            self._known.popitem(last=False)
+        venue = (series.exchange, series.market)
+        known = self._entry(venue)
         if self._is_due(known, series):
-            if known.reading is None or known.reading.done():
-                known.reading = asyncio.create_task(self._read(known, *key))
-            await asyncio.wait([known.reading], timeout=ANSWER_TIMEOUT_S)
+            await asyncio.wait([self._begin(known, venue)], timeout=ANSWER_TIMEOUT_S)
         if known.listing is None:
             reason = known.error or "its listing is still being read"
             raise FeedError(f"{series.exchange} {series.market}: {reason}")
         if (refusal := known.listing.refusal(series)) is not None:
             raise refusal
 
-    def _is_due(self, known: _Known, series: SeriesId) -> bool:
-        """Whether the listing must be read, and may be by now."""
+    def known(self, venue: Venue) -> KnownListing:
+        """What is in memory, from any thread."""
+        known = self._known.get(venue) or _Known()
+        is_old = known.error or self._clock() - known.read_at >= self._ttl_s
+        if known.listing is not None:
+            state = ListingState.STALE if is_old else ListingState.CURRENT
+        else:
+            state = ListingState.UNAVAILABLE if known.error else ListingState.READING
+        return KnownListing(*venue, state, known.listing, known.read_time)
+
+    def exchanges(self) -> list[str]:
+        """Exchanges of which a listing is in memory, from any thread."""
+        return sorted({exchange for exchange, _ in tuple(self._known)})
+
+    def is_due(self, venue: Venue) -> bool:
+        """Whether a refresh would read the listing, from any thread."""
+        known = self._known.get(venue)
+        return known is None or self._is_due(known)
+
+    async def refresh(self, venues: Collection[Venue]) -> None:
+        """Read the listings that are missing or outdated; at once while another refresh runs."""
+        if self._refreshing:
+            return
+        self._refreshing = True
+        places = asyncio.Semaphore(READS_AT_ONCE)
+
+        async def read(venue: Venue) -> None:
+            async with places:
+                known = self._entry(venue)
+                if self._is_due(known):
+                    await asyncio.wait([self._begin(known, venue)])
+
+        try:
+            await asyncio.gather(*map(read, venues))
+        finally:
+            self._refreshing = False
+
+    def _entry(self, venue: Venue) -> _Known:
+        """The entry of a venue, kept in place of the one used longest ago."""
+        known = self._known.setdefault(venue, _Known())
+        self._known.move_to_end(venue)
+        while len(self._known) > MAX_LISTINGS:
+            self._known.popitem(last=False)
+        return known
+
+    def _begin(self, known: _Known, venue: Venue) -> asyncio.Task[None]:
+        """The task that reads a listing, started unless it runs."""
+        if known.reading is None or known.reading.done():
+            known.reading = asyncio.create_task(self._read(known, *venue))
+        return known.reading
+
+    def _is_due(self, known: _Known, series: SeriesId | None = None) -> bool:
+        """Whether the listing must be read, for `series` if given, and may be by now."""
         now = self._clock()
         if now - known.failed_at < RETRY_S:
             return False
         if known.listing is None or now - known.read_at >= self._ttl_s:
             return True
-        return now - known.read_at >= RECHECK_S and known.listing.refusal(series) is not None
+        is_lacking = series is not None and known.listing.refusal(series) is not None
+        return is_lacking and now - known.read_at >= RECHECK_S
 
     async def _read(self, known: _Known, exchange: str, market: str) -> None:
         try:
@@ -133,14 +227,21 @@ class Listings:
             known.failed_at, known.error = self._clock(), "its listing can't be read"
         else:
             known.read_at, known.error = self._clock(), ""
+            known.read_time = int(time.time())
 
     async def _listing(self, exchange: str, market: str) -> Listing:
         client = self._open(exchange, market)
         try:
             found = await client.load_markets()
             wanted = "swap" if market == FUTURES else "spot"
-            symbols = frozenset(name for name, one in found.items() if one.get(wanted))
-            return Listing(symbols, frozenset(_grids(client.timeframes or {})))
+            symbols = {
+                name: _listed(name, one, client.precisionMode)
+                for name, one in found.items()
+                if one.get(wanted)
+            }
+            frames = _timeframes(client.timeframes or {})
+            grids = frozenset(_grid(frame) for frame in frames)
+            return Listing(symbols, tuple(frame.text for frame in frames), grids)
         finally:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -151,12 +252,28 @@ def _grid(timeframe: Timeframe) -> tuple[int, int]:
     return timeframe.seconds, timeframe.offset
 
 
-def _grids(names: Any) -> set[tuple[int, int]]:
+def _timeframes(names: Any) -> list[Timeframe]:
+    """The timeframes that a series can have, the shortest first."""
     found = set()
     for name in names:
         with contextlib.suppress(TimeframeError):
-            found.add(_grid(Timeframe.parse(name)))
-    return found
+            found.add(Timeframe.parse(name))
+    return sorted(found)
+
+
+def _listed(name: str, one: Mapping[str, Any], mode: int) -> ListedSymbol:
+    price = (one.get("precision") or {}).get("price")
+    return ListedSymbol(
+        name,
+        sys.intern(str(one.get("base") or "")),
+        sys.intern(str(one.get("quote") or "")),
+        one.get("active") is not False,
+        _shared_step(mode, price if isinstance(price, int | float | str) else None),
+    )
+
+
+# Thousands of symbols have one of a few steps.
+_shared_step = lru_cache(maxsize=1024)(price_step)
 
 
 @once
@@ -192,3 +309,10 @@ async def check(series: SeriesId) -> None:
         return
     if refusal is not None:
         raise refusal
+
+
+def known_listings(venues: Collection[Venue]) -> list[KnownListing]:
+    """What is in memory, from any thread; what is missing or outdated is read in the background."""
+    if any(map(listings().is_due, venues)):
+        exchange_loop().run(listings().refresh(venues), REFRESH_TIMEOUT_S)
+    return [listings().known(venue) for venue in venues]

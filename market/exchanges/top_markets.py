@@ -108,6 +108,13 @@ class TopMarketsSource:
             fetched = await self._refresh(venue, force=force)
         return Ranking(_ranked(venue, quote), cached=not fetched and not force)
 
+    def volumes(self, exchange: str, market: str) -> dict[str, float]:
+        """Volumes of the newest tickers by ccxt's symbol, from any thread; requests nothing."""
+        venue = self._venues.get((exchange, market))
+        tickers = venue.tickers if venue else {}
+        volumes = {symbol: _number(each.get("quoteVolume")) for symbol, each in tickers.items()}
+        return {symbol: volume for symbol, volume in volumes.items() if volume is not None}
+
     async def close(self) -> None:
         """Close the connections to all exchanges."""
         venues, self._venues = self._venues, OrderedDict()
@@ -230,6 +237,10 @@ class ExchangeLoop:
         return self.run(
             self._source.ranking(exchange, market, quote=quote, force=force), ANSWER_TIMEOUT_S
         )
+
+    def volumes(self, exchange: str, market: str) -> dict[str, float]:
+        """TopMarketsSource.volumes."""
+        return self._source.volumes(exchange, market)
 
     def close(self) -> None:
         """Cancel what runs, close connections and stop the thread; later calls do nothing."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import Admission, FollowRefused, Refusal
 from market.domain.series import SeriesId
 from market.exchanges import listings
+from market.exchanges.ccxt_client import LOCAL
 from market.exchanges.ccxt_feed import known_exchanges
 from market.ingest.desired import whitelisted_series
 from market.runtime import candle_store
@@ -117,12 +118,31 @@ class Gate:
 
 def is_served(exchange: str, whitelist: frozenset[SeriesId]) -> bool:
     """Whether any listed series of the exchange may be followed on demand."""
-    switches = settings.SWITCHES
-    named = {name.strip() for name in switches.ondemand_exchanges.split(",")} - {""}
+    named = _named_exchanges()
     if named:
         return not named.isdisjoint({exchange, ANY_EXCHANGE})
-    is_local = exchange == "sim" and switches.uses_local_exchange
+    is_local = exchange == LOCAL and settings.SWITCHES.uses_local_exchange
     return is_local or any(each.exchange == exchange for each in whitelist)
+
+
+def served_exchanges(whitelist: Iterable[SeriesId]) -> list[str]:
+    """The exchanges of which series are followed: those of the whitelist, then all others.
+
+    Where the operator named all, those of which a listing is in memory.
+    """
+    others = set(_named_exchanges())
+    if ANY_EXCHANGE in others:
+        others.update(listings.listings().exchanges())
+    if settings.SWITCHES.uses_local_exchange and is_served(LOCAL, frozenset()):
+        others.add(LOCAL)
+    listed = dict.fromkeys([*(each.exchange for each in whitelist), *sorted(others)])
+    return [exchange for exchange in listed if exchange in known_exchanges()]
+
+
+def _named_exchanges() -> frozenset[str]:
+    """What the operator named, `*` among it."""
+    names = settings.SWITCHES.ondemand_exchanges.split(",")
+    return frozenset(name.strip() for name in names) - {""}
 
 
 def is_ranked(exchange: str) -> bool:

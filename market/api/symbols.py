@@ -1,0 +1,106 @@
+"""GET /api/market/symbols: the symbols whose series may be followed, found by name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import orjson
+from drf_spectacular.utils import extend_schema
+from pydantic import TypeAdapter, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from market import blocking
+from market.api.answers import SymbolsAnswer
+from market.api.endpoint import Endpoint
+from market.api.errors import ApiError
+from market.api.requests import SymbolsQuery
+from market.api.schema import STORE_DOWN, parameters_of, responses
+from market.exchanges.listings import KnownListing
+from market.exchanges.symbol_match import matched_ranges, words_of
+from market.exchanges.symbol_search import Entry, SearchKey, SymbolQuery
+from market.ingest.desired import whitelisted_series
+from market.ingest.symbols import followable_symbols, is_searchable
+
+ERRORS = {400: "unsupported_exchange or invalid_cursor"}
+
+_KEY = TypeAdapter(SearchKey)
+
+
+class Symbols(Endpoint):
+    """A search in what the exchanges list; it makes no request to one."""
+
+    @extend_schema(
+        operation_id="symbols",
+        description=(
+            "Symbols of every exchange of which series may be followed, those that match `query` "
+            "best first, and of equal ones the whitelisted. `listings` has the state of each "
+            "list of symbols that was searched: what is missing or old is read in the background."
+        ),
+        parameters=parameters_of(SymbolsQuery),
+        responses=responses(SymbolsAnswer, ERRORS, STORE_DOWN),
+    )
+    def get(self, request: Request) -> Response:
+        """One page of the symbols found."""
+        asked = self.query(SymbolsQuery)
+        after = None if asked.cursor is None else _key_of(asked.cursor)
+        whitelist = blocking.call(whitelisted_series)
+        if asked.exchange is not None and not is_searchable(asked.exchange, whitelist):
+            raise ApiError(400, "unsupported_exchange", "unsupported exchange")
+        symbols, listings = followable_symbols().of(asked.exchange, whitelist)
+        found = symbols.search(SymbolQuery(asked.query, asked.exchange, asked.market))
+        page = symbols.page(found, limit=asked.limit, after=after)
+        words = words_of(asked.query)
+        return Response(
+            {
+                "query": asked.query,
+                "exchange": asked.exchange,
+                "market": asked.market,
+                "limit": asked.limit,
+                "total": len(found),
+                "next_cursor": None if page.next_key is None else _cursor_of(page.next_key),
+                "items": [_item(entry, words) for entry in page.entries],
+                "listings": [
+                    _listing(each) for each in listings if asked.market in (None, each.market)
+                ],
+            }
+        )
+
+
+def _item(entry: Entry, words: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "exchange": entry.exchange,
+        "market": entry.market,
+        "symbol": entry.symbol,
+        "base_asset": entry.base,
+        "quote_asset": entry.quote,
+        "active": entry.is_active,
+        "price_tick": entry.step.tick,
+        "price_digits": entry.step.digits,
+        "whitelisted": entry.timeframes,
+        "matched": matched_ranges(words, entry.symbol),
+    }
+
+
+def _listing(known: KnownListing) -> dict[str, Any]:
+    return {
+        "exchange": known.exchange,
+        "market": known.market,
+        "state": known.state,
+        "read_at": known.read_at,
+        "symbols": len(known.listing.symbols) if known.listing else None,
+        "timeframes": known.listing.timeframes if known.listing else None,
+    }
+
+
+def _cursor_of(key: SearchKey) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(tuple(key))).decode()
+
+
+def _key_of(cursor: str) -> SearchKey:
+    try:
+        return _KEY.validate_json(base64.urlsafe_b64decode(cursor))
+    except (ValidationError, ValueError, binascii.Error) as error:
+        raise ApiError(400, "invalid_cursor", "the cursor is of no earlier answer") from error

@@ -67,6 +67,29 @@ class OverlayVersion(models.Model):
         return f"{self.version_id} {self.instruction_id}"
 
 
+class OverlayPoint(models.Model):
+    """A point of a line, at the candle with which it became visible; numbered as versions are.
+
+    Its row is small: a line that moves with each candle stores one of them with each.
+    """
+
+    pk = models.CompositePrimaryKey("series_id", "version_id")
+    version_id = models.BigIntegerField()
+    series = models.ForeignKey(Series, models.DO_NOTHING, db_constraint=False, db_index=False)
+    visible_time = models.BigIntegerField()
+    value = models.FloatField()
+    instruction_id = models.TextField()
+
+    class Meta:
+        db_table = "overlay_points"
+        indexes: ClassVar = [
+            models.Index(fields=["series", "visible_time"], name="overlay_points_visible"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version_id} {self.instruction_id}"
+
+
 class OverlayCheckpoint(models.Model):
     """A saved state of the overlay engine after the `candle_count`-th candle drawn of a series."""
 

@@ -17,7 +17,7 @@ from factors.domain.ledger import FactorLedger
 from factors.domain.slices import EVENT_LIMIT, envelope, slices, window_start
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState
-from overlays.domain.delta import PATCH_LIMIT, SCHEMA_VERSION, DrawDelta, draw_delta, nothing
+from overlays.domain.delta import SCHEMA_VERSION, DrawDelta, draw_delta, nothing
 from overlays.domain.integrity import facts_of, mismatches
 from overlays.domain.ledger import LedgerState, OverlayLedger
 from overlays.domain.versions import CachedVersions, VersionReader
@@ -281,8 +281,7 @@ def _require_agreement(
 def _number(now: _State, delta: DrawDelta) -> int:
     """The number of a record: the newest batch's, if the delta has all of its versions."""
     drawn = now.drawn
-    is_whole = len(delta.patch) < PATCH_LIMIT or delta.to_time is None
-    if drawn is None or not is_whole or drawn.position.head_time != delta.to_time:
+    if drawn is None or not delta.is_whole or drawn.position.head_time != delta.to_time:
         return delta.next_cursor
     return drawn.tick_id
 

@@ -21,7 +21,7 @@ from factors.domain.values import StepResult
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
-from overlays.domain.instruction import Change, Definition, InstructionVersion
+from overlays.domain.instruction import POINT, Change, Definition, InstructionVersion
 from overlays.domain.ledger import OverlayLedger
 from overlays.domain.renderer import FactorStep, OverlayEngine
 from overlays.domain.versions import NEVER, VersionReader
@@ -160,7 +160,9 @@ class _Fold:
         )
         changes = list(self._draw(results))
         self._drawings.add(changes, self._versions.up_to(span[1]))
-        self._current.update((each.instruction_id, each.definition) for each in changes)
+        self._current.update(
+            (each.instruction_id, each.definition) for each in changes if each.kind != POINT
+        )
 
     def finish(self, head: int | None) -> list[Comparison]:
         """Rows beyond the last candle are too many; current drawings must be read as the newest."""
@@ -199,7 +201,9 @@ class _Versions:
             if time is not None and self._ahead[0].visible_time > time:
                 return taken
             version = self._ahead.popleft()
-            if self._shown.get(version.instruction_id, {}) != version.definition:
+            if version.kind == POINT:
+                taken.append(version[1:])
+            elif self._shown.get(version.instruction_id, {}) != version.definition:
                 self._shown[version.instruction_id] = version.definition
                 taken.append(version[1:])
         return taken

@@ -101,17 +101,17 @@ def position_in(table: str, writer: PostgresWriter) -> Position | None:
 
 
 def copy_rows(
-    table: str, columns: str, rows: Iterable[Iterable[int | str | None]], writer: PostgresWriter
+    table: str, columns: str, rows: Iterable[Iterable[float | str | None]], writer: PostgresWriter
 ) -> None:
     """Write many rows with COPY in the transaction of `writer`."""
     text = "\n".join(["\t".join(map(_copied, row)) for row in rows])
     writer.cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", io.StringIO(text))
 
 
-def _copied(value: int | str | None) -> str:
+def _copied(value: float | str | None) -> str:
     """A value in the text format of COPY."""
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, (int, float)):
+        return repr(value)
     if value is None:
         return "\\N"
     if "\\" in value or "\t" in value or "\n" in value or "\r" in value:

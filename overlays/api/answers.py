@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,6 +49,63 @@ class PolylineAnswer(BaseModel):
     extendRight: Literal[True] | None = None
 
 
+Ink = Annotated[
+    str,
+    Field(
+        description="a CSS colour, or an ink that each theme shows in its own shade: `text`, "
+        "`muted`, `up`, `down`, `blue`, `teal`, `violet`, `pink`, `amber`"
+    ),
+]
+Title = Annotated[str | None, Field(description="what it is, for the pointer on it")]
+
+
+class BoxAnswer(BaseModel):
+    """A rectangle between two times and two prices; with `extendRight` to the newest candle."""
+
+    type: Literal["box"]
+    feature: str
+    start: int
+    end: int
+    top: float
+    bottom: float
+    color: Ink
+    lineWidth: int
+    fill: Annotated[Ink | None, Field(description="absent: a light shade of `color`")] = None
+    lineStyle: Annotated[Literal["dashed"] | None, Field(description="absent: solid")] = None
+    extendRight: Literal[True] | None = None
+    title: Title = None
+
+
+class LabelAnswer(BaseModel):
+    """A text at a time and price."""
+
+    type: Literal["label"]
+    feature: str
+    time: int
+    value: float
+    text: str
+    color: Ink
+    place: Literal["above", "center", "below"]
+    title: Title = None
+
+
+class LineAnswer(BaseModel):
+    """The look of a line that grows by at most one point with each candle.
+
+    Its points are in `series_points`. A new version ends those held from its `visible_time` on;
+    points before `start` belong to an earlier line of this id. With `end` it gets no more points.
+    """
+
+    type: Literal["line"]
+    feature: str
+    start: int
+    end: int | None = None
+    color: Ink
+    lineWidth: int
+    lineStyle: Annotated[Literal["dashed"] | None, Field(description="absent: solid")] = None
+    title: Title = None
+
+
 class WithdrawnAnswer(BaseModel):
     """An empty definition: from this version on there is nothing to draw."""
 
@@ -60,9 +117,11 @@ class VersionAnswer(BaseModel):
 
     version_id: int
     instruction_id: str
-    kind: Literal["marker", "polyline"]
+    kind: Literal["marker", "polyline", "box", "label", "line"]
     visible_time: Annotated[int, Field(description="the candle with which it appeared")]
-    definition: MarkerAnswer | PolylineAnswer | WithdrawnAnswer
+    definition: (
+        MarkerAnswer | PolylineAnswer | BoxAnswer | LabelAnswer | LineAnswer | WithdrawnAnswer
+    )
 
 
 class DrawCursor(BaseModel):
@@ -81,7 +140,8 @@ class DrawCursor(BaseModel):
 class DrawDeltaAnswer(BaseModel):
     """What is drawn at a candle, and the versions behind the cursor.
 
-    Apply the patch (the newest version of an instruction wins), then show exactly `active_ids`.
+    Apply the patch (the newest version of an instruction wins), then the points, then show exactly
+    `active_ids`.
     """
 
     schema_version: Literal[1]
@@ -90,7 +150,10 @@ class DrawDeltaAnswer(BaseModel):
     to_candle_time: int | None
     active_ids: list[str]
     instruction_catalog_patch: list[VersionAnswer]
-    series_points: dict[str, Any]
+    series_points: Annotated[
+        dict[str, list[tuple[int, float]]],
+        Field(description="new points of lines by `instruction_id`, ascending: time and price"),
+    ]
     next_cursor: DrawCursor
 
 

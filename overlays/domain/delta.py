@@ -5,17 +5,17 @@ Defined in the overlay contract, section 5, and the HTTP contract, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from market.domain.series import SeriesId
-from overlays.domain.instruction import InstructionVersion
-from overlays.domain.versions import VersionReader
+from overlays.domain.instruction import LINE, POINT, InstructionVersion, Point
+from overlays.domain.versions import NEVER, VersionReader
 
 SCHEMA_VERSION = 1
 
 PATCH_LIMIT = 50_000
-"""Most versions in one answer."""
+"""Most versions and points in one answer."""
 
 FRESH_LIMIT = 1_000
 """A client without any version that lacks more than this gets only those it can draw.
@@ -28,12 +28,15 @@ class DrawDelta(NamedTuple):
     """What a client needs to draw the candle at `to_time`, beyond the versions up to its cursor.
 
     `to_time` is None when there is no candle to draw for; then there is nothing else either.
+    `points` holds what lines gained, by id. `is_whole`: there is nothing behind `next_cursor`.
     """
 
     to_time: int | None
     active_ids: Sequence[str]
     patch: Sequence[InstructionVersion]
+    points: Mapping[str, Sequence[Point]]
     next_cursor: int
+    is_whole: bool = True
 
     def as_object(self, series: SeriesId) -> dict[str, Any]:
         """The delta in its wire format."""
@@ -45,14 +48,14 @@ class DrawDelta(NamedTuple):
             "to_candle_time": time,
             "active_ids": list(self.active_ids),
             "instruction_catalog_patch": [version.as_object() for version in self.patch],
-            "series_points": {},
+            "series_points": self.points,
             "next_cursor": {"version_id": self.next_cursor, "point_time": None},
         }
 
 
 def nothing(cursor: int) -> DrawDelta:
     """The delta of a series without a candle to draw for; the cursor stays."""
-    return DrawDelta(None, (), (), cursor)
+    return DrawDelta(None, (), (), {}, cursor)
 
 
 def draw_delta(
@@ -79,8 +82,37 @@ def draw_delta(
     allowed = fresh_limit if cursor == 0 else limit
     if cursor == 0 and versions.count_after(cursor, to_time, limit=allowed + 1) > allowed:
         newest.sort(key=lambda version: version.version_id)
-        return DrawDelta(to_time, shown, newest, versions.greatest_id(to_time))
-    patch = versions.after(cursor, to_time, limit=allowed + 1)
-    if len(patch) <= allowed:
-        return DrawDelta(to_time, shown, patch, versions.greatest_id(to_time))
-    return DrawDelta(to_time, shown, patch[:limit], patch[limit - 1].version_id)
+        points = _points_in(versions, newest, to_time=to_time, cutoff=cutoff)
+        return DrawDelta(to_time, shown, newest, points, versions.greatest_id(to_time))
+    found = versions.after(cursor, to_time, limit=allowed + 1)
+    is_whole = len(found) <= allowed
+    next_cursor = versions.greatest_id(to_time) if is_whole else found[limit - 1].version_id
+    given = found if is_whole else found[:limit]
+    patch = [version for version in given if version.kind != POINT]
+    points = _by_line(version for version in given if version.kind == POINT)
+    return DrawDelta(to_time, shown, patch, points, next_cursor, is_whole)
+
+
+def _points_in(
+    versions: VersionReader, newest: Sequence[InstructionVersion], *, to_time: int, cutoff: int
+) -> dict[str, list[Point]]:
+    """The points of the lines in a window; a line that was withdrawn may have begun anew."""
+    starts = {
+        version.instruction_id: version.definition["start"]
+        for version in newest
+        if version.kind == LINE
+    }
+    if not starts:
+        return {}
+    return _by_line(
+        point
+        for point in versions.points(to_time, cutoff=cutoff)
+        if point.visible_time >= starts.get(point.instruction_id, NEVER)
+    )
+
+
+def _by_line(points: Iterable[InstructionVersion]) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = {}
+    for _, name, _, time, definition in points:
+        found.setdefault(name, []).append((time, definition["value"]))
+    return found

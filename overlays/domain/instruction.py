@@ -1,7 +1,8 @@
 """Draw instructions: the drawable form of facts.
 
-Defined in the overlay contract, sections 1 to 4. A definition is a plain mapping ready for JSON;
-it is shared, so it must never be changed.
+Defined in the overlay contract, sections 1 to 4, and for boxes, labels and lines in
+docs/drawings.md. A definition is a plain mapping ready for JSON; it is shared, so it must never be
+changed. A colour is a CSS colour, or the name of an ink, which each theme shows in its own shade.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["marker", "polyline"]
+Kind = Literal["marker", "polyline", "box", "label", "line", "point"]
 Position = Literal["aboveBar", "belowBar"]
 Shape = Literal["circle", "arrowUp", "arrowDown"]
+Place = Literal["above", "center", "below"]
 Definition = Mapping[str, Any]
 Point = tuple[int, float]
 """An open time (Unix seconds) and a price."""
 
 MARKER: Kind = "marker"
 POLYLINE: Kind = "polyline"
+BOX: Kind = "box"
+LABEL: Kind = "label"
+LINE: Kind = "line"
+
+POINT: Kind = "point"
+"""Not an instruction: a new point of a line, at the candle with which it became visible."""
 
 WITHDRAWN: Definition = {}
 """The definition that ends an instruction: from this version on there is nothing to draw."""
@@ -76,10 +84,17 @@ def span_of(definition: Definition) -> Span | None:
     """The times that a drawing covers; None when it is withdrawn."""
     if not definition:
         return None
-    if definition["type"] == MARKER:
+    kind = definition["type"]
+    if kind in (MARKER, LABEL):
         return Span(definition["time"], definition["time"])
-    times = [point["time"] for point in definition["points"]]
-    return Span(min(times), None if definition.get("extendRight") else max(times))
+    if kind == LINE:
+        return Span(definition["start"], definition.get("end"))
+    if kind == BOX:
+        start, end = definition["start"], definition["end"]
+    else:
+        times = [point["time"] for point in definition["points"]]
+        start, end = min(times), max(times)
+    return Span(start, None if definition.get("extendRight") else end)
 
 
 def marker(
@@ -133,3 +148,88 @@ def polyline(
     if extend_right:
         definition["extendRight"] = True
     return definition
+
+
+def box(
+    feature: str,
+    start: Point,
+    end: Point,
+    *,
+    color: str,
+    fill: str | None = None,
+    width: int = 1,
+    dashed: bool = False,
+    extend_right: bool = False,
+    title: str | None = None,
+) -> Definition:
+    """A rectangle between two corners, in any order; outlined in `color`.
+
+    Without a `fill` it is filled with a light shade of `color`. With `extend_right` it reaches on
+    to the newest candle. `title` is shown when the pointer is on it.
+    """
+    return {
+        "type": BOX,
+        "feature": feature,
+        "start": min(start[0], end[0]),
+        "end": max(start[0], end[0]),
+        "top": max(start[1], end[1]),
+        "bottom": min(start[1], end[1]),
+        "color": color,
+        "lineWidth": width,
+        **_style(fill=fill, dashed=dashed, extend_right=extend_right, title=title),
+    }
+
+
+def label(
+    feature: str,
+    at: Point,
+    text: str,
+    *,
+    color: str,
+    place: Place = "center",
+    title: str | None = None,
+) -> Definition:
+    """A text at a time and price, or right above or below."""
+    return {
+        "type": LABEL,
+        "feature": feature,
+        "time": at[0],
+        "value": at[1],
+        "text": text,
+        "color": color,
+        "place": place,
+        **_style(title=title),
+    }
+
+
+def line(
+    feature: str, *, color: str, width: int = 1, dashed: bool = False, title: str | None = None
+) -> Definition:
+    """The look of a line that grows by at most one point with each candle.
+
+    `Sheet.extend` draws it: its points are stored one by one, never again with a later one.
+    """
+    return {
+        "type": LINE,
+        "feature": feature,
+        "color": color,
+        "lineWidth": width,
+        **_style(dashed=dashed, title=title),
+    }
+
+
+def _style(
+    *,
+    fill: str | None = None,
+    dashed: bool = False,
+    extend_right: bool = False,
+    title: str | None = None,
+) -> dict[str, Any]:
+    """The optional fields that are given."""
+    fields = {
+        "fill": fill,
+        "lineStyle": "dashed" if dashed else None,
+        "extendRight": extend_right or None,
+        "title": title,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

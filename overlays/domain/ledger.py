@@ -32,12 +32,14 @@ class LedgerState(NamedTuple):
 class OverlayLedgerWriter(LedgerWriter[Sequence[Change]], Protocol):
     """The ledger of one series inside the open transaction of its candles.
 
-    `append` numbers the changes in their order, then the batch (`tick_id`).
+    `append` numbers the changes in their order, points of lines included, then the batch
+    (`tick_id`).
 
-    `truncate` deletes the versions that became visible at `from_time` or later. If that makes an
-    older version the newest of its instruction again, and it draws something, it is published
-    again as a version visible from `from_time` on: a client with a newer cursor has only the
-    deleted versions. Truncation comes before any append of the same transaction.
+    `truncate` deletes the versions and points that became visible at `from_time` or later. If that
+    makes an older version the newest of its instruction again, or takes points from its line, and
+    it draws something, it is published again as a version visible from `from_time` on: a client
+    with a newer cursor has only the deleted ones, and drops the points of a line from there on.
+    Truncation comes before any append of the same transaction.
     """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from typing import Any, NamedTuple
 from factors.domain.values import Event, Payload, ReadCandles, StateError, StepResult
 from market.domain.timeframe import Timeframe
 from overlays.domain.instruction import (
+    LINE,
+    POINT,
     WITHDRAWN,
     Change,
     Definition,
@@ -64,12 +67,14 @@ class FactorStep(NamedTuple):
 class Sheet:
     """What is drawn and may still change, by instruction id, and what one candle changed.
 
-    `texts` caches drawings as JSON: most are the same from one dump to the next.
+    `time` is the open time of the candle that is drawn. `texts` caches drawings as JSON: most are
+    the same from one dump to the next.
     """
 
     drawn: dict[str, Definition] = field(default_factory=dict)
     changed: list[tuple[str, Kind, Definition]] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
+    time: int = -1
 
     def add(self, instruction_id: str, definition: Definition) -> None:
         """Draw something that will never change."""
@@ -81,6 +86,28 @@ class Sheet:
             self.drawn[instruction_id] = definition
             self.texts.pop(instruction_id, None)
             self.add(instruction_id, definition)
+
+    def extend(self, instruction_id: str, look: Definition, value: float) -> None:
+        """Give a line a point at this candle; the line begins with its first point.
+
+        `look` is made by `line`. Raises ValueError for a value that is not finite, and for a
+        second point at one candle.
+        """
+        if not math.isfinite(value):
+            raise ValueError(f"{instruction_id} has no point at {value}")
+        if any(name == instruction_id and kind == POINT for name, kind, _ in self.changed):
+            raise ValueError(f"{instruction_id} has a point at this candle already")
+        drawn = self.drawn.get(instruction_id)
+        start = self.time if drawn is None else drawn["start"]
+        # The version comes before its points: a client drops those it has from that time on.
+        self.draw(instruction_id, {**look, "start": start})
+        self.changed.append((instruction_id, POINT, {"value": value}))
+
+    def end(self, instruction_id: str) -> None:
+        """Never give a line a point again; what is drawn of it stays."""
+        drawn = self.settle(instruction_id)
+        if drawn is not None:
+            self.add(instruction_id, {**drawn, "end": self.time})
 
     def withdraw(self, instruction_id: str) -> None:
         """Withdraw a drawing, if it is there."""
@@ -94,8 +121,12 @@ class Sheet:
         return self.drawn.pop(instruction_id, None)
 
     def replace(self, factor: str, drawings: Mapping[str, Definition]) -> None:
-        """Make these the factor's only drawings, of those that may still change."""
-        own = [name for name in self.drawn if name.startswith(f"{factor}.")]
+        """Make these the factor's only drawings, of those that may still change; lines aside."""
+        own = [
+            name
+            for name, drawn in self.drawn.items()
+            if name.startswith(f"{factor}.") and drawn["type"] != LINE
+        ]
         for instruction_id in own:
             if instruction_id not in drawings:
                 self.withdraw(instruction_id)
@@ -194,7 +225,7 @@ class OverlayEngine:
         """
         if new.time <= state.head_time:
             raise ValueError(f"candle {new.time} is not after {state.head_time}")
-        state.head_time = new.time
+        state.head_time = state.sheet.time = new.time
         without_facts = not new.events and not new.heads
         for spec in self._timed if without_facts else self.renderers:
             spec.step(state.states[spec.factor], new, state.sheet)

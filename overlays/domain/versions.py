@@ -7,14 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Protocol
 
-from overlays.domain.instruction import Change, InstructionVersion, Span, span_of
+from overlays.domain.instruction import POINT, Change, InstructionVersion, Span, span_of
 
 NEVER = 1 << 40
 """A time after every candle."""
 
 
 class VersionReader(Protocol):
-    """The instruction versions of one series, read as of the candle at `to_time`."""
+    """The instruction versions of one series, read as of the candle at `to_time`.
+
+    The points of lines are numbered among them, of kind `POINT`: only `newest` and `newest_of`
+    leave them out.
+    """
 
     def after(self, cursor: int, to_time: int, *, limit: int) -> Sequence[InstructionVersion]:
         """Versions numbered above `cursor`, visible by `to_time`, ascending: the first ones."""
@@ -32,6 +36,9 @@ class VersionReader(Protocol):
     def newest_of(self, instruction_id: str, to_time: int) -> InstructionVersion | None:
         """The newest version at `to_time` of one instruction, wherever its span lies."""
 
+    def points(self, to_time: int, *, cutoff: int) -> Sequence[InstructionVersion]:
+        """The points of all lines from `cutoff` to `to_time`, both inclusive, ascending."""
+
     def greatest_id(self, to_time: int) -> int:
         """The greatest number among the versions visible by `to_time`; 0 without any."""
 
@@ -43,6 +50,7 @@ class CachedVersions:
         self.after = reader.after
         self.count_after = reader.count_after
         self.newest_of = reader.newest_of
+        self.points = reader.points
         self.greatest_id = reader.greatest_id
         self._newest = lru_cache(maxsize=1)(
             lambda to_time, cutoff: tuple(reader.newest(to_time, cutoff=cutoff))
@@ -78,12 +86,14 @@ class SeriesVersions:
         """Store a change under its number."""
         version = InstructionVersion(version_id, *change)
         position = len(self._versions)
-        earlier = self._of_id.setdefault(change.instruction_id, [])
-        if earlier:
-            self._until[earlier[-1]] = change.visible_time
-            self._close(earlier[-1], change.visible_time)
-        earlier.append(position)
-        span = span_of(change.definition)
+        span = None
+        if change.kind != POINT:
+            earlier = self._of_id.setdefault(change.instruction_id, [])
+            if earlier:
+                self._until[earlier[-1]] = change.visible_time
+                self._close(earlier[-1], change.visible_time)
+            earlier.append(position)
+            span = span_of(change.definition)
         self._versions.append(version)
         self._spans.append(span)
         self._until.append(NEVER)
@@ -120,6 +130,11 @@ class SeriesVersions:
         positions = self._of_id.get(instruction_id, ())
         visible = bisect_left(positions, self._visible(to_time))
         return self._versions[positions[visible - 1]] if visible else None
+
+    def points(self, to_time: int, *, cutoff: int) -> list[InstructionVersion]:
+        """The points of all lines from `cutoff` to `to_time`, both inclusive, ascending."""
+        shown = self._versions[self._visible(cutoff - 1) : self._visible(to_time)]
+        return [version for version in shown if version.kind == POINT]
 
     def greatest_id(self, to_time: int) -> int:
         """The greatest number among the versions visible by `to_time`; 0 without any."""

@@ -106,6 +106,11 @@ class MemoryVersions(VersionReader):
             return self._stored.versions.newest_of(instruction_id, to_time)
 
     @override
+    def points(self, to_time: int, *, cutoff: int) -> list[InstructionVersion]:
+        with self._mutex:
+            return self._stored.versions.points(to_time, cutoff=cutoff)
+
+    @override
     def greatest_id(self, to_time: int) -> int:
         with self._mutex:
             return self._stored.versions.greatest_id(to_time)

@@ -18,7 +18,7 @@ from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import REQUIRE, SERIES_KEY, PostgresWriter, read_rows
-from overlays.domain.instruction import Change, InstructionVersion, span_of
+from overlays.domain.instruction import POINT, Change, InstructionVersion, span_of
 from overlays.domain.ledger import LedgerState, OverlayLedger, OverlayLedgerWriter
 from overlays.domain.versions import NEVER, VersionReader
 
@@ -27,6 +27,7 @@ COPY_FROM_ROWS = 200
 
 VERSION = "version_id, instruction_id, kind, visible_time, definition"
 ROW = "instruction_id, kind, visible_time, until, starts, ends, definition"
+POINT_ROW = "instruction_id, visible_time, value"
 
 # What an append expects; without it each of its statements does nothing.
 AT = "head_time = %(head)s AND epoch = %(epoch)s AND fingerprint = %(fingerprint)s"
@@ -48,10 +49,23 @@ WHERE old.series_id = %(key)s AND old.version_id = newest.version_id AND {{condi
 WRITE = f"""
 INSERT INTO overlay_versions (version_id, series_id, {ROW})
 SELECT nextval('overlay_ids'), %(key)s, {ROW}
-FROM (VALUES {{rows}}) AS given (position, {ROW})
+FROM (VALUES {{rows}}) AS given (position, {ROW}, value)
 WHERE {{condition}} ORDER BY position
 """
-ENTRY = "(%s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s)"
+# Versions and points share one sequence, and are numbered in their order.
+WRITE_BOTH = f"""
+WITH numbered AS MATERIALIZED (
+    SELECT nextval('overlay_ids') AS version_id, {ROW}, value
+    FROM (VALUES {{rows}}) AS given (position, {ROW}, value)
+    WHERE {{condition}} ORDER BY position
+), points AS (
+    INSERT INTO overlay_points (version_id, series_id, {POINT_ROW})
+    SELECT version_id, %(key)s, {POINT_ROW} FROM numbered WHERE value IS NOT NULL
+)
+INSERT INTO overlay_versions (version_id, series_id, {ROW})
+SELECT version_id, %(key)s, {ROW} FROM numbered WHERE value IS NULL
+"""
+ENTRY = "(%s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s, %s::float8)"
 MOVE = f"""
 UPDATE overlay_state SET head_time = %(new_head)s, epoch = %(new_epoch)s,
     fingerprint = %(new_fingerprint)s, tick_id = nextval('overlay_ids')
@@ -67,10 +81,13 @@ TAKE_BACK = f"""
 WITH gone AS (
     DELETE FROM overlay_versions WHERE series_id = %(key)s AND visible_time >= %(from)s
     RETURNING instruction_id
+), cut AS (
+    DELETE FROM overlay_points WHERE series_id = %(key)s AND visible_time >= %(from)s
+    RETURNING instruction_id
 ), newest AS (
     UPDATE overlay_versions AS old
     SET until = CASE WHEN starts IS NULL THEN {NEVER} ELSE %(from)s END
-    FROM (SELECT DISTINCT instruction_id FROM gone) AS names
+    FROM (SELECT instruction_id FROM gone UNION SELECT instruction_id FROM cut) AS names
     WHERE old.series_id = %(key)s
         AND hashtext(old.instruction_id) = hashtext(names.instruction_id)
         AND old.instruction_id = names.instruction_id
@@ -98,8 +115,34 @@ WHERE int8range((series_id::bigint << 40) + visible_time, (series_id::bigint << 
 """
 
 
+TABLES = ("overlay_versions", "overlay_points")
+# In the order of their numbers.
+AFTER = f"""
+SELECT {VERSION}, NULL::float8 FROM overlay_versions
+WHERE series_id = {SERIES_KEY} AND version_id > %s AND version_id <= %s
+UNION ALL
+SELECT version_id, instruction_id, '{POINT}', visible_time, NULL, value FROM overlay_points
+WHERE series_id = {SERIES_KEY} AND version_id > %s AND version_id <= %s
+ORDER BY version_id LIMIT %s
+"""
+BEHIND = " UNION ALL ".join(
+    f"SELECT 1 FROM {table} WHERE series_id = {SERIES_KEY} AND version_id > %s AND version_id <= %s"
+    for table in TABLES
+)
+COUNT = f"SELECT count(*) FROM ({BEHIND} LIMIT %s) AS behind"
+GREATEST = " UNION ALL ".join(
+    f"(SELECT version_id FROM {table} WHERE series_id = {SERIES_KEY} AND visible_time <= %s"
+    " ORDER BY visible_time DESC, version_id DESC LIMIT 1)"
+    for table in TABLES
+)
+POINTS_BETWEEN = f"""
+SELECT version_id, instruction_id, '{POINT}', visible_time, NULL, value FROM overlay_points
+WHERE series_id = {SERIES_KEY} AND visible_time BETWEEN %s AND %s ORDER BY visible_time, version_id
+"""
+
+
 class Row(NamedTuple):
-    """A version as its table holds it, all but its number."""
+    """A version or point as its table holds it, all but its number; a point has a value."""
 
     instruction_id: str
     kind: str
@@ -108,6 +151,12 @@ class Row(NamedTuple):
     starts: int | None
     ends: int | None
     definition: str
+    value: float | None = None
+
+    @property
+    def as_point(self) -> tuple[str, int, float | None]:
+        """The columns of a point."""
+        return self.instruction_id, self.visible_time, self.value
 
 
 def rows_of(entries: Sequence[Sequence[Change]]) -> list[Row]:
@@ -115,6 +164,10 @@ def rows_of(entries: Sequence[Sequence[Change]]) -> list[Row]:
     until: dict[str, int] = {}
     rows: list[Row] = []
     for change in chain.from_iterable(map(reversed, reversed(entries))):
+        if change.kind == POINT:
+            name, kind, time, point = change
+            rows.append(Row(name, kind, time, NEVER, None, None, "", point["value"]))
+            continue
         span = span_of(change.definition)
         starts, ends = (None, None) if span is None else span
         name = change.instruction_id
@@ -191,7 +244,8 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
         """End the current versions of the instructions that the rows continue."""
         first: dict[str, int] = {}
         for row in rows:
-            first.setdefault(row.instruction_id, row.visible_time)
+            if row.value is None:
+                first.setdefault(row.instruction_id, row.visible_time)
         if not first:
             return []
         return [SUPERSEDE.format(rows=self._listed("(%s, %s)", first.items()), condition=condition)]
@@ -200,7 +254,8 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
         if not rows:
             return []
         entries = ((position, *row) for position, row in enumerate(rows))
-        return [WRITE.format(rows=self._listed(ENTRY, entries), condition=condition)]
+        statement = WRITE if all(row.value is None for row in rows) else WRITE_BOTH
+        return [statement.format(rows=self._listed(ENTRY, entries), condition=condition)]
 
     def _listed(self, template: str, entries: Iterable[tuple[Any, ...]]) -> str:
         texts = [self._writer.filled(template, entry).decode() for entry in entries]
@@ -209,11 +264,15 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
     def _copy(self, rows: Sequence[Row]) -> None:
         cursor = self._writer.cursor
         cursor.execute("SELECT nextval('overlay_ids') FROM generate_series(1, %s)", (len(rows),))
-        numbered = (
-            (number, self._key, *row)
-            for (number,), row in zip(cursor.fetchall(), rows, strict=True)
-        )
-        copy_rows("overlay_versions", f"version_id, series_id, {ROW}", numbered, self._writer)
+        versions: list[tuple[Any, ...]] = []
+        points: list[tuple[Any, ...]] = []
+        for (number,), row in zip(cursor.fetchall(), rows, strict=True):
+            if row.value is None:
+                versions.append((number, self._key, *row[:-1]))
+            else:
+                points.append((number, self._key, *row.as_point))
+        copy_rows("overlay_versions", f"version_id, series_id, {ROW}", versions, self._writer)
+        copy_rows("overlay_points", f"version_id, series_id, {POINT_ROW}", points, self._writer)
 
 
 class PostgresVersions(VersionReader):
@@ -224,20 +283,13 @@ class PostgresVersions(VersionReader):
 
     @override
     def after(self, cursor: int, to_time: int, *, limit: int) -> list[InstructionVersion]:
-        return _versions(
-            f"SELECT {VERSION} FROM overlay_versions WHERE series_id = {SERIES_KEY}"
-            " AND version_id > %s AND version_id <= %s ORDER BY version_id LIMIT %s",
-            (self._name, cursor, self.greatest_id(to_time), limit),
-        )
+        span = self._name, cursor, self.greatest_id(to_time)
+        return _versions(AFTER, (*span, *span, limit))
 
     @override
     def count_after(self, cursor: int, to_time: int, *, limit: int) -> int:
-        ((count,),) = read_rows(
-            "SELECT count(*) FROM (SELECT 1 FROM overlay_versions"
-            f" WHERE series_id = {SERIES_KEY} AND version_id > %s AND version_id <= %s"
-            " LIMIT %s) AS behind",
-            (self._name, cursor, self.greatest_id(to_time), limit),
-        )
+        span = self._name, cursor, self.greatest_id(to_time)
+        ((count,),) = read_rows(COUNT, (*span, *span, limit))
         return int(count)
 
     @override
@@ -256,13 +308,13 @@ class PostgresVersions(VersionReader):
         return found[0] if found else None
 
     @override
+    def points(self, to_time: int, *, cutoff: int) -> list[InstructionVersion]:
+        return _versions(POINTS_BETWEEN, (self._name, cutoff, to_time))
+
+    @override
     def greatest_id(self, to_time: int) -> int:
-        found = read_rows(
-            f"SELECT version_id FROM overlay_versions WHERE series_id = {SERIES_KEY}"
-            " AND visible_time <= %s ORDER BY visible_time DESC, version_id DESC LIMIT 1",
-            (self._name, to_time),
-        )
-        return int(found[0][0]) if found else 0
+        found = read_rows(GREATEST, (self._name, to_time, self._name, to_time))
+        return max((int(number) for (number,) in found), default=0)
 
 
 class PostgresOverlayLedger(OverlayLedger):
@@ -288,7 +340,10 @@ class PostgresOverlayLedger(OverlayLedger):
 
 
 def _versions(statement: str, values: Any) -> list[InstructionVersion]:
+    """The rows of a statement; those of points have a value instead of a definition."""
     return [
-        InstructionVersion(number, name, kind, time, LazyObject(definition))
-        for number, name, kind, time, definition in read_rows(statement, values)
+        InstructionVersion(
+            number, name, kind, time, {"value": value[0]} if text is None else LazyObject(text)
+        )
+        for number, name, kind, time, text, *value in read_rows(statement, values)
     ]

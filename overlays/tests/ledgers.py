@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from factors.domain import all_factors
+from factors.domain.engine import Engine
 from factors.domain.ledger import Rebuild
+from factors.domain.slices import window_start
 from factors.domain.tests.recordings import engine
 from factors.stage import FactorStage
 from factors.stores.memory import MemoryFactorLedger
@@ -15,16 +18,18 @@ from factors.tests.ledgers import Failing
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
-from overlays.domain.all_renderers import overlay_engine
+from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS
+from overlays.domain.renderer import OverlayEngine
 from overlays.domain.versions import NEVER
 from overlays.reads import Reads
 from overlays.stage import OverlayStage, Redraw
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import PostgresOverlayLedger
+from overlays.tests import sample
 from overlays.verify import Verifier
 
-FACTORS = engine(2, 1)
-OVERLAYS = overlay_engine(20)
+FACTORS = Engine([*all_factors.FACTORS, sample.FACTOR], engine(2, 1).parameters)
+OVERLAYS = OverlayEngine([*RENDERERS, sample.RENDERER], DRAWING_ORDER, window_candles=20)
 
 
 class Worker:
@@ -95,7 +100,8 @@ class Viewer:
 
     def __init__(self, reads, series, *, window):
         self.reads, self.series, self.window = reads, series, window
-        self.catalog, self.active, self.cursor = {}, [], 0
+        self.catalog, self.points, self.active, self.cursor = {}, {}, [], 0
+        self.to_time = 0
 
     def poll(self):
         """Take what is new; return the record."""
@@ -115,12 +121,24 @@ class Viewer:
         self.take(delta)
 
     def take(self, delta):
+        """By the rules of docs/drawings.md."""
         for version in delta["instruction_catalog_patch"]:
-            self.catalog[version["instruction_id"]] = version["definition"]
-        self.active = delta["active_ids"]
+            name, time = version["instruction_id"], version["visible_time"]
+            self.catalog[name] = version["definition"]
+            kept = self.points.get(name, {}).items()
+            self.points[name] = {at: value for at, value in kept if at < time}
+        for name, points in delta["series_points"].items():
+            self.points[name].update(points)
+        self.active, self.to_time = delta["active_ids"], delta["to_candle_time"]
 
     def shown(self):
-        return {name: self.catalog[name] for name in self.active}
+        """Definitions, and for lines their points of the window."""
+        return {name: (self.catalog[name], self._line(name)) for name in self.active}
+
+    def _line(self, name):
+        cutoff = window_start(self.to_time, self.window, self.series.timeframe)
+        start = max(cutoff, self.catalog[name].get("start", 0))
+        return sorted((at, value) for at, value in self.points[name].items() if at >= start)
 
 
 def fresh(reads, series, *, window):

@@ -69,6 +69,66 @@ def test_fresh_client_of_a_long_series_gets_what_the_window_shows(versions):
     assert delta.next_cursor == 9
 
 
+@pytest.fixture
+def growing():
+    """A line from 60 on that began anew at 240, with points at 60, 120, 240 and 300."""
+    stored = SeriesVersions()
+    for number, (kind, time, definition) in enumerate(
+        [
+            ("line", 60, {"type": "line", "start": 60}),
+            ("point", 60, {"value": 1.0}),
+            ("point", 120, {"value": 2.0}),
+            ("line", 180, WITHDRAWN),
+            ("line", 240, {"type": "line", "start": 240}),
+            ("point", 240, {"value": 4.0}),
+            ("point", 300, {"value": 5.0}),
+        ],
+        1,
+    ):
+        stored.append(number, Change("mean", kind, time, definition))
+    return stored
+
+
+def test_point_of_a_line_costs_its_own_bytes_only(growing):
+    delta = draw_delta(growing, cursor=6, to_time=300, cutoff=0)
+    assert (delta.patch, delta.points) == ([], {"mean": [(300, 5.0)]})
+    assert delta.active_ids == ("mean",)
+    assert delta.next_cursor == 7
+
+
+def test_points_of_later_candles_take_no_part(growing):
+    delta = draw_delta(growing, cursor=0, to_time=120, cutoff=0)
+    assert delta.points == {"mean": [(60, 1.0), (120, 2.0)]}
+    assert (ids(delta.patch), delta.next_cursor) == ([1], 3)
+
+
+def test_fresh_client_of_a_long_series_gets_the_points_of_the_window_since_the_line_began(growing):
+    delta = draw_delta(growing, cursor=0, to_time=300, cutoff=60, fresh_limit=3)
+    assert delta.points == {"mean": [(240, 4.0), (300, 5.0)]}
+    assert (ids(delta.patch), delta.next_cursor, delta.is_whole) == ([5], 7, True)
+    assert draw_delta(growing, cursor=0, to_time=300, cutoff=241, fresh_limit=3).points == {
+        "mean": [(300, 5.0)]
+    }
+
+
+def test_cursor_counts_points_as_it_counts_versions(growing):
+    cursor, seen = 1, []
+    while True:
+        delta = draw_delta(growing, cursor=cursor, to_time=300, cutoff=0, limit=2)
+        seen += [*delta.patch, *delta.points.get("mean", ())]
+        cursor = delta.next_cursor
+        if delta.is_whole:
+            break
+    assert [getattr(each, "version_id", each) for each in seen] == [
+        (60, 1.0),
+        (120, 2.0),
+        4,
+        5,
+        (240, 4.0),
+        (300, 5.0),
+    ]
+
+
 def shown(*changes, to_time, cutoff):
     versions = SeriesVersions()
     for number, change in enumerate(changes, 1):

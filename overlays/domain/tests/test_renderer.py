@@ -9,7 +9,7 @@ import pytest
 from factors.domain.all_factors import FACTORS
 from factors.domain.values import StateError
 from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS, overlay_engine
-from overlays.domain.instruction import WITHDRAWN, feature_of
+from overlays.domain.instruction import WITHDRAWN, box, feature_of, label, line, span_of
 from overlays.domain.renderer import FactorStep, Sheet
 from overlays.domain.tests.drawing import MINUTE, Drawing, flat
 
@@ -69,6 +69,74 @@ def test_sheet_keeps_settled_drawings_out_of_what_is_replaced():
         ("a.b:2", "polyline"),
         ("a.b:3", "polyline"),
     ]
+
+
+def drawn_at(sheet, time, work):
+    """What one candle changed."""
+    sheet.time = time
+    work(sheet)
+    return [change[:3] + (dict(change.definition),) for change in sheet.take(time, {})]
+
+
+LOOK = line("a.mean", color="blue")
+
+
+def test_line_begins_with_its_first_point_and_grows_by_points_alone():
+    sheet = Sheet()
+    drawn = [drawn_at(sheet, time, lambda s: s.extend("a.mean", LOOK, 1.5)) for time in (60, 120)]
+    assert drawn == [
+        [("a.mean", "line", 60, {**LOOK, "start": 60}), ("a.mean", "point", 60, {"value": 1.5})],
+        [("a.mean", "point", 120, {"value": 1.5})],
+    ]
+
+
+def test_line_of_another_look_keeps_its_start_and_gets_its_version_before_the_point():
+    sheet = Sheet({"a.mean": {**LOOK, "start": 60}})
+    thick = line("a.mean", color="blue", width=3)
+    assert drawn_at(sheet, 120, lambda s: s.extend("a.mean", thick, 2.0)) == [
+        ("a.mean", "line", 120, {**thick, "start": 60}),
+        ("a.mean", "point", 120, {"value": 2.0}),
+    ]
+
+
+def test_line_that_was_withdrawn_begins_anew():
+    sheet = Sheet({"a.mean": {**LOOK, "start": 60}})
+    assert drawn_at(sheet, 120, lambda s: s.withdraw("a.mean")) == [("a.mean", "line", 120, {})]
+    (version, _) = drawn_at(sheet, 180, lambda s: s.extend("a.mean", LOOK, 1.0))
+    assert version[3]["start"] == 180
+
+
+def test_line_that_ended_stays_and_is_ended_once():
+    sheet = Sheet({"a.mean": {**LOOK, "start": 60}})
+    ended = {**LOOK, "start": 60, "end": 120}
+    assert drawn_at(sheet, 120, lambda s: s.end("a.mean")) == [("a.mean", "line", 120, ended)]
+    assert drawn_at(sheet, 180, lambda s: s.end("a.mean")) == []
+
+
+def test_lines_are_not_withdrawn_when_other_drawings_are_replaced():
+    sheet = Sheet({"a.mean": {**LOOK, "start": 60}, "a.b:1": LINE})
+    assert drawn_at(sheet, 120, lambda s: s.replace("a", {})) == [("a.b:1", "polyline", 120, {})]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_line_has_no_point_that_is_not_finite(value):
+    with pytest.raises(ValueError, match="no point"):
+        Sheet().extend("a.mean", LOOK, value)
+
+
+def test_line_has_one_point_a_candle():
+    sheet = Sheet(time=60)
+    sheet.extend("a.mean", LOOK, 1.0)
+    with pytest.raises(ValueError, match="already"):
+        sheet.extend("a.mean", LOOK, 2.0)
+
+
+def test_box_and_label_cover_the_times_they_are_drawn_at():
+    area = box("a.box", (120, 3.0), (60, 5.0), color="violet")
+    assert (area["start"], area["end"], area["top"], area["bottom"]) == (60, 120, 5.0, 3.0)
+    assert span_of(area) == (60, 120)
+    assert span_of({**area, "extendRight": True}) == (60, None)
+    assert span_of(label("a.text", (60, 1.0), "here", color="text")) == (60, 60)
 
 
 def test_changes_of_a_candle_come_in_drawing_order():

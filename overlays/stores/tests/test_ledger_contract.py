@@ -16,7 +16,8 @@ from market.domain.store import Outpaced
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 from market.tests.builders import MINUTE
-from overlays.domain.instruction import Change, marker, polyline
+from overlays.domain import instruction
+from overlays.domain.instruction import POINT, Change, marker, polyline
 from overlays.domain.versions import NEVER, SeriesVersions
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import COPY_FROM_ROWS, NEWEST, PostgresOverlayLedger
@@ -70,6 +71,17 @@ def mark(time, price_time=None):
     shape = {"position": "aboveBar", "color": "#fff", "shape": "circle", "text": "", "size": 0.5}
     where = time if price_time is None else price_time
     return Change(f"pivot.minor:{where}", "marker", time, marker("pivot.minor", where, **shape))
+
+
+def growing(name, time, *, start=0, width=1, end=None):
+    """A version of a line that grows."""
+    look = instruction.line("mean.line", color="blue", width=width)
+    ended = {} if end is None else {"end": end}
+    return Change(name, "line", time, {**look, "start": start, **ended})
+
+
+def point(name, time, value=1.5):
+    return Change(name, POINT, time, {"value": value})
 
 
 def gone(name, time):
@@ -223,6 +235,81 @@ def test_truncation_gives_out_again_what_is_the_newest_again(written):
     assert sorted(version.instruction_id for version in newest) == ["changed", "ended", "kept"]
 
 
+@pytest.mark.parametrize("candles", [3, COPY_FROM_ROWS])
+def test_points_are_numbered_among_the_versions_of_their_candles(written, candles):
+    changes = [growing("mean", 60, start=60)]
+    for time in range(60, 60 * (candles + 1), 60):
+        changes += [point("mean", time, time / 7), mark(time)]
+    assert written.append(*changes)
+    assert without_numbers(written.all()) == [tuple(change) for change in changes]
+    versions = written.versions()
+    at_120 = [each.visible_time for each in versions.after(0, 120, limit=99)]
+    assert at_120 == [60, 60, 60, 120, 120]
+    assert [each[3:] for each in versions.points(180, cutoff=120)] == [
+        (120, {"value": 120 / 7}),
+        (180, {"value": 180 / 7}),
+    ]
+    assert versions.greatest_id(120) == written.all()[4].version_id
+    assert versions.newest_of("mean", 180).kind == "line"
+
+
+def test_points_alone_move_the_greatest_number(written):
+    written.append(growing("mean", 60, start=60), point("mean", 60))
+    written.append(point("mean", 120), expected=at(60))
+    assert written.versions().greatest_id(120) == written.all()[-1].version_id
+    assert written.versions().greatest_id(60) == written.all()[1].version_id
+
+
+def test_line_that_loses_points_is_given_out_again(written):
+    """A client with a newer cursor drops the points that it has from there on."""
+    written.append(
+        growing("mean", 60, start=60),
+        growing("other", 60, start=60),
+        *(point(name, time) for time in (60, 120, 180) for name in ("mean", "other")),
+        gone("other", 180),
+    )
+    before = written.all()
+    written.within(lambda ledger: ledger.truncate(120))
+    assert without_numbers(written.all()) == [
+        *without_numbers(before[:4]),
+        tuple(growing("mean", 120, start=60)),
+        tuple(growing("other", 120, start=60)),
+    ]
+
+
+POINT_BYTES = 200
+
+
+def test_line_that_moves_each_candle_stores_little_for_it(transactional_db):
+    written = Written(PostgresCandleStore(), PostgresOverlayLedger())
+    name = "average.line:1700000000"
+    written.append(growing(name, 0), head=0)
+
+    def stored():
+        with connections["default"].cursor() as cursor:
+            cursor.execute(
+                "SELECT sum(pg_total_relation_size(name)) FROM"
+                " unnest(ARRAY['overlay_points', 'overlay_versions']::regclass[]) AS name"
+            )
+            return int(cursor.fetchone()[0])
+
+    def move(ledger, times):
+        # One statement for each candle, as on the live path.
+        for time in times:
+            moved = [point(name, time, 60000 + time / 7)]
+            ledger.append_late(at(time - 60), at(time), [moved])
+
+    before, candles = stored(), 2000
+    for first in range(1, candles, 100):
+        times = range(60 * first, 60 * (first + 100), 60)
+        written.within(lambda ledger, times=times: move(ledger, times))
+    assert (stored() - before) / candles < POINT_BYTES
+    head = 60 * candles
+    (drawn,) = written.versions().newest(head, cutoff=head)
+    assert drawn.definition == growing(name, 0).definition
+    assert len(written.versions().points(head, cutoff=60)) == candles
+
+
 def test_ledger_goes_on_after_a_truncation(written):
     written.append(line("a", 60, 0, 60), line("a", 120, 0, 120))
 
@@ -261,6 +348,8 @@ moves = st.lists(
     st.one_of(
         st.tuples(st.just("line"), names, st.integers(0, 9), st.booleans()),
         st.tuples(st.just("gone"), names, st.just(0), st.just(False)),
+        st.tuples(st.just("grows"), names, st.integers(0, 9), st.booleans()),
+        st.tuples(st.just("point"), names, st.integers(0, 9), st.just(False)),
         st.tuples(st.just("cut"), names, st.integers(0, 9), st.just(False)),
     ),
     max_size=14,
@@ -280,8 +369,13 @@ def test_every_read_equals_the_one_in_memory(written, made):
             written.within(lambda ledger, start=start: ledger.truncate(start), series=series)
         elif kind != "cut":
             time += 60
-            change = line(name, time, max(0, time - 60 * number), time, opened=flag)
-            change = change if kind == "line" else gone(name, time)
+            start = max(0, time - 60 * number)
+            change = {
+                "line": line(name, time, start, time, opened=flag),
+                "grows": growing(name, time, start=start, end=time if flag else None),
+                "point": point(name, time, number / 7),
+                "gone": gone(name, time),
+            }[kind]
             written.append(change, expected=position, series=series)
             position = at(time)
     for version in written.all(series):
@@ -295,6 +389,7 @@ def compare(versions, oracle, to_time):
     for cutoff in (0, max(0, to_time - 120)):
         newest = oracle.newest(to_time, cutoff=cutoff)
         assert sorted(versions.newest(to_time, cutoff=cutoff)) == sorted(newest)
+        assert versions.points(to_time, cutoff=cutoff) == oracle.points(to_time, cutoff=cutoff)
     for name in "abc":
         assert versions.newest_of(name, to_time) == oracle.newest_of(name, to_time)
     for cursor in (0, versions.greatest_id(to_time // 2)):

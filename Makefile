@@ -82,9 +82,9 @@ screenshots: $(DEV_READY) $(PAGE_READY)
 bench: $(DEV_READY)
 	$(BIN)/python -m lab.benchmarks
 
-# Both write into output/capacity; docs/capacity.md explains the figures.
-capacity: $(DEV_READY)
-	$(BIN)/python manage.py capacity
+# Both write into output/capacity; docs/capacity.md explains the figures. PAGES measures so many pages.
+capacity: $(DEV_READY) $(if $(PAGES),$(PAGE_READY))
+	$(BIN)/python manage.py capacity $(if $(PAGES),--pages $(PAGES))
 
 profile: $(DEV_READY)
 	$(BIN)/python manage.py capacity --minutes 1 --profile --no-bare

@@ -18,11 +18,18 @@ from typing import Any
 
 import orjson
 
+from lab.browser_page import BrowserPage
+from lab.exchange import seconds_of
 from lab.ledger import Place
 from lab.pages import PageReader
 from lab.sockets import Socket, connect
 
 CONNECT_TIMEOUT_S = 20.0
+HELLO = b'{"type":"hello","heartbeat":true,"health":true}'
+DRAWINGS = "drawings"
+DRAW_MESSAGE = b'{"type":"draw_'
+KNOWN = ("system", "heartbeat", "health")
+REWRITTEN = ("candle.revised", "factor.rebuild")
 BACKOFF_S = 0.2
 NOTES_KEPT = 5
 FORMING = b'{"type":"candle_forming"'
@@ -41,6 +48,8 @@ class Order:
     watchers: int
     first: int = 0
     series_each: int = 1
+    pages: bool = False
+    """Whether each of them does all that a page in a browser does."""
     path: str = "/ws/market"
     since: Mapping[str, int] | None = None
     """Candles to begin after, by series; None for the newest stored one, as a page does."""
@@ -96,6 +105,8 @@ class Record:
         """The values as first received."""
         self.arrivals: dict[tuple[str, int], array[float]] = defaultdict(lambda: array("d"))
         """Unix seconds at the watchers that had subscribed before the candle closed."""
+        self.drawn: dict[tuple[str, int], array[float]] = defaultdict(lambda: array("d"))
+        """The same of its drawings, at pages."""
         self.counts: Counter[str] = Counter()
         self.notes: list[str] = []
 
@@ -121,6 +132,10 @@ class Watcher:
         self.number = number
         self.order = order
         self.places = places
+        self.page: BrowserPage | None = None
+        """What makes a page of it, after `load`."""
+        self.drawn: Place | None = None
+        """A page's place in the drawings of its series."""
         self.is_subscribed = False
         self.live = asyncio.Event()
         """Set while something has come of every series since it last subscribed."""
@@ -133,6 +148,7 @@ class Watcher:
         self._turn = number
         self._failures = 0
         self._is_leaving = False
+        self._drawn_to = 0
         self._awaited: set[str] = set()
         self._socket: Socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,9 +158,21 @@ class Watcher:
         """The address whose turn it is."""
         return self.order.url_of(self._turn)
 
+    async def load(self) -> None:
+        """Load the page of the first series, if watchers are to be pages."""
+        if not self.order.pages:
+            return
+        (series,) = self.order.followed_by(self.number)
+        self.page = BrowserPage(
+            self.url, series, record=self._record, changed=self._drawings_changed
+        )
+        self.places = {series: Place(seconds_of(series), await self.page.load())}
+
     async def connect(self) -> None:
         """Open a connection; after a failure it is tried at the next address."""
         self.heard_at = time.time()
+        if self.page is not None:
+            self.page.url = self.url
         try:
             await connect(self, self.url, self.order.path, CONNECT_TIMEOUT_S)
         except (OSError, TimeoutError) as error:
@@ -180,6 +208,10 @@ class Watcher:
     def opened(self) -> None:
         """Subscribe to every series."""
         self._awaited = set(self.places)
+        if self.page is not None and self._socket is not None:
+            self._socket.send(HELLO)
+            if self.drawn is None:
+                self._awaited.add(DRAWINGS)
         for series in self.places:
             self._subscribe(series)
         self.is_subscribed = True
@@ -192,20 +224,17 @@ class Watcher:
             if self._awaited:
                 self._has_come(parse(payload).series)
             return
+        if self.page is not None and payload.startswith(DRAW_MESSAGE):
+            self._record.counts["draw messages"] += 1
+            self.page.drawings.received(payload, at)
+            return
         message = parse(payload)
         place = self.places.get(message.series)
         if message.values and place is not None:
             self._take(message, place, at)
             return
         self._record.counts[message.kind] += 1
-        if message.kind == "gap" and place is not None:
-            place.gaps += 1
-            self._spawn(self._recover(message, place))
-        elif message.kind == "error":
-            self._record.note(f"error {message.note} of {message.series}")
-            self._spawn(self._subscribe_again(message.series))
-        elif message.kind != "system":
-            self._record.note(f"{message.kind} {message.note}")
+        self._react(message, place)
 
     def pinged(self) -> None:
         """The server is there."""
@@ -223,12 +252,26 @@ class Watcher:
                 self._record.note(f"{self.url} closed with {code}")
             self._resume_elsewhere()
 
+    def _react(self, message: Message, place: Place | None) -> None:
+        """Do what a message without candles asks for."""
+        if message.kind == "gap" and place is not None:
+            place.gaps += 1
+            self._spawn(self._recover(message, place))
+        elif message.kind == "error":
+            self._record.note(f"error {message.note} of {message.series}")
+            self._spawn(self._subscribe_again(message.series))
+        elif message.kind == "system" and self.page is not None and message.note in REWRITTEN:
+            self.page.rewritten()
+        elif message.kind not in KNOWN:
+            self._record.note(f"{message.kind} {message.note}")
+
     def _subscribe(self, series: str) -> None:
         assert self._socket is not None
         place = self.places[series]
         place.subscribed_at = time.time()
         body = {"type": "subscribe", "series_id": series, "since": place.cursor}
-        self._socket.send(orjson.dumps({**body, "supports_batch": True}))
+        more = self.page.subscription() if self.page is not None else {}
+        self._socket.send(orjson.dumps({**body, **more, "supports_batch": True}))
 
     def _take(self, message: Message, place: Place, at: float) -> None:
         if self._awaited:
@@ -242,7 +285,27 @@ class Watcher:
             if time_ + place.step >= place.subscribed_at:
                 self._record.arrivals[key].append(at)
 
+    def _drawings_changed(self, to_time: int, at: float, over_socket: bool) -> None:
+        """Note the drawings of the candles since those that the page had, up to `to_time`."""
+        self._has_come(DRAWINGS)
+        (series,) = self.order.followed_by(self.number)
+        if self.drawn is None:
+            self.drawn, self._drawn_to = Place(seconds_of(series), to_time), to_time
+        step = self.drawn.step
+        times = range(self._drawn_to + step, to_time + step, step)
+        self._drawn_to = to_time
+        if not over_socket:
+            self.drawn.recover(times)
+        place = self.places.get(series)
+        for time_ in times:
+            if over_socket:
+                self.drawn.take(time_)
+            if place is not None and time_ + step >= place.subscribed_at > 0:
+                self._record.drawn[series, time_].append(at)
+
     def _has_come(self, series: str) -> None:
+        if not self._awaited:
+            return
         self._awaited.discard(series)
         if not self._awaited:
             self._failures = 0

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import uvloop
 
+from lab.browser_drawings import Shown
+from lab.browser_page import HTTP_BYTES, BrowserPage
 from lab.client import Order, Record, Watcher
 from lab.exchange import seconds_of
 from lab.ledger import Place, Tally
@@ -24,10 +26,12 @@ from lab.waiting import WaitTimeout, eventually, patience
 
 CONNECT_AT_ONCE = 50
 LIVE_S = 20.0
+LOAD_S = 20.0
 LAST_CANDLES_S = 10.0
 LEAVE_S = 5.0
 CHECK_S = 1.0
 LAG_CHECK_S = 0.05
+DIFFERING = "pages with other drawings than stored"
 
 
 @dataclass(slots=True)
@@ -59,7 +63,7 @@ class Received:
     """Everything that watchers received.
 
     By (series, open time) of closed candles: `arrivals` in Unix seconds at the watchers that were
-    live, and `values` as first received.
+    live, and `values` as first received. `drawn` and its tally are the drawings at pages.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -67,6 +71,8 @@ class Received:
     notes: list[str] = field(default_factory=list)
     most_behind_s: float = 0.0
     arrivals: dict[tuple[str, int], array[float]] = field(default_factory=dict)
+    drawn_tally: Tally = field(default_factory=Tally)
+    drawn: dict[tuple[str, int], array[float]] = field(default_factory=dict)
     values: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
     def add(self, other: Received) -> None:
@@ -79,6 +85,9 @@ class Received:
             self.tally.differing += self.values.setdefault(key, values) != values
         for key, times in other.arrivals.items():
             self.arrivals.setdefault(key, array("d")).extend(times)
+        self.drawn_tally.add(other.drawn_tally)
+        for key, times in other.drawn.items():
+            self.drawn.setdefault(key, array("d")).extend(times)
 
 
 class Crew:
@@ -94,13 +103,18 @@ class Crew:
         self._whole_since: float | None = None
         self._lacks = "not looked at yet"
 
+    @property
+    def counts(self) -> Counter[str]:
+        """What the watchers have counted so far."""
+        return self._record.counts
+
     async def attach(self, watchers: int | None = None) -> Joined:
         """Connect and subscribe so many more (all of the order's, if not given).
 
         Returns how many became live within the limit, and the seconds that each took.
         """
         count = self._order.watchers if watchers is None else watchers
-        heads: Mapping[str, int | None] | None = self._order.since
+        heads: Mapping[str, int | None] | None = {} if self._order.pages else self._order.since
         if heads is None:
             heads = {series: await self._newest(series) for series in self._order.series}
         first = self._order.first + len(self._watchers)
@@ -111,6 +125,7 @@ class Crew:
         async def join(watcher: Watcher) -> float | None:
             async with gate:
                 began = time.monotonic()
+                await watcher.load()
                 await watcher.connect()
                 return await _until_live(watcher, began)
 
@@ -118,7 +133,7 @@ class Crew:
 
     async def status(self) -> Status:
         """Return how things are now."""
-        return Status(self._record.counts, self._whole_since, self._lacks)
+        return Status(self.counts, self._whole_since, self._lacks)
 
     async def adjust(
         self, *, clock_offset_s: float | None = None, forget_lag: bool = False
@@ -139,8 +154,35 @@ class Crew:
     async def pages(self, count: int, limit: int) -> PageLoads:
         """Read the newest `limit` candles `count` times at once, as so many fresh pages would."""
         numbers = range(self._order.first, self._order.first + count)
+        if self._order.pages:
+            return await self._load_pages(numbers)
         jobs = [(self._order.url_of(n), self._order.followed_by(n)[0]) for n in numbers]
         return await self._pages.load(jobs, limit)
+
+    async def _load_pages(self, numbers: Iterable[int]) -> PageLoads:
+        """Have as many new pages load at once, each until it has candles and drawings."""
+        loads = PageLoads(asked=len(list(numbers)))
+        before = self._record.counts[HTTP_BYTES]
+
+        async def one(number: int) -> None:
+            began, whole = time.monotonic(), asyncio.Event()
+            url, series = self._order.url_of(number), self._order.followed_by(number)[0]
+            page = BrowserPage(url, series, record=self._record, changed=lambda *_: whole.set())
+            try:
+                async with asyncio.timeout(patience(LOAD_S)):
+                    await page.load()
+                    await whole.wait()
+                loads.seconds.append(round(time.monotonic() - began, 4))
+            except TimeoutError:
+                loads.wrong["TimeoutError"] += 1
+            finally:
+                await page.close()
+
+        began = time.monotonic()
+        await asyncio.gather(*map(one, numbers))
+        loads.took = time.monotonic() - began
+        loads.bytes = self._record.counts[HTTP_BYTES] - before
+        return loads
 
     async def move(self, urls: Sequence[str]) -> None:
         """Use these addresses for connections from now on."""
@@ -156,17 +198,21 @@ class Crew:
         last = {series: max(times, default=0) for series, times in expected.items()}
         with contextlib.suppress(WaitTimeout):
             await eventually(lambda: not wait or self._have(last), LAST_CANDLES_S)
+        await self._check_drawings()
         for watcher in self._watchers:
             watcher.leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience(LEAVE_S)):
                 for watcher in self._watchers:
                     await watcher.gone.wait()
-        tally = Tally()
+        await asyncio.gather(*(each.page.close() for each in self._watchers if each.page))
+        tally, drawn_tally = Tally(), Tally()
         for watcher in self._watchers:
             for series, place in watcher.places.items():
                 name = f"watcher {watcher.number} {series}"
                 tally.add(place.tally(name, expected.get(series, ())))
+                if watcher.drawn is not None:
+                    drawn_tally.add(watcher.drawn.tally(name, expected.get(series, ())))
         record = self._record
         return Received(
             tally,
@@ -174,6 +220,8 @@ class Crew:
             record.notes,
             self._most_behind_s,
             dict(record.arrivals),
+            drawn_tally,
+            dict(record.drawn),
             record.values,
         )
 
@@ -202,6 +250,18 @@ class Crew:
             self._lacks = f"{apart} not connected, at most {behind:.1f} s behind"
         elif self._whole_since is None:
             self._whole_since = time.monotonic()
+
+    async def _check_drawings(self) -> None:
+        """Count the pages whose drawings are not those that are stored."""
+        alike: defaultdict[Shown, list[Watcher]] = defaultdict(list)
+        for watcher in self._watchers:
+            if watcher.page is not None and (shown := watcher.page.drawings.shown) is not None:
+                alike[shown].append(watcher)
+        for shown, watchers in alike.items():
+            page = watchers[0].page
+            if page is not None and not await page.is_stored(shown):
+                self._record.counts[DIFFERING] += len(watchers)
+                self._record.note(f"watcher {watchers[0].number} has other drawings than stored")
 
     def _have(self, last: Mapping[str, int]) -> bool:
         """Return whether every watcher has the last candle of each of its series."""

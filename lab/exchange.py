@@ -15,12 +15,14 @@ MARKETS = ("spot", "futures")
 TIMEFRAMES = ("1s", "1m", "3m", "5m", "15m", "30m", "1h")
 
 
-def local_series(count: int) -> tuple[str, ...]:
-    """Return the first `count` series of the local exchange, those of one second first.
+def local_series(count: int, timeframe: str = TIMEFRAMES[0]) -> tuple[str, ...]:
+    """Return the first `count` series of the local exchange from a timeframe on.
 
-    Raises ValueError when it has fewer.
+    Raises ValueError when it has fewer, or not the timeframe.
     """
-    every = product(TIMEFRAMES, MARKETS, SYMBOLS)
+    if timeframe not in TIMEFRAMES:
+        raise ValueError(f"the local exchange has {', '.join(TIMEFRAMES)}, not {timeframe}")
+    every = product(TIMEFRAMES[TIMEFRAMES.index(timeframe) :], MARKETS, SYMBOLS)
     names = [f"sim:{market}:{coin}/USDT:{timeframe}" for timeframe, market, coin in every]
     if count > len(names):
         raise ValueError(f"the local exchange has {len(names)} suitable series, not {count}")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.capacity.gate import Thresholds, judge
+from lab.capacity.gate import Thresholds, judge, judge_pages
 from lab.capacity.measure import Run, measure
 from lab.capacity.session import open_installation, run_gate
-from lab.capacity.tests.test_gate import GOOD
+from lab.capacity.tests.test_gate import GOOD, PAGES
 from lab.exchange import local_series
 from tests.examples import IS_THOROUGH
 from tests.planted_web import DELAY_S
@@ -91,4 +91,4 @@ def test_gate_fails_each_planted_fault_for_its_own_reason(installation):
 def test_page_states_the_thresholds_of_the_gate():
     rows = re.findall(r"^\| (.+) \| (at (?:most|least) .+) \|$", PAGE.read_text(), re.MULTILINE)
     stated = dict(rows[: len(fields(Thresholds)) + 1])
-    assert stated == {check.name: check.bound for check in judge(GOOD, Thresholds())}
+    assert stated == {check.name: check.bound for check in judge_pages(PAGES, GOOD, Thresholds())}

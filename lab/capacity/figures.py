@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lab.browser_page import HTTP_BYTES, REQUESTS
 from lab.ledger import Tally
 
 
@@ -99,11 +100,47 @@ class Counted:
     came: int
 
 
+@dataclass(frozen=True, slots=True)
+class Drawings:
+    """What pages received of the drawings of closed candles, and the delays from commit."""
+
+    tally: Tally
+    from_commit: Spread
+
+    @property
+    def share(self) -> float:
+        """The part of the expected drawings that every page has, however it got them."""
+        return 1 - self.tally.missing / self.tally.expected if self.tally.expected else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What each watcher asked for over HTTP in a minute: requests by path, and kilobytes."""
+
+    requests: Mapping[str, float]
+    kilobytes: float
+
+    @staticmethod
+    def of(counts: Mapping[str, int], watchers: int, minutes: float) -> Asked:
+        """Return the shares of one watcher and minute of what a crowd counted."""
+        each = watchers * minutes
+        requests = {
+            name.removeprefix(REQUESTS): round(count / each, 3)
+            for name, count in sorted(counts.items())
+            if name.startswith(REQUESTS)
+        }
+        return Asked(requests, round(counts.get(HTTP_BYTES, 0) / each / 1000, 3))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One run. `truth` are the exchange's closed candles, `unstored` those the store lacks."""
+    """One run. `truth` are the exchange's closed candles, `unstored` those the store lacks.
+
+    `kind` is what the watchers were: "watchers" of the socket alone, or whole "pages".
+    """
 
     watchers: int
+    kind: str = "watchers"
     instances: int
     series: int
     series_each: int
@@ -117,6 +154,10 @@ class Measured:
     frames_per_second: float
     uses: tuple[Use, ...]
     timeline: tuple[Moment, ...]
+    joining_cpu_s: float = 0.0
+    """Processor seconds of the web processes while the watchers joined."""
+    asked: Asked = field(default_factory=lambda: Asked({}, 0.0))
+    drawings: Drawings | None = None
     reconnected: Joining | None = None
     pages: Loading | None = None
     bare: Spread | None = None
@@ -130,13 +171,17 @@ class Measured:
         return self.tally.delivered / self.tally.expected if self.tally.expected else 0.0
 
     def per_thousand(self) -> dict[str, float]:
-        """Return cores and megabytes of all web processes together, for 1,000 watchers."""
+        """Return what all web processes together cost for 1,000 watchers.
+
+        Cores and megabytes of the steady part, and seconds of processor while they joined.
+        """
         webs = [use for use in self.uses if use.name.startswith("web-")]
         thousands = self.watchers / 1000
         grown = sum(use.megabytes - use.megabytes_before for use in webs)
         return {
             "cores": sum(use.cores for use in webs) / thousands,
             "megabytes": grown / thousands,
+            "processor seconds to join": self.joining_cpu_s / thousands,
         }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lab.browser_drawings import MISSED
 from lab.capacity.figures import Measured
+from lab.crowd_process import DIFFERING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,11 @@ class Thresholds:
     close_p95_ms: float = 1000.0
     reconnected: float = 1.0
     pages: float = 1.0
+    drawn: float = 1.0
+    draw_messages_missed: int = 0
+    differing: int = 0
+    drawn_p95_ms: float = 500.0
+    times_sockets: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +63,43 @@ def judge(measured: Measured, thresholds: Thresholds) -> tuple[Check, ...]:
     if (counted := measured.counted) is not None:
         apart = max(abs(counted.published - counted.came), abs(counted.sent - counted.came))
         checks.append(_count("candles by which metrics and watchers disagree", apart, 0))
-    return (
-        *checks,
+    checks += [
         _delay("p95 from commit to watcher", measured.from_commit.p95, limits.commit_p95_ms),
         _delay("p95 from close to watcher", measured.from_close.p95, limits.close_p95_ms),
+    ]
+    if (drawings := measured.drawings) is not None:
+        counts = measured.counts
+        checks += [
+            _share("drawings of stored candles at every page", drawings.share, limits.drawn),
+            _count(MISSED, counts.get(MISSED, 0), limits.draw_messages_missed),
+            _count(DIFFERING, counts.get(DIFFERING, 0), limits.differing),
+            _delay(
+                "p95 from commit to drawings at a page",
+                drawings.from_commit.p95,
+                limits.drawn_p95_ms,
+            ),
+        ]
+    return tuple(checks)
+
+
+def judge_pages(pages: Measured, sockets: Measured, thresholds: Thresholds) -> tuple[Check, ...]:
+    """Check a run of pages, and what it cost beside one of as many sockets."""
+    cost, bound = times_sockets(pages, sockets), thresholds.times_sockets
+    return (
+        *judge(pages, thresholds),
+        Check(
+            "processor of web processes, times that for as many sockets",
+            f"{cost:.2f}",
+            f"at most {bound:g}",
+            0 < cost <= bound,
+        ),
     )
+
+
+def times_sockets(pages: Measured, sockets: Measured) -> float:
+    """Return how many times the processor of sockets pages took; 0 without a measurement."""
+    cores = sockets.per_thousand()["cores"]
+    return pages.per_thousand()["cores"] / cores if cores else 0.0
 
 
 def _share(name: str, share: float, bound: float) -> Check:

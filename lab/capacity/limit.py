@@ -36,14 +36,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most watchers that passed, the fewest that did not (None: never so), and all steps."""
+    """The most watchers that passed, the fewest that did not (None: never so), and all steps.
+
+    `kind` is what they were: "watchers" or "pages".
+    """
 
     holds: int
     breaks: int | None
     steps: tuple[Step, ...]
+    kind: str = "watchers"
 
 
-def find_limit(attempt: Callable[[int], Step], *, start: int, most: int) -> Limit:
+def find_limit(
+    attempt: Callable[[int], Step], *, start: int, most: int, kind: str = "watchers"
+) -> Limit:
     """Try numbers of watchers from `start` to `most`, and narrow the limit down."""
     steps: list[Step] = []
     holds, breaks, watchers = 0, None, start
@@ -60,29 +66,34 @@ def find_limit(attempt: Callable[[int], Step], *, start: int, most: int) -> Limi
             holds = steps[-1].watchers
         else:
             breaks = steps[-1].watchers
-    return Limit(holds, breaks, tuple(steps))
+    return Limit(holds, breaks, tuple(steps), kind)
 
 
 def limit_rows(limit: Limit) -> list[tuple[str, ...]]:
     """Return the steps as a table; the first row names the columns."""
-    head = ("watchers", "candles a second", "p95 from commit", "p99", "all cores", "broken")
+    of_pages = limit.kind == "pages"
+    drawn = ("drawings p95",) if of_pages else ()
+    head = (limit.kind, "candles a second", "p95 from commit", "p99", *drawn, "all cores", "broken")
     rows: list[tuple[str, ...]] = [head]
     for step in sorted(limit.steps, key=lambda step: step.watchers):
-        figures = ("", "", "", "")
+        figures = [""] * (len(head) - 2)
         if (measured := step.measured) is not None:
-            figures = (
+            drawings = measured.drawings
+            figures = [
                 f"{measured.frames_per_second:g}",
                 f"{measured.from_commit.p95:.1f} ms",
                 f"{measured.from_commit.p99:.1f} ms",
+                *([f"{drawings.from_commit.p95:.1f} ms"] if drawings is not None else []),
                 f"{sum(use.cores for use in measured.uses):.2f}",
-            )
+            ]
         rows.append((str(step.watchers), *figures, step.broken))
     return rows
 
 
 def limit_verdict(limit: Limit) -> str:
     """Return the limit in a sentence."""
+    holds = f"{limit.holds} {limit.kind} hold every threshold"
     if limit.breaks is None:
-        return f"{limit.holds} watchers hold every threshold; more were not tried."
+        return f"{holds}; more were not tried."
     broken = next(step.broken for step in limit.steps if step.watchers == limit.breaks)
-    return f"{limit.holds} watchers hold every threshold; {limit.breaks} break: {broken}."
+    return f"{holds}; {limit.breaks} break: {broken}."

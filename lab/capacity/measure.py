@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from lab.capacity.counters import Counts, compare, read_counts
-from lab.capacity.figures import Joining, Loading, Measured, Spread, timeline
+from lab.capacity.figures import Asked, Drawings, Joining, Loading, Measured, Spread, timeline
 from lab.capacity.resources import Sample, Sampler
 from lab.capacity.stored import Stored, stored_since, unstored
 from lab.client import Order
@@ -26,6 +26,8 @@ GRACE_S = 4.0
 CHECK_S = 1.0
 # After a silence of the exchange, candles are fetched over REST before they flow again.
 RESUME_S = 3.0
+# A page takes a connection for lost after so long without a heartbeat.
+SILENT_S = 8.0
 
 Progress = Callable[[str], None]
 Beside = Callable[[], AbstractContextManager[object]]
@@ -35,11 +37,13 @@ Beside = Callable[[], AbstractContextManager[object]]
 class Run:
     """What to measure; `storms` are the loss of all connections and the page loads.
 
-    `settle_s` is left between the parts. With `metrics`, web processes and worker must count.
+    `settle_s` is left between the parts. With `metrics`, web processes and worker must count. With
+    `pages`, watchers do all that a page does.
     """
 
     watchers: int
     seconds: float
+    pages: bool = False
     series_each: int = 1
     processes: int = 2
     storms: bool = True
@@ -86,7 +90,10 @@ def measure(
         series=installation.series,
         watchers=run.watchers,
         series_each=run.series_each,
+        pages=run.pages,
+        silent_s=SILENT_S if run.pages else 0.0,
     )
+    kind = "pages" if run.pages else "watchers"
     with (
         Crowd(order, processes=run.processes, log=installation.logs / "watchers.log") as crowd,
         Sampler(lambda: _processes(installation, crowd)) as sampler,
@@ -96,13 +103,14 @@ def measure(
         _pass(installation, run.settle_s)
         before = time.time()
         joined = crowd.attach()
-        progress(f"{joined.live} of {joined.asked} watchers subscribed")
+        progress(f"{joined.live} of {joined.asked} {kind} subscribed")
         _pass(installation, run.settle_s)
         first = _counts(installation, crowd, urls) if run.metrics else None
-        start = time.time()
+        start, asked = time.time(), crowd.counts()
         with beside():
             _pass(installation, run.seconds)
             end = time.time()
+        asked = crowd.counts() - asked
         last = _counts(installation, crowd, urls) if run.metrics else None
         back, pages = _storms(installation, crowd, run, progress) if run.storms else (None, None)
         window = Window(before, start, end, time.time())
@@ -110,13 +118,15 @@ def measure(
         stored = stored_since(installation, began)
         received = crowd.finish(stored.until(window.cut))
     truth, missing = unstored(installation, stored, window.before, window.cut)
-    commit, close = delays(received, stored, window)
+    commit, close = delays(received.arrivals, stored, window)
+    drawn, _ = delays(received.drawn, stored, window)
     seconds = window.end - window.start
     subscriptions = Counter(
         name for number in range(run.watchers) for name in order.followed_by(number)
     )
     measured = Measured(
         watchers=run.watchers,
+        kind=kind,
         instances=len(urls),
         series=len(order.series),
         series_each=run.series_each,
@@ -125,10 +135,13 @@ def measure(
         tally=received.tally,
         truth=truth,
         unstored=len(missing),
-        from_commit=Spread.of(delay for found in commit.values() for delay in found),
-        from_close=Spread.of(delay for found in close.values() for delay in found),
+        from_commit=_spread(commit),
+        from_close=_spread(close),
         frames_per_second=round(sum(map(len, commit.values())) / seconds, 1),
         uses=sampler.uses(window.before, window.start, window.end),
+        joining_cpu_s=_web_cpu_s(sampler.samples, window.before, window.start),
+        asked=Asked.of(asked, run.watchers, seconds / 60),
+        drawings=Drawings(received.drawn_tally, _spread(drawn)) if run.pages else None,
         timeline=timeline({second - int(window.start): commit[second] for second in commit}),
         reconnected=_joining(back) if back else None,
         pages=pages,
@@ -187,8 +200,21 @@ def _joining(joined: Joined) -> Joining:
     return Joining(joined.asked, joined.live, Spread.of(joined.seconds))
 
 
+def _spread(delays: Mapping[int, Sequence[float]]) -> Spread:
+    return Spread.of(delay for found in delays.values() for delay in found)
+
+
+def _web_cpu_s(samples: Sequence[Sample], start: float, end: float) -> float:
+    """Return the processor seconds of all web processes between two times."""
+    total = 0.0
+    for name in {sample.name for sample in samples if sample.name.startswith("web-")}:
+        own = [each.cpu_s for each in samples if each.name == name and start <= each.at <= end]
+        total += own[-1] - own[0] if own else 0.0
+    return round(total, 2)
+
+
 def delays(
-    received: Received, stored: Stored, window: Window
+    arrivals: Mapping[tuple[str, int], Sequence[float]], stored: Stored, window: Window
 ) -> tuple[dict[int, list[float]], dict[int, list[float]]]:
     """Return seconds from commit and from close to each watcher, by the second of the close.
 
@@ -196,11 +222,11 @@ def delays(
     """
     commit: dict[int, list[float]] = {}
     close: dict[int, list[float]] = {}
-    for (name, time_), arrivals in received.arrivals.items():
+    for (name, time_), found in arrivals.items():
         closed_at = time_ + seconds_of(name)
         committed_at = stored.committed.get((name, time_))
         if committed_at is None or not window.start <= closed_at <= window.end:
             continue
-        commit.setdefault(closed_at, []).extend(at - committed_at for at in arrivals)
-        close.setdefault(closed_at, []).extend(at - closed_at for at in arrivals)
+        commit.setdefault(closed_at, []).extend(at - committed_at for at in found)
+        close.setdefault(closed_at, []).extend(at - closed_at for at in found)
     return commit, close

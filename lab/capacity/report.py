@@ -24,67 +24,131 @@ from market.files import write_whole
 
 Table = list[tuple[str, ...]]
 _escape = partial(html.escape, quote=False)
-RECORDED = ("Thresholds", "Delays", "Costs", "Web processes, for 1,000 watchers")
+ASKED = "What a page asks for over HTTP in a minute"
+RECORDED = ("Thresholds", "Delays", "Costs", "Web processes, for 1,000 watchers", ASKED)
 RECORDED_FACTS = ("processor", "cores", "memory", "load before", "revision")
+DRAWN = ("expected", "delivered", "recovered", "missing", "duplicates", "disorder")
 CDF_SHARES = [each / 200 for each in range(1, 200)] + [0.999, 0.9999]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run, as it is reported."""
+    """One run, as it is reported: of watchers of the socket alone, and of as many pages or none."""
 
     command: str
     began: str
     facts: Mapping[str, str]
     measured: Measured
     checks: Sequence[Check]
+    pages: Measured | None = None
+    page_checks: Sequence[Check] = ()
 
     @property
     def passed(self) -> bool:
         """Whether every threshold was kept."""
-        return all(check.passed for check in self.checks)
+        return not self._failed
 
     @property
     def verdict(self) -> str:
         """The result in one line."""
-        failed = [check.name for check in self.checks if not check.passed]
-        return "PASSED" if not failed else f"FAILED: {', '.join(failed)}"
+        return f"FAILED: {', '.join(self._failed)}" if self._failed else "PASSED"
+
+    @property
+    def _failed(self) -> list[str]:
+        return [
+            *(check.name for check in self.checks if not check.passed),
+            *(f"pages: {check.name}" for check in self.page_checks if not check.passed),
+        ]
 
 
-def write_report(folder: Path, report: Report, raw: Raw) -> None:
+def write_report(folder: Path, report: Report, raw: Raw, page_raw: Raw | None = None) -> None:
     """Write all files of a run into an existing folder."""
     tables = dict(tables_of(report))
+    plots = _plots(report.measured, raw)
+    _write_rows(folder, "", raw)
+    if report.pages is not None and page_raw is not None:
+        plots += _plots(report.pages, page_raw)
+        _write_rows(folder, "page-", page_raw)
     (folder / "report.md").write_text(_markdown(report, tables))
-    (folder / "report.html").write_text(_html(report, tables, _plots(report, raw)))
+    (folder / "report.html").write_text(_html(report, tables, plots))
     (folder / "measured.json").write_text(json.dumps(asdict(report), indent=1))
+
+
+def _write_rows(folder: Path, prefix: str, raw: Raw) -> None:
     for name, rows in (("latencies", _latency_rows(raw)), ("usage", _usage_rows(raw.samples))):
-        with (folder / f"{name}.csv").open("w", newline="") as file:
+        with (folder / f"{prefix}{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows(rows)
 
 
 def tables_of(report: Report) -> Iterator[tuple[str, Table]]:
     """Return every table of the report with its heading; the first row names the columns."""
-    measured = report.measured
-    verdict = [
-        (c.name, c.measured, c.bound, "yes" if c.passed else "**NO**") for c in report.checks
-    ]
-    yield "Thresholds", [("what", "measured", "threshold", "kept"), *verdict]
+    yield "Thresholds", _threshold_rows(report)
+    own = dict(_tables_of(report.measured))
+    other = {} if report.pages is None else dict(_tables_of(report.pages))
+    for heading in own | other:
+        left, right = own.get(heading, []), other.get(heading, [])
+        yield heading, beside(left, right) if left and right else left or right
+    yield "Machine and versions", [("what", "which"), *report.facts.items()]
+
+
+def _threshold_rows(report: Report) -> Table:
+    kept = {True: "yes", False: "**NO**"}
+    if report.pages is None:
+        rows = [(c.name, c.measured, c.bound, kept[c.passed]) for c in report.checks]
+        return [("what", "measured", "threshold", "kept"), *rows]
+    own = {check.name: check for check in report.checks}
+    pages = {check.name: check for check in report.page_checks}
+    found: Table = [("what", "sockets", "pages", "threshold", "kept")]
+    for name in own | pages:
+        both = [each[name] for each in (own, pages) if name in each]
+        measured = (each[name].measured if name in each else "" for each in (own, pages))
+        found.append((name, *measured, both[0].bound, kept[all(each.passed for each in both)]))
+    return found
+
+
+def beside(sockets: Table, pages: Table) -> Table:
+    """Return one table of two, with the columns of both beside each other."""
+    heads = [f"{kind}: {name}" for kind, table in _named(sockets, pages) for name in table[0][1:]]
+    rows: dict[str, list[str]] = {}
+    filled = 0
+    for _, table in _named(sockets, pages):
+        for name, *cells in table[1:]:
+            row = rows.setdefault(name, [])
+            row += [""] * (filled - len(row)) + cells
+        filled += len(table[0]) - 1
+    body = [(name, *row, *[""] * (filled - len(row))) for name, row in rows.items()]
+    return [(sockets[0][0], *heads), *body]
+
+
+def _named(sockets: Table, pages: Table) -> tuple[tuple[str, Table], ...]:
+    return ("sockets", sockets), ("pages", pages)
+
+
+def _tables_of(measured: Measured) -> Iterator[tuple[str, Table]]:
     yield "Delays", [("what", "count", "p50", "p95", "p99", "max"), *_delay_rows(measured)]
     yield "Costs", [("process", "cores", "MB before", "MB at the end"), *_cost_rows(measured)]
     thousand = [(name, f"{value:.3g}") for name, value in measured.per_thousand().items()]
     yield "Web processes, for 1,000 watchers", [("what", "figure"), *thousand]
+    if measured.drawings is not None:
+        asked = [(name, f"{count:g}") for name, count in measured.asked.requests.items()]
+        total = ("kilobytes", f"{measured.asked.kilobytes:g}")
+        yield ASKED, [("what", "figure"), *asked, total]
     yield "Counts", [("what", "count"), *_count_rows(measured)]
-    yield "Machine and versions", [("what", "which"), *report.facts.items()]
 
 
 def _delay_rows(measured: Measured) -> Iterator[tuple[str, ...]]:
     yield _row("store commit to watcher", measured.from_commit)
     yield _row("exchange close to watcher", measured.from_close)
-    yield _row("connect to first message", measured.subscribed.delay)
+    if measured.drawings is not None:
+        yield _row("store commit to drawings at a page", measured.drawings.from_commit)
+        yield _row("first load to candles, drawings, first message", measured.subscribed.delay)
+    else:
+        yield _row("connect to first message", measured.subscribed.delay)
     if measured.reconnected is not None:
         yield _row("reconnect storm: loss to first message", measured.reconnected.delay)
     if measured.pages is not None:
-        name = f"page-load storm: {measured.pages.megabytes:g} MB in {measured.pages.seconds:g} s"
+        name = "page-load storm" if measured.drawings is None else "first loads at once"
+        name += f": {measured.pages.megabytes:g} MB in {measured.pages.seconds:g} s"
         yield _row(name, measured.pages.delay)
     if measured.bare is not None:
         yield _row("bare broadcast loop: sent to watcher", measured.bare)
@@ -104,6 +168,9 @@ def _cost_rows(measured: Measured) -> Iterator[tuple[str, ...]]:
 def _count_rows(measured: Measured) -> Iterator[tuple[str, ...]]:
     tally = asdict(measured.tally)
     examples = tally.pop("examples")
+    if measured.drawings is not None:
+        drawn = asdict(measured.drawings.tally)
+        yield from ((f"drawings {name}, over all pages", str(drawn[name])) for name in DRAWN)
     yield "candles the exchange closed", str(measured.truth)
     yield from ((f"candles {name}, over all watchers", str(count)) for name, count in tally.items())
     if measured.counted is not None:
@@ -117,15 +184,16 @@ def _count_rows(measured: Measured) -> Iterator[tuple[str, ...]]:
 
 def _load(measured: Measured) -> str:
     return (
-        f"{measured.watchers} watchers of {measured.series_each} series each, {measured.series}"
-        f" series, {measured.instances} web processes, {measured.seconds:g} s steady,"
+        f"{measured.watchers} {measured.kind} of {measured.series_each} series each,"
+        f" {measured.series} series, {measured.instances} web processes,"
+        f" {measured.seconds:g} s steady,"
         f" {measured.frames_per_second:g} closed candles a second delivered."
     )
 
 
 def _markdown(report: Report, tables: Mapping[str, Table]) -> str:
     parts = [f"# Capacity: {report.verdict}", f"`{report.command}`, {report.began}"]
-    parts.append(_load(report.measured))
+    parts += [_load(each) for each in (report.measured, report.pages) if each is not None]
     for heading, rows in tables.items():
         parts.append(f"## {heading}\n\n{markdown_table(rows)}")
     return "\n\n".join(parts) + "\n"
@@ -149,7 +217,7 @@ def _html(report: Report, tables: Mapping[str, Table], plots: Sequence[str]) -> 
     parts = [
         f"<h1>Capacity: {_escape(report.verdict)}</h1>",
         f"<p><code>{_escape(report.command)}</code>, {report.began}</p>",
-        f"<p>{_escape(_load(report.measured))}</p>",
+        *(f"<p>{_escape(_load(each))}</p>" for each in (report.measured, report.pages) if each),
         *plots,
     ]
     for heading, rows in tables.items():
@@ -167,9 +235,9 @@ def _html_table(rows: Table) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-def _plots(report: Report, raw: Raw) -> list[str]:
-    measured, window = report.measured, raw.window
-    commit, close = delays(raw.received, raw.stored, window)
+def _plots(measured: Measured, raw: Raw) -> list[str]:
+    window = raw.window
+    commit, close = delays(raw.received.arrivals, raw.stored, window)
     moments = measured.timeline
     over_time = {
         "p50": [(moment.second, moment.p50) for moment in moments],
@@ -177,6 +245,8 @@ def _plots(report: Report, raw: Raw) -> list[str]:
         "longest": [(moment.second, moment.longest) for moment in moments],
     }
     shares = {"from commit": _shares(commit), "from close": _shares(close)}
+    if measured.drawings is not None:
+        shares["drawings, from commit"] = _shares(delays(raw.received.drawn, raw.stored, window)[0])
     began = raw.samples[0].at if raw.samples else 0.0
     cores: dict[str, Points] = {}
     memory: dict[str, Points] = {}
@@ -186,11 +256,12 @@ def _plots(report: Report, raw: Raw) -> list[str]:
             (b.at - began, max(0.0, (b.cpu_s - a.cpu_s) / (b.at - a.at))) for a, b in pairwise(own)
         ]
         memory[name] = [(sample.at - began, sample.memory / 1e6) for sample in own]
+    kind = measured.kind
     return [
-        line_plot("Commit to watcher over the steady part", over_time, x="seconds", y="ms"),
-        line_plot("Part of deliveries done within a time", shares, x="ms", y="%"),
-        line_plot("Processor", cores, x="seconds of the run", y="cores"),
-        line_plot("Memory", memory, x="seconds of the run", y="MB"),
+        line_plot(f"Commit to {kind} over the steady part", over_time, x="seconds", y="ms"),
+        line_plot(f"{kind}: part of deliveries done within a time", shares, x="ms", y="%"),
+        line_plot(f"{kind}: processor", cores, x="seconds of the run", y="cores"),
+        line_plot(f"{kind}: memory", memory, x="seconds of the run", y="MB"),
     ]
 
 
@@ -239,5 +310,5 @@ def recorded(report: Report) -> str:
     )
     parts = [f"`{report.command}`, {report.began}: **{report.verdict}**.", f"{facts}."]
     tables = dict(tables_of(report))
-    parts += [markdown_table(tables[heading]) for heading in RECORDED]
+    parts += [markdown_table(tables[heading]) for heading in RECORDED if heading in tables]
     return "\n\n".join(parts)

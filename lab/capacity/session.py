@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.capacity.bare import measure_bare
-from lab.capacity.gate import Thresholds, judge
+from lab.capacity.figures import Measured
+from lab.capacity.gate import Thresholds, judge, judge_pages
 from lab.capacity.limit import Limit, Step, find_limit
-from lab.capacity.measure import Progress, Run, measure
+from lab.capacity.measure import Progress, Raw, Run, measure
 from lab.capacity.profiles import Profiler
 from lab.capacity.report import Report, write_report
 from lab.exchange import seconds_of
@@ -93,14 +94,21 @@ def run_gate(
 ) -> Report:
     """Measure, judge, and write the report into `folder`. Raises LabFailed.
 
-    For a bare loop beside it, the installation's programs are stopped.
+    With `run.pages` as many watchers of the socket alone are measured before. For a bare loop
+    beside it, the installation's programs are stopped.
     """
     profiled = [each for each in installation.programs if with_profile and each.name in PROFILED]
 
     def beside() -> Profiler:
         return Profiler(profiled, folder, run.seconds)
 
-    measured, raw = measure(installation, run, progress=progress, beside=beside)
+    pages: Measured | None = None
+    page_raw: Raw | None = None
+    if run.pages:
+        measured, raw = measure(installation, replace(run, pages=False), progress=progress)
+        pages, page_raw = measure(installation, run, progress=progress, beside=beside)
+    else:
+        measured, raw = measure(installation, run, progress=progress, beside=beside)
     if with_bare:
         installation.stop_programs()
         rate = MESSAGES_A_SECOND * run.series_each
@@ -118,26 +126,37 @@ def run_gate(
         facts=facts,
         measured=measured,
         checks=judge(measured, thresholds),
+        pages=pages,
+        page_checks=judge_pages(pages, measured, thresholds) if pages else (),
     )
-    write_report(folder, report, raw)
+    write_report(folder, report, raw, page_raw)
     return report
 
 
 def run_steps(
     installation: Installation, run: Run, *, most: int, thresholds: Thresholds, progress: Progress
 ) -> Limit:
-    """Find the number of watchers, from `run.watchers` on, that breaks a threshold."""
+    """Find the number of watchers, from `run.watchers` on, that breaks a threshold.
+
+    With `run.pages` it is one of pages, each beside as many sockets.
+    """
+    kind = "pages" if run.pages else "watchers"
 
     def attempt(watchers: int) -> Step:
         # Near the limit candles never pause, and only then can the servers' counts be compared.
         step = replace(run, watchers=watchers, seconds=STEP_S, storms=False, metrics=False)
         try:
-            measured, _ = measure(installation, step, progress=progress)
+            measured, _ = measure(installation, replace(step, pages=False), progress=progress)
+            checks = judge(measured, thresholds)
+            if run.pages:
+                pages, _ = measure(installation, step, progress=progress)
+                checks = judge_pages(pages, measured, thresholds)
+                measured = pages
         except (LabFailed, WaitTimeout) as error:
-            progress(f"{watchers} watchers: {error}")
+            progress(f"{watchers} {kind}: {error}")
             return Step(watchers, None, failure=str(error))
-        done = Step(watchers, measured, judge(measured, thresholds))
-        progress(f"{watchers} watchers: {measured.from_commit}; broken: {done.broken}")
+        done = Step(watchers, measured, checks)
+        progress(f"{watchers} {kind}: {measured.from_commit}; broken: {done.broken}")
         return done
 
-    return find_limit(attempt, start=run.watchers, most=most)
+    return find_limit(attempt, start=run.watchers, most=most, kind=kind)

@@ -3,75 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
-from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed
 
 from lab.client import Order
 from lab.crowd import Crowd
 from lab.program import LabFailed
+from lab.tests.fake_web import HEAD, SERIES, STORED, FakeWeb, candle, closed, gap
 from lab.waiting import eventually, wait_until
 from trade_canvas.embedded.server import free_port
-
-SERIES = "sim:spot:BTC/USDT:1m"
-HEAD = 6000
-STORED = [6060, 6120, 6180, 6240]
-
-
-def candle(time):
-    return {"candle_time": time, "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1}
-
-
-def closed(*times):
-    if len(times) == 1:
-        return {"type": "candle_closed", "series_id": SERIES, "candle": candle(times[0])}
-    return {"type": "candles_batch", "series_id": SERIES, "candles": [candle(t) for t in times]}
-
-
-def gap(expected, actual):
-    times = {"expected_next_time": expected, "actual_time": actual}
-    return {"type": "gap", "series_id": SERIES, **times}
-
-
-class FakeWeb:
-    """Sends every watcher the messages of `script`, then a forming candle.
-
-    `scripts` are those of single connections, by their number.
-    """
-
-    def __init__(self):
-        self.script = []
-        self.scripts = {}
-        self.subscribed = []
-        self.connections = []
-        self.after = [6120, 6180, 6240]
-
-    @asynccontextmanager
-    async def running(self):
-        async with serve(self._talk, "127.0.0.1", 0, process_request=self._answer) as server:
-            self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            yield self
-
-    def _answer(self, connection, request):
-        if request.path.startswith("/ws"):
-            return None
-        times = self.after if "since" in request.path else [HEAD]
-        return connection.respond(200, json.dumps({"candles": [candle(t) for t in times]}))
-
-    async def _talk(self, connection):
-        script = self.scripts.get(len(self.connections), self.script)
-        self.connections.append(connection)
-        self.subscribed.append(json.loads(await connection.recv()))
-        forming = {"type": "candle_forming", "series_id": SERIES, "candle": candle(6300)}
-        for message in [*script, forming]:
-            await connection.send(json.dumps(message, separators=(",", ":")))
-        with suppress(ConnectionClosed):
-            async for message in connection:
-                self.subscribed.append(json.loads(message))
 
 
 @asynccontextmanager

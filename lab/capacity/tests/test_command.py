@@ -44,3 +44,13 @@ def test_capacity_fails_when_a_process_ends(tmp_path):
 def test_capacity_refuses_more_series_than_the_local_exchange_has(tmp_path):
     with pytest.raises(CommandError, match="not 1000"):
         call_command(Command(), output=tmp_path, series=1000)
+
+
+def test_capacity_refuses_pages_of_several_series(tmp_path):
+    with pytest.raises(CommandError, match="a page shows one series"):
+        call_command(Command(), output=tmp_path, pages=10, series_each=2)
+
+
+def test_capacity_refuses_a_timeframe_that_the_local_exchange_does_not_have(tmp_path):
+    with pytest.raises(CommandError, match="not 7m"):
+        call_command(Command(), output=tmp_path, timeframe="7m")

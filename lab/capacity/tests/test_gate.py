@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from lab.browser_drawings import MISSED
 from lab.capacity.figures import (
+    Asked,
     Counted,
+    Drawings,
     Joining,
     Loading,
     Measured,
@@ -14,7 +17,8 @@ from lab.capacity.figures import (
     percentile,
     timeline,
 )
-from lab.capacity.gate import Thresholds, judge
+from lab.capacity.gate import Thresholds, judge, judge_pages
+from lab.crowd_process import DIFFERING
 from lab.ledger import Tally
 
 FAST = Spread(1000, 10.0, 20.0, 30.0, 40.0)
@@ -36,6 +40,13 @@ GOOD = Measured(
     reconnected=Joining(500, 500, FAST),
     pages=Loading(500, 500, FAST, 2.0, 10.0),
     counted=Counted(9000, 9000, 9000),
+)
+PAGES = replace(
+    GOOD,
+    kind="pages",
+    drawings=Drawings(Tally(expected=10_000, delivered=9_990, recovered=10), FAST),
+    asked=Asked({"/api/market/whitelist": 1.0}, 12.0),
+    uses=(Use("web-1", 0.25, 100, 110), Use("web-2", 0.3, 100, 120), Use("worker", 9, 100, 100)),
 )
 
 
@@ -83,6 +94,59 @@ def test_gate_passes_a_run_without_a_fault():
 )
 def test_gate_fails_with_one_reason_for_each_fault(measured, name):
     assert failed(measured) == [name]
+
+
+def failed_pages(pages, sockets=GOOD):
+    return [check.name for check in judge_pages(pages, sockets, Thresholds()) if not check.passed]
+
+
+def test_gate_passes_pages_without_a_fault():
+    assert failed_pages(PAGES) == []
+    assert len(judge_pages(PAGES, GOOD, Thresholds())) == len(judge(GOOD, Thresholds())) + 5
+
+
+@pytest.mark.parametrize(
+    ("pages", "name"),
+    [
+        (
+            replace(PAGES, drawings=Drawings(Tally(expected=10_000, missing=1), FAST)),
+            "drawings of stored candles at every page",
+        ),
+        (
+            replace(PAGES, drawings=Drawings(Tally(), FAST)),
+            "drawings of stored candles at every page",
+        ),
+        (
+            replace(PAGES, drawings=replace(PAGES.drawings, from_commit=replace(FAST, p95=500.1))),
+            "p95 from commit to drawings at a page",
+        ),
+        (
+            replace(PAGES, drawings=replace(PAGES.drawings, from_commit=Spread.of([]))),
+            "p95 from commit to drawings at a page",
+        ),
+        (replace(PAGES, counts={MISSED: 1}), MISSED),
+        (replace(PAGES, counts={DIFFERING: 1}), DIFFERING),
+        (
+            replace(PAGES, uses=(Use("web-1", 0.601, 100, 110),)),
+            "processor of web processes, times that for as many sockets",
+        ),
+        (replace(PAGES, subscribed=Joining(500, 499, FAST)), "watchers subscribed"),
+    ],
+)
+def test_gate_fails_pages_with_one_reason_for_each_fault(pages, name):
+    assert failed_pages(pages) == [name]
+
+
+def test_gate_fails_pages_without_a_measurement_of_the_sockets_cost():
+    sockets = replace(GOOD, uses=())
+    assert failed_pages(PAGES, sockets) == [
+        "processor of web processes, times that for as many sockets"
+    ]
+
+
+def test_requests_are_shares_of_one_page_and_minute():
+    counts = {"requests /api/delta/poll": 300, "bytes over HTTP": 600_000, "candles": 7}
+    assert Asked.of(counts, 100, 1.5) == Asked({"/api/delta/poll": 2.0}, 4.0)
 
 
 def test_gate_shows_one_missing_of_a_million():

@@ -4,7 +4,7 @@ import pytest
 
 from lab.capacity.gate import Check
 from lab.capacity.limit import Step, find_limit, limit_rows, limit_verdict
-from lab.capacity.tests.test_gate import GOOD
+from lab.capacity.tests.test_gate import GOOD, PAGES
 
 
 def attempt_with(limit):
@@ -53,3 +53,11 @@ def test_failure_to_measure_counts_as_the_limit():
 def test_verdict_names_a_limit_that_was_not_reached():
     found = find_limit(attempt_with(99_999), start=1000, most=1000)
     assert limit_verdict(found).endswith("more were not tried.")
+
+
+def test_limit_of_pages_names_them_and_shows_their_drawings():
+    found = find_limit(lambda count: Step(count, PAGES), start=1000, most=1000, kind="pages")
+    assert limit_verdict(found) == "1000 pages hold every threshold; more were not tried."
+    head, row = limit_rows(found)
+    assert dict(zip(head, row, strict=True))["drawings p95"] == "20.0 ms"
+    assert head[0] == "pages"

@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.capacity.gate import Thresholds, judge
+from lab.capacity.gate import Thresholds, judge, judge_pages
 from lab.capacity.measure import Raw, Window, delays
-from lab.capacity.report import RecordError, Report, record, recorded, write_report
+from lab.capacity.report import RecordError, Report, beside, record, recorded, write_report
 from lab.capacity.resources import Sample
 from lab.capacity.stored import Stored
-from lab.capacity.tests.test_gate import FAST, GOOD
+from lab.capacity.tests.test_gate import FAST, GOOD, PAGES
 from lab.crowd_process import Received
 from lab.plots import line_plot, nice
 
@@ -25,18 +25,20 @@ RAW = Raw(
 )
 
 
-def report_of(measured):
+def report_of(measured, pages=None):
     return Report(
         command="manage.py capacity",
         began="2026-01-01 00:00 UTC",
         facts={"revision": "abc", "load before": "0.01"},
         measured=measured,
         checks=judge(measured, Thresholds()),
+        pages=pages,
+        page_checks=judge_pages(pages, measured, Thresholds()) if pages else (),
     )
 
 
 def test_delays_are_those_of_the_steady_part():
-    commit, close = delays(RAW.received, RAW.stored, RAW.window)
+    commit, close = delays(RAW.received.arrivals, RAW.stored, RAW.window)
     assert list(commit) == list(close) == [101]
     assert commit[101] == pytest.approx([0.1, 0.2])
     assert close[101] == pytest.approx([0.3, 0.4])
@@ -57,6 +59,35 @@ def test_report_names_what_failed(tmp_path):
     write_report(tmp_path, report, RAW)
     assert not report.passed
     assert "FAILED: the exchange's candles stored" in (tmp_path / "report.html").read_text()
+
+
+def test_report_has_both_crowds_side_by_side(tmp_path):
+    write_report(tmp_path, report_of(GOOD, PAGES), RAW, RAW)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert lines[0] == "# Capacity: PASSED"
+    assert "| what | sockets | pages | threshold | kept |" in lines
+    assert "| p95 from commit to watcher | 20.0 ms | 20.0 ms | at most 250 ms | yes |" in lines
+    assert "| p95 from commit to drawings at a page |  | 20.0 ms | at most 500 ms | yes |" in lines
+    assert "| web-1 | 0.100 | 100.0 | 110.0 | 0.250 | 100.0 | 110.0 |" in lines
+    assert (tmp_path / "page-latencies.csv").exists()
+
+
+def test_report_names_the_crowd_that_failed(tmp_path):
+    slow = replace(PAGES.drawings, from_commit=replace(FAST, p95=501.0))
+    report = report_of(GOOD, replace(PAGES, drawings=slow))
+    assert not report.passed
+    assert report.verdict == "FAILED: pages: p95 from commit to drawings at a page"
+
+
+def test_tables_beside_each_other_keep_rows_that_only_one_has():
+    left = [("what", "a", "b"), ("x", "1", "2"), ("y", "3", "4")]
+    right = [("what", "c"), ("y", "5"), ("z", "6")]
+    assert beside(left, right) == [
+        ("what", "sockets: a", "sockets: b", "pages: c"),
+        ("x", "1", "2", ""),
+        ("y", "3", "4", "5"),
+        ("z", "", "", "6"),
+    ]
 
 
 def test_report_page_loads_nothing(tmp_path):

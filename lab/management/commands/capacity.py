@@ -14,7 +14,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from lab.capacity.facts import machine_facts, software_facts
-from lab.capacity.gate import Thresholds
+from lab.capacity.gate import Thresholds, times_sockets
 from lab.capacity.limit import Limit, limit_rows, limit_verdict
 from lab.capacity.measure import Run
 from lab.capacity.report import RecordError, markdown_table, record, recorded
@@ -42,8 +42,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--watchers", type=int, default=1000)
+        parser.add_argument(
+            "--pages",
+            type=int,
+            default=0,
+            metavar="N",
+            help="measure N whole pages beside as many watchers of the socket alone",
+        )
         parser.add_argument("--instances", type=int, default=2, help="web processes")
         parser.add_argument("--series", type=int, default=20, help="series that are followed")
+        parser.add_argument(
+            "--timeframe", default="1s", help="of the first 20 series; further ones are longer"
+        )
         parser.add_argument("--series-each", type=int, default=1, help="series of each watcher")
         parser.add_argument("--minutes", type=float, default=3.0, help="the steady part")
         parser.add_argument("--watcher-processes", type=int, default=2)
@@ -80,7 +90,9 @@ class Command(BaseCommand):
 
     def _run(self, folder: Path, options: Mapping[str, Any]) -> bool:
         facts = machine_facts()
-        series = local_series(options["series"])
+        series = local_series(options["series"], options["timeframe"])
+        if options["pages"] and options["series_each"] > 1:
+            raise ValueError("a page shows one series: --pages is without --series-each")
         with open_installation(
             series, webs=options["instances"], logs=folder / "logs"
         ) as installation:
@@ -109,8 +121,13 @@ class Command(BaseCommand):
             with_profile=options["profile"],
         )
         self._report(f"{report.verdict}\ncommit to watcher: {report.measured.from_commit}")
+        if report.pages is not None and report.pages.drawings is not None:
+            times = times_sockets(report.pages, report.measured)
+            self._report(f"commit to page: {report.pages.from_commit}")
+            self._report(f"commit to drawings: {report.pages.drawings.from_commit}")
+            self._report(f"processor of web processes: {times:.2f} times that for sockets")
         if options["record"]:
-            record(options["record"], "gate", recorded(report))
+            record(options["record"], "pages" if options["pages"] else "gate", recorded(report))
         return report.passed
 
     def _find_limit(
@@ -132,7 +149,7 @@ class Command(BaseCommand):
         (folder / "report.md").write_text(f"# The limit\n\n{text}\n")
         self._report(limit_verdict(limit))
         if options["record"]:
-            record(options["record"], "limit", text)
+            record(options["record"], f"{'page-' if options['pages'] else ''}limit", text)
         return limit.holds > 0
 
     def _report(self, text: str) -> None:
@@ -142,7 +159,8 @@ class Command(BaseCommand):
 
 def _run_of(options: Mapping[str, Any]) -> Run:
     return Run(
-        watchers=options["watchers"],
+        watchers=options["pages"] or options["watchers"],
+        pages=options["pages"] > 0,
         seconds=60 * options["minutes"],
         series_each=options["series_each"],
         processes=options["watcher_processes"],

@@ -186,6 +186,13 @@ class TopMarketAnswer(BaseModel):
     last_price: float | None
     quote_volume: float | None
     price_change_percent: float | None
+    price_tick: float | None = Field(
+        default=None, description="with `ticks`: the step of prices; null: not known"
+    )
+    price_digits: int | None = Field(
+        default=None,
+        description="with `ticks`: significant digits, where the exchange rounds to them",
+    )
 
 
 class TopMarketsEvent(BaseModel):

@@ -109,6 +109,9 @@ class RankingQuery(BaseModel):
     market: Literal["spot", "futures"]
     quote_asset: Annotated[str, Field(min_length=1, max_length=12)] = "USDT"
     limit: Annotated[int, Field(ge=1, le=200)] = 20
+    ticks: Annotated[
+        bool, Field(description="add `price_tick` and `price_digits` to each item")
+    ] = False
 
 
 class TopMarketsQuery(RankingQuery):

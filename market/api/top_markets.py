@@ -19,9 +19,11 @@ from market.api.schema import STORE_DOWN, parameters_of, responses
 from market.domain.feed import FeedRefused
 from market.domain.throttle import Throttle
 from market.exchanges.ccxt_client import known_exchanges
+from market.exchanges.price_step import PriceStep
 from market.exchanges.top_markets import (
     ANSWER_TIMEOUT_S,
     Ranking,
+    TopMarket,
     TopMarketsUnavailable,
     exchange_loop,
 )
@@ -73,8 +75,16 @@ def ranking_answer(asked: RankingQuery, ranking: Ranking) -> dict[str, Any]:
         "limit": asked.limit,
         "generated_at_ms": int(time.time() * 1000),
         "cached": ranking.cached,
-        "items": [origin | one._asdict() for one in ranking.items[: asked.limit]],
+        "items": [origin | _item(one, asked) for one in ranking.items[: asked.limit]],
     }
+
+
+def _item(one: TopMarket, asked: RankingQuery) -> dict[str, Any]:
+    item = one._asdict()
+    step: PriceStep = item.pop("step")
+    if asked.ticks:
+        item |= {"price_tick": step.tick, "price_digits": step.digits}
+    return item
 
 
 class TopMarkets(Endpoint):

@@ -23,6 +23,7 @@ from django.conf import settings
 
 from market.domain.feed import FeedError
 from market.exchanges.ccxt_client import FUTURES, feed_errors, open_exchange
+from market.exchanges.price_step import UNKNOWN, PriceStep, price_step
 from market.singletons import closed_by
 from market.stopping import stop
 
@@ -55,6 +56,7 @@ class TopMarket(NamedTuple):
     last_price: float | None
     quote_volume: float
     price_change_percent: float | None
+    step: PriceStep = UNKNOWN
 
 
 class Ranking(NamedTuple):
@@ -188,7 +190,7 @@ def _ranked(venue: Venue, quote: str) -> list[TopMarket]:
     if len(venue.ranked) >= MAX_VENUES:
         venue.ranked.clear()
     found = [
-        _top_market(listing, venue.tickers[symbol])
+        _top_market(listing, venue.tickers[symbol], venue.exchange.precisionMode)
         for symbol, listing in venue.listings.items()
         if listing.get("quote") == quote and symbol in venue.tickers
     ]
@@ -198,7 +200,9 @@ def _ranked(venue: Venue, quote: str) -> list[TopMarket]:
     return traded
 
 
-def _top_market(listing: Mapping[str, Any], ticker: Mapping[str, Any]) -> TopMarket | None:
+def _top_market(
+    listing: Mapping[str, Any], ticker: Mapping[str, Any], mode: int
+) -> TopMarket | None:
     volume = _number(ticker.get("quoteVolume"))
     if volume is None:
         return None
@@ -212,6 +216,7 @@ def _top_market(listing: Mapping[str, Any], ticker: Mapping[str, Any]) -> TopMar
         _number(ticker.get("last")),
         volume,
         _number(ticker.get("percentage")),
+        price_step(mode, (listing.get("precision") or {}).get("price")),
     )
 
 

@@ -13,11 +13,14 @@ def listing(base, quote="USDT", **more):
         "active": True,
         "spot": True,
         "swap": False,
+        "precision": {"price": 0.25},
     } | more
 
 
 class Exchange:
     """ccxt's face of an exchange with four symbols."""
+
+    precisionMode = 4  # noqa: N815 - ccxt's name; a tick
 
     def __init__(self):
         self.listings = {

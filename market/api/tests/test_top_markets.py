@@ -46,6 +46,11 @@ def test_spot_ranking_has_the_written_shape(api, world):
     }
 
 
+def test_ticks_are_added_for_clients_that_ask(api, world):
+    item = api.get(PATH, market="spot", limit=1, ticks="1").json()["items"][0]
+    assert (item["price_tick"], item["price_digits"]) == (0.25, None)
+
+
 def symbols(response):
     assert response.status_code == 200, response.content
     return [item["symbol"] for item in response.json()["items"]]

@@ -9,6 +9,7 @@ import { followAppearance } from "./settings/appearance";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
 import { labelPage } from "./shell/page-labels";
+import { PriceSteps } from "./sync/price-steps";
 import { SharedSocket } from "./sync/shared-socket";
 import { liveSource } from "./sync/sync-session";
 import { parseSeriesId, type SeriesId } from "./sync/series-id";
@@ -49,6 +50,7 @@ const page = new Page(
     clock: browserClock,
     openSource: liveSource({ api, clock: browserClock, openSocket, random: Math.random }),
     openEventStream: openBrowserEventStream,
+    priceSteps: new PriceSteps({ api, clock: browserClock }),
     random: Math.random,
     settings,
   },

@@ -142,11 +142,53 @@ describe("Api", () => {
 
   it("reads top markets with missing figures", async () => {
     const api = apiAnswering({
-      items: [{ symbol: "BTC/USDT", last_price: 1, quote_volume: null }, { symbol: 5 }],
+      items: [
+        { symbol: "BTC/USDT", last_price: 1, quote_volume: null, price_tick: 0.25 },
+        { symbol: 5 },
+      ],
     });
     expect(await api.topMarkets("sim", "spot")).toEqual([
-      { symbol: "BTC/USDT", lastPrice: 1, quoteVolume: null, changePercent: null },
+      {
+        symbol: "BTC/USDT",
+        lastPrice: 1,
+        quoteVolume: null,
+        changePercent: null,
+        step: { tick: 0.25, digits: null },
+      },
     ]);
+  });
+
+  it("reads symbols, without what it can't read of them", async () => {
+    const asked: string[] = [];
+    const place = { exchange: "sim", market: "spot" };
+    const symbols = {
+      items: [
+        { ...place, symbol: "BTC/USDT", active: false, price_digits: 5, matched: [[0, 3], ["a"]] },
+        { ...place, price_tick: 1 },
+      ],
+      listings: [{ ...place, state: "reading", timeframes: null }, {}],
+      total: 9,
+      next_cursor: "abc",
+    };
+    const api = apiAnswering(symbols, {}, asked);
+    expect(await api.symbols({ query: "b/u", market: "spot", limit: 5 })).toEqual({
+      items: [
+        {
+          ...place,
+          symbol: "BTC/USDT",
+          active: false,
+          step: { tick: null, digits: 5 },
+          whitelisted: [],
+          matched: [[0, 3]],
+        },
+      ],
+      listings: [{ ...place, state: "reading", timeframes: null }],
+      total: 9,
+      nextCursor: "abc",
+    });
+    expect(asked).toEqual(["/api/market/symbols?query=b%2Fu&market=spot&limit=5"]);
+    const broken = apiAnswering({ items: 5 }).symbols({ query: "", limit: 1 });
+    expect((await failureOf(broken)).code).toBe("unreadable_answer");
   });
 });
 

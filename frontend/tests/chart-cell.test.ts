@@ -10,8 +10,10 @@ import { FeatureSwitches } from "../src/studies/feature-switches";
 import { VolumeStudy } from "../src/studies/volume";
 import { chartRoot } from "./fakes/canvas";
 import { candle, candles } from "./fakes/candles";
-import { FakeClock } from "./fakes/clock";
+import { FakeClock, settle } from "./fakes/clock";
 import { FakeServer, FakeSocket } from "./fakes/server";
+import { FakeSymbols, found, page } from "./fakes/symbols";
+import { PriceSteps } from "../src/sync/price-steps";
 import { FakeSource } from "./fakes/candle-source";
 import type { OpenSource } from "../src/sync/candle-source";
 
@@ -19,15 +21,20 @@ const BTC = "sim:spot:BTC/USDT:1m";
 const ETH = "sim:spot:ETH/USDT:1m";
 
 let clock: FakeClock;
+let symbols: FakeSymbols;
 let settings: SettingsStore;
+let priceSteps: PriceSteps;
 let rewritten: number;
+let repriced: number;
 const cells: ChartCell[] = [];
 
 beforeEach(() => {
   document.body.replaceChildren();
   clock = new FakeClock();
+  symbols = new FakeSymbols();
   settings = new SettingsStore(() => window.localStorage);
-  rewritten = 0;
+  priceSteps = new PriceSteps({ api: symbols, clock });
+  rewritten = repriced = 0;
 });
 
 afterEach(() => {
@@ -36,10 +43,11 @@ afterEach(() => {
 
 /** A cell in an element of its own, with a study of its own. */
 function addCell(openSource: OpenSource): ChartCell {
-  const dependencies: CellDependencies = { openSource, clock, settings };
+  const dependencies: CellDependencies = { openSource, clock, settings, priceSteps };
   const cell = new ChartCell(chartRoot(), dependencies, [new VolumeStudy(new FeatureSwitches(settings))], {
     changed: () => undefined,
     rewritten: () => (rewritten += 1),
+    repriced: () => (repriced += 1),
     chosen: () => undefined,
     offers: () => [],
   });
@@ -69,6 +77,25 @@ describe("ChartCell", () => {
     expect(document.querySelector(".toast")?.textContent).toBe("Drawings were computed again");
     cell.open(parseSeriesId(ETH));
     expect([sources[0]?.stopped, sources[1]?.state.seriesId]).toEqual([true, ETH]);
+  });
+
+  it("writes every price by the market's tick, once that is known", async () => {
+    symbols.answer = () => page([found("BTC/USDT", { step: { tick: 0.5, digits: null } })]);
+    let source: FakeSource | null = null;
+    const cell = addCell((seriesId, events) => (source = new FakeSource(seriesId, events)));
+    cell.open(parseSeriesId(BTC));
+    // The candles are there before anything is asked about the tick.
+    expect(symbols.asked).toEqual([]);
+    (source as FakeSource | null)?.act({ type: "candles_batch", candles: candles(60, 3) });
+    expect([cell.lastPrice, legends()[0]]).toEqual(["100.00", expect.stringContaining("C100.00")]);
+    await settle();
+    expect([cell.lastPrice, legends()[0]]).toEqual(["100.0", expect.stringContaining("C100.0")]);
+    expect(legends()[0]).not.toContain("100.00");
+    expect([cell.axisPrice(100.3), repriced]).toEqual(["100.5", 1]);
+    // Another timeframe of the symbol begins with it.
+    cell.open(parseSeriesId("sim:spot:BTC/USDT:5m"));
+    (source as FakeSource | null)?.act({ type: "candles_batch", candles: candles(300, 2, 300) });
+    expect([cell.lastPrice, symbols.asked.length]).toEqual(["100.0", 1]);
   });
 
   it("stands twice on a page, each with its series, over one connection", async () => {

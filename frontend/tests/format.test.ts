@@ -2,16 +2,18 @@ import { describe, expect, it } from "vitest";
 
 import { UTC, zoneNamed } from "../src/i18n/zone";
 import {
+  axisBase,
   formatCountdown,
   formatDateTime,
   formatDuration,
   formatPercent,
   formatPrice,
   formatVolume,
-  pricePrecision,
+  priceUnit,
+  tickUnit,
 } from "../src/i18n/format";
 
-describe("pricePrecision", () => {
+describe("priceUnit", () => {
   it.each([
     [[42000.5, 42001.25], 2],
     [[42000.123456], 2],
@@ -22,15 +24,72 @@ describe("pricePrecision", () => {
     [[0.1 + 0.2], 2],
     [[], 2],
     [[0, Number.NaN], 2],
-  ])("of %j is %i", (sample, precision) => expect(pricePrecision(sample)).toBe(precision));
+  ])("is guessed from %j as %i decimals while the tick is not known", (sample, decimals) =>
+    expect(priceUnit(null, sample)).toEqual({ tick: Number(`1e-${decimals}`), decimals }),
+  );
+
+  it.each([
+    [0.5, 1],
+    [0.25, 2],
+    [10, 0],
+    [1, 0],
+    [0.01, 2],
+    [0.00000001, 8],
+    [0.0000005, 7],
+    [1e-10, 10],
+    [2.5, 1],
+    [1e21, 0],
+  ])("of the tick %d has %i decimals", (tick, decimals) =>
+    expect(priceUnit({ tick, digits: null }, [1])).toEqual({ tick, decimals }),
+  );
+
+  it.each([
+    [5, [64000], 1, 0],
+    [5, [0.012345], 0.000001, 6],
+    [5, [1234567], 100, 0],
+    [5, [10001, 9999.5], 0.1, 1],
+  ])("of %i significant digits fits %j", (digits, sample, tick, decimals) =>
+    expect(priceUnit({ tick: null, digits }, sample)).toEqual({ tick, decimals }),
+  );
+});
+
+describe("formatPrice", () => {
+  it.each([
+    [64000.5, 0.5, "64,000.5"],
+    [64000, 0.5, "64,000.0"],
+    [64000.3, 0.5, "64,000.5"],
+    [100.25, 0.25, "100.25"],
+    [100.3, 0.25, "100.25"],
+    [64003, 10, "64,000"],
+    [64006, 10, "64,010"],
+    [0.00000812, 0.00000001, "0.00000812"],
+    [0.1 + 0.2, 0.1, "0.3"],
+    [1.005, 0.01, "1.00"],
+    [-0.001, 0.01, "0.00"],
+    [-5.5, 0.5, "-5.5"],
+    [1e15, 0.01, "1,000,000,000,000,000.00"],
+  ])("writes %d by the tick %d as %s", (price, tick, text) =>
+    expect(formatPrice(price, tickUnit(tick))).toBe(text),
+  );
+});
+
+describe("axisBase", () => {
+  // The library throws for a base that is not a product of 2 and 5, and for 0.
+  it.each([
+    [0.5, 2],
+    [0.25, 4],
+    [0.01, 100],
+    [0.00000001, 1e8],
+    [0.05, 20],
+    [0.3, 10],
+    [0.75, 100],
+    [1, 1],
+    [10, 1],
+    [2.5, 10],
+  ])("of the tick %d is %d", (tick, base) => expect(axisBase(tickUnit(tick))).toBe(base));
 });
 
 describe("numbers", () => {
-  it("group thousands in prices", () => {
-    expect(formatPrice(42000.5, 2)).toBe("42,000.50");
-    expect(formatPrice(0.00000812, 8)).toBe("0.00000812");
-  });
-
   it.each([
     [0, "0"],
     [0.12345, "0.1235"],

@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 
 import { isRowOf, marketRows, seriesOfRow, type MarketQuery } from "../src/panels/market-list";
 import { parseSeriesId } from "../src/sync/series-id";
+import { NO_STEP } from "./fakes/symbols";
 
-const top = (symbol: string) => ({ symbol, lastPrice: 1, quoteVolume: 2, changePercent: 3 });
+const top = (symbol: string) => ({ symbol, lastPrice: 1, quoteVolume: 2, changePercent: 3, step: NO_STEP });
 
 function query(overrides: Partial<MarketQuery> = {}): MarketQuery {
   return {

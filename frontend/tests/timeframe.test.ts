@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { parseSeriesId, tryParseSeriesId } from "../src/sync/series-id";
+import { instrumentOf, parseSeriesId, tryParseSeriesId } from "../src/sync/series-id";
 import { latestClosedTime, offeredTimeframes, openTimeAt, parseTimeframe } from "../src/sync/timeframe";
 
 describe("parseTimeframe", () => {
@@ -63,4 +63,14 @@ describe("parseSeriesId", () => {
   it.each(["", "abc", "a::b:1m", "a:b:c", "a:b:c:1x", ":b:c:1m"])("rejects '%s'", (text) => {
     expect(tryParseSeriesId(text)).toBeNull();
   });
+});
+
+describe("instrumentOf", () => {
+  it.each([
+    ["BTC/USDT", "sim:futures:BTC/USDT"],
+    ["BTC/USDT:USDT", "sim:futures:BTC/USDT"],
+    ["BTC/USD:BTC", "sim:futures:BTC/USD:BTC"],
+  ])("of %s is %s", (symbol, name) =>
+    expect(instrumentOf({ exchange: "sim", market: "futures", symbol })).toBe(name),
+  );
 });

@@ -4,6 +4,7 @@ import { ApiError, type TopMarket } from "../src/sync/api";
 import { POLL_MS, SILENCE_MS, STREAM_AGAIN_MS, TopMarketsFeed } from "../src/panels/top-markets-feed";
 import { FakeClock, settle } from "./fakes/clock";
 import { FakeEventStream } from "./fakes/event-stream";
+import { NO_STEP } from "./fakes/symbols";
 
 const SPOT = { exchange: "sim", market: "spot" };
 const FUTURES = { exchange: "sim", market: "futures" };
@@ -12,6 +13,7 @@ const market = (symbol: string): TopMarket => ({
   lastPrice: 1,
   quoteVolume: null,
   changePercent: null,
+  step: NO_STEP,
 });
 const ranking = (...symbols: string[]) => ({
   items: symbols.map((symbol) => ({ symbol, last_price: 1 })),
@@ -66,7 +68,7 @@ describe("the stream", () => {
     const { clock, events, polled, stream } = await streaming();
     expect(stream.path).toBe(
       "/api/market/top_markets/stream" +
-        "?exchange=sim&market=spot&quote_asset=USDT&limit=20&interval_s=5",
+        "?exchange=sim&market=spot&quote_asset=USDT&limit=20&ticks=1&interval_s=5",
     );
     stream.push("top_markets", ranking("A", "B"));
     await clock.advance(5 * STREAM_AGAIN_MS); // nothing changes for a long time

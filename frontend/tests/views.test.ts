@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
+import { PriceSteps } from "../src/sync/price-steps";
 import { SeriesPicker } from "../src/panels/series-picker";
 import { parseSeriesId, type SeriesId } from "../src/sync/series-id";
 import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
@@ -11,6 +12,7 @@ import { TimeframeBar } from "../src/shell/timeframe-bar";
 import { candle, candles } from "./fakes/candles";
 import { FakeClock, settle } from "./fakes/clock";
 import { FakeEventStream } from "./fakes/event-stream";
+import { FakeSymbols, NO_STEP } from "./fakes/symbols";
 import type { TopMarket } from "../src/sync/api";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
@@ -169,8 +171,8 @@ describe("TimeframeBar", () => {
 
 describe("SeriesPicker", () => {
   const markets: TopMarket[] = [
-    { symbol: "BTC/USDT", lastPrice: 64000.5, quoteVolume: 9e9, changePercent: 1.5 },
-    { symbol: "ETH/USDT", lastPrice: 2500, quoteVolume: 3e9, changePercent: -2 },
+    { symbol: "BTC/USDT", lastPrice: 64000.5, quoteVolume: 9e9, changePercent: 1.5, step: NO_STEP },
+    { symbol: "ETH/USDT", lastPrice: 2500, quoteVolume: 3e9, changePercent: -2, step: NO_STEP },
   ];
 
   let stream: FakeEventStream | null = null;
@@ -183,8 +185,9 @@ describe("SeriesPicker", () => {
       refreshed: () => undefined,
     };
     const clock = new FakeClock();
+    const priceSteps = new PriceSteps({ api: new FakeSymbols(), clock });
     const openEventStream = (path: string): FakeEventStream => (stream = new FakeEventStream(path));
-    const made = new SeriesPicker(root, { api: { topMarkets }, clock, openEventStream }, events);
+    const made = new SeriesPicker(root, { api: { topMarkets }, clock, openEventStream, priceSteps }, events);
     made.setWhitelist(["sim:spot:BTC/USDT:1m"]);
     made.setCurrent(parseSeriesId(SERIES));
     return { made, picked };

@@ -6,13 +6,14 @@ import { closingText, isFresh } from "./connection-text";
 import { Legend } from "./legend";
 import { Mask, Notices, Toast } from "./stage-notices";
 import { themeOf } from "./theme";
-import { formatDateTime } from "../i18n/format";
+import { formatDateTime, type PriceUnit } from "../i18n/format";
 import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
 import { element, setText } from "../dom";
 import { describeChart } from "./test-surface";
 import { REPLACE } from "../sync/chart-change";
 import type { CandleSource, OpenSource } from "../sync/candle-source";
 import type { Clock } from "../sync/ports";
+import type { PriceSteps } from "../sync/price-steps";
 import type { SettingsStore } from "../settings/settings";
 import type { Study } from "../studies/study";
 import type { SeriesId } from "../sync/series-id";
@@ -22,6 +23,7 @@ export interface CellDependencies {
   readonly openSource: OpenSource;
   readonly clock: Clock;
   readonly settings: SettingsStore;
+  readonly priceSteps: PriceSteps;
 }
 
 export interface CellEvents {
@@ -29,6 +31,8 @@ export interface CellEvents {
   changed(step: Step): void;
   /** Data derived from the candles may have been rewritten. */
   rewritten(): void;
+  /** Prices are written in another way. */
+  repriced(): void;
   /** The user chose another series. */
   chosen(seriesId: string): void;
   /** Series to offer instead of one that does not exist. */
@@ -51,7 +55,7 @@ export class ChartCell {
   private readonly toast: Toast;
   private readonly mask: Mask;
   private readonly notices: Notices;
-  private readonly unsubscribe: () => void;
+  private readonly unsubscribe: readonly (() => void)[];
   private chosen: Zone;
   private readonly beginning = element("div", { class: "beginning" });
   private source: CandleSource | null = null;
@@ -96,9 +100,12 @@ export class ChartCell {
       atEnd: (atEnd) => (this.toLive.hidden = atEnd),
     });
     this.each((study) => study.attach(this.chart.host));
-    this.unsubscribe = dependencies.settings.subscribe((now, before) => {
-      if (now.zone !== before.zone) this.zoneChosen(now.zone);
-    });
+    this.unsubscribe = [
+      dependencies.settings.subscribe((now, before) => {
+        if (now.zone !== before.zone) this.zoneChosen(now.zone);
+      }),
+      dependencies.priceSteps.subscribe(() => this.reprice()),
+    ];
   }
 
   get state(): SeriesState | null {
@@ -119,13 +126,19 @@ export class ChartCell {
     return this.chartRoot;
   }
 
-  get pricePrecision(): number {
-    return this.chart.pricePrecision;
+  /** How prices of the series are written. */
+  get priceUnit(): PriceUnit {
+    return this.chart.priceUnit;
   }
 
   /** The last price as its label on the axis shows it; null without one. */
   get lastPrice(): string | null {
     return this.chart.shownPrice?.text ?? null;
+  }
+
+  /** A price as the labels of the axis and the crosshair show it. */
+  axisPrice(price: number): string {
+    return this.chart.axisPrice(price);
   }
 
   /** Times of the candles on the chart, read back from the library. */
@@ -146,6 +159,7 @@ export class ChartCell {
     this.viewedFrom = Infinity;
     this.chartRoot.setAttribute("aria-label", t("Candlestick chart of {series}", { series: series.text }));
     this.showZone();
+    this.chart.setPriceStep(this.dependencies.priceSteps.of(series));
     this.source = this.dependencies.openSource(series.text, {
       changed: (step) => this.follow(step),
       rewritten: (reason) => this.rewritten(reason),
@@ -187,7 +201,7 @@ export class ChartCell {
 
   /** Ends everything and leaves the root empty. */
   close(): void {
-    this.unsubscribe();
+    for (const end of this.unsubscribe) end();
     this.source?.stop();
     this.each((study) => study.detach());
     this.chart.remove();
@@ -196,12 +210,26 @@ export class ChartCell {
 
   private follow(step: Step): void {
     const { state, change } = step;
+    // Only now: the first candles do not wait for it.
+    if (this.opened !== null && state.candles.length > 0) this.dependencies.priceSteps.want(this.opened);
     this.chart.apply(state, change);
     this.each((study) => study.apply(state, change));
     if (change.kind !== "none") this.renderLegend(state);
     this.renderTime();
     describeChart(this.chartRoot, state);
     this.events.changed(step);
+  }
+
+  /** Takes over the step of prices, where it became known. */
+  private reprice(): void {
+    const { opened, state } = this;
+    if (opened === null) return;
+    const before = this.priceUnit;
+    this.chart.setPriceStep(this.dependencies.priceSteps.of(opened));
+    if (state === null || this.priceUnit === before) return;
+    this.renderLegend(state);
+    this.renderTime();
+    this.events.repriced();
   }
 
   private rewritten(reason: string | null): void {
@@ -233,7 +261,7 @@ export class ChartCell {
   }
 
   private renderLegend(state: SeriesState): void {
-    this.legend.render(state, this.chart.pricePrecision, (candle) =>
+    this.legend.render(state, this.chart.priceUnit, (candle) =>
       this.studies.flatMap((study) => study.legend?.(candle) ?? []),
     );
   }

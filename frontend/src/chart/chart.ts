@@ -12,13 +12,21 @@ import {
   type IChartApiBase,
   type ISeriesApi,
   type ISeriesMarkersPluginApi,
+  type PriceFormat,
   type TickMarkType,
   type Time,
   type TimeChartOptions,
   type UTCTimestamp,
 } from "lightweight-charts";
 
-import { formatDateTime, formatPrice, pricePrecision } from "../i18n/format";
+import {
+  axisBase,
+  formatDateTime,
+  formatPrice,
+  priceUnit,
+  type PriceStep,
+  type PriceUnit,
+} from "../i18n/format";
 import type { Zone } from "../i18n/zone";
 import { LastPrice, type LastPriceLook } from "./last-price";
 import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
@@ -32,7 +40,7 @@ import type { ChartTheme } from "./theme";
 const RIGHT_OFFSET = 6;
 const BAR_SPACING = 8;
 const NARROW_BAR_SPACING = 6;
-const PRECISION_SAMPLE = 300;
+const UNIT_SAMPLE = 300;
 const EDGE_CANDLES = 40;
 const REST_MS = 150;
 const RECENT_HOLES = 500;
@@ -58,7 +66,9 @@ export class CandleChart {
   private theme: ChartTheme;
   private shownSeries = "";
   private shownHoles: readonly Hole[] = [];
-  private precision = 2;
+  private step: PriceStep | null = null;
+  private sample: readonly number[] = [];
+  private unit = priceUnit(null, []);
   private withSeconds = false;
   private restTimer = 0;
 
@@ -68,6 +78,7 @@ export class CandleChart {
     this.chart = createZonedChart(root, this.axis, this.options());
     this.prices = this.chart.addSeries(CandlestickSeries, {
       ...candleColors(theme),
+      priceFormat: priceFormatOf(this.unit),
       lastValueVisible: false,
       priceLineVisible: false,
     });
@@ -80,8 +91,15 @@ export class CandleChart {
     root.addEventListener("keydown", (event) => this.steer(event));
   }
 
-  get pricePrecision(): number {
-    return this.precision;
+  /** How prices of the series are written. */
+  get priceUnit(): PriceUnit {
+    return this.unit;
+  }
+
+  /** Writes prices by the exchange's step, or by the candles while it is null. */
+  setPriceStep(step: PriceStep | null): void {
+    this.step = step;
+    this.fitUnit();
   }
 
   /** What studies draw on. */
@@ -132,7 +150,7 @@ export class CandleChart {
     }
     this.lastPrice.show({
       price: candle.close,
-      text: formatPrice(candle.close, this.precision),
+      text: formatPrice(candle.close, this.unit),
       color: isFresh ? this.colorOf(candle) : this.theme.countdown,
       countdown,
       countdownColor: this.theme.countdown,
@@ -152,6 +170,11 @@ export class CandleChart {
   get isNearStart(): boolean {
     const range = this.chart.timeScale().getVisibleLogicalRange();
     return range !== null && range.from < EDGE_CANDLES;
+  }
+
+  /** A price as the library writes it. */
+  axisPrice(price: number): string {
+    return this.prices.priceFormatter().format(price);
   }
 
   /** Times of the candles on the chart, read back from the library. */
@@ -217,7 +240,9 @@ export class CandleChart {
     const fresh = this.shownSeries !== state.seriesId || this.prices.data().length === 0;
     this.shownSeries = state.seriesId;
     this.withSeconds = state.timeframe.seconds < 60;
-    this.fitPrecision(shown);
+    const newest = shown.slice(-UNIT_SAMPLE);
+    this.sample = newest.flatMap(({ open, close }) => [open, close]);
+    this.fitUnit();
     this.prices.setData(shown.map(priceRow));
     if (fresh) this.showNewest();
   }
@@ -234,13 +259,11 @@ export class CandleChart {
     this.scrollToEnd();
   }
 
-  private fitPrecision(candles: readonly Candle[]): void {
-    const sample = candles.slice(-PRECISION_SAMPLE).flatMap(({ open, close }) => [open, close]);
-    this.precision = pricePrecision(sample);
-    const minMove = 1 / 10 ** this.precision;
-    this.prices.applyOptions({
-      priceFormat: { type: "price", precision: this.precision, minMove },
-    });
+  private fitUnit(): void {
+    const unit = priceUnit(this.step, this.sample);
+    if (unit.tick === this.unit.tick && unit.decimals === this.unit.decimals) return;
+    this.unit = unit;
+    this.prices.applyOptions({ priceFormat: priceFormatOf(unit) });
   }
 
   private markHoles(holes: readonly Hole[]): void {
@@ -291,6 +314,13 @@ export class CandleChart {
     event.preventDefault();
     move();
   }
+}
+
+/** Labels of the axis and of the crosshair are written like every other price. */
+function priceFormatOf(unit: PriceUnit): PriceFormat {
+  const base = axisBase(unit);
+  const formatter = (price: number): string => formatPrice(price, unit);
+  return { type: "custom", formatter, minMove: 1 / base, base };
 }
 
 function candleColors({ up, down }: ChartTheme): Record<string, string> {

@@ -2,7 +2,7 @@
 
 import { lowerBound } from "../sync/candle-list";
 import { element, setText } from "../dom";
-import { formatPercent, formatPrice } from "../i18n/format";
+import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
 import { displaySymbol, parseSeriesId } from "../sync/series-id";
 import type { Candle } from "../sync/candle";
 import type { SeriesState } from "../sync/series-state";
@@ -42,7 +42,7 @@ export class Legend {
   /** `figures` gives what the studies add for a candle. */
   render(
     state: SeriesState,
-    precision: number,
+    unit: PriceUnit,
     figures: (candle: Candle) => readonly LegendEntry[],
   ): void {
     const { symbol, exchange, timeframe } = parseSeriesId(state.seriesId);
@@ -52,7 +52,7 @@ export class Legend {
     if (candle === undefined) return;
     this.root.dataset["direction"] = candle.close >= candle.open ? "up" : "down";
     [candle.open, candle.high, candle.low, candle.close].forEach((price, index) =>
-      setText(this.values[index] as HTMLElement, formatPrice(price, precision)),
+      setText(this.values[index] as HTMLElement, formatPrice(price, unit)),
     );
     this.studies.replaceChildren(...figures(candle).map(pairOf));
     const percent = candle.open === 0 ? 0 : ((candle.close - candle.open) / candle.open) * 100;

@@ -2,21 +2,63 @@
 
 import type { Zone } from "./zone";
 
+/** Decimals that are guessed, and that are ever shown. */
 const MOST_DECIMALS = 10;
+const MOST_SHOWN = 20;
+/** Beyond this a double is not exact, so that rounding to a tick would only add noise. */
+const MOST_TICKS = 2 ** 50;
+
+/** How the prices of a symbol are written: as multiples of `tick`, with so many decimals. */
+export interface PriceUnit {
+  readonly tick: number;
+  readonly decimals: number;
+}
+
+/** What an exchange says about the prices of a symbol. */
+export interface PriceStep {
+  /** The step of prices; null where it is not known. */
+  readonly tick: number | null;
+  /** Significant digits, where the exchange rounds to them instead. */
+  readonly digits: number | null;
+}
+
+/** The unit by the exchange's step, or else one that fits the prices of the sample. */
+export function priceUnit(step: PriceStep | null, sample: readonly number[]): PriceUnit {
+  if (step?.tick != null && step.tick > 0) return tickUnit(step.tick);
+  const prices = sample.map(Math.abs).filter((price) => Number.isFinite(price) && price > 0);
+  if (step?.digits != null && prices.length > 0) return digitsUnit(step.digits, Math.min(...prices));
+  return decimalUnit(guessedDecimals(prices));
+}
+
+/** A unit of multiples of a tick, such as 0.25 or 10. */
+export function tickUnit(tick: number): PriceUnit {
+  const [digits = "", exponent = "0"] = String(tick).split("e");
+  const fraction = digits.split(".")[1]?.length ?? 0;
+  return { tick, decimals: Math.min(MOST_SHOWN, Math.max(0, fraction - Number(exponent))) };
+}
+
+/** The unit of a price that is rounded to significant digits. */
+function digitsUnit(digits: number, price: number): PriceUnit {
+  const decimals = digits - 1 - Math.floor(Math.log10(price));
+  return decimals >= 0 ? decimalUnit(decimals) : { tick: 10 ** -decimals, decimals: 0 };
+}
+
+function decimalUnit(decimals: number): PriceUnit {
+  return { tick: Number(`1e-${decimals}`), decimals };
+}
 
 /**
- * Decimals to show for prices of this size: as many as the sample needs, at least two, and no more
- * than the magnitude makes sensible (this also hides floating point noise).
+ * Decimals for prices of this size while the tick is not known: as many as the sample needs, at
+ * least two, and no more than the magnitude makes sensible (this hides floating point noise).
  */
-export function pricePrecision(sample: readonly number[]): number {
-  const prices = sample.map(Math.abs).filter((price) => Number.isFinite(price) && price > 0);
+function guessedDecimals(prices: readonly number[]): number {
   if (prices.length === 0) return 2;
-  const cap = precisionForMagnitude(Math.min(...prices));
+  const cap = decimalsForMagnitude(Math.min(...prices));
   const needed = Math.max(...prices.map((price) => decimalsOf(price, cap)));
   return Math.min(cap, Math.max(2, needed));
 }
 
-function precisionForMagnitude(price: number): number {
+function decimalsForMagnitude(price: number): number {
   if (price >= 1000) return 2;
   if (price >= 10) return 3;
   if (price >= 1) return 4;
@@ -28,11 +70,38 @@ function decimalsOf(price: number, cap: number): number {
   return fraction.replace(/0+$/, "").length;
 }
 
-export function formatPrice(price: number, precision: number): string {
-  return price.toLocaleString("en-US", {
-    minimumFractionDigits: precision,
-    maximumFractionDigits: precision,
+/** A price as the market writes it: the nearest multiple of its tick. */
+export function formatPrice(price: number, { tick, decimals }: PriceUnit): string {
+  const ticks = price / tick;
+  // Adding zero turns -0 into 0.
+  const rounded = Math.abs(ticks) < MOST_TICKS ? Math.round(ticks) * tick + 0 : price;
+  return priceFormat(decimals).format(rounded);
+}
+
+const priceFormats = new Map<number, Intl.NumberFormat>();
+
+/** Kept: making one takes far longer than formatting a price. */
+function priceFormat(decimals: number): Intl.NumberFormat {
+  const kept = priceFormats.get(decimals);
+  if (kept !== undefined) return kept;
+  const made = new Intl.NumberFormat("en-US", {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
   });
+  priceFormats.set(decimals, made);
+  return made;
+}
+
+/**
+ * Steps per unit for the labels of a price axis: those of the tick where the library can divide
+ * them (products of 2 and 5), otherwise those of the last decimal.
+ */
+export function axisBase({ tick, decimals }: PriceUnit): number {
+  const steps = Math.round(1 / tick);
+  let rest = steps;
+  for (const factor of [2, 5]) while (rest > 1 && rest % factor === 0) rest /= factor;
+  const divides = rest === 1 && Math.abs(steps * tick - 1) < 1e-9;
+  return divides ? steps : 10 ** decimals;
 }
 
 /** 1234567 becomes 1.23M. */

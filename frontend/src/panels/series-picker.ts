@@ -2,11 +2,15 @@
 
 import { t } from "../i18n/words";
 import { element, setText } from "../dom";
-import { formatPercent, formatPrice, formatVolume, pricePrecision } from "../i18n/format";
+import { formatPercent, formatPrice, formatVolume, priceUnit } from "../i18n/format";
 import { isRowOf, marketRows, MARKETS, seriesOfRow, type MarketRow } from "./market-list";
 import { displaySymbol, tryParseSeriesId, type SeriesId } from "../sync/series-id";
 import { TopMarketsFeed, type FeedDependencies } from "./top-markets-feed";
+import type { PriceStep } from "../i18n/format";
+import type { PriceSteps } from "../sync/price-steps";
 import type { TopMarket } from "../sync/api";
+
+export type PickerDependencies = FeedDependencies & { readonly priceSteps: PriceSteps };
 
 export interface PickerEvents {
   picked(seriesId: string): void;
@@ -18,6 +22,7 @@ export interface PickerEvents {
 export class SeriesPicker {
   private readonly events: PickerEvents;
   private readonly feed: TopMarketsFeed;
+  private readonly priceSteps: PriceSteps;
   private readonly search: HTMLInputElement;
   private readonly tabs: readonly HTMLButtonElement[];
   private readonly list = element("ul", { class: "market-list" });
@@ -34,8 +39,9 @@ export class SeriesPicker {
   private asked = false;
   private shown = false;
 
-  constructor(root: HTMLElement, dependencies: FeedDependencies, events: PickerEvents) {
+  constructor(root: HTMLElement, dependencies: PickerDependencies, events: PickerEvents) {
     this.events = events;
+    this.priceSteps = dependencies.priceSteps;
     this.feed = new TopMarketsFeed(dependencies, {
       arrived: (markets) => this.arrived(markets),
       failed: (status) => this.failed(status),
@@ -136,6 +142,10 @@ export class SeriesPicker {
   private arrived(markets: readonly TopMarket[]): void {
     this.topMarkets = markets;
     this.problem = null;
+    const exchange = this.current?.exchange ?? "";
+    for (const { symbol, step } of markets) {
+      this.priceSteps.learn({ exchange, market: this.market, symbol }, step);
+    }
     this.render();
     this.events.refreshed();
   }
@@ -182,7 +192,7 @@ export class SeriesPicker {
         attributes: { type: "button", "data-series-id": seriesId },
         onClick: () => this.events.picked(seriesId),
       },
-      [nameCell(row, this.current), ...figureCells(row)],
+      [nameCell(row, this.current), ...figureCells(row, this.priceSteps.of(row))],
     );
     if (isRowOf(row, this.current)) button.setAttribute("aria-current", "true");
     return element("li", {}, [button]);
@@ -250,7 +260,7 @@ function nameCell(row: MarketRow, current: SeriesId | null): HTMLElement {
   ]);
 }
 
-function figureCells({ figures }: MarketRow): HTMLElement[] {
+function figureCells({ figures }: MarketRow, step: PriceStep | null): HTMLElement[] {
   const price = figures?.lastPrice ?? null;
   const percent = figures?.changePercent ?? null;
   const change = element("span", {
@@ -258,7 +268,7 @@ function figureCells({ figures }: MarketRow): HTMLElement[] {
     text: percent === null ? "" : formatPercent(percent),
   });
   if (percent !== null) change.dataset["direction"] = percent >= 0 ? "up" : "down";
-  const text = price === null ? "" : formatPrice(price, pricePrecision([price]));
+  const text = price === null ? "" : formatPrice(price, priceUnit(step, [price]));
   return [element("span", { class: "market-price", text }), change];
 }
 

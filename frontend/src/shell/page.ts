@@ -70,6 +70,7 @@ export class Page {
       {
         changed: (step) => this.changed(step),
         rewritten: () => this.lamps.disturbed(),
+        repriced: () => this.renderQuote(),
         chosen: (seriesId) => events.chosen(seriesId),
         offers: (seriesId) => nearestSeries(seriesId, this.whitelist),
       },
@@ -199,7 +200,7 @@ export class Page {
       document.title = "trade_canvas";
       return;
     }
-    const price = formatPrice(newest.close, this.cell.pricePrecision);
+    const price = formatPrice(newest.close, this.cell.priceUnit);
     setText(byId("quote-price"), price);
     byId("quote-price").dataset["direction"] = newest.close >= newest.open ? "up" : "down";
     const percent = this.picker.currentFigures()?.changePercent ?? null;

@@ -11,6 +11,8 @@ import {
   type FactorHealth,
 } from "./health";
 import { parseDrawDelta, type DrawDelta } from "../drawings/instruction";
+import { parseSymbolPage, stepOf, type SymbolPage, type SymbolQuery, type SymbolReader } from "./symbols";
+import type { PriceStep } from "../i18n/format";
 import type {
   AtTimeQuery,
   CandlePage,
@@ -26,6 +28,7 @@ export interface TopMarket {
   readonly lastPrice: number | null;
   readonly quoteVolume: number | null;
   readonly changePercent: number | null;
+  readonly step: PriceStep;
 }
 
 /** A failed request; `status` is 0 without an answer (`code` is then `network` or `timeout`). */
@@ -51,7 +54,7 @@ const TIMEOUT_MS = 15_000;
 type Fetch = (input: string, init: RequestInit) => Promise<Response>;
 type Json = Record<string, unknown>;
 
-export class Api implements CandleReader, OverlayReader, OlderReader {
+export class Api implements CandleReader, OverlayReader, OlderReader, SymbolReader {
   private readonly fetch: Fetch;
   private readonly timeoutMs: number;
 
@@ -80,6 +83,16 @@ export class Api implements CandleReader, OverlayReader, OlderReader {
     const ids = body["series_ids"];
     if (!Array.isArray(ids)) throw unreadable("whitelist");
     return ids.filter((id): id is string => typeof id === "string");
+  }
+
+  async symbols(asked: SymbolQuery, signal?: AbortSignal): Promise<SymbolPage> {
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(asked)) {
+      if (value !== undefined) parameters.set(name, String(value));
+    }
+    const page = parseSymbolPage((await this.get(`/api/market/symbols?${parameters}`, signal)).body);
+    if (page === null) throw unreadable("symbols");
+    return page;
   }
 
   async topMarkets(exchange: string, market: string, signal?: AbortSignal): Promise<TopMarket[]> {
@@ -157,7 +170,7 @@ export class Api implements CandleReader, OverlayReader, OlderReader {
 
 /** Query of the ranking of top markets, and of its stream. */
 export function topMarketsQuery(exchange: string, market: string): URLSearchParams {
-  return new URLSearchParams({ exchange, market, quote_asset: "USDT", limit: "20" });
+  return new URLSearchParams({ exchange, market, quote_asset: "USDT", limit: "20", ticks: "1" });
 }
 
 /** The markets of a ranking; throws ApiError for any other value. */
@@ -233,6 +246,7 @@ function readTopMarket(item: Json): TopMarket[] {
       lastPrice: finite(item["last_price"]),
       quoteVolume: finite(item["quote_volume"]),
       changePercent: finite(item["price_change_percent"]),
+      step: stepOf(item),
     },
   ];
 }

@@ -2,12 +2,16 @@
 
 import { parseTimeframe, type Timeframe } from "./timeframe";
 
-export interface SeriesId {
-  readonly text: string;
+/** What a series has candles of: a symbol in a market of an exchange. */
+export interface Instrument {
   readonly exchange: string;
   readonly market: string;
   /** `BASE/QUOTE`, perhaps with a settlement asset: `BTC/USDT:USDT`. */
   readonly symbol: string;
+}
+
+export interface SeriesId extends Instrument {
+  readonly text: string;
   readonly timeframe: Timeframe;
 }
 
@@ -41,6 +45,13 @@ export function seriesIdText(
   { symbol, timeframe }: { symbol: string; timeframe: string },
 ): string {
   return [exchange, market, symbol, timeframe].join(":");
+}
+
+/** Names an instrument, the same for both spellings of a symbol that settles in its quote. */
+export function instrumentOf({ exchange, market, symbol }: Instrument): string {
+  const [pair = "", settled] = symbol.split(":");
+  const repeats = settled !== undefined && pair.endsWith(`/${settled}`);
+  return [exchange, market, repeats ? pair : symbol].join(":");
 }
 
 /** `BTC/USDT:USDT` is shown as `BTC/USDT`: the settlement asset repeats the quote. */

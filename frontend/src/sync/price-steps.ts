@@ -1,0 +1,78 @@
+/** The steps of the prices of symbols: learnt from answers, asked for where none had them. */
+
+import { asApiError } from "./api";
+import { instrumentOf, type Instrument } from "./series-id";
+import { Timers } from "./timers";
+import type { PriceStep } from "../i18n/format";
+import type { Clock } from "./ports";
+import type { FoundSymbol, SymbolReader } from "./symbols";
+
+export interface PriceStepsDependencies {
+  readonly api: SymbolReader;
+  readonly clock: Clock;
+}
+
+/** While the server still reads the listing of the exchange, or does not answer. */
+export const AGAIN_MS = 3_000;
+export const ATTEMPTS = 10;
+const MOST_KEPT = 5_000;
+
+export class PriceSteps {
+  private readonly dependencies: PriceStepsDependencies;
+  private readonly timers: Timers<string>;
+  private readonly known = new Map<string, PriceStep>();
+  private readonly asked = new Set<string>();
+  private readonly listeners = new Set<() => void>();
+
+  constructor(dependencies: PriceStepsDependencies) {
+    this.dependencies = dependencies;
+    this.timers = new Timers(dependencies.clock);
+  }
+
+  /** The step of a symbol; null until it is known. */
+  of(instrument: Instrument): PriceStep | null {
+    return this.known.get(instrumentOf(instrument)) ?? null;
+  }
+
+  /** Takes over what an answer has of a symbol. */
+  learn(instrument: Instrument, step: PriceStep): void {
+    const name = instrumentOf(instrument);
+    const before = this.known.get(name);
+    if (step.tick === null && step.digits === null) return;
+    if (before?.tick === step.tick && before.digits === step.digits) return;
+    if (this.known.size >= MOST_KEPT) this.known.clear();
+    this.known.set(name, step);
+    for (const listener of this.listeners) listener();
+  }
+
+  /** Asks the server for the step of a symbol, unless it is known or asked for. */
+  want(instrument: Instrument): void {
+    const name = instrumentOf(instrument);
+    if (this.known.has(name) || this.asked.has(name)) return;
+    this.asked.add(name);
+    void this.ask(instrument, 1);
+  }
+
+  /** Calls `listener` when a step becomes known; returns the function that ends it. */
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  private async ask(instrument: Instrument, attempt: number): Promise<void> {
+    const { exchange, market, symbol } = instrument;
+    const name = instrumentOf(instrument);
+    let again: boolean;
+    try {
+      const query = { query: symbol, exchange, market, limit: 1 };
+      const { items, listings } = await this.dependencies.api.symbols(query);
+      const found = items.find((item: FoundSymbol) => instrumentOf(item) === name);
+      if (found !== undefined) this.learn(found, found.step);
+      again = !this.known.has(name) && listings.some(({ state }) => state === "reading");
+    } catch (error) {
+      again = asApiError(error).transient;
+    }
+    if (!again || attempt >= ATTEMPTS) return;
+    this.timers.arm(name, AGAIN_MS * attempt, () => void this.ask(instrument, attempt + 1));
+  }
+}

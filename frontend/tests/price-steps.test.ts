@@ -1,0 +1,78 @@
+import { beforeEach, describe, expect, it } from "vitest";
+
+import { ApiError } from "../src/sync/api";
+import { AGAIN_MS, ATTEMPTS, PriceSteps } from "../src/sync/price-steps";
+import { FakeClock, settle } from "./fakes/clock";
+import { FakeSymbols, found, listing, NO_STEP, page } from "./fakes/symbols";
+
+const BTC = { exchange: "sim", market: "futures", symbol: "BTC/USDT" };
+const SETTLED = { ...BTC, symbol: "BTC/USDT:USDT" };
+const STEP = { tick: 0.25, digits: null };
+
+let clock: FakeClock;
+let server: FakeSymbols;
+let steps: PriceSteps;
+let changes: number;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  server = new FakeSymbols();
+  steps = new PriceSteps({ api: server, clock });
+  changes = 0;
+  steps.subscribe(() => (changes += 1));
+});
+
+describe("PriceSteps", () => {
+  it("asks once for a symbol that is not known", async () => {
+    server.answer = () => page([found("BTC/USDT", { ...BTC, step: STEP })]);
+    steps.want(BTC);
+    steps.want(BTC);
+    await settle();
+    expect(steps.of(SETTLED)).toEqual(STEP);
+    steps.want(SETTLED);
+    expect(server.asked).toEqual([
+      { query: "BTC/USDT", exchange: "sim", market: "futures", limit: 1 },
+    ]);
+    expect(changes).toBe(1);
+  });
+
+  it("does not ask for what another answer had", () => {
+    steps.learn(SETTLED, STEP);
+    steps.want(BTC);
+    expect([server.asked.length, steps.of(BTC)]).toEqual([0, STEP]);
+    steps.learn(BTC, NO_STEP);
+    steps.learn(BTC, STEP);
+    expect([steps.of(BTC), changes]).toEqual([STEP, 1]);
+  });
+
+  it("takes nothing from another symbol", async () => {
+    server.answer = () => page([found("BTC/USD:BTC", { ...BTC, symbol: "BTC/USD:BTC", step: STEP })]);
+    steps.want(BTC);
+    await settle();
+    expect(steps.of(BTC)).toBeNull();
+  });
+
+  it("asks again while the server reads the listing, for a while", async () => {
+    server.answer = () => page([], { listings: [listing("reading")] });
+    steps.want(BTC);
+    await settle();
+    for (let attempt = 1; attempt < ATTEMPTS + 5; attempt += 1) {
+      await clock.advance(AGAIN_MS * attempt);
+      await settle();
+    }
+    expect(server.asked.length).toBe(ATTEMPTS);
+  });
+
+  it.each([
+    [new ApiError(503, "server_busy", "busy"), 2],
+    [new ApiError(404, "not_found", "an older server"), 1],
+    [new ApiError(400, "unsupported_exchange", "not served"), 1],
+  ])("after %s asks %i times", async (error, times) => {
+    server.answer = () => (server.asked.length === 1 ? error : page([]));
+    steps.want(BTC);
+    await settle();
+    await clock.advance(AGAIN_MS);
+    await settle();
+    expect(server.asked.length).toBe(times);
+  });
+});

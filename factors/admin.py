@@ -7,19 +7,26 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from factors import runtime
 from factors.models import FactorState
 from factors.tasks import request_rebuild
-from market.admin import ReadOnlyAdmin, as_time
+from market.admin import ReadOnlyAdmin
+from market.admin.cells import chart_link
+from market.admin.filters import ForeignExchange
 from market.domain.series import SeriesId
+from market.installation.words import as_time
 
 
 @admin.register(FactorState)
 class FactorStateAdmin(ReadOnlyAdmin):
     """The factor ledger of each series."""
 
-    list_display = ("series", "head", "lag", "epoch", "logic")
+    list_display = ("series", "chart", "head", "lag", "epoch", "logic")
+    list_filter = (ForeignExchange,)
     list_select_related = ("series",)
     search_fields = ("series__name",)
     ordering = ("series__name",)
@@ -27,31 +34,38 @@ class FactorStateAdmin(ReadOnlyAdmin):
     readonly_fields = fields
     actions = ("rebuild",)
 
-    @admin.display(description="newest candle (UTC)", ordering="head_time")
+    @admin.display(description=gettext_lazy("chart"))
+    def chart(self, row: FactorState) -> SafeString:
+        """A link to the chart."""
+        return chart_link(row.series.name)
+
+    @admin.display(description=gettext_lazy("newest candle (UTC)"), ordering="head_time")
     def head(self, row: FactorState) -> str:
         """Open time of the newest candle in the ledger."""
         return as_time(row.head_time if row.head_time >= 0 else None)
 
-    @admin.display
+    @admin.display(description=gettext_lazy("lag"))
     def lag(self, row: FactorState) -> str:
         """How far the ledger is behind the stored candles."""
         stored = row.series.head_time
         seconds = SeriesId.parse(row.series.name).timeframe.seconds
         if stored is None or stored <= row.head_time:
-            return "up to date"
-        return f"{(stored - max(row.head_time, 0)) // seconds:,} candles behind"
+            return _("up to date")
+        behind = (stored - max(row.head_time, 0)) // seconds
+        text = ngettext("%(count)d candle behind", "%(count)d candles behind", behind)
+        return text % {"count": behind}
 
-    @admin.display
+    @admin.display(description=gettext_lazy("logic"))
     def logic(self, row: FactorState) -> str:
         """Whether the ledger comes from the logic and parameters of this process."""
         same = row.fingerprint == runtime.engine().fingerprint
-        return f"{row.fingerprint[:12]} ({'current' if same else 'outdated'})"
+        return f"{row.fingerprint[:12]} ({_('current') if same else _('outdated')})"
 
-    @admin.display
+    @admin.display(description=gettext_lazy("events"))
     def events(self, row: FactorState) -> str:
         """How many events of each kind there are: counted on the page of one series only."""
         counts = runtime.factor_ledger().event_counts(SeriesId.parse(row.series.name))
-        return ", ".join(f"{each.kind}: {each.event_count:,}" for each in counts) or "none"
+        return ", ".join(f"{each.kind}: {each.event_count:,}" for each in counts) or _("none")
 
     def has_rebuild_permission(self, request: HttpRequest) -> bool:
         """Whether the user may rebuild ledgers: those who may change them."""
@@ -59,10 +73,13 @@ class FactorStateAdmin(ReadOnlyAdmin):
         user: Any = request.user
         return bool(user.has_perm("factors.change_factorstate"))
 
-    @admin.action(description="Rebuild from the stored candles", permissions=["rebuild"])
+    @admin.action(
+        description=gettext_lazy("Rebuild from the stored candles"), permissions=["rebuild"]
+    )
     def rebuild(self, request: HttpRequest, rows: QuerySet[FactorState]) -> None:
         """Request rebuilds of factors and drawings; candles are not changed."""
         names = [row.series.name for row in rows.select_related("series")]
         asked = sum(request_rebuild(SeriesId.parse(name)) for name in names)
         level = messages.SUCCESS if asked == len(names) else messages.WARNING
-        self.message_user(request, f"{asked} of {len(names)} rebuilds requested.", level)
+        text = _("%(requested)d of %(all)d rebuilds requested.")
+        self.message_user(request, text % {"requested": asked, "all": len(names)}, level)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from market.models import Series
 
@@ -16,15 +17,21 @@ class FactorState(models.Model):
     """How far the ledger of a series is: newest candle, epoch of its candles, fingerprint."""
 
     series = models.OneToOneField(
-        Series, models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="factors"
+        Series,
+        models.DO_NOTHING,
+        primary_key=True,
+        db_constraint=False,
+        related_name="factors",
+        verbose_name=_("series"),
     )
-    head_time = models.BigIntegerField()
-    epoch = models.BigIntegerField()
-    fingerprint = models.TextField()
+    head_time = models.BigIntegerField(_("newest candle"))
+    epoch = models.BigIntegerField(_("epoch"))
+    fingerprint = models.TextField(_("fingerprint"))
 
     class Meta:
         db_table = "factor_state"
-        verbose_name = "factor ledger"
+        verbose_name = _("factor ledger")
+        verbose_name_plural = _("factor ledgers")
 
     def __str__(self) -> str:
         return f"{self.series_id} up to {self.head_time}"

@@ -8,9 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from market.domain.identity import random_id
 from market.domain.series import SeriesId, SeriesIdError
+from market.wording import explained
 
 
 def validate_series_id(text: str) -> None:
@@ -18,9 +20,11 @@ def validate_series_id(text: str) -> None:
     try:
         series = SeriesId.parse(text)
     except SeriesIdError as error:
-        raise ValidationError(str(error), code="invalid_series_id") from error
+        raise ValidationError(explained(error), code="invalid_series_id") from error
     if str(series) != text:
-        raise ValidationError(f"write it as {series}", code="invalid_series_id")
+        raise ValidationError(
+            _("write it as %(series)s"), code="invalid_series_id", params={"series": series}
+        )
 
 
 class Installation(models.Model):
@@ -52,14 +56,15 @@ class Series(models.Model):
     """One series with its head; `fence` is the newest writer's token (market.domain.store)."""
 
     id = models.AutoField(primary_key=True)
-    name = models.TextField(unique=True, validators=[validate_series_id])
-    head_time = models.BigIntegerField(null=True)
-    epoch = models.BigIntegerField(default=0, db_default=0)
+    name = models.TextField(_("series"), unique=True, validators=[validate_series_id])
+    head_time = models.BigIntegerField(_("newest candle"), null=True)
+    epoch = models.BigIntegerField(_("epoch"), default=0, db_default=0)
     fence = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         db_table = "series"
-        verbose_name_plural = "series"
+        verbose_name = _("stored series")
+        verbose_name_plural = _("stored series")
 
     def __str__(self) -> str:
         return self.name
@@ -104,19 +109,19 @@ class WhitelistedSeries(models.Model):
     """A series that is always followed, watched or not. Admins edit these rows."""
 
     series_id = models.CharField(
-        "series id",
+        _("series id"),
         max_length=200,
         unique=True,
         validators=[validate_series_id],
-        help_text="exchange:market:symbol:timeframe, for example binance:futures:BTC/USDT:1m",
+        help_text=_("exchange:market:symbol:timeframe, for example binance:futures:BTC/USDT:1m"),
     )
-    enabled = models.BooleanField(default=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
 
     class Meta:
         db_table = "whitelist"
-        verbose_name = "whitelisted series"
-        verbose_name_plural = "whitelisted series"
+        verbose_name = _("whitelisted series")
+        verbose_name_plural = _("whitelisted series")
         ordering: ClassVar = ["series_id"]
 
     def __str__(self) -> str:
@@ -127,22 +132,30 @@ class GapRecord(models.Model):
     """A recorded gap in a series, and the state of its repair."""
 
     class State(models.TextChoices):
-        OPEN = "open"
-        REPAIRING = "repairing"
-        FILLED = "filled"
-        ABSENT = "absent", "absent: the exchange has no trades there"
+        OPEN = "open", _("open")
+        REPAIRING = "repairing", _("repairing")
+        FILLED = "filled", _("filled")
+        ABSENT = "absent", _("absent: the exchange has no trades there")
 
-    series = models.ForeignKey(Series, models.CASCADE, db_constraint=False)
-    from_time = models.BigIntegerField(help_text="open time of the first missing candle")
-    to_time = models.BigIntegerField(help_text="open time of the last missing candle")
-    reason = models.CharField(max_length=40)
-    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
-    attempts = models.IntegerField(default=0)
-    detected_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    series = models.ForeignKey(
+        Series, models.CASCADE, db_constraint=False, verbose_name=_("series")
+    )
+    from_time = models.BigIntegerField(
+        _("first missing"), help_text=_("open time of the first missing candle")
+    )
+    to_time = models.BigIntegerField(
+        _("last missing"), help_text=_("open time of the last missing candle")
+    )
+    reason = models.CharField(_("reason"), max_length=40)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.OPEN)
+    attempts = models.IntegerField(_("attempts"), default=0)
+    detected_at = models.DateTimeField(_("noticed"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta:
         db_table = "gaps"
+        verbose_name = _("gap")
+        verbose_name_plural = _("gaps")
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["series", "from_time"], name="gaps_one_a_start")
         ]

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.cache import caches
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 from market.networks import network_of
 
@@ -27,7 +28,7 @@ WINDOW_S = 900
 MOST_PAIR = 5
 MOST_ADDRESS = 30
 MOST_ACCOUNT = 200
-TOO_MANY = "Too many attempts to log in. Try again in a quarter of an hour."
+TOO_MANY = _("Too many attempts to log in. Try again in a quarter of an hour.")
 
 SHARED, OWN = "default", "own"
 

@@ -1,4 +1,4 @@
-"""Django middleware of our own: headers, paths of cookies, static files, errors in JSON."""
+"""Django middleware of our own: headers, cookies, static files, languages, errors in JSON."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.middleware.locale import LocaleMiddleware
 from django.urls import get_script_prefix
+from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from typing_extensions import override
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from market.api.candle_answer import VARY, accepts_gzip
 from market.api.errors import API_PREFIX, bad_request, page_not_found
+
+ADMIN_PREFIX = "/admin/"
 
 # Our pages use none of these, so an injected script may not either.
 DENIED_FEATURES = (
@@ -91,6 +95,28 @@ class JsonGzip(GZipMiddleware):
             patch_vary_headers(response, (VARY,))
             return response
         return super().process_response(request, response)
+
+
+class AdminLanguage:
+    """Django's LocaleMiddleware for the admin only.
+
+    Answers of the API must stay as they are, and need no look at cookies and languages; their
+    errors are translated in `market.api.errors`.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+        # Not async, so it returns no coroutine.
+        self._translated: Callable[[HttpRequest], Any] = LocaleMiddleware(get_response)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer in the language of the cookie, or else of the browser."""
+        if not request.path_info.startswith(ADMIN_PREFIX):
+            return self._get_response(request)
+        # LocaleMiddleware leaves its language behind, for the next request on this thread.
+        with translation.override(settings.LANGUAGE_CODE, deactivate=True):
+            answer: HttpResponseBase = self._translated(request)
+            return answer
 
 
 class JsonErrors:

@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "trade_canvas.middleware.JsonGzip",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "trade_canvas.middleware.AdminLanguage",
     "trade_canvas.middleware.JsonErrors",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -80,6 +81,10 @@ ASGI_APPLICATION = "trade_canvas.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
+# Of the admin and of the API's error messages; the page has texts of its own.
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 # Below the prefix, which PrefixedStaticFiles puts before it.
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -117,6 +122,10 @@ X_FRAME_OPTIONS = "DENY"
 
 # Clients use https, here or at the proxy; probes connect directly by http.
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SWITCHES.enable_https
+LANGUAGE_COOKIE_SECURE = SWITCHES.enable_https
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_AGE = 365 * 86_400
 SECURE_REDIRECT_EXEMPT = [r"^(.+/)?(healthz|readyz)$"]
 SECURE_HSTS_SECONDS = 365 * 86_400 if SWITCHES.enable_https else 0
 if SWITCHES.trusted_proxies:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from trade_canvas.log_in import ThrottledLogIn
@@ -12,7 +13,7 @@ from trade_canvas.status import views as status
 from trade_canvas.views import favicon, healthz, page, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", page),
+    path("", page, name="page"),
     path("favicon.ico", favicon),
     path("healthz", healthz),
     path("readyz", readyz),
@@ -35,4 +36,8 @@ if settings.SWITCHES.enable_pg_store:
     admin.autodiscover()
     admin.site.login_form = ThrottledLogIn
     admin.site.index_template = "trade_canvas/admin_index.html"
-    urlpatterns += [*status.urls(), path("admin/", admin.site.urls)]
+    urlpatterns += [
+        path("admin/language/", set_language, name="set_language"),
+        *status.urls(),
+        path("admin/", admin.site.urls),
+    ]

@@ -65,7 +65,7 @@ def test_list_shows_how_far_each_ledger_is(reader, series):
     Pipeline(candle_store()).ingest(series, [late])
     FactorState.objects.update(fingerprint="other")
     page = reader.get(PAGE).content.decode()
-    assert "1 candles behind" in page and "other (outdated)" in page
+    assert "1 candle behind" in page and "other (outdated)" in page
 
 
 def test_page_of_a_series_counts_its_events(reader, series):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from market.domain.candle import Candle
+from market.domain.explained import Explained
 from market.domain.series import SeriesId
 
 
@@ -18,8 +19,37 @@ class FeedError(Exception):
     """The exchange is unreachable or its answer is invalid; a retry may help."""
 
 
-class FeedRefused(FeedError):
-    """The exchange does not exist or has no such series; a retry is useless."""
+class FeedRefused(Explained, FeedError):
+    """The exchange does not exist or has no such series; a retry is useless.
+
+    `code` names what it does not have.
+    """
+
+    code = "not_listed"
+
+
+class UnknownExchange(FeedRefused):
+    """No exchange of that name is known."""
+
+    code = "unknown_exchange"
+
+
+class UnknownMarket(FeedRefused):
+    """An exchange has no such market."""
+
+    code = "unknown_market"
+
+
+class UnknownSymbol(FeedRefused):
+    """The market of an exchange does not list the symbol."""
+
+    code = "unknown_symbol"
+
+
+class UnknownTimeframe(FeedRefused):
+    """The exchange has no candles of that length."""
+
+    code = "unknown_timeframe"
 
 
 class RateLimited(FeedError):

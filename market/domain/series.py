@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from market.domain.explained import Explained
 from market.domain.timeframe import Timeframe, TimeframeError
 
 MAX_LENGTH = 200
@@ -14,7 +15,7 @@ MAX_LENGTH = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-class SeriesIdError(ValueError):
+class SeriesIdError(Explained, ValueError):
     """An invalid series id. The message is part of the wire contract."""
 
 
@@ -51,7 +52,7 @@ class SeriesId:
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> SeriesId:
     if len(text) > MAX_LENGTH:
-        raise SeriesIdError(f"invalid series_id (longer than {MAX_LENGTH} characters)")
+        raise SeriesIdError("invalid series_id (longer than %(most)d characters)", most=MAX_LENGTH)
     pieces = text.split(":")
     if len(pieces) < 4:
         raise SeriesIdError("series_id must be '{exchange}:{market}:{symbol}:{timeframe}'")
@@ -64,4 +65,4 @@ def _parse(text: str) -> SeriesId:
     try:
         return SeriesId(parts[0], parts[1], parts[2], Timeframe.parse(parts[3]))
     except TimeframeError as error:
-        raise SeriesIdError(str(error)) from error
+        raise SeriesIdError(error.template, **error.values) from error

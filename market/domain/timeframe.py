@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from market.domain.explained import Explained
+
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 # 1970-01-01 was a Thursday: the first Monday 00:00 UTC is four days later.
@@ -20,7 +22,7 @@ MAX_TIME = 253_402_300_799
 _COUNT = re.compile(r"[0-9]{1,9}")
 
 
-class TimeframeError(ValueError):
+class TimeframeError(Explained, ValueError):
     """An invalid timeframe. The message is part of the wire contract."""
 
 
@@ -63,8 +65,8 @@ def _parse(text: str) -> Timeframe:
         raise TimeframeError("empty timeframe")
     count, unit = text[:-1], text[-1]
     if unit not in UNIT_SECONDS:
-        raise TimeframeError(f"unsupported timeframe unit: {unit!r}")
+        raise TimeframeError("unsupported timeframe unit: %(unit)r", unit=unit)
     if not _COUNT.fullmatch(count) or not 0 < int(count) * UNIT_SECONDS[unit] <= MAX_SECONDS:
-        raise TimeframeError(f"invalid timeframe: {text!r}")
+        raise TimeframeError("invalid timeframe: %(text)r", text=text)
     # "01m" and "1m" are the same timeframe, so they must give the same key in the store.
     return Timeframe(int(count) * UNIT_SECONDS[unit], f"{int(count)}{unit}")

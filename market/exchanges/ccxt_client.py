@@ -14,7 +14,15 @@ import ccxt.async_support
 import ccxt.pro
 from django.conf import settings
 
-from market.domain.feed import FeedError, FeedRefused, RateLimited
+from market.domain.feed import (
+    FeedError,
+    FeedRefused,
+    RateLimited,
+    UnknownExchange,
+    UnknownMarket,
+    UnknownSymbol,
+    UnknownTimeframe,
+)
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
 from market.exchanges.answer_limit import LimitedResponse
@@ -165,15 +173,20 @@ def _exchange_class(exchange: str) -> Any:
     return type(name, (*additions, found), {})
 
 
+def check_known(exchange: str, market: str) -> None:
+    """Raise FeedRefused when an exchange or its market (spot, futures) is not known."""
+    if exchange not in known_exchanges():
+        raise UnknownExchange("unknown exchange: %(exchange)s", exchange=exchange)
+    if market not in MARKETS:
+        raise UnknownMarket("unknown market: %(market)s (spot or futures)", market=market)
+
+
 def open_exchange(exchange: str, market: str) -> Any:
     """A new ccxt object for one market (spot, futures) of an exchange; close() it after use.
 
     Raises FeedRefused when either is not known.
     """
-    if exchange not in known_exchanges():
-        raise FeedRefused(f"unknown exchange: {exchange}")
-    if market not in MARKETS:
-        raise FeedRefused(f"unknown market: {market} (spot or futures)")
+    check_known(exchange, market)
     opened = _exchange_class(exchange)(
         {
             "enableRateLimit": True,
@@ -218,7 +231,7 @@ def listing_of(exchange: Any, series: SeriesId) -> dict[str, Any]:
     found = (exchange.markets or {}).get(symbol_of(series))
     wanted = "swap" if series.market == FUTURES else "spot"
     if found is None or not found.get(wanted):
-        raise FeedRefused(f"{series.exchange} has no {series.market} market {series.symbol}")
+        raise no_symbol(series)
     return dict(found)
 
 
@@ -230,4 +243,23 @@ def timeframe_of(exchange: Any, series: SeriesId) -> str:
             same_length = offered.seconds == series.timeframe.seconds
             if same_length and offered.offset == series.timeframe.offset:
                 return str(name)
-    raise FeedRefused(f"{series.exchange} has no timeframe {series.timeframe}")
+    raise no_timeframe(series)
+
+
+def no_symbol(series: SeriesId) -> UnknownSymbol:
+    """The refusal of a series whose symbol the exchange does not list."""
+    return UnknownSymbol(
+        "%(exchange)s has no %(market)s market %(symbol)s",
+        exchange=series.exchange,
+        market=series.market,
+        symbol=series.symbol,
+    )
+
+
+def no_timeframe(series: SeriesId) -> UnknownTimeframe:
+    """The refusal of a series whose timeframe the exchange does not have."""
+    return UnknownTimeframe(
+        "%(exchange)s has no timeframe %(timeframe)s",
+        exchange=series.exchange,
+        timeframe=series.timeframe,
+    )

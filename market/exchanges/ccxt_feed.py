@@ -14,12 +14,9 @@ from market.domain.feed import Feed, FeedEvent
 from market.domain.series import SeriesId
 from market.exchanges.binance_stream import BinanceStream
 from market.exchanges.ccxt_client import (
-    feed_errors,
     is_binance,
     known_exchanges,
-    listing_of,
     open_exchange,
-    timeframe_of,
 )
 from market.exchanges.ccxt_history import History
 from market.exchanges.plain_stream import PlainStream
@@ -91,20 +88,3 @@ def open_feed(exchange: str, market: str, *, limits: StreamLimits | None = None)
     Raises FeedRefused when either is not known. Nothing is sent before it is used.
     """
     return CcxtFeed(exchange, market, client=open_exchange(exchange, market), limits=limits)
-
-
-async def check_listed(series: SeriesId, *, timeout: float) -> None:
-    """Return when the exchange offers the series.
-
-    Raises FeedRefused when it does not or the exchange is unknown, and another FeedError when the
-    exchange did not answer within `timeout` seconds.
-    """
-    exchange = open_exchange(series.exchange, series.market)
-    try:
-        with feed_errors(f"markets of {series.exchange}"):
-            async with asyncio.timeout(timeout):
-                await exchange.load_markets()
-        listing_of(exchange, series)
-        timeframe_of(exchange, series)
-    finally:
-        await exchange.close()

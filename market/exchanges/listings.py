@@ -24,7 +24,15 @@ from django.conf import settings
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
-from market.exchanges.ccxt_client import FUTURES, feed_errors, open_exchange, symbol_of
+from market.exchanges.ccxt_client import (
+    FUTURES,
+    check_known,
+    feed_errors,
+    no_symbol,
+    no_timeframe,
+    open_exchange,
+    symbol_of,
+)
 from market.exchanges.price_step import PriceStep, price_step
 from market.exchanges.top_markets import exchange_loop
 from market.singletons import once
@@ -68,10 +76,9 @@ class Listing(NamedTuple):
     def refusal(self, series: SeriesId) -> FeedRefused | None:
         """Why the exchange has no such series; None when it has it."""
         if symbol_of(series) not in self.symbols:
-            what = f"{series.market} market {series.symbol}"
-            return FeedRefused(f"{series.exchange} has no {what}")
+            return no_symbol(series)
         if _grid(series.timeframe) not in self.grids:
-            return FeedRefused(f"{series.exchange} has no timeframe {series.timeframe}")
+            return no_timeframe(series)
         return None
 
 
@@ -300,7 +307,11 @@ async def _checked(series: SeriesId) -> None:
 
 
 async def check(series: SeriesId) -> None:
-    """Listings.check of this process's listings, from any event loop."""
+    """Listings.check of this process's listings, from any event loop.
+
+    An exchange or market that is not known is refused at once.
+    """
+    check_known(series.exchange, series.market)
     try:
         refusal = listings().refusal(series)
     except LookupError:

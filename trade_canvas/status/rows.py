@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from market.domain.lease_store import Member
 from market.domain.series import SeriesId
+from market.ingest.breaker import BreakerState
 from market.ingest.presence import BEAT, RECONCILE, WEB, WORKER
-from market.installation.status import PARTS, InstallationStatus, SeriesStatus
+from market.installation.status import (
+    BROKER,
+    DATABASE,
+    LEASE_STORE,
+    PARTS,
+    InstallationStatus,
+    SeriesStatus,
+)
+from market.installation.words import NOTHING, as_time, problem_of, state_of
 
-NOTHING = "–"
+PART_NAMES = {
+    DATABASE: gettext_lazy("database"),
+    LEASE_STORE: gettext_lazy("registry"),
+    BROKER: gettext_lazy("broker"),
+}
+BREAKER_STATES = {
+    BreakerState.CLOSED: gettext_lazy("closed"),
+    BreakerState.OPEN: gettext_lazy("open"),
+    BreakerState.HALF_OPEN: gettext_lazy("half open"),
+}
 
 # Processes announce themselves every three seconds.
 MISSING_AFTER_S = 15.0
@@ -22,10 +44,12 @@ LAG_SLACK_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A text, and whether it is marked as a problem."""
+    """A text, whether it is marked as a problem, what opens below it, and where it leads."""
 
     text: str
     is_bad: bool = False
+    detail: str = ""
+    link: str = ""
 
 
 Row = list[Cell]
@@ -41,6 +65,10 @@ class Table:
     columns: tuple[str, ...]
     rows: list[Row]
     note: str = ""
+
+    def named_rows(self) -> Iterator[Iterator[tuple[str, Cell]]]:
+        """The rows with the column's title beside each cell, as narrow screens show it."""
+        return (zip(self.columns, row, strict=True) for row in self.rows)
 
 
 def tables(
@@ -61,19 +89,22 @@ def tables(
 
 def _parts(known: InstallationStatus) -> Table:
     row = [
-        Cell("unreachable", True) if part in known.unreachable else Cell("answers")
+        Cell(_("unreachable"), True) if part in known.unreachable else Cell(_("answers"))
         for part in PARTS
     ]
-    return Table("parts", "Parts", PARTS, [row])
+    return Table("parts", _("Parts"), tuple(str(PART_NAMES[part]) for part in PARTS), [row])
 
 
 def _processes(known: InstallationStatus, *, has_workers: bool) -> Table:
     rows = [_process(each, known.at) for each in known.members if each.kind != RECONCILE]
     for kind in (WEB, WORKER, BEAT) if has_workers else (WEB,):
         if not any(each.kind == kind for each in known.members):
-            rows.append([Cell(kind), Cell("none", True), *[Cell(NOTHING)] * 4])
-    columns = ("kind", "process", "started (UTC)", "seen", "watchers", "subscriptions")
-    return Table("processes", "Processes", columns, rows, _round(known) if has_workers else "")
+            rows.append([Cell(kind), Cell(_("none"), True), *[Cell(NOTHING)] * 4])
+    columns = (
+        *(_("kind"), _("process"), _("started (UTC)")),
+        *(_("seen"), _("watchers"), _("subscriptions")),
+    )
+    return Table("processes", _("Processes"), columns, rows, _round(known) if has_workers else "")
 
 
 def _process(each: Member, now: float) -> Row:
@@ -92,10 +123,12 @@ def _process(each: Member, now: float) -> Row:
 def _round(known: InstallationStatus) -> str:
     rounds = [each.seen_at for each in known.members if each.kind == RECONCILE]
     if not rounds:
-        return "No worker has run a round of reconcile yet."
+        return _("No worker has run a round of reconcile yet.")
     silent = max(0.0, known.at - max(rounds))
-    late = " That is late: beat or the workers are down." if silent > ROUND_LATE_AFTER_S else ""
-    return f"The last round of reconcile was {_ago(silent)}.{late}"
+    last = _("The last round of reconcile was %(ago)s.") % {"ago": _ago(silent)}
+    if silent <= ROUND_LATE_AFTER_S:
+        return last
+    return f"{last} " + _("That is late: beat or the workers are down.")
 
 
 def _queues(known: InstallationStatus) -> Table:
@@ -103,66 +136,82 @@ def _queues(known: InstallationStatus) -> Table:
         [
             Cell(each.name),
             Cell(str(each.waiting)),
-            Cell(f"{each.oldest_s:.0f} s", each.oldest_s > OLD_TASK_S),
+            Cell(_seconds(each.oldest_s), each.oldest_s > OLD_TASK_S),
         ]
         for each in known.queues
     ]
-    note = f"Workers have taken {known.taken} tasks." if rows else "There is no broker."
-    return Table("queues", "Queues", ("queue", "waiting", "oldest"), rows, note)
+    taken = _("Workers have taken %(count)d tasks.") % {"count": known.taken}
+    note = taken if rows else _("There is no broker.")
+    return Table("queues", _("Queues"), (_("queue"), _("waiting"), _("oldest")), rows, note)
 
 
 def _followed(known: InstallationStatus) -> Table:
     columns = (
-        *("series", "newest candle (UTC)", "lag", "state", "followed by", "wanted by"),
-        *("breaker", "failures", "open gaps", "last error"),
+        *(_("series"), _("newest candle (UTC)"), _("lag"), _("state"), _("followed by")),
+        *(_("wanted by"), _("breaker"), _("failures"), _("open gaps"), _("problem")),
     )
     rows = [_series(each) for each in known.followed]
-    return Table("followed", "Followed series", columns, rows, "" if rows else "None.")
+    return Table("followed", _("Followed series"), columns, rows, "" if rows else _("None."))
 
 
 def _series(each: SeriesStatus) -> Row:
     report = each.report
     return [
-        Cell(str(each.series)),
+        _chart(each.series),
         Cell(as_time(each.state.head)),
         _lag(each),
-        Cell(report.state.replace("_", " ")) if report else Cell("not followed", True),
+        Cell(state_of(report)) if report else Cell(_("not followed"), True),
         Cell((report.owner if report else None) or NOTHING),
         Cell(_wanted(each)),
-        Cell(each.breaker or NOTHING, each.is_breaker_open),
+        _breaker(each),
         Cell(str(report.crashes if report else 0)),
         Cell(str(each.open_gaps), each.open_gaps > 0),
-        Cell((report.last_error if report else None) or NOTHING),
+        _problem(each),
     ]
+
+
+def _chart(series: SeriesId) -> Cell:
+    # Relative: the prefix of the page's own address holds.
+    return Cell(str(series), link=f"../../?{urlencode({'series': str(series)})}")
 
 
 def _lag(each: SeriesStatus) -> Cell:
     if each.lag_s is None:
-        return Cell("empty", True)
+        return Cell(_("empty"), True)
     most = LAG_TIMEFRAMES * each.series.timeframe.seconds + LAG_SLACK_S
-    return Cell("up to date" if not each.lag_s else f"{each.lag_s:,.0f} s", each.lag_s > most)
+    return Cell(_seconds(each.lag_s) if each.lag_s else _("up to date"), each.lag_s > most)
 
 
 def _wanted(each: SeriesStatus) -> str:
     lease = each.desired.lease
-    by = ["whitelist"] if each.desired.is_pinned else []
+    by = [_("whitelist")] if each.desired.is_pinned else []
     if lease is not None:
-        by.append(f"{lease.leases} web" if lease.leases else "idle")
+        webs = _("%(count)d web") % {"count": lease.leases}
+        by.append(webs if lease.leases else _("idle"))
     return ", ".join(by)
 
 
+def _breaker(each: SeriesStatus) -> Cell:
+    if each.breaker is None:
+        return Cell(NOTHING)
+    known = {state.value: str(name) for state, name in BREAKER_STATES.items()}
+    return Cell(known.get(each.breaker, each.breaker), each.is_breaker_open)
+
+
+def _problem(each: SeriesStatus) -> Cell:
+    problem = problem_of(each.report, each.at)
+    return Cell(NOTHING) if problem is None else Cell(problem.text, detail=problem.detail)
+
+
 def _stored(stored: Heads) -> Table:
-    rows = [[Cell(str(series)), Cell(as_time(head))] for series, head in stored.items()]
-    note = "" if rows else "None."
-    return Table("stored", "Other stored series", ("series", "newest candle (UTC)"), rows, note)
+    rows = [[_chart(series), Cell(as_time(head))] for series, head in stored.items()]
+    columns = (_("series"), _("newest candle (UTC)"))
+    return Table("stored", _("Other stored series"), columns, rows, "" if rows else _("None."))
 
 
-def as_time(unix_seconds: float | None) -> str:
-    """A time in UTC, as shown on the page."""
-    if unix_seconds is None:
-        return NOTHING
-    return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%d %H:%M:%S}"
+def _seconds(seconds: float) -> str:
+    return _("%(seconds)s s") % {"seconds": f"{seconds:,.0f}"}
 
 
 def _ago(seconds: float) -> str:
-    return f"{seconds:.0f} s ago"
+    return _("%(seconds)s s ago") % {"seconds": f"{seconds:.0f}"}

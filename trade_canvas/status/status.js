@@ -6,6 +6,8 @@ const TIMEOUT_MS = 10000;
 const tables = document.getElementById("status-tables");
 const silence = document.getElementById("status-silence");
 
+const keyOf = (details) => details.dataset.key;
+
 async function refresh() {
   try {
     const answer = await fetch("?part=tables", { signal: AbortSignal.timeout(TIMEOUT_MS) });
@@ -15,7 +17,9 @@ async function refresh() {
       return;
     }
     if (!answer.ok) throw new Error(String(answer.status));
+    const open = new Set([...tables.querySelectorAll("details[open]")].map(keyOf));
     tables.innerHTML = await answer.text();
+    for (const each of tables.querySelectorAll("details")) each.open = open.has(keyOf(each));
     silence.hidden = true;
   } catch {
     silence.hidden = false;

@@ -9,13 +9,15 @@ from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from market.domain.series import SeriesId, SeriesIdError
 from market.installation.status import InstallationStatus, read_status
+from market.installation.words import as_time
 from market.models import Series
-from trade_canvas.status.rows import Heads, as_time, tables
+from trade_canvas.status.rows import Heads, tables
 
 ASSETS = {"status.js": "text/javascript", "status.css": "text/css"}
 MOST_STORED = 500
@@ -34,7 +36,7 @@ def status(request: HttpRequest) -> HttpResponse:
     }
     if "part" in request.GET:
         return TemplateResponse(request, "trade_canvas/status_tables.html", context)
-    context |= {**admin.site.each_context(request), "title": "Status"}
+    context |= {**admin.site.each_context(request), "title": _("Status")}
     return TemplateResponse(request, "trade_canvas/status.html", context)
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from lab.waiting import eventually
-from market.domain.feed import FeedError, FeedRefused
+from market.domain.feed import FeedError, FeedRefused, UnknownSymbol
 from market.domain.series import SeriesId
 from market.exchanges import listings
 from market.exchanges.listings import (
@@ -69,7 +69,7 @@ async def test_two_thousand_made_up_symbols_cost_one_request(bench):
     outcomes = await asyncio.gather(
         *(bench.listings.check(each) for each in made_up), return_exceptions=True
     )
-    assert {type(each) for each in outcomes} == {FeedRefused}
+    assert {type(each) for each in outcomes} == {UnknownSymbol}
     assert (bench.reads, bench.closed) == (1, 1)
 
 

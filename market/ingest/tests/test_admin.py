@@ -6,16 +6,19 @@ import time
 
 import pytest
 from django.contrib.messages import get_messages
+from django.test.utils import override_script_prefix
 
-from market import admin
+from market.admin import pasted
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
+from market.exchanges.ccxt_client import check_known
 from market.ingest import coverage
 from market.ingest.gap_ranges import GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.gaps import record_gap
+from market.installation import words
 from market.models import GapRecord, Series, WhitelistedSeries
 from market.runtime import pipeline
 
@@ -62,11 +65,12 @@ def exchange(monkeypatch):
     """The exchange's answer to a new series: an error to raise."""
     answers = {}
 
-    async def check_listed(series, *, timeout):
+    async def check(series):
+        check_known(series.exchange, series.market)
         if series in answers:
             raise answers[series]
 
-    monkeypatch.setattr(admin, "check_listed", check_listed)
+    monkeypatch.setattr(pasted.listings, "check", check)
     return answers
 
 
@@ -130,12 +134,79 @@ def test_whitelist_page_shows_head_lag_status_and_error(client, lease_store, swi
         WhitelistedSeries.objects.create(series_id=name, enabled=name != str(ETH))
     head = BTC.timeframe.latest_closed(time.time()) - 7 * 60
     pipeline().ingest(BTC, [Candle(head, 1.0, 2.0, 0.5, 1.5, 10.0)])
-    failing = JobReport(state="open_breaker", started_at=1.0, last_error="429 <slow down>")
+    failing = JobReport(
+        state="open_breaker", started_at=1.0, last_error="429 <slow down>", crashes=3
+    )
     lease_store.report({BTC: failing}, ttl=30)
     page = client.get(WHITELIST).content.decode()
-    for text in ("open breaker", "429 &lt;slow down&gt;", admin.as_time(head), "disabled"):
+    for text in (
+        "open breaker",
+        "<code>429 &lt;slow down&gt;</code>",
+        words.as_time(head),
+        "disabled",
+    ):
         assert text in page
+    assert "limits the rate of our requests. 3 attempts in a row have failed." in page
     assert "7 candles behind" in page or "8 candles behind" in page
+
+
+def ids_of(response):
+    """The rows that a list shows."""
+    return {str(row) for row in response.context["cl"].result_list}
+
+
+def test_whitelist_is_filtered_by_exchange_and_state(client, lease_store):
+    head = BTC.timeframe.latest_closed(time.time())
+    pipeline().ingest(BTC, [Candle(head, 1.0, 2.0, 0.5, 1.5, 10.0)])
+    lease_store.report({BTC: JobReport(state="running", started_at=1.0)}, ttl=30)
+    failing = JobReport(state="waiting", started_at=1.0, last_error="TimeoutError")
+    lease_store.report({ETH: failing}, ttl=30)
+    other, off = "simon:spot:BTC/USDT:1m", "sim:spot:OFF/USDT:1m"
+    for name in (str(BTC), str(ETH), other, off):
+        WhitelistedSeries.objects.create(series_id=name, enabled=name != off)
+    for query, shown in {
+        "exchange=sim": {str(BTC), str(ETH), off},
+        "exchange=simon": {other},
+        "exchange=nowhere": set(),
+        "state=running": {str(BTC)},
+        "state=failing": {str(ETH)},
+        "state=unfollowed": {other},
+        "state=disabled": {off},
+        "state=behind": {str(ETH), other},
+        "state=nonsense": {str(BTC), str(ETH), other, off},
+        "exchange=sim&state=waiting&enabled__exact=1": {str(ETH)},
+    }.items():
+        assert ids_of(client.get(f"{WHITELIST}?{query}")) == shown, query
+    page = client.get(WHITELIST).content.decode()
+    assert "?exchange=sim" in page and "?state=open_breaker" in page
+
+
+def test_stored_series_and_gaps_are_filtered_by_exchange_and_state(client):
+    pipeline().ingest(BTC, [Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)])
+    other = SeriesId.parse("simon:spot:BTC/USDT:1m")
+    Series.objects.create(name=str(other))
+    record_gap(BTC, 120, 180)
+    for query, shown in {
+        "exchange=sim": {str(BTC)},
+        "exchange=simon": {str(other)},
+        "state=stored": {str(BTC)},
+        "state=empty": {str(other)},
+        "state=gaps": {str(BTC)},
+    }.items():
+        assert ids_of(client.get(f"{SERIES}?{query}")) == shown, query
+    assert len(ids_of(client.get(f"{GAPS}?exchange=sim"))) == 1
+    assert not ids_of(client.get(f"{GAPS}?exchange=simon"))
+
+
+@pytest.mark.parametrize("prefix", ["", "/canvas"])
+def test_lists_lead_to_the_charts(client, lease_store, prefix):
+    WhitelistedSeries.objects.create(series_id=str(BTC))
+    pipeline().ingest(BTC, [Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)])
+    record_gap(BTC, 120, 180)
+    link = f'href="{prefix}/?series=sim%3Aspot%3ABTC%2FUSDT%3A1m"'
+    with override_script_prefix(f"{prefix}/"):
+        for page in (WHITELIST, SERIES, GAPS):
+            assert link in client.get(page).content.decode(), page
 
 
 def test_whitelist_page_needs_as_many_queries_for_many_rows_as_for_one(

@@ -1,0 +1,90 @@
+"""What admins read about trouble: sentences, never the bare text of an exception."""
+
+from __future__ import annotations
+
+import pytest
+
+from market.domain.lease_store import JobReport
+from market.ingest.breaker import Breaker, BreakerConfig
+from market.ingest.gap_ledger import MAX_ATTEMPTS
+from market.installation.words import cause_of, gap_progress, problem_of
+
+NOW = 1_600_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("binance 429 Too Many Requests", "limits the rate"),
+        ("the exchange asked for a pause", "limits the rate"),
+        ("sim has no spot market NOPE/USDT", "does not have this series"),
+        ("markets of okx: BadSymbol: okx BTC", "does not have this series"),
+        ("candles of x: PermissionDenied: 403 Forbidden", "refuses access"),
+        ("binance GET https://x 451 restricted location", "refuses access"),
+        ("candles of x: RequestTimeout: x GET https://x", "did not answer in time"),
+        ("candles of x: TimeoutError: ", "did not answer in time"),
+        ("candles of x: ExchangeNotAvailable: x GET https://x", "connection to the exchange"),
+        ("ConnectionResetError: [Errno 104]", "connection to the exchange"),
+        ("closed with 1006", "connection to the exchange"),
+        ("candles of x: BadResponse: x <html>", "can't be used"),
+        ("candles of x: KeyError: 'data'", "can't be used"),
+        ("the store does not answer", "database"),
+        ("another transaction holds its lock", "database"),
+        ("ZeroDivisionError", "unexpected reason"),
+    ],
+)
+def test_cause_is_a_sentence(error, words):
+    assert words in cause_of(error)
+
+
+def report(**changes):
+    known = {"state": "waiting", "started_at": NOW - 60, "last_error": "OSError: refused"}
+    return JobReport(**{**known, **changes})
+
+
+def test_nothing_is_wrong_without_an_error():
+    assert problem_of(None, NOW) is None
+    assert problem_of(report(last_error=None), NOW) is None
+
+
+def test_problem_names_attempts_and_the_next_one():
+    breaker = Breaker(BreakerConfig(), wall=lambda: NOW, jitter=lambda: 1.0)
+    for _ in range(3):
+        breaker.failed("OSError: refused")
+    problem = problem_of(report(guardrail=breaker.as_object()), NOW + 1)
+    assert problem.text == (
+        "The connection to the exchange failed. 3 attempts in a row have failed. "
+        "The next attempt is in 3 s."
+    )
+    assert problem.detail == "OSError: refused" and problem.is_present
+    due = problem_of(report(guardrail=breaker.as_object()), NOW + 60)
+    assert due.text.endswith("The next attempt is due.")
+    breaker.succeeded()
+    alone = problem_of(report(guardrail=breaker.as_object(), crashes=1), NOW)
+    assert alone.text == "The connection to the exchange failed. 1 attempt has failed."
+
+
+def test_problem_that_is_over_is_marked_as_solved():
+    problem = problem_of(report(state="running", crashes=3), NOW)
+    assert problem.text == "Solved: The connection to the exchange failed."
+    assert not problem.is_present
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts", "words"),
+    [
+        ("filled", 2, "Filled."),
+        ("absent", 5, "The exchange has no candles there."),
+        ("repairing", 2, f"Attempt 2 of {MAX_ATTEMPTS} is running."),
+        ("open", 0, "Not tried yet."),
+        (
+            "open",
+            1,
+            f"1 of {MAX_ATTEMPTS} attempts has failed. The next is due at 2020-09-13 12:27:10 UTC.",
+        ),
+        ("open", 2, f"2 of {MAX_ATTEMPTS} attempts have failed."),
+        ("open", MAX_ATTEMPTS, f"All {MAX_ATTEMPTS} attempts have failed"),
+    ],
+)
+def test_repair_of_a_gap_is_a_sentence(state, attempts, words):
+    assert words in gap_progress(state, attempts, NOW)

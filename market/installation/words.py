@@ -1,0 +1,144 @@
+"""How following a series, and repairing its gaps, is going: in sentences for an operator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from market.domain.lease_store import JobReport
+from market.ingest.gap_ledger import MAX_ATTEMPTS, pause_after
+from market.ingest.gap_ranges import GapState
+
+NOTHING = "–"
+
+STATES = {
+    "running": gettext_lazy("running"),
+    "backfilling": gettext_lazy("backfilling"),
+    "waiting": gettext_lazy("waiting"),
+    "open_breaker": gettext_lazy("open breaker"),
+}
+TROUBLED = ("waiting", "open_breaker")
+
+# What an error means, by what is in its text: ours name the class of ccxt's exception. The first
+# that fits counts.
+_CAUSES = tuple(
+    (re.compile(pattern, re.IGNORECASE), sentence)
+    for pattern, sentence in (
+        (
+            r"\b(429|418)\b|RateLimit|DDoSProtection|asked for a pause|too many requests",
+            gettext_lazy("The exchange limits the rate of our requests."),
+        ),
+        (
+            r"\bhas no\b|unknown (exchange|market)|BadSymbol|NotSupported",
+            gettext_lazy("The exchange does not have this series."),
+        ),
+        (
+            r"AuthenticationError|PermissionDenied|\b(401|403|451)\b|restricted location",
+            gettext_lazy("The exchange refuses access from this address."),
+        ),
+        (
+            r"another transaction|\b(database|store|disk|PostgreSQL|postgres)\b",
+            gettext_lazy("The database could not store the candles."),
+        ),
+        (
+            r"Time(d )?out",
+            gettext_lazy("The exchange did not answer in time."),
+        ),
+        (
+            r"NetworkError|NotAvailable|OnMaintenance|Cannot connect|Connection|ClientOSError"
+            r"|OSError|closed with|\b50[0234]\b",
+            gettext_lazy("The connection to the exchange failed."),
+        ),
+        (
+            r"BadResponse|ExchangeError|(Value|Key|Type|Index)Error|AnswerTooLarge",
+            gettext_lazy("The exchange sent an answer that can't be used."),
+        ),
+    )
+)
+_UNKNOWN_CAUSE = gettext_lazy("Following failed for an unexpected reason.")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Sentences about what is wrong, and the text of the error itself for those who search."""
+
+    text: str
+    detail: str = ""
+    is_present: bool = True
+
+
+def as_time(unix_seconds: float | None) -> str:
+    """A time as text, UTC."""
+    if unix_seconds is None:
+        return NOTHING
+    return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def state_of(report: JobReport) -> str:
+    """The state of a follow job in a word or two."""
+    return str(STATES.get(report.state, report.state.replace("_", " ")))
+
+
+def cause_of(error: str) -> str:
+    """What an error's text means, as a sentence."""
+    return str(next((text for pattern, text in _CAUSES if pattern.search(error)), _UNKNOWN_CAUSE))
+
+
+def problem_of(report: JobReport | None, now: float) -> Problem | None:
+    """What is wrong with following a series at `now` (Unix seconds), or was; None for nothing."""
+    if report is None or not report.last_error:
+        return None
+    cause = cause_of(report.last_error)
+    if report.state not in TROUBLED:
+        return Problem(_("Solved: %(cause)s") % {"cause": cause}, report.last_error, False)
+    guardrail = report.guardrail or {}
+    sentences = [cause, *_attempts(guardrail, report.crashes), *_next_attempt(guardrail, now)]
+    return Problem(" ".join(sentences), report.last_error)
+
+
+def _attempts(guardrail: Mapping[str, Any], crashes: int) -> list[str]:
+    failed = int(guardrail.get("consecutive_failures") or crashes)
+    if not failed:
+        return []
+    text = ngettext(
+        "%(count)d attempt has failed.", "%(count)d attempts in a row have failed.", failed
+    )
+    return [text % {"count": failed}]
+
+
+def _next_attempt(guardrail: Mapping[str, Any], now: float) -> list[str]:
+    failed_at = guardrail.get("last_failure_at")
+    if not guardrail.get("consecutive_failures") or failed_at is None:
+        return []
+    left = failed_at + float(guardrail.get("last_backoff_s") or 0.0) - now
+    if left < 1:
+        return [_("The next attempt is due.")]
+    return [_("The next attempt is in %(seconds)d s.") % {"seconds": left}]
+
+
+def gap_progress(state: str, attempts: int, updated_at: float) -> str:
+    """How the repair of a gap is going; `updated_at` is the time of its latest change."""
+    counts = {"attempts": attempts, "most": MAX_ATTEMPTS}
+    if state == GapState.FILLED:
+        return _("Filled.")
+    if state == GapState.ABSENT:
+        return _("The exchange has no candles there.")
+    if state == GapState.REPAIRING:
+        return _("Attempt %(attempts)d of %(most)d is running.") % counts
+    if not attempts:
+        return _("Not tried yet.")
+    if attempts >= MAX_ATTEMPTS:
+        return _("All %(most)d attempts have failed; “Repair now” starts anew.") % counts
+    due = {"time": as_time(updated_at + pause_after(attempts))}
+    failed = ngettext(
+        "%(attempts)d of %(most)d attempts has failed.",
+        "%(attempts)d of %(most)d attempts have failed.",
+        attempts,
+    )
+    return f"{failed % counts} " + _("The next is due at %(time)s UTC.") % due

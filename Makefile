@@ -69,6 +69,11 @@ sbom: $(DEV_READY)
 		> ../$(SBOM)/npm.cdx.json
 	@echo "written: $(SBOM)/python.cdx.json, $(SBOM)/npm.cdx.json"
 
+# The catalogs of locale/: every text of the code, and their compiled form.
+.PHONY: translations
+translations: $(DEV_READY)
+	$(BIN)/python -m lab.translations
+
 format: $(DEV_READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from django.conf import settings
 from django.utils import translation
-from django.utils.translation import get_supported_language_variant, gettext
-from django.utils.translation.trans_real import parse_accept_lang_header
+from django.utils.functional import lazy
+from django.utils.translation import get_supported_language_variant, gettext, trans_real
 
 from market.domain.explained import Explained
 
@@ -26,12 +26,28 @@ def explained(error: Exception) -> str:
 
 def preferred(accept_language: str) -> str:
     """The language of ours that an Accept-Language header prefers; English by default."""
-    for wanted, _ in parse_accept_lang_header(accept_language):
+    for wanted, _quality in trans_real.parse_accept_lang_header(accept_language):
         if wanted == "*":
             break
         with contextlib.suppress(LookupError):
             return get_supported_language_variant(wanted)
     return settings.LANGUAGE_CODE
+
+
+def load_catalogs() -> None:
+    """Read the catalogs of all languages, which the first text would otherwise wait for."""
+    for language, _name in settings.LANGUAGES:
+        trans_real.translation(language)
+
+
+lazily_explained = lazy(explained, str)
+
+
+def language_headers(language: str) -> dict[str, str]:
+    """Headers of an answer in a language; none in English, which all used to be."""
+    if language == settings.LANGUAGE_CODE:
+        return {}
+    return {"Content-Language": language, "Vary": "Accept-Language"}
 
 
 @contextlib.contextmanager

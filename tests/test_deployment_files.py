@@ -29,6 +29,7 @@ DOCKER = ROOT / "docker"
 DEPLOY = ROOT / "deploy"
 UNITS = DEPLOY / "systemd"
 BARE_MACHINE = (ROOT / "docs" / "bare-machine.md").read_text()
+CATALOG = "locale/zh_Hans/LC_MESSAGES/django.mo"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 COMPOSE_TEXT = (DOCKER / "compose.yaml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
@@ -87,7 +88,7 @@ def test_image_is_made_of_what_the_checkout_has():
 
 
 def test_image_has_all_that_the_processes_import(tmp_path):
-    for name in ("manage.py", "trade_canvas", "market", "factors", "overlays"):
+    for name in ("manage.py", "trade_canvas", "market", "factors", "overlays", "locale"):
         assert re.search(rf"^COPY .*\b{re.escape(name)} ", DOCKERFILE, re.M)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
@@ -98,6 +99,9 @@ def test_image_has_all_that_the_processes_import(tmp_path):
     environment = {**os.environ, "PYTHONPATH": ""}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    # The admin's templates and the catalog are no modules, and are there all the same.
+    page = "market/templates/admin/market/whitelistedseries/paste.html"
+    assert all((tmp_path / name).is_file() for name in (page, CATALOG))
 
 
 def test_image_does_not_run_as_root():

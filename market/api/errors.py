@@ -11,15 +11,18 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.response import Response
 
-from market.api.asgi import HeaderList, header_list
+from market.api.asgi import HeaderList, Scope, Send, header_list, respond_json
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesIdError
 from market.domain.store import SeriesDamaged
 from market.pipeline import PipelineError
+from market.wording import in_language_of, language_headers, lazily_explained
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,10 @@ RETRY_SOON = {"Retry-After": "1"}
 
 
 class ApiError(Exception):
-    """An error answer: status, stable code, and a detail text or list of validation items."""
+    """An error answer: status, stable code, and a detail text or list of validation items.
+
+    A detail may be lazy: it is then in the language of the client, if that is one of ours.
+    """
 
     def __init__(
         self,
@@ -45,8 +51,20 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """The answer's body."""
-        return {"detail": self.detail, "code": self.code}
+        """The answer's body, in the language of the moment."""
+        detail = str(self.detail) if isinstance(self.detail, Promise) else self.detail
+        return {"detail": detail, "code": self.code}
+
+    def answer(self, accept_language: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """Body and headers in the language that the client prefers."""
+        with in_language_of(accept_language) as language:
+            return self.body(), self.headers | language_headers(language)
+
+    async def send(self, scope: Scope, send: Send, *headers: tuple[bytes, bytes]) -> None:
+        """Send the answer to an ASGI request, with further headers."""
+        accepted = dict(scope.get("headers", ())).get(b"accept-language", b"").decode("latin-1")
+        body, own = self.answer(accepted)
+        await respond_json(send, self.status, body, *header_list(own), *headers)
 
     def header_list(self) -> HeaderList:
         """The answer's own headers, as ASGI has them."""
@@ -75,34 +93,36 @@ def _of_pipeline(error: PipelineError) -> ApiError:
     refusal = error.refusal
     if refusal is None:
         return ApiError(500, "market.ingest_pipeline_failed", str(error))
-    return ApiError(503, refusal.code, str(refusal), headers=RETRY_SOON)
+    return ApiError(503, refusal.code, _(str(refusal)), headers=RETRY_SOON)
 
 
 def _of_framework(error: Any) -> ApiError:
     """REST framework's own errors: method, media type and the like."""
     if isinstance(error, MethodNotAllowed):
-        return ApiError(405, "method_not_allowed", "Method Not Allowed")
+        return ApiError(405, "method_not_allowed", _("Method Not Allowed"))
     return ApiError(error.status_code, error.default_code, str(error.detail))
 
 
 _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], ...] = (
     (ApiError, lambda error: error),
-    (SeriesIdError, lambda error: ApiError(400, "invalid_series_id", str(error))),
+    (SeriesIdError, lambda error: ApiError(400, "invalid_series_id", lazily_explained(error))),
     (PipelineError, _of_pipeline),
-    (SeriesDamaged, lambda error: ApiError(500, "series_damaged", "a stored candle is damaged")),
+    (SeriesDamaged, lambda error: ApiError(500, "series_damaged", _("a stored candle is damaged"))),
     (
         (DatabaseError, TimeoutError),
         lambda error: ApiError(
-            503, "store_unavailable", "the store does not answer", headers=RETRY_SOON
+            503, "store_unavailable", _("the store does not answer"), headers=RETRY_SOON
         ),
     ),
     (
         LeaseStoreUnavailable,
-        lambda error: ApiError(503, "registry_unavailable", "the ingest registry does not answer"),
+        lambda error: ApiError(
+            503, "registry_unavailable", _("the ingest registry does not answer")
+        ),
     ),
-    (Http404, lambda error: ApiError(404, "not_found", "Not Found")),
-    (PermissionDenied, lambda error: ApiError(403, "permission_denied", "Forbidden")),
-    (SuspiciousOperation, lambda error: ApiError(400, "bad_request", "Bad Request")),
+    (Http404, lambda error: ApiError(404, "not_found", _("Not Found"))),
+    (PermissionDenied, lambda error: ApiError(403, "permission_denied", _("Forbidden"))),
+    (SuspiciousOperation, lambda error: ApiError(400, "bad_request", _("Bad Request"))),
     (APIException, _of_framework),
 )
 
@@ -115,31 +135,41 @@ def answer_to(error: Exception, place: str) -> ApiError:
         logger.warning("%s: %s", place, error)
     elif answer is None or answer.status == 500:
         logger.error("%s failed", place, exc_info=error)
-    return answer or ApiError(500, "internal_error", "Internal Server Error")
+    return answer or ApiError(500, "internal_error", _("Internal Server Error"))
 
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
     """REST framework's exception handler: every exception of a view gets a code."""
-    answer = answer_to(error, type(context.get("view")).__name__)
-    return Response(answer.body(), status=answer.status, headers=answer.headers)
+    request = context.get("request")
+    accepted = request.headers.get("Accept-Language", "") if request is not None else ""
+    # REST framework's own texts are translated when they are first used.
+    with in_language_of(accepted):
+        answer = answer_to(error, type(context.get("view")).__name__)
+        body, headers = answer.answer(accepted)
+    return Response(body, status=answer.status, headers=headers)
 
 
 def _error_page(
-    status: int, code: str, detail: str, page: Callable[..., HttpResponseBase]
+    status: int, code: str, detail: Promise, page: Callable[..., HttpResponseBase]
 ) -> Callable[..., HttpResponseBase]:
     """An error handler of Django: JSON below /api/, Django's `page` elsewhere."""
-    body = orjson.dumps({"detail": detail, "code": code})
+    error = ApiError(status, code, detail)
 
     def handler(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.path_info.startswith(API_PREFIX):
-            return HttpResponse(body, status=status, content_type="application/json")
+            body, headers = error.answer(request.headers.get("Accept-Language", ""))
+            content = orjson.dumps(body)
+            kind = "application/json"
+            return HttpResponse(content, status=status, content_type=kind, headers=headers)
         return page(request, *args, **kwargs)
 
     return handler
 
 
-page_not_found = _error_page(404, "not_found", "Not Found", defaults.page_not_found)
-permission_denied = _error_page(403, "permission_denied", "Forbidden", defaults.permission_denied)
-server_error = _error_page(500, "internal_error", "Internal Server Error", defaults.server_error)
+page_not_found = _error_page(404, "not_found", _("Not Found"), defaults.page_not_found)
+permission_denied = _error_page(
+    403, "permission_denied", _("Forbidden"), defaults.permission_denied
+)
+server_error = _error_page(500, "internal_error", _("Internal Server Error"), defaults.server_error)
 # For example for a Host header that is not allowed.
-bad_request = _error_page(400, "bad_request", "Bad Request", defaults.bad_request)
+bad_request = _error_page(400, "bad_request", _("Bad Request"), defaults.bad_request)

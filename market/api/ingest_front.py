@@ -58,14 +58,13 @@ class ClosedCandleFront:
         if accepted is None:
             await self._application(scope, again, send)
             return
-        status, content = 200, b""
         try:
             content = orjson.dumps(await ingest_closed(*accepted))
         except Exception as error:
             answer = answer_to(error, scope["path"])
-            status, content = answer.status, orjson.dumps(answer.body())
-            common = [*answer.header_list(), *common]
-        await respond(send, status, [*json_headers(content), *common], content)
+            await answer.send(scope, send, *common)
+            return
+        await respond(send, 200, [*json_headers(content), *common], content)
 
 
 async def _read(receive: Receive) -> tuple[bytes | None, Receive]:

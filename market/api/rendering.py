@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from typing_extensions import override
@@ -58,7 +60,8 @@ class OrjsonParser(BaseParser):
 
 def too_large(bound: int) -> ApiError:
     """The answer to a body beyond the bound."""
-    return ApiError(413, "body_too_large", f"the body is larger than {bound} bytes")
+    detail = format_lazy(_("the body is larger than {bound} bytes"), bound=bound)
+    return ApiError(413, "body_too_large", detail)
 
 
 def parse_json(body: bytes) -> Any:

@@ -7,6 +7,7 @@ import binascii
 from typing import Any
 
 import orjson
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from pydantic import TypeAdapter, ValidationError
 from rest_framework.request import Request
@@ -48,7 +49,7 @@ class Symbols(Endpoint):
         after = None if asked.cursor is None else _key_of(asked.cursor)
         whitelist = blocking.call(whitelisted_series)
         if asked.exchange is not None and not is_searchable(asked.exchange, whitelist):
-            raise ApiError(400, "unsupported_exchange", "unsupported exchange")
+            raise ApiError(400, "unsupported_exchange", _("unsupported exchange"))
         symbols, listings = followable_symbols().of(asked.exchange, whitelist)
         found = symbols.search(SymbolQuery(asked.query, asked.exchange, asked.market))
         page = symbols.page(found, limit=asked.limit, after=after)
@@ -103,4 +104,4 @@ def _key_of(cursor: str) -> SearchKey:
     try:
         return _KEY.validate_json(base64.urlsafe_b64decode(cursor))
     except (ValidationError, ValueError, binascii.Error) as error:
-        raise ApiError(400, "invalid_cursor", "the cursor is of no earlier answer") from error
+        raise ApiError(400, "invalid_cursor", _("the cursor is of no earlier answer")) from error

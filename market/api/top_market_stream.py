@@ -12,6 +12,7 @@ import orjson
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.http import QueryDict, StreamingHttpResponse
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
@@ -56,7 +57,7 @@ class StreamPlaces:
     def require_free(self) -> None:
         """Raise ApiError 503 `too_many_streams` when all are taken."""
         if self.taken >= self._most:
-            raise ApiError(503, "too_many_streams", "too many streams are open")
+            raise ApiError(503, "too_many_streams", _("too many streams are open"))
 
     @contextlib.contextmanager
     def take(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import Future
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -58,7 +59,7 @@ def require_ranked_exchange(asked: RankingQuery) -> None:
 
 
 def _unsupported_exchange() -> ApiError:
-    return ApiError(400, "unsupported_exchange", "unsupported exchange")
+    return ApiError(400, "unsupported_exchange", _("unsupported exchange"))
 
 
 def begin_ranking(asked: RankingQuery, *, force: bool) -> Future[Ranking]:

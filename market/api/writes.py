@@ -13,6 +13,9 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import CSRFCheck
 
 from market.api.asgi import Scope
@@ -58,13 +61,13 @@ def require_writer(request: HttpRequest) -> None:
         _require_own_page(request)
         return
     if authorization:
-        raise _unauthorised("invalid_token", "the token is not valid")
+        raise _unauthorised("invalid_token", _("the token is not valid"))
     if _is_admin(request):
         _require_csrf(request)
         return
     if settings.SWITCHES.ingest_token:
-        raise _unauthorised("not_authenticated", "a bearer token or an admin session is needed")
-    raise ApiError(403, "writes_disabled", "no ingest token is configured")
+        raise _unauthorised("not_authenticated", _("a bearer token or an admin session is needed"))
+    raise ApiError(403, "writes_disabled", _("no ingest token is configured"))
 
 
 def may_write(authorization: str, address: str, *, headers: Iterable[bytes]) -> bool:
@@ -95,7 +98,7 @@ def _require_own_page(request: HttpRequest) -> None:
     """Raise ApiError 403 for a page of another site: a browser here would send its requests."""
     origin = request.headers.get("Origin")
     if origin is not None and not is_allowed_origin(origin, request.headers.get("Host", "")):
-        raise ApiError(403, "origin_not_allowed", "pages of that origin may not write")
+        raise ApiError(403, "origin_not_allowed", _("pages of that origin may not write"))
 
 
 def _is_admin(request: HttpRequest) -> bool:
@@ -119,8 +122,9 @@ def _require_csrf(request: HttpRequest) -> None:
     check.process_request(request)
     reason = check.process_view(request, _no_view, (), {})
     if reason:
-        raise ApiError(403, "csrf_failed", f"CSRF failed: {reason}")
+        detail = format_lazy(_("CSRF failed: {reason}"), reason=reason)
+        raise ApiError(403, "csrf_failed", detail)
 
 
-def _unauthorised(code: str, detail: str) -> ApiError:
+def _unauthorised(code: str, detail: Promise) -> ApiError:
     return ApiError(401, code, detail, headers={"WWW-Authenticate": "Bearer"})

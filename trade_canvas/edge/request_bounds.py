@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
+from django.utils.translation import gettext_lazy as _
+
+from market.api.asgi import Application, Message, Receive, Scope, Send
 from market.api.errors import API_PREFIX, ApiError
 from market.api.ingest import MAX_BATCH_BYTES
 from market.api.rendering import MAX_BODY_BYTES, too_large
@@ -49,7 +51,7 @@ class RequestBounds:
             # The server discards the rest of the body for a while, or the client, which is still
             # sending, would lose the answer.
             close = ((b"connection", b"close"),) if error.status == 408 else ()
-            await respond_json(send, error.status, error.body(), *close)
+            await error.send(scope, send, *close)
 
 
 class _BoundedBody:
@@ -74,7 +76,7 @@ class _BoundedBody:
             async with asyncio.timeout(self._timeout_s):
                 message = await self._receive()
         except TimeoutError:
-            self.refused = ApiError(408, "body_too_slow", "the body takes too long")
+            self.refused = ApiError(408, "body_too_slow", _("the body takes too long"))
             return {"type": "http.disconnect"}
         # Only waiting for the client counts.
         self._timeout_s -= asyncio.get_running_loop().time() - began_at
@@ -97,4 +99,4 @@ def _require_utf8(query_string: bytes) -> None:
     try:
         query_string.decode()
     except UnicodeDecodeError:
-        raise ApiError(400, "bad_request", "the query is not UTF-8") from None
+        raise ApiError(400, "bad_request", _("the query is not UTF-8")) from None

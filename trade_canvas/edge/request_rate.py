@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
+from django.utils.translation import gettext_lazy as _
+
+from market.api.asgi import Application, Message, Receive, Scope, Send
 from market.api.errors import ApiError
 from market.api.writes import holds_token
 from market.costs import CostBudget
@@ -51,9 +53,9 @@ class RequestRate:
         if self._costs:
             wait_s = max(wait_s, self._costs.wait_s(network))
         if wait_s and not _has_no_limit(scope):
-            error = ApiError(429, "rate_limited", "too many requests, slow down")
+            error = ApiError(429, "rate_limited", _("too many requests, slow down"))
             retry = (b"retry-after", str(int(wait_s) + 1).encode())
-            await respond_json(send, error.status, error.body(), retry)
+            await error.send(scope, send, retry)
         elif self._costs:
             await self._charged(self._costs, network, scope, receive, send)
         else:

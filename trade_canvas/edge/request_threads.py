@@ -15,15 +15,17 @@ from typing import ParamSpec, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
 from django.db import close_old_connections
+from django.utils.translation import gettext_lazy as _
 from typing_extensions import override
 
-from market.api.asgi import Application, Message, Receive, Scope, Send, respond_json
+from market.api.asgi import Application, Message, Receive, Scope, Send
+from market.api.errors import RETRY_SOON, ApiError
 from market.costs import COST, Cost, measured
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY = {"detail": "too many requests wait for their turn", "code": "server_busy"}
+BUSY = ApiError(503, "server_busy", _("too many requests wait for their turn"), headers=RETRY_SOON)
 
 
 class RequestThreads:
@@ -51,7 +53,7 @@ class RequestThreads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if self.waiting >= self._queue:
-            await respond_json(send, 503, BUSY, (b"retry-after", b"1"))
+            await BUSY.send(scope, send)
             return
         turn = _Turn.NONE
 

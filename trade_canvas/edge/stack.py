@@ -12,6 +12,7 @@ from market.api.asgi import Application, Receive, Scope, Send
 from market.api.front import Front
 from market.costs import cost_budget
 from market.live.consumer import serve_watcher
+from market.wording import load_catalogs
 from overlays.api.draw_front import DrawFront
 from trade_canvas import metrics
 from trade_canvas.edge.addresses import TrustedProxies
@@ -39,6 +40,8 @@ class Wrapper(Protocol):
 def build(django: Application) -> Application:
     """The whole application, with limits as the switches set them."""
     switches = settings.SWITCHES
+    # Reading a file must not hold the event loop up.
+    load_catalogs()
     shared: list[Wrapper] = [
         # Every log line and every response carries the request's id, refusals included.
         RequestIds,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from market.domain.lease_store import Member
 from market.domain.series import SeriesId
@@ -29,9 +29,9 @@ PART_NAMES = {
     BROKER: gettext_lazy("broker"),
 }
 BREAKER_STATES = {
-    BreakerState.CLOSED: gettext_lazy("closed"),
-    BreakerState.OPEN: gettext_lazy("open"),
-    BreakerState.HALF_OPEN: gettext_lazy("half open"),
+    BreakerState.CLOSED: pgettext_lazy("circuit breaker", "closed"),
+    BreakerState.OPEN: pgettext_lazy("circuit breaker", "open"),
+    BreakerState.HALF_OPEN: pgettext_lazy("circuit breaker", "half open"),
 }
 
 # Processes announce themselves every three seconds.

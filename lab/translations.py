@@ -41,7 +41,7 @@ EXPLAINED = (
     UnknownTimeframe,
 )
 KEYWORDS = DEFAULT_KEYWORDS | {"pgettext_lazy": DEFAULT_KEYWORDS["pgettext"]}
-KEYWORDS |= dict.fromkeys(("gettext_lazy", "gettext_noop", *(kind.__name__ for kind in EXPLAINED)))
+KEYWORDS |= dict.fromkeys(("gettext_lazy", "translatable", *(kind.__name__ for kind in EXPLAINED)))
 
 
 def files() -> Iterator[Path]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
-from django.utils.translation import gettext_noop
 
+from market.domain.explained import translatable
 from market.domain.store import StoreUnavailable
 from market.stores.postgres_guard import REFUSAL
 
@@ -14,10 +14,10 @@ READ_ONLY = "25006"
 IDLE_TOO_LONG = "25P03"
 LOCK_TIMEOUT = "55P03"
 WORDS = {
-    UNAVAILABLE: gettext_noop("the store does not answer"),
-    "store_full": gettext_noop("the store has no room left"),
-    "store_read_only": gettext_noop("the store takes no writes now"),
-    REFUSAL: gettext_noop("the store would lose what is written"),
+    UNAVAILABLE: translatable("the store does not answer"),
+    "store_full": translatable("the store has no room left"),
+    "store_read_only": translatable("the store takes no writes now"),
+    REFUSAL: translatable("the store would lose what is written"),
 }
 CODES = {DISK_FULL: "store_full", READ_ONLY: "store_read_only", IDLE_TOO_LONG: UNAVAILABLE}
 

@@ -211,6 +211,9 @@ LEDGER_HEADS = {
     "overlay": "overlays.runtime.head_time",
 }
 
+# Reads what watchers are sent of drawings (market.live.drawings.ReadDrawn).
+READ_DRAWN = "overlays.feed.read_drawn"
+
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

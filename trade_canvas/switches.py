@@ -100,6 +100,7 @@ class Switches:
     enable_read_repair_api: bool = False
 
     # Live
+    enable_ws_push: bool = False
     ws_outbox_bytes: int = _number(4_194_304, 65_536)
     ws_max_subscriptions: int = _number(100, 1)
     ws_messages_per_s: int = _number(50, 1)

@@ -31,6 +31,7 @@ def stack(*, ledgers: bool = False) -> Iterator[Installation]:
         "LOG_LEVEL": "WARNING",
         f"{PREFIX}ENABLE_PG_STORE": "1",
         f"{PREFIX}ENABLE_WS_PUBSUB": "1",
+        f"{PREFIX}ENABLE_WS_PUSH": "1",
         f"{PREFIX}INGEST_TOKEN": TOKEN,
         f"{PREFIX}ENABLE_FACTOR_INGEST": str(int(ledgers)),
         f"{PREFIX}ENABLE_OVERLAY_INGEST": str(int(ledgers)),

@@ -82,6 +82,11 @@ STEPS = (
         then="candles and factors continue; drawings stop until it is on again, then catch up",
     ),
     Step(
+        stop="sending drawings and health over the WebSocket",
+        switches=("ENABLE_WS_PUSH",),
+        then="pages ask for drawings after each closed candle, and for health every few seconds",
+    ),
+    Step(
         stop="debug and development APIs",
         switches=(
             "ENABLE_DEBUG_API",

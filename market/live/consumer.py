@@ -173,6 +173,7 @@ class Connection:
                 supports_batch=request.supports_batch,
                 epoch=request.epoch,
                 generation=request.generation,
+                drawings=request.drawings,
             )
         except asyncio.CancelledError:
             # The server ended the connection during its catch-up.

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from market import blocking
 from market.bus.publish import deliver_here
@@ -37,6 +38,7 @@ def current_hub() -> Hub:
             check_interval=switches.hub_check_interval_s,
             repair_gap=repair,
             repair_limit=switches.market_gap_backfill_read_limit,
+            read_drawn=import_string(settings.READ_DRAWN) if switches.enable_ws_push else None,
         )
         hub.start()
         deliver_here(hub.take)

@@ -25,6 +25,7 @@ from market.domain.store import CandleStore, SeriesDamaged
 from market.ingest.presence import Load
 from market.live import metrics
 from market.live.catch_up import CatchUp
+from market.live.drawings import Drawings, ReadDrawn
 from market.live.reads import RepairGap, RunBlocking, StoreReads
 from market.live.topic import Subscription, Topic
 from market.live.watchdog import CUT_OFF_REASON, TIMEOUT_S, TRY_AGAIN_LATER, Watchdog
@@ -45,8 +46,8 @@ class Hub:
     """Delivers closed candles, forming candles and notices of series to watchers.
 
     Everything runs on one event loop; `run_blocking` runs store calls in threads. `now` is the wall
-    clock in Unix seconds. When neither bus nor store answered for `timeout_s` seconds, all watchers
-    are closed with 1013.
+    clock in Unix seconds. `read_drawn` reads drawings for subscriptions that follow them too. When
+    neither bus nor store answered for `timeout_s` seconds, all watchers are closed with 1013.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Hub:
         check_interval: float = 2.0,
         repair_gap: RepairGap | None = None,
         repair_limit: int = 5000,
+        read_drawn: ReadDrawn | None = None,
         timeout_s: float = TIMEOUT_S,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -72,6 +74,7 @@ class Hub:
             now=now,
         )
         self._catch_up = CatchUp(self._reads, now)
+        self._drawings = None if read_drawn is None else Drawings(read_drawn, run_blocking)
         self._layer = layer
         self._check_interval = check_interval
         self._now = now
@@ -97,6 +100,8 @@ class Hub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._drawings is not None:
+            await self._drawings.stop()
 
     def close_watchers(self, code: int, reason: str) -> None:
         """Close every watcher that follows a series."""
@@ -125,12 +130,13 @@ class Hub:
         supports_batch: bool = False,
         epoch: int | None = None,
         generation: str | None = None,
+        drawings: int | None = None,
     ) -> None:
         """Send what is stored after `since`, then follow live, without a gap between the two.
 
         `since` is the newest open time the watcher has; None asks for the newest candles. With
         `epoch` and `generation`, those of the watcher's candles, it is also notified of revisions
-        since then.
+        since then. With `drawings`, the cursor of those that it has, it follows them too.
         """
         self.unsubscribe(watcher, series)
         subscription = Subscription(watcher, since, supports_batch)
@@ -146,6 +152,8 @@ class Hub:
             # may have left, or subscribed to the series again.
             if self._watchers.get(watcher, {}).get(series) is subscription:
                 topic.join(subscription)
+                if drawings is not None and self._drawings is not None:
+                    self._drawings.follow(topic, subscription, drawings, generation)
         except BaseException:
             self.unsubscribe(watcher, series)
             raise
@@ -159,6 +167,8 @@ class Hub:
             metrics.SUBSCRIPTIONS.inc(-1)
             if series in self._topics:
                 self._topics[series].remove(subscription)
+            if self._drawings is not None:
+                self._drawings.leave(series, subscription)
 
     def leave(self, watcher: Watcher) -> frozenset[SeriesId]:
         """Forget a watcher whose connection ended; return the series it followed."""
@@ -352,3 +362,5 @@ class Hub:
             for watcher in self._watchers:
                 if watcher.holds_forming:
                     watcher.release_forming()
+            if self._drawings is not None:
+                self._drawings.release()

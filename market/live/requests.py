@@ -26,6 +26,7 @@ class Subscribe:
     supports_batch: bool
     epoch: int | None
     generation: str | None
+    drawings: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,12 @@ def _subscribe(body: dict[str, Any]) -> Subscribe:
     generation = body.get("generation")
     if generation is not None and not isinstance(generation, str):
         raise BadRequest("invalid generation")
+    drawings = _integer(body, "drawings")
     try:
         series = SeriesId.parse(name)
     except SeriesIdError as error:
         raise BadRequest(str(error)) from error
-    return Subscribe(series, since, bool(supports_batch), epoch, generation)
+    return Subscribe(series, since, bool(supports_batch), epoch, generation, drawings)
 
 
 def _unsubscribe(body: dict[str, Any]) -> Unsubscribe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from market.bus.messages import BusMessage, ClosedCandles, FormingCandle
@@ -64,6 +64,8 @@ class Topic:
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     inbox: deque[BusMessage | None] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
+    changed: Callable[[SeriesId], object] = lambda _: None
+    """Called after candles or a notice were sent to all."""
 
     @property
     def state(self) -> SeriesState:
@@ -181,6 +183,7 @@ class Topic:
             if one.frame is not None:
                 metrics.candles_delivered(self.series, one.candles, one.watchers)
                 metrics.frame_sent(one.frame.types, len(one.frame.data), one.watchers)
+        self.changed(self.series)
         return True
 
     def notify(self, notice: Notice) -> None:
@@ -193,6 +196,7 @@ class Topic:
         for subscription in (*self.joined, *joining):
             subscription.watcher.wire.send(frame)
         metrics.frame_sent(frame.types, len(frame.data), len(self.joined) + len(joining))
+        self.changed(self.series)
 
     def notify_one(self, subscription: Subscription, notice: Notice) -> None:
         """Send a notice to one subscription."""

@@ -236,6 +236,8 @@ def test_settings_that_can_not_be_read_are_one_line(tmp_path, command, given, te
 
 def test_ctrl_c_is_one_line():
     code = (
+        # A process in the background of a shell may have inherited that it is ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from trade_canvas import failures\nwith failures.end_on_failure():\n"
         "    print('ready', flush=True)\n    input()"
     )

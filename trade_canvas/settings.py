@@ -211,8 +211,9 @@ LEDGER_HEADS = {
     "overlay": "overlays.runtime.head_time",
 }
 
-# Reads what watchers are sent of drawings (market.live.drawings.ReadDrawn).
+# What watchers are sent of drawings and of health (ReadDrawn and ReadHealth of market.live).
 READ_DRAWN = "overlays.feed.read_drawn"
+READ_HEALTH = "overlays.health.read_health"
 
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"

@@ -8,7 +8,7 @@ nothing here is the only copy of anything. One contract test covers every implem
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
@@ -265,3 +265,6 @@ class LeaseStore(Protocol):
 
     def progress(self, series: SeriesId) -> BackfillProgress:
         """The latest backfill's progress; the idle one when there was none."""
+
+    def progress_of(self, series: Sequence[SeriesId]) -> dict[SeriesId, BackfillProgress]:
+        """The same for several series, in one look-up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from typing_extensions import override
 
@@ -243,3 +243,7 @@ class MemoryLeaseStore(LeaseStore):
     def progress(self, series: SeriesId) -> BackfillProgress:
         with self._lock:
             return self._progress.get(series, IDLE)
+
+    @override
+    def progress_of(self, series: Sequence[SeriesId]) -> dict[SeriesId, BackfillProgress]:
+        return {each: self.progress(each) for each in series}

@@ -6,7 +6,7 @@ are one script each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -242,7 +242,11 @@ class ValkeyLeaseStore(LeaseStore):
     def progress(self, series: SeriesId) -> BackfillProgress:
         with _reaching():
             text: Any = self._client.get(self._key("progress", series))
-        return IDLE if text is None else BackfillProgress(**orjson.loads(text))
+        return _progress_in(text)
+
+    @override
+    def progress_of(self, series: Sequence[SeriesId]) -> dict[SeriesId, BackfillProgress]:
+        return {each: _progress_in(text) for each, text in self._many("progress", list(series))}
 
     @property
     def _until(self) -> str:
@@ -284,3 +288,7 @@ def _reaching() -> Iterator[None]:
         yield
     except (RedisError, identity.IdentityUnknown) as error:
         raise LeaseStoreUnavailable(str(error)) from error
+
+
+def _progress_in(text: str | bytes | None) -> BackfillProgress:
+    return IDLE if text is None else BackfillProgress(**orjson.loads(text))

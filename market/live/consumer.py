@@ -21,7 +21,7 @@ from market.domain.store import SeriesDamaged
 from market.domain.throttle import Throttle
 from market.ingest.leases import keeper
 from market.live import metrics
-from market.live.current import current_hub
+from market.live.current import current_hub, health_feed
 from market.live.frames import error_frame
 from market.live.heartbeats import heartbeats
 from market.live.requests import BadRequest, Hello, Subscribe, parse_request, series_of_subscribe
@@ -77,12 +77,13 @@ async def serve_watcher(
 class Connection:
     """The requests of one watcher; `address` is what quotas count it by."""
 
-    __slots__ = ("_address", "_hub", "_refused", "_watcher")
+    __slots__ = ("_address", "_health", "_hub", "_refused", "_watcher")
 
     def __init__(self, watcher: Watcher, address: str) -> None:
         self._watcher = watcher
         self._address = address
         self._hub = current_hub()
+        self._health = health_feed()
         self._refused = 0
 
     async def handle(self, message: dict[str, Any]) -> None:
@@ -106,6 +107,8 @@ class Connection:
         """End the watcher's subscriptions and their leases."""
         message_rate().forget(self._watcher)
         heartbeats().end(self._watcher.wire)
+        if self._health is not None:
+            self._health.end(self._watcher)
         followed = self._hub.leave(self._watcher)
         metrics.DISCONNECTS.inc()
         metrics.DISCONNECT_SERIES.set(len(followed))
@@ -133,6 +136,12 @@ class Connection:
             heartbeats().begin(self._watcher.wire)
         else:
             heartbeats().end(self._watcher.wire)
+        if self._health is None:
+            return
+        if request.health:
+            self._health.begin(self._watcher)
+        else:
+            self._health.end(self._watcher)
 
     async def _unsubscribe(self, series: SeriesId | None) -> str:
         if series is None or series not in self._hub.subscriptions_of(self._watcher):
@@ -187,6 +196,8 @@ class Connection:
             await leases.release(series, self._address)
             self._error("unavailable", "catch-up failed, subscribe again", series)
             return "error"
+        if self._health is not None:
+            self._health.subscribed(self._watcher, series)
         return "ok"
 
     def _error(self, code: str, message: str, series: SeriesId | None = None) -> None:

@@ -14,6 +14,7 @@ from market.bus.publish import deliver_here
 from market.domain.series import SeriesId
 from market.ingest.coverage import repair_gap
 from market.ingest.presence import Load
+from market.live.health import HealthFeed
 from market.live.heartbeats import heartbeats
 from market.live.hub import Hub
 from market.live.reads import RepairGap
@@ -22,6 +23,7 @@ from market.runtime import candle_store
 REPAIR_TIMEOUT_S = 5.0
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, HealthFeed] = WeakKeyDictionary()
 
 
 def current_hub() -> Hub:
@@ -45,6 +47,15 @@ def current_hub() -> Hub:
     return hub
 
 
+def health_feed() -> HealthFeed | None:
+    """The health feed of the running event loop, beside its hub; None where nothing is pushed."""
+    loop = asyncio.get_running_loop()
+    if settings.SWITCHES.enable_ws_push and loop not in _feeds:
+        read = import_string(settings.READ_HEALTH)
+        _feeds[loop] = HealthFeed(read, blocking.run, current_hub().subscriptions_of)
+    return _feeds.get(loop)
+
+
 def load() -> Load:
     """The watchers and subscriptions of this process; from any thread."""
     loads = [hub.load for hub in list(_hubs.values())]
@@ -54,6 +65,9 @@ def load() -> Load:
 async def shut_down() -> None:
     """Close every watcher with 1001, so that it resumes elsewhere, and stop the hub."""
     await heartbeats().stop()
+    feed = _feeds.pop(asyncio.get_running_loop(), None)
+    if feed is not None:
+        await feed.stop()
     hub = _hubs.pop(asyncio.get_running_loop(), None)
     if hub is not None:
         hub.close_watchers(1001, "server_shutdown")

@@ -38,9 +38,10 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What the client understands beyond the first protocol; `heartbeat` asks for heartbeats."""
+    """What the client understands beyond the first protocol: heartbeats, and health of series."""
 
     heartbeat: bool
+    health: bool = False
 
 
 def parse_request(text: str) -> Subscribe | Unsubscribe | Hello:
@@ -59,7 +60,7 @@ def parse_request(text: str) -> Subscribe | Unsubscribe | Hello:
     if kind == "unsubscribe":
         return _unsubscribe(body)
     if kind == "hello":
-        return Hello(bool(_boolean(body, "heartbeat")))
+        return Hello(bool(_boolean(body, "heartbeat")), bool(_boolean(body, "health")))
     raise BadRequest(f"unknown message type: {kind[:100]}")
 
 

@@ -20,9 +20,11 @@ import "./panels/factors.css";
 import "./chart/cell.css";
 import "./panels/markets.css";
 import "./panels/dialog.css";
-import "./shell/status-bar.css";
-// Last: it adapts the others to narrow screens.
+import "./panels/sheet.css";
+import "./shell/status.css";
+// Last: they adapt the others to narrow screens and to paper.
 import "./shell/narrow.css";
+import "./shell/print.css";
 
 const WHITELIST_MS = 60_000;
 
@@ -36,7 +38,7 @@ settings.subscribe((now, before) => {
   if (now.language !== before.language) window.location.reload();
 });
 let restyle: () => void = () => undefined;
-followAppearance(
+const appearance = followAppearance(
   document.documentElement,
   settings,
   window.matchMedia("(prefers-color-scheme: light)"),
@@ -113,6 +115,12 @@ window.addEventListener("popstate", () => {
 window.addEventListener("storage", ({ key, newValue }) => {
   if (key === STORAGE_KEY) settings.adopt(newValue);
 });
+for (const printing of [true, false]) {
+  window.addEventListener(printing ? "beforeprint" : "afterprint", () => {
+    appearance.setPrinting(printing);
+    page.setPrinting(printing);
+  });
+}
 window.addEventListener("online", () => page.wake());
 document.addEventListener("visibilitychange", () => page.attend(!document.hidden));
 window.addEventListener("focus", () => page.attend(true));

@@ -1,9 +1,8 @@
-// @vitest-environment happy-dom
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
 import { ApiError } from "../src/sync/api";
-import { HealthLamps } from "../src/panels/health-lamps";
+import { HealthLamps, type Lamps } from "../src/panels/health-lamps";
 import { FakeClock, settle } from "./fakes/clock";
 import type { CandleHealth, FactorHealth, HealthStatus } from "../src/sync/health";
 
@@ -26,19 +25,19 @@ class FakeHealth {
 
 let clock: FakeClock;
 let api: FakeHealth;
-let roots: { candles: HTMLElement; drawings: HTMLElement };
+let shown: Lamps;
 let lamps: HealthLamps;
 
 beforeEach(async () => {
   clock = new FakeClock();
   api = new FakeHealth();
-  roots = { candles: document.createElement("div"), drawings: document.createElement("div") };
-  lamps = new HealthLamps({ api, clock, random: () => 0.5, zone: () => UTC, headSeen: () => undefined }, roots);
+  const dependencies = { api, clock, random: () => 0.5, zone: () => UTC, headSeen: () => undefined };
+  lamps = new HealthLamps(dependencies, (now) => (shown = now));
   lamps.open("a");
   lamps.show("ready", "complete");
 });
 
-const states = (): unknown[] => [roots.candles.dataset["state"], roots.drawings.dataset["state"]];
+const states = (): unknown[] => [shown.candles.state, shown.drawings?.state];
 
 describe("HealthLamps", () => {
   it("are gray and poll nothing until the page is visible", async () => {
@@ -47,7 +46,7 @@ describe("HealthLamps", () => {
     lamps.attend(true);
     await clock.advance(0);
     expect([api.asked, states()]).toEqual([["candles a", "factors a"], ["unknown", "ok"]]);
-    expect(roots.candles.title).toContain("The server does not report this");
+    expect(shown.candles.explanation).toBe("The server does not report this");
   });
 
   it("poll only the new series after a change", async () => {
@@ -77,7 +76,7 @@ describe("HealthLamps", () => {
     lamps.show("behind", "complete");
     expect(states()[1]).toBe("rebuilding");
     lamps.show("off", "complete");
-    expect(roots.drawings.hidden).toBe(true);
+    expect(shown.drawings).toBeNull();
     lamps.disturbed();
     await settle();
     await clock.advance(600);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { UTC } from "../src/i18n/zone";
 import { ApiError } from "../src/sync/api";
 import { parseCandleHealth, parseFactorHealth } from "../src/sync/health";
-import { candleLamp, factorLamp, type DrawingsState } from "../src/panels/lamps";
+import { candleLamp, drawingLamp, factorLamp, type DrawingsState } from "../src/panels/lamps";
 import { unreachable } from "./fakes/server";
 import type { Reading } from "../src/sync/health-watch";
 
@@ -33,9 +33,9 @@ const candleWords = (more: object): string[] => {
   return [state, tone, label];
 };
 
-const factorWords = (more: object, drawn: Partial<DrawingsState> = {}): unknown[] => {
+const drawingWords = (more: object, drawn: Partial<DrawingsState> = {}): unknown[] => {
   const reading = read(parseFactorHealth({ ...FACTORS, ...more }));
-  const lamp = factorLamp({ status: "ready", older: "complete", reading, ...drawn }, UTC);
+  const lamp = drawingLamp({ status: "ready", older: "complete", reading, ...drawn }, UTC);
   return lamp === null ? [] : [lamp.state, lamp.tone, lamp.label];
 };
 
@@ -80,18 +80,41 @@ describe("the drawing lamp", () => {
     [{ status: "red", overlay_head_time: null }, ["rebuilding", "warning", "Computing"]],
     [{ status: "gray", store_head_time: null }, ["unknown", "off", "Unknown"]],
   ])("for %j", (more, words) => {
-    expect(factorWords(more)).toEqual(words);
+    expect(drawingWords(more)).toEqual(words);
   });
 
   it("prefers a problem of the drawings on the page", () => {
-    expect(factorWords({}, { status: "behind" })[0]).toBe("rebuilding");
-    expect(factorWords({}, { status: "error" })).toEqual(["unknown", "bad", "No answer"]);
-    expect(factorWords({}, { older: "failed" })[2]).toBe("Older missing");
-    expect(factorWords({}, { status: "off" })).toEqual([]);
+    expect(drawingWords({}, { status: "behind" })[0]).toBe("rebuilding");
+    expect(drawingWords({}, { status: "error" })).toEqual(["unknown", "bad", "No answer"]);
+    expect(drawingWords({}, { older: "failed" })[2]).toBe("Older missing");
+    expect(drawingWords({}, { status: "off" })).toEqual([]);
   });
 
   it("is gray when the server does not answer", () => {
-    expect(factorWords({}, { reading: { error: unreachable() } })[1]).toBe("off");
+    expect(drawingWords({}, { reading: { error: unreachable() } })[1]).toBe("off");
+  });
+});
+
+describe("the factor lamp", () => {
+  const words = (more: object): unknown[] => {
+    const lamp = factorLamp(read(parseFactorHealth({ ...FACTORS, ...more })), UTC);
+    return [lamp?.state, lamp?.label];
+  };
+
+  it.each([
+    [{}, ["ok", "Latest"]],
+    [{ factor_head_time: 1_700_000_000 - 3600 }, ["lagging", "Behind 1h"]],
+    [{ factor_head_time: null }, ["rebuilding", "Computing"]],
+    [{ store_head_time: null }, ["unknown", "Unknown"]],
+    // The drawings may be behind while the factors are not.
+    [{ status: "red", overlay_head_time: null }, ["ok", "Latest"]],
+  ])("for %j", (more, expected) => {
+    expect(words(more)).toEqual(expected);
+  });
+
+  it("is absent where the server computes no factors", () => {
+    expect(factorLamp({ error: new ApiError(404, "not_found", "not_found") }, UTC)).toBeNull();
+    expect(factorLamp({ error: unreachable() }, UTC)?.state).toBe("unknown");
   });
 });
 

@@ -151,7 +151,8 @@ describe("describeChart", () => {
 describe("TimeframeBar", () => {
   it("offers the standard timeframes and the whitelisted ones of this symbol", () => {
     const picked: string[] = [];
-    const bar = new TimeframeBar(root, (timeframe) => picked.push(timeframe));
+    const list = document.createElement("select");
+    const bar = new TimeframeBar({ row: root, list }, (timeframe) => picked.push(timeframe));
     bar.render(parseSeriesId(SERIES), ["sim:spot:BTC/USDT:1s", "sim:spot:ETH/USDT:30m"]);
     const buttons = [...root.querySelectorAll("button")];
     expect(buttons.map((button) => button.textContent)).toEqual([
@@ -164,8 +165,24 @@ describe("TimeframeBar", () => {
       "1d",
     ]);
     expect(root.querySelector('[aria-pressed="true"]')?.textContent).toBe("1m");
+    expect([...list.options].map(({ text }) => text)).toHaveLength(7);
+    expect(list.value).toBe("1m");
     buttons[0]?.click();
-    expect(picked).toEqual(["1s"]);
+    list.value = "4h";
+    list.dispatchEvent(new Event("change"));
+    expect(picked).toEqual(["1s", "4h"]);
+  });
+
+  it("picks by place, and the next shorter or longer one", () => {
+    const picked: string[] = [];
+    const list = document.createElement("select");
+    const bar = new TimeframeBar({ row: root, list }, (timeframe) => picked.push(timeframe));
+    bar.render(parseSeriesId(SERIES), []);
+    bar.pick(2);
+    bar.pick(8);
+    bar.step(1);
+    bar.step(-1);
+    expect(picked).toEqual(["15m", "5m"]);
   });
 });
 

@@ -71,6 +71,13 @@ class ChartPage:
 
         return int(wait_until(last_time, TIMEOUT_S, f"a candle after {moment} on the page"))
 
+    def finish_animations(self) -> None:
+        """Wait until whatever appears has its place and its colours."""
+        self.page.evaluate(
+            "Promise.all(document.getAnimations().filter(({ effect }) =>"
+            " effect.getTiming().iterations !== Infinity).map(({ finished }) => finished))"
+        )
+
     def closed_times(self) -> list[int]:
         """Times of all closed candles on the page."""
         return list(self.page.evaluate("window.tradeCanvas.closedTimes()"))

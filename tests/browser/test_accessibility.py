@@ -44,10 +44,23 @@ def findings(page: Page) -> list[Any]:
 def test_page_has_no_serious_finding(open_chart, screen, scheme):
     chart = open_chart(LIVE, screen=screen, scheme=scheme)
     chart.wait_for(status="live")
-    chart.page.wait_for_selector(".factor")
-    assert findings(chart.page) == []
-    chart.page.click("#settings-button")
-    assert findings(chart.page) == []
+    page = chart.page
+    page.wait_for_selector(".factor", state="attached")
+    assert findings(page) == []
+    # Each opens over the page: by its button, or by its key.
+    opened = {"#status-panel": "#status-button", "#settings": "#settings-button", "#keys": "?"}
+    if screen is PHONE:
+        opened["#factor-sheet"] = "#factors-button"
+    for panel, opener in opened.items():
+        if opener.startswith("#"):
+            page.click(opener)
+        else:
+            page.keyboard.press(opener)
+        page.wait_for_selector(panel, state="visible")
+        chart.finish_animations()
+        assert findings(page) == [], panel
+        page.keyboard.press("Escape")
+        page.wait_for_selector(panel, state="hidden")
 
 
 @pytest.mark.parametrize("path", ["/admin/status/", "/admin/market/whitelistedseries/"])

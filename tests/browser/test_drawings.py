@@ -169,7 +169,7 @@ class DrawnPage:
         """Wait until the newest candle and its drawings are on the page."""
         head = str(self.feed.head)
         self.chart.wait_for(last_time=head, overlay_time=head, overlay_status="ready")
-        self.page.wait_for_selector(".factor-toggle")
+        self.page.wait_for_selector(".factor-toggle", state="attached")
 
     def parts(self) -> list[str]:
         """Every sub-feature of the catalog."""
@@ -368,7 +368,7 @@ def test_lamps_show_the_health_that_the_server_reports(drawn_page, fed):
     }
     real = {path: fed.ask(path) for path in answers}
     assert real["market/health"]["head_time"] == real["factor/health"]["overlay_head_time"]
-    page.page.wait_for_selector('#drawing-lamp[data-state="ok"]')
+    page.page.wait_for_selector('#drawing-lamp[data-state="ok"]', state="attached")
 
     def answer(route: Route) -> None:
         path = urlsplit(route.request.url).path
@@ -376,6 +376,8 @@ def test_lamps_show_the_health_that_the_server_reports(drawn_page, fed):
 
     page.page.route("**/api/*/health?*", answer)
     page.page.reload()
+    page.page.wait_for_selector('#status-button[data-tone="bad"]:has-text("Delayed")')
+    page.page.click("#status-button")
     page.page.wait_for_selector('#candle-lamp[data-state="lagging"]:has-text("missing 2h")')
     page.page.wait_for_selector('#drawing-lamp[data-state="lagging"]:has-text("Behind 1h")')
     answers["factor/health"]["overlay_head_time"] = None
@@ -389,21 +391,20 @@ def test_drawings_fit_the_screen(drawn_page, pictured, screenshot, screen):
     for _ in range(9 if is_wide else 6):
         page.page.press(".chart", "-")
     page.page.evaluate("document.activeElement.blur()")
-    page.page.wait_for_selector('#drawing-lamp[data-state="ok"]')
+    page.page.wait_for_selector('#drawing-lamp[data-state="ok"]', state="attached")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= screen["width"]
-    for selector in (".topbar > *", ".factorbar > *", ".candle-state > *"):
+    for selector in (".topbar > *", ".tools > *", ".factors > *"):
         assert_apart(page, selector, screen["width"])
     screenshot(page.chart, "page.png" if is_wide else "phone.png")
+    if not is_wide:
+        return
     opener = page.page.locator('.factor[data-factor="zhongshu"] .factor-opener')
-    opener.scroll_into_view_if_needed()
-    page.wait_painted()
     opener.click()
     box = page.page.locator("#factor-list-zhongshu").bounding_box()
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= screen["width"]
-    if is_wide:
-        screenshot(page.chart, "parts.png", clip=CLOSE_UP)
+    screenshot(page.chart, "parts.png", clip=CLOSE_UP)
 
 
 def assert_apart(page: DrawnPage, selector: str, width: int) -> None:

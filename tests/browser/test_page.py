@@ -267,10 +267,10 @@ def test_page_is_in_the_browsers_language_until_the_user_chooses(open_chart, scr
     chart.wait_for(status="live")
     page = chart.page
     assert page.get_attribute("html", "lang") == "zh-CN"
-    assert page.inner_text("#connection") == "实时"
+    assert page.inner_text("#status-word") == "实时"
     screenshot(chart, "chinese.png")
     page.click("#settings-button")
     page.select_option('select[name="language"]', "en")
     page.wait_for_selector('html[lang="en"]')
     chart.wait_for(status="live")
-    assert page.inner_text("#connection") == "Live"
+    assert page.inner_text("#status-word") == "Live"

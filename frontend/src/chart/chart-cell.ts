@@ -39,6 +39,11 @@ export interface CellEvents {
   offers(seriesId: string): readonly SeriesId[];
 }
 
+export type ChartView = Pick<
+  CandleChart,
+  "pan" | "zoom" | "zoomToNormal" | "scrollToEnd" | "scrollToStart"
+>;
+
 export class ChartCell {
   private readonly dependencies: CellDependencies;
   private readonly events: CellEvents;
@@ -139,6 +144,16 @@ export class ChartCell {
   /** A price as the labels of the axis and the crosshair show it. */
   axisPrice(price: number): string {
     return this.chart.axisPrice(price);
+  }
+
+  /** What moves the view. */
+  get view(): ChartView {
+    return this.chart;
+  }
+
+  /** Draws at once in this size, for print; null follows the root again. */
+  setSize(size: { readonly width: number; readonly height: number } | null): void {
+    this.chart.setSize(size);
   }
 
   /** Times of the candles on the chart, read back from the library. */

@@ -41,9 +41,14 @@ const RIGHT_OFFSET = 6;
 const BAR_SPACING = 8;
 const NARROW_BAR_SPACING = 6;
 const UNIT_SAMPLE = 300;
+const LEAST_SPACING = 0.5;
+const MOST_SPACING = 50;
 const EDGE_CANDLES = 40;
 const REST_MS = 150;
 const RECENT_HOLES = 500;
+
+/** Users who want less motion get a chart that stops with the finger. */
+const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 export interface ChartEvents {
   /** The user is close to the first candle. */
@@ -63,6 +68,7 @@ export class CandleChart {
   private readonly lastPrice = new LastPrice();
   private readonly gapMarkers: ISeriesMarkersPluginApi<Time>;
   private readonly root: HTMLElement;
+  private readonly calmed = (): void => this.chart.applyOptions({ kineticScroll: kineticScroll() });
   private theme: ChartTheme;
   private shownSeries = "";
   private shownHoles: readonly Hole[] = [];
@@ -88,7 +94,7 @@ export class CandleChart {
       events.pointed(typeof move.time === "number" ? move.time : null);
     });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.watchRange(events));
-    root.addEventListener("keydown", (event) => this.steer(event));
+    CALM.addEventListener("change", this.calmed);
   }
 
   /** How prices of the series are written. */
@@ -163,6 +169,7 @@ export class CandleChart {
 
   remove(): void {
     window.clearTimeout(this.restTimer);
+    CALM.removeEventListener("change", this.calmed);
     this.chart.remove();
   }
 
@@ -187,6 +194,41 @@ export class CandleChart {
     this.chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
   }
 
+  /** Moves the view by so many candles; back in time if negative. */
+  pan(candles: number): void {
+    const scale = this.chart.timeScale();
+    scale.scrollToPosition(scale.scrollPosition() + candles, false);
+  }
+
+  /** Makes candles wider, or with a factor below 1 narrower. */
+  zoom(factor: number): void {
+    const scale = this.chart.timeScale();
+    const spacing = scale.options().barSpacing * factor;
+    scale.applyOptions({ barSpacing: Math.min(MOST_SPACING, Math.max(LEAST_SPACING, spacing)) });
+  }
+
+  zoomToNormal(): void {
+    const narrow = this.root.clientWidth < 640;
+    this.prices.priceScale().applyOptions({ autoScale: true });
+    this.chart
+      .timeScale()
+      .applyOptions({ barSpacing: narrow ? NARROW_BAR_SPACING : BAR_SPACING });
+  }
+
+  /** Shows the first loaded candle at the left edge. */
+  scrollToStart(): void {
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    if (range !== null) this.pan(-range.from);
+  }
+
+  /** Draws at once in this size; null follows the element again. */
+  setSize(size: { readonly width: number; readonly height: number } | null): void {
+    this.chart.applyOptions({ autoSize: size === null });
+    if (size !== null) this.chart.resize(size.width, size.height, true);
+    // The library keeps a fixed size on its element, which would cut the chart off.
+    else Object.assign(this.chart.chartElement().style, { width: "100%", height: "100%" });
+  }
+
   private options(): DeepPartial<TimeChartOptions> {
     const look = this.look();
     return {
@@ -197,7 +239,7 @@ export class CandleChart {
         ...look.timeScale,
         rightOffset: RIGHT_OFFSET,
         barSpacing: this.root.clientWidth < 640 ? NARROW_BAR_SPACING : BAR_SPACING,
-        minBarSpacing: 0.5,
+        minBarSpacing: LEAST_SPACING,
         timeVisible: true,
         secondsVisible: true,
         tickMarkFormatter: (time: Time, type: TickMarkType) =>
@@ -207,7 +249,7 @@ export class CandleChart {
         timeFormatter: (time: Time) =>
           formatDateTime(time as number, this.axis.zone, this.withSeconds),
       },
-      kineticScroll: { touch: true, mouse: false },
+      kineticScroll: kineticScroll(),
     };
   }
 
@@ -252,10 +294,7 @@ export class CandleChart {
   }
 
   private showNewest(): void {
-    const narrow = this.root.clientWidth < 640;
-    this.prices.priceScale().applyOptions({ autoScale: true });
-    const scale = this.chart.timeScale();
-    scale.applyOptions({ barSpacing: narrow ? NARROW_BAR_SPACING : BAR_SPACING });
+    this.zoomToNormal();
     this.scrollToEnd();
   }
 
@@ -295,25 +334,10 @@ export class CandleChart {
     if (first !== null) events.viewed(first.time as number);
     if (from < EDGE_CANDLES) events.nearStart();
   }
+}
 
-  /** Arrows pan, + and - zoom, End goes to the newest candle. */
-  private steer(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const scale = this.chart.timeScale();
-    const step = event.shiftKey ? 50 : 10;
-    const spacing = scale.options().barSpacing;
-    const moves: Record<string, () => void> = {
-      ArrowLeft: () => scale.scrollToPosition(scale.scrollPosition() - step, false),
-      ArrowRight: () => scale.scrollToPosition(scale.scrollPosition() + step, false),
-      "+": () => scale.applyOptions({ barSpacing: Math.min(50, spacing * 1.2) }),
-      "-": () => scale.applyOptions({ barSpacing: Math.max(0.5, spacing / 1.2) }),
-      End: () => this.scrollToEnd(),
-    };
-    const move = moves[event.key];
-    if (move === undefined) return;
-    event.preventDefault();
-    move();
-  }
+function kineticScroll(): { touch: boolean; mouse: boolean } {
+  return { touch: !CALM.matches, mouse: false };
 }
 
 /** Labels of the axis and of the crosshair are written like every other price. */

@@ -2,8 +2,9 @@
 
 import { t } from "../i18n/words";
 import { element, setText } from "../dom";
+import { featureRow, type FeatureRow } from "./feature-row";
 import { isOn, type Choice, type Visibility } from "../studies/factor-visibility";
-import type { Factor, Feature } from "../studies/factor-catalog";
+import type { Factor } from "../studies/factor-catalog";
 
 /** How long the list stays after the pointer left: long enough to move back to it. */
 const LEAVE_MS = 140;
@@ -26,7 +27,6 @@ export class FactorPanel {
   constructor(root: HTMLElement, switches: Switches) {
     this.root = root;
     this.switches = switches;
-    root.addEventListener("scroll", () => this.chips.forEach((chip) => chip.close()));
     switches.subscribe(() => this.render());
     this.render();
   }
@@ -60,14 +60,14 @@ class Chip {
   private readonly toggle: HTMLButtonElement;
   private readonly opener: HTMLButtonElement;
   private readonly list: HTMLElement;
-  private readonly rows: readonly Row[];
+  private readonly rows: readonly FeatureRow[];
   private readonly onOpen: (chip: Chip) => void;
   private leaving = 0;
 
   constructor(factor: Factor, switches: Switches, onOpen: (chip: Chip) => void) {
     this.factor = factor;
     this.onOpen = onOpen;
-    this.rows = factor.subFeatures.map((feature) => row(feature, switches));
+    this.rows = factor.subFeatures.map((feature) => featureRow(feature, switches));
     this.toggle = this.makeToggle(switches);
     this.opener = this.makeOpener();
     this.list = element(
@@ -104,9 +104,7 @@ class Chip {
   }
 
   count(drawn: Readonly<Record<string, readonly string[]>>): void {
-    for (const { feature, figure } of this.rows) {
-      setText(figure, String(drawn[feature.key]?.length ?? 0));
-    }
+    for (const row of this.rows) row.count(drawn);
   }
 
   close(): void {
@@ -126,7 +124,7 @@ class Chip {
     this.place();
   }
 
-  /** Places the list below the chip, within the window: the scrolling row would cut it off. */
+  /** Places the list below the chip, within the window. */
   private place(): void {
     const { left, bottom } = this.root.getBoundingClientRect();
     const most = window.innerWidth - this.list.offsetWidth - EDGE_PX;
@@ -200,27 +198,4 @@ class Chip {
     const next = event.key === "ArrowDown" ? at + 1 : Math.max(0, at - 1);
     boxes[Math.min(next, boxes.length - 1)]?.focus({ preventScroll: true });
   }
-}
-
-interface Row {
-  readonly feature: Feature;
-  readonly root: HTMLElement;
-  readonly box: HTMLInputElement;
-  readonly figure: HTMLElement;
-}
-
-function row(feature: Feature, switches: Switches): Row {
-  const { key, label } = feature;
-  const box = element("input", { attributes: { type: "checkbox", "data-feature": key } });
-  box.addEventListener("change", () => switches.choose({ key, on: box.checked }));
-  const figure = element("span", {
-    class: "factor-count",
-    attributes: { "aria-hidden": "true", title: t("On the chart now") },
-  });
-  const root = element("label", { class: "factor-feature" }, [
-    box,
-    element("span", { class: "factor-feature-name", text: label }),
-    figure,
-  ]);
-  return { feature, root, box, figure };
 }

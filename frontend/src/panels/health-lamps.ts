@@ -1,9 +1,7 @@
-/** The two lamps of a series, and the health requests behind them. */
+/** The lamps of a series, and the health requests behind them. */
 
-import { t } from "../i18n/words";
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "../sync/health-watch";
-import { candleLamp, factorLamp, type DrawingsState } from "./lamps";
-import { LampSign } from "../shell/status-bar";
+import { candleLamp, drawingLamp, factorLamp, type DrawingsState, type Lamp } from "./lamps";
 import type { Zone } from "../i18n/zone";
 import type { CandleHealth, FactorHealth } from "../sync/health";
 import type { OlderStatus } from "../drawings/older-drawings";
@@ -22,9 +20,11 @@ export interface HealthLampsDependencies extends HealthWatchDependencies {
   readonly headSeen: (time: number) => void;
 }
 
-export interface LampRoots {
-  readonly candles: HTMLElement;
-  readonly drawings: HTMLElement;
+/** Null where the server has nothing of the kind. */
+export interface Lamps {
+  readonly candles: Lamp;
+  readonly factors: Lamp | null;
+  readonly drawings: Lamp | null;
 }
 
 interface Watches {
@@ -38,17 +38,17 @@ const UNDRAWN: Drawn = { status: "loading", older: "complete" };
 
 export class HealthLamps {
   private readonly dependencies: HealthLampsDependencies;
-  private readonly candleSign: LampSign;
-  private readonly drawingSign: LampSign;
+  private readonly changed: (lamps: Lamps) => void;
   private watches: Watches | null = null;
   private seen = false;
   private drawn = UNDRAWN;
+  private candles: Reading<CandleHealth> = null;
   private factors: Reading<FactorHealth> = null;
 
-  constructor(dependencies: HealthLampsDependencies, roots: LampRoots) {
+  /** `changed` is called with every reading and every change of the drawings. */
+  constructor(dependencies: HealthLampsDependencies, changed: (lamps: Lamps) => void) {
     this.dependencies = dependencies;
-    this.candleSign = new LampSign(roots.candles, t("Candles"));
-    this.drawingSign = new LampSign(roots.drawings, t("Drawings"));
+    this.changed = changed;
   }
 
   /** Leaves the previous series and shows the health of another one. */
@@ -66,14 +66,14 @@ export class HealthLamps {
         this.dependencies,
         (reading) => {
           this.factors = reading;
-          this.renderDrawings();
+          this.report();
         },
       ),
     };
+    this.candles = null;
     this.factors = null;
     this.drawn = UNDRAWN;
-    this.candleSign.render(candleLamp(null, this.dependencies.zone()));
-    this.renderDrawings();
+    this.report();
     this.attend(this.seen);
   }
 
@@ -96,18 +96,24 @@ export class HealthLamps {
   /** Sets the status of the drawings on the page. */
   show(status: OverlayStatus, older: OlderStatus): void {
     this.drawn = { status, older };
-    this.renderDrawings();
+    this.report();
   }
 
   private candlesRead(reading: Reading<CandleHealth>): void {
-    this.candleSign.render(candleLamp(reading, this.dependencies.zone()));
+    this.candles = reading;
+    this.report();
     if (reading === null || "error" in reading) return;
     const { headTime } = reading.health;
     if (headTime !== null) this.dependencies.headSeen(headTime);
   }
 
-  private renderDrawings(): void {
-    this.drawingSign.render(factorLamp({ ...this.drawn, reading: this.factors }, this.dependencies.zone()));
+  private report(): void {
+    const zone = this.dependencies.zone();
+    this.changed({
+      candles: candleLamp(this.candles, zone),
+      factors: factorLamp(this.factors, zone),
+      drawings: drawingLamp({ ...this.drawn, reading: this.factors }, zone),
+    });
   }
 
   private each(act: (watch: Watches[keyof Watches]) => void): void {

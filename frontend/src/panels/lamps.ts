@@ -1,4 +1,4 @@
-/** Texts and colours of the two lamps, from health answers and drawings: pure functions. */
+/** Texts and colours of the lamps, from health answers and drawings: pure functions. */
 
 import { t, type Text } from "../i18n/words";
 import { formatDateTime, formatDuration } from "../i18n/format";
@@ -52,8 +52,21 @@ const UNREADY: Readonly<Record<Unready, Look>> = {
   error: ["unknown", "bad", "No answer", "The drawings can not be read; trying again"],
 };
 
+/** How current the server's factors are; null where it computes none. */
+export function factorLamp(reading: Reading<FactorHealth>, zone: Zone): Lamp | null {
+  if (reading === null) return unknownLamp(reading);
+  if ("error" in reading) return reading.error.status === 404 ? null : unknownLamp(reading);
+  const { storeHead, factorHead } = reading.health;
+  const explain = explained(t("Computed up to {time}", { time: timeText(factorHead, zone) }));
+  if (storeHead === null) return explain("unknown", "off", t("Unknown"));
+  if (factorHead === null) return explain("rebuilding", "warning", t("Computing"));
+  if (factorHead >= storeHead) return explain("ok", "good", t("Latest"));
+  const time = minutesText(storeHead - factorHead);
+  return explain("lagging", "warning", t("Behind {time}", { time }));
+}
+
 /** How current the drawings are; null where the server does not draw. */
-export function factorLamp(
+export function drawingLamp(
   { status, older, reading }: DrawingsState,
   zone: Zone,
 ): Lamp | null {

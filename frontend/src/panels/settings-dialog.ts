@@ -2,6 +2,7 @@
 
 import { t } from "../i18n/words";
 import { element } from "../dom";
+import { Modal } from "./modal";
 import { localZone, zoneNames } from "../i18n/zone";
 import type { Language, Settings, SettingsStore, Theme } from "../settings/settings";
 
@@ -62,33 +63,19 @@ const FIELDS = (): readonly Field[] => [
   },
 ];
 
-export class SettingsDialog {
-  private readonly dialog: HTMLDialogElement;
-
-  /** Builds the dialog inside `root`; `opener` opens it. */
-  constructor(root: HTMLElement, opener: HTMLElement, settings: SettingsStore) {
-    const close = element("button", {
-      class: "dialog-close",
-      text: "✕",
-      attributes: { type: "button", "aria-label": t("Close settings") },
-      onClick: () => this.dialog.close(),
-    });
-    const title = element("h2", { text: t("Settings"), attributes: { id: "settings-title" } });
-    this.dialog = element(
-      "dialog",
-      { class: "dialog", attributes: { "aria-labelledby": "settings-title" } },
-      [
-        element("div", { class: "dialog-head" }, [title, close]),
-        ...FIELDS().map((field) => control(field, settings)),
-      ],
-    );
-    // A click beside the content is one on the dialog itself.
-    this.dialog.addEventListener("click", ({ target }) => {
-      if (target === this.dialog) this.dialog.close();
-    });
-    opener.addEventListener("click", () => this.dialog.showModal());
-    root.append(this.dialog);
-  }
+/** Builds the dialog of the settings inside `root`. */
+export function settingsDialog(root: HTMLElement, settings: SettingsStore): Modal {
+  const look = {
+    name: "settings",
+    title: "Settings",
+    closeLabel: "Close settings",
+    class: "dialog",
+  } as const;
+  return new Modal(
+    root,
+    look,
+    FIELDS().map((field) => control(field, settings)),
+  );
 }
 
 function control(field: Field, settings: SettingsStore): HTMLElement {

@@ -16,15 +16,21 @@ export function shownTheme(chosen: Theme, systemIsLight: boolean): "light" | "da
   return systemIsLight ? "light" : "dark";
 }
 
+export interface Appearance {
+  /** Shows light colours for paper, or those of the settings again. */
+  setPrinting(printing: boolean): void;
+}
+
 /** Shows the settings on `root` now and after each change; then calls `changed`. */
 export function followAppearance(
   root: HTMLElement,
   settings: SettingsStore,
   system: SystemTheme,
   changed: () => void,
-): void {
+): Appearance {
+  let printing = false;
   const show = (): void => {
-    const theme = shownTheme(settings.value.theme, system.matches);
+    const theme = printing ? "light" : shownTheme(settings.value.theme, system.matches);
     root.dataset["theme"] = theme;
     root.dataset["rising"] = settings.value.redUp ? "red" : "green";
     const bar = root.querySelector('meta[name="theme-color"]');
@@ -39,4 +45,10 @@ export function followAppearance(
   settings.subscribe((now, before) => {
     if (now.theme !== before.theme || now.redUp !== before.redUp) refresh();
   });
+  return {
+    setPrinting(isPrinting) {
+      printing = isPrinting;
+      refresh();
+    },
+  };
 }

@@ -1,30 +1,42 @@
-/** The page around the chart: header, panels and status bar of the series that a cell shows. */
+/** The page around the chart: header, panels, keys and status of the series that a cell shows. */
 
 import { t } from "../i18n/words";
 import { ChartCell, type CellDependencies } from "../chart/chart-cell";
-import { isFresh } from "../chart/connection-text";
+import { connectionSign, isFresh } from "../chart/connection-text";
 import { byId, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
 import { FactorPanel } from "../panels/factor-panel";
+import { FactorSheet } from "../panels/factor-sheet";
 import { HealthLamps, type HealthLampsDependencies } from "../panels/health-lamps";
 import { SeriesPicker } from "../panels/series-picker";
-import { SettingsDialog } from "../panels/settings-dialog";
+import { keyboardMap } from "../panels/keyboard-map";
+import { settingsDialog } from "../panels/settings-dialog";
+import { Sheet } from "../panels/sheet";
 import { readCatalog, type CatalogDependencies } from "../studies/catalog";
 import { FactorStudy, type FactorDependencies, type Layer } from "../studies/factors";
+import { isOn } from "../studies/factor-visibility";
 import { FeatureSwitches } from "../studies/feature-switches";
 import { volumeFeature, VolumeStudy } from "../studies/volume";
 import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "../sync/series-id";
 import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
 import { describeDrawings, type Held } from "../chart/test-surface";
 import { nearestSeries } from "./series-choice";
-import { ConnectionSign, StatusFacts } from "./status-bar";
+import { Keyboard } from "./keyboard";
+import { shortcutsOf, type KeyActions } from "./shortcuts";
+import { factsOf } from "./status";
+import { FactList, StatusPanel } from "./status-panel";
 import { TimeframeBar } from "./timeframe-bar";
+import type { SettingsStore } from "../settings/settings";
 import type { OlderStep } from "../drawings/older-drawings";
 import type { OverlayStep } from "../drawings/overlay-session";
 import type { FeedDependencies } from "../panels/top-markets-feed";
 
 const TICK_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");
+/** As in narrow.css: no room for the rows of timeframes and factors. */
+const NARROW = window.matchMedia("(max-width: 979px), (max-height: 499px)");
+/** The chart on a printed page, pixels; it fits on A4 and on Letter, see print.css. */
+const PRINTED = { width: 960, height: 600 };
 
 export type PageDependencies = CellDependencies &
   FeedDependencies &
@@ -44,8 +56,10 @@ export class Page {
   private readonly events: PageEvents;
   private readonly cell: ChartCell;
   private readonly lamps: HealthLamps;
-  private readonly sign = new ConnectionSign(byId("connection"));
-  private readonly facts = new StatusFacts(byId("status-facts"));
+  private readonly switches: FeatureSwitches;
+  private readonly status: StatusPanel;
+  private readonly facts = new FactList(byId("status-facts"));
+  private readonly factorSheet: Sheet;
   private readonly timeframes: TimeframeBar;
   private readonly picker: SeriesPicker;
   private layer: Layer | null = null;
@@ -55,11 +69,16 @@ export class Page {
   constructor(dependencies: PageDependencies, events: PageEvents) {
     this.dependencies = dependencies;
     this.events = events;
-    const switches = new FeatureSwitches(dependencies.settings);
+    const { settings } = dependencies;
+    const switches = new FeatureSwitches(settings);
+    this.switches = switches;
     const panel = new FactorPanel(byId("factors"), switches);
+    const list = new FactorSheet(switches);
+    this.factorSheet = factorSheet(list);
     const factors = new FactorStudy(dependencies, switches, {
       drawn: (step, older, layer) => {
         panel.count(layer.drawn());
+        list.count(layer.drawn());
         this.drawn(step, older, layer);
       },
     });
@@ -77,22 +96,33 @@ export class Page {
     );
     switches.declare([volumeFeature()]);
     void readCatalog(dependencies, (catalog) => switches.declare(catalog));
+    this.status = new StatusPanel(
+      {
+        button: byId("status-button"),
+        word: byId("status-word"),
+        panel: byId("status-panel"),
+        spoken: byId("status-spoken"),
+      },
+      [...byId("attribution").childNodes].map((node) => node.cloneNode(true)),
+    );
     this.lamps = new HealthLamps(
       {
         ...dependencies,
         zone: () => this.cell.zone,
         headSeen: (time) => this.cell.headSeen(time),
       },
-      { candles: byId("candle-lamp"), drawings: byId("drawing-lamp") },
+      (lamps) => this.status.showLamps(lamps),
     );
-    this.timeframes = new TimeframeBar(byId("timeframes"), (text) => this.pickTimeframe(text));
+    this.timeframes = new TimeframeBar(
+      { row: byId("timeframes"), list: byId("timeframe-select") as HTMLSelectElement },
+      (text) => this.pickTimeframe(text),
+    );
     this.picker = new SeriesPicker(byId("picker"), dependencies, {
       picked: (seriesId) => this.picked(seriesId),
       closed: () => this.closePicker(),
       refreshed: () => this.renderQuote(),
     });
-    new SettingsDialog(document.body, byId("settings-button"), dependencies.settings);
-    this.bindControls();
+    this.bindControls(settings);
     this.arrangePicker();
     this.cell.showNothing(t("Loading"), t("Reading the list of series…"));
     window.setInterval(() => this.renderTime(), TICK_MS);
@@ -147,6 +177,11 @@ export class Page {
     this.cell.restyle();
   }
 
+  /** Draws for paper, or for the screen again. */
+  setPrinting(printing: boolean): void {
+    this.cell.setSize(printing ? PRINTED : null);
+  }
+
   wake(): void {
     this.cell.wake();
   }
@@ -183,8 +218,10 @@ export class Page {
     const { state } = this;
     if (state === null) return;
     const now = this.dependencies.clock.now();
-    this.sign.render(state, now);
-    this.facts.render(state, now, this.cell.zone);
+    const facts = factsOf(state, now, this.cell.zone);
+    this.status.showConnection(connectionSign(state, now));
+    this.status.showFacts(facts);
+    this.facts.render(facts);
     const fresh = String(isFresh(state, now));
     if (byId("quote").dataset["fresh"] === fresh) return;
     byId("quote").dataset["fresh"] = fresh;
@@ -202,11 +239,10 @@ export class Page {
     }
     const price = formatPrice(newest.close, this.cell.priceUnit);
     setText(byId("quote-price"), price);
-    byId("quote-price").dataset["direction"] = newest.close >= newest.open ? "up" : "down";
     const percent = this.picker.currentFigures()?.changePercent ?? null;
     const change = byId("quote-change");
     setText(change, percent === null ? "" : formatPercent(percent));
-    change.dataset["direction"] = percent !== null && percent < 0 ? "down" : "up";
+    change.dataset["direction"] = !percent ? "none" : percent < 0 ? "down" : "up";
     const age = byId("quote").dataset["fresh"] === "true" ? "" : `${t("(old)")} `;
     document.title = `${age}${price} ${displaySymbol(series.symbol)} ${series.timeframe.text} · trade_canvas`;
   }
@@ -223,12 +259,57 @@ export class Page {
     if (parseSeriesId(seriesId).text !== this.cell.series?.text) this.events.chosen(seriesId);
   }
 
-  private bindControls(): void {
-    const button = byId("series-button");
-    button.addEventListener("click", () => this.togglePicker());
+  private bindControls(settings: SettingsStore): void {
+    const dialog = settingsDialog(document.body, settings);
+    const shortcuts = shortcutsOf(this.keyActions(() => dialog.toggle(), () => map.toggle()));
+    const map = keyboardMap(document.body, shortcuts);
+    const keyboard = new Keyboard(shortcuts);
+    document.addEventListener("keydown", (event) => keyboard.handle(event));
+    byId("settings-button").addEventListener("click", () => dialog.toggle());
+    byId("keys-button").addEventListener("click", () => map.toggle());
+    byId("factors-button").addEventListener("click", () => this.factorSheet.toggle());
+    byId("series-button").addEventListener("click", () => this.togglePicker());
     byId("picker-backdrop").addEventListener("click", () => this.closePicker());
     WIDE.addEventListener("change", () => this.arrangePicker());
-    document.addEventListener("keydown", (event) => this.shortcut(event));
+    NARROW.addEventListener("change", () => this.factorSheet.close());
+  }
+
+  private keyActions(openSettings: () => void, openMap: () => void): KeyActions {
+    const { settings } = this.dependencies;
+    const toggle = (key: string | undefined): void => {
+      if (key === undefined) return;
+      this.switches.choose({ key, on: !isOn(this.switches.visibility(), key) });
+    };
+    return {
+      pan: (candles) => this.cell.view.pan(candles),
+      zoom: (factor) => this.cell.view.zoom(factor),
+      zoomToNormal: () => this.cell.view.zoomToNormal(),
+      toNewest: () => this.cell.view.scrollToEnd(),
+      toOldest: () => this.cell.view.scrollToStart(),
+      timeframe: (place) => this.timeframes.pick(place),
+      stepTimeframe: (by) => this.timeframes.step(by),
+      search: () => {
+        this.showPicker(true);
+        this.picker.focusSearch();
+      },
+      toggleMarkets: () => this.togglePicker(),
+      factors: () => {
+        if (NARROW.matches) this.factorSheet.toggle();
+        else byId("factors").querySelector("button")?.focus();
+      },
+      toggleFactor: (place) => toggle(this.switches.features[place]?.key),
+      toggleVolume: () => toggle(volumeFeature().key),
+      toggleTheme: () => {
+        const isLight = document.documentElement.dataset["theme"] === "light";
+        settings.update({ theme: isLight ? "dark" : "light" });
+      },
+      settings: openSettings,
+      toggleStatus: () => this.status.toggle(),
+      map: openMap,
+      close: () => {
+        if (!WIDE.matches) this.closePicker();
+      },
+    };
   }
 
   /** Shows the markets as they were left, on a screen that has room for them. */
@@ -261,14 +342,9 @@ export class Page {
       byId("picker").querySelector<HTMLElement>('[aria-pressed="true"]')?.focus();
     if (!shown && hadFocus) byId("series-button").focus();
   }
+}
 
-  /** `/` focuses the search, Escape closes the panel. */
-  private shortcut(event: KeyboardEvent): void {
-    const typing = event.target instanceof HTMLInputElement;
-    if (event.key === "Escape" && this.pickerShown && !WIDE.matches) this.showPicker(false);
-    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    this.showPicker(true);
-    this.picker.focusSearch();
-  }
+function factorSheet(list: FactorSheet): Sheet {
+  const look = { name: "factor-sheet", title: "Factors", closeLabel: "Close factors" } as const;
+  return new Sheet(document.body, look, [list.root]);
 }

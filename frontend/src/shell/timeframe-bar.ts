@@ -1,16 +1,23 @@
-/** The row of timeframe buttons. */
+/** The choice of timeframe: a row of buttons, and a list where the screen has no room for them. */
 
 import { element } from "../dom";
 import { tryParseSeriesId, type SeriesId } from "../sync/series-id";
 import { offeredTimeframes } from "../sync/timeframe";
 
-export class TimeframeBar {
-  private readonly root: HTMLElement;
-  private readonly onPick: (timeframe: string) => void;
+export interface TimeframeRoots {
+  readonly row: HTMLElement;
+  readonly list: HTMLSelectElement;
+}
 
-  constructor(root: HTMLElement, onPick: (timeframe: string) => void) {
-    this.root = root;
+export class TimeframeBar {
+  private readonly roots: TimeframeRoots;
+  private readonly onPick: (timeframe: string) => void;
+  private offered: readonly string[] = [];
+
+  constructor(roots: TimeframeRoots, onPick: (timeframe: string) => void) {
+    this.roots = roots;
     this.onPick = onPick;
+    roots.list.addEventListener("change", () => onPick(roots.list.value));
   }
 
   render(current: SeriesId, whitelist: readonly string[]): void {
@@ -18,11 +25,23 @@ export class TimeframeBar {
       .flatMap((text) => tryParseSeriesId(text) ?? [])
       .filter((series) => sameInstrument(series, current))
       .map((series) => series.timeframe.text);
-    const offered = offeredTimeframes([...followed, current.timeframe.text]);
-    this.root.replaceChildren(...offered.map((text) => this.button(text, current, followed)));
-    this.root
-      .querySelector('[aria-pressed="true"]')
-      ?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const { text: chosen } = current.timeframe;
+    this.offered = offeredTimeframes([...followed, chosen]);
+    const { row, list } = this.roots;
+    row.replaceChildren(...this.offered.map((text) => this.button(text, current, followed)));
+    list.replaceChildren(...this.offered.map((text) => element("option", { text })));
+    list.value = chosen;
+  }
+
+  /** Picks the timeframe at a place of the row, from 0; nothing happens beyond its end. */
+  pick(place: number): void {
+    const timeframe = this.offered[place];
+    if (timeframe !== undefined) this.onPick(timeframe);
+  }
+
+  /** Picks the next longer timeframe, or with -1 the next shorter one. */
+  step(by: 1 | -1): void {
+    this.pick(this.offered.indexOf(this.roots.list.value) + by);
   }
 
   private button(text: string, current: SeriesId, followed: readonly string[]): HTMLElement {

@@ -7,12 +7,62 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 
+class WordsAnswer(BaseModel):
+    """A label in one language, and a sentence about what it names."""
+
+    label: str
+    description: str | None = None
+
+
+class LookAnswer(BaseModel):
+    """How drawings are shown; what is absent is left to their instructions (docs/drawings.md)."""
+
+    color: str | None = None
+    width: float | None = None
+    opacity: float | None = None
+    dashed: Literal[True] | None = None
+    fill_opacity: float | None = None
+    area: Annotated[
+        tuple[str, str] | None,
+        Field(description="id endings of two lines: the upper and lower edge of a filled area"),
+    ] = None
+    layer: Annotated[
+        int | None,
+        Field(description="below 0: under the candles; above 0: over all else, higher ones last"),
+    ] = None
+    halo: Literal[True] | None = None
+    unclipped: Literal[True] | None = None
+    to_axis: Literal[True] | None = None
+    name: Annotated[str | None, Field(description="stands at the axis, before the price")] = None
+    momentary: Annotated[
+        Literal[True] | None, Field(description="valid at the newest candle only")
+    ] = None
+    chained: Annotated[
+        Literal[True] | None,
+        Field(description="lines of one id continue each other from stretch to stretch"),
+    ] = None
+
+
 class SubFeatureAnswer(BaseModel):
     """A part of a factor's drawings that can be shown or hidden."""
 
     key: str
     label: str
     default_visible: bool
+
+
+class FeatureAnswer(BaseModel):
+    """How a feature is shown, and words about a factor or feature."""
+
+    description: str | None = None
+    look: LookAnswer | None = None
+    variants: Annotated[
+        dict[str, LookAnswer] | None,
+        Field(description="looks on top, by the word after the feature in `instruction_id`"),
+    ] = None
+    translations: Annotated[
+        dict[str, WordsAnswer] | None, Field(description="by language tag, such as `zh-CN`")
+    ] = None
 
 
 class FactorAnswer(BaseModel):
@@ -29,6 +79,9 @@ class CatalogAnswer(BaseModel):
 
     schema_version: Literal[1]
     factors: list[FactorAnswer]
+    features: Annotated[
+        dict[str, FeatureAnswer], Field(description="by key of a factor or of a sub-feature")
+    ]
 
 
 class FactorHealthAnswer(BaseModel):

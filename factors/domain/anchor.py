@@ -7,10 +7,11 @@ of every zhongshu that forms. Defined in the factor contract, section 10.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
+from factors.domain.looks import CHINESE, Look, Words
 from factors.domain.pen import Pen, PenState
 from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from factors.domain.zhongshu import ZhongshuState
@@ -142,15 +143,35 @@ def read(history: History, head: Payload | None) -> Slice | None:
     )
 
 
+ANCHOR = Look(color="amber", layer=1, halo=True, unclipped=True)
+
 SPEC = FactorSpec(
     name="anchor",
     depends_on=("pen", "zhongshu"),
     version=1,
     label="Anchor",
+    translations={CHINESE: Words("锚")},
     features=(
-        Feature("anchor.current", "Current"),
-        Feature("anchor.history", "History"),
-        Feature("anchor.switch", "Switches"),
+        Feature(
+            "anchor.current",
+            "Current",
+            description="The pen from which the present is measured",
+            translations={CHINESE: Words("当前", "衡量当前走势所依据的笔")},
+            look=replace(ANCHOR, width=3, layer=2, momentary=True),
+        ),
+        Feature(
+            "anchor.history",
+            "History",
+            description="A pen from which the present was measured earlier",
+            translations={CHINESE: Words("历史", "此前衡量走势所依据的笔")},
+            look=replace(ANCHOR, color="blue", width=2.5),
+        ),
+        Feature(
+            "anchor.switch",
+            "Switches",
+            description="The candle with which the anchor moved to another pen",
+            translations={CHINESE: Words("切换", "锚移到另一笔时的K线")},
+        ),
     ),
     initial=initial,
     step=step,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from factors.domain.looks import Look, Words, translated
 from factors.domain.values import History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
@@ -16,11 +17,35 @@ class GraphError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A part of a factor's drawings that a client can show or hide."""
+    """A part of a factor's drawings that a client can show or hide.
+
+    `description` is one sentence about what it shows; `translations` are label and description by
+    language tag. `variants` are looks of the drawings whose id has that word after the feature.
+    """
 
     key: str
     label: str
     default_visible: bool = True
+    description: str = ""
+    translations: Mapping[str, Words] = field(default_factory=dict)
+    look: Look = Look()
+    variants: Mapping[str, Look] = field(default_factory=dict)
+
+    @property
+    def switch(self) -> dict[str, Any]:
+        """What a client needs to show or hide it."""
+        return {"key": self.key, "label": self.label, "default_visible": self.default_visible}
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What is set of everything else."""
+        fields = {
+            "description": self.description,
+            "look": self.look.as_object(),
+            "variants": {name: look.as_object() for name, look in self.variants.items()},
+            "translations": translated(self.translations),
+        }
+        return {name: value for name, value in fields.items() if value}
 
 
 def unchanged(head: Payload, at_time: int) -> Payload:
@@ -46,6 +71,7 @@ class FactorSpec:
     version: int
     label: str
     default_visible: bool = True
+    translations: Mapping[str, Words] = field(default_factory=dict)
     features: tuple[Feature, ...]
     parameters: Any = None
     initial: Callable[[Setup], Any]
@@ -84,17 +110,26 @@ def in_order(specs: Iterable[FactorSpec]) -> tuple[FactorSpec, ...]:
 
 
 def catalog(specs: Iterable[FactorSpec]) -> dict[str, Any]:
-    """What a client may show or hide: factors in the given order, with their features."""
+    """What a client may show or hide: factors in the given order, with their features.
+
+    `features` has the looks of features, and words of factors and features, by key.
+    """
+    specs = tuple(specs)
     factors = [
         {
             "key": spec.name,
             "label": spec.label,
             "default_visible": spec.default_visible,
-            "sub_features": [asdict(feature) for feature in spec.features],
+            "sub_features": [feature.switch for feature in spec.features],
         }
         for spec in specs
     ]
-    return {"schema_version": 1, "factors": factors}
+    more = {feature.key: feature.more for spec in specs for feature in spec.features}
+    for spec in specs:
+        if spec.translations:
+            more[spec.name] = {"translations": translated(spec.translations)}
+    features = {key: each for key, each in more.items() if each}
+    return {"schema_version": 1, "factors": factors, "features": features}
 
 
 def _visit(

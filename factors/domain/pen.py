@@ -12,6 +12,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
+from factors.domain.looks import CHINESE, Look, Words
 from factors.domain.pivot import RESISTANCE, SUPPORT, Pivot, PivotState
 from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
@@ -243,10 +244,29 @@ SPEC = FactorSpec(
     depends_on=("pivot",),
     version=1,
     label="Pen",
+    translations={CHINESE: Words("笔")},
     features=(
-        Feature("pen.confirmed", "Confirmed"),
-        Feature("pen.extending", "Extending"),
-        Feature("pen.candidate", "Candidate"),
+        Feature(
+            "pen.confirmed",
+            "Confirmed",
+            description="Moves between alternating major pivots",
+            translations={CHINESE: Words("已确认", "交替的主要枢轴点之间的走势")},
+            look=Look(color="text", chained=True),
+        ),
+        Feature(
+            "pen.extending",
+            "Extending",
+            description="From the last confirmed pen to the furthest price since",
+            translations={CHINESE: Words("延伸中", "从最后确认的笔到此后最远的价格")},
+            look=Look(color="text", momentary=True),
+        ),
+        Feature(
+            "pen.candidate",
+            "Candidate",
+            description="From there to the furthest price back",
+            translations={CHINESE: Words("候选", "从该处到反向最远的价格")},
+            look=Look(color="text", momentary=True),
+        ),
     ),
     initial=initial,
     step=step,

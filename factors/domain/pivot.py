@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
+from factors.domain.looks import CHINESE, Words
 from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
 
@@ -224,7 +225,22 @@ SPEC = FactorSpec(
     name="pivot",
     version=1,
     label="Pivot",
-    features=(Feature("pivot.major", "Major"), Feature("pivot.minor", "Minor", False)),
+    translations={CHINESE: Words("枢轴点")},
+    features=(
+        Feature(
+            "pivot.major",
+            "Major",
+            description="A high or low that its neighbours do not reach",
+            translations={CHINESE: Words("主要", "相邻K线都未达到的高点或低点")},
+        ),
+        Feature(
+            "pivot.minor",
+            "Minor",
+            False,
+            description="A high or low that its nearest neighbours do not reach",
+            translations={CHINESE: Words("次要", "最近的相邻K线都未达到的高点或低点")},
+        ),
+    ),
     parameters=PivotParameters(),
     initial=initial,
     step=step,

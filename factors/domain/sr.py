@@ -14,6 +14,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from factors.domain.graph import FactorSpec, Feature
+from factors.domain.looks import CHINESE, Look, Words
 from factors.domain.pivot import RESISTANCE, SUPPORT, PivotState
 from factors.domain.sr_closes import CloseWindow
 from factors.domain.sr_levels import BROKEN, FLIP, Level, Shown, Side, SrParameters, Touch
@@ -278,7 +279,28 @@ SPEC = FactorSpec(
     depends_on=("pivot",),
     version=1,
     label="SR",
-    features=(Feature("sr.active", "Active"), Feature("sr.broken", "Broken", False)),
+    translations={CHINESE: Words("支撑/阻力")},
+    features=(
+        Feature(
+            "sr.active",
+            "Active",
+            description="A price that pivots reached several times and closes did not leave behind",
+            translations={CHINESE: Words("有效", "枢轴点多次到达、收盘价未远离的价格")},
+            look=Look(width=1, opacity=0.55, to_axis=True, momentary=True),
+            variants={
+                RESISTANCE: Look(color="down", name="R"),
+                SUPPORT: Look(color="up", name="S"),
+            },
+        ),
+        Feature(
+            "sr.broken",
+            "Broken",
+            False,
+            description="A level that closes crossed too often",
+            translations={CHINESE: Words("已失效", "收盘价多次穿越的价位")},
+            look=Look(color="muted", opacity=0.6),
+        ),
+    ),
     parameters=SrParameters(),
     initial=initial,
     step=step,

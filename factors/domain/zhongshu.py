@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from factors.domain.graph import FactorSpec, Feature
+from factors.domain.looks import CHINESE, Look, Words
 from factors.domain.pen import Pen, PenState
 from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
@@ -267,12 +268,30 @@ def read(history: History, head: Payload | None) -> Slice | None:
     return Slice({"dead": dead}, {"alive": alive}) if dead or alive else None
 
 
+ZONE = Look(color="violet", width=1, opacity=0.7, fill_opacity=0.09, area=("top", "bottom"))
+
 SPEC = FactorSpec(
     name="zhongshu",
     depends_on=("pen",),
     version=1,
     label="Zhongshu",
-    features=(Feature("zhongshu.alive", "Alive"), Feature("zhongshu.dead", "Dead")),
+    translations={CHINESE: Words("中枢")},
+    features=(
+        Feature(
+            "zhongshu.alive",
+            "Alive",
+            description="The price zone that the newest pens share",
+            translations={CHINESE: Words("存续", "最近几笔共有的价格区间")},
+            look=replace(ZONE, dashed=True, opacity=0.95, fill_opacity=0.16, momentary=True),
+        ),
+        Feature(
+            "zhongshu.dead",
+            "Dead",
+            description="A price zone that pens shared, until one left it",
+            translations={CHINESE: Words("已结束", "曾由几笔共有、后被离开的价格区间")},
+            look=ZONE,
+        ),
+    ),
     initial=initial,
     step=step,
     freeze=freeze,

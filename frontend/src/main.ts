@@ -18,6 +18,7 @@ import "./shell/base.css";
 import "./shell/header.css";
 import "./panels/factors.css";
 import "./chart/cell.css";
+import "./drawings/drawings.css";
 import "./panels/markets.css";
 import "./panels/dialog.css";
 import "./panels/sheet.css";

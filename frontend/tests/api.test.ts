@@ -97,7 +97,7 @@ describe("Api", () => {
   const TAKEN = {
     toTime: 60,
     activeIds: [],
-    patch: [{ versionId: 3, instructionId: "a", definition: null }],
+    points: new Map(), patch: [{ versionId: 3, instructionId: "a", definition: null, visibleTime: 0 }],
   };
   const { signal } = new AbortController();
 

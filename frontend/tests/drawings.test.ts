@@ -1,8 +1,12 @@
 import { describe, expect, it } from "vitest";
 
 import { activeDrawings, applyDelta, fromBaseline, NO_DRAWINGS } from "../src/drawings/drawings";
-import { parseDrawDelta, type DrawDelta } from "../src/drawings/instruction";
-import { delta, line, mark, version } from "./fakes/drawings";
+import {
+  parseDrawDelta,
+  type DrawDelta,
+  type InstructionVersion,
+} from "../src/drawings/instruction";
+import { delta, grownLine, line, mark, version } from "./fakes/drawings";
 import { seededRandom } from "./fakes/candles";
 
 const ids = (drawings: typeof NO_DRAWINGS): string[] =>
@@ -57,6 +61,53 @@ describe("applyDelta", () => {
   });
 });
 
+describe("points of lines", () => {
+  const mean = (versionId: number, visibleTime: number, start: number): InstructionVersion => ({
+    ...version(versionId, "mean", grownLine([], { start })),
+    visibleTime,
+  });
+  const gains = (toTime: number, times: number[], ...patch: InstructionVersion[]): DrawDelta => ({
+    ...delta(toTime, patch, ["mean"]),
+    points: new Map([["mean", times.map((time) => ({ time, value: time + toTime / 1000 }))]]),
+  });
+  const shown = (drawings: typeof NO_DRAWINGS): (readonly [number, number])[] => {
+    const [drawing] = activeDrawings(drawings);
+    if (drawing?.definition.type !== "line") return [];
+    return drawing.definition.points.map(({ time, value }) => [time, value]);
+  };
+  const begun = fromBaseline(gains(120, [60, 120], mean(1, 60, 60)));
+
+  it("grow by what each delta has", () => {
+    expect(shown(applyDelta(begun, gains(180, [180])))).toEqual([
+      [60, 60.12],
+      [120, 120.12],
+      [180, 180.18],
+    ]);
+  });
+
+  it("are the same when a delta is applied twice", () => {
+    const delta180 = gains(180, [180], mean(4, 180, 60));
+    const once = applyDelta(begun, delta180);
+    expect(applyDelta(once, delta180)).toEqual(once);
+  });
+
+  it("end where a new version begins, as after a revision", () => {
+    const revised = applyDelta(begun, gains(180, [180], mean(5, 120, 60)));
+    expect(shown(revised).map(([time]) => time)).toEqual([60, 180]);
+  });
+
+  it("before the start of the line are of an earlier one", () => {
+    const anew = applyDelta(begun, gains(240, [180, 240], mean(5, 240, 240)));
+    expect(shown(anew).map(([time]) => time)).toEqual([240]);
+  });
+
+  it("are dropped with their line, and when there are very many", () => {
+    expect(applyDelta(begun, delta(180, [], [])).points.size).toBe(0);
+    const many = Array.from({ length: 9_000 }, (_, index) => 180 + 60 * index);
+    expect(shown(applyDelta(begun, gains(1e6, many))).length).toBe(4_000);
+  });
+});
+
 describe("fromBaseline", () => {
   it("removes everything drawn before", () => {
     const before = applyDelta(NO_DRAWINGS, delta(600, [version(90, "old")]));
@@ -95,8 +146,39 @@ describe("parseDrawDelta", () => {
     ]);
   });
 
+  it("reads boxes, labels and lines with their points", () => {
+    const stroke = { color: "violet", lineWidth: 2, title: "What it is" };
+    const given = [
+      { type: "box", feature: "f", start: 60, end: 120, top: 2, bottom: 1, ...stroke },
+      { type: "label", feature: "f", time: 60, value: 1, text: "here", place: "above", color: "text" },
+      { type: "line", feature: "f", start: 60, end: 120, lineStyle: "dashed", ...stroke },
+    ];
+    const body = answer(given.map(item)) as Record<string, unknown>;
+    const parsed = parseDrawDelta({ ...body, series_points: { a: [[60, 1.5], [120, 2]] } });
+    expect(parsed?.patch.map(({ definition }) => definition)).toEqual([
+      { ...given[0], fill: null, dashed: false, extendRight: false },
+      { ...given[1], title: "" },
+      { type: "line", feature: "f", start: 60, points: [], dashed: true, ...stroke },
+    ]);
+    expect(parsed?.points.get("a")).toEqual([
+      { time: 60, value: 1.5 },
+      { time: 120, value: 2 },
+    ]);
+  });
+
+  it.each([[[1]], [{ a: 1 }], [{ a: [[60]] }], [{ a: [[60, "1"]] }], [{ a: [null] }]])(
+    "makes nothing of an answer with the points %j",
+    (points) => {
+      const body = answer([]) as Record<string, unknown>;
+      expect(parseDrawDelta({ ...body, series_points: points })).toBeNull();
+    },
+  );
+
   it.each([
     [{}],
+    [{ type: "box", feature: "f", color: "red", start: 60, end: 120, top: 1 }],
+    [{ type: "label", feature: "f", color: "red", time: 60, value: 1 }],
+    [{ type: "line", feature: "f", color: "red" }],
     [{ type: "spiral", feature: "f", color: "red" }],
     [{ type: "polyline", feature: "f", color: "red", points: [{ time: 60, value: 1 }] }],
     [{ type: "polyline", feature: "f", color: "red", points: [{ time: 60 }, { time: 120 }] }],

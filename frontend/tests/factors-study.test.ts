@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import type { HeldScene } from "../src/drawings/overlay-layer";
+import { drawnIds, NOTHING_HELD, type HeldScene } from "../src/drawings/overlay-layer";
 import { ApiError } from "../src/sync/api";
-import { EMPTY_SCENE, idsByFeature, type Scene } from "../src/drawings/scene";
+import { EMPTY_SCENE, type Scene } from "../src/drawings/scene";
 import { SettingsStore } from "../src/settings/settings";
 import { readCatalog } from "../src/studies/catalog";
 import { FactorStudy } from "../src/studies/factors";
@@ -42,12 +42,11 @@ class FakeLayer {
   }
 
   drawn(): Record<string, string[]> {
-    const { markers, lines } = this.scene;
-    return idsByFeature([...markers.map(({ id, definition }) => ({ id, ...definition })), ...lines]);
+    return drawnIds(this.scene);
   }
 
   held(): HeldScene {
-    return { markers: [], lines: this.scene.lines, zones: this.scene.zones };
+    return { ...NOTHING_HELD, ...this.scene };
   }
 
   restyle(): void {}

@@ -6,6 +6,8 @@ const SOURCES: Record<string, string> = import.meta.glob("../src/**/*.ts", {
   eager: true,
 });
 
+const FACTOR_NAMES = /pivot|zhongshu|anchor|\bpens?\b|\bsr\b|\bsr\./gi;
+
 function importsOf(path: string): string[] {
   const imported = (SOURCES[path] ?? "").matchAll(/ from "(\.\.?\/[\w/-]+)"/g);
   const base = new URL(path.slice("../src/".length), "file:///src/");
@@ -43,5 +45,18 @@ describe("modules", () => {
   it("never import one another in a circle, not even for types", () => {
     expect(Object.keys(SOURCES)).toContain("../src/main.ts");
     expect(findCircle()).toBeNull();
+  });
+
+  it("name no factor: what is drawn, and how, comes from the server", () => {
+    const styles: Record<string, string> = import.meta.glob("../src/**/*.css", {
+      query: "?raw",
+      import: "default",
+      eager: true,
+    });
+    const named = Object.entries({ ...SOURCES, ...styles }).flatMap(([path, text]) =>
+      (text.match(FACTOR_NAMES) ?? []).map((name) => `${path}: ${name}`),
+    );
+    expect(named).toEqual([]);
+    expect("anchor.history".match(FACTOR_NAMES)).not.toBeNull();
   });
 });

@@ -3,7 +3,17 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { ApiError } from "../src/sync/api";
 import { joined, OlderDrawings, type OlderStep } from "../src/drawings/older-drawings";
 import { FakeClock, settle } from "./fakes/clock";
-import { conflict, delta, FakeDrawings, line, mark, version } from "./fakes/drawings";
+import {
+  conflict,
+  delta,
+  FakeDrawings,
+  grownLine,
+  line,
+  looksWith,
+  mark,
+  version,
+} from "./fakes/drawings";
+import { NO_LOOKS, type Looks } from "../src/drawings/look";
 import { unreachable } from "./fakes/server";
 import type { Drawing } from "../src/drawings/drawings";
 import type { Definition, DrawDelta } from "../src/drawings/instruction";
@@ -15,13 +25,20 @@ let clock: FakeClock;
 let server: FakeDrawings;
 let steps: OlderStep[];
 let older: OlderDrawings;
+let looks: Looks;
+
+const LOOKS = looksWith({
+  "now.only": { momentary: true },
+  "pen.confirmed": { chained: true },
+});
 
 beforeEach(() => {
   clock = new FakeClock();
   server = new FakeDrawings();
   steps = [];
+  looks = LOOKS;
   const dependencies = { api: server, clock, random: () => 0.5 };
-  older = new OlderDrawings(SERIES, dependencies, (step) => steps.push(step));
+  older = new OlderDrawings(SERIES, dependencies, () => looks, (step) => steps.push(step));
 });
 
 const ids = (): string[] => (steps.at(-1)?.drawings ?? []).map(({ id }) => id).sort();
@@ -65,13 +82,23 @@ describe("older drawings", () => {
   it("leave out what was valid at one candle only", async () => {
     const versions = [
       version(1, "mark"),
-      version(2, "current", line("anchor.current", [10, 20])),
+      version(2, "now.only", line("now.only", [10, 20])),
       version(3, "open", { ...line("new.factor", [10, 20]), extendRight: true } as Definition),
       version(4, "closed", line("new.factor", [10, 20])),
     ];
     server.pasts.push(delta(4000, versions));
     await look(4600);
     expect(ids()).toEqual(["closed", "mark"]);
+  });
+
+  it("are what lasts by the catalog, also when it arrives later", async () => {
+    looks = NO_LOOKS;
+    server.pasts.push(delta(4000, [version(1, "mark"), version(2, "now", line("now.only", [1, 2]))]));
+    await look(4600);
+    expect(ids()).toEqual(["mark", "now"]);
+    looks = LOOKS;
+    older.relook();
+    expect([ids(), status()]).toEqual([["mark"], "complete"]);
   });
 
   it("are dropped together with their candles", async () => {
@@ -153,18 +180,34 @@ describe("joined", () => {
   };
 
   it("joins the pens of stretches that meet into one line", () => {
-    const made = joined([pens(50, 60, 70), pens(30, 40, 50, 60), pens(10, 30)]);
+    const made = joined([pens(50, 60, 70), pens(30, 40, 50, 60), pens(10, 30)], LOOKS);
     expect([made.length, times(made)]).toEqual([1, [10, 30, 40, 50, 60, 70]]);
   });
 
   it("does not bridge a missing stretch", () => {
-    expect(times(joined([pens(50, 60), pens(10, 30)]))).toEqual([50, 60]);
+    expect(times(joined([pens(50, 60), pens(10, 30)], LOOKS))).toEqual([50, 60]);
   });
 
   it("keeps the newest version of everything else", () => {
     const [old, fresh] = [mark("pivot.major", 10), mark("pivot.major", 20)];
-    expect(joined([[{ id: "a", definition: fresh }], [{ id: "a", definition: old }]])).toEqual([
+    expect(joined([[{ id: "a", definition: fresh }], [{ id: "a", definition: old }]], LOOKS)).toEqual([
       { id: "a", definition: fresh },
+    ]);
+  });
+
+  const growing = (start: number, ...times: number[]): Drawing[] => {
+    const points = times.map((time) => ({ time, value: time }));
+    return [{ id: "mean", definition: grownLine(points, { start }) }];
+  };
+
+  it("continues a growing line of older stretches, but not an earlier one of its id", () => {
+    const made = joined([growing(10, 50, 60), growing(10, 30, 40, 50)], NO_LOOKS);
+    const other = joined([growing(50, 50, 60), growing(10, 30, 40)], NO_LOOKS);
+    const timesOf = ([drawing]: Drawing[]): unknown =>
+      drawing?.definition.type === "line" && drawing.definition.points.map(({ time }) => time);
+    expect([timesOf(made), timesOf(other)]).toEqual([
+      [30, 40, 50, 60],
+      [50, 60],
     ]);
   });
 });

@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import { activeDrawings, fromBaseline, type Drawing } from "../src/drawings/drawings";
 import { buildScene, idsByFeature, type Loaded } from "../src/drawings/scene";
 import { candle, candles } from "./fakes/candles";
-import { delta, line, mark, version } from "./fakes/drawings";
-import type { Definition, PolylineDefinition } from "../src/drawings/instruction";
+import { delta, grownLine, line, looksWith, mark, version } from "./fakes/drawings";
+import { NO_LOOKS, type Look } from "../src/drawings/look";
+import type { BoxDefinition, Definition, PolylineDefinition } from "../src/drawings/instruction";
 
 /** Candles from 600 to 1140, positions 0 to 9. */
 const LOADED: Loaded = { candles: candles(600, 10), forming: null, step: 60 };
@@ -25,15 +26,15 @@ function sloped(feature: string, points: readonly (readonly [number, number])[])
 const extended = (feature: string, times: readonly number[]): Definition =>
   ({ ...line(feature, times), extendRight: true }) as Definition;
 
-const places = (definition: Definition, loaded = LOADED): unknown => {
-  const { lines, anchors } = buildScene(drawings({ x: definition }), ALL, loaded);
-  return [...lines, ...anchors][0]?.places.map(({ index, price }) => [index, price]);
+const places = (definition: Definition, loaded = LOADED, looks = NO_LOOKS): unknown => {
+  const { lines } = buildScene(drawings({ x: definition }), ALL, loaded, looks);
+  return lines[0]?.places.map(({ index, price }) => [index, price]);
 };
 
 describe("buildScene", () => {
   it("is empty without candles", () => {
     const empty = { candles: [], forming: null, step: 60 };
-    expect(buildScene(drawings({ a: mark("pivot.major", 600) }), ALL, empty).markers).toEqual([]);
+    expect(buildScene(drawings({ a: mark("pivot.major", 600) }), ALL, empty, NO_LOOKS).markers).toEqual([]);
   });
 
   it("shows markers inside the loaded candles, in order of time", () => {
@@ -46,6 +47,7 @@ describe("buildScene", () => {
       }),
       ALL,
       LOADED,
+      NO_LOOKS,
     );
     expect(scene.markers.map(({ id }) => id)).toEqual(["b", "a"]);
   });
@@ -60,7 +62,7 @@ describe("buildScene", () => {
       ["pivot.minor", false],
       ["pen", false],
     ]);
-    const scene = buildScene(drawn, switches, LOADED);
+    const scene = buildScene(drawn, switches, LOADED, NO_LOOKS);
     expect([scene.markers.map(({ id }) => id), scene.lines]).toEqual([["a"], []]);
   });
 
@@ -87,8 +89,9 @@ describe("buildScene", () => {
     expect(places(line("pen.confirmed", [1200, 1260]))).toBeUndefined();
   });
 
-  it("keeps anchors whole", () => {
-    expect(places(sloped("anchor.current", [[480, 10], [720, 30]]))).toEqual([
+  it("keeps whole what is not to be clipped", () => {
+    const looks = looksWith({ "f.whole": { unclipped: true } });
+    expect(places(sloped("f.whole", [[480, 10], [720, 30]]), LOADED, looks)).toEqual([
       [-2, 10],
       [2, 30],
     ]);
@@ -112,50 +115,124 @@ describe("buildScene", () => {
     ]);
   });
 
-  it("fills a zhongshu between its edges, dashed while it is alive", () => {
+  const AREA: Look = { color: "violet", fillOpacity: 0.2, area: ["top", "bottom"] };
+
+  it("fills the area between two lines that the look names", () => {
     const edge = (price: number): Definition => ({
-      ...(line("zhongshu.alive", [660, 780], price) as PolylineDefinition),
-      entryDirection: -1,
+      ...(line("f.zone", [660, 780], price) as PolylineDefinition),
       extendRight: true,
     });
-    const both = { "zhongshu.alive:bottom": edge(90), "zhongshu.alive:top": edge(110) };
-    const { zones, lines } = buildScene(drawings(both), ALL, LOADED);
-    expect(zones).toEqual([
-      { id: "zhongshu.alive", from: 1, to: 9, top: 110, bottom: 90, fill: "rgba(220, 38, 38, 0.18)" },
+    const both = { "f.zone:bottom": edge(90), "f.zone:top": edge(110), "f.zone:top:other": edge(1) };
+    const looks = looksWith({ "f.zone": { ...AREA, dashed: true } });
+    const { boxes, lines } = buildScene(drawings(both), ALL, LOADED, looks);
+    expect(boxes).toMatchObject([
+      { id: "f.zone", from: 1, to: 9, top: 110, bottom: 90, fill: "violet", fillOpacity: 0.2 },
     ]);
-    expect(lines.map(({ dashed }) => dashed)).toEqual([true, true]);
+    expect(boxes[0]?.outline).toBe("sides");
+    expect(lines.map(({ dashed, color }) => [dashed, color])).toEqual([
+      [true, "violet"],
+      [true, "violet"],
+      [true, "violet"],
+    ]);
   });
 
-  it("fills each ended zhongshu by its direction", () => {
-    const edge = (price: number): Definition => ({
-      ...(line("zhongshu.dead", [660, 780], price) as PolylineDefinition),
-      entryDirection: 1,
-    });
-    const scene = buildScene(
-      drawings({ "z:bottom": edge(90), "z:top": edge(110), "other:top": edge(120) }),
-      ALL,
-      LOADED,
-    );
-    expect(scene.zones).toEqual([
-      { id: "z", from: 1, to: 3, top: 110, bottom: 90, fill: "rgba(74, 222, 128, 0.12)" },
-    ]);
-    expect(scene.lines.every(({ dashed }) => !dashed)).toBe(true);
+  it("fills nothing without the other edge", () => {
+    const alone = { "f.zone:top": line("f.zone", [660, 780]) };
+    const looks = looksWith({ "f.zone": AREA });
+    expect(buildScene(drawings(alone), ALL, LOADED, looks).boxes).toEqual([]);
   });
 
-  it("draws the current anchor last, and wide", () => {
-    const { anchors, lines } = buildScene(
+  it("draws layers in their order, with the width and colour of the look", () => {
+    const { lines } = buildScene(
       drawings({
-        "anchor.current": line("anchor.current", [600, 660]),
-        "anchor.history:1": line("anchor.history", [660, 720]),
+        "f.now": line("f.now", [600, 660]),
+        "f.past": line("f.past", [660, 720]),
+        "f.plain": line("f.plain", [660, 720]),
       }),
       ALL,
       LOADED,
+      looksWith({
+        "f.now": { layer: 2, width: 3, color: "amber", halo: true },
+        "f.past": { layer: 1, width: 2.5 },
+      }),
     );
-    expect(anchors.map(({ id, width, color }) => [id, width, color])).toEqual([
-      ["anchor.history:1", 2.5, "#3b82f6"],
-      ["anchor.current", 3, "#f59e0b"],
+    expect(lines.map(({ id, width, color, halo }) => [id, width, color, halo])).toEqual([
+      ["f.plain", 2, "#ffffff", false],
+      ["f.past", 2.5, "#ffffff", false],
+      ["f.now", 3, "amber", true],
     ]);
-    expect(lines).toEqual([]);
+  });
+
+  it("names lines at the axis that extend right", () => {
+    const looks = looksWith({ "f.level": { toAxis: true, name: "R" } });
+    const both = { a: extended("f.level", [600, 660]), b: line("f.level", [600, 660]) };
+    const { lines } = buildScene(drawings(both), ALL, LOADED, looks);
+    expect(lines.map(({ id, toAxis, name }) => [id, toAxis, name])).toEqual([
+      ["a", true, "R"],
+      ["b", false, "R"],
+    ]);
+  });
+
+  const box = { type: "box", feature: "f.box", top: 12, bottom: 8, color: "violet" } as const;
+  const stroke = { lineWidth: 1, dashed: false, title: "", fill: null, extendRight: false };
+
+  it("draws boxes inside the loaded candles, to the newest one if they extend", () => {
+    const placed = (more: Partial<BoxDefinition>): unknown => {
+      const drawn = { b: { ...box, ...stroke, start: 660, end: 780, ...more } };
+      const { boxes } = buildScene(drawings(drawn), ALL, LOADED, NO_LOOKS);
+      return boxes.map(({ from, to }) => [from, to]);
+    };
+    expect(placed({})).toEqual([[1, 3]]);
+    expect(placed({ start: 300, end: 1500 })).toEqual([[0, 9]]);
+    expect(placed({ extendRight: true })).toEqual([[1, 9]]);
+    expect(placed({ start: 300, end: 540 })).toEqual([]);
+    expect(placed({ start: 1200, end: 1260 })).toEqual([]);
+  });
+
+  it("fills a box with a light shade of its colour, or as the instruction has it", () => {
+    const filled = (fill: string | null): unknown => {
+      const drawn = { b: { ...box, ...stroke, start: 660, end: 780, fill } };
+      const { boxes } = buildScene(drawings(drawn), ALL, LOADED, NO_LOOKS);
+      return boxes.map((each) => [each.fill, each.fillOpacity]);
+    };
+    expect(filled(null)).toEqual([["violet", 0.12]]);
+    expect(filled("teal")).toEqual([["teal", 0.12]]);
+    expect(filled("rgba(1, 2, 3, 0.5)")).toEqual([["rgba(1, 2, 3, 0.5)", 1]]);
+  });
+
+  it("draws labels inside the loaded candles", () => {
+    const label = { type: "label", feature: "f.label", value: 5, color: "text", title: "" } as const;
+    const { labels } = buildScene(
+      drawings({
+        a: { ...label, time: 720, text: "here", place: "above" },
+        b: { ...label, time: 540, text: "gone", place: "above" },
+      }),
+      ALL,
+      LOADED,
+      NO_LOOKS,
+    );
+    expect(labels).toMatchObject([{ id: "a", index: 2, price: 5, text: "here", place: "above" }]);
+  });
+
+  it("draws a growing line through its points", () => {
+    const points = [480, 660, 720].map((time) => ({ time, value: time }));
+    expect(places(grownLine(points))).toBeUndefined();
+    const drawn = [{ id: "mean", definition: grownLine(points) }];
+    const { lines } = buildScene(drawn, ALL, LOADED, NO_LOOKS);
+    expect(lines[0]?.places).toEqual([
+      { index: 0, price: 600 },
+      { index: 1, price: 660 },
+      { index: 2, price: 720 },
+    ]);
+  });
+
+  it("places marks at the high or low of their candles", () => {
+    const below = { ...mark("f", 720), position: "belowBar" } as Definition;
+    const { markers } = buildScene(drawings({ a: mark("f", 660), b: below }), ALL, LOADED, NO_LOOKS);
+    expect(markers.map(({ id, index, price }) => [id, index, price])).toEqual([
+      ["a", 1, LOADED.candles[1]?.high],
+      ["b", 2, LOADED.candles[2]?.low],
+    ]);
   });
 });
 

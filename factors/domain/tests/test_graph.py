@@ -7,7 +7,8 @@ import pytest
 from factors.domain import pivot
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
-from factors.domain.graph import GraphError, catalog, in_order
+from factors.domain.graph import Feature, GraphError, catalog, in_order
+from factors.domain.looks import CHINESE, Look, Words
 from tests.recordings import vector_json
 
 RECORDED = vector_json("catalog.json")
@@ -53,4 +54,33 @@ def test_catalog_contains_the_recorded_factors_in_their_order():
     answer = catalog(Engine(FACTORS).factors)
     recorded = {entry["key"] for entry in RECORDED["factors"]}
     answer["factors"] = [entry for entry in answer["factors"] if entry["key"] in recorded]
+    del answer["features"]
     assert answer == RECORDED
+
+
+def test_catalog_has_looks_and_words_by_key_of_what_is_set():
+    look = Look(color="violet", momentary=True)
+    features = (
+        Feature("a.b", "B", description="It is b", look=look, variants={"up": Look(name="U")}),
+        Feature("a.c", "C", translations={CHINESE: Words("丙")}),
+        Feature("a.d", "D"),
+    )
+    spec = replace(FACTORS[0], name="a", features=features, translations={CHINESE: Words("甲")})
+    assert catalog([spec])["features"] == {
+        "a.b": {
+            "description": "It is b",
+            "look": {"color": "violet", "momentary": True},
+            "variants": {"up": {"name": "U"}},
+        },
+        "a.c": {"translations": {"zh-CN": {"label": "丙"}}},
+        "a": {"translations": {"zh-CN": {"label": "甲"}}},
+    }
+
+
+def test_every_feature_is_described_in_both_languages():
+    recorded = {entry["key"] for entry in RECORDED["factors"]}
+    for spec in (spec for spec in FACTORS if spec.name in recorded):
+        assert CHINESE in spec.translations, spec.name
+        for feature in spec.features:
+            assert feature.description, feature.key
+            assert feature.translations[CHINESE].description, feature.key

@@ -75,17 +75,16 @@ export interface Drawn {
 
 /** Describes the drawings, and how many are on the chart, on the chart's root element. */
 export function describeDrawings(root: HTMLElement, { step, older, scene }: Drawn): void {
-  const { markers, lines, zones, anchors } = scene;
+  const { markers, lines, boxes, labels } = scene;
   write(root, {
     overlayStatus: step.status,
     overlayCursor: step.drawings.cursor,
     overlayTime: step.drawings.toTime,
     olderStatus: older.status,
     markerCount: markers.length,
-    polylineCount: lines.length + anchors.length,
-    zhongshuCount: zones.length,
-    srCount: lines.filter((line) => line.feature.startsWith("sr.")).length,
-    anchorCount: anchors.length,
+    polylineCount: lines.length,
+    boxCount: boxes.length,
+    labelCount: labels.length,
   });
 }
 

@@ -1,5 +1,7 @@
 /** The chart's colours: read from the tokens of the style sheet, so that both have one source. */
 
+import { INK_NAMES, type Inks } from "../drawings/ink";
+
 export interface ChartTheme {
   readonly background: string;
   readonly text: string;
@@ -13,6 +15,8 @@ export interface ChartTheme {
   readonly downVolume: string;
   readonly gap: string;
   readonly countdown: string;
+  /** Shades of the inks that drawings name. */
+  readonly inks: Inks;
   readonly font: string;
 }
 
@@ -33,6 +37,9 @@ export function themeOf(element: Element): ChartTheme {
     downVolume: token("down-volume"),
     gap: token("gap"),
     countdown: token("countdown"),
+    inks: Object.fromEntries(
+      INK_NAMES.map((name) => [name, style.getPropertyValue(`--ink-${name}`).trim()]),
+    ),
     font: style.fontFamily,
   };
 }

@@ -1,51 +1,96 @@
-/** Draws a scene on the chart's canvas: one primitive for all boxes and lines. */
+/** Draws a scene on the chart's canvas: one primitive for everything that is drawn. */
 
 import type {
+  BarPrice,
   IPrimitivePaneView,
   ISeriesPrimitive,
-  Logical,
   PrimitivePaneViewZOrder,
   SeriesAttachedParameter,
   Time,
 } from "lightweight-charts";
 
+import { Brush, type Lettering } from "./brush";
+import { hitAt, type Hit } from "./hits";
 import type { Ink } from "./ink";
-import { EMPTY_SCENE, type Place, type Scene, type SceneLine, type SceneZone } from "./scene";
+import { marksOn, type Mark } from "./marks";
+import { scalesOf, type Scales } from "./scales";
+import { EMPTY_SCENE, type Scene } from "./scene";
 
 type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
-type Draw = (pen: Pen, scene: Scene) => void;
+type Draw = (brush: Brush, width: number, scales: Scales) => void;
 
-const HALO = "rgba(255, 255, 255, 0.28)";
-const HALO_WIDTH = 2;
-const DASH = [6, 6];
+/** What drawings look like in a theme. */
+export interface Palette extends Lettering {
+  readonly ink: Ink;
+}
 
 export class DrawingPrimitive implements ISeriesPrimitive<Time> {
   private shown: Scene = EMPTY_SCENE;
+  private price = 0;
   private attachment: SeriesAttachedParameter<Time> | null = null;
-  private ink: Ink;
+  private palette: Palette;
+  private marks: readonly Mark[] = [];
+  private named: readonly string[] = [];
   private readonly views = [
-    this.view("bottom", (pen, { zones }) => zones.forEach((zone) => pen.fill(zone))),
-    this.view("normal", (pen, { lines }) => lines.forEach((line) => pen.stroke(line))),
-    this.view("top", (pen, { anchors }) => anchors.forEach((line) => pen.highlight(line))),
+    this.view("bottom", (brush) => {
+      this.shown.boxes.forEach((box) => brush.box(box));
+      this.draw(brush, (layer) => layer < 0);
+    }),
+    this.view("normal", (brush, width, scales) => {
+      this.draw(brush, (layer) => layer === 0);
+      this.marks = marksOn(this.shown.markers, scales, width);
+      this.marks.forEach((mark) => brush.mark(mark));
+    }),
+    this.view("top", (brush) => {
+      this.draw(brush, (layer) => layer > 0);
+      this.shown.labels.forEach((label) => brush.label(label));
+      this.named = brush.names(this.shown.lines, this.price, this.format);
+    }),
   ];
 
-  constructor(ink: Ink) {
-    this.ink = ink;
+  /** A price as the axis shows it. */
+  readonly format = (price: number): string => {
+    const localized = this.attachment?.chart.options().localization.priceFormatter;
+    return (
+      localized?.(price as BarPrice) ?? this.attachment?.series.priceFormatter().format(price) ?? String(price)
+    );
+  };
+
+  constructor(palette: Palette) {
+    this.palette = palette;
   }
 
   get scene(): Scene {
     return this.shown;
   }
 
-  show(scene: Scene): void {
+  /** The marks as they were painted last: zoomed out, fewer than the scene has. */
+  get paintedMarks(): readonly Mark[] {
+    return this.marks;
+  }
+
+  /** The names at the axis as they were painted last. */
+  get paintedNames(): readonly string[] {
+    return this.named;
+  }
+
+  /** Shows a scene; `price` is the last one: the names nearest to it come first. */
+  show(scene: Scene, price: number): void {
     this.shown = scene;
+    this.price = price;
     this.attachment?.requestUpdate();
   }
 
   /** Draws in other colours from now on. */
-  restyle(ink: Ink): void {
-    this.ink = ink;
+  restyle(palette: Palette): void {
+    this.palette = palette;
     this.attachment?.requestUpdate();
+  }
+
+  /** The drawing at a point of the pane, in pixels. */
+  hit(x: number, y: number): Hit | null {
+    const scales = this.attachment === null ? null : scalesOf(this.attachment);
+    return scales === null ? null : hitAt(this.shown, this.marks, scales, { x, y });
   }
 
   attached(attachment: SeriesAttachedParameter<Time>): void {
@@ -60,99 +105,24 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
     return this.views;
   }
 
+  private draw(brush: Brush, isOn: (layer: number) => boolean): void {
+    for (const line of this.shown.lines) if (isOn(line.layer)) brush.line(line);
+  }
+
   private view(layer: PrimitivePaneViewZOrder, draw: Draw): IPrimitivePaneView {
     const renderer = { draw: (target: Target) => this.paint(target, draw) };
     return { zOrder: () => layer, renderer: () => renderer };
   }
 
   private paint(target: Target, draw: Draw): void {
-    const { attachment } = this;
+    const { attachment, palette } = this;
     if (attachment === null) return;
-    target.useMediaCoordinateSpace(({ context, mediaSize }) => {
+    target.useMediaCoordinateSpace(({ context, mediaSize: { width } }) => {
       const scales = scalesOf(attachment);
       if (scales === null) return;
       context.save();
-      draw(new Pen(context, scales, mediaSize.width, this.ink), this.shown);
+      draw(new Brush(context, scales, width, palette.ink, palette), width, scales);
       context.restore();
     });
-  }
-}
-
-interface Scales {
-  /** Pixels of the first loaded candle, and from one candle to the next. */
-  readonly origin: number;
-  readonly spacing: number;
-  y(price: number): number | null;
-}
-
-/** Positions are linear on the time scale: the first two determine all. */
-function scalesOf({ chart, series }: SeriesAttachedParameter<Time>): Scales | null {
-  const time = chart.timeScale();
-  const origin = time.logicalToCoordinate(0 as Logical);
-  const next = time.logicalToCoordinate(1 as Logical);
-  if (origin === null || next === null) return null;
-  return { origin, spacing: next - origin, y: (price) => series.priceToCoordinate(price) };
-}
-
-/** Puts boxes and lines on a canvas; those outside are skipped. */
-class Pen {
-  private readonly context: CanvasRenderingContext2D;
-  private readonly scales: Scales;
-  private readonly width: number;
-  private readonly ink: Ink;
-
-  constructor(context: CanvasRenderingContext2D, scales: Scales, width: number, ink: Ink) {
-    this.context = context;
-    this.scales = scales;
-    this.width = width;
-    this.ink = ink;
-    context.lineJoin = "round";
-  }
-
-  fill({ from, to, top, bottom, fill }: SceneZone): void {
-    const [left, right] = [this.x(from), this.x(to)];
-    const [upper, lower] = [this.scales.y(top), this.scales.y(bottom)];
-    if (right < 0 || left > this.width || upper === null || lower === null) return;
-    this.context.fillStyle = fill;
-    this.context.fillRect(left, upper, right - left, lower - upper);
-  }
-
-  stroke(line: SceneLine): void {
-    const path = this.path(line.places);
-    if (path === null) return;
-    this.context.setLineDash(line.dashed ? DASH : []);
-    this.draw(path, line.color, line.width);
-  }
-
-  /** Draws a line with a light edge, so that it stands out from candles and pens. */
-  highlight(line: SceneLine): void {
-    const path = this.path(line.places);
-    if (path === null) return;
-    this.context.setLineDash(line.dashed ? DASH : []);
-    this.draw(path, HALO, line.width + 2 * HALO_WIDTH);
-    this.draw(path, line.color, line.width);
-  }
-
-  private draw(path: Path2D, color: string, width: number): void {
-    this.context.strokeStyle = this.ink(color);
-    this.context.lineWidth = width;
-    this.context.stroke(path);
-  }
-
-  /** Null when no part of it is visible. */
-  private path(places: readonly Place[]): Path2D | null {
-    const [first, last] = [places[0], places.at(-1)];
-    if (first === undefined || last === undefined) return null;
-    if (this.x(last.index) < 0 || this.x(first.index) > this.width) return null;
-    const path = new Path2D();
-    for (const place of places) {
-      const y = this.scales.y(place.price);
-      if (y !== null) path.lineTo(this.x(place.index), y);
-    }
-    return path;
-  }
-
-  private x(index: number): number {
-    return this.scales.origin + index * this.scales.spacing;
   }
 }

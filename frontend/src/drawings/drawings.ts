@@ -1,13 +1,17 @@
 /** The drawings of one series: the newest version of each active instruction, and the cursor. */
 
-import type { Definition, DrawDelta, InstructionVersion } from "./instruction";
+import type { Definition, DrawDelta, DrawPoint, InstructionVersion } from "./instruction";
 
 /** How many of the newest candles the server draws; the page requests as many. */
 export const DRAWN_CANDLES = 2000;
+/** Older points are read with older drawings. */
+const MOST_POINTS = 2 * DRAWN_CANDLES;
 
 export interface Drawings {
   /** The newest received version of every active instruction. */
   readonly catalog: ReadonlyMap<string, InstructionVersion>;
+  /** The points of active lines, ascending by time. */
+  readonly points: ReadonlyMap<string, readonly DrawPoint[]>;
   /** Ids to draw, ascending; an id may arrive before its version. */
   readonly activeIds: readonly string[];
   /** All changes up to here are applied; the next delta starts after it. */
@@ -23,6 +27,7 @@ export interface Drawing {
 
 export const NO_DRAWINGS: Drawings = {
   catalog: new Map(),
+  points: new Map(),
   activeIds: [],
   cursor: 0,
   toTime: null,
@@ -36,19 +41,24 @@ export function fromBaseline(delta: DrawDelta): Drawings {
 /**
  * Applies a delta; applying it again changes nothing.
  *
- * Versions of inactive ids are dropped: an instruction that left the window or was withdrawn only
- * returns with a new version.
+ * Versions and points of inactive ids are dropped: an instruction that left the window or was
+ * withdrawn only returns with a new version. A new version ends the points from its time on.
  */
 export function applyDelta(before: Drawings, delta: DrawDelta): Drawings {
   const newest = new Map(before.catalog);
+  const points = new Map(before.points);
   for (const version of delta.patch) {
-    const held = newest.get(version.instructionId);
-    if (held === undefined || version.versionId >= held.versionId) {
-      newest.set(version.instructionId, version);
-    }
+    const { instructionId: id, visibleTime } = version;
+    const held = newest.get(id);
+    if (held !== undefined && version.versionId <= held.versionId) continue;
+    newest.set(id, version);
+    const kept = points.get(id)?.filter(({ time }) => time < visibleTime);
+    if (kept !== undefined) points.set(id, kept);
   }
+  for (const [id, added] of delta.points) points.set(id, appended(points.get(id) ?? [], added));
   return {
     catalog: only(newest, delta.activeIds),
+    points: only(points, delta.activeIds),
     activeIds: delta.activeIds,
     cursor: Math.max(before.cursor, delta.cursor),
     toTime: delta.toTime,
@@ -56,21 +66,32 @@ export function applyDelta(before: Drawings, delta: DrawDelta): Drawings {
 }
 
 /** The drawings to show, in the order of the active ids. */
-export function activeDrawings({ catalog, activeIds }: Drawings): Drawing[] {
-  return activeIds.flatMap((id) => {
+export function activeDrawings({ catalog, points, activeIds }: Drawings): Drawing[] {
+  return activeIds.flatMap((id): Drawing[] => {
     const definition = catalog.get(id)?.definition ?? null;
-    return definition === null ? [] : [{ id, definition }];
+    if (definition === null) return [];
+    if (definition.type !== "line") return [{ id, definition }];
+    const own = (points.get(id) ?? []).filter(({ time }) => time >= definition.start);
+    return [{ id, definition: { ...definition, points: own } }];
   });
 }
 
-function only(
-  versions: ReadonlyMap<string, InstructionVersion>,
-  ids: readonly string[],
-): Map<string, InstructionVersion> {
-  const kept = new Map<string, InstructionVersion>();
+/** Points with newer ones, of which the oldest are dropped when there are very many. */
+function appended(held: readonly DrawPoint[], added: readonly DrawPoint[]): readonly DrawPoint[] {
+  const [first] = added;
+  if (first === undefined) return held;
+  const last = held.at(-1);
+  const isLater = last === undefined || last.time < first.time;
+  if (isLater) return [...held, ...added].slice(-MOST_POINTS);
+  const byTime = new Map([...held, ...added].map((point) => [point.time, point]));
+  return [...byTime.values()].sort((left, right) => left.time - right.time).slice(-MOST_POINTS);
+}
+
+function only<Value>(all: ReadonlyMap<string, Value>, ids: readonly string[]): Map<string, Value> {
+  const kept = new Map<string, Value>();
   for (const id of ids) {
-    const version = versions.get(id);
-    if (version !== undefined) kept.set(id, version);
+    const value = all.get(id);
+    if (value !== undefined) kept.set(id, value);
   }
   return kept;
 }

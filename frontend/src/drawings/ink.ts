@@ -1,20 +1,45 @@
-/** Colours of drawings on a background: one that can't be seen there is replaced. */
+/**
+ * Colours of drawings on a background: an ink has a shade in each theme, and a CSS colour that can't
+ * be seen on the background is replaced.
+ */
 
 /** A colour as it is drawn. */
 export type Ink = (color: string) => string;
+
+/** Names of inks, with their shades. */
+export type Inks = Readonly<Record<string, string>>;
+
+export const INK_NAMES = [
+  "text",
+  "muted",
+  "up",
+  "down",
+  "blue",
+  "teal",
+  "violet",
+  "pink",
+  "amber",
+] as const;
 
 /** Below this contrast (1 to 21, WCAG 2) a thin line can hardly be seen. */
 const LEAST_CONTRAST = 1.6;
 
 /** Replaces colours that can't be seen on `background` by `text`; both are `#rrggbb` or `#rgb`. */
-export function inkOn(background: string, text: string): Ink {
+export function inkOn(background: string, text: string, inks: Inks = {}): Ink {
   const ground = luminance(background);
   return (color) => {
+    const shade = inks[color];
+    if (shade) return shade;
     const light = luminance(color);
     if (ground === null || light === null) return color;
     const [upper, lower] = light > ground ? [light, ground] : [ground, light];
     return (upper + 0.05) / (lower + 0.05) < LEAST_CONTRAST ? text : color;
   };
+}
+
+/** Whether a colour is an ink. */
+export function isInk(color: string): boolean {
+  return (INK_NAMES as readonly string[]).includes(color);
 }
 
 /** Relative luminance of a colour, 0 to 1; null for other notations. */

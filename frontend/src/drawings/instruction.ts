@@ -31,11 +31,58 @@ export interface PolylineDefinition {
   readonly extendRight: boolean;
 }
 
-export type Definition = MarkerDefinition | PolylineDefinition;
+export interface BoxDefinition {
+  readonly type: "box";
+  readonly feature: string;
+  readonly start: number;
+  readonly end: number;
+  readonly top: number;
+  readonly bottom: number;
+  readonly color: string;
+  readonly lineWidth: number;
+  /** Null: a light shade of the colour. */
+  readonly fill: string | null;
+  readonly dashed: boolean;
+  readonly extendRight: boolean;
+  readonly title: string;
+}
+
+export interface LabelDefinition {
+  readonly type: "label";
+  readonly feature: string;
+  readonly time: number;
+  readonly value: number;
+  readonly text: string;
+  readonly color: string;
+  readonly place: "above" | "center" | "below";
+  readonly title: string;
+}
+
+/** A line that grows by at most one point with each candle; its points are received apart. */
+export interface LineDefinition {
+  readonly type: "line";
+  readonly feature: string;
+  /** Points before it belong to an earlier line of this id. */
+  readonly start: number;
+  readonly points: readonly DrawPoint[];
+  readonly color: string;
+  readonly lineWidth: number;
+  readonly dashed: boolean;
+  readonly title: string;
+}
+
+export type Definition =
+  | MarkerDefinition
+  | PolylineDefinition
+  | BoxDefinition
+  | LabelDefinition
+  | LineDefinition;
 
 export interface InstructionVersion {
   readonly versionId: number;
   readonly instructionId: string;
+  /** The candle with which it appeared, UTC seconds. */
+  readonly visibleTime: number;
   /** Null: withdrawn, or of an unknown type. */
   readonly definition: Definition | null;
 }
@@ -45,6 +92,8 @@ export interface DrawDelta {
   readonly toTime: number | null;
   readonly activeIds: readonly string[];
   readonly patch: readonly InstructionVersion[];
+  /** What lines gained, by id, ascending by time. */
+  readonly points: ReadonlyMap<string, readonly DrawPoint[]>;
   /** Where the next delta continues. */
   readonly cursor: number;
 }
@@ -58,21 +107,40 @@ export function parseDrawDelta(value: unknown): DrawDelta | null {
   const cursor = value["next_cursor"]["version_id"];
   if (!isTexts(active) || !Array.isArray(items) || !Number.isSafeInteger(cursor)) return null;
   const patch = items.map(parseVersion);
-  if (patch.includes(null)) return null;
+  const points = parsePoints(value["series_points"] ?? {});
+  if (patch.includes(null) || points === null) return null;
   return {
     toTime: Number.isSafeInteger(time) ? (time as number) : null,
     activeIds: active,
     patch: patch as InstructionVersion[],
+    points,
     cursor: cursor as number,
   };
 }
 
 function parseVersion(value: unknown): InstructionVersion | null {
   if (!isObject(value)) return null;
-  const { version_id: versionId, instruction_id: instructionId } = value;
+  const { version_id: versionId, instruction_id: instructionId, visible_time: visible } = value;
   if (!Number.isSafeInteger(versionId) || typeof instructionId !== "string") return null;
   const definition = parseDefinition(value["definition"]);
-  return { versionId: versionId as number, instructionId, definition };
+  const visibleTime = Number.isSafeInteger(visible) ? (visible as number) : 0;
+  return { versionId: versionId as number, instructionId, visibleTime, definition };
+}
+
+/** Null when any is malformed. */
+function parsePoints(value: unknown): Map<string, DrawPoint[]> | null {
+  if (!isObject(value)) return null;
+  const found = new Map<string, DrawPoint[]>();
+  for (const [id, pairs] of Object.entries(value)) {
+    if (!Array.isArray(pairs)) return null;
+    const points = pairs.map((pair: unknown) => {
+      const [time, price] = Array.isArray(pair) ? (pair as unknown[]) : [];
+      return { time, value: price };
+    });
+    if (!points.every(isPoint)) return null;
+    found.set(id, points);
+  }
+  return found;
 }
 
 /** Null for an empty definition (a withdrawal) and for types that a newer server may add. */
@@ -81,7 +149,75 @@ function parseDefinition(value: unknown): Definition | null {
   const { type, feature, color } = value;
   if (typeof feature !== "string" || typeof color !== "string") return null;
   if (type === "marker") return parseMarker(value, feature, color);
-  return type === "polyline" ? parsePolyline(value, feature, color) : null;
+  if (type === "polyline") return parsePolyline(value, feature, color);
+  if (type === "box") return parseBox(value, feature, color);
+  if (type === "label") return parseLabel(value, feature, color);
+  return type === "line" ? parseLine(value, feature, color) : null;
+}
+
+function parseBox(value: Json, feature: string, color: string): BoxDefinition | null {
+  const { start, end, top, bottom, fill } = value;
+  if (!isFinite(top) || !isFinite(bottom)) return null;
+  if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end)) return null;
+  return {
+    type: "box",
+    feature,
+    start: start as number,
+    end: end as number,
+    top,
+    bottom,
+    fill: typeof fill === "string" ? fill : null,
+    extendRight: value["extendRight"] === true,
+    ...strokeOf(value, color),
+  };
+}
+
+function parseLabel(value: Json, feature: string, color: string): LabelDefinition | null {
+  const { time, value: price, text, place } = value;
+  if (!Number.isSafeInteger(time) || !isFinite(price) || typeof text !== "string") return null;
+  return {
+    type: "label",
+    feature,
+    time: time as number,
+    value: price,
+    text,
+    color,
+    place: place === "above" || place === "below" ? place : "center",
+    title: titleOf(value),
+  };
+}
+
+function parseLine(value: Json, feature: string, color: string): LineDefinition | null {
+  const { start } = value;
+  if (!Number.isSafeInteger(start)) return null;
+  return {
+    type: "line",
+    feature,
+    start: start as number,
+    points: [],
+    ...strokeOf(value, color),
+  };
+}
+
+interface Stroke {
+  readonly color: string;
+  readonly lineWidth: number;
+  readonly dashed: boolean;
+  readonly title: string;
+}
+
+function strokeOf(value: Json, color: string): Stroke {
+  const { lineWidth } = value;
+  return {
+    color,
+    lineWidth: isFinite(lineWidth) ? lineWidth : 1,
+    dashed: value["lineStyle"] === "dashed",
+    title: titleOf(value),
+  };
+}
+
+function titleOf({ title }: Json): string {
+  return typeof title === "string" ? title : "";
 }
 
 function parseMarker(value: Json, feature: string, color: string): MarkerDefinition | null {

@@ -11,7 +11,8 @@ import { asApiError, type ApiError } from "../sync/api";
 import { BackOff } from "../sync/back-off";
 import { activeDrawings, fromBaseline, type Drawing } from "./drawings";
 import { Timers } from "../sync/timers";
-import type { DrawDelta, DrawPoint, PolylineDefinition } from "./instruction";
+import type { DrawDelta, DrawPoint, LineDefinition, PolylineDefinition } from "./instruction";
+import type { Looks } from "./look";
 import type { OverlayDependencies } from "./overlay-session";
 import type { OlderReader } from "../sync/readers";
 
@@ -44,16 +45,6 @@ export interface OlderSeries {
 
 /** Half of what the server draws at a candle, so that neighbouring stretches overlap. */
 export const STRETCH_CANDLES = 1000;
-/** Valid at one candle only; the drawings of later candles replace them. */
-const MOMENTARY = new Set([
-  "pen.extending",
-  "pen.candidate",
-  "zhongshu.alive",
-  "anchor.current",
-  "sr.active",
-]);
-/** A single line that continues through many stretches. */
-const CHAIN = "pen.confirmed";
 
 interface Stretch {
   readonly drawings: readonly Drawing[];
@@ -64,6 +55,7 @@ interface Stretch {
 export class OlderDrawings {
   private readonly series: OlderSeries;
   private readonly dependencies: OverlayDependencies & { readonly api: OlderReader };
+  private readonly looks: () => Looks;
   private readonly listener: (step: OlderStep) => void;
   private readonly seconds: number;
   private readonly timers: Timers<"retry">;
@@ -76,14 +68,16 @@ export class OlderDrawings {
   private running = false;
   private refused = false;
 
-  /** `listener` is called after every change. */
+  /** `looks` are those of the moment; `listener` is called after every change. */
   constructor(
     series: OlderSeries,
     dependencies: OverlayDependencies & { readonly api: OlderReader },
+    looks: () => Looks,
     listener: (step: OlderStep) => void,
   ) {
     this.series = series;
     this.dependencies = dependencies;
+    this.looks = looks;
     this.listener = listener;
     this.seconds = STRETCH_CANDLES * series.step;
     this.timers = new Timers(dependencies.clock);
@@ -95,6 +89,11 @@ export class OlderDrawings {
     this.view = view;
     this.forget(view.first);
     if (!this.timers.isArmed("retry")) void this.run();
+  }
+
+  /** The catalog arrived: what is momentary, or continues, may have changed. */
+  relook(): void {
+    if (this.stretches.size > 0) this.report(this.next() === null ? "complete" : "reading");
   }
 
   /** The server rewrote its ledger: stretches in view are read again, and stay until then. */
@@ -153,7 +152,7 @@ export class OlderDrawings {
   }
 
   private taken(end: number, delta: DrawDelta): void {
-    const drawings = activeDrawings(fromBaseline(delta)).filter(isLasting);
+    const drawings = activeDrawings(fromBaseline(delta));
     this.stretches.set(end, { drawings, edition: this.edition });
     this.report(this.next() === null ? "complete" : "reading");
   }
@@ -166,25 +165,48 @@ export class OlderDrawings {
 
   private report(status: OlderStatus): void {
     const newestFirst = [...this.stretches].sort(([left], [right]) => right - left);
-    const drawings = joined(newestFirst.map(([, stretch]) => stretch.drawings));
-    this.listener({ drawings, status });
+    const looks = this.looks();
+    const lasting = newestFirst.map(([, { drawings }]) =>
+      drawings.filter((drawing) => isLasting(drawing, looks)),
+    );
+    this.listener({ drawings: joined(lasting, looks), status });
   }
 }
 
-function isLasting({ definition }: Drawing): boolean {
-  if (MOMENTARY.has(definition.feature)) return false;
-  return definition.type === "marker" || !definition.extendRight;
+/** What reaches to the newest candle of a stretch by itself is valid at that candle only. */
+function isLasting({ id, definition }: Drawing, looks: Looks): boolean {
+  if (looks.of(id, definition.feature).momentary === true) return false;
+  return !("extendRight" in definition && definition.extendRight);
 }
 
 /** Each id once, in its newest version; parts of a continuing line that meet are joined. */
-export function joined(newestFirst: readonly (readonly Drawing[])[]): Drawing[] {
+export function joined(newestFirst: readonly (readonly Drawing[])[], looks: Looks): Drawing[] {
   const byId = new Map<string, Drawing>();
   for (const drawing of newestFirst.flat()) {
     const held = byId.get(drawing.id);
     if (held === undefined) byId.set(drawing.id, drawing);
-    else if (drawing.definition.feature === CHAIN) byId.set(drawing.id, chained(held, drawing));
+    else {
+      const { chained: isChained } = looks.of(drawing.id, drawing.definition.feature);
+      byId.set(drawing.id, continued(held, drawing, isChained === true));
+    }
   }
   return [...byId.values()];
+}
+
+function continued(newer: Drawing, older: Drawing, isChained: boolean): Drawing {
+  const [now, before] = [newer.definition, older.definition];
+  if (now.type === "line" && before.type === "line") {
+    return { id: newer.id, definition: grown(now, before) };
+  }
+  return isChained && now.type === "polyline" ? chained(newer, older) : newer;
+}
+
+/** A line with its older points, if it is the same one. */
+function grown(newer: LineDefinition, older: LineDefinition): LineDefinition {
+  const first = newer.points[0]?.time ?? Infinity;
+  const before = older.points.filter(({ time }) => time < first);
+  if (newer.start !== older.start || before.length === 0) return newer;
+  return { ...newer, points: [...before, ...newer.points] };
 }
 
 /** The newer line, preceded by the older one if they meet. */

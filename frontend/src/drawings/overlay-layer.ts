@@ -1,101 +1,90 @@
-/** The drawings on the chart: markers by the library's plugin, the rest by one primitive. */
+/** The drawings on the chart, and the tooltip of the one under the pointer. */
 
-import {
-  createSeriesMarkers,
-  type ISeriesApi,
-  type ISeriesMarkersPluginApi,
-  type SeriesMarker,
-  type Time,
-  type UTCTimestamp,
-} from "lightweight-charts";
+import type { IChartApiBase, ISeriesApi, MouseEventParams, Time } from "lightweight-charts";
 
-import { DrawingPrimitive } from "./drawing-primitive";
-import type { Ink } from "./ink";
-import {
-  idsByFeature,
-  type Scene,
-  type SceneLine,
-  type SceneMarker,
-  type SceneZone,
-} from "./scene";
+import { captionOf } from "./caption";
+import { DrawingPrimitive, type Palette } from "./drawing-primitive";
+import { DrawingTip } from "./drawing-tip";
+import { NO_LOOKS, type Looks } from "./look";
+import { EMPTY_SCENE, idsByFeature, type Scene } from "./scene";
 
-/** The drawings on the chart. */
-export interface HeldScene {
-  readonly markers: readonly SeriesMarker<Time>[];
-  readonly lines: readonly SceneLine[];
-  readonly zones: readonly SceneZone[];
+/** The drawings on the chart, and what was painted of them last. */
+export interface HeldScene extends Scene {
+  /** Ids of the marks: zoomed out, of several at one place one is painted. */
+  readonly paintedMarks: readonly string[];
+  /** Names at the axis. */
+  readonly names: readonly string[];
 }
+
+export const NOTHING_HELD: HeldScene = { ...EMPTY_SCENE, paintedMarks: [], names: [] };
+
+const PRICES_PANE = 0;
 
 export class OverlayLayer {
   private readonly primitive: DrawingPrimitive;
-  private readonly plugin: ISeriesMarkersPluginApi<Time>;
-  private markers: readonly SceneMarker[] = [];
-
   private readonly series: ISeriesApi<"Candlestick">;
-  private ink: Ink;
+  private readonly chart: IChartApiBase<Time>;
+  private readonly tip: DrawingTip;
+  private looks: Looks = NO_LOOKS;
 
-  constructor(series: ISeriesApi<"Candlestick">, ink: Ink) {
+  constructor(chart: IChartApiBase<Time>, series: ISeriesApi<"Candlestick">, palette: Palette) {
+    this.chart = chart;
     this.series = series;
-    this.ink = ink;
-    this.primitive = new DrawingPrimitive(ink);
+    this.primitive = new DrawingPrimitive(palette);
+    this.tip = new DrawingTip(chart.chartElement());
     series.attachPrimitive(this.primitive);
-    this.plugin = createSeriesMarkers(series, [], { zOrder: "aboveSeries" });
+    chart.subscribeCrosshairMove(this.point);
   }
 
-  show(scene: Scene): void {
-    this.primitive.show(scene);
-    if (sameMarkers(this.markers, scene.markers)) return;
-    this.markers = scene.markers;
-    this.setMarkers();
+  /** Shows a scene; `price` is the last one. */
+  show(scene: Scene, looks: Looks, price: number): void {
+    this.looks = looks;
+    this.primitive.show(scene, price);
   }
 
   /** Draws in other colours from now on. */
-  restyle(ink: Ink): void {
-    this.ink = ink;
-    this.primitive.restyle(ink);
-    this.setMarkers();
-  }
-
-  private setMarkers(): void {
-    this.plugin.setMarkers(this.markers.map((marker) => markerRow(marker, this.ink)));
+  restyle(palette: Palette): void {
+    this.primitive.restyle(palette);
   }
 
   /** Removes everything from the chart. */
   remove(): void {
+    this.chart.unsubscribeCrosshairMove(this.point);
     this.series.detachPrimitive(this.primitive);
-    this.plugin.detach();
+    this.tip.remove();
   }
 
-  /** Ids of the drawings on the chart by feature; markers are read back from the library. */
+  /** Ids of the drawings on the chart by feature. */
   drawn(): Record<string, string[]> {
-    const features = new Map(this.markers.map(({ id, definition }) => [id, definition.feature]));
-    const markers = this.plugin.markers().map(({ id = "" }) => {
-      return { id, feature: features.get(id) ?? "" };
-    });
-    const { lines, anchors } = this.primitive.scene;
-    return idsByFeature([...markers, ...lines, ...anchors]);
+    return drawnIds(this.primitive.scene);
   }
 
   get scene(): Scene {
     return this.primitive.scene;
   }
 
-  /** The drawings on the chart; markers are read back from the library. */
+  /** The drawings on the chart, as they were painted last. */
   held(): HeldScene {
-    const { lines, anchors, zones } = this.primitive.scene;
-    return { markers: this.plugin.markers(), lines: [...lines, ...anchors], zones };
+    return {
+      ...this.primitive.scene,
+      paintedMarks: this.primitive.paintedMarks.map(({ marker }) => marker.id),
+      names: this.primitive.paintedNames,
+    };
   }
+
+  private readonly point = ({ point, paneIndex }: MouseEventParams<Time>): void => {
+    const isHere = point !== undefined && paneIndex === PRICES_PANE;
+    const hit = isHere ? this.primitive.hit(point.x, point.y) : null;
+    if (hit === null || point === undefined) this.tip.hide();
+    else {
+      const words = this.looks.words(hit.item.feature);
+      this.tip.show(captionOf(hit, words, this.primitive.format), point.x, point.y);
+    }
+  };
 }
 
-function markerRow({ id, definition }: SceneMarker, ink: Ink): SeriesMarker<Time> {
-  const { time, position, shape, color, text, size } = definition;
-  return { id, time: time as UTCTimestamp, position, shape, color: ink(color), text, size };
-}
-
-/** Definitions of one version are the same object, so identity is enough. */
-function sameMarkers(left: readonly SceneMarker[], right: readonly SceneMarker[]): boolean {
-  return (
-    left.length === right.length &&
-    left.every((marker, index) => marker.definition === right[index]?.definition)
-  );
+/** Ids of a scene's drawings by feature; an area stands for its two lines. */
+export function drawnIds({ markers, lines, boxes, labels }: Scene): Record<string, string[]> {
+  const own = boxes.filter(({ outline }) => outline === "all");
+  return idsByFeature([...markers, ...lines, ...own, ...labels]);
 }

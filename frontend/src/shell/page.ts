@@ -13,6 +13,7 @@ import { keyboardMap } from "../panels/keyboard-map";
 import { settingsDialog } from "../panels/settings-dialog";
 import { Sheet } from "../panels/sheet";
 import { readCatalog, type CatalogDependencies } from "../studies/catalog";
+import { NOTHING_HELD } from "../drawings/overlay-layer";
 import { FactorStudy, type FactorDependencies, type Layer } from "../studies/factors";
 import { isOn } from "../studies/factor-visibility";
 import { FeatureSwitches } from "../studies/feature-switches";
@@ -138,7 +139,7 @@ export class Page {
       times: () => this.cell.heldTimes(),
       lastPrice: () => this.cell.lastPrice,
       ids: () => this.layer?.drawn() ?? {},
-      scene: () => this.layer?.held() ?? { markers: [], lines: [], zones: [] },
+      scene: () => this.layer?.held() ?? NOTHING_HELD,
     };
   }
 

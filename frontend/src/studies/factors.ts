@@ -3,6 +3,7 @@
 import { activeDrawings, DRAWN_CANDLES, NO_DRAWINGS, type Drawing } from "../drawings/drawings";
 import { joined, NO_OLDER, OlderDrawings, type OlderStep } from "../drawings/older-drawings";
 import { inkOn } from "../drawings/ink";
+import { Looks, NO_LOOKS } from "../drawings/look";
 import { OverlayLayer } from "../drawings/overlay-layer";
 import {
   OverlaySession,
@@ -13,6 +14,8 @@ import { buildScene } from "../drawings/scene";
 import { lastClosedTime, type SeriesState } from "../sync/series-state";
 import type { ChartTheme } from "../chart/theme";
 import type { OlderReader } from "../sync/readers";
+import type { Palette } from "../drawings/drawing-primitive";
+import { looksOf, type Factor } from "./factor-catalog";
 import type { FeatureSwitches } from "./feature-switches";
 import type { Study, StudyHost } from "./study";
 
@@ -43,16 +46,20 @@ export class FactorStudy implements Study {
   /** The first visible candle, UTC seconds. */
   private viewedFrom = Infinity;
   private series: SeriesState | null = null;
+  private declared: readonly Factor[] = [];
+  private looks: Looks = NO_LOOKS;
 
   constructor(dependencies: FactorDependencies, switches: FeatureSwitches, events: FactorEvents) {
     this.dependencies = dependencies;
     this.switches = switches;
     this.events = events;
-    this.unsubscribe = switches.subscribe(() => this.draw());
+    this.declared = switches.features;
+    this.looks = new Looks(looksOf(this.declared));
+    this.unsubscribe = switches.subscribe(() => this.switched());
   }
 
-  attach({ prices, theme }: StudyHost): void {
-    this.show(new OverlayLayer(prices, inkOn(theme.background, theme.text)));
+  attach({ chart, prices, theme }: StudyHost): void {
+    this.show(new OverlayLayer(chart, prices, paletteOf(theme)));
   }
 
   /** Draws on this layer from now on. */
@@ -80,8 +87,8 @@ export class FactorStudy implements Study {
     this.olderSession?.rewritten();
   }
 
-  restyle({ background, text }: ChartTheme): void {
-    this.layer?.restyle(inkOn(background, text));
+  restyle(theme: ChartTheme): void {
+    this.layer?.restyle(paletteOf(theme));
   }
 
   detach(): void {
@@ -103,7 +110,8 @@ export class FactorStudy implements Study {
       this.readOlder();
     });
     const series = { id, step: timeframe.seconds };
-    this.olderSession = new OlderDrawings(series, this.dependencies, (older) => {
+    const looks = (): Looks => this.looks;
+    this.olderSession = new OlderDrawings(series, this.dependencies, looks, (older) => {
       this.older = older;
       this.draw();
     });
@@ -115,17 +123,29 @@ export class FactorStudy implements Study {
     this.olderSession?.stop();
   }
 
+  private switched(): void {
+    const { features } = this.switches;
+    if (features !== this.declared) {
+      this.declared = features;
+      this.looks = new Looks(looksOf(features));
+      this.olderSession?.relook();
+    }
+    this.draw();
+  }
+
   private draw(): void {
-    const { series, step, layer } = this;
+    const { series, step, layer, looks } = this;
     if (series === null || layer === null) return;
     const loaded = { ...series, step: series.timeframe.seconds };
-    layer.show(buildScene(this.drawings(), this.switches.visibility(), loaded));
+    const scene = buildScene(this.drawings(), this.switches.visibility(), loaded, looks);
+    layer.show(scene, looks, (series.forming ?? series.candles.at(-1))?.close ?? 0);
     this.events.drawn(step, this.older, layer);
   }
 
   private drawings(): readonly Drawing[] {
     const live = activeDrawings(this.step.drawings);
-    return this.older.drawings.length === 0 ? live : joined([live, this.older.drawings]);
+    if (this.older.drawings.length === 0) return live;
+    return joined([live, this.older.drawings], this.looks);
   }
 
   /** Requests the visible drawings that are older than the live ones. */
@@ -137,6 +157,10 @@ export class FactorStudy implements Study {
     const liveFrom = toTime - DRAWN_CANDLES * series.timeframe.seconds;
     this.olderSession?.look({ from, first, liveFrom });
   }
+}
+
+function paletteOf({ background, text, inks, font }: ChartTheme): Palette {
+  return { ink: inkOn(background, text, inks), background, font };
 }
 
 /** Whether the candle times are unchanged: a new price alone moves no drawing. */

@@ -4,7 +4,7 @@ export interface Timeframe {
   readonly text: string;
   readonly seconds: number;
   /** A time, in UTC seconds, at which a candle of this timeframe opens. */
-  readonly anchor: number;
+  readonly origin: number;
 }
 
 export const STANDARD_TIMEFRAMES = ["1m", "5m", "15m", "1h", "4h", "1d"] as const;
@@ -32,14 +32,14 @@ export function parseTimeframe(text: string): Timeframe {
   return {
     text: text.trim(),
     seconds: count * unitSeconds,
-    anchor: unit === "w" ? FIRST_MONDAY : 0,
+    origin: unit === "w" ? FIRST_MONDAY : 0,
   };
 }
 
 /** Open time of the candle that covers `now` (UTC seconds). */
 export function openTimeAt(timeframe: Timeframe, now: number): number {
-  const steps = Math.floor((now - timeframe.anchor) / timeframe.seconds);
-  return steps * timeframe.seconds + timeframe.anchor;
+  const steps = Math.floor((now - timeframe.origin) / timeframe.seconds);
+  return steps * timeframe.seconds + timeframe.origin;
 }
 
 /** Open time of the newest candle that is closed at `now` (UTC seconds); never below 0. */

@@ -1,7 +1,14 @@
 /** Builders of deltas, and a scripted server of drawings. */
 
 import { ApiError } from "../../src/sync/api";
-import type { Definition, DrawDelta, InstructionVersion } from "../../src/drawings/instruction";
+import { Looks, type Look } from "../../src/drawings/look";
+import type {
+  Definition,
+  DrawDelta,
+  DrawPoint,
+  InstructionVersion,
+  LineDefinition,
+} from "../../src/drawings/instruction";
 import type { AtTimeQuery, DeltaQuery, OlderReader, OverlayReader } from "../../src/sync/readers";
 
 export function line(feature: string, times: readonly number[], price = 100): Definition {
@@ -22,12 +29,28 @@ export function mark(feature: string, time: number): Definition {
   return { type: "marker", feature, time, ...look, size: 1 };
 }
 
+export function grownLine(
+  points: readonly DrawPoint[],
+  { feature = "mean.line", start = points[0]?.time ?? 0 } = {},
+): LineDefinition {
+  const stroke = { color: "blue", lineWidth: 1, dashed: false, title: "" };
+  return { type: "line", feature, start, points, ...stroke };
+}
+
+/** Looks of features. */
+export function looksWith(looks: Readonly<Record<string, Look>>): Looks {
+  const more = { description: "", variants: new Map<string, Look>() };
+  return new Looks(
+    new Map(Object.entries(looks).map(([key, look]) => [key, { title: key, look, ...more }])),
+  );
+}
+
 export function version(
   versionId: number,
   instructionId: string,
   definition: Definition | null = mark("pivot.major", 60),
 ): InstructionVersion {
-  return { versionId, instructionId, definition };
+  return { versionId, instructionId, visibleTime: 0, definition };
 }
 
 /** A delta at `toTime`; all of its patch is active unless other ids are named. */
@@ -36,7 +59,8 @@ export function delta(
   patch: readonly InstructionVersion[],
   activeIds: readonly string[] = patch.map(({ instructionId }) => instructionId),
 ): DrawDelta {
-  return { toTime, activeIds, patch, cursor: Math.max(0, ...patch.map((item) => item.versionId)) };
+  const cursor = Math.max(0, ...patch.map((item) => item.versionId));
+  return { toTime, activeIds, patch, points: new Map(), cursor };
 }
 
 export const conflict = (): ApiError => new ApiError(409, "out_of_sync", "ledger_out_of_sync:x");

@@ -1,0 +1,178 @@
+/** Puts the parts of a scene on a canvas; those outside are skipped. */
+
+import type { Ink } from "./ink";
+import type { Mark } from "./marks";
+import { xOf, type Scales } from "./scales";
+import type { Place, SceneBox, SceneLabel, SceneLine } from "./scene";
+
+/** What texts are written with. */
+export interface Lettering {
+  readonly font: string;
+  readonly background: string;
+}
+
+const HALO = "rgba(255, 255, 255, 0.28)";
+const HALO_WIDTH = 2;
+const DASH = [6, 6];
+const TEXT_PX = 11;
+const LABEL_DISTANCE = 9;
+const NAME_HEIGHT = 13;
+const NAME_RIGHT = 6;
+
+export class Brush {
+  private readonly context: CanvasRenderingContext2D;
+  private readonly scales: Scales;
+  private readonly width: number;
+  private readonly ink: Ink;
+  private readonly lettering: Lettering;
+
+  constructor(
+    context: CanvasRenderingContext2D,
+    scales: Scales,
+    width: number,
+    ink: Ink,
+    lettering: Lettering,
+  ) {
+    this.context = context;
+    this.scales = scales;
+    this.width = width;
+    this.ink = ink;
+    this.lettering = lettering;
+    context.lineJoin = "round";
+    context.font = `${TEXT_PX}px ${lettering.font}`;
+    context.textBaseline = "middle";
+  }
+
+  box(box: SceneBox): void {
+    const { context } = this;
+    const [left, right] = [this.x(box.from), this.x(box.to)];
+    const [upper, lower] = [this.scales.y(box.top), this.scales.y(box.bottom)];
+    if (right < 0 || left > this.width || upper === null || lower === null) return;
+    context.globalAlpha = box.fillOpacity;
+    context.fillStyle = this.ink(box.fill);
+    context.fillRect(left, upper, right - left, lower - upper);
+    context.globalAlpha = box.opacity;
+    const outline = new Path2D();
+    if (box.outline === "all") outline.rect(left, upper, right - left, lower - upper);
+    else {
+      for (const x of [left, right]) {
+        outline.moveTo(x, upper);
+        outline.lineTo(x, lower);
+      }
+    }
+    this.stroke(outline, box.color, box.width, box.dashed);
+    context.globalAlpha = 1;
+  }
+
+  line(line: SceneLine): void {
+    const path = this.path(line);
+    if (path === null) return;
+    this.context.globalAlpha = line.opacity;
+    if (line.halo) this.stroke(path, HALO, line.width + 2 * HALO_WIDTH, line.dashed);
+    this.stroke(path, line.color, line.width, line.dashed);
+    this.context.globalAlpha = 1;
+  }
+
+  mark({ marker, x, y, extent, withText }: Mark): void {
+    const { context } = this;
+    context.fillStyle = this.ink(marker.color);
+    const path = new Path2D();
+    const half = extent / 2;
+    if (marker.shape === "circle") path.arc(x, y, half * 0.8, 0, 2 * Math.PI);
+    else {
+      const tip = marker.shape === "arrowUp" ? -half : half;
+      path.moveTo(x, y + tip);
+      path.lineTo(x + half, y);
+      path.lineTo(x + half * 0.4, y);
+      path.lineTo(x + half * 0.4, y - tip);
+      path.lineTo(x - half * 0.4, y - tip);
+      path.lineTo(x - half * 0.4, y);
+      path.lineTo(x - half, y);
+      path.closePath();
+    }
+    context.fill(path);
+    if (!withText) return;
+    context.textAlign = "center";
+    const away = half + TEXT_PX * 0.7;
+    context.fillText(marker.text, x, marker.position === "aboveBar" ? y - away : y + away);
+  }
+
+  label({ index, price, text, place, color }: SceneLabel): void {
+    const [x, y] = [this.x(index), this.scales.y(price)];
+    if (y === null || x < -this.width || x > 2 * this.width) return;
+    const away = { above: -LABEL_DISTANCE, center: 0, below: LABEL_DISTANCE }[place];
+    this.context.textAlign = "center";
+    this.write(text, x, y + away, color);
+  }
+
+  /**
+   * Names lines at the axis, those nearest to `price` first; one that would cover another is left
+   * out.
+   */
+  names(lines: readonly SceneLine[], price: number, format: (price: number) => string): string[] {
+    const named = lines.filter(({ name, toAxis }) => name !== "" && toAxis);
+    const distance = (line: SceneLine): number => Math.abs(priceOf(line) - price);
+    named.sort((left, right) => distance(left) - distance(right));
+    const [taken, texts]: [number[], string[]] = [[], []];
+    this.context.textAlign = "right";
+    for (const line of named) {
+      const lineY = this.scales.y(priceOf(line));
+      const y = lineY === null ? null : lineY - NAME_HEIGHT / 2;
+      if (y === null || taken.some((other) => Math.abs(other - y) < NAME_HEIGHT)) continue;
+      taken.push(y);
+      const text = `${line.name} ${format(priceOf(line))}`;
+      this.write(text, this.width - NAME_RIGHT, y, line.color);
+      texts.push(text);
+    }
+    return texts;
+  }
+
+  private write(text: string, x: number, y: number, color: string): void {
+    const { context } = this;
+    context.setLineDash([]);
+    context.lineWidth = 3;
+    context.strokeStyle = this.lettering.background;
+    context.strokeText(text, x, y);
+    context.fillStyle = this.ink(color);
+    context.fillText(text, x, y);
+  }
+
+  private stroke(path: Path2D, color: string, width: number, dashed: boolean): void {
+    this.context.setLineDash(dashed ? DASH : []);
+    this.context.strokeStyle = this.ink(color);
+    this.context.lineWidth = width;
+    this.context.stroke(path);
+  }
+
+  /** Null when no part of it is visible. */
+  private path({ places, toAxis }: SceneLine): Path2D | null {
+    const [first, last] = [places[0], places.at(-1)];
+    if (first === undefined || last === undefined) return null;
+    const end = toAxis ? this.width : this.x(last.index);
+    if (end < 0 || this.x(first.index) > this.width) return null;
+    const path = new Path2D();
+    let y: number | null = null;
+    for (const place of visible(places, this.scales, this.width)) {
+      y = this.scales.y(place.price);
+      if (y !== null) path.lineTo(this.x(place.index), y);
+    }
+    if (toAxis && y !== null && end > this.x(last.index)) path.lineTo(end, y);
+    return path;
+  }
+
+  private x(index: number): number {
+    return xOf(this.scales, index);
+  }
+}
+
+function priceOf({ places }: SceneLine): number {
+  return (places.at(-1) as Place).price;
+}
+
+/** The part of a line that may be seen, one place more on both sides. */
+function visible(places: readonly Place[], scales: Scales, width: number): readonly Place[] {
+  if (places.length < 8) return places;
+  const from = places.findIndex(({ index }) => xOf(scales, index) >= 0);
+  const to = places.findIndex(({ index }) => xOf(scales, index) > width);
+  return places.slice(Math.max(0, from - 1), to < 0 ? places.length : to + 1);
+}

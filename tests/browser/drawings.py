@@ -13,8 +13,9 @@ from typing import Any
 Instruction = Mapping[str, Any]
 Point = tuple[float, float]
 
-ANCHORS = {"anchor.current": ("#f59e0b", 3.0), "anchor.history": ("#3b82f6", 2.5)}
-ZONES = ("zhongshu.alive", "zhongshu.dead")
+Look = Mapping[str, Any]
+Looks = Mapping[str, Mapping[str, Any]]
+"""What the catalog has about each feature, by key."""
 
 
 @dataclass(frozen=True)
@@ -62,37 +63,52 @@ def definitions(draw_state: Mapping[str, Any]) -> dict[str, Instruction]:
     return newest
 
 
+def look_of(key: str, definition: Instruction, looks: Looks) -> Look:
+    """The look of an instruction: its feature's, and what its variant has on top."""
+    feature = definition["feature"]
+    known = looks.get(feature, {})
+    words = key.removeprefix(feature).split(":")
+    variant = words[1] if len(words) > 1 else ""
+    return {**known.get("look", {}), **known.get("variants", {}).get(variant, {})}
+
+
 def expected(
-    drawn: Mapping[str, Instruction], candles: Candles, features: Collection[str]
+    drawn: Mapping[str, Instruction],
+    candles: Candles,
+    features: Collection[str],
+    looks: Looks,
 ) -> Shapes:
-    """What must be on the chart while exactly `features` are switched on."""
+    """What must be on the chart while exactly `features` are switched on.
+
+    Of the kinds that the factors of ours use.
+    """
     shown = {key: each for key, each in drawn.items() if each["feature"] in features}
     shapes: Shapes = {}
     for key, definition in shown.items():
+        look = look_of(key, definition, looks)
         if definition["type"] == "marker":
             if candles.first <= definition["time"] <= candles.last:
-                shapes[key] = _marker(definition)
-        elif len(points := _points(definition, candles)) > 1:
-            shapes[key] = Line(definition["feature"], _look(definition), points)
-    return shapes | _zones(shapes)
+                shapes[key] = Marker(_mark(definition), definition["time"])
+        elif len(points := _points(definition, candles, look)) > 1:
+            shapes[key] = Line(definition["feature"], _stroke(definition, look), points)
+    return shapes | _zones(shapes, shown, looks)
 
 
-def _marker(definition: Instruction) -> Marker:
-    names = ("position", "color", "shape", "text", "size")
-    return Marker(tuple(definition[name] for name in names), definition["time"])
+def _mark(shape: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(shape[name] for name in ("position", "color", "shape", "text", "size"))
 
 
-def _look(definition: Instruction) -> tuple[str, float, bool]:
-    dashed = definition.get("lineStyle") == "dashed" or definition["feature"] == "zhongshu.alive"
-    color, width = ANCHORS.get(definition["feature"], (definition["color"], 1.0))
-    return color, float(max(width, min(4, definition["lineWidth"]))), dashed
+def _stroke(definition: Instruction, look: Look) -> tuple[str, float, bool]:
+    dashed = definition.get("lineStyle") == "dashed" or look.get("dashed", False)
+    width = look.get("width", max(1, min(4, definition["lineWidth"])))
+    return look.get("color", definition["color"]), float(width), dashed
 
 
-def _points(definition: Instruction, candles: Candles) -> tuple[Point, ...]:
+def _points(definition: Instruction, candles: Candles, look: Look) -> tuple[Point, ...]:
     points = [(float(point["time"]), float(point["value"])) for point in definition["points"]]
     if definition.get("extendRight") and points[-1][0] < candles.last:
         points.append((float(candles.last), points[-1][1]))
-    if definition["feature"] not in ANCHORS:
+    if not look.get("unclipped"):
         points = _between(points, candles.first, candles.last)
     return rounded(points)
 
@@ -114,13 +130,17 @@ def _price(points: Sequence[Point], time: float) -> float:
     raise AssertionError(f"{time} is not on the line")
 
 
-def _zones(shapes: Shapes) -> Shapes:
+def _zones(shapes: Shapes, shown: Mapping[str, Instruction], looks: Looks) -> Shapes:
+    """The areas between the lines that a look names as edges."""
     zones: Shapes = {}
     for key, top in shapes.items():
-        stem, _, edge = key.rpartition(":")
-        if edge != "top" or not isinstance(top, Line) or top.feature not in ZONES:
+        if not isinstance(top, Line):
             continue
-        bottom = shapes[f"{stem}:bottom"]
+        area = look_of(key, shown[key], looks).get("area")
+        stem, _, edge = key.rpartition(":")
+        if area is None or edge != area[0]:
+            continue
+        bottom = shapes[f"{stem}:{area[1]}"]
         assert isinstance(bottom, Line)
         (left, upper), (right, _) = top.points[0], top.points[-1]
         zones[f"zone {stem}"] = Zone(left, right, upper, bottom.points[0][1])
@@ -130,16 +150,17 @@ def _zones(shapes: Shapes) -> Shapes:
 def held(scene: Mapping[str, Any], candles: Candles) -> Shapes:
     """What is on the chart, read back from it; no id may occur twice."""
     shapes: list[tuple[str, Marker | Line | Zone]] = [
-        (marker["id"], _marker(marker)) for marker in scene["markers"]
+        (marker["id"], Marker(_mark(marker), round(_time(marker["index"], candles))))
+        for marker in scene["markers"]
     ]
     for line in scene["lines"]:
         points = [(_time(place["index"], candles), place["price"]) for place in line["places"]]
-        look = (line["color"], float(line["width"]), line["dashed"])
-        shapes.append((line["id"], Line(line["feature"], look, rounded(points))))
-    for zone in scene["zones"]:
-        left, right = (_time(zone[name], candles) for name in ("from", "to"))
-        [(left, top), (right, bottom)] = rounded([(left, zone["top"]), (right, zone["bottom"])])
-        shapes.append((f"zone {zone['id']}", Zone(left, right, top, bottom)))
+        stroke = (line["color"], float(line["width"]), line["dashed"])
+        shapes.append((line["id"], Line(line["feature"], stroke, rounded(points))))
+    for box in scene["boxes"]:
+        left, right = (_time(box[name], candles) for name in ("from", "to"))
+        [(left, top), (right, bottom)] = rounded([(left, box["top"]), (right, box["bottom"])])
+        shapes.append((f"zone {box['id']}", Zone(left, right, top, bottom)))
     assert len(dict(shapes)) == len(shapes), "a drawing is on the chart twice"
     return dict(shapes)
 

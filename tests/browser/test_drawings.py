@@ -164,6 +164,7 @@ class DrawnPage:
         self.feed = feed
         answer = get(f"{feed.url}/api/factor/catalog")[1]
         self.catalog: list[dict[str, Any]] = answer["factors"]
+        self.looks: dict[str, Any] = answer["features"]
 
     def wait_drawn(self) -> None:
         """Wait until the newest candle and its drawings are on the page."""
@@ -206,7 +207,7 @@ class DrawnPage:
         assert {each for each in there["on"] if each.split(".")[0] in there["pressed"]} == features
         assert int(there["overlayTime"]) == frame["time"]["aligned_time"]
         drawn, candles = definitions(frame["draw_state"]), candles_of(there["times"])
-        shapes = expected(drawn, candles, features)
+        shapes = expected(drawn, candles, features, self.looks)
         assert held(there["scene"], candles) == shapes
         ids = {key: feature for feature, keys in there["ids"].items() for key in keys}
         assert ids == {key: drawn[key]["feature"] for key in shapes if key in drawn}

@@ -12,6 +12,7 @@ from market.domain.series import SeriesId
 from market.live.drawings import Drawn, DrawnAt
 from market.runtime import candle_store
 from market.singletons import once
+from overlays.domain.delta import parted
 from overlays.runtime import overlay_ledger
 from overlays.stores.changes import Changes, ChangesReader, Known, MemoryChanges, PostgresChanges
 
@@ -58,8 +59,12 @@ def _drawn(changes: Changes, known: DrawnAt | None) -> Drawn:
         return Drawn(at)
     if len(versions) > MOST_VERSIONS:
         return Drawn(at)
-    patch = as_json([version.as_object() for version in versions])
-    if len(patch) > MOST_BYTES:
+    instructions, points = parted(versions)
+    patch = as_json([version.as_object() for version in instructions])
+    grown = as_json(points)
+    if len(patch) + len(grown) > MOST_BYTES:
         return Drawn(at)
     change = {"removed_ids": removed, "instruction_catalog_patch": orjson.Fragment(patch)}
+    if points:
+        change["series_points"] = orjson.Fragment(grown)
     return Drawn(at, change)

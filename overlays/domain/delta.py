@@ -88,9 +88,16 @@ def draw_delta(
     is_whole = len(found) <= allowed
     next_cursor = versions.greatest_id(to_time) if is_whole else found[limit - 1].version_id
     given = found if is_whole else found[:limit]
+    return DrawDelta(to_time, shown, *parted(given), next_cursor, is_whole)
+
+
+def parted(
+    given: Iterable[InstructionVersion],
+) -> tuple[list[InstructionVersion], dict[str, list[Point]]]:
+    """The versions of instructions, and the points among them by line."""
+    given = tuple(given)
     patch = [version for version in given if version.kind != POINT]
-    points = _by_line(version for version in given if version.kind == POINT)
-    return DrawDelta(to_time, shown, patch, points, next_cursor, is_whole)
+    return patch, _by_line(version for version in given if version.kind == POINT)
 
 
 def _points_in(

@@ -18,7 +18,7 @@ from factors.lazy_json import LazyObject
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, CandleStore, SeriesState
 from market.stores.postgres import read_rows
-from overlays.domain.instruction import InstructionVersion
+from overlays.domain.instruction import POINT, InstructionVersion
 from overlays.domain.ledger import OverlayLedger
 from overlays.stores.drawn_states import DrawnState, drawn_in
 
@@ -34,6 +34,7 @@ class Known(NamedTuple):
 class Changes(NamedTuple):
     """The present state of a series, and the versions and ids of the change that leads there.
 
+    The points of lines are among the versions.
     `versions` is None when none leads there: nothing was known, or drawings were deleted since.
     """
 
@@ -77,7 +78,13 @@ UNION ALL
 SELECT 1, name, version_id, visible_time, NULL, NULL, NULL, NULL, instruction_id, kind, definition,
     starts IS NOT NULL AND starts <= drawn_to AND (ends IS NULL OR ends >= cutoff)
 FROM changing CROSS JOIN LATERAL (
-    SELECT * FROM overlay_versions WHERE series_id = key
+    SELECT version_id, instruction_id, kind, visible_time, definition, starts, ends
+    FROM overlay_versions WHERE series_id = key
+        AND version_id > known_tick AND version_id <= changing.tick_id
+    UNION ALL
+    SELECT version_id, instruction_id, 'point', visible_time, '{"value":' || value || '}',
+        NULL, NULL
+    FROM overlay_points WHERE series_id = key
         AND version_id > known_tick AND version_id <= changing.tick_id
     ORDER BY version_id LIMIT %(limit)s
 ) AS new
@@ -132,7 +139,7 @@ def _changes(rows: Sequence[tuple[int, list[Any]]], known: Known | None) -> Chan
         for fields in new
     ]
     # The newest version of an instruction decides whether it is shown.
-    is_shown = {fields[6]: fields[9] for fields in new}
+    is_shown = {fields[6]: fields[9] for fields in new if fields[7] != POINT}
     removed = [fields[6] for part, fields in rows if part == 2 and fields[6] not in is_shown]
     removed += [name for name, shown in is_shown.items() if not shown]
     return Changes(DrawnState(candles, drawn), versions, sorted(removed))
@@ -168,5 +175,5 @@ class MemoryChanges(ChangesReader):
             for time in (known.head_time, to_time)
         )
         new = versions.after(known.tick_id, to_time, limit=limit + 1)
-        names = {each.instruction_id for each in new}
+        names = {each.instruction_id for each in new if each.kind != POINT}
         return Changes(state, new, sorted((before | names) - after))

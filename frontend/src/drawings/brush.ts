@@ -109,7 +109,12 @@ export class Brush {
    * Names lines at the axis, those nearest to `price` first; one that would cover another is left
    * out.
    */
-  names(lines: readonly SceneLine[], price: number, format: (price: number) => string): string[] {
+  names(
+    lines: readonly SceneLine[],
+    height: number,
+    price: number,
+    format: (price: number) => string,
+  ): string[] {
     const named = lines.filter(({ name, toAxis }) => name !== "" && toAxis);
     const distance = (line: SceneLine): number => Math.abs(priceOf(line) - price);
     named.sort((left, right) => distance(left) - distance(right));
@@ -117,8 +122,9 @@ export class Brush {
     this.context.textAlign = "right";
     for (const line of named) {
       const lineY = this.scales.y(priceOf(line));
-      const y = lineY === null ? null : lineY - NAME_HEIGHT / 2;
-      if (y === null || taken.some((other) => Math.abs(other - y) < NAME_HEIGHT)) continue;
+      if (lineY === null || lineY < NAME_HEIGHT || lineY > height) continue;
+      const y = lineY - NAME_HEIGHT / 2;
+      if (taken.some((other) => Math.abs(other - y) < NAME_HEIGHT)) continue;
       taken.push(y);
       const text = `${line.name} ${format(priceOf(line))}`;
       this.write(text, this.width - NAME_RIGHT, y, line.color);

@@ -1,7 +1,6 @@
 /** Draws a scene on the chart's canvas: one primitive for everything that is drawn. */
 
 import type {
-  BarPrice,
   IPrimitivePaneView,
   ISeriesPrimitive,
   PrimitivePaneViewZOrder,
@@ -16,8 +15,13 @@ import { marksOn, type Mark } from "./marks";
 import { scalesOf, type Scales } from "./scales";
 import { EMPTY_SCENE, type Scene } from "./scene";
 
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
 type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
-type Draw = (brush: Brush, width: number, scales: Scales) => void;
+type Draw = (brush: Brush, size: Size, scales: Scales) => void;
 
 /** What drawings look like in a theme. */
 export interface Palette extends Lettering {
@@ -36,25 +40,21 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
       this.shown.boxes.forEach((box) => brush.box(box));
       this.draw(brush, (layer) => layer < 0);
     }),
-    this.view("normal", (brush, width, scales) => {
+    this.view("normal", (brush, { width }, scales) => {
       this.draw(brush, (layer) => layer === 0);
       this.marks = marksOn(this.shown.markers, scales, width);
       this.marks.forEach((mark) => brush.mark(mark));
     }),
-    this.view("top", (brush) => {
+    this.view("top", (brush, { height }) => {
       this.draw(brush, (layer) => layer > 0);
       this.shown.labels.forEach((label) => brush.label(label));
-      this.named = brush.names(this.shown.lines, this.price, this.format);
+      this.named = brush.names(this.shown.lines, height, this.price, this.format);
     }),
   ];
 
   /** A price as the axis shows it. */
-  readonly format = (price: number): string => {
-    const localized = this.attachment?.chart.options().localization.priceFormatter;
-    return (
-      localized?.(price as BarPrice) ?? this.attachment?.series.priceFormatter().format(price) ?? String(price)
-    );
-  };
+  readonly format = (price: number): string =>
+    this.attachment?.series.priceFormatter().format(price) ?? String(price);
 
   constructor(palette: Palette) {
     this.palette = palette;
@@ -117,11 +117,12 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
   private paint(target: Target, draw: Draw): void {
     const { attachment, palette } = this;
     if (attachment === null) return;
-    target.useMediaCoordinateSpace(({ context, mediaSize: { width } }) => {
+    target.useMediaCoordinateSpace(({ context, mediaSize }) => {
       const scales = scalesOf(attachment);
       if (scales === null) return;
       context.save();
-      draw(new Brush(context, scales, width, palette.ink, palette), width, scales);
+      const brush = new Brush(context, scales, mediaSize.width, palette.ink, palette);
+      draw(brush, mediaSize, scales);
       context.restore();
     });
   }

@@ -13,8 +13,8 @@ export interface Mark {
   readonly withText: boolean;
 }
 
-const LARGEST = 11;
-const SMALLEST = 3.5;
+const LARGEST = 12;
+const SMALLEST = 4;
 /** From the candle. */
 const DISTANCE = 4;
 const TEXT_SPACING = 4;
@@ -22,7 +22,7 @@ const TEXT_SPACING = 4;
 /** The marks between 0 and `width`; `markers` ascend by index. */
 export function marksOn(markers: readonly SceneMarker[], scales: Scales, width: number): Mark[] {
   const { spacing } = scales;
-  const full = Math.max(SMALLEST, Math.min(LARGEST, 1.3 * spacing));
+  const full = Math.max(SMALLEST, Math.min(LARGEST, 1.6 * spacing));
   const first = (-full - scales.origin) / spacing;
   const last = (width + full - scales.origin) / spacing;
   const shown = markers.slice(lowerIndex(markers, first), lowerIndex(markers, last));

@@ -10,11 +10,12 @@ from market.domain.store import SeriesWriter
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore, read_rows
 from market.tests.builders import MINUTE, candle
+from overlays.domain.instruction import POINT
 from overlays.stores import changes as module
 from overlays.stores.changes import Known, MemoryChanges, PostgresChanges
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import PostgresOverlayLedger
-from overlays.stores.tests.test_ledger_contract import OTHER, at, gone, line, mark
+from overlays.stores.tests.test_ledger_contract import OTHER, at, gone, growing, line, mark, point
 
 WINDOW = 20
 STEP = 60
@@ -79,7 +80,9 @@ class Follower:
         changes = self.written.read(self.known)
         numbers = [version.version_id for version in changes.versions]
         assert numbers == sorted(numbers)
-        self.shown |= {each.instruction_id: each.version_id for each in changes.versions}
+        self.shown |= {
+            each.instruction_id: each.version_id for each in changes.versions if each.kind != POINT
+        }
         for name in changes.removed:
             self.shown.pop(name, None)
         self.known = known(changes)
@@ -146,6 +149,21 @@ def test_follower_shows_what_the_window_shows(written, seed):
         if chance.random() < 0.7:
             follower.follow()
             assert follower.shown == written.shown()
+    follower.follow()
+    assert follower.shown == written.shown()
+
+
+def test_points_are_among_the_versions_and_show_nothing_by_themselves(written):
+    written.step(60, growing("mean", 60, start=60), point("mean", 60, 0.1))
+    follower = Follower(written)
+    written.step(120, point("mean", 120, 1e22), point("unseen", 120, -2 / 3), mark(120))
+    changes = written.read(follower.known)
+    assert [(each.kind, dict(each.definition).get("value")) for each in changes.versions] == [
+        ("point", 1e22),
+        ("point", -2 / 3),
+        ("marker", None),
+    ]
+    assert list(changes.removed) == []
     follower.follow()
     assert follower.shown == written.shown()
 

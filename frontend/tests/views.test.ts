@@ -2,18 +2,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
-import { PriceSteps } from "../src/sync/price-steps";
-import { SeriesPicker } from "../src/panels/series-picker";
 import { parseSeriesId, type SeriesId } from "../src/sync/series-id";
 import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
 import { Mask, Notices, type MaskEvents } from "../src/chart/stage-notices";
 import { describeChart } from "../src/chart/test-surface";
 import { TimeframeBar } from "../src/shell/timeframe-bar";
 import { candle, candles } from "./fakes/candles";
-import { FakeClock, settle } from "./fakes/clock";
-import { FakeEventStream } from "./fakes/event-stream";
-import { FakeSymbols, NO_STEP } from "./fakes/symbols";
-import type { TopMarket } from "../src/sync/api";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const failure = { code: "x", detail: "no such series" };
@@ -183,87 +177,5 @@ describe("TimeframeBar", () => {
     bar.step(1);
     bar.step(-1);
     expect(picked).toEqual(["15m", "5m"]);
-  });
-});
-
-describe("SeriesPicker", () => {
-  const markets: TopMarket[] = [
-    { symbol: "BTC/USDT", lastPrice: 64000.5, quoteVolume: 9e9, changePercent: 1.5, step: NO_STEP },
-    { symbol: "ETH/USDT", lastPrice: 2500, quoteVolume: 3e9, changePercent: -2, step: NO_STEP },
-  ];
-
-  let stream: FakeEventStream | null = null;
-
-  function picker(topMarkets: (exchange: string, market: string) => Promise<TopMarket[]>) {
-    const picked: string[] = [];
-    const events = {
-      picked: (seriesId: string) => picked.push(seriesId),
-      closed: () => undefined,
-      refreshed: () => undefined,
-    };
-    const clock = new FakeClock();
-    const priceSteps = new PriceSteps({ api: new FakeSymbols(), clock });
-    const openEventStream = (path: string): FakeEventStream => (stream = new FakeEventStream(path));
-    const made = new SeriesPicker(root, { api: { topMarkets }, clock, openEventStream, priceSteps }, events);
-    made.setWhitelist(["sim:spot:BTC/USDT:1m"]);
-    made.setCurrent(parseSeriesId(SERIES));
-    return { made, picked };
-  }
-
-  const rows = (): (string | null)[] =>
-    [...root.querySelectorAll(".market-symbol")].map((row) => row.textContent);
-
-  it("lists markets with figures and opens the one clicked", async () => {
-    const { made, picked } = picker(async () => markets);
-    await settle();
-    expect(rows()).toEqual(["BTC/USDT", "ETH/USDT"]);
-    expect(root.querySelector('[aria-current="true"]')?.textContent).toContain("64,000.50+1.50%");
-    expect(made.currentFigures()?.changePercent).toBe(1.5);
-    root.querySelector<HTMLElement>('[data-series-id="sim:spot:ETH/USDT:1m"]')?.click();
-    expect(picked).toEqual(["sim:spot:ETH/USDT:1m"]);
-  });
-
-  it("drops the answer for a market that is no longer shown", async () => {
-    let answerSpot: (list: TopMarket[]) => void = () => undefined;
-    picker((_, market) =>
-      market === "spot" ? new Promise((resolve) => (answerSpot = resolve)) : Promise.resolve([]),
-    );
-    root.querySelector<HTMLElement>('[data-market="futures"]')?.click();
-    await settle();
-    answerSpot(markets);
-    await settle();
-    expect(rows()).toEqual([]);
-  });
-
-  it("streams figures while it is shown", async () => {
-    const { made } = picker(async () => []);
-    made.setShown(true);
-    await settle();
-    stream?.push("top_markets", { items: [{ symbol: "SOL/USDT", last_price: 150 }] });
-    expect(rows()).toEqual(["BTC/USDT", "SOL/USDT"]);
-    made.setShown(false);
-    expect(stream?.readyState).toBe(2);
-  });
-
-  it("neither streams nor polls while the page is hidden", async () => {
-    let asked = 0;
-    const { made } = picker(async () => ((asked += 1), []));
-    made.setShown(true);
-    await settle();
-    const shown = stream;
-    const before = asked;
-    Object.defineProperty(document, "hidden", { value: true, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-    made.setShown(false);
-    Object.defineProperty(document, "hidden", { value: false, configurable: true });
-    await settle();
-    expect([shown?.readyState, asked]).toEqual([2, before]);
-  });
-
-  it("keeps the whitelist when there are no figures", async () => {
-    picker(async () => Promise.reject(new Error("down")));
-    await settle();
-    expect(rows()).toEqual(["BTC/USDT"]);
-    expect(root.querySelector(".market-note")?.textContent).toContain("not available");
   });
 });

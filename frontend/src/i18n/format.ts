@@ -14,7 +14,7 @@ export interface PriceUnit {
   readonly decimals: number;
 }
 
-/** What an exchange says about the prices of a symbol. */
+/** How an exchange rounds the prices of a symbol. */
 export interface PriceStep {
   /** The step of prices; null where it is not known. */
   readonly tick: number | null;

@@ -1,46 +1,100 @@
-/** The rows of the market list: whitelisted series first, then the venue's largest markets. */
+/** The rows of the market list: of the whitelist and the rankings, of a search, or of a list. */
 
-import { displaySymbol, seriesIdText, tryParseSeriesId, type SeriesId } from "../sync/series-id";
-import { STANDARD_TIMEFRAMES } from "../sync/timeframe";
+import { tryParseInstrument } from "../settings/symbol-lists";
+import {
+  displaySymbol,
+  instrumentOf,
+  seriesIdText,
+  tryParseSeriesId,
+  type Instrument,
+  type SeriesId,
+} from "../sync/series-id";
+import { offeredTimeframes, STANDARD_TIMEFRAMES } from "../sync/timeframe";
 import type { TopMarket } from "../sync/api";
+import type { FoundSymbol, Listing } from "../sync/symbols";
 
 export const MARKETS = ["spot", "futures"] as const;
 export type Market = (typeof MARKETS)[number];
 
-export interface MarketRow {
-  readonly exchange: string;
-  readonly market: string;
-  readonly symbol: string;
+export interface MarketRow extends Instrument {
   /** Whitelisted timeframes of the symbol; empty if it would be followed on demand. */
   readonly timeframes: readonly string[];
   readonly figures: TopMarket | null;
+  /** False for a symbol that is delisted or suspended. */
+  readonly active: boolean;
+  /** Ranges of letters of `symbol` that match a search. */
+  readonly matched: FoundSymbol["matched"];
 }
 
-export interface MarketQuery {
-  readonly whitelist: readonly string[];
+/** The whitelisted series of each instrument, by its name, in the order of the whitelist. */
+export type Followed = ReadonlyMap<string, readonly SeriesId[]>;
+
+/** What the page knows of markets without a search. */
+export interface KnownMarkets {
+  readonly followed: Followed;
+  /** The venue of the figures. */
   readonly exchange: string;
   readonly market: string;
   readonly topMarkets: readonly TopMarket[];
-  readonly search: string;
 }
 
-export function marketRows(query: MarketQuery): MarketRow[] {
-  const followed = followedRows(query);
-  const known = new Set(followed.filter((row) => row.exchange === query.exchange).map(nameOf));
-  const others = query.topMarkets
-    .filter((figures) => !known.has(displaySymbol(figures.symbol)))
-    .map((figures) => ({
-      exchange: query.exchange,
-      market: query.market,
-      symbol: figures.symbol,
-      timeframes: [],
-      figures,
-    }));
-  const wanted = query.search
-    .trim()
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]/g, "");
-  return [...followed, ...others].filter((row) => searchText(row).includes(wanted));
+export function followedOf(whitelist: readonly string[]): Followed {
+  const followed = new Map<string, SeriesId[]>();
+  for (const series of whitelist.flatMap((text) => tryParseSeriesId(text) ?? [])) {
+    const name = instrumentOf(series);
+    followed.set(name, [...(followed.get(name) ?? []), series]);
+  }
+  return followed;
+}
+
+/** The whitelisted symbols of a market, then the venue's largest ones. */
+export function marketRows(known: KnownMarkets): MarketRow[] {
+  const instruments = [...known.followed.values()].flatMap(([first]) => first ?? []);
+  const followed = instruments.filter(({ market }) => market === known.market);
+  const names = new Set(followed.map(nameAt(known.exchange)));
+  const others = known.topMarkets
+    .map(({ symbol }) => ({ exchange: known.exchange, market: known.market, symbol }))
+    .filter((instrument) => !names.has(displaySymbol(instrument.symbol)));
+  return [...followed, ...others].map((instrument) => rowOf(instrument, known));
+}
+
+/** What the server's search found. */
+export function foundRows(found: readonly FoundSymbol[], known: KnownMarkets): MarketRow[] {
+  return found.map((item) => ({
+    ...rowOf(item, known),
+    timeframes: item.whitelisted,
+    active: item.active,
+    matched: item.matched,
+  }));
+}
+
+/** What the page itself can find without the server's search. */
+export function knownRows(search: string, known: KnownMarkets): MarketRow[] {
+  const wanted = letters(search);
+  const markets = MARKETS.flatMap((market) => {
+    const topMarkets = market === known.market ? known.topMarkets : [];
+    return marketRows({ ...known, market, topMarkets });
+  });
+  return markets.filter((row) => letters(row.exchange + row.symbol).includes(wanted));
+}
+
+/** The symbols of a list, in its order. */
+export function listedRows(symbols: readonly string[], known: KnownMarkets): MarketRow[] {
+  return symbols.flatMap((text) => {
+    const instrument = tryParseInstrument(text);
+    return instrument === null ? [] : [rowOf(instrument, known)];
+  });
+}
+
+/** The timeframes that a row offers: whitelisted ones, and standard ones that the exchange has. */
+export function timeframesOf(row: MarketRow, listings: readonly Listing[]): string[] {
+  const listing = listings.find(
+    ({ exchange, market }) => exchange === row.exchange && market === row.market,
+  );
+  const offered = offeredTimeframes(row.timeframes);
+  const has = (text: string): boolean =>
+    row.timeframes.includes(text) || (listing?.timeframes?.includes(text) ?? true);
+  return offered.filter(has);
 }
 
 /** The series that a click on the row opens, in the current timeframe if the row has it. */
@@ -49,38 +103,43 @@ export function seriesOfRow(row: MarketRow, timeframeInUse: string | null): stri
   const standard: readonly string[] = STANDARD_TIMEFRAMES;
   const choices = timeframes.length > 0 ? timeframes : standard;
   const keeps = timeframeInUse !== null && choices.includes(timeframeInUse);
-  const timeframe = keeps ? timeframeInUse : (choices[0] as string);
-  return seriesIdText(row.exchange, row.market, { symbol: row.symbol, timeframe });
+  return seriesAt(row, keeps ? timeframeInUse : (choices[0] as string));
+}
+
+/** The series of a row in a timeframe. */
+export function seriesAt({ exchange, market, symbol }: Instrument, timeframe: string): string {
+  return seriesIdText(exchange, market, { symbol, timeframe });
 }
 
 export function isRowOf(row: MarketRow, series: SeriesId | null): boolean {
-  return (
-    series !== null &&
-    row.exchange === series.exchange &&
-    row.market === series.market &&
-    row.symbol === series.symbol
-  );
+  return series !== null && instrumentOf(row) === instrumentOf(series);
 }
 
-function followedRows(query: MarketQuery): MarketRow[] {
-  const rows = new Map<string, MarketRow>();
-  for (const series of query.whitelist.flatMap((text) => tryParseSeriesId(text) ?? [])) {
-    if (series.market !== query.market) continue;
-    const key = `${series.exchange}:${series.symbol}`;
-    const timeframes = [...(rows.get(key)?.timeframes ?? []), series.timeframe.text];
-    const { exchange, market, symbol } = series;
-    rows.set(key, { exchange, market, symbol, timeframes, figures: figuresOf(series, query) });
-  }
-  return [...rows.values()];
+function rowOf({ exchange, market, symbol }: Instrument, known: KnownMarkets): MarketRow {
+  const series = known.followed.get(instrumentOf({ exchange, market, symbol })) ?? [];
+  return {
+    exchange,
+    market,
+    // In the whitelist's spelling, so that the series is the one that is followed.
+    symbol: series[0]?.symbol ?? symbol,
+    timeframes: series.map(({ timeframe }) => timeframe.text),
+    figures: figuresOf({ exchange, market, symbol }, known),
+    active: true,
+    matched: [],
+  };
 }
 
-function figuresOf(series: SeriesId, query: MarketQuery): TopMarket | null {
-  if (series.exchange !== query.exchange) return null;
-  const name = displaySymbol(series.symbol);
-  return query.topMarkets.find((figures) => displaySymbol(figures.symbol) === name) ?? null;
+function figuresOf(instrument: Instrument, known: KnownMarkets): TopMarket | null {
+  const { exchange, market } = instrument;
+  if (exchange !== known.exchange || market !== known.market) return null;
+  const name = displaySymbol(instrument.symbol);
+  return known.topMarkets.find((figures) => displaySymbol(figures.symbol) === name) ?? null;
 }
 
-const nameOf = (row: MarketRow): string => displaySymbol(row.symbol);
+/** The names of symbols of one exchange; another exchange's have none. */
+const nameAt =
+  (exchange: string) =>
+  (instrument: Instrument): string | null =>
+    instrument.exchange === exchange ? displaySymbol(instrument.symbol) : null;
 
-const searchText = (row: MarketRow): string =>
-  `${row.exchange}${row.symbol}`.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+const letters = (text: string): string => text.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "");

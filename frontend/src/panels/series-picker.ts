@@ -1,16 +1,36 @@
-/** The market panel: spot and futures, search, whitelisted and top markets with their figures. */
+/** The market panel: the search over all exchanges, and without one markets, favourites and lists. */
 
 import { t } from "../i18n/words";
 import { element, setText } from "../dom";
-import { formatPercent, formatPrice, formatVolume, priceUnit } from "../i18n/format";
-import { isRowOf, marketRows, MARKETS, seriesOfRow, type MarketRow } from "./market-list";
-import { displaySymbol, tryParseSeriesId, type SeriesId } from "../sync/series-id";
+import { ListBar } from "./list-bar";
+import { MarketGrid } from "./market-grid";
+import {
+  followedOf,
+  foundRows,
+  knownRows,
+  listedRows,
+  marketRows,
+  MARKETS,
+  seriesOfRow,
+  timeframesOf,
+  type Followed,
+  type KnownMarkets,
+  type MarketRow,
+} from "./market-list";
+import { SymbolSearch } from "./symbol-search";
+import { toggled, withToggled } from "../settings/symbol-lists";
+import { displaySymbol, instrumentOf, tryParseSeriesId, type SeriesId } from "../sync/series-id";
 import { TopMarketsFeed, type FeedDependencies } from "./top-markets-feed";
-import type { PriceStep } from "../i18n/format";
+import type { SettingsStore } from "../settings/settings";
 import type { PriceSteps } from "../sync/price-steps";
 import type { TopMarket } from "../sync/api";
+import type { Listing, ListingState, SymbolReader } from "../sync/symbols";
 
-export type PickerDependencies = FeedDependencies & { readonly priceSteps: PriceSteps };
+export type PickerDependencies = FeedDependencies & {
+  readonly api: FeedDependencies["api"] & SymbolReader;
+  readonly priceSteps: PriceSteps;
+  readonly settings: SettingsStore;
+};
 
 export interface PickerEvents {
   picked(seriesId: string): void;
@@ -19,53 +39,79 @@ export interface PickerEvents {
   refreshed(): void;
 }
 
+const LISTED_VENUES = 4;
+
 export class SeriesPicker {
   private readonly events: PickerEvents;
   private readonly feed: TopMarketsFeed;
   private readonly priceSteps: PriceSteps;
+  private readonly settings: SettingsStore;
+  private readonly found: SymbolSearch;
   private readonly search: HTMLInputElement;
   private readonly tabs: readonly HTMLButtonElement[];
-  private readonly list = element("ul", { class: "market-list" });
+  private readonly lists: ListBar;
+  private readonly grid: MarketGrid;
+  private readonly more: HTMLButtonElement;
   private readonly note = element("p", {
     class: "market-note",
-    attributes: { "aria-live": "polite" },
+    attributes: { role: "status" },
   });
-  private whitelist: readonly string[] = [];
+  private followed: Followed = new Map();
+  private firstExchange = "";
   private current: SeriesId | null = null;
+  /** The market of the ranking. */
   private market: string = MARKETS[0];
+  /** The market that is searched; null for both. */
+  private searched: string | null = null;
   private topMarkets: readonly TopMarket[] = [];
   private problem: string | null = null;
   /** The venue's markets have been requested. */
   private asked = false;
   private shown = false;
+  /** What the first row was made the active one for. */
+  private answered = "";
+  /** Enter was pressed before the search had an answer. */
+  private opensFirst = false;
 
   constructor(root: HTMLElement, dependencies: PickerDependencies, events: PickerEvents) {
     this.events = events;
     this.priceSteps = dependencies.priceSteps;
+    this.settings = dependencies.settings;
     this.feed = new TopMarketsFeed(dependencies, {
       arrived: (markets) => this.arrived(markets),
       failed: (status) => this.failed(status),
     });
+    this.found = new SymbolSearch(dependencies, () => this.searchChanged());
     document.addEventListener("visibilitychange", () => this.attend());
-    this.search = element("input", {
-      class: "market-search",
-      attributes: {
-        type: "search",
-        placeholder: t("Search markets"),
-        "aria-label": t("Search markets"),
-        autocomplete: "off",
-        spellcheck: "false",
-      },
+    this.grid = new MarketGrid({
+      picked: (seriesId) => events.picked(seriesId),
+      starred: (row) => this.star(row),
+      listed: (row, id) => this.addTo(row, id),
+      listWanted: (row) => this.lists.begin([instrumentOf(row)]),
+      activated: (id) => this.announce(id),
+      nearEnd: () => this.found.more(),
     });
-    this.search.addEventListener("input", () => this.render());
-    this.search.addEventListener("keydown", (event) => this.pickFirst(event));
+    this.search = searchField(this.grid.root.id);
+    this.search.addEventListener("input", () => this.seek());
+    this.search.addEventListener("keydown", (event) => this.steer(event));
     this.tabs = MARKETS.map((market) => this.tab(market));
-    root.append(this.head(), this.search, columnNames(), this.list, this.note);
-    this.list.addEventListener("keydown", (event) => this.moveFocus(event));
+    this.lists = new ListBar(dependencies.settings, () => this.render());
+    this.more = element("button", {
+      class: "market-further",
+      attributes: { type: "button" },
+      onClick: () => this.found.more(),
+    });
+    const parts = [columnNames(), this.grid.root, this.more, this.note];
+    root.append(this.head(), this.search, this.lists.root, ...parts);
+    dependencies.settings.subscribe((now, before) => {
+      if (now.favourites !== before.favourites || now.lists !== before.lists) this.render();
+    });
+    dependencies.priceSteps.subscribe(() => this.render());
   }
 
   setWhitelist(whitelist: readonly string[]): void {
-    this.whitelist = whitelist;
+    this.followed = followedOf(whitelist);
+    this.firstExchange = tryParseSeriesId(whitelist[0])?.exchange ?? "";
     this.render();
   }
 
@@ -117,11 +163,20 @@ export class SeriesPicker {
       class: "tab",
       text: market === "spot" ? t("Spot") : t("Futures"),
       attributes: { type: "button", "data-market": market },
-      onClick: () => {
-        this.market = market;
-        this.restart();
-      },
+      onClick: () => this.chooseMarket(market),
     });
+  }
+
+  /** Shows the ranking of a market; during a search, searches it alone, or both again. */
+  private chooseMarket(market: string): void {
+    if (this.searches) {
+      this.searched = this.searched === market ? null : market;
+      this.found.seek(this.search.value, this.searched);
+      this.render();
+      return;
+    }
+    this.market = market;
+    this.restart();
   }
 
   private restart(): void {
@@ -156,120 +211,179 @@ export class SeriesPicker {
     this.events.refreshed();
   }
 
+  // --- the search --------------------------------------------------------------------------------
+
+  private get searches(): boolean {
+    return this.search.value.trim() !== "";
+  }
+
+  private seek(): void {
+    this.opensFirst = false;
+    this.answered = "";
+    if (!this.searches) this.searched = null;
+    this.found.seek(this.search.value, this.searched);
+    this.render();
+    this.grid.activate(this.searches ? 0 : null);
+    this.grid.root.scrollTop = 0;
+  }
+
+  private searchChanged(): void {
+    for (const item of this.found.items) this.priceSteps.learn(item, item.step);
+    this.render();
+    if (this.found.status === "loading" || !this.searches) return;
+    const answered = `${this.searched} ${this.search.value}`;
+    if (this.answered !== answered || this.grid.activeRow === null) this.grid.activate(0);
+    this.answered = answered;
+    if (this.opensFirst) this.open();
+    this.opensFirst = false;
+  }
+
+  private steer(event: KeyboardEvent): void {
+    if (event.isComposing) return;
+    if (event.key === "Enter") this.enter();
+    else if (event.key === "Escape" && this.search.value !== "") this.clear();
+    else if (!this.grid.steer(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  private enter(): void {
+    if (this.found.status === "loading") this.opensFirst = true;
+    else if (this.found.status === "failed" && this.grid.activeRow === null) this.found.retry();
+    else this.open();
+  }
+
+  private open(): void {
+    const row = this.grid.activeRow;
+    if (row !== null) this.events.picked(this.seriesOf(row));
+  }
+
+  private clear(): void {
+    this.search.value = "";
+    this.seek();
+  }
+
+  private announce(id: string | null): void {
+    if (id === null) this.search.removeAttribute("aria-activedescendant");
+    else this.search.setAttribute("aria-activedescendant", id);
+  }
+
+  // --- favourites and lists ----------------------------------------------------------------------
+
+  private star(row: MarketRow): void {
+    const { favourites } = this.settings.value;
+    this.settings.update({ favourites: toggled(favourites, instrumentOf(row)) });
+  }
+
+  private addTo(row: MarketRow, id: string): void {
+    const { lists } = this.settings.value;
+    this.settings.update({ lists: withToggled(lists, id, instrumentOf(row)) });
+  }
+
+  // --- what is shown -----------------------------------------------------------------------------
+
   private render(): void {
+    const pressed = this.searches ? this.searched : this.market;
     for (const tab of this.tabs) {
-      tab.setAttribute("aria-pressed", String(tab.dataset["market"] === this.market));
+      tab.setAttribute("aria-pressed", String(tab.dataset["market"] === pressed));
     }
-    const rows = marketRows({
-      whitelist: this.whitelist,
-      exchange: this.current?.exchange ?? tryParseSeriesId(this.whitelist[0])?.exchange ?? "",
-      market: this.market,
-      topMarkets: this.topMarkets,
-      search: this.search.value,
+    this.lists.root.hidden = this.searches && !this.lists.isWriting;
+    const rows = this.rows();
+    const { favourites, lists } = this.settings.value;
+    this.grid.show(rows, {
+      current: this.current,
+      withPlace: this.searches || this.lists.view !== "markets",
+      favourites,
+      lists,
+      seriesOf: (row) => this.seriesOf(row),
+      stepOf: (row) => this.priceSteps.of(row),
+      timeframesOf: (row) => timeframesOf(row, this.found.listings),
     });
-    this.replaceRows(rows);
-    this.list.dataset["fresh"] = String(this.problem === null);
-    setText(this.note, this.problem ?? (rows.length === 0 ? this.emptyText() : ""));
+    const { root } = this.grid;
+    root.dataset["fresh"] = String(this.problem === null);
+    root.setAttribute("aria-busy", String(this.found.status === "loading"));
+    this.more.hidden = !this.searches || !this.found.hasMore;
+    setText(this.more, t("Show more of {total}", { total: this.found.total }));
+    setText(this.note, this.searches ? this.searchText(rows.length) : this.viewText(rows.length));
     this.note.hidden = this.note.textContent === "";
   }
 
-  /** Rebuilds the list and keeps the keyboard focus. */
-  private replaceRows(rows: readonly MarketRow[]): void {
-    const focused = this.buttons().find((button) => button === document.activeElement);
-    this.list.replaceChildren(...rows.map((row) => this.row(row)));
-    if (focused === undefined) return;
-    const { seriesId } = focused.dataset;
-    const same = this.buttons().find((button) => button.dataset["seriesId"] === seriesId);
-    same?.focus({ preventScroll: true });
+  private rows(): MarketRow[] {
+    const known: KnownMarkets = {
+      followed: this.followed,
+      exchange: this.current?.exchange ?? this.firstExchange,
+      market: this.market,
+      topMarkets: this.topMarkets,
+    };
+    if (this.found.status === "failed") return knownRows(this.search.value, known);
+    if (this.searches) return foundRows(this.found.items, known);
+    const { view } = this.lists;
+    if (view === "markets") return marketRows(known);
+    const { favourites, lists } = this.settings.value;
+    const list = lists.find(({ id }) => id === view);
+    return listedRows(list?.symbols ?? favourites, known);
   }
 
-  private row(row: MarketRow): HTMLElement {
-    const seriesId = seriesOfRow(row, this.current?.timeframe.text ?? null);
-    const button = element(
-      "button",
-      {
-        class: "market",
-        attributes: { type: "button", "data-series-id": seriesId },
-        onClick: () => this.events.picked(seriesId),
-      },
-      [nameCell(row, this.current), ...figureCells(row, this.priceSteps.of(row))],
-    );
-    if (isRowOf(row, this.current)) button.setAttribute("aria-current", "true");
-    return element("li", {}, [button]);
+  private seriesOf(row: MarketRow): string {
+    return seriesOfRow(row, this.current?.timeframe.text ?? null);
   }
 
-  private emptyText(): string {
-    if (this.search.value.trim() !== "") return t("No market matches.");
-    return this.topMarkets.length === 0 && this.asked ? t("No markets here yet.") : "";
+  private viewText(count: number): string {
+    if (this.lists.view === "favourites" && count === 0) return t("Star a market to keep it here.");
+    if (this.lists.view !== "markets") return count === 0 ? t("Add markets with ⋯ in their row.") : "";
+    if (this.problem !== null) return this.problem;
+    return count === 0 && this.topMarkets.length === 0 && this.asked ? t("No markets here yet.") : "";
   }
 
-  private pickFirst(event: KeyboardEvent): void {
-    const first = this.buttons()[0];
-    if (event.key === "Enter") first?.click();
-    else if (event.key === "ArrowDown") first?.focus();
-    else return;
-    event.preventDefault();
+  private searchText(count: number): string {
+    const { status, listings } = this.found;
+    if (status === "failed") return t("The search does not answer; these are the markets on this page.");
+    if (status === "loading") return count === 0 ? t("Searching…") : "";
+    const parts = [
+      count === 0 ? t("No market matches.") : "",
+      venuesText(t("Still reading: {venues}."), listings, "reading"),
+      venuesText(t("Can not be searched now: {venues}."), listings, "unavailable"),
+      venuesText(t("Perhaps outdated: {venues}."), listings, "stale"),
+      venuesText(t("Too many to search at once; left out: {venues}."), listings, "not_searched"),
+    ];
+    return parts.filter((text) => text !== "").join(" ");
   }
+}
 
-  private moveFocus(event: KeyboardEvent): void {
-    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-    if (step === 0) return;
-    event.preventDefault();
-    const buttons = this.buttons();
-    const next = buttons.indexOf(document.activeElement as HTMLButtonElement) + step;
-    if (next < 0) this.search.focus();
-    else buttons[next]?.focus();
-  }
+/** Names the venues whose listing is in a state; empty without one. */
+function venuesText(text: string, listings: readonly Listing[], state: ListingState): string {
+  const venues = listings
+    .filter((listing) => listing.state === state)
+    .map(({ exchange, market }) => `${exchange} ${market === "spot" ? t("Spot") : t("Futures")}`);
+  if (venues.length === 0) return "";
+  const named = venues.slice(0, LISTED_VENUES).join(", ");
+  return text.replace("{venues}", venues.length > LISTED_VENUES ? `${named}…` : named);
+}
 
-  private buttons(): HTMLButtonElement[] {
-    return [...this.list.querySelectorAll<HTMLButtonElement>("button.market")];
-  }
+function searchField(controls: string): HTMLInputElement {
+  return element("input", {
+    class: "market-search",
+    attributes: {
+      type: "search",
+      role: "combobox",
+      "aria-expanded": "true",
+      "aria-haspopup": "grid",
+      "aria-autocomplete": "list",
+      "aria-controls": controls,
+      placeholder: t("Search markets"),
+      "aria-label": t("Search markets"),
+      autocomplete: "off",
+      autocapitalize: "characters",
+      enterkeyhint: "go",
+      maxlength: "64",
+      spellcheck: "false",
+    },
+  });
 }
 
 function columnNames(): HTMLElement {
-  const names = ([t("Market"), t("Last"), t("24 h")] as const).map((text) => element("span", { text }));
+  const names = ["", t("Market"), t("Last"), t("24 h"), ""].map((text) => element("span", { text }));
   return element("div", { class: "market-columns", attributes: { "aria-hidden": "true" } }, names);
-}
-
-function nameCell(row: MarketRow, current: SeriesId | null): HTMLElement {
-  const [base = "", quote] = displaySymbol(row.symbol).split("/");
-  const elsewhere = current !== null && row.exchange !== current.exchange;
-  const volume = row.figures?.quoteVolume;
-  const facts = [
-    elsewhere ? row.exchange : null,
-    volume == null ? null : t("Vol {volume}", { volume: formatVolume(volume) }),
-    row.timeframes.length > 0 ? row.timeframes.join(" ") : null,
-  ];
-  const detail = facts.filter((text) => text !== null).join(" · ");
-  const name = element("span", { class: "market-symbol" }, [
-    element("strong", { text: base }),
-    element("span", { class: "market-quote", text: quote === undefined ? "" : `/${quote}` }),
-  ]);
-  if (row.timeframes.length > 0) {
-    const title = t("Followed all the time");
-    name.append(
-      element("span", {
-        class: "followed",
-        attributes: { title, role: "img", "aria-label": title },
-      }),
-    );
-  }
-  return element("span", { class: "market-name" }, [
-    name,
-    element("span", { class: "market-detail", text: detail }),
-  ]);
-}
-
-function figureCells({ figures }: MarketRow, step: PriceStep | null): HTMLElement[] {
-  const price = figures?.lastPrice ?? null;
-  const percent = figures?.changePercent ?? null;
-  const change = element("span", {
-    class: "market-change",
-    text: percent === null ? "" : formatPercent(percent),
-  });
-  if (percent !== null) change.dataset["direction"] = percent >= 0 ? "up" : "down";
-  const text = price === null ? "" : formatPrice(price, priceUnit(step, [price]));
-  return [element("span", { class: "market-price", text }), change];
 }
 
 function problemText(status: number): string {

@@ -1,5 +1,7 @@
 /** What the user chose and the browser remembers: one versioned record. */
 
+import { listsOf, symbolsOf, type SymbolList } from "./symbol-lists";
+
 export const THEMES = ["system", "light", "dark"] as const;
 export type Theme = (typeof THEMES)[number];
 
@@ -26,6 +28,9 @@ export interface Settings {
   /** The last series that had candles; null before the first one. */
   readonly series: string | null;
   readonly layout: Layout;
+  /** Symbols with a star, `exchange:market:symbol` each. */
+  readonly favourites: readonly string[];
+  readonly lists: readonly SymbolList[];
 }
 
 export const DEFAULTS: Settings = {
@@ -36,6 +41,8 @@ export const DEFAULTS: Settings = {
   features: {},
   series: null,
   layout: { cells: "one", markets: true },
+  favourites: [],
+  lists: [],
 };
 
 type SettingsStorage = Pick<Storage, "getItem" | "setItem">;
@@ -108,7 +115,7 @@ export class SettingsStore {
 
 /** Reads field by field: an unknown or malformed value becomes the default. */
 function settingsOf(stored: Json): Settings {
-  const { theme, language, zone, redUp, features, series, layout } = stored;
+  const { theme, language, zone, redUp, features, series, layout, favourites, lists } = stored;
   return {
     theme: THEMES.find((one) => one === theme) ?? DEFAULTS.theme,
     language: LANGUAGES.find((one) => one === language) ?? DEFAULTS.language,
@@ -117,6 +124,8 @@ function settingsOf(stored: Json): Settings {
     features: switchesOf(features),
     series: typeof series === "string" ? series : null,
     layout: layoutOf(layout),
+    favourites: symbolsOf(favourites),
+    lists: listsOf(lists),
   };
 }
 

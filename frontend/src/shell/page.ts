@@ -8,7 +8,7 @@ import { formatPercent, formatPrice } from "../i18n/format";
 import { FactorPanel } from "../panels/factor-panel";
 import { FactorSheet } from "../panels/factor-sheet";
 import { HealthLamps, type HealthLampsDependencies } from "../panels/health-lamps";
-import { SeriesPicker } from "../panels/series-picker";
+import { SeriesPicker, type PickerDependencies } from "../panels/series-picker";
 import { keyboardMap } from "../panels/keyboard-map";
 import { settingsDialog } from "../panels/settings-dialog";
 import { Sheet } from "../panels/sheet";
@@ -30,7 +30,6 @@ import { TimeframeBar } from "./timeframe-bar";
 import type { SettingsStore } from "../settings/settings";
 import type { OlderStep } from "../drawings/older-drawings";
 import type { OverlayStep } from "../drawings/overlay-session";
-import type { FeedDependencies } from "../panels/top-markets-feed";
 
 const TICK_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");
@@ -40,7 +39,7 @@ const NARROW = window.matchMedia("(max-width: 979px), (max-height: 499px)");
 const PRINTED = { width: 960, height: 600 };
 
 export type PageDependencies = CellDependencies &
-  FeedDependencies &
+  PickerDependencies &
   FactorDependencies &
   CatalogDependencies &
   Omit<HealthLampsDependencies, "zone" | "headSeen">;
@@ -340,7 +339,7 @@ export class Page {
     this.picker.setShown(shown);
     byId("series-button").setAttribute("aria-expanded", String(shown));
     if (shown && !WIDE.matches)
-      byId("picker").querySelector<HTMLElement>('[aria-pressed="true"]')?.focus();
+      byId("picker").querySelector<HTMLElement>('.tab[aria-pressed="true"], .picker-close')?.focus();
     if (!shown && hadFocus) byId("series-button").focus();
   }
 }

@@ -1,0 +1,313 @@
+/**
+ * The rows of the market panel: a grid, the popup of the search's combobox. The focus stays in the
+ * search, which names the active row; the buttons of that row are reached with Tab.
+ */
+
+import { t } from "../i18n/words";
+import { element } from "../dom";
+import { formatPercent, formatPrice, formatVolume, priceUnit, type PriceStep } from "../i18n/format";
+import { isRowOf, seriesAt, type MarketRow } from "./market-list";
+import { displaySymbol, instrumentOf, type SeriesId } from "../sync/series-id";
+import type { SymbolList } from "../settings/symbol-lists";
+
+export interface GridEvents {
+  /** The user chose a series. */
+  picked(seriesId: string): void;
+  /** The star of a row was clicked. */
+  starred(row: MarketRow): void;
+  /** A row is to be in a list, or not any more. */
+  listed(row: MarketRow, listId: string): void;
+  /** A row is to be in a new list. */
+  listWanted(row: MarketRow): void;
+  /** The id of the active row's element; null without one. */
+  activated(id: string | null): void;
+  /** The user came close to the last row. */
+  nearEnd(): void;
+}
+
+/** What is shown beside the rows. */
+export interface GridContext {
+  readonly current: SeriesId | null;
+  /** Whether each row names its exchange and market. */
+  readonly withPlace: boolean;
+  readonly favourites: readonly string[];
+  readonly lists: readonly SymbolList[];
+  seriesOf(row: MarketRow): string;
+  stepOf(row: MarketRow): PriceStep | null;
+  timeframesOf(row: MarketRow): readonly string[];
+}
+
+const NEAR_END_PX = 200;
+const PAGE_ROWS = 8;
+let grids = 0;
+
+export class MarketGrid {
+  readonly root: HTMLElement;
+  private readonly events: GridEvents;
+  private rows: readonly MarketRow[] = [];
+  private context: GridContext | null = null;
+  /** Names of the active row, and of the one with details. */
+  private active: string | null = null;
+  private expanded: string | null = null;
+
+  constructor(events: GridEvents) {
+    this.events = events;
+    grids += 1;
+    this.root = element("div", {
+      class: "market-list",
+      attributes: { role: "grid", id: `markets-${grids}`, "aria-label": t("Markets") },
+    });
+    this.root.addEventListener("scroll", () => this.watchEnd());
+    this.root.addEventListener("keydown", (event) => this.moveFocus(event));
+  }
+
+  /** Shows other rows, and keeps the active row and the keyboard focus where they still exist. */
+  show(rows: readonly MarketRow[], context: GridContext): void {
+    this.rows = rows;
+    this.context = context;
+    const names = rows.map(instrumentOf);
+    if (this.active !== null && !names.includes(this.active)) this.active = null;
+    const focused = this.focusedControl();
+    this.root.replaceChildren(...rows.flatMap((row, index) => this.elementsOf(row, index)));
+    if (focused !== null) this.root.querySelector<HTMLElement>(focused)?.focus({ preventScroll: true });
+    this.announce();
+  }
+
+  get activeRow(): MarketRow | null {
+    return this.rows[this.activeIndex] ?? null;
+  }
+
+  /** Makes the row that is `step` further the active one; from none, the first or the last. */
+  move(step: number): void {
+    const { activeIndex: index } = this;
+    const last = this.rows.length - 1;
+    if (step > 0 && index === last) this.events.nearEnd();
+    this.activate(index < 0 ? (step > 0 ? 0 : last) : Math.max(0, Math.min(last, index + step)));
+  }
+
+  /** Reacts to a key of the search; returns whether it was one for the rows. */
+  steer(key: string): boolean {
+    const steps: Record<string, number> = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: PAGE_ROWS,
+      PageUp: -PAGE_ROWS,
+    };
+    if (steps[key] !== undefined) this.move(steps[key]);
+    else if (key === "Home" && this.active !== null) this.activate(0);
+    else if (key === "End" && this.active !== null) this.activate(this.rows.length - 1);
+    else return false;
+    return true;
+  }
+
+  /** Makes a row the active one; null for none. */
+  activate(index: number | null): void {
+    const row = index === null ? undefined : this.rows[index];
+    this.active = row === undefined ? null : instrumentOf(row);
+    for (const each of this.root.querySelectorAll<HTMLElement>(".market")) this.mark(each);
+    this.announce();
+    this.activeElement()?.scrollIntoView?.({ block: "nearest" });
+  }
+
+  private get activeIndex(): number {
+    return this.rows.findIndex((row) => instrumentOf(row) === this.active);
+  }
+
+  private activeElement(): HTMLElement | null {
+    return this.root.querySelector('.market[aria-selected="true"]');
+  }
+
+  private announce(): void {
+    this.events.activated(this.activeElement()?.id ?? null);
+  }
+
+  private elementsOf(row: MarketRow, index: number): HTMLElement[] {
+    const context = this.context as GridContext;
+    const name = instrumentOf(row);
+    const seriesId = context.seriesOf(row);
+    const main = element(
+      "div",
+      {
+        class: "market",
+        attributes: {
+          role: "row",
+          id: `${this.root.id}-${index}`,
+          "data-series-id": seriesId,
+          "data-name": name,
+        },
+      },
+      [this.starCell(row), nameCell(row, context), ...figureCells(row, context), this.moreCell(row)],
+    );
+    main.addEventListener("click", (event) => {
+      if ((event.target as Element).closest("button") === null) this.events.picked(seriesId);
+    });
+    if (isRowOf(row, context.current)) main.setAttribute("aria-current", "true");
+    if (!row.active) main.dataset["inactive"] = "";
+    this.mark(main, index === 0);
+    return name === this.expanded ? [main, this.details(row)] : [main];
+  }
+
+  /** Shows whether a row is the active one; only its buttons are in the order of Tab. */
+  private mark(row: HTMLElement, isFirst = row === this.root.firstElementChild): void {
+    const isActive = row.dataset["name"] === this.active;
+    row.setAttribute("aria-selected", String(isActive));
+    const reachable = isActive || (this.active === null && isFirst);
+    for (const button of row.querySelectorAll("button")) button.tabIndex = reachable ? 0 : -1;
+  }
+
+  private starCell(row: MarketRow): HTMLElement {
+    const has = this.context?.favourites.includes(instrumentOf(row)) ?? false;
+    const button = element("button", {
+      class: "market-star",
+      text: has ? "★" : "☆",
+      attributes: {
+        type: "button",
+        "data-control": "star",
+        "aria-pressed": String(has),
+        "aria-label": t("Favourite {symbol}", { symbol: displaySymbol(row.symbol) }),
+      },
+      onClick: () => this.events.starred(row),
+    });
+    return element("div", { class: "market-tool", attributes: { role: "gridcell" } }, [button]);
+  }
+
+  private moreCell(row: MarketRow): HTMLElement {
+    const name = instrumentOf(row);
+    const label = t("Timeframes and lists of {symbol}", { symbol: displaySymbol(row.symbol) });
+    const button = element("button", {
+      class: "market-more",
+      text: "⋯",
+      attributes: {
+        type: "button",
+        "data-control": "more",
+        "aria-expanded": String(name === this.expanded),
+        "aria-label": label,
+        title: label,
+      },
+      onClick: () => {
+        this.expanded = this.expanded === name ? null : name;
+        if (this.context !== null) this.show(this.rows, this.context);
+      },
+    });
+    return element("div", { class: "market-tool", attributes: { role: "gridcell" } }, [button]);
+  }
+
+  private details(row: MarketRow): HTMLElement {
+    const { lists, timeframesOf } = this.context as GridContext;
+    const name = instrumentOf(row);
+    const frames = timeframesOf(row).map((text) => {
+      const button = chip(text, `timeframe-${text}`, () => this.events.picked(seriesAt(row, text)));
+      if (row.timeframes.includes(text)) button.dataset["followed"] = "";
+      return button;
+    });
+    const places = lists.map((list) => {
+      const button = chip(list.name, `list-${list.id}`, () => this.events.listed(row, list.id));
+      button.setAttribute("aria-pressed", String(list.symbols.includes(name)));
+      return button;
+    });
+    const wanted = chip(t("+ New list"), "list-new", () => this.events.listWanted(row));
+    const cell = element("div", { class: "market-details", attributes: { role: "gridcell" } }, [
+      chips(t("Timeframes"), frames),
+      chips(t("Lists"), [...places, wanted]),
+    ]);
+    const attributes = { role: "row", "data-name": name };
+    return element("div", { class: "market-details-row", attributes }, [cell]);
+  }
+
+  /** A selector of the button in the grid that has the focus; null without one. */
+  private focusedControl(): string | null {
+    const { activeElement } = document;
+    if (!(activeElement instanceof HTMLElement) || !this.root.contains(activeElement)) return null;
+    const row = activeElement.closest<HTMLElement>("[data-name]")?.dataset["name"] ?? "";
+    const control = activeElement.dataset["control"] ?? "";
+    return `[data-name="${CSS.escape(row)}"] [data-control="${CSS.escape(control)}"]`;
+  }
+
+  /** Up and down move the focus to the same button of the next row. */
+  private moveFocus(event: KeyboardEvent): void {
+    const control = (event.target as HTMLElement).dataset["control"];
+    const isStep = event.key === "ArrowDown" || event.key === "ArrowUp";
+    if (!isStep || (control !== "star" && control !== "more")) return;
+    event.preventDefault();
+    this.move(event.key === "ArrowDown" ? 1 : -1);
+    this.activeElement()?.querySelector<HTMLElement>(`[data-control="${control}"]`)?.focus();
+  }
+
+  private watchEnd(): void {
+    const { scrollTop, clientHeight, scrollHeight } = this.root;
+    if (scrollTop + clientHeight > scrollHeight - NEAR_END_PX) this.events.nearEnd();
+  }
+}
+
+function chip(text: string, control: string, onClick: () => void): HTMLButtonElement {
+  const attributes = { type: "button", "data-control": control };
+  return element("button", { class: "chip", text, attributes, onClick });
+}
+
+function chips(name: string, buttons: readonly HTMLElement[]): HTMLElement {
+  return element("div", { class: "chips", attributes: { role: "group", "aria-label": name } }, buttons);
+}
+
+function nameCell(row: MarketRow, context: GridContext): HTMLElement {
+  const { current, withPlace } = context;
+  const volume = row.figures?.quoteVolume;
+  const elsewhere = current !== null && row.exchange !== current.exchange;
+  const facts = [
+    withPlace ? `${row.exchange} ${row.market === "spot" ? t("Spot") : t("Futures")}` : null,
+    !withPlace && elsewhere ? row.exchange : null,
+    row.active ? null : t("Not traded any more"),
+    volume == null ? null : t("Vol {volume}", { volume: formatVolume(volume) }),
+    row.timeframes.length > 0 ? row.timeframes.join(" ") : null,
+  ];
+  const detail = facts.filter((text) => text !== null).join(" · ");
+  const symbol = element("span", { class: "market-symbol" }, symbolParts(row));
+  if (row.timeframes.length > 0) {
+    const title = t("Followed all the time");
+    const attributes = { title, role: "img", "aria-label": title };
+    symbol.append(element("span", { class: "followed", attributes }));
+  }
+  return element("div", { class: "market-name", attributes: { role: "gridcell" } }, [
+    symbol,
+    element("span", { class: "market-detail", text: detail }),
+  ]);
+}
+
+/** Base and quote, with the letters that match marked. */
+function symbolParts(row: MarketRow): HTMLElement[] {
+  const shown = displaySymbol(row.symbol);
+  const slash = shown.indexOf("/");
+  const end = slash < 0 ? shown.length : slash;
+  return [
+    element("strong", {}, marked(shown, row.matched, [0, end])),
+    element("span", { class: "market-quote" }, marked(shown, row.matched, [end, shown.length])),
+  ];
+}
+
+function marked(
+  text: string,
+  ranges: MarketRow["matched"],
+  [from, to]: readonly [number, number],
+): (Node | string)[] {
+  const parts: (Node | string)[] = [];
+  let at = from;
+  for (const [first, end] of ranges) {
+    const [begin, stop] = [Math.max(first, at), Math.min(end, to)];
+    if (begin >= stop) continue;
+    parts.push(text.slice(at, begin), element("mark", { text: text.slice(begin, stop) }));
+    at = stop;
+  }
+  return [...parts, text.slice(at, to)].filter((part) => part !== "");
+}
+
+function figureCells(row: MarketRow, context: GridContext): HTMLElement[] {
+  const price = row.figures?.lastPrice ?? null;
+  const percent = row.figures?.changePercent ?? null;
+  const text = price === null ? "" : formatPrice(price, priceUnit(context.stepOf(row), [price]));
+  const change = element("div", {
+    class: "market-change",
+    text: percent === null ? "" : formatPercent(percent),
+    attributes: { role: "gridcell" },
+  });
+  if (percent !== null) change.dataset["direction"] = percent >= 0 ? "up" : "down";
+  return [element("div", { class: "market-price", text, attributes: { role: "gridcell" } }), change];
+}

@@ -1,0 +1,77 @@
+"""Finding a series of any market, starring it, and keeping it in a list, with prices by its tick."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.http import get
+from lab.waiting import wait_until
+from tests.browser.conftest import SCREEN
+
+pytestmark = pytest.mark.browser
+
+OPENED = "sim:futures:BTC/USDT:1m"
+FOUND = "sim:spot:DOGE/USDT:1m"
+PHONE = {"width": 390, "height": 844}
+
+
+def tick_of(chart, series_id):
+    """The tick that the exchange states for a series."""
+    exchange, market, symbol, _ = series_id.split(":")
+    query = f"query={symbol}&exchange={exchange}&market={market}&limit=1"
+    [item] = get(f"{chart.url}/api/market/symbols?{query}")[1]["items"]
+    assert item["symbol"] == symbol
+    return item["price_tick"]
+
+
+@pytest.mark.parametrize("screen", [SCREEN, PHONE], ids=["desktop", "phone"])
+def test_series_is_found_opened_starred_and_kept_in_a_list(open_chart, screenshot, screen):
+    name = "phone" if screen is PHONE else "desktop"
+    chart = open_chart(OPENED, screen=screen)
+    chart.wait_for(status="live")
+    page = chart.page
+
+    # Found by a word with a mistake in it, and opened with the keyboard.
+    if screen is PHONE:
+        page.click("#series-button")
+    page.fill("#picker .market-search", "dgoe spot")
+    row = f'#picker .market[data-series-id="{FOUND}"]'
+    page.wait_for_selector(f'{row}[aria-selected="true"]')
+    screenshot(chart, f"search-{name}.png")
+    page.press("#picker .market-search", "Enter")
+    chart.wait_for(series_id=FOUND, status="live")
+
+    # Every price is written by the tick.
+    decimals = len(f"{tick_of(chart, FOUND):.10f}".rstrip("0").split(".")[1])
+
+    def decimals_of(text):
+        return len(text.replace(",", "").partition(".")[2])
+
+    def are_by_the_tick():
+        legend = page.locator(".legend-C .legend-value").inner_text()
+        shown = [page.inner_text("#quote-price"), legend, page.title().split(" ")[0]]
+        shown.append(page.evaluate("window.tradeCanvas.lastPrice()"))
+        return {decimals_of(text) for text in shown} == {decimals}
+
+    wait_until(are_by_the_tick, 10, f"prices with {decimals} decimals")
+
+    # Starred and put into a list of its own, which a reload keeps.
+    if screen is PHONE:
+        page.click("#series-button")
+    page.fill("#picker .market-search", "doge")
+    page.click(f"{row} .market-star")
+    page.click(f"{row} .market-more")
+    screenshot(chart, f"details-{name}.png")
+    page.click('#picker [data-control="list-new"]')
+    page.fill("#picker .list-name", "Dogs")
+    page.press("#picker .list-name", "Enter")
+    page.reload()
+    chart.wait_for(series_id=FOUND, status="live")
+    if screen is PHONE:
+        page.click("#series-button")
+    for view in ("★ Favourites", "Dogs"):
+        page.click(f'#picker .views .chip:has-text("{view}")')
+        page.wait_for_selector(f'{row}[aria-current="true"]')
+        assert page.locator("#picker .market").count() == 1
+    screenshot(chart, f"list-{name}.png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= screen["width"]

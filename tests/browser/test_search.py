@@ -1,4 +1,4 @@
-"""Finding a series of any market, starring it, and keeping it in a list, with prices by its tick."""
+"""Finding a series of any market, keeping it with a star and in a list, with prices by its tick."""
 
 from __future__ import annotations
 

@@ -17,10 +17,11 @@ REWRITTEN = frozenset({"candle.revised", "factor.rebuild"})
 
 
 class DrawnView:
-    """Shows instructions by id; `reads` names the paths that were asked."""
+    """Shows instructions by id, and points of lines; `reads` names the paths that were asked."""
 
     def __init__(self, series: str, read: Read) -> None:
         self.shown: dict[str, Any] = {}
+        self.points: dict[str, dict[int, float]] = {}
         self.cursor = 0
         self.time: int | None = None
         self.reads: list[str] = []
@@ -34,6 +35,7 @@ class DrawnView:
         self.cursor = int(headers["X-Draw-Cursor"])
         self._generation = headers["X-Series-Generation"]
         self.shown.clear()
+        self.points.clear()
         self._apply(body["draw_state"])
 
     async def take(self, message: Mapping[str, Any]) -> None:
@@ -55,10 +57,10 @@ class DrawnView:
                 self._change(message)
 
     def _change(self, message: Mapping[str, Any]) -> None:
-        for version in message["instruction_catalog_patch"]:
-            self.shown[version["instruction_id"]] = version["definition"]
+        self._merge(message)
         for name in message["removed_ids"]:
             self.shown.pop(name, None)
+            self.points.pop(name, None)
         self.cursor, self.time = message["cursor"], message["to_candle_time"]
 
     async def _poll(self) -> None:
@@ -69,10 +71,18 @@ class DrawnView:
 
     def _apply(self, delta: Mapping[str, Any]) -> None:
         """Take over a draw delta of the API, whose `active_ids` are complete."""
-        for version in delta["instruction_catalog_patch"]:
-            self.shown[version["instruction_id"]] = version["definition"]
+        self._merge(delta)
         self.shown = {name: self.shown[name] for name in delta["active_ids"]}
         self.time = delta["to_candle_time"]
+
+    def _merge(self, delta: Mapping[str, Any]) -> None:
+        for version in delta["instruction_catalog_patch"]:
+            name, time = version["instruction_id"], version["visible_time"]
+            self.shown[name] = version["definition"]
+            kept = self.points.get(name, {}).items()
+            self.points[name] = {at: value for at, value in kept if at < time}
+        for name, points in delta.get("series_points", {}).items():
+            self.points.setdefault(name, {}).update(points)
 
     async def _ask(self, path: str, **query: str) -> tuple[dict[str, Any], Mapping[str, str]]:
         self.reads.append(path)

@@ -34,5 +34,14 @@ export function byId(id: string): HTMLElement {
 
 /** Sets text only when it differs, so that screen readers do not repeat it. */
 export function setText(node: Node, text: string): void {
-  if (node.textContent !== text) node.textContent = text;
+  const only = node.firstChild;
+  if (only instanceof Text && only.nextSibling === null) {
+    // Cheaper than another text node.
+    if (only.data !== text) only.data = text;
+  } else if (node.textContent !== text) node.textContent = text;
+}
+
+/** Sets a data attribute only when it differs: each write makes the browser look at its styles. */
+export function setData(node: HTMLElement, name: string, value: string): void {
+  if (node.dataset[name] !== value) node.dataset[name] = value;
 }

@@ -6,7 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "bare_servers", "harness", "samples", "stack", "watchers"}
+NOT_BENCHMARKS = {
+    "__init__",
+    "__main__",
+    "bare_servers",
+    "harness",
+    "page_views",
+    "samples",
+    "stack",
+    "watchers",
+}
 
 
 def main() -> int:

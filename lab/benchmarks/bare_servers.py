@@ -3,7 +3,8 @@
 `broadcast PORT`: a `websockets` server that hands what one connection sends to all others in one
 `websockets.broadcast` loop. `hop PORT REDIS_URL CHANNEL`: the same for what arrives on a channel of
 Redis. `constant PORT BYTES`: an ASGI application with one constant body. `rows PORT URL SERIES
-LIMIT`: an ASGI application that does one SELECT and one `orjson.dumps`.
+LIMIT`: an ASGI application that does one SELECT and one `orjson.dumps`. `files PORT FOLDER`: one
+that answers with the files of a folder, from memory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -106,6 +108,27 @@ def rows_application(url: str, series: str, limit: int) -> Any:
     return application
 
 
+def files_application(folder: Path) -> Any:
+    """An ASGI application that sends what is in `folder`: `x.br` as `x` compressed by Brotli."""
+    types = {".html": b"text/html", ".js": b"text/javascript"}
+    bodies = {f"/{path.name}": path.read_bytes() for path in folder.iterdir()}
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        path = f"{scope['path']}index.html" if scope["path"].endswith("/") else scope["path"]
+        is_packed = f"{path}.br" in bodies
+        body = bodies.get(f"{path}.br" if is_packed else path, b"")
+        headers = [
+            (b"content-type", types.get(Path(path).suffix, b"text/plain")),
+            (b"content-encoding", b"br" if is_packed else b"identity"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        status = 200 if body else 404
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return application
+
+
 def serve_http(application: Any, port: int) -> None:
     """Serve with uvicorn as trade_canvas does."""
     uvicorn.run(
@@ -129,6 +152,8 @@ def main(arguments: list[str]) -> None:
         uvloop.run(run_hop(int(port), *rest))
     elif kind == "constant":
         serve_http(constant_application(b"x" * int(rest[0])), int(port))
+    elif kind == "files":
+        serve_http(files_application(Path(rest[0])), int(port))
     else:
         serve_http(rows_application(rest[0], rest[1], int(rest[2])), int(port))
 

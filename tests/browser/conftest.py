@@ -11,21 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import FloatRect, sync_playwright
 
+from lab.browser import ARGUMENTS, CHROMIUM
 from tests.browser.chart import ChartPage
 
-CHROMIUM = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-extensions",
-    "--disable-sync",
-    "--no-first-run",
-    "--hide-scrollbars",
-)
 SCREEN = {"width": 1440, "height": 900}
 
 

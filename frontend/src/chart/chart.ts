@@ -3,15 +3,11 @@
 import {
   CandlestickSeries,
   ColorType,
-  createSeriesMarkers,
   CrosshairMode,
   LineStyle,
-  MismatchDirection,
   type CandlestickData,
   type DeepPartial,
   type IChartApiBase,
-  type ISeriesApi,
-  type ISeriesMarkersPluginApi,
   type PriceFormat,
   type TickMarkType,
   type Time,
@@ -28,7 +24,10 @@ import {
   type PriceUnit,
 } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
+import { GapMarks } from "./gap-marks";
 import { LastPrice, type LastPriceLook } from "./last-price";
+import { ShownCandles } from "./shown-candles";
+import { SplitSeries } from "./split-series";
 import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
 import type { Candle } from "../sync/candle";
 import type { ChartChange } from "../sync/chart-change";
@@ -64,14 +63,16 @@ export interface ChartEvents {
 export class CandleChart {
   private readonly axis = new ZonedAxis();
   private readonly chart: IChartApiBase<Time>;
-  private readonly prices: ISeriesApi<"Candlestick">;
+  private readonly prices: SplitSeries<"Candlestick">;
   private readonly lastPrice = new LastPrice();
-  private readonly gapMarkers: ISeriesMarkersPluginApi<Time>;
+  private readonly shown = new ShownCandles();
+  private readonly gapMarks = new GapMarks(this.shown);
   private readonly root: HTMLElement;
   private readonly calmed = (): void => this.chart.applyOptions({ kineticScroll: kineticScroll() });
   private theme: ChartTheme;
   private shownSeries = "";
   private shownHoles: readonly Hole[] = [];
+  private lastCandle: Candle | null = null;
   private step: PriceStep | null = null;
   private sample: readonly number[] = [];
   private unit = priceUnit(null, []);
@@ -82,14 +83,16 @@ export class CandleChart {
     this.root = root;
     this.theme = theme;
     this.chart = createZonedChart(root, this.axis, this.options());
-    this.prices = this.chart.addSeries(CandlestickSeries, {
-      ...candleColors(theme),
-      priceFormat: priceFormatOf(this.unit),
-      lastValueVisible: false,
-      priceLineVisible: false,
-    });
-    this.prices.attachPrimitive(this.lastPrice);
-    this.gapMarkers = createSeriesMarkers(this.prices, []);
+    this.prices = new SplitSeries(() =>
+      this.chart.addSeries(CandlestickSeries, {
+        ...candleColors(theme),
+        priceFormat: priceFormatOf(this.unit),
+        lastValueVisible: false,
+        priceLineVisible: false,
+      }),
+    );
+    this.prices.end.attachPrimitive(this.lastPrice);
+    this.prices.end.attachPrimitive(this.gapMarks);
     this.chart.subscribeCrosshairMove((move) => {
       events.pointed(typeof move.time === "number" ? move.time : null);
     });
@@ -110,7 +113,7 @@ export class CandleChart {
 
   /** What studies draw on. */
   get host(): StudyHost {
-    return { chart: this.chart, prices: this.prices, theme: this.theme };
+    return { chart: this.chart, prices: this.prices.end, theme: this.theme };
   }
 
   /** The last price as it is shown; null without one. */
@@ -119,6 +122,7 @@ export class CandleChart {
   }
 
   apply(state: SeriesState, change: ChartChange): void {
+    this.shown.show(state);
     if (change.kind === "replace") this.replace(state);
     else if (change.kind === "update") for (const candle of change.candles) this.update(candle);
     this.markHoles(state.holes);
@@ -150,17 +154,16 @@ export class CandleChart {
    * candle closes, if known.
    */
   showLast(candle: Candle | null, countdown: string | null, isFresh: boolean): void {
-    if (candle === null) {
-      this.lastPrice.show(null);
-      return;
-    }
-    this.lastPrice.show({
+    const look = candle && {
       price: candle.close,
       text: formatPrice(candle.close, this.unit),
       color: isFresh ? this.colorOf(candle) : this.theme.countdown,
       countdown,
       countdownColor: this.theme.countdown,
-    });
+    };
+    // A candle that changed has the chart drawn again already.
+    this.lastPrice.show(look, candle !== this.lastCandle);
+    this.lastCandle = candle;
   }
 
   private colorOf({ open, close }: Candle): string {
@@ -181,12 +184,12 @@ export class CandleChart {
 
   /** A price as the library writes it. */
   axisPrice(price: number): string {
-    return this.prices.priceFormatter().format(price);
+    return this.prices.end.priceFormatter().format(price);
   }
 
   /** Times of the candles on the chart, read back from the library. */
   heldTimes(): number[] {
-    return this.prices.data().map((row) => row.time as number);
+    return this.prices.times();
   }
 
   /** Scrolls without animation, which a live update would interrupt. */
@@ -209,7 +212,7 @@ export class CandleChart {
 
   zoomToNormal(): void {
     const narrow = this.root.clientWidth < 640;
-    this.prices.priceScale().applyOptions({ autoScale: true });
+    this.prices.end.priceScale().applyOptions({ autoScale: true });
     this.chart
       .timeScale()
       .applyOptions({ barSpacing: narrow ? NARROW_BAR_SPACING : BAR_SPACING });
@@ -279,13 +282,13 @@ export class CandleChart {
 
   private replace(state: SeriesState): void {
     const shown = state.forming === null ? state.candles : [...state.candles, state.forming];
-    const fresh = this.shownSeries !== state.seriesId || this.prices.data().length === 0;
+    const fresh = this.shownSeries !== state.seriesId || this.prices.isEmpty;
     this.shownSeries = state.seriesId;
     this.withSeconds = state.timeframe.seconds < 60;
     const newest = shown.slice(-UNIT_SAMPLE);
     this.sample = newest.flatMap(({ open, close }) => [open, close]);
     this.fitUnit();
-    this.prices.setData(shown.map(priceRow));
+    this.prices.replace(shown.map(priceRow));
     if (fresh) this.showNewest();
   }
 
@@ -308,15 +311,8 @@ export class CandleChart {
   private markHoles(holes: readonly Hole[]): void {
     if (holes === this.shownHoles) return;
     this.shownHoles = holes;
-    this.gapMarkers.setMarkers(
-      holes.slice(-RECENT_HOLES).map((hole) => ({
-        time: hole.to as UTCTimestamp,
-        position: "belowBar",
-        shape: "square",
-        size: 0.5,
-        color: this.theme.gap,
-      })),
-    );
+    const times = holes.slice(-RECENT_HOLES).map(({ to }) => to);
+    this.gapMarks.show(times, this.theme.gap);
   }
 
   private watchRange(events: ChartEvents): void {
@@ -330,8 +326,8 @@ export class CandleChart {
 
   private rested(events: ChartEvents): void {
     const from = this.chart.timeScale().getVisibleLogicalRange()?.from ?? Infinity;
-    const first = this.prices.dataByIndex(Math.floor(from), MismatchDirection.NearestRight);
-    if (first !== null) events.viewed(first.time as number);
+    const first = this.prices.timeFrom(Math.floor(from));
+    if (first !== null) events.viewed(first);
     if (from < EDGE_CANDLES) events.nearStart();
   }
 }

@@ -39,10 +39,17 @@ export class LastPrice implements ISeriesPrimitive<Time> {
     { zOrder: () => "bottom", renderer: () => ({ draw: (target) => this.drawLine(target) }) },
   ];
 
-  /** Shows another price; null hides everything. */
-  show(look: LastPriceLook | null): void {
+  /**
+   * Shows another price; null hides everything. It is drawn with the next frame of the chart, which
+   * is requested here unless the chart changes anyway.
+   */
+  show(look: LastPriceLook | null, chartChanges: boolean): void {
+    const same = look === this.look || (look !== null && isSame(look, this.look));
+    if (same) return;
+    // A longer label may need a wider axis, which a new candle alone does not measure.
+    const isWider = (look?.text.length ?? 0) > (this.look?.text.length ?? 0);
     this.look = look;
-    this.attachment?.requestUpdate();
+    if (isWider || !chartChanges) this.attachment?.requestUpdate();
   }
 
   /** What is shown, for tests. */
@@ -107,4 +114,9 @@ export class LastPrice implements ISeriesPrimitive<Time> {
       context.restore();
     });
   }
+}
+
+function isSame(left: LastPriceLook, right: LastPriceLook | null): boolean {
+  const names = Object.keys(left) as (keyof LastPriceLook)[];
+  return right !== null && names.every((name) => left[name] === right[name]);
 }

@@ -1,7 +1,7 @@
 /** Prices and the figures of studies of the candle under the crosshair, else of the newest one. */
 
 import { lowerBound } from "../sync/candle-list";
-import { element, setText } from "../dom";
+import { element, setData, setText } from "../dom";
 import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
 import { displaySymbol, parseSeriesId } from "../sync/series-id";
 import type { Candle } from "../sync/candle";
@@ -17,6 +17,8 @@ export class Legend {
   private readonly change = element("span", { class: "legend-value" });
   private readonly studies = element("span", { class: "legend-studies" });
   private readonly figures: HTMLElement;
+  private named = "";
+  private shown: readonly LegendEntry[] = [];
   private pointed: number | null = null;
 
   constructor(root: HTMLElement) {
@@ -45,18 +47,33 @@ export class Legend {
     unit: PriceUnit,
     figures: (candle: Candle) => readonly LegendEntry[],
   ): void {
-    const { symbol, exchange, timeframe } = parseSeriesId(state.seriesId);
-    setText(this.name, `${displaySymbol(symbol)} · ${timeframe.text} · ${exchange}`);
+    if (state.seriesId !== this.named) {
+      const { symbol, exchange, timeframe } = parseSeriesId(state.seriesId);
+      setText(this.name, `${displaySymbol(symbol)} · ${timeframe.text} · ${exchange}`);
+      this.named = state.seriesId;
+    }
     const candle = this.candleOf(state);
     this.figures.hidden = candle === undefined;
     if (candle === undefined) return;
-    this.root.dataset["direction"] = candle.close >= candle.open ? "up" : "down";
+    setData(this.root, "direction", candle.close >= candle.open ? "up" : "down");
     [candle.open, candle.high, candle.low, candle.close].forEach((price, index) =>
       setText(this.values[index] as HTMLElement, formatPrice(price, unit)),
     );
-    this.studies.replaceChildren(...figures(candle).map(pairOf));
+    this.showStudies(figures(candle));
     const percent = candle.open === 0 ? 0 : ((candle.close - candle.open) / candle.open) * 100;
     setText(this.change, formatPercent(percent));
+  }
+
+  /** New figures of the same studies change their texts alone. */
+  private showStudies(entries: readonly LegendEntry[]): void {
+    const names = (list: readonly LegendEntry[]): string => list.map(({ name }) => name).join(" ");
+    if (names(entries) !== names(this.shown)) {
+      this.studies.replaceChildren(...entries.map(pairOf));
+    } else {
+      const values = this.studies.querySelectorAll(".legend-value");
+      entries.forEach(({ text }, index) => setText(values[index] as Element, text));
+    }
+    this.shown = entries;
   }
 
   private candleOf(state: SeriesState): Candle | undefined {

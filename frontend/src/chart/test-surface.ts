@@ -1,5 +1,6 @@
 /** What browser tests and developers may read: data attributes of the chart, and `tradeCanvas`. */
 
+import { setData } from "../dom";
 import { lastClosedTime, type SeriesState } from "../sync/series-state";
 import type { OlderStep } from "../drawings/older-drawings";
 import type { HeldScene } from "../drawings/overlay-layer";
@@ -91,5 +92,5 @@ export function describeDrawings(root: HTMLElement, { step, older, scene }: Draw
 type Facts = Readonly<Record<string, string | number | null | undefined>>;
 
 function write(root: HTMLElement, facts: Facts): void {
-  for (const [name, value] of Object.entries(facts)) root.dataset[name] = String(value ?? "");
+  for (const [name, value] of Object.entries(facts)) setData(root, name, String(value ?? ""));
 }

@@ -3,7 +3,7 @@
 import { t } from "../i18n/words";
 import { ChartCell, type CellDependencies } from "../chart/chart-cell";
 import { connectionSign, isFresh } from "../chart/connection-text";
-import { byId, setText } from "../dom";
+import { byId, setData, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
 import { FactorPanel } from "../panels/factor-panel";
 import { FactorSheet } from "../panels/factor-sheet";
@@ -64,6 +64,10 @@ export class Page {
   private readonly picker: SeriesPicker;
   private layer: Layer | null = null;
   private closedTime: number | null = null;
+  private described: Pick<SeriesState, "candles" | "status"> | null = null;
+  private title = document.title;
+  /** What the title is about, whatever the price. */
+  private titled = "";
   private whitelist: readonly string[] = [];
 
   constructor(dependencies: PageDependencies, events: PageEvents) {
@@ -200,7 +204,10 @@ export class Page {
     }
     this.closedTime = closed;
     if (change.kind !== "none") this.renderQuote();
-    this.renderFacts();
+    // A new price alone changes no other figure than the price.
+    const { candles, status } = state;
+    if (candles !== this.described?.candles || status !== this.described.status) this.renderFacts();
+    this.described = { candles, status };
   }
 
   private drawn(step: OverlayStep, older: OlderStep, layer: Layer): void {
@@ -212,6 +219,7 @@ export class Page {
   private renderTime(): void {
     this.cell.renderTime();
     this.renderFacts();
+    if (document.title !== this.title) document.title = this.title;
   }
 
   private renderFacts(): void {
@@ -234,7 +242,7 @@ export class Page {
     const newest = state?.forming ?? state?.candles.at(-1);
     byId("quote").hidden = newest === undefined;
     if (newest === undefined || series === null) {
-      document.title = "trade_canvas";
+      this.showTitle("trade_canvas", "");
       return;
     }
     const price = formatPrice(newest.close, this.cell.priceUnit);
@@ -242,9 +250,17 @@ export class Page {
     const percent = this.picker.currentFigures()?.changePercent ?? null;
     const change = byId("quote-change");
     setText(change, percent === null ? "" : formatPercent(percent));
-    change.dataset["direction"] = !percent ? "none" : percent < 0 ? "down" : "up";
+    setData(change, "direction", !percent ? "none" : percent < 0 ? "down" : "up");
     const age = byId("quote").dataset["fresh"] === "true" ? "" : `${t("(old)")} `;
-    document.title = `${age}${price} ${displaySymbol(series.symbol)} ${series.timeframe.text} · trade_canvas`;
+    const name = `${displaySymbol(series.symbol)} ${series.timeframe.text} · trade_canvas`;
+    this.showTitle(`${age}${price} ${name}`, `${age}${name}`);
+  }
+
+  /** The title of the tab costs as much as drawing the chart: a new price waits for the next tick. */
+  private showTitle(title: string, subject: string): void {
+    this.title = title;
+    if (subject !== this.titled) document.title = title;
+    this.titled = subject;
   }
 
   private pickTimeframe(timeframe: string): void {

@@ -8,6 +8,8 @@ import type { Zone } from "../i18n/zone";
 import type { Lamps } from "../panels/health-lamps";
 import type { Lamp } from "../panels/lamps";
 
+const COUNT = new Intl.NumberFormat("en-US");
+
 export interface Overall {
   readonly tone: Sign["tone"];
   /** One or two words. */
@@ -65,7 +67,7 @@ export function factsOf(state: SeriesState, nowMs: number, zone: Zone): readonly
     {
       name: "Loaded",
       explanation: "Closed candles loaded",
-      text: last === null ? null : state.candles.length.toLocaleString("en-US"),
+      text: last === null ? null : COUNT.format(state.candles.length),
       warns: false,
     },
     {

@@ -14,7 +14,7 @@ import type { SeriesState } from "../sync/series-state";
 /** The chart that a study draws on. */
 export interface StudyHost {
   readonly chart: IChartApiBase<Time>;
-  /** The candles in the main pane. */
+  /** The candles in the main pane; holds only the last of them. */
   readonly prices: ISeriesApi<"Candlestick">;
   readonly theme: ChartTheme;
 }

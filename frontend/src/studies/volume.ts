@@ -1,8 +1,9 @@
 /** The volume of each candle, in a short pane of its own. */
 
 import { t } from "../i18n/words";
-import { HistogramSeries, type HistogramData, type ISeriesApi, type UTCTimestamp } from "lightweight-charts";
+import { HistogramSeries, type HistogramData, type UTCTimestamp } from "lightweight-charts";
 
+import { SplitSeries } from "../chart/split-series";
 import { formatVolume } from "../i18n/format";
 import type { Candle } from "../sync/candle";
 import type { ChartChange } from "../sync/chart-change";
@@ -26,7 +27,7 @@ export class VolumeStudy implements Study {
   private readonly switches: FeatureSwitches;
   private readonly unsubscribe: () => void;
   private host: StudyHost | null = null;
-  private series: ISeriesApi<"Histogram"> | null = null;
+  private series: SplitSeries<"Histogram"> | null = null;
   private theme: ChartTheme | null = null;
   private state: SeriesState | null = null;
 
@@ -72,21 +73,25 @@ export class VolumeStudy implements Study {
   }
 
   private show({ chart }: StudyHost): void {
-    this.series = chart.addSeries(
-      HistogramSeries,
-      { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false },
-      1,
+    this.series = new SplitSeries(() =>
+      chart.addSeries(
+        HistogramSeries,
+        { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false },
+        1,
+      ),
     );
-    this.series.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0 } });
+    this.series.end.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0 } });
     const [prices, own] = chart.panes();
     prices?.setStretchFactor(PRICES_SHARE);
     own?.setStretchFactor(VOLUME_SHARE);
     this.replace();
   }
 
-  /** The pane goes with its only series. */
+  /** The pane goes with the last of its series. */
   private hide(): void {
-    if (this.series !== null) this.host?.chart.removeSeries(this.series);
+    for (const part of this.series === null ? [] : [this.series.body, this.series.end]) {
+      this.host?.chart.removeSeries(part);
+    }
     this.series = null;
   }
 
@@ -94,7 +99,7 @@ export class VolumeStudy implements Study {
     const { state } = this;
     if (state === null || this.series === null) return;
     const shown = state.forming === null ? state.candles : [...state.candles, state.forming];
-    this.series.setData(shown.map((candle) => this.row(candle)));
+    this.series.replace(shown.map((candle) => this.row(candle)));
   }
 
   private row({ candle_time: time, open, close, volume }: Candle): HistogramData<UTCTimestamp> {

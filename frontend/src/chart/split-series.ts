@@ -1,0 +1,71 @@
+/**
+ * The rows of a series in two series of the library: a long one that rarely changes, and its end.
+ *
+ * The library goes through all rows of a series whenever one of them changes. New rows and new
+ * values come at the end, so only that part is gone through, however long the history is.
+ */
+
+import { MismatchDirection, type ISeriesApi, type SeriesDataItemTypeMap } from "lightweight-charts";
+
+type Kind = "Candlestick" | "Histogram";
+type Row<K extends Kind> = SeriesDataItemTypeMap[K];
+
+/** Rows of the end after it was shortened, and before that. */
+export const SHORT_END = 200;
+export const LONG_END = 400;
+
+export class SplitSeries<K extends Kind> {
+  /** Both are drawn alike; on the end, prices have coordinates wherever the view is. */
+  readonly body: ISeriesApi<K>;
+  readonly end: ISeriesApi<K>;
+  private rows: Row<K>[] = [];
+
+  /** `add` adds one of the two series to the chart. */
+  constructor(add: () => ISeriesApi<K>) {
+    this.body = add();
+    this.end = add();
+  }
+
+  get isEmpty(): boolean {
+    return this.rows.length === 0;
+  }
+
+  /** Times of all rows, read back from the library, UTC seconds. */
+  times(): number[] {
+    return [...this.body.data(), ...this.end.data()].map((row) => row.time as number);
+  }
+
+  /** Time of the first row at or after a position, UTC seconds; null behind the last one. */
+  timeFrom(index: number): number | null {
+    const { NearestRight } = MismatchDirection;
+    const row = this.body.dataByIndex(index, NearestRight) ?? this.end.dataByIndex(index, NearestRight);
+    return row === null ? null : (row.time as number);
+  }
+
+  replace(rows: readonly Row<K>[]): void {
+    this.rows = rows.slice(-SHORT_END);
+    this.body.setData(rows.slice(0, rows.length - this.rows.length));
+    this.end.setData([...this.rows]);
+  }
+
+  /** Changes the last row, or adds one behind it. */
+  update(row: Row<K>): void {
+    if (this.rows.at(-1)?.time === row.time) this.rows[this.rows.length - 1] = row;
+    else this.rows.push(row);
+    this.end.update(row);
+    if (this.rows.length > LONG_END) this.shorten();
+  }
+
+  /** Applies options to both series. */
+  applyOptions(options: Parameters<ISeriesApi<K>["applyOptions"]>[0]): void {
+    this.body.applyOptions(options);
+    this.end.applyOptions(options);
+  }
+
+  private shorten(): void {
+    const moved = this.rows.slice(0, -SHORT_END);
+    this.rows = this.rows.slice(-SHORT_END);
+    for (const row of moved) this.body.update(row);
+    this.end.setData([...this.rows]);
+  }
+}

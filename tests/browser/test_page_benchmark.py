@@ -1,0 +1,89 @@
+"""The benchmark of the page measures what it says: bytes, first candles, processor time, heap."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from lab.benchmarks.page_views import MANY_BOXES, View
+from lab.program import Program, inherited
+from trade_canvas.embedded.server import free_port, is_port_free
+
+pytestmark = pytest.mark.browser
+
+PAGE = """<!doctype html><title>x</title><link rel="icon" href="data:,">
+<canvas id="chart"></canvas><script src="page.js"></script>"""
+SCRIPT = """
+const root = document.getElementById("chart");
+const context = root.getContext("2d");
+window.boxes = (count) => { for (let n = 0; n < count; n += 1) context.fillRect(n, 0, 1, 1); };
+window.work = (ms) => { for (const end = performance.now() + ms; performance.now() < end;); };
+window.keep = (megabytes) => { window.kept = new Array(megabytes * 250_000).fill(0); };
+root.dataset.status = "live";
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A page and its script, as the bare server sends them."""
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "index.html").write_text(PAGE)
+    (folder / "page.js").write_text(SCRIPT)
+    port = free_port()
+    command = (sys.executable, "-m", "lab.benchmarks.bare_servers", "files", str(port), str(folder))
+    program = Program(
+        "files",
+        command,
+        inherited(),
+        log=folder / "files.log",
+        url=f"http://127.0.0.1:{port}",
+        is_ready=lambda _: not is_port_free(port),
+    )
+    yield program.start().wait_ready()
+    program.terminate()
+
+
+@pytest.fixture
+def open_view(browser, served):
+    """Opens the page."""
+    views = []
+
+    def open_it(**options: bool) -> View:
+        views.append(View(browser, f"{served.url}/", "#chart", **options))
+        views[-1].wait_for("status", "live")
+        return views[-1]
+
+    yield open_it
+    for view in views:
+        view.close()
+
+
+def test_view_counts_what_was_transferred(open_view):
+    view = open_view()
+    bodies = len(PAGE) + len(SCRIPT)
+    assert bodies < view.http_bytes < bodies + 1000
+    assert view.socket_bytes == 0
+    assert view.largest(1)[0][1].endswith("/page.js")
+
+
+def test_view_takes_many_boxes_of_one_frame_for_candles(open_view):
+    view = open_view(first_candles=True)
+    in_frames = "(count) => new Promise((done) => requestAnimationFrame(() => done(boxes(count))))"
+    for _ in range(3):
+        view.page.evaluate(in_frames, MANY_BOXES // 2)
+    assert not view.page.evaluate("window.firstCandles")
+    view.page.evaluate(in_frames, MANY_BOXES)
+    assert 0 < view.first_candles_ms() <= view.page.evaluate("performance.now()")
+
+
+def test_view_measures_the_processor_of_the_main_thread_and_its_heap(open_view):
+    view = open_view()
+    before, heap = view.spent(), view.heap_mb()
+    view.page.evaluate("new Promise((done) => setTimeout(() => done(work(50))))")
+    used = view.spent().since(before, 1)
+    assert used.total >= used.script > 0
+    view.page.evaluate("keep(8)")
+    assert view.heap_mb() - heap > 4
+    view.page.evaluate("window.kept = null")
+    assert view.heap_mb() - heap < 4

@@ -36,6 +36,7 @@ from market.stores.callbacks import Callbacks
 from market.stores.postgres_errors import refusal_of
 from market.stores.postgres_series import (
     NEXT_FENCE,
+    STATE,
     STATES,
     SeriesRow,
     lock_series,
@@ -290,7 +291,8 @@ class PostgresCandleStore(CandleStore):
     @override
     def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, SeriesState]:
         asked = {str(each): each for each in series}
-        return states_in(read_rows(STATES, (list(asked),)), asked)
+        rows = read_rows(STATE, tuple(asked)) if len(asked) == 1 else []
+        return states_in(rows or read_rows(STATES, (list(asked),)), asked)
 
     @override
     def revised_since(self, series: SeriesId, epoch: int) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from market.domain.series import SeriesId
-from market.domain.store import EMPTY, Fence, SeriesState, StaleFence
+from market.domain.store import Fence, SeriesState, StaleFence
 
 # The first statement waits for another writer; the second sees what that writer committed.
 LOCK_AND_READ = """
@@ -23,6 +23,10 @@ STATES = """
 SELECT name, head_time, epoch, generation
 FROM store_generation() AS generation LEFT JOIN series ON name = ANY(%s)
 """
+
+# The same for one series, and no row if it is unknown. Nearly every read asks for one, and planning
+# the join takes PostgreSQL as long as this whole statement.
+STATE = "SELECT name, head_time, epoch, store_generation() FROM series WHERE name = %s"
 
 # A series without candles has no row to keep the token in. The transaction's number is greater than
 # that of every transaction before it that held the series' lock.
@@ -46,9 +50,11 @@ def states_in(
     rows: Sequence[tuple[Any, ...]], asked: Mapping[str, SeriesId]
 ) -> dict[SeriesId, SeriesState]:
     """The states in the rows of STATES, of every series that was asked for by its name."""
-    empty = EMPTY._replace(generation=rows[0][3])
-    known = {asked[name]: SeriesState._make(row) for name, *row in rows if name is not None}
-    return {series: known.get(series, empty) for series in asked.values()}
+    states = dict.fromkeys(asked.values(), SeriesState(None, 0, rows[0][3]))
+    for name, head, epoch, generation in rows:
+        if name is not None:
+            states[asked[name]] = SeriesState(head, epoch, generation)
+    return states
 
 
 def lock_series(cursor: Any, series: SeriesId) -> SeriesRow:

@@ -17,7 +17,8 @@ from typing_extensions import override
 
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
-from market.stores.postgres_series import STATES, states_in
+from market.stores.postgres_series import STATE, STATES, states_in
+from market.timeouts import Timeout
 
 TIMEOUT_S = 5.0
 
@@ -27,16 +28,19 @@ State = TypeVar("State")
 class PostgresStates(ABC, Generic[State]):
     """One connection for one query at a time; belongs to one event loop.
 
-    `statement` takes the names of the series.
+    `statement` takes the names of the series. `statement_of_one`, if there is one, takes the name
+    of a single series, and has no row for an unknown one.
     """
 
     statement: str
+    statement_of_one = ""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self._parameters = parameters
         self._connection: Any = None
         self._socket: int | None = None
         self._done: asyncio.Future[None] | None = None
+        self._timeout: Timeout | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -50,7 +54,7 @@ class PostgresStates(ABC, Generic[State]):
         """The states in the rows of the statement, of every series, given by its name."""
 
     async def states(self, series: Iterable[SeriesId]) -> dict[SeriesId, State]:
-        """The states of several series in one query.
+        """The states of several series in one query, or in two for one that is unknown.
 
         Raises psycopg2.Error or TimeoutError; the next call connects again.
         """
@@ -59,16 +63,17 @@ class PostgresStates(ABC, Generic[State]):
             if self._connection is None:
                 async with asyncio.timeout(TIMEOUT_S):
                     await self._connect()
-            with self._connection.cursor() as cursor:
-                cursor.execute(self.statement, (list(asked),))
-                await self._finished()
-                return self.parsed(cursor.fetchall(), asked)
+            only_one = self.statement_of_one if len(asked) == 1 else ""
+            rows = await self._rows(only_one, tuple(asked)) if only_one else []
+            return self.parsed(rows or await self._rows(self.statement, (list(asked),)), asked)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Close the connection."""
+        if self._timeout is not None:
+            self._timeout.close()
         connection, self._connection = self._connection, None
         number, self._socket = self._socket, None
         if number is not None:
@@ -84,6 +89,12 @@ class PostgresStates(ABC, Generic[State]):
         self._socket = connection.fileno()
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
+    async def _rows(self, statement: str, values: tuple[object, ...]) -> list[Any]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            await self._finished()
+            return list(cursor.fetchall())
+
     async def _finished(self) -> None:
         """Wait until the query has its result."""
         while (wanted := self._connection.poll()) == driver.POLL_WRITE:
@@ -91,14 +102,19 @@ class PostgresStates(ABC, Generic[State]):
         if wanted == driver.POLL_OK:
             return
         loop = asyncio.get_running_loop()
+        if self._timeout is None:
+            self._timeout = Timeout(loop, self._expired)
         self._done = loop.create_future()
-        # Not asyncio.timeout: it costs as much as everything else here.
-        expiry = loop.call_later(TIMEOUT_S, _fail, self._done, TimeoutError())
+        self._timeout.start(TIMEOUT_S)
         try:
             await self._done
         finally:
-            expiry.cancel()
+            self._timeout.stop()
             self._done = None
+
+    def _expired(self) -> None:
+        if self._done is not None:
+            _fail(self._done, TimeoutError())
 
     def _read(self) -> None:
         """Called when the server sent data or closed the connection."""
@@ -117,6 +133,7 @@ class PostgresSeriesStates(PostgresStates[SeriesState]):
     """Reads heads and epochs."""
 
     statement = STATES
+    statement_of_one = STATE
 
     @override
     def parsed(

@@ -13,6 +13,7 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from market.timeouts import Timeout
 from trade_canvas.edge.unread_answers import CONNECTION, Connection
 
 MAX_HEAD_BYTES = 65_536
@@ -37,68 +38,73 @@ class BoundedHttp(HttpToolsProtocol):
 
     _head_bytes = 0
     _in_head = True
-    _head_timer: asyncio.TimerHandle | None = None
-    _stall_timer: asyncio.TimerHandle | None = None
     _in_body = False
-    _linger_timer: asyncio.TimerHandle | None = None
+    _unread_bytes = 0
 
     @override
     def connection_made(  # type: ignore[override]  # as uvicorn's own is
         self, transport: asyncio.Transport
     ) -> None:
         super().connection_made(transport)
-        self._expect_head()
+        self._connection = Connection(self.flow.drain, transport.abort)
+        self._head = Timeout(self.loop, transport.close)
+        self._stall = Timeout(self.loop, self._abort_unless_reading)
+        self._linger = Timeout(self.loop, transport.close)
+        self._head.start(HEAD_TIMEOUT_S)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        self._stop_stall_timer()
-        self._stop_linger_timer()
+        self._close_timeouts()
         super().connection_lost(exc)
+
+    @override
+    def handle_websocket_upgrade(self) -> None:
+        # Another protocol takes the connection over.
+        self._close_timeouts()
+        super().handle_websocket_upgrade()
 
     @override
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._expect_reading()
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._stall.start(STALL_TIMEOUT_S)
 
     @override
     def resume_writing(self) -> None:
-        self._stop_stall_timer()
+        self._stall.stop()
         super().resume_writing()
 
     @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["state"][CONNECTION] = Connection(self.flow.drain, self.transport.abort)
+        self.scope["state"][CONNECTION] = self._connection
         # The first head is expected from the start; this is another one on a kept connection.
         if not self._in_head:
-            self._in_head, self._head_bytes = True, 0
             self._expect_head()
 
     @override
     def on_headers_complete(self) -> None:
         self._in_head, self._in_body = False, True
-        self._stop_timer()
+        self._head.stop()
         super().on_headers_complete()
 
     @override
     def on_message_complete(self) -> None:
         self._in_body = False
-        self._stop_linger_timer()
+        self._linger.stop()
         super().on_message_complete()
 
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._in_body and not self.transport.is_closing():
-            self._linger_timer = self.loop.call_later(LINGER_S, self.transport.close)
+            self._linger.start(LINGER_S)
 
     @override
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._is_between_requests():
             # What came is no request yet: empty lines, which end uvicorn's own timer.
-            self._in_head, self._head_bytes = True, 0
             self._expect_head()
         if self._in_head:
             self._head_bytes += len(data)
@@ -112,37 +118,21 @@ class BoundedHttp(HttpToolsProtocol):
         is_limited = self._in_head or self._in_body or self.timeout_keep_alive_task is not None
         return is_over and not is_limited and not self.transport.is_closing()
 
-    def _stop_linger_timer(self) -> None:
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
-            self._linger_timer = None
-
     def _expect_head(self) -> None:
-        self._stop_timer()
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+        self._in_head, self._head_bytes = True, 0
+        self._head.start(HEAD_TIMEOUT_S)
 
-    def _expect_reading(self) -> None:
-        """Abort the connection if its client reads nothing for STALL_TIMEOUT_S."""
-        unread = self.transport.get_write_buffer_size()
+    def _abort_unless_reading(self) -> None:
+        """Abort a connection whose client has read nothing for STALL_TIMEOUT_S."""
+        before, self._unread_bytes = self._unread_bytes, self.transport.get_write_buffer_size()
+        if self._unread_bytes < before:
+            self._stall.start(STALL_TIMEOUT_S)
+        else:
+            self.transport.abort()
 
-        def check() -> None:
-            if self.transport.get_write_buffer_size() < unread:
-                self._expect_reading()
-            else:
-                self.transport.abort()
-
-        self._stop_stall_timer()
-        self._stall_timer = self.loop.call_later(STALL_TIMEOUT_S, check)
-
-    def _stop_stall_timer(self) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _close_timeouts(self) -> None:
+        for timeout in (self._head, self._stall, self._linger):
+            timeout.close()
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):

@@ -68,7 +68,7 @@ async def test_connection_that_ended_while_unused_is_replaced(reader):
 async def test_connection_that_ends_during_a_look_up_raises_once(reader, monkeypatch):
     await store(60)
     await reader.states([MINUTE])
-    monkeypatch.setattr(reader, "statement", "SELECT %s::text[], pg_sleep(600)")
+    monkeypatch.setattr(reader, "statement_of_one", "SELECT %s, pg_sleep(600)")
     look_up = asyncio.create_task(reader.states([MINUTE]))
     await asyncio.sleep(0)
     await end_connection()
@@ -82,7 +82,7 @@ async def test_look_up_that_takes_too_long_ends(reader, monkeypatch):
     await store(60)
     await reader.states([MINUTE])
     monkeypatch.setattr(postgres_states, "TIMEOUT_S", 0.01)
-    monkeypatch.setattr(reader, "statement", "SELECT %s::text[], pg_sleep(600)")
+    monkeypatch.setattr(reader, "statement_of_one", "SELECT %s, pg_sleep(600)")
     with pytest.raises(TimeoutError):
         await reader.states([MINUTE])
     monkeypatch.undo()

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 
 from market.api import metrics
 from market.api.asgi import Application, Receive, Scope, Send, respond
 from market.api.candle_answer import VARY, accepts_gzip, answer_with
-from market.api.candle_pages import Page, candle_pages
+from market.api.candle_pages import candle_pages
 from market.api.candle_query import PageQuery, query_of
 from market.api.common_headers import CommonHeaders
 from market.api.series_states import SeriesStates, StatesReader
@@ -42,15 +41,22 @@ class CandleFront:
         given = dict(scope["headers"])
         common, state = None, None
         if query is not None:
-            # A failure here is met again, and reported, by the view.
-            with suppress(Exception):
+            try:
                 common = await self._common_headers.of(scope, given)
                 state = await self._states.state(query.series)
+            except Exception:
+                # The view meets the failure again, and reports it.
+                common = None
         if query is None or common is None or state is None:
             await self._application(scope, receive, send)
             return
         gzip = accepts_gzip(given.get(b"accept-encoding", b"").decode("latin-1"))
-        page = await self._cached(query, state, gzip=gzip)
+        page = candle_pages().cached(query, state, gzip=gzip)
+        if page is None and (reading := self._reading.get((query, state, gzip))):
+            # Another request is reading this page. Waited for once only: a page that may not be
+            # cached is read by each.
+            await reading.wait()
+            page = candle_pages().cached(query, state, gzip=gzip)
         if page is None:
             await self._read((query, state, gzip), scope, receive, send)
             return
@@ -59,17 +65,6 @@ class CandleFront:
         await respond(send, status, headers + common, content)
         metrics.page_answered(query.series, page.rows, page.head, started, unchanged=status == 304)
         after_read(query)
-
-    async def _cached(self, query: PageQuery, state: SeriesState, *, gzip: bool) -> Page | None:
-        """The page if it is in the cache, or as soon as a read that is under way has put it there.
-
-        Waits for one read only: a page that may not be cached is read by each request.
-        """
-        page = candle_pages().cached(query, state, gzip=gzip)
-        if page is None and (reading := self._reading.get((query, state, gzip))):
-            await reading.wait()
-            page = candle_pages().cached(query, state, gzip=gzip)
-        return page
 
     async def _read(self, key: PageKey, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Django read a page and answer with it; the view leaves it in the cache."""

@@ -64,6 +64,10 @@ class Page:
         """The head that the body names."""
         return self.state.head
 
+    def is_of(self, state: SeriesState) -> bool:
+        """Whether the page has the revisions of `state`, and its past of the store."""
+        return self.state.epoch == state.epoch and self.state.generation == state.generation
+
     @property
     def is_behind_head(self) -> bool:
         """Whether the page is full, so that newer candles do not become part of it."""
@@ -179,9 +183,9 @@ class CandlePages:
     def _find(self, query: PageQuery, state: SeriesState) -> Page | None:
         with self._lock:
             page = self._pages.get(query)
-            if page is None or page.state[1:] != state[1:]:
+            if page is None or not page.is_of(state):
                 return None
-            if page.head != state.head:
+            if page.state.head != state.head:
                 if not page.is_behind_head or state.is_rewound_from(page.state):
                     return None
                 page = _moved(page, state)
@@ -205,7 +209,7 @@ def _clamped(query: PageQuery, now: float) -> PageQuery:
     if query.since is None:
         return query
     since = clamp_cursor(query.since, query.series.timeframe, now)
-    return query if since == query.since else replace(query, since=since)
+    return query if since == query.since else query._replace(since=since)
 
 
 def _only_closed(candles: list[Candle], series: SeriesId, now: float) -> list[Candle]:

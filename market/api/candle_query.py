@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import QueryDict
@@ -19,8 +19,7 @@ MAX_REMEMBERED = 1024
 MAX_REMEMBERED_BYTES = 512
 
 
-@dataclass(frozen=True, slots=True)
-class PageQuery:
+class PageQuery(NamedTuple):
     """A page of a series: the oldest `limit` candles after `since`, or the newest without it."""
 
     series: SeriesId

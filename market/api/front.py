@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -33,10 +33,10 @@ class Front:
             ("GET", "/api/market/top_markets/stream"): TopMarketStreamFront(application),
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer the request, or pass it on."""
         request = (scope.get("method", ""), scope.get("path", ""))
-        await self._hot.get(request, self._application)(scope, receive, send)
+        return self._hot.get(request, self._application)(scope, receive, send)
 
     def close(self) -> None:
         """Free the connection for heads and epochs; to be called on the event loop."""

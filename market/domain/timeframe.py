@@ -45,7 +45,8 @@ class Timeframe:
 
     def open_of(self, time: float) -> int:
         """The open time of the candle that covers `time` (both Unix seconds, UTC)."""
-        return int((time - self.offset) // self.seconds) * self.seconds + self.offset
+        offset, seconds = self.offset, self.seconds
+        return int((time - offset) // seconds) * seconds + offset
 
     def is_aligned(self, time: int) -> bool:
         """Whether `time` lies on this timeframe's grid of open times."""

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import logging
 import threading
+from collections.abc import Awaitable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -44,12 +45,15 @@ class MetricsPath:
         self._application = application
         self._registries = registries
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer, refuse, or pass on."""
         is_ours = scope["type"] == "http" and scope["path"] == PATH
-        if not is_ours or not settings.SWITCHES.enable_capacity_metrics:
-            await self._application(scope, receive, send)
-        elif scope["method"] != "GET":
+        if is_ours and settings.SWITCHES.enable_capacity_metrics:
+            return self._answer(scope, send)
+        return self._application(scope, receive, send)
+
+    async def _answer(self, scope: Scope, send: Send) -> None:
+        if scope["method"] != "GET":
             await respond(send, 405, _plain(b""))
         elif not may_read(scope):
             await respond(send, 401, [*_plain(b""), (b"www-authenticate", b"Bearer")])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
+from collections.abc import Awaitable
 from typing import Any
 
 from celery import signals
@@ -30,14 +31,14 @@ class RequestIds:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, with the id set for log lines and tasks."""
-        request_id = _given(scope) or secrets.token_hex(8)
+        request_id = _given(scope) or f"{random.getrandbits(64):016x}"
         value = request_id.encode()
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 # A new list: cached responses share theirs.
                 message = {**message, "headers": [*message["headers"], (HEADER, value)]}
-            await send(message)
+            return send(message)
 
         token = REQUEST_ID.set(request_id)
         try:

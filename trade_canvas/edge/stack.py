@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial, reduce
 from typing import Protocol
 
@@ -38,8 +38,12 @@ class Wrapper(Protocol):
 
 
 def build(django: Application) -> Application:
-    """The whole application, with limits as the switches set them."""
+    """The whole application, with limits as the switches set them.
+
+    A wrapper that would pass on every request is left out: each costs every request a call.
+    """
     switches = settings.SWITCHES
+    proxies = switches.trusted_proxies
     # Reading a file must not hold the event loop up.
     load_catalogs()
     shared: list[Wrapper] = [
@@ -47,20 +51,21 @@ def build(django: Application) -> Application:
         RequestIds,
         # While the process ends, new requests are refused before any work is done for them.
         DrainGate,
-        # The limits below count by the client's address, not by that of our own proxy.
-        partial(TrustedProxies, count=switches.trusted_proxies),
-        # Below a prefix, everything here knows the paths without it.
-        partial(WithoutPrefix, prefix=settings.FORCE_SCRIPT_NAME, proxies=switches.trusted_proxies),
     ]
+    if proxies:
+        # The limits below count by the client's address, not by that of our own proxy.
+        shared.append(partial(TrustedProxies, count=proxies))
+    if settings.FORCE_SCRIPT_NAME or proxies:
+        # Below a prefix, everything here knows the paths without it.
+        shared.append(partial(WithoutPrefix, prefix=settings.FORCE_SCRIPT_NAME, proxies=proxies))
     http: list[Wrapper] = [
         # Prometheus is neither limited nor subject to ALLOWED_HOSTS.
         MetricsPath,
+    ]
+    if switches.api_requests_per_s or cost_budget():
         # A client beyond its rate costs neither a look-up nor a thread.
-        partial(
-            RequestRate,
-            per_s=switches.api_requests_per_s,
-            costs=cost_budget(),
-        ),
+        http.append(partial(RequestRate, per_s=switches.api_requests_per_s, costs=cost_budget()))
+    http += [
         # A body has a size and a time; Django would answer a broken query with HTML.
         RequestBounds,
         # Clients that read slowly do not fill the memory with answers.
@@ -93,18 +98,21 @@ class Router:
         self._http = http
         self._socket = socket
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on, or refuse a WebSocket on another path (the client sees HTTP 403)."""
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] != "websocket":
+            return self._http(scope, receive, send)
+        if scope["type"] != "websocket":
             raise ValueError(f"no application for {scope['type']}")
-        elif scope["path"] == SOCKET_PATH:
-            await self._socket(scope, receive, send)
-        else:
-            metrics.HANDSHAKES_REFUSED.inc(1, "not_found")
-            await receive()
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        if scope["path"] == SOCKET_PATH:
+            return self._socket(scope, receive, send)
+        return _refuse(receive, send)
+
+
+async def _refuse(receive: Receive, send: Send) -> None:
+    metrics.HANDSHAKES_REFUSED.inc(1, "not_found")
+    await receive()
+    await send({"type": "websocket.close", "code": POLICY_VIOLATION})
 
 
 def _wrap(wrappers: Sequence[Wrapper], application: Application) -> Application:

@@ -39,7 +39,7 @@ class Connection(NamedTuple):
     """Closes at once, without waiting for the client."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Unread:
     """A large answer under way."""
 
@@ -67,13 +67,17 @@ class UnreadAnswers:
         """Pass the request on, and hold back its answer while there is no room for it."""
         unread: _Unread | None = None
 
-        async def send_with_room(message: Message) -> None:
+        async def start(message: Message, size: int) -> None:
             nonlocal unread
+            unread = await self._begin(size, scope)
+            await send(message)
+
+        def send_with_room(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 size = _length(message["headers"])
                 if size > SMALL_BYTES:
-                    unread = await self._begin(size, scope)
-            await send(message)
+                    return start(message, size)
+            return send(message)
 
         try:
             await self._application(scope, receive, send_with_room)

@@ -65,7 +65,7 @@ describe("HealthLamps", () => {
     await clock.advance(60_000);
     expect(states()[1]).toBe("lagging");
     api.status = "green";
-    lamps.candleClosed();
+    lamps.candleClosed(60);
     await clock.advance(600);
     expect(states()[1]).toBe("ok");
   });
@@ -81,5 +81,58 @@ describe("HealthLamps", () => {
     await settle();
     await clock.advance(600);
     expect(api.asked.filter((asked) => asked === "factors a").length).toBe(2);
+  });
+});
+
+describe("the lamp of the candles", () => {
+  const HOUR = 3600;
+  const behind: CandleHealth = {
+    status: "yellow",
+    reason: "backfill_running",
+    headTime: 10 * HOUR,
+    expectedTime: 30 * HOUR,
+    missingSeconds: 20 * HOUR,
+    backfillRunning: true,
+    backfillPercent: 0,
+    backfillFrom: 20 * HOUR,
+  };
+
+  async function opened(health: CandleHealth): Promise<void> {
+    api.candleHealth = async () => health;
+    lamps.attend(true);
+    await clock.advance(0);
+  }
+
+  it("shows what the server reported while the chart has no more", async () => {
+    await opened(behind);
+    lamps.candleClosed(null);
+    expect(shown.candles.label).toBe("Backfilling 0% · missing 20h");
+    lamps.candleClosed(10 * HOUR);
+    expect(shown.candles.label).toBe("Backfilling 0% · missing 20h");
+  });
+
+  it("counts the candles that arrived on the chart since", async () => {
+    await opened(behind);
+    lamps.candleClosed(25 * HOUR);
+    expect(shown.candles.label).toBe("Backfilling 75% · missing 5h");
+  });
+
+  it.each([
+    [behind],
+    [{ ...behind, status: "red", reason: "lagging_no_recent_backfill" } as const],
+    [{ ...behind, status: "red", reason: "missing_head", headTime: null, missingSeconds: null } as const],
+  ])("is not late while the newest candle is on the chart: %j", async (health) => {
+    await opened(health);
+    lamps.candleClosed(30 * HOUR);
+    expect([shown.candles.state, shown.candles.label]).toEqual(["ok", "Latest"]);
+    expect(shown.candles.explanation).toContain("1970-01-02 06:00");
+  });
+
+  it("forgets the chart of the series before", async () => {
+    await opened(behind);
+    lamps.candleClosed(30 * HOUR);
+    lamps.open("b");
+    await clock.advance(0);
+    expect(shown.candles.label).toBe("Backfilling 0% · missing 20h");
   });
 });

@@ -31,7 +31,7 @@ describe("PriceSteps", () => {
     expect(steps.of(SETTLED)).toEqual(STEP);
     steps.want(SETTLED);
     expect(server.asked).toEqual([
-      { query: "BTC/USDT", exchange: "sim", market: "futures", limit: 1 },
+      { query: "sim:futures:BTC/USDT", limit: 1 },
     ]);
     expect(changes).toBe(1);
   });
@@ -53,7 +53,7 @@ describe("PriceSteps", () => {
   });
 
   it("asks again while the server reads the listing, for a while", async () => {
-    server.answer = () => page([], { listings: [listing("reading")] });
+    server.answer = () => page([], { listings: [listing("reading", BTC), listing("current")] });
     steps.want(BTC);
     await settle();
     for (let attempt = 1; attempt < ATTEMPTS + 5; attempt += 1) {
@@ -66,7 +66,7 @@ describe("PriceSteps", () => {
   it.each([
     [new ApiError(503, "server_busy", "busy"), 2],
     [new ApiError(404, "not_found", "an older server"), 1],
-    [new ApiError(400, "unsupported_exchange", "not served"), 1],
+    [new ApiError(422, "validation_error", "too long"), 1],
   ])("after %s asks %i times", async (error, times) => {
     server.answer = () => (server.asked.length === 1 ? error : page([]));
     steps.want(BTC);

@@ -133,8 +133,11 @@ class SymbolsQuery(BaseModel):
     query: Annotated[
         str,
         Field(
-            max_length=64,
-            description="words in any order: base, base and quote, exchange, market; empty: all",
+            max_length=100,
+            description=(
+                "words in any order: base, base and quote, exchange, market; or a series id, with "
+                "or without its timeframe; empty: all"
+            ),
         ),
     ] = ""
     exchange: Annotated[

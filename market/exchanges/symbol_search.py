@@ -19,6 +19,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
+from market.domain.timeframe import Timeframe, TimeframeError
 from market.exchanges.price_step import UNKNOWN, PriceStep
 from market.exchanges.symbol_match import (
     SHORTEST_WITH_MISTAKE,
@@ -205,6 +206,7 @@ class SymbolIndex:
 
     def _search(self, query: SymbolQuery) -> Sequence[int]:
         """Every symbol that matches, the best first, for `page`."""
+        query = _without_series(query)
         words = words_of(query.text)[:MAX_WORDS]
         found = self._found(query, words, with_mistakes=False)
         if words and len(found) < FEW:
@@ -264,6 +266,27 @@ class SymbolIndex:
                     return None
             worst = rank if worst is None else max(worst, rank)
         return Rank.WORD if worst is None else worst
+
+
+def _without_series(query: SymbolQuery) -> SymbolQuery:
+    """The query for the symbol alone, where its text is a series id or begins like one."""
+    parts = query.text.strip().split(":")
+    if len(parts) < 3 or parts[1] not in MARKET_WORDS:
+        return query
+    exchange, market, *symbol = parts
+    if query.exchange not in (None, exchange) or query.market not in (None, market):
+        return query
+    if len(symbol) > 1 and _is_timeframe(symbol[-1]):
+        symbol = symbol[:-1]
+    return SymbolQuery(":".join(symbol), exchange, market)
+
+
+def _is_timeframe(text: str) -> bool:
+    try:
+        Timeframe.parse(text)
+    except TimeframeError:
+        return False
+    return True
 
 
 def _spellings(entry: Entry) -> tuple[str, str]:

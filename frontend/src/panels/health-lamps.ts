@@ -3,7 +3,7 @@
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "../sync/health-watch";
 import { candleLamp, drawingLamp, factorLamp, type DrawingsState, type Lamp } from "./lamps";
 import type { Zone } from "../i18n/zone";
-import type { CandleHealth, FactorHealth } from "../sync/health";
+import { withCandlesUpTo, type CandleHealth, type FactorHealth } from "../sync/health";
 import type { OlderStatus } from "../drawings/older-drawings";
 import type { OverlayStatus } from "../drawings/overlay-session";
 
@@ -43,6 +43,8 @@ export class HealthLamps {
   private seen = false;
   private drawn = UNDRAWN;
   private candles: Reading<CandleHealth> = null;
+  /** The newest closed candle on the chart, UTC seconds. */
+  private closed: number | null = null;
   private factors: Reading<FactorHealth> = null;
 
   /** `changed` is called with every reading and every change of the drawings. */
@@ -71,6 +73,7 @@ export class HealthLamps {
       ),
     };
     this.candles = null;
+    this.closed = null;
     this.factors = null;
     this.drawn = UNDRAWN;
     this.report();
@@ -83,8 +86,10 @@ export class HealthLamps {
     this.each((watch) => watch.attend(seen));
   }
 
-  /** A candle closed. */
-  candleClosed(): void {
+  /** The chart has another newest closed candle, UTC seconds; null without one. */
+  candleClosed(time: number | null): void {
+    this.closed = time;
+    this.report();
     this.each((watch) => watch.hint());
   }
 
@@ -110,10 +115,17 @@ export class HealthLamps {
   private report(): void {
     const zone = this.dependencies.zone();
     this.changed({
-      candles: candleLamp(this.candles, zone),
+      candles: candleLamp(this.agreedCandles(), zone),
       factors: factorLamp(this.factors, zone),
       drawings: drawingLamp({ ...this.drawn, reading: this.factors }, zone),
     });
+  }
+
+  /** What the server reported, and what arrived on the chart since. */
+  private agreedCandles(): Reading<CandleHealth> {
+    const { candles, closed } = this;
+    if (candles === null || "error" in candles) return candles;
+    return { health: withCandlesUpTo(candles.health, closed) };
   }
 
   private each(act: (watch: Watches[keyof Watches]) => void): void {

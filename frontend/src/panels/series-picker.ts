@@ -35,6 +35,8 @@ export type PickerDependencies = FeedDependencies & {
 export interface PickerEvents {
   picked(seriesId: string): void;
   closed(): void;
+  /** Escape was pressed in an empty search. */
+  left(): void;
   /** New figures arrived. */
   refreshed(): void;
 }
@@ -241,7 +243,7 @@ export class SeriesPicker {
   private steer(event: KeyboardEvent): void {
     if (event.isComposing) return;
     if (event.key === "Enter") this.enter();
-    else if (event.key === "Escape" && this.search.value !== "") this.clear();
+    else if (event.key === "Escape") this.escape();
     else if (!this.grid.steer(event.key)) return;
     event.preventDefault();
     event.stopPropagation();
@@ -258,7 +260,12 @@ export class SeriesPicker {
     if (row !== null) this.events.picked(this.seriesOf(row));
   }
 
-  private clear(): void {
+  /** Ends the search; a second time it leaves the panel. */
+  private escape(): void {
+    if (this.search.value === "") {
+      this.events.left();
+      return;
+    }
     this.search.value = "";
     this.seek();
   }
@@ -375,7 +382,7 @@ function searchField(controls: string): HTMLInputElement {
       autocomplete: "off",
       autocapitalize: "characters",
       enterkeyhint: "go",
-      maxlength: "64",
+      maxlength: "100",
       spellcheck: "false",
     },
   });

@@ -21,7 +21,7 @@ import { volumeFeature, VolumeStudy } from "../studies/volume";
 import { displaySymbol, parseSeriesId, seriesIdText, type SeriesId } from "../sync/series-id";
 import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
 import { describeDrawings, type Held } from "../chart/test-surface";
-import { nearestSeries } from "./series-choice";
+import { SeriesOffers } from "./series-offers";
 import { Keyboard } from "./keyboard";
 import { shortcutsOf, type KeyActions } from "./shortcuts";
 import { factsOf } from "./status";
@@ -62,6 +62,9 @@ export class Page {
   private readonly factorSheet: Sheet;
   private readonly timeframes: TimeframeBar;
   private readonly picker: SeriesPicker;
+  private readonly offers: SeriesOffers;
+  /** The link that names no series; null where there is one. */
+  private malformed: string | null = null;
   private layer: Layer | null = null;
   private closedTime: number | null = null;
   private described: Pick<SeriesState, "candles" | "status"> | null = null;
@@ -72,6 +75,7 @@ export class Page {
 
   constructor(dependencies: PageDependencies, events: PageEvents) {
     this.dependencies = dependencies;
+    this.offers = new SeriesOffers(dependencies.api, () => this.offersFound());
     this.events = events;
     const { settings } = dependencies;
     const switches = new FeatureSwitches(settings);
@@ -95,7 +99,7 @@ export class Page {
         rewritten: () => this.lamps.disturbed(),
         repriced: () => this.renderQuote(),
         chosen: (seriesId) => events.chosen(seriesId),
-        offers: (seriesId) => nearestSeries(seriesId, this.whitelist),
+        offers: (seriesId) => this.offers.of(seriesId, this.whitelist),
       },
     );
     switches.declare([volumeFeature()]);
@@ -124,6 +128,7 @@ export class Page {
     this.picker = new SeriesPicker(byId("picker"), dependencies, {
       picked: (seriesId) => this.picked(seriesId),
       closed: () => this.closePicker(),
+      left: () => (WIDE.matches ? this.cell.surface.focus() : this.closePicker()),
       refreshed: () => this.renderQuote(),
     });
     this.bindControls(settings);
@@ -159,13 +164,16 @@ export class Page {
 
   /** Shows that a link names no series, and offers others. */
   showMalformed(text: string): void {
+    this.malformed = text;
     const form = t("A series reads exchange:market:symbol:timeframe.");
     const detail = `${t('The link names "{text}".', { text })} ${form}`;
-    this.cell.showNothing(t("There is no such series"), detail, nearestSeries(text, this.whitelist));
+    const offers = this.offers.of(text, this.whitelist);
+    this.cell.showNothing(t("There is no such series"), detail, offers);
   }
 
   /** Leaves the current series and opens another one. */
   open(series: SeriesId): void {
+    this.malformed = null;
     setText(byId("series-symbol"), displaySymbol(series.symbol));
     const badge = byId("series-market");
     badge.hidden = false;
@@ -196,10 +204,15 @@ export class Page {
     if (seen) this.wake();
   }
 
+  private offersFound(): void {
+    if (this.malformed === null) this.cell.renderTime();
+    else this.showMalformed(this.malformed);
+  }
+
   private changed({ state, change }: Step): void {
     const closed = lastClosedTime(state);
     if (closed !== this.closedTime) {
-      this.lamps.candleClosed();
+      this.lamps.candleClosed(closed);
       if (closed !== null) this.events.shown(state.seriesId);
     }
     this.closedTime = closed;

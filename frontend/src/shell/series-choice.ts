@@ -42,7 +42,7 @@ function isStillValid(series: SeriesId, offered: readonly SeriesId[]): boolean {
   return offered.length === 0 || offered.some((other) => other.exchange === series.exchange);
 }
 
-const MOST_OFFERS = 3;
+export const MOST_OFFERS = 3;
 
 /** Whitelisted series to offer instead of one that does not exist, the most similar first. */
 export function nearestSeries(wanted: string, whitelist: readonly string[]): SeriesId[] {

@@ -8,10 +8,14 @@ export interface CandleHealth {
   readonly reason: string;
   /** Newest stored candle, UTC seconds; null when there is none. */
   readonly headTime: number | null;
+  /** The newest candle that has closed, UTC seconds; null when unknown. */
+  readonly expectedTime: number | null;
   readonly missingSeconds: number | null;
   readonly backfillRunning: boolean;
   /** 0 to 100; null when unknown. */
   readonly backfillPercent: number | null;
+  /** What was missing when the backfill began, seconds; null when unknown. */
+  readonly backfillFrom: number | null;
 }
 
 export interface FactorHealth {
@@ -38,9 +42,11 @@ export function parseCandleHealth(body: Json): CandleHealth | null {
     status,
     reason: reasonOf(body),
     headTime: finite(body["head_time"]),
+    expectedTime: finite(body["expected_latest_closed_time"]),
     missingSeconds: finite(body["missing_seconds"]),
     backfillRunning: backfill["state"] === "running",
     backfillPercent: finite(backfill["progress_pct"]),
+    backfillFrom: finite(backfill["start_missing_seconds"]),
   };
 }
 
@@ -56,6 +62,20 @@ export function parseFactorHealth(body: Json): FactorHealth | null {
     overlayHead: finite(body["overlay_head_time"]),
     delaySeconds: finite(body["max_delay_seconds"]),
   };
+}
+
+/**
+ * The health with the candles that arrived on the chart since it was reported: `closed` is the
+ * newest closed one, UTC seconds.
+ */
+export function withCandlesUpTo(health: CandleHealth, closed: number | null): CandleHealth {
+  const { headTime, expectedTime } = health;
+  if (closed === null || expectedTime === null || closed <= (headTime ?? -Infinity)) return health;
+  const missingSeconds = Math.max(0, expectedTime - closed);
+  const from = health.backfillFrom;
+  const done = from ? (100 * Math.max(0, from - missingSeconds)) / from : health.backfillPercent;
+  const newer = { ...health, headTime: closed, missingSeconds, backfillPercent: done };
+  return missingSeconds === 0 ? { ...newer, status: "green", reason: "up_to_date" } : newer;
 }
 
 function statusOf(body: Json): HealthStatus | null {

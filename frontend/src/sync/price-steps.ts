@@ -5,7 +5,7 @@ import { instrumentOf, type Instrument } from "./series-id";
 import { Timers } from "./timers";
 import type { PriceStep } from "../i18n/format";
 import type { Clock } from "./ports";
-import type { FoundSymbol, SymbolReader } from "./symbols";
+import type { FoundSymbol, Listing, SymbolReader } from "./symbols";
 
 export interface PriceStepsDependencies {
   readonly api: SymbolReader;
@@ -60,19 +60,22 @@ export class PriceSteps {
   }
 
   private async ask(instrument: Instrument, attempt: number): Promise<void> {
-    const { exchange, market, symbol } = instrument;
     const name = instrumentOf(instrument);
     let again: boolean;
     try {
-      const query = { query: symbol, exchange, market, limit: 1 };
-      const { items, listings } = await this.dependencies.api.symbols(query);
+      // Not with `exchange`, which is refused for one that is not served.
+      const { items, listings } = await this.dependencies.api.symbols({ query: name, limit: 1 });
       const found = items.find((item: FoundSymbol) => instrumentOf(item) === name);
       if (found !== undefined) this.learn(found, found.step);
-      again = !this.known.has(name) && listings.some(({ state }) => state === "reading");
+      again = !this.known.has(name) && listings.some((each) => isReading(each, instrument));
     } catch (error) {
       again = asApiError(error).transient;
     }
     if (!again || attempt >= ATTEMPTS) return;
     this.timers.arm(name, AGAIN_MS * attempt, () => void this.ask(instrument, attempt + 1));
   }
+}
+
+function isReading({ exchange, market, state }: Listing, instrument: Instrument): boolean {
+  return exchange === instrument.exchange && market === instrument.market && state === "reading";
 }

@@ -96,6 +96,20 @@ def test_filters_leave_out_other_venues(small):
     assert set(symbols(small, "", market="futures")) == set(FUTURES)
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("okx:spot:BTC/USDT:1m", ["okx spot BTC/USDT"]),
+        ("okx:spot:BTC/USDT", ["okx spot BTC/USDT"]),
+        ("binance:futures:DOGE/USDT:USDT:4h", ["binance futures DOGE/USDT"]),
+        ("binance:futures:BTC/USD:BTC", ["binance futures BTC/USD:BTC"]),
+        ("nowhere:spot:BTC/USDT:1m", []),
+    ],
+)
+def test_series_id_is_found_where_it_is(small, text, names):
+    assert found(small, text)[: len(names) or 1] == names
+
+
 def test_without_words_everything_is_found(small):
     assert len(found(small, " /: ")) == len(small.entries)
 

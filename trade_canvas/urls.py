@@ -34,6 +34,7 @@ handler500 = "market.api.errors.server_error"
 if settings.SWITCHES.enable_pg_store:
     # Without a database there are no accounts and nothing to administer.
     admin.autodiscover()
+    admin.site.site_header = admin.site.site_title = "trade_canvas"
     admin.site.login_form = ThrottledLogIn
     admin.site.index_template = "trade_canvas/admin_index.html"
     urlpatterns += [

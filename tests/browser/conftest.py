@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import FloatRect, sync_playwright
+from playwright.sync_api import ConsoleMessage, FloatRect, Page, sync_playwright
 
 from lab.browser import ARGUMENTS, CHROMIUM
-from tests.browser.chart import ChartPage
+from lab.waiting import patience
+from tests.browser.chart import TIMEOUT_S, ChartPage
 
 SCREEN = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+ADMIN, PASSWORD = "looker", "of-the-looker-2"
 
 
 # Not for the whole session: while Playwright is open, no other event loop runs in this thread.
@@ -77,6 +81,57 @@ def open_chart(browser, web):
     for chart in opened:
         assert {urlsplit(url).netloc for url in chart.requests} <= {urlsplit(chart.url).netloc}
     assert [line for chart in opened for line in chart.complaints] == []
+
+
+@pytest.fixture(scope="session")
+def admin_account(installed):
+    """Name and password of an account with every permission."""
+    create = f"create_superuser({ADMIN!r}, password={PASSWORD!r})"
+    command = f"from django.contrib.auth import get_user_model as m; m().objects.{create}"
+    installed.manage("shell", "-c", command)
+    return ADMIN, PASSWORD
+
+
+@pytest.fixture
+def open_admin(browser, web, admin_account):
+    """Opens a page of the admin, logged in; fails when one logged an error or a warning."""
+    contexts, complaints = [], []
+
+    def complain(line: ConsoleMessage) -> None:
+        if line.type in ("error", "warning"):
+            complaints.append(line.text)
+
+    def open_it(
+        path: str,
+        *,
+        screen: dict[str, int] = SCREEN,
+        scheme: Literal["dark", "light"] = "light",
+        locale: str = "en-GB",
+        is_checked: bool = True,
+        before_log_in: Callable[[Page], None] = lambda page: None,
+    ) -> Page:
+        context = browser.new_context(
+            viewport=screen, color_scheme=scheme, locale=locale, base_url=web.url
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(patience(TIMEOUT_S) * 1000)
+        if is_checked:
+            page.on("console", complain)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path)
+        before_log_in(page)
+        name, password = admin_account
+        page.fill("#id_username", name)
+        page.fill("#id_password", password)
+        page.click("[type=submit]")
+        page.wait_for_selector("#logout-form")
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert complaints == []
 
 
 @pytest.fixture

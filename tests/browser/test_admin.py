@@ -1,0 +1,134 @@
+"""The admin in a browser: pasted series, and pages that fit a phone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import PHONE, SCREEN
+
+pytestmark = pytest.mark.browser
+
+WHITELIST = "/admin/market/whitelistedseries/"
+PASTE = f"{WHITELIST}paste/"
+STATUS = "/admin/status/"
+# Added without being followed, so that other tests see nothing of it.
+NEW = "sim:spot:BTC/USDT:4h"
+TEXT = f"""{NEW}
+sim:futures:BTC/USDT:1m
+{NEW}
+NOPE/USDT 1m
+BTC/USDT 1x
+nowhere:spot:BTC/USDT:1m
+"""
+LANGUAGES = {"en-GB": "en", "zh-CN": "zh"}
+
+
+def picture(page, name):
+    if directory := os.environ.get("SCREENSHOT_DIR"):
+        page.screenshot(path=Path(directory) / name)
+
+
+def overflow(page):
+    """By how many pixels the page is wider than its window."""
+    return page.evaluate("document.scrollingElement.scrollWidth - window.innerWidth")
+
+
+def check_text(page, text):
+    page.fill("#id_text", text)
+    page.select_option("#id_exchange", "sim")
+    page.select_option("#id_market", "futures")
+    page.click("[name=check]")
+    page.wait_for_selector("#outcome")
+
+
+def test_many_series_are_pasted_on_a_phone(open_admin):
+    page = open_admin(WHITELIST, screen=PHONE)
+    enabled = page.locator("#result_list .field-enabled").first
+    assert enabled.get_attribute("data-label") == "Enabled"
+    assert enabled.bounding_box()["x"] + enabled.bounding_box()["width"] <= PHONE["width"]
+    page.click(f"a[href='{PASTE}']")
+    assert overflow(page) == 0
+    check_text(page, TEXT)
+    rows = page.locator("#outcome tbody tr")
+    codes = [row.get_attribute("data-code") for row in rows.all()]
+    assert codes == [
+        *("new", "exists", "duplicate"),
+        *("unknown_symbol", "invalid_timeframe", "unknown_exchange"),
+    ]
+    assert overflow(page) == 0
+    # Each row is a list with the titles of its columns.
+    titles = rows.first.locator("td").first.evaluate(
+        "each => getComputedStyle(each, '::before').content"
+    )
+    assert "Line" in titles
+    page.uncheck("#id_enabled")
+    page.click("[name=save]")
+    page.wait_for_url(f"**{WHITELIST}")
+    assert "1 series added." in page.inner_text(".messagelist")
+    row = page.locator("tr", has_text=NEW)
+    assert "disabled" in row.inner_text()
+    assert (
+        row.get_by_role("link", name=f"Chart of {NEW}")
+        .get_attribute("href")
+        .startswith("/?series=")
+    )
+
+
+@pytest.mark.parametrize(
+    ("screen", "locale"),
+    [
+        pytest.param(SCREEN, "en-GB", id="wide English"),
+        pytest.param(PHONE, "zh-CN", id="phone Chinese"),
+        pytest.param(PHONE, "en-GB", id="phone English", marks=pytest.mark.prove),
+        pytest.param(SCREEN, "zh-CN", id="wide Chinese", marks=pytest.mark.prove),
+    ],
+)
+def test_admin_fits_the_screen_in_both_languages(open_admin, screen, locale):
+    kind = "wide" if screen == SCREEN else "phone"
+    page = open_admin("/admin/", screen=screen, locale=locale)
+    for path, name in (
+        ("/admin/", "index"),
+        (WHITELIST, "list"),
+        (f"{WHITELIST}add/", "add"),
+        (PASTE, "paste"),
+        ("/admin/market/series/", "series"),
+        ("/admin/market/gaprecord/", "gaps"),
+        ("/admin/factors/factorstate/", "factors"),
+        (STATUS, "status"),
+    ):
+        page.goto(path)
+        if path == PASTE:
+            check_text(page, TEXT)
+        assert page.get_attribute("html", "lang").startswith(LANGUAGES[locale])
+        assert overflow(page) == 0, path
+        picture(page, f"admin-{name}-{kind}-{LANGUAGES[locale]}.png")
+
+
+def test_language_is_chosen_in_the_header(open_admin):
+    page = open_admin(STATUS)
+    for language in ("zh-hans", "en"):
+        page.click(f"[name=language][value={language}]")
+        page.wait_for_selector(f"html[lang={language}]")
+        assert page.url.endswith(STATUS)
+
+
+def test_details_of_a_problem_stay_open_while_the_status_is_refreshed(open_admin):
+    page = open_admin(STATUS)
+    cell = '<details data-key="followed-1"><summary>Details</summary>{count}</details>'
+    answers = iter(range(1000))
+    page.route(
+        "**/?part=tables",
+        lambda route: route.fulfill(
+            body=cell.format(count=next(answers)), content_type="text/html"
+        ),
+    )
+    page.click("#status-tables summary:text('Details')")
+    shown = page.locator("#status-tables details[open]")
+    first = shown.inner_text()
+    page.wait_for_function(
+        "first => document.querySelector('#status-tables details[open]').innerText !== first",
+        arg=first,
+    )

@@ -59,7 +59,8 @@ class FactorStateAdmin(ReadOnlyAdmin):
     def logic(self, row: FactorState) -> str:
         """Whether the ledger comes from the logic and parameters of this process."""
         same = row.fingerprint == runtime.engine().fingerprint
-        return f"{row.fingerprint[:12]} ({_('current') if same else _('outdated')})"
+        standing = _("current") if same else _("outdated")
+        return f"{row.fingerprint[:12]} ({standing})"
 
     @admin.display(description=gettext_lazy("events"))
     def events(self, row: FactorState) -> str:

@@ -34,7 +34,7 @@ class FactorState(models.Model):
         verbose_name_plural = _("factor ledgers")
 
     def __str__(self) -> str:
-        return f"{self.series_id} up to {self.head_time}"
+        return str(self.series)
 
 
 class FactorEvent(models.Model):

@@ -161,4 +161,4 @@ class GapRecord(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.series} {self.from_time}..{self.to_time} {self.state}"
+        return f"{self.series} {self.from_time}..{self.to_time} {self.get_state_display()}"

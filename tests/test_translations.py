@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
+from html import unescape
 
 import pytest
 from babel.messages.mofile import read_mo
@@ -13,16 +15,28 @@ from django.test import RequestFactory
 from django.utils import translation
 from django.utils.translation import trans_real
 
+from factors.domain.tests.recordings import flat
 from lab import translations
-from lab.translations import CATALOG, EXPLAINED, read_catalog, template, untranslated
+from lab.translations import CATALOG, EXPLAINED, KEYWORDS, read_catalog, template, untranslated
 from market.domain.explained import Explained
 from market.domain.feed import FeedRefused
+from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId, SeriesIdError
+from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.tests.gaps import record_gap
+from market.models import GapRecord, Series, WhitelistedSeries
+from market.runtime import pipeline
 from market.wording import explained, in_language_of, load_catalogs, preferred
 from trade_canvas.middleware import AdminLanguage
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|\{[\w}{:]*\}")
 CHINA = "zh-CN,zh;q=0.9,en;q=0.8"
+# Names, in every language: of parts, tasks, exchanges and the like, and what users write.
+NAMES = {
+    *("trade", "canvas", "admin", "English", "UTC", "id", "sim", "spot", "futures"),
+    *("web", "worker", "beat", "control", "follow", "backfill", "build"),
+    *("exchange", "market", "symbol", "timeframe", "binance", "BTC", "USDT"),
+}
 CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
@@ -32,6 +46,25 @@ def keys(catalog):
 
 def test_every_text_of_the_code_is_in_the_catalog_and_no_other():
     assert keys(read_catalog()) == keys(template()), "run make translations"
+
+
+def test_texts_within_other_texts_are_found_too():
+    # Babel does not look into f-strings.
+    known = {text for message in read_catalog() for text in texts_of(message.id)}
+    for path in translations.files():
+        if path.suffix == ".py":
+            for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") in KEYWORDS:
+                    for text in call.args:
+                        if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                            assert text.value in known | CONTEXTS, f"{path}: {text.value}"
+
+
+CONTEXTS = {"circuit breaker"}
+
+
+def texts_of(text):
+    return (text,) if isinstance(text, str) else text
 
 
 def test_every_text_has_a_translation():
@@ -188,6 +221,37 @@ class TestAdmin:
             page = answer.content.decode()
             assert '<html lang="zh-hans"' in page and words in page, path
             assert '<html lang="en"' in admin_client.get(path).content.decode()
+
+    def test_pages_have_no_english_left(self, admin_client, monkeypatch):
+        series = SeriesId.parse("sim:spot:BTC/USDT:1m")
+        WhitelistedSeries.objects.create(series_id=str(series))
+        pipeline().ingest(series, flat(*[100.0] * 5))
+        record_gap(series, 1200, 1800)
+        GapRecord.objects.update(reason="exchange unreachable")
+        failing = JobReport(state="open_breaker", started_at=1.0, last_error="429", crashes=3)
+        known = MemoryLeaseStore()
+        known.report({series: failing}, ttl=30)
+        monkeypatch.setattr("market.ingest.supervisor.lease_store", lambda: known)
+        for path in (
+            "/admin/market/whitelistedseries/",
+            "/admin/market/whitelistedseries/add/",
+            "/admin/market/whitelistedseries/paste/",
+            "/admin/market/series/",
+            "/admin/market/gaprecord/",
+            "/admin/factors/factorstate/",
+            f"/admin/market/series/{Series.objects.get().pk}/change/",
+            f"/admin/market/gaprecord/{GapRecord.objects.get().pk}/change/",
+            f"/admin/factors/factorstate/{Series.objects.get().pk}/change/",
+            "/admin/status/",
+        ):
+            page = admin_client.get(path, headers={"accept-language": CHINA}).content.decode()
+            # Django itself has no Chinese for the headings of its list of models.
+            shown = re.sub(r'(?s)<thead class="visually-hidden">.*?</thead>', "", page)
+            shown = re.sub(r"(?s)<(script|style|select|code|title|svg)\b.*?</\1>", "", shown)
+            shown = unescape(re.sub(r"(?s)<[^>]*>", " ", shown))
+            shown = re.sub(r"\b[0-9a-f]{12,}\b", "", shown.replace(str(series), ""))
+            words = set(re.findall(r"[A-Za-z]{2,}", shown))
+            assert words <= NAMES, path
 
     def test_choice_of_a_language_is_kept(self, admin_client):
         page = admin_client.get("/admin/").content.decode()

@@ -13,6 +13,12 @@ from typing_extensions import override
 
 from market.admin.status import FollowState, statuses
 
+# As the gap ledger has them.
+REASONS = {
+    "not on the exchange": _("not on the exchange"),
+    "exchange unreachable": _("exchange unreachable"),
+}
+
 Choices = Iterable[tuple[str, Any]]
 
 
@@ -100,3 +106,18 @@ class StoredFilter(SimpleListFilter):
             if name == self.value():
                 return queryset.filter(condition)
         return queryset
+
+
+class ReasonFilter(SimpleListFilter):
+    """Why candles are missing."""
+
+    title = _("reason")
+    parameter_name = "reason"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        return list(REASONS.items())
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(reason=self.value()) if self.value() else queryset

@@ -14,7 +14,13 @@ from django.utils.translation import gettext_lazy
 from typing_extensions import override
 
 from market.admin.cells import chart_link
-from market.admin.filters import ExchangeFilter, ForeignExchange, StoredFilter
+from market.admin.filters import (
+    REASONS,
+    ExchangeFilter,
+    ForeignExchange,
+    ReasonFilter,
+    StoredFilter,
+)
 from market.admin.requests import report_requested
 from market.admin.status import series_of
 from market.ingest.coverage import is_supported, request_backfill
@@ -22,11 +28,6 @@ from market.ingest.gap_ranges import UNSETTLED
 from market.installation.words import as_time, gap_progress
 from market.models import GapRecord, Series
 from market.stores.pruning import prune
-
-REASONS = {
-    "not on the exchange": gettext_lazy("not on the exchange"),
-    "exchange unreachable": gettext_lazy("exchange unreachable"),
-}
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -52,6 +53,7 @@ class SeriesAdmin(ReadOnlyAdmin):
     """The stored series."""
 
     list_display = ("name", "chart", "head", "epoch", "open_gaps")
+    fields = readonly_fields = list_display
     list_filter = (ExchangeFilter, StoredFilter)
     search_fields = ("name",)
     ordering = ("name",)
@@ -101,7 +103,8 @@ class GapRecordAdmin(ReadOnlyAdmin):
     """The gap ledger."""
 
     list_display = ("series", "chart", "first", "last", "state", "progress", "why", "updated_at")
-    list_filter = (ForeignExchange, "state", "reason")
+    fields = readonly_fields = (*list_display, "detected_at")
+    list_filter = (ForeignExchange, "state", ReasonFilter)
     list_select_related = ("series",)
     search_fields = ("series__name",)
     ordering = ("series__name", "from_time")

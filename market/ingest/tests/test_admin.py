@@ -196,6 +196,9 @@ def test_stored_series_and_gaps_are_filtered_by_exchange_and_state(client):
         assert ids_of(client.get(f"{SERIES}?{query}")) == shown, query
     assert len(ids_of(client.get(f"{GAPS}?exchange=sim"))) == 1
     assert not ids_of(client.get(f"{GAPS}?exchange=simon"))
+    GapRecord.objects.update(reason="exchange unreachable")
+    assert len(ids_of(client.get(f"{GAPS}?reason=exchange+unreachable"))) == 1
+    assert not ids_of(client.get(f"{GAPS}?reason=not+on+the+exchange"))
 
 
 @pytest.mark.parametrize("prefix", ["", "/canvas"])

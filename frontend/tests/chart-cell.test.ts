@@ -1,6 +1,9 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { CandleChart } from "../src/chart/chart";
+import { themeOf } from "../src/chart/theme";
+import { initialState, reduce } from "../src/sync/series-state";
 import { ChartCell, type CellDependencies } from "../src/chart/chart-cell";
 import { SettingsStore } from "../src/settings/settings";
 import { SharedSocket } from "../src/sync/shared-socket";
@@ -130,5 +133,39 @@ describe("ChartCell", () => {
     expect(socket.sent.at(-1)).toMatchObject({ type: "unsubscribe", series_id: BTC });
     socket.push({ type: "candle_closed", series_id: ETH, candle: candle(420, 8) });
     expect([right.heldTimes().at(-1), document.querySelectorAll(".chart").length]).toEqual([420, 1]);
+  });
+});
+
+describe("CandleChart", () => {
+  const frames = async (): Promise<void> => {
+    for (let frame = 0; frame < 3; frame += 1) {
+      await new Promise((done) => requestAnimationFrame(done));
+    }
+  };
+
+  it("moves by every key of one frame, not only by the last", async () => {
+    const root = chartRoot();
+    const chart = new CandleChart(root, themeOf(root), {
+      nearStart: () => undefined,
+      pointed: () => undefined,
+      viewed: () => undefined,
+      atEnd: () => undefined,
+    });
+    const { state, change } = reduce(initialState(BTC), {
+      type: "candles_batch",
+      candles: candles(60, 300),
+    });
+    chart.apply(state, change);
+    await frames();
+    const scale = chart.host.chart.timeScale();
+    const [spacing, position] = [scale.options().barSpacing, scale.scrollPosition()];
+    for (let key = 0; key < 3; key += 1) {
+      chart.zoom(1.2);
+      chart.pan(-10);
+    }
+    await frames();
+    expect(scale.options().barSpacing).toBeCloseTo(spacing * 1.2 ** 3);
+    expect(scale.scrollPosition()).toBeCloseTo(position - 30);
+    chart.remove();
   });
 });

@@ -78,6 +78,8 @@ export class CandleChart {
   private unit = priceUnit(null, []);
   private withSeconds = false;
   private restTimer = 0;
+  private moves = { candles: 0, zoom: 1 };
+  private moveFrame = 0;
 
   constructor(root: HTMLElement, theme: ChartTheme, events: ChartEvents) {
     this.root = root;
@@ -172,6 +174,7 @@ export class CandleChart {
 
   remove(): void {
     window.clearTimeout(this.restTimer);
+    window.cancelAnimationFrame(this.moveFrame);
     CALM.removeEventListener("change", this.calmed);
     this.chart.remove();
   }
@@ -199,15 +202,31 @@ export class CandleChart {
 
   /** Moves the view by so many candles; back in time if negative. */
   pan(candles: number): void {
-    const scale = this.chart.timeScale();
-    scale.scrollToPosition(scale.scrollPosition() + candles, false);
+    this.moves.candles += candles;
+    this.moveSoon();
   }
 
   /** Makes candles wider, or with a factor below 1 narrower. */
   zoom(factor: number): void {
-    const scale = this.chart.timeScale();
-    const spacing = scale.options().barSpacing * factor;
-    scale.applyOptions({ barSpacing: Math.min(MOST_SPACING, Math.max(LEAST_SPACING, spacing)) });
+    this.moves.zoom *= factor;
+    this.moveSoon();
+  }
+
+  /** Until the next frame the library reports the old view: several moves would become one. */
+  private moveSoon(): void {
+    this.moveFrame ||= window.requestAnimationFrame(() => {
+      const { candles, zoom } = this.moves;
+      const scale = this.chart.timeScale();
+      const spacing = scale.options().barSpacing * zoom;
+      if (zoom !== 1) {
+        scale.applyOptions({
+          barSpacing: Math.min(MOST_SPACING, Math.max(LEAST_SPACING, spacing)),
+        });
+      }
+      if (candles !== 0) scale.scrollToPosition(scale.scrollPosition() + candles, false);
+      this.moves = { candles: 0, zoom: 1 };
+      this.moveFrame = 0;
+    });
   }
 
   zoomToNormal(): void {

@@ -134,6 +134,11 @@ export class Page {
     this.bindControls(settings);
     this.arrangePicker();
     this.cell.showNothing(t("Loading"), t("Reading the list of series…"));
+    this.status.showConnection({
+      tone: "busy",
+      label: t("Loading"),
+      explanation: t("Reading the list of series…"),
+    });
     window.setInterval(() => this.renderTime(), TICK_MS);
   }
 

@@ -80,9 +80,10 @@ format: $(DEV_READY)
 
 frontend: $(PAGE_READY)
 
-# Renews the docs' pictures of the page, which the browser tests take.
+# Renews the pictures of page and admin in README and docs; PICTURES=admin only those.
 screenshots: $(DEV_READY) $(PAGE_READY)
-	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest tests/browser/test_drawings.py -k screen
+	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest -n0 tests/browser/pictures.py \
+		$(if $(PICTURES),-k $(PICTURES))
 
 bench: $(DEV_READY)
 	$(BIN)/python -m lab.benchmarks

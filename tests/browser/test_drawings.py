@@ -1,7 +1,6 @@
 """The chart shows exactly the API's drawings of the features that are switched on.
 
-Only the test adds candles, so that nothing changes during a comparison. `make screenshots` runs
-these tests to make the pictures of the docs.
+Only the test adds candles, so that nothing changes during a comparison.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ KEPT_BACK = 120
 PICTURED = ("sim:spot:BTC/USDT:1h", 2000)
 WIDE = {"width": 1600, "height": 900}
 PHONE = {"width": 390, "height": 844}
-CLOSE_UP = {"x": 0, "y": 56, "width": 900, "height": 380}
 
 
 @pytest.fixture(scope="module")
@@ -386,7 +384,7 @@ def test_lamps_show_the_health_that_the_server_reports(drawn_page, fed):
 
 
 @pytest.mark.parametrize("screen", [WIDE, PHONE], ids=["wide", "phone"])
-def test_drawings_fit_the_screen(drawn_page, pictured, screenshot, screen):
+def test_drawings_fit_the_screen(drawn_page, pictured, screen):
     page = drawn_page(pictured, screen=screen)
     is_wide = screen is WIDE
     for _ in range(9 if is_wide else 6):
@@ -396,7 +394,6 @@ def test_drawings_fit_the_screen(drawn_page, pictured, screenshot, screen):
     assert page.page.evaluate("document.documentElement.scrollWidth") <= screen["width"]
     for selector in (".topbar > *", ".tools > *", ".factors > *"):
         assert_apart(page, selector, screen["width"])
-    screenshot(page.chart, "page.png" if is_wide else "phone.png")
     if not is_wide:
         return
     opener = page.page.locator('.factor[data-factor="zhongshu"] .factor-opener')
@@ -405,7 +402,6 @@ def test_drawings_fit_the_screen(drawn_page, pictured, screenshot, screen):
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= screen["width"]
-    screenshot(page.chart, "parts.png", clip=CLOSE_UP)
 
 
 def assert_apart(page: DrawnPage, selector: str, width: int) -> None:

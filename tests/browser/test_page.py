@@ -241,7 +241,7 @@ def test_last_price_is_shown_also_when_it_is_out_of_view(open_chart):
         pytest.param(PHONE, id="phone", marks=pytest.mark.prove),
     ],
 )
-def test_light_system_gets_a_light_page_until_the_user_chooses(open_chart, screenshot, screen):
+def test_light_system_gets_a_light_page_until_the_user_chooses(open_chart, screen):
     chart = open_chart(MINUTES, scheme="light", screen=screen)
     chart.wait_for(status="live")
     page = chart.page
@@ -250,25 +250,22 @@ def test_light_system_gets_a_light_page_until_the_user_chooses(open_chart, scree
         return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
     assert background() == "rgb(255, 255, 255)"
-    screenshot(chart, "light.png" if screen is SCREEN else "light-phone.png")
     page.click("#settings-button")
     page.select_option('select[name="theme"]', "dark")
     assert background() == "rgb(11, 15, 20)"
     page.select_option('select[name="rising"]', "red")
-    screenshot(chart, "settings.png" if screen is SCREEN else "settings-phone.png")
     page.reload()
     chart.wait_for(status="live")
     assert background() == "rgb(11, 15, 20)"
     assert page.get_attribute("html", "data-rising") == "red"
 
 
-def test_page_is_in_the_browsers_language_until_the_user_chooses(open_chart, screenshot):
+def test_page_is_in_the_browsers_language_until_the_user_chooses(open_chart):
     chart = open_chart(MINUTES, locale="zh-CN")
     chart.wait_for(status="live")
     page = chart.page
     assert page.get_attribute("html", "lang") == "zh-CN"
     assert page.inner_text("#status-word") == "实时"
-    screenshot(chart, "chinese.png")
     page.click("#settings-button")
     page.select_option('select[name="language"]', "en")
     page.wait_for_selector('html[lang="en"]')

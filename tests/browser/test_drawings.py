@@ -26,7 +26,7 @@ READ = """() => {
         node.dataset.feature);
     return {
         pressed: keys('.factor-toggle[aria-pressed="true"]'),
-        on: keys('.factor-feature input:checked'),
+        on: keys('.factor-list input:checked'),
         overlayTime: document.querySelector('.chart').dataset.overlayTime,
         times: window.tradeCanvas.heldTimes(),
         scene: window.tradeCanvas.scene(),
@@ -313,6 +313,60 @@ def test_each_switch_changes_the_picture_and_restores_it(drawn_page, growing):
         assert page.picture() != whole, f"{factor['key']} was not painted"
         page.switch(factor["key"])
         assert page.picture() == whole, f"{factor['key']} looks different when switched on again"
+
+
+def test_zoomed_out_fewer_marks_are_painted_and_levels_keep_their_names(drawn_page, fed):
+    page = drawn_page(fed)
+    page.switch("pivot.minor")
+    for _ in range(14):
+        page.page.press(".chart", "-")
+    page.wait_painted()
+    scene = page.scene()
+    painted = set(scene["paintedMarks"])
+    assert 10 < len(painted) < len(scene["markers"]) / 2
+    assert painted < {marker["id"] for marker in scene["markers"]}
+    levels = {
+        (line["name"], line["places"][-1]["price"])
+        for line in scene["lines"]
+        if line["feature"] == "sr.active"
+    }
+    names = [name.split(" ") for name in scene["names"]]
+    assert names and {(letter, float(price.replace(",", ""))) for letter, price in names} <= levels
+    assert {letter for letter, _ in names} <= {"R", "S"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "text"),
+    [
+        ("en-GB", "Anchor · Current", "The pen from which the present is measured"),
+        ("zh-CN", "锚 · 当前", "衡量当前走势所依据的笔"),
+    ],
+)
+def test_anchor_is_named_under_the_pointer(drawn_page, fed, locale, title, text):
+    page = drawn_page(fed, locale=locale)
+    # Alone on the chart, so that nothing lies before it.
+    for factor in page.catalog:
+        if factor["key"] != "anchor":
+            page.switch(factor["key"])
+    page.switch("anchor.switch")
+    for _ in range(10):
+        page.page.press(".chart", "-")
+    page.wait_painted()
+    tip = page.page.locator(".drawing-tip")
+    assert not tip.is_visible()
+    area = page.page.locator(".chart").bounding_box()
+    assert area is not None
+
+    def is_named_at(across: float, down: float) -> bool:
+        assert area is not None
+        x, y = area["x"] + area["width"] * across, area["y"] + area["height"] * down
+        page.page.mouse.move(x, y)
+        return tip.is_visible() and page.page.text_content(".drawing-tip-title") == title
+
+    places = ((across / 40, down / 70) for across in range(36, 1, -1) for down in range(6, 56))
+    assert any(is_named_at(*place) for place in places)
+    assert page.page.text_content(".drawing-tip-text") == text
+    assert "→" in (page.page.text_content(".drawing-tip-prices") or "")
 
 
 def test_scrolling_back_loads_the_drawings_of_older_candles(drawn_page, fed):

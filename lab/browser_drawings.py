@@ -48,7 +48,10 @@ class Requests(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Shown:
-    """Drawings at a cursor: the version number of every instruction that is shown, by its id."""
+    """Drawings at a cursor: the version number of every instruction that is shown, by its id.
+
+    Points of lines that grow are not kept: no factor of ours draws one.
+    """
 
     cursor: int
     to_time: int

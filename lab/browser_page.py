@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
@@ -34,7 +35,7 @@ CONNECTIONS = 6
 NEWEST_LIMIT, RANGE_LIMIT = 2000, 5000
 WHITELIST_S = 60.0
 STREAM_INTERVAL_S = 5
-RANKING_S = 10.0
+RANKING_S, REST_S = 10.0, 60.0
 REWRITTEN_S, REWRITTEN_SPREAD_S = 0.4, 0.6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 ASSET = re.compile(rb'(?:src|href)="(/[^"]+\.(?:js|css|svg))"')
@@ -182,20 +183,32 @@ class BrowserPage:
             await asyncio.sleep(WHITELIST_S * random.uniform(0.9, 1.1))
 
     async def _follow_ranking(self) -> None:
-        """Ask for the top markets once and then stream them, as a page with its list open does."""
+        """Ask for the top markets and then stream them, as a page with its list open does.
+
+        When no stream is to be had, they are polled for a minute.
+        """
         exchange, market, _ = self._series.split(":", 2)
         query = {"exchange": exchange, "market": market, "quote_asset": "USDT", "limit": "20"}
-        while (await self.get(RANKING, query)).status == 200:
-            self._record.counts[REQUESTS + RANKING_STREAM] += 1
-            address = f"{RANKING_STREAM}?{urlencode({**query, 'interval_s': STREAM_INTERVAL_S})}"
-            endless = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S)
-            try:
-                async with self._open().get(self.url + address, timeout=endless) as response:
-                    async for chunk in response.content.iter_any():
-                        self._record.counts[HTTP_BYTES] += len(chunk)
-            except (aiohttp.ClientError, OSError):
-                self._record.counts["streams lost"] += 1
+        rests_until = 0.0
+        while (await self._get_whole(RANKING, query)).status == 200:
+            if time.monotonic() >= rests_until and not await self._stream_ranking(query):
+                rests_until = time.monotonic() + REST_S
             await asyncio.sleep(RANKING_S)
+
+    async def _stream_ranking(self, query: Mapping[str, str]) -> bool:
+        """Read the stream to its end; return whether there was one."""
+        self._record.counts[REQUESTS + RANKING_STREAM] += 1
+        address = f"{RANKING_STREAM}?{urlencode({**query, 'interval_s': STREAM_INTERVAL_S})}"
+        endless = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S)
+        try:
+            async with self._open().get(self.url + address, timeout=endless) as response:
+                async for chunk in response.content.iter_any():
+                    self._record.counts[HTTP_BYTES] += len(chunk)
+                return response.status == 200
+        except (aiohttp.ClientError, OSError):
+            return False
+        finally:
+            self._record.counts["streams ended"] += 1
 
     def _begin(self, work: Coroutine[Any, Any, object]) -> None:
         """Do something until the page is closed."""

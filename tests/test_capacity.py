@@ -15,27 +15,38 @@ from pathlib import Path
 
 import pytest
 
+from lab.browser_drawings import MISSED
 from lab.capacity.gate import Thresholds, judge, judge_pages
 from lab.capacity.measure import Run, measure
 from lab.capacity.session import open_installation, run_gate
-from lab.capacity.tests.test_gate import GOOD, PAGES
+from lab.capacity.tests import test_gate
 from lab.exchange import local_series
 from tests.examples import IS_THOROUGH
 from tests.planted_web import DELAY_S
 
 PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
-AT_ANY_SPEED = Thresholds(commit_p95_ms=math.inf, close_p95_ms=math.inf)
-BELOW_THE_DELAY = replace(AT_ANY_SPEED, commit_p95_ms=900 * DELAY_S)
+AT_ANY_SPEED = Thresholds(
+    commit_p95_ms=math.inf,
+    close_p95_ms=math.inf,
+    drawn_p95_ms=math.inf,
+    times_sockets=math.inf,
+)
+BELOW_THE_DELAY = {
+    "delay": replace(AT_ANY_SPEED, commit_p95_ms=900 * DELAY_S),
+    "delay-drawings": replace(AT_ANY_SPEED, drawn_p95_ms=900 * DELAY_S),
+}
 SHORT = {"page_candles": 200, "settle_s": 1.0}
 WATCHERS, SECONDS = (200, 30) if IS_THOROUGH else (50, 8)
-CLEAN = Run(watchers=WATCHERS, seconds=SECONDS, metrics=True, **SHORT)
+CLEAN = Run(watchers=WATCHERS, seconds=SECONDS, metrics=True, pages=IS_THOROUGH, **SHORT)
 # Enough frames of closed candles that one of 10,000 is among them: 20 a second to each watcher.
 MANY = Run(watchers=110, seconds=9, series_each=20, processes=1, storms=False, **SHORT)
 FEW = Run(watchers=20, seconds=7, processes=1, storms=False, **SHORT)
-FAULTS = {"delay": (FEW, "p95 from commit to watcher")}
+PAGES = replace(FEW, pages=True)
+FAULTS = {"delay": (FEW, "p95 from commit to watcher"), "drop-drawings": (PAGES, MISSED)}
 if IS_THOROUGH:
     FAULTS["drop"] = (MANY, "stored candles delivered to every watcher")
     FAULTS["double"] = (MANY, "duplicates")
+    FAULTS["delay-drawings"] = (PAGES, "p95 from commit to drawings at a page")
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +72,15 @@ def test_gate_passes_a_sound_build_and_writes_its_report(installation, tmp_path)
         progress=print,
     )
     assert failed(report.checks) == [], report.measured
+    assert failed(report.page_checks) == [], report.pages
+    assert (report.pages is not None) == IS_THOROUGH
     assert report.measured.tally.expected > WATCHERS * SECONDS / 2
     assert report.measured.counted.came > WATCHERS * SECONDS / 2
     assert report.measured.reconnected.live == report.measured.pages.whole == WATCHERS
-    written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"report.md", "report.html", "measured.json", "latencies.csv", "usage.csv"}
+    expected = {"report.md", "report.html", "measured.json", "latencies.csv", "usage.csv"}
+    if IS_THOROUGH:
+        expected |= {"page-latencies.csv", "page-usage.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == expected
 
 
 def test_gate_fails_each_planted_fault_for_its_own_reason(installation):
@@ -77,7 +92,7 @@ def test_gate_fails_each_planted_fault_for_its_own_reason(installation):
     def checks_of(fault):
         run, _ = FAULTS[fault]
         measured, _ = measure(installation, run, progress=print, urls=(webs[fault].url,))
-        return judge(measured, BELOW_THE_DELAY if fault == "delay" else AT_ANY_SPEED)
+        return judge(measured, BELOW_THE_DELAY.get(fault, AT_ANY_SPEED))
 
     with ThreadPoolExecutor(len(FAULTS)) as pool:
         found = dict(zip(FAULTS, pool.map(checks_of, FAULTS), strict=True))
@@ -91,4 +106,7 @@ def test_gate_fails_each_planted_fault_for_its_own_reason(installation):
 def test_page_states_the_thresholds_of_the_gate():
     rows = re.findall(r"^\| (.+) \| (at (?:most|least) .+) \|$", PAGE.read_text(), re.MULTILINE)
     stated = dict(rows[: len(fields(Thresholds)) + 1])
-    assert stated == {check.name: check.bound for check in judge_pages(PAGES, GOOD, Thresholds())}
+    assert stated == {
+        check.name: check.bound
+        for check in judge_pages(test_gate.PAGES, test_gate.GOOD, Thresholds())
+    }

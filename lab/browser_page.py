@@ -32,7 +32,7 @@ from lab.browser_drawings import (
 
 TIMEOUT_S = 15.0
 CONNECTIONS = 6
-NEWEST_LIMIT, RANGE_LIMIT = 2000, 5000
+RANGE_LIMIT = 5000
 WHITELIST_S = 60.0
 STREAM_INTERVAL_S = 5
 RANKING_S, REST_S = 10.0, 60.0
@@ -63,13 +63,17 @@ def candle_facts(body: bytes) -> tuple[int | None, int | None]:
 
 
 class BrowserPage:
-    """One page that shows one series; `changed` is called as BrowserDrawings calls it."""
+    """One page that shows one series, of which it first requests so many candles.
+
+    `changed` is called as BrowserDrawings calls it.
+    """
 
     def __init__(
         self,
         url: str,
         series: str,
         *,
+        candles: int,
         record: Record,
         changed: Changed,
     ) -> None:
@@ -79,6 +83,7 @@ class BrowserPage:
         """Epoch and generation of its candles."""
         self.drawings = BrowserDrawings(series, self, counts=record.counts, changed=changed)
         self._series = series
+        self._candles = candles
         self._record = record
         self._session: aiohttp.ClientSession | None = None
         self._kept: dict[str, tuple[str, Answer]] = {}
@@ -160,7 +165,7 @@ class BrowserPage:
         """Read the newest page, and further ones up to the server's head."""
         newest: int | None = None
         while True:
-            query = {"series_id": self._series, "limit": str(NEWEST_LIMIT)}
+            query = {"series_id": self._series, "limit": str(self._candles)}
             if newest is not None:
                 query |= {"limit": str(RANGE_LIMIT), "since": str(newest)}
             answer = await self._get_whole(CANDLES, query)

@@ -50,6 +50,8 @@ class Order:
     series_each: int = 1
     pages: bool = False
     """Whether each of them does all that a page in a browser does."""
+    page_candles: int = 2000
+    """Candles that a page requests first: as many as there are, or it has older ones fetched."""
     path: str = "/ws/market"
     since: Mapping[str, int] | None = None
     """Candles to begin after, by series; None for the newest stored one, as a page does."""
@@ -136,6 +138,8 @@ class Watcher:
         """What makes a page of it, after `load`."""
         self.drawn: Place | None = None
         """A page's place in the drawings of its series."""
+        self.drawn_to = 0
+        """The newest candle of which a page has the drawings."""
         self.is_subscribed = False
         self.live = asyncio.Event()
         """Set while something has come of every series since it last subscribed."""
@@ -148,7 +152,6 @@ class Watcher:
         self._turn = number
         self._failures = 0
         self._is_leaving = False
-        self._drawn_to = 0
         self._awaited: set[str] = set()
         self._socket: Socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,7 +167,11 @@ class Watcher:
             return
         (series,) = self.order.followed_by(self.number)
         self.page = BrowserPage(
-            self.url, series, record=self._record, changed=self._drawings_changed
+            self.url,
+            series,
+            candles=self.order.page_candles,
+            record=self._record,
+            changed=self._drawings_changed,
         )
         self.places = {series: Place(seconds_of(series), await self.page.load())}
 
@@ -290,10 +297,10 @@ class Watcher:
         self._has_come(DRAWINGS)
         (series,) = self.order.followed_by(self.number)
         if self.drawn is None:
-            self.drawn, self._drawn_to = Place(seconds_of(series), to_time), to_time
+            self.drawn, self.drawn_to = Place(seconds_of(series), to_time), to_time
         step = self.drawn.step
-        times = range(self._drawn_to + step, to_time + step, step)
-        self._drawn_to = to_time
+        times = range(self.drawn_to + step, to_time + step, step)
+        self.drawn_to = to_time
         if not over_socket:
             self.drawn.recover(times)
         place = self.places.get(series)

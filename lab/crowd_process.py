@@ -167,7 +167,13 @@ class Crew:
         async def one(number: int) -> None:
             began, whole = time.monotonic(), asyncio.Event()
             url, series = self._order.url_of(number), self._order.followed_by(number)[0]
-            page = BrowserPage(url, series, record=self._record, changed=lambda *_: whole.set())
+            page = BrowserPage(
+                url,
+                series,
+                candles=self._order.page_candles,
+                record=self._record,
+                changed=lambda *_: whole.set(),
+            )
             try:
                 async with asyncio.timeout(patience(LOAD_S)):
                     await page.load()
@@ -264,9 +270,10 @@ class Crew:
                 self._record.note(f"watcher {watchers[0].number} has other drawings than stored")
 
     def _have(self, last: Mapping[str, int]) -> bool:
-        """Return whether every watcher has the last candle of each of its series."""
+        """Return whether every watcher has the last candle of each series, pages also drawn."""
         return all(
             (place.cursor or 0) >= last.get(name, 0)
+            and (watcher.page is None or watcher.drawn_to >= last.get(name, 0))
             for watcher in self._watchers
             for name, place in watcher.places.items()
         )

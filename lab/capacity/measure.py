@@ -20,10 +20,12 @@ from lab.crowd import Crowd
 from lab.crowd_process import Joined, Received
 from lab.exchange import seconds_of
 from lab.installation import Installation
+from lab.waiting import patience
 
 # A candle that the bus lost is found within two seconds; by then it has been sent, or it is lost.
 GRACE_S = 4.0
 CHECK_S = 1.0
+STORED_S = 5.0
 # After a silence of the exchange, candles are fetched over REST before they flow again.
 RESUME_S = 3.0
 # A page takes a connection for lost after so long without a heartbeat.
@@ -91,6 +93,7 @@ def measure(
         watchers=run.watchers,
         series_each=run.series_each,
         pages=run.pages,
+        page_candles=run.page_candles,
         silent_s=SILENT_S if run.pages else 0.0,
     )
     kind = "pages" if run.pages else "watchers"
@@ -115,9 +118,8 @@ def measure(
         back, pages = _storms(installation, crowd, run, progress) if run.storms else (None, None)
         window = Window(before, start, end, time.time())
         _pass(installation, GRACE_S)
-        stored = stored_since(installation, began)
-        received = crowd.finish(stored.until(window.cut))
-    truth, missing = unstored(installation, stored, window.before, window.cut)
+        stored, truth, missing = _stored(installation, began, window)
+        received = crowd.finish(stored.until(window.cut), wait=True)
     commit, close = delays(received.arrivals, stored, window)
     drawn, _ = delays(received.drawn, stored, window)
     seconds = window.end - window.start
@@ -150,6 +152,22 @@ def measure(
         notes=(*received.notes, *received.tally.examples, *missing[:5]),
     )
     return measured, Raw(received=received, stored=stored, window=window, samples=sampler.samples)
+
+
+def _stored(
+    installation: Installation, began: float, window: Window
+) -> tuple[Stored, int, list[str]]:
+    """Return what is stored, how many candles the exchange closed, and those that are not stored.
+
+    Late ones are waited for: how late candles are is judged by their delays.
+    """
+    end = time.monotonic() + patience(STORED_S)
+    while True:
+        stored = stored_since(installation, began)
+        truth, missing = unstored(installation, stored, window.before, window.cut)
+        if not missing or time.monotonic() > end:
+            return stored, truth, missing
+        _pass(installation, CHECK_S)
 
 
 def _storms(

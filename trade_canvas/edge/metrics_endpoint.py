@@ -120,6 +120,8 @@ class MetricsServer:
             MetricsPath(not_found, registries=WORKER),
             host=host,
             port=port,
+            # Not guessed: uvicorn takes a call that is no coroutine function for an older protocol.
+            interface="asgi3",
             ws="none",
             lifespan="off",
             access_log=False,

@@ -75,6 +75,8 @@ def serve_with_uvicorn(address: Address) -> bool:
         host=address.host,
         port=address.port,
         loop="uvloop",
+        # Not guessed: uvicorn takes a call that is no coroutine function for an older protocol.
+        interface="asgi3",
         http=BoundedHttp,
         ws=BoundedWebSocket,
         # TrustedProxies knows how many proxies there are; this would trust any on loopback.

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from lab.http import get_text
+from lab.waiting import wait_until
 from market.live import metrics
 from market.metrics_registry import collecting
-from trade_canvas.edge.metrics_endpoint import WORKER, MetricsPath
+from trade_canvas.edge.metrics_endpoint import WORKER, MetricsPath, MetricsServer
+from trade_canvas.embedded.server import free_port, is_port_free
 
 TOKEN = "token-of-prometheus"
 
@@ -74,3 +77,14 @@ async def test_other_requests_are_passed_on():
 async def test_metrics_are_not_served_while_switched_off(settings):
     settings.SWITCHES = replace(settings.SWITCHES, enable_capacity_metrics=False)
     assert (await ask(client="127.0.0.1"))[0] == 299
+
+
+def test_worker_serves_its_metrics_on_a_port_of_their_own():
+    port = free_port()
+    server = MetricsServer("127.0.0.1", port)
+    server.start()
+    try:
+        wait_until(lambda: not is_port_free(port), what="the server to listen")
+        assert "process_resident_memory_bytes" in get_text(f"http://127.0.0.1:{port}/metrics")
+    finally:
+        server.stop()

@@ -7,6 +7,7 @@ import {
   isRecovering,
   lagSeconds,
   lastClosedTime,
+  MOST_KEPT,
   reduce,
   type Action,
   type SeriesState,
@@ -186,6 +187,37 @@ describe("a revision", () => {
     expect(done.historyExhausted).toBe(true);
     expect(run([{ type: "revised", fromTime: 0 }], done).historyExhausted).toBe(false);
     expect(run([{ type: "revised", fromTime: 120 }], done).historyExhausted).toBe(true);
+  });
+});
+
+describe("the beginning of history", () => {
+  const whole = run([...following, older([], { exhausted: true })]);
+  const first = whole.candles[0]?.candle_time as number;
+  const closed = (count: number): Action => ({
+    type: "candles_batch",
+    candles: candles((lastClosedTime(whole) as number) + 60, count),
+  });
+
+  it("is the first candle once the server has none before it", () => {
+    expect(run(following).historyBegins).toBeNull();
+    expect(whole.historyBegins).toBe(first);
+    expect(run([older([candle(first - 60)])], whole).historyBegins).toBeNull();
+  });
+
+  it("is not the first candle that is kept, and what was dropped can be read again", () => {
+    const long = run([closed(DEFAULT_KEEP * 1.2)], whole);
+    expect(long.candles[0]?.candle_time).toBeGreaterThan(first);
+    expect([long.historyBegins, long.historyExhausted]).toEqual([first, false]);
+  });
+
+  it("is not where the page keeps no more", () => {
+    const full = run([older(candles(first - 60 * MOST_KEPT, MOST_KEPT))], run(following));
+    expect([full.historyExhausted, full.historyBegins]).toEqual([true, null]);
+  });
+
+  it("is not known after a revision before it", () => {
+    expect(run([{ type: "revised", fromTime: 0 }], whole).historyBegins).toBeNull();
+    expect(run([{ type: "revised", fromTime: first + 60 }], whole).historyBegins).toBe(first);
   });
 });
 

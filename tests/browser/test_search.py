@@ -7,6 +7,7 @@ import pytest
 from lab.http import get
 from lab.waiting import wait_until
 from tests.browser.conftest import SCREEN
+from tests.browser.test_accessibility import findings
 
 pytestmark = pytest.mark.browser
 
@@ -24,10 +25,18 @@ def tick_of(chart, series_id):
     return item["price_tick"]
 
 
-@pytest.mark.parametrize("screen", [SCREEN, PHONE], ids=["desktop", "phone"])
-def test_series_is_found_opened_starred_and_kept_in_a_list(open_chart, screenshot, screen):
+@pytest.mark.parametrize(
+    ("screen", "scheme", "locale"),
+    [
+        pytest.param(SCREEN, "dark", "en-GB", id="desktop"),
+        pytest.param(PHONE, "light", "zh-CN", id="phone"),
+    ],
+)
+def test_series_is_found_opened_starred_and_kept_in_a_list(
+    open_chart, screenshot, screen, scheme, locale
+):
     name = "phone" if screen is PHONE else "desktop"
-    chart = open_chart(OPENED, screen=screen)
+    chart = open_chart(OPENED, screen=screen, scheme=scheme, locale=locale)
     chart.wait_for(status="live")
     page = chart.page
 
@@ -62,6 +71,7 @@ def test_series_is_found_opened_starred_and_kept_in_a_list(open_chart, screensho
     page.click(f"{row} .market-star")
     page.click(f"{row} .market-more")
     screenshot(chart, f"details-{name}.png")
+    assert findings(page) == []
     page.click('#picker [data-control="list-new"]')
     page.fill("#picker .list-name", "Dogs")
     page.press("#picker .list-name", "Enter")
@@ -69,8 +79,8 @@ def test_series_is_found_opened_starred_and_kept_in_a_list(open_chart, screensho
     chart.wait_for(series_id=FOUND, status="live")
     if screen is PHONE:
         page.click("#series-button")
-    for view in ("★ Favourites", "Dogs"):
-        page.click(f'#picker .views .chip:has-text("{view}")')
+    for view in ("favourites", "1"):
+        page.click(f'#picker [data-view="{view}"]')
         page.wait_for_selector(f'{row}[aria-current="true"]')
         assert page.locator("#picker .market").count() == 1
     screenshot(chart, f"list-{name}.png")

@@ -262,7 +262,8 @@ export class ChartCell {
   /** Shows where history begins, while its first candle is in view. */
   private renderBeginning(state: SeriesState): void {
     const first = state.candles[0]?.candle_time;
-    const visible = state.historyExhausted && first !== undefined && this.viewedFrom <= first;
+    const begins = first !== undefined && first === state.historyBegins;
+    const visible = begins && this.viewedFrom <= first;
     this.beginning.hidden = !visible;
     if (visible) {
       const time = formatDateTime(first, this.zone);

@@ -65,7 +65,10 @@ export interface SeriesState {
   readonly lastWsTime: number | null;
   /** How many closed candles to keep; grows as older ones are loaded. */
   readonly keep: number;
+  /** No older candles are read: there are none, or the page keeps no more. */
   readonly historyExhausted: boolean;
+  /** The first candle of all history, UTC seconds; null while it is not known. */
+  readonly historyBegins: number | null;
 }
 
 export type Action =
@@ -127,6 +130,7 @@ const NOTHING_LOADED = {
   caughtUp: false,
   lastWsTime: null,
   historyExhausted: false,
+  historyBegins: null,
 } as const satisfies Partial<SeriesState>;
 
 /** The state before anything is loaded. Throws when `seriesId` can not be parsed. */
@@ -301,6 +305,7 @@ function olderLoaded(
     ...merged,
     epoch: older.length > 0 ? olderEpoch(state.epoch, page.epoch) : state.epoch,
     historyExhausted: page.exhausted || merged.candles.length >= MOST_KEPT,
+    historyBegins: page.exhausted ? (merged.candles[0]?.candle_time ?? null) : null,
   };
 }
 
@@ -338,7 +343,7 @@ function rangeRead(state: SeriesState, since: number | null): SeriesState {
 /** History before the first loaded candle may have grown: scrolling loads it again. */
 function revised(state: SeriesState, fromTime: number): SeriesState {
   const first = state.candles[0]?.candle_time ?? Infinity;
-  return fromTime < first ? { ...state, historyExhausted: false } : state;
+  return fromTime < first ? { ...state, historyExhausted: false, historyBegins: null } : state;
 }
 
 function withClosed(state: SeriesState, incoming: readonly Candle[]): SeriesState {
@@ -347,7 +352,10 @@ function withClosed(state: SeriesState, incoming: readonly Candle[]): SeriesStat
   const kept = trimmed(candles, state.keep);
   const last = kept.at(-1)?.candle_time ?? -Infinity;
   const forming = state.forming !== null && state.forming.candle_time > last ? state.forming : null;
-  return { ...state, candles: kept, forming, holes: holesAfter(state, kept, changedFrom) };
+  // What is dropped at the front can be read again.
+  const historyExhausted = state.historyExhausted && kept === candles;
+  const holes = holesAfter(state, kept, changedFrom);
+  return { ...state, candles: kept, forming, holes, historyExhausted };
 }
 
 // Ten percent of slack, so that not every live candle redraws the whole chart.

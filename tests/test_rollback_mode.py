@@ -190,6 +190,8 @@ def questions():
     for series_id in (MINUTES, HOURS, EMPTY, "abc"):
         yield "/api/market/debug/series_health", {"series_id": series_id, "max_recent_gaps": 50}
     yield "/api/market/whitelist", {}
+    for query in ({"query": "btc"}, {"exchange": "test"}, {"cursor": "none"}):
+        yield "/api/market/symbols", query
     yield "/api/market/debug/ingest_state", {}
     yield "/api/schema/", {}
 

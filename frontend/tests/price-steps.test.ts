@@ -37,11 +37,11 @@ describe("PriceSteps", () => {
   });
 
   it("does not ask for what another answer had", () => {
-    steps.learn(SETTLED, STEP);
+    steps.learn([{ ...SETTLED, step: STEP }, found("ETH/USDT", { step: STEP })]);
     steps.want(BTC);
     expect([server.asked.length, steps.of(BTC)]).toEqual([0, STEP]);
-    steps.learn(BTC, NO_STEP);
-    steps.learn(BTC, STEP);
+    steps.learn([{ ...BTC, step: NO_STEP }]);
+    steps.learn([{ ...BTC, step: STEP }]);
     expect([steps.of(BTC), changes]).toEqual([STEP, 1]);
   });
 

@@ -200,9 +200,7 @@ export class SeriesPicker {
     this.topMarkets = markets;
     this.problem = null;
     const exchange = this.current?.exchange ?? "";
-    for (const { symbol, step } of markets) {
-      this.priceSteps.learn({ exchange, market: this.market, symbol }, step);
-    }
+    this.priceSteps.learn(markets.map((each) => ({ ...each, exchange, market: this.market })));
     this.render();
     this.events.refreshed();
   }
@@ -230,7 +228,7 @@ export class SeriesPicker {
   }
 
   private searchChanged(): void {
-    for (const item of this.found.items) this.priceSteps.learn(item, item.step);
+    this.priceSteps.learn(this.found.items);
     this.render();
     if (this.found.status === "loading" || !this.searches) return;
     const answered = `${this.searched} ${this.search.value}`;

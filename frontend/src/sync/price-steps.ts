@@ -34,14 +34,16 @@ export class PriceSteps {
     return this.known.get(instrumentOf(instrument)) ?? null;
   }
 
-  /** Takes over what an answer has of a symbol. */
-  learn(instrument: Instrument, step: PriceStep): void {
-    const name = instrumentOf(instrument);
-    const before = this.known.get(name);
-    if (step.tick === null && step.digits === null) return;
-    if (before?.tick === step.tick && before.digits === step.digits) return;
-    if (this.known.size >= MOST_KEPT) this.known.clear();
-    this.known.set(name, step);
+  /** Takes over what an answer has of symbols. */
+  learn(answered: readonly (Instrument & { readonly step: PriceStep })[]): void {
+    const news = answered.filter(({ step, ...instrument }) => {
+      const before = this.known.get(instrumentOf(instrument));
+      const isKnown = step.tick !== null || step.digits !== null;
+      return isKnown && (before?.tick !== step.tick || before.digits !== step.digits);
+    });
+    if (news.length === 0) return;
+    if (this.known.size + news.length > MOST_KEPT) this.known.clear();
+    for (const { step, ...instrument } of news) this.known.set(instrumentOf(instrument), step);
     for (const listener of this.listeners) listener();
   }
 
@@ -53,7 +55,7 @@ export class PriceSteps {
     void this.ask(instrument, 1);
   }
 
-  /** Calls `listener` when a step becomes known; returns the function that ends it. */
+  /** Calls `listener` when steps become known; returns the function that ends it. */
   subscribe(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -66,7 +68,7 @@ export class PriceSteps {
       // Not with `exchange`, which is refused for one that is not served.
       const { items, listings } = await this.dependencies.api.symbols({ query: name, limit: 1 });
       const found = items.find((item: FoundSymbol) => instrumentOf(item) === name);
-      if (found !== undefined) this.learn(found, found.step);
+      if (found !== undefined) this.learn([found]);
       again = !this.known.has(name) && listings.some((each) => isReading(each, instrument));
     } catch (error) {
       again = asApiError(error).transient;

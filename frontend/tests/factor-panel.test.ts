@@ -140,4 +140,13 @@ describe("FactorPanel", () => {
     const figures = [...list("pivot").querySelectorAll(".factor-count")];
     expect(figures.map((node) => node.textContent)).toEqual(["2", "0"]);
   });
+
+  it("has the ink of its drawings", () => {
+    const drawn = { ...feature("mean.line", "Line"), look: { color: "violet" } };
+    const plain = { ...feature("mean.mark", "Mark"), look: { color: "#123456" } };
+    build([{ ...feature("mean", "Mean"), subFeatures: [plain, drawn] }, ...CATALOG]);
+    const hue = (key: string): string =>
+      find(`.factor[data-factor="${key}"]`).style.getPropertyValue("--hue");
+    expect([hue("mean"), hue("pivot")]).toEqual(["var(--ink-violet)", ""]);
+  });
 });

@@ -56,8 +56,22 @@ describe("marks", () => {
     const marks = marksOn(everyCandle, at(0.25), 900);
     expect(marks.length).toBeGreaterThan(30);
     marks.slice(1).forEach(({ x, extent }, index) => {
-      expect(x - (marks[index]?.x ?? 0)).toBeGreaterThanOrEqual(extent * 0.8);
+      expect(x - (marks[index]?.x ?? 0)).toBeGreaterThanOrEqual(extent * 0.7);
     });
+  });
+
+  it("stay the same while the chart is moved", () => {
+    const ids = (origin: number): string[] =>
+      marksOn(everyCandle, { ...at(0.5), origin }, 400).map((mark) => mark.marker.id);
+    const [before, after] = [ids(0), ids(-37)];
+    expect(after.filter((id) => before.includes(id)).length).toBeGreaterThan(50);
+    const all = new Set(marksOn(everyCandle, at(0.5), 1e6).map((mark) => mark.marker.id));
+    expect([...before, ...after].filter((id) => !all.has(id))).toEqual([]);
+  });
+
+  it("of neighbouring candles are all there at the usual distance", () => {
+    expect(marksOn(everyCandle.slice(0, 20), at(8), 900).length).toBe(20);
+    expect(marksOn(everyCandle.slice(0, 20), at(6), 900).length).toBe(20);
   });
 
   it("at one place give way to the largest, then to the outermost", () => {

@@ -13,8 +13,11 @@ export interface Mark {
   readonly withText: boolean;
 }
 
-const LARGEST = 12;
+const LARGEST = 13;
 const SMALLEST = 4;
+const PER_CANDLE = 2;
+/** Marks may overlap by the rest. */
+const KEPT_APART = 0.75;
 /** From the candle. */
 const DISTANCE = 4;
 const TEXT_SPACING = 4;
@@ -22,13 +25,13 @@ const TEXT_SPACING = 4;
 /** The marks between 0 and `width`; `markers` ascend by index. */
 export function marksOn(markers: readonly SceneMarker[], scales: Scales, width: number): Mark[] {
   const { spacing } = scales;
-  const full = Math.max(SMALLEST, Math.min(LARGEST, 1.6 * spacing));
+  const full = Math.max(SMALLEST, Math.min(LARGEST, PER_CANDLE * spacing));
   const first = (-full - scales.origin) / spacing;
   const last = (width + full - scales.origin) / spacing;
-  const shown = markers.slice(lowerIndex(markers, first), lowerIndex(markers, last));
-  const perPlace = Math.max(1, Math.round(full / spacing));
+  const kept = thinned(markers, Math.floor((full * KEPT_APART) / spacing));
+  const shown = kept.slice(lowerIndex(kept, first), lowerIndex(kept, last));
   const heights = new Map<string, number>();
-  return merged(shown, perPlace).flatMap((marker) => {
+  return shown.flatMap((marker) => {
     const candleY = scales.y(marker.price);
     if (candleY === null) return [];
     const extent = Math.max(SMALLEST, full * Math.max(0.5, Math.min(1, marker.size)));
@@ -43,16 +46,30 @@ export function marksOn(markers: readonly SceneMarker[], scales: Scales, width: 
   });
 }
 
-/** Of the marks on one side of several candles that share a place, the largest and outermost. */
-function merged(markers: readonly SceneMarker[], candles: number): readonly SceneMarker[] {
-  if (candles === 1) return markers;
-  const kept = new Map<string, SceneMarker>();
+/** By the candles apart; the same while the chart is moved, so that no mark comes and goes. */
+const memory = new WeakMap<readonly SceneMarker[], Map<number, readonly SceneMarker[]>>();
+
+/** Marks on one side that are so many candles apart: the largest and outermost of those closer. */
+function thinned(markers: readonly SceneMarker[], candles: number): readonly SceneMarker[] {
+  if (candles <= 1) return markers;
+  const known = memory.get(markers) ?? new Map<number, readonly SceneMarker[]>();
+  memory.set(markers, known);
+  const made = known.get(candles) ?? thin(markers, candles);
+  known.set(candles, made);
+  return made;
+}
+
+function thin(markers: readonly SceneMarker[], candles: number): readonly SceneMarker[] {
+  const kept: SceneMarker[] = [];
+  const last = { aboveBar: -1, belowBar: -1 };
   for (const marker of markers) {
-    const place = `${marker.position}${Math.floor(marker.index / candles)}`;
-    const held = kept.get(place);
-    if (held === undefined || isBefore(marker, held)) kept.set(place, marker);
+    const at = last[marker.position];
+    const before = kept[at];
+    if (before === undefined || marker.index - before.index >= candles) {
+      last[marker.position] = kept.push(marker) - 1;
+    } else if (isBefore(marker, before)) kept[at] = marker;
   }
-  return [...kept.values()];
+  return kept.sort((left, right) => left.index - right.index);
 }
 
 function isBefore(marker: SceneMarker, held: SceneMarker): boolean {

@@ -2,6 +2,7 @@
 
 import { t } from "../i18n/words";
 import { element, setText } from "../dom";
+import { isInk } from "../drawings/ink";
 import { featureRow, type FeatureRow } from "./feature-row";
 import { isOn, type Choice, type Visibility } from "../studies/factor-visibility";
 import type { Factor } from "../studies/factor-catalog";
@@ -54,6 +55,11 @@ export class FactorPanel {
   }
 }
 
+/** The ink of its drawings, if they have one. */
+function inkOf({ subFeatures }: Factor): string | undefined {
+  return subFeatures.map(({ look }) => look?.color ?? "").find(isInk);
+}
+
 class Chip {
   readonly root: HTMLElement;
   private readonly factor: Factor;
@@ -83,6 +89,8 @@ class Chip {
       this.toggle,
       ...(this.rows.length > 0 ? [this.opener, this.list] : []),
     ]);
+    const ink = inkOf(factor);
+    if (ink !== undefined) this.root.style.setProperty("--hue", `var(--ink-${ink})`);
     this.listen();
   }
 

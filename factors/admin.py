@@ -52,8 +52,8 @@ class FactorStateAdmin(ReadOnlyAdmin):
         if stored is None or stored <= row.head_time:
             return _("up to date")
         behind = (stored - max(row.head_time, 0)) // seconds
-        text = ngettext("%(count)d candle behind", "%(count)d candles behind", behind)
-        return text % {"count": behind}
+        text = ngettext("%(count)s candle behind", "%(count)s candles behind", behind)
+        return text % {"count": f"{behind:,}"}
 
     @admin.display(description=gettext_lazy("logic"))
     def logic(self, row: FactorState) -> str:

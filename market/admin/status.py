@@ -53,8 +53,8 @@ class FollowStatus:
             return NOTHING
         if not behind:
             return _("up to date")
-        text = ngettext("%(count)d candle behind", "%(count)d candles behind", behind)
-        return text % {"count": behind}
+        text = ngettext("%(count)s candle behind", "%(count)s candles behind", behind)
+        return text % {"count": f"{behind:,}"}
 
     def status(self, *, is_enabled: bool) -> str:
         """What the follow job is doing, as text."""

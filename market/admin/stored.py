@@ -102,8 +102,8 @@ class SeriesAdmin(ReadOnlyAdmin):
 class GapRecordAdmin(ReadOnlyAdmin):
     """The gap ledger."""
 
-    list_display = ("series", "chart", "first", "last", "state", "progress", "why", "updated_at")
-    fields = readonly_fields = (*list_display, "detected_at")
+    list_display = ("series", "chart", "first", "last", "state", "progress", "why")
+    fields = readonly_fields = (*list_display, "detected_at", "updated_at")
     list_filter = (ForeignExchange, "state", ReasonFilter)
     list_select_related = ("series",)
     search_fields = ("series__name",)

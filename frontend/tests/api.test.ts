@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { Api, ApiError } from "../src/sync/api";
+import { setLanguage } from "../src/i18n/words";
 import { parseServerMessage } from "../src/sync/messages";
 import { candle } from "./fakes/candles";
 
@@ -69,6 +70,19 @@ describe("Api", () => {
     expect(validation.message).toBe("too large");
     const proxy = await failureOf(apiAnswering("<html>", { status: 502 }).whitelist());
     expect([proxy.code, proxy.transient]).toEqual(["http_502", true]);
+  });
+
+  it("asks for errors in the page's language, whatever the browser prefers", async () => {
+    const asked: unknown[] = [];
+    const api = new Api(async (_, init) => {
+      asked.push(new Headers(init.headers).get("Accept-Language"));
+      return new Response('{"series_ids":[]}');
+    });
+    await api.whitelist();
+    setLanguage("zh-CN");
+    await api.whitelist();
+    setLanguage("en");
+    expect(asked).toEqual(["en", "zh-CN"]);
   });
 
   it("fails when an answer takes too long", async () => {

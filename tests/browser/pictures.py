@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from tests.browser.test_admin import PASTE, check
 from tests.browser.test_drawings import PICTURED, DrawnPage, Feed
 
 pytestmark = pytest.mark.browser
@@ -94,3 +95,10 @@ def test_admin(open_admin, path, screen):
     page = open_admin(f"/admin/{path}/", screen=screen)
     name = path.rsplit("/")[-1].removesuffix("edseries")
     save(page, f"admin-{name}{'-phone' if screen is PHONE else ''}")
+
+
+@pytest.mark.parametrize("screen", [SCREEN, PHONE], ids=["wide", "phone"])
+def test_admin_paste(open_admin, screen):
+    page = open_admin(PASTE, screen=screen, locale="zh-CN" if screen is PHONE else "en-GB")
+    check(page)
+    save(page, f"admin-paste{'-phone' if screen is PHONE else ''}")

@@ -1,6 +1,6 @@
 /** Typed client of the HTTP API: every call has a time limit, every answer is validated. */
 
-import { t } from "../i18n/words";
+import { shownLanguage, t } from "../i18n/words";
 import { parseCandles } from "./candle";
 import { DRAWN_CANDLES } from "../drawings/drawings";
 import { parseCatalog, type Factor } from "../studies/factor-catalog";
@@ -156,7 +156,9 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
     const signals = signal ? AbortSignal.any([signal, limit]) : limit;
     try {
       // "no-cache" revalidates: the server answers 304 when nothing changed.
-      const response = await this.fetch(path, { signal: signals, cache: "no-cache" });
+      // Errors are explained in the page's language, which may not be the browser's.
+      const headers = { "Accept-Language": shownLanguage() };
+      const response = await this.fetch(path, { signal: signals, cache: "no-cache", headers });
       const body = await readJson(response);
       if (!response.ok) throw errorOf(response.status, body);
       return { body, headers: response.headers };

@@ -22,15 +22,34 @@ function brotli(): Plugin {
   };
 }
 
+/** Puts `src/early.ts` into the page, where it runs before the page's script has arrived. */
+function early(): Plugin {
+  return {
+    name: "early",
+    transformIndexHtml: {
+      order: "post",
+      handler(_, { bundle }) {
+        const [file, chunk] = Object.entries(bundle ?? {}).find(([, { name }]) => name === "early") ?? [];
+        if (file === undefined || chunk?.type !== "chunk") {
+          return [{ tag: "script", attrs: { type: "module", src: "/src/early.ts" } }];
+        }
+        delete bundle?.[file];
+        return [{ tag: "script", children: `(()=>{${chunk.code.trim()}})()`, injectTo: "head-prepend" }];
+      },
+    },
+  };
+}
+
 // Built assets are served under /static/ while index.html itself is the page at "/".
 export default defineConfig(({ command }) => ({
   base: command === "build" ? "/static/" : "/",
-  plugins: [brotli()],
+  plugins: [early(), brotli()],
   build: {
     target: "es2022",
     assetsInlineLimit: 0, // the CSP allows data: URLs for images only
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rolldownOptions: { input: { index: "index.html", early: "src/early.ts" } },
   },
   server: {
     port: 5173,

@@ -13,6 +13,7 @@ import { PriceSteps } from "./sync/price-steps";
 import { SharedSocket } from "./sync/shared-socket";
 import { liveSource } from "./sync/sync-session";
 import { parseSeriesId, type SeriesId } from "./sync/series-id";
+import { withEarlyAnswer } from "./sync/early-answer";
 import { exposeTradeCanvas } from "./chart/test-surface";
 import "./shell/base.css";
 import "./shell/header.css";
@@ -45,7 +46,9 @@ const appearance = followAppearance(
   window.matchMedia("(prefers-color-scheme: light)"),
   () => restyle(),
 );
-const api = new Api((path, init) => window.fetch(besideThePage(path), init));
+const fetchBeside = (path: string, init: RequestInit): Promise<Response> =>
+  window.fetch(besideThePage(path), init);
+const api = new Api(withEarlyAnswer(fetchBeside, window.early));
 const openSocket = new SharedSocket(openBrowserSocket, browserClock).open;
 const page = new Page(
   {

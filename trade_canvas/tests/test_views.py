@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import re
+
 import pytest
 from django.test import Client
 
@@ -21,6 +26,24 @@ def test_page_is_not_cached(client, settings, tmp_path):
     assert answer.content.startswith(b"<!doctype html>")
     assert answer["Content-Type"] == "text/html; charset=utf-8"
     assert "no-cache" in answer["Cache-Control"]
+
+
+def test_page_may_run_its_own_inline_script_and_no_other(client, settings, tmp_path):
+    settings.FRONTEND_DIST = tmp_path
+    (tmp_path / "index.html").write_text("<script>early()</script><script src='/x.js'></script>")
+    policy = client.get("/")["Content-Security-Policy"]
+    (sources,) = re.findall("script-src ([^;]*)", policy)
+    digest = base64.b64encode(hashlib.sha256(b"early()").digest()).decode()
+    assert sources.split() == ["'self'", f"'sha256-{digest}'"]
+
+
+def test_page_is_compressed(client, settings, tmp_path):
+    settings.FRONTEND_DIST = tmp_path
+    text = "<!doctype html><title>page</title>" + "<p>text</p>" * 100
+    (tmp_path / "index.html").write_text(text)
+    answer = client.get("/", headers={"Accept-Encoding": "gzip"})
+    assert answer["Content-Encoding"] == "gzip"
+    assert gzip.decompress(answer.content).decode() == text
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])

@@ -3,7 +3,7 @@
 import { t } from "../i18n/words";
 import { ChartCell, type CellDependencies } from "../chart/chart-cell";
 import { connectionSign, isFresh } from "../chart/connection-text";
-import { byId, setData, setText } from "../dom";
+import { afterPaint, byId, setData, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
 import { FactorPanel } from "../panels/factor-panel";
 import { FactorSheet } from "../panels/factor-sheet";
@@ -32,6 +32,7 @@ import type { OlderStep } from "../drawings/older-drawings";
 import type { OverlayStep } from "../drawings/overlay-session";
 
 const TICK_MS = 1000;
+const FIRST_CANDLES_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");
 /** As in narrow.css: no room for the rows of timeframes and factors. */
 const NARROW = window.matchMedia("(max-width: 979px), (max-height: 499px)");
@@ -68,6 +69,8 @@ export class Page {
   private layer: Layer | null = null;
   private closedTime: number | null = null;
   private described: Pick<SeriesState, "candles" | "status"> | null = null;
+  /** Candles have been drawn, or did not come in time. */
+  private hasDrawn = false;
   private title = document.title;
   /** What the title is about, whatever the price. */
   private titled = "";
@@ -184,9 +187,10 @@ export class Page {
     badge.hidden = false;
     setText(badge, `${series.exchange} ${series.market}`);
     this.timeframes.render(series, this.whitelist);
-    this.picker.setCurrent(series);
     this.lamps.open(series.text);
     this.cell.open(series);
+    if (this.hasDrawn) this.picker.setCurrent(series);
+    else window.setTimeout(() => this.firstDrawn(), FIRST_CANDLES_MS);
   }
 
   /** Takes over changed colours of the style sheet. */
@@ -214,7 +218,15 @@ export class Page {
     else this.showMalformed(this.malformed);
   }
 
+  /** The list of markets takes longer to build than the chart, which therefore comes first. */
+  private firstDrawn(): void {
+    if (this.hasDrawn) return;
+    this.hasDrawn = true;
+    if (this.cell.series !== null) this.picker.setCurrent(this.cell.series);
+  }
+
   private changed({ state, change }: Step): void {
+    if (!this.hasDrawn && state.loaded) afterPaint(() => this.firstDrawn());
     const closed = lastClosedTime(state);
     if (closed !== this.closedTime) {
       this.lamps.candleClosed(closed);

@@ -12,6 +12,7 @@ import {
 } from "./health";
 import { parseDrawDelta, type DrawDelta } from "../drawings/instruction";
 import { parseSymbolPage, stepOf, type SymbolPage, type SymbolQuery, type SymbolReader } from "./symbols";
+import type { Answer } from "./early-answer";
 import type { PriceStep } from "../i18n/format";
 import type {
   AtTimeQuery,
@@ -51,7 +52,7 @@ export class ApiError extends Error {
 
 const TIMEOUT_MS = 15_000;
 
-type Fetch = (input: string, init: RequestInit) => Promise<Response>;
+type Fetch = (input: string, init: RequestInit) => Promise<Answer>;
 type Json = Record<string, unknown>;
 
 export class Api implements CandleReader, OverlayReader, OlderReader, SymbolReader {
@@ -197,7 +198,7 @@ export function asApiError(error: unknown): ApiError {
   return error instanceof ApiError ? error : new ApiError(0, "unknown", String(error));
 }
 
-async function readJson(response: Response): Promise<Json> {
+async function readJson(response: Answer): Promise<Json> {
   const text = await response.text();
   try {
     const value: unknown = JSON.parse(text);

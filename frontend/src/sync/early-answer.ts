@@ -1,0 +1,38 @@
+/** An answer that was requested before the page's script had loaded. */
+
+/** The part of a response that `Api` uses. */
+export type Answer = Pick<Response, "ok" | "status" | "headers" | "text">;
+type Fetch = (path: string, init: RequestInit) => Promise<Answer>;
+
+export interface EarlyAnswer {
+  /** What was requested, as `Api` writes it. */
+  readonly path: string;
+  readonly answer: Promise<{ readonly response: Response; readonly text: string }>;
+}
+
+/**
+ * `fetch`, but the first request for the path of `early` gets that answer, unless it failed.
+ *
+ * An answer that is there already is used at once, before the browser paints a page without it.
+ */
+export function withEarlyAnswer(fetch: Fetch, early: EarlyAnswer | undefined): Fetch {
+  let left = early;
+  return (path, init) => {
+    if (left?.path !== path) return fetch(path, init);
+    const answer = left.answer.then(read, () => fetch(path, init));
+    left = undefined;
+    return Promise.race([answer, aborted(init.signal)]);
+  };
+}
+
+function read({ response, text }: { response: Response; text: string }): Answer {
+  const { ok, status, headers } = response;
+  return { ok, status, headers, text: () => Promise.resolve(text) };
+}
+
+/** Rejects when the request is given up, as fetch does. */
+function aborted(signal: AbortSignal | null | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
+}

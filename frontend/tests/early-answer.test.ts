@@ -1,0 +1,86 @@
+// @vitest-environment happy-dom
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { Api } from "../src/sync/api";
+import { SettingsStore } from "../src/settings/settings";
+import { withEarlyAnswer, type EarlyAnswer } from "../src/sync/early-answer";
+
+const SERIES = "sim:spot:BTC/USDT:1m";
+const answer = (text: string): Response => new Response(text);
+const signal = new AbortController().signal;
+
+describe("withEarlyAnswer", () => {
+  const requested: string[] = [];
+  const fetch = async (path: string): Promise<Response> => (requested.push(path), answer("fetched"));
+
+  async function texts(early: EarlyAnswer | undefined, ...paths: string[]): Promise<string[]> {
+    const either = withEarlyAnswer(fetch, early);
+    const found: string[] = [];
+    for (const path of paths) found.push(await (await either(path, { signal })).text());
+    return found;
+  }
+
+  beforeEach(() => void requested.splice(0));
+
+  it("gives the answer once, to a request for the same", async () => {
+    const read = { response: answer("read"), text: "early" };
+    const early = { path: "/a", answer: Promise.resolve(read) };
+    expect(await texts(early, "/b", "/a", "/a")).toEqual(["fetched", "early", "fetched"]);
+    expect(await texts(undefined, "/a")).toEqual(["fetched"]);
+  });
+
+  it("requests again what failed", async () => {
+    const failed: EarlyAnswer["answer"] = Promise.reject(new TypeError("no network"));
+    failed.catch(() => undefined);
+    expect(await texts({ path: "/a", answer: failed }, "/a")).toEqual(["fetched"]);
+  });
+
+  it("ends with the request", async () => {
+    const request = new AbortController();
+    const never = { path: "/a", answer: new Promise<never>(() => undefined) };
+    const pending = withEarlyAnswer(fetch, never)("/a", { signal: request.signal });
+    request.abort();
+    await expect(pending).rejects.toBe(request.signal.reason);
+  });
+});
+
+describe("early.ts", () => {
+  const fetched: string[] = [];
+
+  beforeEach(() => {
+    fetched.splice(0);
+    vi.resetModules();
+    window.localStorage.clear();
+    vi.stubGlobal("fetch", async (url: URL) => (fetched.push(url.href), answer("{}")));
+    window.fetch = globalThis.fetch;
+    delete window.early;
+  });
+
+  afterEach(() => vi.unstubAllGlobals());
+
+  async function load(href: string): Promise<EarlyAnswer | undefined> {
+    (window as unknown as { happyDOM: { setURL(url: string): void } }).happyDOM.setURL(href);
+    await import("../src/early");
+    return window.early;
+  }
+
+  it("requests what the page will request for the series of the link, beside the page", async () => {
+    const early = await load(`http://host/prefix/?series=${SERIES}`);
+    const asked: string[] = [];
+    const api = new Api(async (path) => (asked.push(path), answer("{}")));
+    await api.candles(SERIES, { since: null, limit: 2000, signal }).catch(() => undefined);
+    expect(asked).toEqual([early?.path]);
+    expect(fetched).toEqual([`http://host/prefix${early?.path}`]);
+  });
+
+  it("requests the series that was open last, where the link names none", async () => {
+    new SettingsStore(() => window.localStorage).update({ series: SERIES });
+    expect((await load("http://host/"))?.path).toContain(encodeURIComponent(SERIES));
+  });
+
+  it.each(["", "no JSON", "null", '{"series":7}'])("requests nothing for %j", async (stored) => {
+    window.localStorage.setItem("trade_canvas.settings", stored);
+    expect(await load("http://host/")).toBeUndefined();
+    expect(fetched).toEqual([]);
+  });
+});

@@ -18,6 +18,7 @@ from market import blocking
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import Admission, FollowRefused, Refusal
 from market.domain.series import SeriesId
+from market.domain.throttle import Throttle
 from market.exchanges import listings
 from market.exchanges.ccxt_client import LOCAL
 from market.exchanges.ccxt_feed import known_exchanges
@@ -31,7 +32,6 @@ CAPACITY_MESSAGE = "ondemand_ingest_capacity"
 # The whitelist, and which unlisted series have no candles, are read at most once in so long: a
 # flood of wishes must not become a flood of queries.
 KEPT_S = 1.0
-MAX_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +50,12 @@ class AdmissionPorts:
 class Gate:
     """Checks which series may be followed; used from one event loop."""
 
-    def __init__(self, ports: AdmissionPorts, *, kept_s: float = KEPT_S) -> None:
+    def __init__(self, ports: AdmissionPorts) -> None:
         self._ports = ports
-        self._kept_s = kept_s
         self._reading: asyncio.Task[list[SeriesId]] | None = None
         self._read_at = float("-inf")
-        # Series without candles, each until when that counts (monotonic seconds).
-        self._empty: dict[SeriesId, float] = {}
+        # A series waits here after it was found without candles.
+        self._empty: Throttle[SeriesId] = Throttle(KEPT_S)
 
     async def admit(self, series: SeriesId) -> Admission | None:
         """The limits for the lease of a series that may be followed.
@@ -102,17 +101,15 @@ class Gate:
 
     def _is_outdated(self, reading: asyncio.Task[list[SeriesId]], now: float) -> bool:
         failed = reading.cancelled() or reading.exception() is not None
-        return failed or now - self._read_at >= self._kept_s
+        return failed or now - self._read_at >= KEPT_S
 
     async def _has_candles(self, series: SeriesId) -> bool:
         """Whether the store had candles of the series a moment ago."""
-        if time.monotonic() < self._empty.get(series, 0.0):
+        if self._empty.wait_s(series):
             return False
         if await blocking.run(self._ports.has_candles, series):
             return True
-        if len(self._empty) >= MAX_KEPT:
-            self._empty.clear()
-        self._empty[series] = time.monotonic() + self._kept_s
+        self._empty.admit(series)
         return False
 
 

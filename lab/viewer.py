@@ -11,7 +11,6 @@ import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -140,12 +139,7 @@ class Views:
         self._loop = self._started.result(patience(TIMEOUT_S))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
 

@@ -234,6 +234,17 @@ def test_settings_that_can_not_be_read_are_one_line(tmp_path, command, given, te
     assert text in done.stderr and "p/w" not in done.stderr
 
 
+def started(code, **streams):
+    """A Python process that runs `code`, and whose output is read here."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=environment.BASE_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **streams,
+    )
+
+
 def test_ctrl_c_is_one_line():
     code = (
         # A process in the background of a shell may have inherited that it is ignored.
@@ -241,14 +252,7 @@ def test_ctrl_c_is_one_line():
         "from trade_canvas import failures\nwith failures.end_on_failure():\n"
         "    print('ready', flush=True)\n    input()"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=environment.BASE_DIR,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(code, stdin=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=patience(10))
@@ -260,12 +264,7 @@ def test_reader_that_has_gone_is_no_error(tmp_path):
         "import sys; from trade_canvas import failures\n"
         "with failures.end_on_failure():\n    while True: print('x' * 1000)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=environment.BASE_DIR,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = started(code)
     process.stdout.close()
     with process.stderr:
         assert process.stderr.read() == b""

@@ -2,21 +2,29 @@
 
 `python -m tests.forked_commands manage.py` reads a list of command lines (JSON) from standard input
 and prints a list of [status, output] in that order. Each command has a process of its own, with the
-settings of this one's environment; only the time to load them is saved.
+settings of this one's environment; only the time to load them is saved. What does not end within
+`patience(WITHIN_S)` is killed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import sys
 import tempfile
+import time
 import traceback
 
 import django
 from django.core.management import get_commands, load_command_class
 
+from lab.waiting import patience
 from trade_canvas import failures
+
+# The time in which each command ends, whatever is away.
+WITHIN_S = 10.0
 
 
 def _run(arguments, output):
@@ -36,6 +44,17 @@ def _run(arguments, output):
     os._exit(status)
 
 
+def _status_of(child, until):
+    """Wait for the end of a command, and kill it when its time is up: its status is then -9."""
+    ended = os.pidfd_open(child)
+    try:
+        if not select.select([ended], [], [], max(0.0, until - time.monotonic()))[0]:
+            os.kill(child, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        os.close(ended)
+
+
 def main():
     """Run all commands at once."""
     commands = json.load(sys.stdin)
@@ -44,6 +63,7 @@ def main():
     for name, *_ in commands:
         # Imported once, not in every fork.
         load_command_class(get_commands()[name], name)
+    until = time.monotonic() + patience(WITHIN_S)
     started = []
     for each in commands:
         output = tempfile.TemporaryFile()  # noqa: SIM115  Read below, when the command has ended.
@@ -53,7 +73,7 @@ def main():
         started.append((child, output))
     ended = []
     for child, output in started:
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        status = _status_of(child, until)
         output.seek(0)
         ended.append((status, output.read().decode()))
     print(json.dumps(ended))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from django.core.management import get_commands
@@ -19,6 +20,8 @@ from django.core.management import get_commands
 from lab.database import create_database, drop_database
 from lab.program import inherited, manage
 from lab.waiting import patience
+from market.local_exchange.generated import GeneratedCandles
+from market.local_exchange.server import running_exchange
 from tests.conftest import SWITCHES
 from trade_canvas import environment, failures
 from trade_canvas.embedded.server import free_port
@@ -57,6 +60,8 @@ NAMES_SERIES = {"explain", "export_candles", "gaps", "rebuild", "verify"}
 BEGINS_EMPTY = {"prepare", "timescale", "up", "web"}
 # In `make test` one command of each kind meets a server that does not answer.
 SILENT = ("prepare", "series", "up", "verify")
+# A connection on one machine is made in far less.
+MUTE_AFTER_S = 0.5
 
 
 def ours():
@@ -71,6 +76,21 @@ def test_every_command_has_a_command_line_here():
 def silent_port():
     """A port that accepts connections and never answers."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield server.getsockname()[1]
+
+
+@contextmanager
+def mute_port():
+    """A port that drops what a client begins with, as an address behind a firewall does."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as server, ExitStack() as full:
+        # The system answers as many as fit into the queue of those that are not accepted.
+        is_answered = True
+        while is_answered:
+            client = full.enter_context(closing(socket.socket()))
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+            _, answered, _ = select.select([], [client], [], MUTE_AFTER_S)
+            is_answered = bool(answered)
         yield server.getsockname()[1]
 
 
@@ -121,7 +141,9 @@ def assert_one_line(name, status, output, *, expected, text):
     [
         (closed_port, sorted(COMMANDS)),
         (silent_port, SILENT),
+        (mute_port, SILENT),
         pytest.param(silent_port, sorted(COMMANDS), marks=pytest.mark.prove),
+        pytest.param(mute_port, sorted(COMMANDS), marks=pytest.mark.prove),
     ],
 )
 def test_database_that_is_away_is_one_line(run, away, names):
@@ -141,14 +163,21 @@ def test_database_that_is_away_is_one_line(run, away, names):
     ("away", "names"),
     [
         (closed_port, ("series", "up", "web")),
+        (mute_port, ("up", "web")),
         pytest.param(closed_port, sorted(COMMANDS), marks=pytest.mark.prove),
         pytest.param(silent_port, sorted(COMMANDS), marks=pytest.mark.prove),
+        pytest.param(mute_port, sorted(COMMANDS), marks=pytest.mark.prove),
     ],
 )
-def test_bus_that_is_away_is_one_line(run, migrated_copy, away, names):
+def test_bus_that_is_away_is_one_line(run, migrated_copy, exchange_url, away, names):
     with away() as port:
-        address = f"redis://:hunter2@127.0.0.1:{port}/0"
-        ended = run(names, DATABASE_URL=migrated_copy, REDIS_URL=address)
+        addresses = {
+            "DATABASE_URL": migrated_copy,
+            "REDIS_URL": f"redis://:hunter2@127.0.0.1:{port}/0",
+            # A backfill tries again for minutes while its exchange is away.
+            "TRADE_CANVAS_SIM_URL": exchange_url,
+        }
+        ended = run(names, **addresses)
     for name, (status, output) in ended.items():
         assert "Traceback" not in output, f"{name}\n{output}"
         if name in NEEDS_BUS:
@@ -157,6 +186,12 @@ def test_bus_that_is_away_is_one_line(run, migrated_copy, away, names):
         else:
             assert status in (0, failures.REFUSED), f"{name}: {status}\n{output}"
         assert "hunter2" not in output
+
+
+@pytest.fixture(scope="module")
+def exchange_url():
+    with running_exchange(GeneratedCandles(7)) as exchange:
+        yield exchange.url
 
 
 @pytest.fixture

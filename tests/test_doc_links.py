@@ -14,7 +14,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
 )
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 FOLDERS = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 FILE = re.compile(rf"`((?:{FOLDERS})/[\w/.-]+\.\w+)`")
 
@@ -26,11 +26,16 @@ def anchors(page: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in kept}
 
 
+def links(text: str) -> list[str]:
+    """The addresses of links and pictures."""
+    return [link or picture for link, picture in LINK.findall(text)]
+
+
 def broken(page: Path) -> list[str]:
     """The relative links of a page that lead nowhere."""
     text = FENCE.sub("", page.read_text())
     found = []
-    for link in LINK.findall(text):
+    for link in links(text):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")
@@ -44,8 +49,9 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
         "# A, b: c\n[a](#a-b-c) [b](#no) [c](page.md#a-b-c) [d](none.md) [e](https://x)"
+        '<img src="none.webp">'
     )
-    assert broken(page) == ["#no", "none.md"]
+    assert broken(page) == ["#no", "none.md", "none.webp"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -61,6 +67,6 @@ def test_links_of_a_page_lead_somewhere(page):
 
 
 def test_readme_leads_to_every_page():
-    linked = set(LINK.findall((ROOT / "README.md").read_text()))
+    linked = set(links((ROOT / "README.md").read_text()))
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
     assert pages - linked == set()

@@ -53,7 +53,7 @@ def drawn(open_chart, pictured):
         shown = DrawnPage(open_chart(pictured.series_id, url=pictured.url, **more), pictured)
         shown.wait_drawn()
         shown.page.emulate_media(reduced_motion="reduce")
-        for _ in range(8 if more["screen"] is SCREEN else 5):
+        for _ in range(5 if more["screen"] is SCREEN else 3):
             shown.page.keyboard.press("-")
         shown.page.wait_for_selector('#drawing-lamp[data-state="ok"]', state="attached")
         shown.page.wait_for_selector("#quote-change:not(:empty)")

@@ -211,8 +211,9 @@ def test_print_is_the_chart_with_its_legend_in_light_colours(open_chart):
     for control in (".topbar", ".tools", ".factors", "#picker", "#status-facts"):
         assert not page.is_visible(control), control
     corner = """() => {
-        const canvas = document.querySelector(".chart tr td:nth-child(2) canvas");
-        return [...canvas.getContext("2d").getImageData(2, canvas.height - 2, 1, 1).data];
+        const axis = document.querySelector(".chart tr td:nth-child(3) canvas");
+        const { width, height } = axis;
+        return [...axis.getContext("2d").getImageData(width - 2, height - 2, 1, 1).data];
     }"""
     assert page.evaluate(corner) == [255, 255, 255, 255], "it is drawn before the paper is"
     assert page.evaluate("document.documentElement.scrollWidth") <= SCREEN["width"]

@@ -29,6 +29,7 @@ import "./shell/narrow.css";
 import "./shell/print.css";
 
 const WHITELIST_MS = 60_000;
+let whitelistReadAt = 0;
 
 const openBackOff = new BackOff(2_000, 30_000, Math.random);
 
@@ -91,9 +92,10 @@ function openChosen(whitelist: readonly string[]): boolean {
   return true;
 }
 
-/** Polls the whitelist: series may be added while the page is open. */
-async function followWhitelist(): Promise<void> {
+/** Reads the whitelist again, as often as needed until a series is open. */
+async function readWhitelist(): Promise<void> {
   let opened = page.state !== null;
+  whitelistReadAt = browserClock.now();
   try {
     const whitelist = await api.whitelist();
     page.setWhitelist(whitelist);
@@ -108,8 +110,18 @@ async function followWhitelist(): Promise<void> {
       page.showNothing(t("Server not reachable"), t("Trying again every few seconds."));
     }
   }
-  const delay = opened ? WHITELIST_MS * (0.9 + 0.2 * Math.random()) : openBackOff.next();
-  window.setTimeout(() => void followWhitelist(), delay);
+  if (!opened) window.setTimeout(() => void readWhitelist(), openBackOff.next());
+}
+
+/** The user is at the page: series may have been added meanwhile. An idle page asks for nothing. */
+function renewWhitelist(): void {
+  const isOld = browserClock.now() - whitelistReadAt > WHITELIST_MS;
+  if (isOld && page.state !== null) void readWhitelist();
+}
+
+function attend(seen: boolean): void {
+  page.attend(seen);
+  if (seen) renewWhitelist();
 }
 
 window.addEventListener("popstate", () => {
@@ -126,10 +138,11 @@ for (const printing of [true, false]) {
   });
 }
 window.addEventListener("online", () => page.wake());
-document.addEventListener("visibilitychange", () => page.attend(!document.hidden));
-window.addEventListener("focus", () => page.attend(true));
+document.addEventListener("visibilitychange", () => attend(!document.hidden));
+window.addEventListener("focus", () => attend(true));
+window.addEventListener("pointerdown", renewWhitelist);
 page.attend(!document.hidden);
 
 exposeTradeCanvas({ state: () => page.state, held: page.held });
 if (seriesFromUrl(window.location.search) !== null) openChosen([]);
-void followWhitelist();
+void readWhitelist();

@@ -117,9 +117,13 @@ describe("Api", () => {
 
   it("reads the drawings of a live frame", async () => {
     const asked: string[] = [];
-    const api = apiAnswering({ draw_state: DRAWN }, {}, asked);
-    expect(await api.liveFrame("s", signal)).toEqual({ ...TAKEN, cursor: 3 });
-    expect(asked).toEqual(["/api/frame/live?series_id=s&window_candles=2000"]);
+    const headers = { "X-Draw-Cursor": "7", "X-Series-Generation": "g" };
+    const api = apiAnswering({ draw_state: DRAWN }, { headers }, asked);
+    const taken = { ...TAKEN, cursor: 7, generation: "g" };
+    expect(await api.liveFrame("s", signal)).toEqual(taken);
+    expect(asked).toEqual(["/api/frame/live?series_id=s&window_candles=2000&factor_slices=false"]);
+    const older = await apiAnswering({ draw_state: DRAWN }).liveFrame("s", signal);
+    expect(older).toEqual({ ...TAKEN, cursor: 3, generation: null });
     const broken = await failureOf(apiAnswering({ draw_state: {} }).liveFrame("s", signal));
     expect(broken.code).toBe("unreadable_answer");
   });
@@ -128,8 +132,9 @@ describe("Api", () => {
     const asked: string[] = [];
     const answer = { records: [{ id: 9, draw_delta: DRAWN }], next_cursor: { id: 9 } };
     const api = apiAnswering(answer, {}, asked);
-    expect(await api.pollDelta("s", { afterId: 3, signal })).toEqual({ ...TAKEN, cursor: 9 });
-    expect(asked).toEqual(["/api/delta/poll?series_id=s&window_candles=2000&after_id=3"]);
+    expect(await api.pollDelta("s", { afterId: 3, signal })).toEqual({ ...TAKEN, cursor: 9, generation: null });
+    const query = "series_id=s&window_candles=2000&after_id=3&factor_slices=false";
+    expect(asked).toEqual([`/api/delta/poll?${query}`]);
     const nothing = apiAnswering({ records: [], next_cursor: { id: 9 } });
     expect(await nothing.pollDelta("s", { afterId: 9, signal })).toBeNull();
   });

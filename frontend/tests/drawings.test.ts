@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 
-import { activeDrawings, applyDelta, fromBaseline, NO_DRAWINGS } from "../src/drawings/drawings";
 import {
+  activeDrawings,
+  applyChange,
+  applyDelta,
+  fromBaseline,
+  NO_DRAWINGS,
+} from "../src/drawings/drawings";
+import {
+  parseDrawChange,
   parseDrawDelta,
   type DrawDelta,
   type InstructionVersion,
@@ -11,6 +18,39 @@ import { seededRandom } from "./fakes/candles";
 
 const ids = (drawings: typeof NO_DRAWINGS): string[] =>
   activeDrawings(drawings).map(({ id }) => id);
+
+describe("applyChange", () => {
+  const shown = fromBaseline(delta(60, [version(1, "a"), version(2, "c")]));
+  const between = { previousCursor: 2, cursor: 5, toTime: 120, points: new Map() };
+
+  it("shows what the patch brings and hides what it names, in the order of ids", () => {
+    const patch = [version(3, "b"), version(4, "a", null)];
+    const after = applyChange(shown, { ...between, patch, removedIds: ["a"] });
+    expect([after.activeIds, after.cursor, after.toTime]).toEqual([["b", "c"], 5, 120]);
+    expect([...after.catalog.keys()]).toEqual(["b", "c"]);
+  });
+
+  it("keeps the ids where only versions are new", () => {
+    const after = applyChange(shown, { ...between, patch: [version(3, "c")], removedIds: [] });
+    expect(after.activeIds).toBe(shown.activeIds);
+    expect(after.catalog.get("c")?.versionId).toBe(3);
+  });
+
+  it("makes the drawings of a message what an answer with all ids makes them", () => {
+    const patch = [
+      { version_id: 3, instruction_id: "b", kind: "x", visible_time: 120, definition: {} },
+    ];
+    const message = { previous_cursor: 2, cursor: 5, to_candle_time: 120, removed_ids: ["c"] };
+    const change = parseDrawChange({ ...message, instruction_catalog_patch: patch });
+    if (change === null) throw new Error("expected a change");
+    const answer = { ...delta(120, change.patch, ["a", "b"]), cursor: 5 };
+    expect(applyChange(shown, change)).toEqual(applyDelta(shown, answer));
+    for (const name of ["previous_cursor", "cursor", "to_candle_time", "removed_ids"]) {
+      const malformed = { ...message, instruction_catalog_patch: patch, [name]: "x" };
+      expect(parseDrawChange(malformed)).toBeNull();
+    }
+  });
+});
 
 describe("applyDelta", () => {
   it("keeps the newest version of each instruction", () => {

@@ -72,7 +72,7 @@ describe("HealthLamps", () => {
 
   it("show the status of the page's drawings", async () => {
     lamps.attend(true);
-    await clock.advance(0);
+    await clock.advance(2_500);
     lamps.show("behind", "complete");
     expect(states()[1]).toBe("rebuilding");
     lamps.show("off", "complete");
@@ -134,5 +134,52 @@ describe("the lamp of the candles", () => {
     lamps.open("b");
     await clock.advance(0);
     expect(shown.candles.label).toBe("Backfilling 0% · missing 20h");
+  });
+
+  const pushed = (status: HealthStatus): void => {
+    const heads = { storeHead: 60, factorHead: 60, overlayHead: 60, delaySeconds: 60 };
+    lamps.pushed({
+      type: "health",
+      series_id: "a",
+      candles: null,
+      factors: { status, reason: "", ...heads },
+    });
+  };
+
+  it("ask for nothing while the server sends health", async () => {
+    lamps.attend(true);
+    lamps.connected(true);
+    pushed("red");
+    expect(states()).toEqual(["unknown", "lagging"]);
+    lamps.candleClosed(120);
+    lamps.disturbed();
+    lamps.attend(true);
+    await clock.advance(600_000);
+    expect(api.asked).toEqual([]);
+    pushed("green");
+    expect(states()[1]).toBe("ok");
+  });
+
+  it("ask again once the connection is lost for longer than a moment", async () => {
+    lamps.attend(true);
+    lamps.connected(true);
+    pushed("green");
+    lamps.connected(false);
+    await clock.advance(1_000);
+    lamps.connected(true);
+    pushed("green");
+    await clock.advance(60_000);
+    expect(api.asked).toEqual([]);
+    lamps.connected(false);
+    await clock.advance(60_000);
+    expect(new Set(api.asked)).toEqual(new Set(["candles a", "factors a"]));
+  });
+
+  it("show the newest candle while the server sends that all is well", () => {
+    pushed("green");
+    lamps.candleClosed(7200);
+    expect(shown.factors?.explanation).toContain("02:00");
+    pushed("red");
+    expect(shown.factors?.explanation).not.toContain("02:00");
   });
 });

@@ -5,6 +5,7 @@ import { OverlaySession, type OverlayStep } from "../src/drawings/overlay-sessio
 import { FakeClock, settle } from "./fakes/clock";
 import { conflict, delta, FakeDrawings, missing, version } from "./fakes/drawings";
 import { unreachable } from "./fakes/server";
+import type { DrawDelta, InstructionVersion } from "../src/drawings/instruction";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const BASELINE = `baseline ${SERIES}`;
@@ -194,6 +195,176 @@ describe("a rewritten ledger", () => {
     server.release();
     await clock.advance(DEBOUNCE_MS);
     expect([server.asked, shown()]).toEqual([["after 5", BASELINE], ["z"]]);
+  });
+});
+
+describe("changes that the server sends", () => {
+  const GREETING_MS = 3_000;
+  const LATE_MS = 5_000;
+
+  function cursor(value: number | null, generation = "g"): void {
+    session.pushed({ type: "draw_cursor", series_id: SERIES, cursor: value, generation });
+  }
+
+  function change(
+    previousCursor: number,
+    toTime: number,
+    patch: readonly InstructionVersion[],
+    { removedIds = [] as string[], generation = "g" } = {},
+  ): void {
+    const cursor = Math.max(previousCursor + 1, ...patch.map((each) => each.versionId + 1));
+    const made = { previousCursor, cursor, toTime, patch, points: new Map(), removedIds };
+    session.pushed({ type: "draw_delta", series_id: SERIES, change: made, generation });
+  }
+
+  /** Has drawn "a" for the candle at 60 and follows the socket from cursor 5. */
+  async function followed(): Promise<void> {
+    await drawn();
+    session.connected(true);
+    cursor(5);
+    await clock.advance(2 * GREETING_MS);
+  }
+
+  it("are applied without a request, in the order of the server's ids", async () => {
+    await followed();
+    session.candleClosed(120);
+    change(5, 120, [version(7, "c"), version(8, "b")]);
+    session.candleClosed(180);
+    change(9, 180, [], { removedIds: ["c"] });
+    await clock.advance(60_000);
+    expect([server.asked, shown(), status()]).toEqual([[], ["a", "b"], "ready"]);
+    expect(steps.at(-1)?.drawings).toMatchObject({ cursor: 10, toTime: 180 });
+  });
+
+  it("are ignored when they came with a read", async () => {
+    await followed();
+    change(3, 60, [version(4, "old")]);
+    await clock.advance(60_000);
+    expect([server.asked, shown()]).toEqual([[], ["a"]]);
+  });
+
+  it("that were missed are asked for once", async () => {
+    await followed();
+    server.deltas.push(delta(180, [version(9, "b")], ["a", "b"]));
+    change(7, 180, [version(9, "c")]);
+    change(10, 240, [version(11, "d")]);
+    await clock.advance(DEBOUNCE_MS);
+    expect([server.asked, shown()]).toEqual([["after 5"], ["a", "b"]]);
+    change(9, 240, [version(12, "e")]);
+    expect([server.asked, shown()]).toEqual([["after 5"], ["a", "b", "e"]]);
+  });
+
+  it("wait for a read, and go on from it", async () => {
+    await followed();
+    server.held = true;
+    server.deltas.push(delta(180, [version(9, "b")], ["a", "b"]));
+    cursor(9);
+    await clock.advance(DEBOUNCE_MS);
+    change(5, 120, [version(6, "b")]);
+    change(9, 240, [version(12, "c")]);
+    server.release();
+    await clock.advance(DEBOUNCE_MS);
+    expect([server.asked, shown()]).toEqual([["after 5"], ["a", "b", "c"]]);
+  });
+
+  it("that arrive during the first read are applied after it", async () => {
+    server.held = true;
+    server.baselines.push(delta(60, [version(5, "a")]));
+    session.candleClosed(60);
+    session.connected(true);
+    cursor(5);
+    change(5, 120, [version(7, "b")]);
+    server.release();
+    await clock.advance(60_000);
+    expect([server.asked, shown()]).toEqual([[BASELINE], ["a", "b"]]);
+  });
+
+  it("that do not arrive are asked for", async () => {
+    await followed();
+    server.deltas.push(delta(120, [version(9, "b")], ["a", "b"]));
+    session.candleClosed(120);
+    await clock.advance(LATE_MS - 1);
+    expect(server.asked).toEqual([]);
+    await clock.advance(DEBOUNCE_MS);
+    expect([server.asked, shown()]).toEqual([["after 5"], ["a", "b"]]);
+  });
+
+  it("are not waited for where the server sends none", async () => {
+    await drawn();
+    session.connected(true);
+    server.deltas.push(delta(120, [version(9, "b")], ["a", "b"]));
+    session.candleClosed(120);
+    await clock.advance(GREETING_MS - 1);
+    expect(server.asked).toEqual([]);
+    await clock.advance(DEBOUNCE_MS);
+    session.candleClosed(180);
+    await clock.advance(DEBOUNCE_MS);
+    expect(server.asked).toEqual(["after 5", "after 9"]);
+  });
+
+  it("continue after a short loss of the connection without a request", async () => {
+    await followed();
+    session.connected(false);
+    session.connected(true);
+    session.rewritten();
+    cursor(5);
+    await clock.advance(60_000);
+    expect(server.asked).toEqual([]);
+  });
+
+  it("that were missed while disconnected are asked for once", async () => {
+    await followed();
+    session.connected(false);
+    session.connected(true);
+    session.rewritten();
+    server.deltas.push(delta(300, [version(9, "b")], ["a", "b"]));
+    cursor(9);
+    await clock.advance(60_000);
+    expect([server.asked, shown()]).toEqual([["after 5"], ["a", "b"]]);
+  });
+
+  it("are replaced by a baseline where the server sends none after a reconnect", async () => {
+    await drawn();
+    session.connected(true);
+    session.rewritten();
+    await clock.advance(GREETING_MS + DEBOUNCE_MS);
+    expect(server.asked).toEqual([BASELINE]);
+  });
+
+  it("show that the drawings are behind, and come back", async () => {
+    await followed();
+    cursor(null);
+    session.candleClosed(120);
+    await clock.advance(60_000);
+    expect([server.asked, status(), shown()]).toEqual([[], "behind", ["a"]]);
+    server.deltas.push(delta(120, [version(9, "b")], ["a", "b"]));
+    cursor(9);
+    await clock.advance(DEBOUNCE_MS);
+    expect([server.asked, status(), shown()]).toEqual([["after 5"], "ready", ["a", "b"]]);
+  });
+
+  it("of another past are replaced by a baseline", async () => {
+    server.baselines.push({ ...delta(60, [version(5, "a")]), generation: "g" } as DrawDelta);
+    session.candleClosed(60);
+    await settle();
+    session.connected(true);
+    server.baselines.push(delta(60, [version(3, "z")]));
+    cursor(5, "another");
+    await clock.advance(2 * DEBOUNCE_MS);
+    expect([server.asked, shown()]).toEqual([[BASELINE, BASELINE], ["z"]]);
+  });
+
+  it("that wait are bounded", async () => {
+    await followed();
+    server.held = true;
+    server.deltas.push(delta(120, [version(6, "b")], ["a", "b"]), null);
+    cursor(6);
+    await clock.advance(DEBOUNCE_MS);
+    for (let index = 0; index < 200; index += 1) change(6 + index, 180, []);
+    server.release();
+    await clock.advance(DEBOUNCE_MS);
+    expect(server.asked.length).toBeLessThanOrEqual(2);
+    expect(server.asked.at(-1)).not.toBe("after 5");
   });
 });
 

@@ -56,7 +56,7 @@ class World {
 /** A world whose stream is open; earlier requests and events are dropped. */
 async function streaming(): Promise<World> {
   const world = new World();
-  world.feed.attend("stream");
+  world.feed.attend("list");
   world.feed.follow(SPOT);
   await settle();
   expect([world.polled.splice(0), world.events.splice(0)]).toEqual([["spot"], ["polled spot"]]);
@@ -82,6 +82,17 @@ describe("the stream", () => {
     await clock.advance(2 * SILENCE_MS);
     stream.push("top_markets", ranking("A"));
     expect([events, polled]).toEqual([[502, "A"], []]);
+  });
+
+  it("brings single figures rarely while the list is hidden", async () => {
+    const world = await streaming();
+    world.feed.attend("figures");
+    await settle();
+    expect(world.stream.path).toContain("interval_s=30");
+    world.polled.length = 0;
+    world.stream.push("top_markets", ranking("A"));
+    await world.clock.advance(5 * STREAM_AGAIN_MS);
+    expect([world.events.at(-1), world.polled]).toEqual(["A", []]);
   });
 
   it("is reopened by the browser", async () => {
@@ -133,11 +144,11 @@ describe("polling", () => {
     expect([polled, stream.readyState]).toEqual([["spot"], 2]);
   });
 
-  it("is used while the list is hidden, and reports failures", async () => {
+  it("is used while requests fail, and reports failures", async () => {
     const world = new World();
     world.failure = new ApiError(502, "upstream_error", "no");
     world.feed.follow(SPOT);
-    world.feed.attend("poll");
+    world.feed.attend("figures");
     await world.clock.advance(POLL_MS);
     expect([world.events, world.streams]).toEqual([[502, 502], []]);
   });
@@ -146,7 +157,7 @@ describe("polling", () => {
     const world = new World();
     world.failure = new ApiError(400, "unsupported_exchange", "no");
     world.feed.follow(SPOT);
-    world.feed.attend("stream");
+    world.feed.attend("list");
     await world.clock.advance(2 * STREAM_AGAIN_MS);
     expect([world.events, world.streams]).toEqual([[400], []]);
     world.failure = null;
@@ -159,7 +170,7 @@ describe("polling", () => {
 describe("a hidden page", () => {
   it("requests nothing and leaves no timer", async () => {
     const world = await streaming();
-    world.feed.attend("poll");
+    world.feed.attend("figures");
     world.feed.attend("off");
     await world.clock.advance(STREAM_AGAIN_MS);
     expect([world.events, world.polled, world.clock.pending]).toEqual([[], ["spot"], 0]);

@@ -20,16 +20,27 @@ class ChartPage:
         self.page = page
         self.url = url
         self.requests: list[str] = []
+        self.frames: list[str] = []
+        """Texts that came over WebSockets."""
         self.complaints: list[str] = []
         """Errors and warnings of the console."""
         page.set_default_timeout(patience(TIMEOUT_S) * 1000)
         page.on("request", self._requested)
+        page.on("websocket", lambda socket: socket.on("framereceived", self._received))
         page.on("console", self._logged)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _requested(self, request: Request) -> None:
         if not request.url.startswith("data:"):
             self.requests.append(request.url)
+
+    def _received(self, frame: str | bytes) -> None:
+        if isinstance(frame, str):
+            self.frames.append(frame)
+
+    def received(self, kind: str) -> list[str]:
+        """The messages of a type that came over WebSockets."""
+        return [frame for frame in self.frames if frame.startswith(f'{{"type":"{kind}"')]
 
     def _logged(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -41,6 +41,9 @@ BEGINNING = 1_735_689_600
 WHOLE = ("sim:futures:BTC/USDT:1h", 3600)
 GROWING = ("sim:futures:ETH/USDT:1h", 1200)
 KEPT_BACK = 120
+FOLLOWING = ("sim:futures:SOL/USDT:1h", 2400)
+MOST_PUSHED = 2048
+"""Bytes beside the candle's own message that a closed candle may cost."""
 PICTURED = ("sim:spot:BTC/USDT:1h", 2000)
 WIDE = {"width": 1600, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -71,6 +74,14 @@ def fed(server):
 def growing(server):
     """A series to which tests add candles."""
     feed = Feed(*server, GROWING)
+    feed.add(feed.left - KEPT_BACK)
+    return feed
+
+
+@pytest.fixture(scope="module")
+def following(server):
+    """A long series to which tests add candles one by one."""
+    feed = Feed(*server, FOLLOWING)
     feed.add(feed.left - KEPT_BACK)
     return feed
 
@@ -169,6 +180,26 @@ class DrawnPage:
         head = str(self.feed.head)
         self.chart.wait_for(last_time=head, overlay_time=head, overlay_status="ready")
         self.page.wait_for_selector(".factor-toggle", state="attached")
+
+    def wait_followed(self) -> None:
+        """Wait until the page follows the drawings, and knows the health, over its socket."""
+        for kind in ("draw_cursor", "health"):
+            wait_until(lambda kind=kind: self.heard(kind) > 0, 20, f"a {kind}")
+
+    def heard(self, kind: str) -> int:
+        """How many messages of a type came over the socket."""
+        # Playwright passes events on only while it waits for something.
+        self.page.wait_for_timeout(10)
+        return len(self.chart.received(kind))
+
+    def hide(self) -> None:
+        """Make the page one in a hidden tab."""
+        self.page.evaluate(
+            """() => {
+                Object.defineProperty(document, 'hidden', { get: () => true });
+                document.dispatchEvent(new Event('visibilitychange'));
+            }"""
+        )
 
     def parts(self) -> list[str]:
         """Every sub-feature of the catalog."""
@@ -272,14 +303,13 @@ def test_drawings_follow_a_new_candle_and_switches_survive_a_reload(drawn_page, 
     chosen = defaults(page) | {"sr.broken", "pivot.minor"}
     chosen -= {"zhongshu.alive", "zhongshu.dead"}
     page.assert_drawn(chosen)
+    page.wait_followed()
     before = page.chart.number("overlay-time")
     page.chart.requests.clear()
     growing.add(1)
     page.wait_drawn()
     assert page.chart.number("overlay-time") == before + STEP
-    asked = [url for url in page.chart.requests if "/api/delta/poll" in url or "/frame/" in url]
-    assert len(asked) == 1
-    assert "/api/delta/poll" in asked[0]
+    assert page.chart.requests == []
     page.assert_drawn(chosen)
     active = set(growing.frame()["draw_state"]["active_ids"])
     growing.add(growing.left)
@@ -291,6 +321,34 @@ def test_drawings_follow_a_new_candle_and_switches_survive_a_reload(drawn_page, 
     page.assert_drawn(chosen)
     page.switch("zhongshu")
     page.assert_drawn(chosen | {"zhongshu.alive", "zhongshu.dead"})
+
+
+def test_closed_candles_cost_a_small_message_and_no_request(drawn_page, following):
+    page = drawn_page(following)
+    page.wait_followed()
+    page.chart.requests.clear()
+    for _ in range(8):
+        page.chart.frames.clear()
+        following.add(1)
+        page.wait_drawn()
+        pushed = page.chart.received("draw_") + page.chart.received("health")
+        assert sum(map(len, pushed)) <= MOST_PUSHED, pushed
+    assert page.chart.requests == []
+    page.assert_drawn(defaults(page))
+
+
+def test_hidden_tab_asks_for_nothing(drawn_page, following):
+    page = drawn_page(following)
+    page.wait_followed()
+    page.hide()
+    page.chart.requests.clear()
+    for _ in range(3):
+        following.add(1)
+        page.wait_drawn()
+    beats = page.heard("heartbeat")
+    wait_until(lambda: page.heard("heartbeat") >= beats + 3, 30, "three heartbeats")
+    assert page.chart.requests == []
+    page.assert_drawn(defaults(page))
 
 
 def test_each_switch_changes_the_picture_and_restores_it(drawn_page, growing):

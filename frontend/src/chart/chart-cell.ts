@@ -13,6 +13,7 @@ import { describeChart } from "./test-surface";
 import { REPLACE } from "../sync/chart-change";
 import type { CandleSource, OpenSource } from "../sync/candle-source";
 import type { Clock } from "../sync/ports";
+import type { PushedMessage } from "../sync/messages";
 import type { PriceSteps } from "../sync/price-steps";
 import type { SettingsStore } from "../settings/settings";
 import type { Study } from "../studies/study";
@@ -31,6 +32,10 @@ export interface CellEvents {
   changed(step: Step): void;
   /** Data derived from the candles may have been rewritten. */
   rewritten(): void;
+  /** The server sent something beside candles. */
+  pushed?(message: PushedMessage): void;
+  /** The series is subscribed on an open connection, or that was lost. */
+  connected?(isConnected: boolean): void;
   /** Prices are written in another way. */
   repriced(): void;
   /** The user chose another series. */
@@ -178,6 +183,15 @@ export class ChartCell {
     this.source = this.dependencies.openSource(series.text, {
       changed: (step) => this.follow(step),
       rewritten: (reason) => this.rewritten(reason),
+      drawings: () => this.studies.find((study) => study.cursor)?.cursor?.() ?? null,
+      pushed: (message) => {
+        this.each((study) => study.pushed?.(message));
+        this.events.pushed?.(message);
+      },
+      connected: (isConnected) => {
+        this.each((study) => study.connected?.(isConnected));
+        this.events.connected?.(isConnected);
+      },
     });
     this.source.start();
   }

@@ -1,6 +1,12 @@
 /** The drawings of one series: the newest version of each active instruction, and the cursor. */
 
-import type { Definition, DrawDelta, DrawPoint, InstructionVersion } from "./instruction";
+import type {
+  Definition,
+  DrawChange,
+  DrawDelta,
+  DrawPoint,
+  InstructionVersion,
+} from "./instruction";
 
 /** How many of the newest candles the server draws; the page requests as many. */
 export const DRAWN_CANDLES = 2000;
@@ -63,6 +69,17 @@ export function applyDelta(before: Drawings, delta: DrawDelta): Drawings {
     cursor: Math.max(before.cursor, delta.cursor),
     toTime: delta.toTime,
   };
+}
+
+/** Applies a change, which must begin at the cursor of these drawings. */
+export function applyChange(before: Drawings, change: DrawChange): Drawings {
+  const { removedIds, ...delta } = change;
+  const shown = new Set(before.activeIds);
+  for (const { instructionId } of change.patch) shown.add(instructionId);
+  for (const id of removedIds) shown.delete(id);
+  const isSame = shown.size === before.activeIds.length && removedIds.length === 0;
+  const activeIds = isSame ? before.activeIds : [...shown].sort();
+  return applyDelta(before, { ...delta, activeIds });
 }
 
 /** The drawings to show, in the order of the active ids. */

@@ -98,6 +98,14 @@ export interface DrawDelta {
   readonly cursor: number;
 }
 
+/** What one or more closed candles changed. */
+export interface DrawChange extends Omit<DrawDelta, "activeIds"> {
+  /** The cursor of the drawings that it changes. */
+  readonly previousCursor: number;
+  /** No longer shown; everything else in the patch is. */
+  readonly removedIds: readonly string[];
+}
+
 type Json = Record<string, unknown>;
 
 /** The delta, or null when any part is malformed: a partial delta would leave wrong drawings. */
@@ -116,6 +124,18 @@ export function parseDrawDelta(value: unknown): DrawDelta | null {
     points,
     cursor: cursor as number,
   };
+}
+
+/** The change of a `draw_delta` message, or null when any part is malformed. */
+export function parseDrawChange(value: Readonly<Json>): DrawChange | null {
+  const { previous_cursor: previous, cursor, removed_ids: removed, to_candle_time: time } = value;
+  const next_cursor = { version_id: cursor };
+  const delta = parseDrawDelta({ ...value, active_ids: [], next_cursor });
+  if (delta === null || !Number.isSafeInteger(previous) || !isTexts(removed)) return null;
+  if (!Number.isSafeInteger(time)) return null;
+  const { toTime, patch, points } = delta;
+  const cursors = { previousCursor: previous as number, cursor: delta.cursor };
+  return { toTime, patch, points, removedIds: removed, ...cursors };
 }
 
 function parseVersion(value: unknown): InstructionVersion | null {

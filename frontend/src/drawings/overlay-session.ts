@@ -1,5 +1,9 @@
 /**
- * Keeps the drawings of one series in step with the server: a baseline, then deltas.
+ * Keeps the drawings of one series in step with the server: a baseline, then what changed.
+ *
+ * The server sends changes over the socket, each from one cursor to the next; where one is missing,
+ * the page asks once for what changed since its own. A server that sends none is asked after each
+ * closed candle.
  *
  * Reads happen one at a time. A stopped session ignores answers that are still under way. Drawings
  * stay until newer ones arrive.
@@ -7,11 +11,11 @@
 
 import { asApiError, type ApiError } from "../sync/api";
 import { BackOff } from "../sync/back-off";
-import { applyDelta, fromBaseline, NO_DRAWINGS, type Drawings } from "./drawings";
+import { applyChange, applyDelta, fromBaseline, NO_DRAWINGS, type Drawings } from "./drawings";
 import { Timers } from "../sync/timers";
-import type { DrawDelta } from "./instruction";
+import type { PushedMessage } from "../sync/messages";
 import type { Clock } from "../sync/ports";
-import type { OverlayReader } from "../sync/readers";
+import type { DrawAnswer, OverlayReader } from "../sync/readers";
 
 /**
  * `behind`: the server is still computing. `empty`: the series has nothing to draw yet. `off`: the
@@ -32,6 +36,14 @@ export interface OverlayDependencies {
 
 type Task = "baseline" | "delta";
 
+type DrawnMessage = Exclude<PushedMessage, { type: "health" }>;
+
+/** How long after a subscribe the server may take to show that it sends changes. */
+const GREETING_MS = 3_000;
+/** How long after a closed candle its change may take. */
+const LATE_MS = 5_000;
+/** Most changes that wait for a read. */
+const MOST_WAITING = 50;
 const FOLLOW_MS = 150;
 const FOLLOW_SPREAD_MS = 250;
 /** A rebuild notifies all pages at once; several follow one another while history is filled. */
@@ -49,7 +61,7 @@ export class OverlaySession {
   private readonly seriesId: string;
   private readonly dependencies: OverlayDependencies;
   private readonly listener: (step: OverlayStep) => void;
-  private readonly timers: Timers<"follow" | "retry">;
+  private readonly timers: Timers<"follow" | "retry" | "greeting" | "late">;
   private readonly abort = new AbortController();
   private readonly backOff: BackOff;
   private drawings = NO_DRAWINGS;
@@ -62,6 +74,17 @@ export class OverlaySession {
   private closedTime = -Infinity;
   /** The last answer may be truncated. */
   private cutOff = false;
+  /** Whether the server sends changes; `awaited` until it shows it after a subscribe. */
+  private push: "off" | "awaited" | "on" = "off";
+  /** The ledger may have been rewritten while the connection was lost. */
+  private unsure = false;
+  /** The server has changes that did not arrive. */
+  private lacking = false;
+  /** The server announced that the drawings are behind the candles. */
+  private announcedBehind = false;
+  private generation: string | null = null;
+  /** What arrived during a read. */
+  private waiting: DrawnMessage[] = [];
 
   /** `listener` is called after every change of the drawings or the status. */
   constructor(
@@ -91,20 +114,107 @@ export class OverlaySession {
     const first = this.closedTime === -Infinity;
     this.closedTime = Math.max(time, this.closedTime);
     if (this.ended || this.status === "error") return; // The retry reads everything.
-    this.want("delta");
-    if (first) void this.run();
-    else this.runIn(FOLLOW_MS, FOLLOW_SPREAD_MS);
+    if (first) {
+      this.want("delta");
+      void this.run();
+    } else if (this.push === "on" && this.hasBaseline) this.expectChange();
+    else if (this.push === "off" || !this.hasBaseline) {
+      this.want("delta");
+      this.runIn(FOLLOW_MS, FOLLOW_SPREAD_MS);
+    }
+  }
+
+  /** The series was subscribed on an open connection, or that was lost. */
+  connected(isConnected: boolean): void {
+    this.push = isConnected ? "awaited" : "off";
+    this.announcedBehind = false;
+    this.waiting = [];
+    this.timers.clear("late");
+    if (isConnected) this.timers.arm("greeting", GREETING_MS, () => this.notGreeted());
+    else this.timers.clear("greeting");
+  }
+
+  /** The server sent something beside candles. */
+  pushed(message: PushedMessage): void {
+    if (this.ended || message.type === "health") return;
+    if (message.type === "draw_cursor") this.greeted(message.cursor === null);
+    if (!this.running) this.take(message);
+    else if (this.waiting.length < MOST_WAITING) this.waiting.push(message);
+    else {
+      this.lacking = true;
+      this.want("delta");
+    }
   }
 
   /** The ledger was, or may have been, rewritten: deltas do not contain what was removed. */
   rewritten(): void {
     if (this.ended || this.closedTime === -Infinity) return;
+    // The cursor that the server is about to send shows whether anything changed.
+    this.unsure = this.push === "awaited" && this.hasBaseline;
+    if (this.unsure) return;
     this.want("baseline");
     this.runIn(REWRITTEN_MS, REWRITTEN_SPREAD_MS);
   }
 
   private get ended(): boolean {
     return this.abort.signal.aborted || this.status === "off";
+  }
+
+  private greeted(isBehind: boolean): void {
+    this.push = "on";
+    this.unsure = false;
+    this.announcedBehind = isBehind;
+    this.timers.clear("greeting");
+  }
+
+  private notGreeted(): void {
+    this.push = "off";
+    if (this.closedTime === -Infinity || this.status === "error") return;
+    this.want(this.unsure ? "baseline" : "delta");
+    this.unsure = false;
+    this.runIn(0, FOLLOW_SPREAD_MS);
+  }
+
+  /** Asks for the change of a closed candle if it does not arrive. */
+  private expectChange(): void {
+    if (this.timers.isArmed("late")) return;
+    this.timers.arm("late", LATE_MS, () => {
+      const { toTime } = this.drawings;
+      if (!this.announcedBehind && this.closedTime > (toTime ?? -Infinity)) this.catchUp();
+    });
+  }
+
+  /** Takes over a message, or reads what it shows to be missing. */
+  private take(message: DrawnMessage): void {
+    const { generation } = message;
+    if (!this.hasBaseline || this.status === "error") {
+      const isRead = this.status === "behind" || this.status === "empty";
+      if (isRead && !this.announcedBehind) this.readNow("baseline");
+      return;
+    }
+    if (this.announcedBehind) {
+      this.report(this.drawings, "behind");
+      return;
+    }
+    const change = message.type === "draw_delta" ? message.change : null;
+    const cursor = message.type === "draw_delta" ? message.change.cursor : (message.cursor ?? 0);
+    if (generation !== null && this.generation !== null && generation !== this.generation) {
+      this.rewritten();
+    } else if (cursor <= this.drawings.cursor) this.report(this.drawings, "ready");
+    else if (change !== null && change.previousCursor === this.drawings.cursor) {
+      this.report(applyChange(this.drawings, change), "ready");
+    } else this.catchUp();
+  }
+
+  private catchUp(): void {
+    this.lacking = true;
+    this.readNow("delta");
+  }
+
+  private readNow(task: Task): void {
+    this.want(task);
+    this.timers.clear("retry");
+    this.runIn(0, FOLLOW_SPREAD_MS);
   }
 
   /** Merges two tasks: a baseline contains every delta. */
@@ -122,15 +232,16 @@ export class OverlaySession {
   private async run(): Promise<void> {
     if (this.running) return;
     this.running = true;
-    for (let task = this.take(); task !== null && !this.ended; task = this.take()) {
+    for (let task = this.next(); task !== null && !this.ended; task = this.next()) {
       this.timers.clear("retry");
       await this.attempt(task);
       if (this.timers.isArmed("retry") || this.timers.isArmed("follow")) break;
     }
     this.running = false;
+    for (const message of this.waiting.splice(0)) if (!this.ended) this.take(message);
   }
 
-  private take(): Task | null {
+  private next(): Task | null {
     const task = this.wanted;
     this.wanted = null;
     return task;
@@ -139,9 +250,7 @@ export class OverlaySession {
   private async attempt(task: Task): Promise<void> {
     try {
       if (task === "baseline" || !this.hasBaseline) await this.readBaseline();
-      else if (this.cutOff || this.closedTime > (this.drawings.toTime ?? -Infinity)) {
-        await this.readDelta();
-      }
+      else if (this.lacks) await this.readDelta();
       this.conflicts = 0;
       this.backOff.reset();
     } catch (error) {
@@ -149,8 +258,14 @@ export class OverlaySession {
     }
   }
 
+  private get lacks(): boolean {
+    if (this.cutOff || this.lacking) return true;
+    return this.closedTime > (this.drawings.toTime ?? -Infinity);
+  }
+
   private async readBaseline(): Promise<void> {
     const { api } = this.dependencies;
+    this.lacking = false;
     const delta = await api.liveFrame(this.seriesId, this.abort.signal);
     if (this.ended) return;
     this.hasBaseline = true;
@@ -159,13 +274,16 @@ export class OverlaySession {
 
   private async readDelta(): Promise<void> {
     const query = { afterId: this.drawings.cursor, signal: this.abort.signal };
+    // Set again by what is dropped meanwhile.
+    this.lacking = false;
     const delta = await this.dependencies.api.pollDelta(this.seriesId, query);
     if (this.ended) return;
     if (delta === null) this.report(this.drawings, "ready");
     else this.taken(applyDelta(this.drawings, delta), delta);
   }
 
-  private taken(drawings: Drawings, delta: DrawDelta): void {
+  private taken(drawings: Drawings, delta: DrawAnswer): void {
+    this.generation = delta.generation ?? null;
     this.cutOff = delta.patch.length >= FULL_PATCH;
     if (this.cutOff) this.want("delta");
     this.report(drawings, "ready");
@@ -184,6 +302,7 @@ export class OverlaySession {
   /** The ledger is behind the candles. */
   private conflicted(task: Task): void {
     this.conflicts += 1;
+    this.lacking = true;
     const soon = this.conflicts <= BEHIND_TRIES;
     if (!soon) this.report(this.drawings, "behind");
     const delay = soon ? BEHIND_STEP_MS * this.conflicts : BEHIND_MS;

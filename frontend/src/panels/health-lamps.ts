@@ -1,9 +1,10 @@
-/** The lamps of a series, and the health requests behind them. */
+/** The lamps of a series, and the health behind them: as the server sends it, or polled. */
 
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "../sync/health-watch";
 import { candleLamp, drawingLamp, factorLamp, type DrawingsState, type Lamp } from "./lamps";
 import type { Zone } from "../i18n/zone";
 import { withCandlesUpTo, type CandleHealth, type FactorHealth } from "../sync/health";
+import type { PushedMessage } from "../sync/messages";
 import type { OlderStatus } from "../drawings/older-drawings";
 import type { OverlayStatus } from "../drawings/overlay-session";
 
@@ -32,6 +33,8 @@ interface Watches {
   readonly factors: HealthWatch<FactorHealth>;
 }
 
+export type PushedHealth = Extract<PushedMessage, { type: "health" }>;
+
 type Drawn = Omit<DrawingsState, "reading">;
 
 const UNDRAWN: Drawn = { status: "loading", older: "complete" };
@@ -46,6 +49,7 @@ export class HealthLamps {
   /** The newest closed candle on the chart, UTC seconds. */
   private closed: number | null = null;
   private factors: Reading<FactorHealth> = null;
+  private isPushed = false;
 
   /** `changed` is called with every reading and every change of the drawings. */
   constructor(dependencies: HealthLampsDependencies, changed: (lamps: Lamps) => void) {
@@ -76,7 +80,9 @@ export class HealthLamps {
     this.closed = null;
     this.factors = null;
     this.drawn = UNDRAWN;
+    this.isPushed = false;
     this.report();
+    this.each((watch) => watch.hold());
     this.attend(this.seen);
   }
 
@@ -91,6 +97,21 @@ export class HealthLamps {
     this.closed = time;
     this.report();
     this.each((watch) => watch.hint());
+  }
+
+  /** The connection was opened or lost. */
+  connected(isConnected: boolean): void {
+    this.isPushed = false;
+    this.each((watch) => watch.connected(isConnected));
+  }
+
+  /** The server sent the health of the series. */
+  pushed({ candles, factors }: PushedHealth): void {
+    this.isPushed = true;
+    if (candles === null) this.watches?.candles.unreported();
+    else this.watches?.candles.pushed(candles);
+    if (factors === null) this.watches?.factors.unreported();
+    else this.watches?.factors.pushed(factors);
   }
 
   /** Candles or drawings are missing, or were rewritten. */
@@ -116,9 +137,19 @@ export class HealthLamps {
     const zone = this.dependencies.zone();
     this.changed({
       candles: candleLamp(this.agreedCandles(), zone),
-      factors: factorLamp(this.factors, zone),
-      drawings: drawingLamp({ ...this.drawn, reading: this.factors }, zone),
+      factors: factorLamp(this.agreedFactors(), zone),
+      drawings: drawingLamp({ ...this.drawn, reading: this.agreedFactors() }, zone),
     });
+  }
+
+  /** While all is well the server sends nothing: its ledgers are as new as the chart. */
+  private agreedFactors(): Reading<FactorHealth> {
+    const { factors, closed, isPushed } = this;
+    if (!isPushed || closed === null || factors === null || "error" in factors) return factors;
+    if (factors.health.status !== "green") return factors;
+    const head = Math.max(factors.health.storeHead ?? closed, closed);
+    const heads = { storeHead: head, factorHead: head, overlayHead: head };
+    return { health: { ...factors.health, ...heads } };
   }
 
   /** What the server reported, and what arrived on the chart since. */

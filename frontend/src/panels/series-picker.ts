@@ -193,7 +193,7 @@ export class SeriesPicker {
 
   private attend(): void {
     if (document.hidden) this.feed.attend("off");
-    else this.feed.attend(this.shown ? "stream" : "poll");
+    else this.feed.attend(this.shown ? "list" : "figures");
   }
 
   private arrived(markets: readonly TopMarket[]): void {

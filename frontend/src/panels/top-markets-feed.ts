@@ -1,6 +1,6 @@
 /**
- * Keeps a venue's largest markets up to date: streamed by the server while the list is visible,
- * polled otherwise, and while the stream fails.
+ * Keeps a venue's largest markets up to date: streamed by the server, often while the list is
+ * visible, and polled while the stream fails.
  */
 
 import { asApiError, readTopMarkets, topMarketsQuery } from "../sync/api";
@@ -8,8 +8,8 @@ import { Timers } from "../sync/timers";
 import type { Api, ApiError, TopMarket } from "../sync/api";
 import type { Clock, EventStream, OpenEventStream } from "../sync/ports";
 
-/** `stream`: the list is visible. `poll`: only single figures are. `off`: the page is hidden. */
-export type Attention = "stream" | "poll" | "off";
+/** `list`: the list is visible. `figures`: only single figures are. `off`: the page is hidden. */
+export type Attention = "list" | "figures" | "off";
 
 export interface Venue {
   readonly exchange: string;
@@ -32,7 +32,7 @@ export const POLL_MS = 10_000;
 /** A stream sends an event at once; without one, a proxy buffers it, and polling is better. */
 export const SILENCE_MS = 15_000;
 export const STREAM_AGAIN_MS = 60_000;
-const STREAM_INTERVAL_S = 5;
+const STREAM_INTERVALS_S = { list: 5, figures: 30 };
 const CLOSED = 2;
 const UPSTREAM_ERROR = 502;
 
@@ -80,7 +80,8 @@ export class TopMarketsFeed {
 
   private stream(venue: Venue): void {
     const query = topMarketsQuery(venue.exchange, venue.market);
-    query.set("interval_s", String(STREAM_INTERVAL_S));
+    const interval = STREAM_INTERVALS_S[this.attention === "list" ? "list" : "figures"];
+    query.set("interval_s", String(interval));
     const source = this.dependencies.openEventStream(`/api/market/top_markets/stream?${query}`);
     this.source = source;
     const whileCurrent =
@@ -135,7 +136,7 @@ export class TopMarketsFeed {
       const markets = await api.topMarkets(venue.exchange, venue.market, request.signal);
       if (request.signal.aborted) return;
       this.events.arrived(markets);
-      if (this.attention === "stream" && !this.timers.isArmed("rest")) this.stream(venue);
+      if (!this.timers.isArmed("rest")) this.stream(venue);
       else this.askLater(venue);
     } catch (error) {
       if (!request.signal.aborted) this.refused(venue, asApiError(error));

@@ -100,6 +100,8 @@ export class Page {
       {
         changed: (step) => this.changed(step),
         rewritten: () => this.lamps.disturbed(),
+        pushed: (message) => message.type === "health" && this.lamps.pushed(message),
+        connected: (isConnected) => this.lamps.connected(isConnected),
         repriced: () => this.renderQuote(),
         chosen: (seriesId) => events.chosen(seriesId),
         offers: (seriesId) => this.offers.of(seriesId, this.whitelist),

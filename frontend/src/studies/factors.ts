@@ -13,6 +13,7 @@ import {
 import { buildScene } from "../drawings/scene";
 import { lastClosedTime, type SeriesState } from "../sync/series-state";
 import type { ChartTheme } from "../chart/theme";
+import type { PushedMessage } from "../sync/messages";
 import type { OlderReader } from "../sync/readers";
 import type { Palette } from "../drawings/drawing-primitive";
 import { looksOf, type Factor } from "./factor-catalog";
@@ -82,6 +83,18 @@ export class FactorStudy implements Study {
     this.readOlder();
   }
 
+  cursor(): number {
+    return this.step.drawings.cursor;
+  }
+
+  pushed(message: PushedMessage): void {
+    this.session?.pushed(message);
+  }
+
+  connected(isConnected: boolean): void {
+    this.session?.connected(isConnected);
+  }
+
   rewritten(): void {
     this.session?.rewritten();
     this.olderSession?.rewritten();
@@ -103,6 +116,7 @@ export class FactorStudy implements Study {
     this.stop();
     this.series = null;
     this.older = NO_OLDER;
+    this.step = NOTHING;
     this.viewedFrom = Infinity;
     this.session = new OverlaySession(id, this.dependencies, (step) => {
       this.step = step;

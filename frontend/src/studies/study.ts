@@ -9,6 +9,7 @@ import type { IChartApiBase, ISeriesApi, Time } from "lightweight-charts";
 import type { Candle } from "../sync/candle";
 import type { ChartChange } from "../sync/chart-change";
 import type { ChartTheme } from "../chart/theme";
+import type { PushedMessage } from "../sync/messages";
 import type { SeriesState } from "../sync/series-state";
 
 /** The chart that a study draws on. */
@@ -36,6 +37,12 @@ export interface Study {
   viewed?(from: number): void;
   /** Data that the server derives from the candles may have been rewritten. */
   rewritten?(): void;
+  /** The cursor of the drawings that it has from the server. */
+  cursor?(): number;
+  /** The server sent something beside candles. */
+  pushed?(message: PushedMessage): void;
+  /** The series is subscribed on an open connection, or that was lost. */
+  connected?(isConnected: boolean): void;
   /** Colours changed. */
   restyle(theme: ChartTheme): void;
   /** Ends reads and removes everything from the chart. */

@@ -20,6 +20,7 @@ import type {
   CandleQuery,
   CandleReader,
   DeltaQuery,
+  DrawAnswer,
   OlderReader,
   OverlayReader,
 } from "./readers";
@@ -108,9 +109,13 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
     return catalog;
   }
 
-  async liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawDelta> {
-    const { body } = await this.get(`/api/frame/live?${drawnQuery(seriesId)}`, signal);
-    return readDelta(body["draw_state"]);
+  async liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawAnswer> {
+    const query = drawnQuery(seriesId);
+    query.set("factor_slices", "false");
+    const { body, headers } = await this.get(`/api/frame/live?${query}`, signal);
+    const delta = readDelta(body["draw_state"]);
+    const cursor = Number(headers.get("x-draw-cursor") ?? delta.cursor);
+    return { ...delta, cursor, generation: headers.get("x-series-generation") };
   }
 
   async drawingsAt(seriesId: string, { atTime, signal }: AtTimeQuery): Promise<DrawDelta> {
@@ -136,17 +141,19 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
   async pollDelta(
     seriesId: string,
     { afterId, signal }: DeltaQuery,
-  ): Promise<DrawDelta | null> {
+  ): Promise<DrawAnswer | null> {
     const query = drawnQuery(seriesId);
     query.set("after_id", String(afterId));
-    const { body } = await this.get(`/api/delta/poll?${query}`, signal);
+    query.set("factor_slices", "false");
+    const { body, headers } = await this.get(`/api/delta/poll?${query}`, signal);
     const { records, next_cursor: next } = body;
     if (!Array.isArray(records)) throw unreadable("drawings");
     const record = records.at(-1) as Json | undefined;
     if (record === undefined) return null;
     const cursor = finite((next as Json | null)?.["id"]);
     if (cursor === null) throw unreadable("drawings");
-    return { ...readDelta(record["draw_delta"]), cursor };
+    const generation = headers.get("x-series-generation");
+    return { ...readDelta(record["draw_delta"]), cursor, generation };
   }
 
   private async get(

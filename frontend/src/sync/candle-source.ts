@@ -1,5 +1,6 @@
 /** Where the candles of a series come from: the server's live series, or another source. */
 
+import type { PushedMessage } from "./messages";
 import type { SeriesState, Step } from "./series-state";
 
 export interface CandleSource {
@@ -23,6 +24,12 @@ export interface SourceEvents {
   changed(step: Step): void;
   /** Data derived from candles may have been rewritten; `reason` is for the user. */
   rewritten(reason: string | null): void;
+  /** The cursor of the drawings that the page has; null: none are wanted. */
+  drawings?(): number | null;
+  /** The server sent something beside candles. */
+  pushed?(message: PushedMessage): void;
+  /** The series is subscribed on an open connection, or that was lost. */
+  connected?(isConnected: boolean): void;
 }
 
 /** Makes the source of a series, not yet started. Throws when `seriesId` can not be parsed. */

@@ -1,11 +1,11 @@
 /**
- * Keeps one lamp's reading fresh by polling while the page is visible.
+ * Keeps one lamp's reading fresh: as the server sends it, or by polling while the page is visible.
  *
  * The interval grows while the answer stays the same. A nudge (something may have changed) polls at
  * once, but never twice within `LEAST_MS` and never twice at a time.
  */
 
-import { asApiError, type ApiError } from "./api";
+import { ApiError, asApiError } from "./api";
 import { BackOff } from "./back-off";
 import { Timers } from "./timers";
 import type { HealthStatus } from "./health";
@@ -21,6 +21,7 @@ export interface HealthWatchDependencies {
 
 export const LEAST_MS = 600;
 const SPREAD_MS = 500;
+const HOLD_MS = 2_500;
 const GREEN_MS = 5_000;
 const MOST_GREEN_MS = 30_000;
 const OTHER_MS = 2_000;
@@ -41,6 +42,10 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
   private running = false;
   private nudged = false;
   private seen = false;
+  /** The server sends the reading. */
+  private isPushed = false;
+  /** Nothing is polled before, milliseconds: the server may be about to send the reading. */
+  private heldUntil = -Infinity;
   /** The server has no such health endpoint. */
   private off = false;
 
@@ -75,23 +80,54 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
     if (reading !== null && "health" in reading && reading.health.status !== "green") this.nudge();
   }
 
+  /** The server sent the reading; it is not polled as long as the connection lasts. */
+  pushed(health: Health): void {
+    this.beginPush({ health });
+  }
+
+  /** The server does not report this health. */
+  unreported(): void {
+    this.beginPush({ error: new ApiError(404, "not_found", "not_found") });
+  }
+
+  /** The connection over which the server sends readings was opened or lost. */
+  connected(isConnected: boolean): void {
+    this.isPushed &&= isConnected;
+    this.hold();
+    this.hurry(0);
+  }
+
+  /** Polls nothing for a moment: the server may be about to send the reading. */
+  hold(): void {
+    this.heldUntil = this.dependencies.clock.now() + HOLD_MS;
+    this.timers.clear("next");
+  }
+
   stop(): void {
     this.abort.abort();
     this.timers.clearAll();
   }
 
   private get asks(): boolean {
-    return this.seen && !this.off && !this.abort.signal.aborted;
+    return this.seen && !this.off && !this.isPushed && !this.abort.signal.aborted;
   }
 
   private hurry(delayMs: number): void {
     if (!this.asks) return;
     this.nudged = this.running;
     const now = this.dependencies.clock.now();
-    const delay = Math.max(delayMs, this.askedAt + LEAST_MS - now);
+    const delay = Math.max(delayMs, this.askedAt + LEAST_MS - now, this.heldUntil - now);
     // Repeated nudges must not postpone the poll.
     const sooner = !this.timers.isArmed("next") || now + delay < this.dueAt;
     if (!this.running && sooner) this.askIn(delay);
+  }
+
+  private beginPush(reading: Reading<Health>): void {
+    if (this.abort.signal.aborted) return;
+    this.isPushed = true;
+    this.pauseMs = 0;
+    this.timers.clear("next");
+    this.report(reading);
   }
 
   private askIn(delayMs: number): void {
@@ -117,11 +153,12 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
 
   /** Milliseconds until the next poll. */
   private answered(health: Health): number {
-    if (this.abort.signal.aborted) return 0;
+    if (this.abort.signal.aborted || this.isPushed) return 0;
     const before = this.reading !== null && "health" in this.reading ? this.reading.health : null;
     const green = health.status === "green";
     const [first, most] = green ? [GREEN_MS, MOST_GREEN_MS] : [OTHER_MS, MOST_OTHER_MS];
-    const same = before?.status === health.status;
+    // A reading that the server sent had no pause.
+    const same = before?.status === health.status && this.pauseMs > 0;
     this.pauseMs = same ? Math.min(most, this.pauseMs * GROWTH) : first;
     this.backOff.reset();
     this.report({ health });
@@ -130,6 +167,7 @@ export class HealthWatch<Health extends { readonly status: HealthStatus }> {
   }
 
   private failed(error: ApiError): number {
+    if (this.isPushed) return 0;
     this.off = error.status === 404;
     this.report({ error });
     return this.backOff.next();

@@ -1,8 +1,39 @@
 /** Messages of `/ws/market`: the server's, validated, and the page's own. */
 
+import { parseDrawChange, type DrawChange } from "../drawings/instruction";
 import { parseCandle, parseCandles, type Candle } from "./candle";
+import {
+  parseCandleHealth,
+  parseFactorHealth,
+  type CandleHealth,
+  type FactorHealth,
+} from "./health";
+
+/** What the server sends beside candles to those who ask for it. */
+export type PushedMessage =
+  | {
+      readonly type: "draw_cursor";
+      readonly series_id: string;
+      /** Null: the drawings are behind the candles. */
+      readonly cursor: number | null;
+      readonly generation: string | null;
+    }
+  | {
+      readonly type: "draw_delta";
+      readonly series_id: string;
+      readonly change: DrawChange;
+      readonly generation: string | null;
+    }
+  | {
+      readonly type: "health";
+      readonly series_id: string;
+      /** Null: the server does not report it. */
+      readonly candles: CandleHealth | null;
+      readonly factors: FactorHealth | null;
+    };
 
 export type ServerMessage =
+  | PushedMessage
   | { readonly type: "candle_closed"; readonly series_id: string; readonly candle: Candle }
   | { readonly type: "candle_forming"; readonly series_id: string; readonly candle: Candle }
   | {
@@ -61,6 +92,10 @@ function readMessage(value: Record<string, unknown>): ServerMessage | null {
       return readGap(value, series_id);
     case "system":
       return readSystem(value, series_id);
+    case "draw_cursor":
+    case "draw_delta":
+    case "health":
+      return readPushed(value, series_id);
     default:
       return null;
   }
@@ -88,6 +123,26 @@ function readGap(value: Record<string, unknown>, series_id: string): ServerMessa
   };
 }
 
+function readPushed(
+  value: Record<string, unknown>,
+  series_id: string,
+): PushedMessage | null {
+  const generation = typeof value["generation"] === "string" ? value["generation"] : null;
+  if (value["type"] === "draw_cursor") {
+    const { cursor } = value;
+    if (cursor !== null && !Number.isSafeInteger(cursor)) return null;
+    return { type: "draw_cursor", series_id, cursor: cursor as number | null, generation };
+  }
+  if (value["type"] === "draw_delta") {
+    const change = parseDrawChange(value);
+    return change && { type: "draw_delta", series_id, change, generation };
+  }
+  const { market, factor } = value as Record<string, Record<string, unknown> | null | undefined>;
+  const candles = market ? parseCandleHealth(market) : null;
+  const factors = factor ? parseFactorHealth(factor) : null;
+  return { type: "health", series_id, candles, factors };
+}
+
 function readSystem(value: Record<string, unknown>, series_id: string): ServerMessage | null {
   if (value["event"] === "factor.rebuild") {
     return { type: "rebuilt", series_id, message: String(value["message"] ?? "") };
@@ -108,14 +163,17 @@ export interface Resume {
   readonly epoch: number | null;
   /** The generation of the candles; null when unknown. */
   readonly generation: string | null;
+  /** The cursor of the drawings, 0 without any; null: not wanted. */
+  readonly drawings: number | null;
 }
 
 export function subscribeMessage(seriesId: string, resume: Resume): string {
-  const { since, epoch, generation } = resume;
+  const { since, epoch, generation, drawings } = resume;
   const message = { type: "subscribe", series_id: seriesId, since, supports_batch: true };
   return JSON.stringify({
     ...message,
     ...(epoch === null ? {} : { epoch }),
     ...(generation === null ? {} : { generation }),
+    ...(drawings === null ? {} : { drawings }),
   });
 }

@@ -31,10 +31,15 @@ export interface DeltaQuery {
   readonly signal: AbortSignal;
 }
 
+export interface DrawAnswer extends DrawDelta {
+  /** Names the past of the server's store; absent or null when the server sent none. */
+  readonly generation?: string | null;
+}
+
 export interface OverlayReader {
-  liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawDelta>;
+  liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawAnswer>;
   /** What changed since, with the cursor to poll on from; null when nothing did. */
-  pollDelta(seriesId: string, query: DeltaQuery): Promise<DrawDelta | null>;
+  pollDelta(seriesId: string, query: DeltaQuery): Promise<DrawAnswer | null>;
 }
 
 export interface AtTimeQuery {

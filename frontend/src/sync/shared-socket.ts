@@ -14,7 +14,7 @@ const SILENCE_MS = 8_000;
 const LINGER_MS = 10_000;
 /** The code of a connection that ended without a closing handshake. */
 const LOST = 1006;
-const HELLO = JSON.stringify({ type: "hello", heartbeat: true });
+const HELLO = JSON.stringify({ type: "hello", heartbeat: true, health: true });
 const HEARTBEAT = '{"type":"heartbeat"';
 /** The answer of a server that knows no heartbeats. */
 const UNKNOWN_HELLO = "unknown message type: hello";

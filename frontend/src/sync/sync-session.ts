@@ -186,6 +186,7 @@ export class SyncSession implements CandleSource {
     this.receivedAt = this.dependencies.clock.now();
     this.subscribe();
     this.watchSilence();
+    this.events.connected?.(true);
     if (resumed && this.current.epoch === null) this.scheduleRefresh();
     if (resumed) this.events.rewritten(null); // Notices sent meanwhile were missed.
   }
@@ -193,7 +194,8 @@ export class SyncSession implements CandleSource {
   private subscribe(): void {
     const { seriesId, epoch, generation } = this.current;
     const since = lastClosedTime(this.current);
-    this.socket?.send(subscribeMessage(seriesId, { since, epoch, generation }));
+    const drawings = this.events.drawings?.() ?? null;
+    this.socket?.send(subscribeMessage(seriesId, { since, epoch, generation, drawings }));
   }
 
   /** Without an epoch the server can not report what was revised meanwhile: read all again. */
@@ -232,6 +234,7 @@ export class SyncSession implements CandleSource {
     this.probe = null;
     this.timers.clearAll();
     if (socket === null) return;
+    this.events.connected?.(false);
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
   }
@@ -276,6 +279,11 @@ export class SyncSession implements CandleSource {
         break;
       case "rebuilt":
         this.events.rewritten(message.message);
+        break;
+      case "draw_cursor":
+      case "draw_delta":
+      case "health":
+        this.events.pushed?.(message);
         break;
       case "candles_batch":
         this.dispatch({ type: "candles_batch", candles: message.candles });

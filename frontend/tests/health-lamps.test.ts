@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
+import { HOLD_MS } from "../src/sync/health-watch";
 import { ApiError } from "../src/sync/api";
 import { HealthLamps, type Lamps } from "../src/panels/health-lamps";
 import { FakeClock, settle } from "./fakes/clock";
@@ -44,14 +45,14 @@ describe("HealthLamps", () => {
     await clock.advance(60_000);
     expect([api.asked, states()]).toEqual([[], ["unknown", "unknown"]]);
     lamps.attend(true);
-    await clock.advance(0);
+    await clock.advance(HOLD_MS);
     expect([api.asked, states()]).toEqual([["candles a", "factors a"], ["unknown", "ok"]]);
     expect(shown.candles.explanation).toBe("The server does not report this");
   });
 
   it("poll only the new series after a change", async () => {
     lamps.attend(true);
-    await clock.advance(0);
+    await clock.advance(HOLD_MS);
     api.asked.length = 0;
     lamps.open("b");
     expect(states()).toEqual(["unknown", "unknown"]);
@@ -72,7 +73,7 @@ describe("HealthLamps", () => {
 
   it("show the status of the page's drawings", async () => {
     lamps.attend(true);
-    await clock.advance(2_500);
+    await clock.advance(HOLD_MS);
     lamps.show("behind", "complete");
     expect(states()[1]).toBe("rebuilding");
     lamps.show("off", "complete");
@@ -100,7 +101,7 @@ describe("the lamp of the candles", () => {
   async function opened(health: CandleHealth): Promise<void> {
     api.candleHealth = async () => health;
     lamps.attend(true);
-    await clock.advance(0);
+    await clock.advance(HOLD_MS);
   }
 
   it("shows what the server reported while the chart has no more", async () => {
@@ -132,7 +133,7 @@ describe("the lamp of the candles", () => {
     await opened(behind);
     lamps.candleClosed(30 * HOUR);
     lamps.open("b");
-    await clock.advance(0);
+    await clock.advance(HOLD_MS);
     expect(shown.candles.label).toBe("Backfilling 0% · missing 20h");
   });
 

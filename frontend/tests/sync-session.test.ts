@@ -448,6 +448,40 @@ describe("data derived from candles", () => {
   });
 });
 
+describe("what the server sends beside candles", () => {
+  const cursor = { type: "draw_cursor", series_id: SERIES, cursor: 7, generation: "g" };
+  const health = {
+    type: "health",
+    series_id: SERIES,
+    market: null,
+    factor: { status: "green", status_reason: "up_to_date", store_head_time: 180 },
+  };
+
+  it("is asked for with the cursor at hand, and passed on until the connection is lost", async () => {
+    const server = new FakeServer();
+    const clock = new FakeClock();
+    server.put(SERIES, candles(60, 3));
+    const dependencies = { api: server, openSocket: server.openSocket, clock, random: () => 0 };
+    const seen: unknown[] = [];
+    const session = new SyncSession(SERIES, dependencies, {
+      ...NO_EVENTS,
+      drawings: () => 5,
+      pushed: ({ type }) => seen.push(type),
+      connected: (isConnected) => seen.push(isConnected),
+    });
+    session.start();
+    await clock.advance(0);
+    server.socket.open();
+    expect(server.socket.sent[0]).toMatchObject({ type: "subscribe", drawings: 5 });
+    server.socket.push(cursor);
+    server.socket.push({ ...cursor, cursor: "x" });
+    server.socket.push({ type: "draw_delta", series_id: SERIES, cursor: 8 });
+    server.socket.push(health);
+    server.socket.drop();
+    expect(seen).toEqual([true, "draw_cursor", "health", false]);
+  });
+});
+
 describe("capacity", () => {
   it("falls back to polling and subscribes again, later each time", async () => {
     const { server, clock, session } = await following();

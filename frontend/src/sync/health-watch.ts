@@ -21,7 +21,7 @@ export interface HealthWatchDependencies {
 
 export const LEAST_MS = 600;
 const SPREAD_MS = 500;
-const HOLD_MS = 2_500;
+export const HOLD_MS = 2_500;
 const GREEN_MS = 5_000;
 const MOST_GREEN_MS = 30_000;
 const OTHER_MS = 2_000;

@@ -100,7 +100,11 @@ class BrowserPage:
         self._begin(self._follow_ranking())
         self._begin(self._follow_whitelist())
         self._begin(self.drawings.follow())
-        return await self._read_candles()
+        newest = await self._read_candles()
+        # The tick of its prices, where the ranking did not have it.
+        symbol = self._series.rpartition(":")[0]
+        self._begin(self._get_whole("/api/market/symbols", {"query": symbol, "limit": "1"}))
+        return newest
 
     def subscription(self) -> dict[str, object]:
         """Return what a subscribe names besides series and `since`."""
@@ -193,7 +197,13 @@ class BrowserPage:
         When no stream is to be had, they are polled for a minute.
         """
         exchange, market, _ = self._series.split(":", 2)
-        query = {"exchange": exchange, "market": market, "quote_asset": "USDT", "limit": "20"}
+        query = {
+            "exchange": exchange,
+            "market": market,
+            "quote_asset": "USDT",
+            "limit": "20",
+            "ticks": "1",
+        }
         rests_until = 0.0
         while (await self._get_whole(RANKING, query)).status == 200:
             if time.monotonic() >= rests_until and not await self._stream_ranking(query):

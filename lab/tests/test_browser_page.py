@@ -253,6 +253,7 @@ async def test_page_asks_for_all_that_its_first_load_shows():
         "/api/factor/catalog": 1,
         "/api/market/whitelist": 1,
         "/api/market/top_markets": 1,
+        "/api/market/symbols": 1,
         "/api/market/candles": 1,
         FRAME: 1,
     }

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
+from typing_extensions import override
 
 from factors import runtime
 from factors.models import FactorState
@@ -21,12 +22,34 @@ from market.domain.series import SeriesId
 from market.installation.words import as_time
 
 
+class LogicFilter(admin.SimpleListFilter):
+    """Whether ledgers come from the logic and parameters of this process."""
+
+    title = gettext_lazy("logic")
+    parameter_name = "logic"
+
+    @override
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, Any]]:
+        return [("current", gettext_lazy("current")), ("outdated", gettext_lazy("outdated"))]
+
+    @override
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[FactorState]
+    ) -> QuerySet[FactorState]:
+        fingerprint = runtime.engine().fingerprint
+        if self.value() == "current":
+            return queryset.filter(fingerprint=fingerprint)
+        return queryset.exclude(fingerprint=fingerprint) if self.value() == "outdated" else queryset
+
+
 @admin.register(FactorState)
 class FactorStateAdmin(ReadOnlyAdmin):
     """The factor ledger of each series."""
 
     list_display = ("series", "chart", "head", "lag", "epoch", "logic")
-    list_filter = (ForeignExchange,)
+    list_filter = (ForeignExchange, LogicFilter)
     list_select_related = ("series",)
     search_fields = ("series__name",)
     ordering = ("series__name",)

@@ -59,6 +59,14 @@ def rebuild(client):
 def test_list_shows_how_far_each_ledger_is(reader, series):
     page = reader.get(PAGE).content.decode()
     assert str(series) in page
+    for query, is_shown in {
+        "logic=current": True,
+        "logic=outdated": False,
+        f"exchange={series.exchange}": True,
+        "exchange=nowhere": False,
+    }.items():
+        rows = reader.get(f"{PAGE}?{query}").context["cl"].result_list
+        assert bool(list(rows)) is is_shown, query
     assert "1970-01-01 06:40:00" in page
     assert "up to date" in page and "(current)" in page
     late = WAVES[-1]._replace(candle_time=WAVES[-1].candle_time + 60)

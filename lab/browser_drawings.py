@@ -22,6 +22,8 @@ FRAME, POLL, PAST = "/api/frame/live", "/api/delta/poll", "/api/frame/at_time"
 CURSOR_HEADER = "X-Draw-Cursor"
 MISSED = "draw messages missed"
 WINDOW = "2000"
+SPREAD_S = 0.25
+LATE_S = 5.0
 BEHIND_S, EMPTY_S, FAILED_S = 0.2, 30.0, 1.0
 BEHIND_TRIES = 6
 BEHIND_LATER_S = 5.0
@@ -144,6 +146,7 @@ class BrowserDrawings:
         self._due = asyncio.Event()
         self._is_reading = False
         self._awaits_cursor = True
+        self._late: asyncio.TimerHandle | None = None
         self._kept: list[tuple[bytes, float]] = []
 
     @property
@@ -165,6 +168,17 @@ class BrowserDrawings:
         """A subscribe was sent; the first `draw_cursor` after it may be ahead of what was read."""
         self._awaits_cursor = True
 
+    def candle_closed(self, time_: int) -> None:
+        """A closed candle came: its drawings are asked for if they do not come soon."""
+        if self._late is None and not self._awaits_cursor:
+            loop = asyncio.get_running_loop()
+            self._late = loop.call_later(LATE_S, self._look_for, time_)
+
+    def close(self) -> None:
+        """Look for nothing more."""
+        if self._late is not None:
+            self._late.cancel()
+
     def received(self, payload: bytes, at: float) -> None:
         """Take a `draw_delta` or `draw_cursor`, after the read that is under way."""
         if self._is_reading or self._due.is_set() or self.shown is None:
@@ -185,6 +199,8 @@ class BrowserDrawings:
             await self._due.wait()
             self._due.clear()
             self._is_reading = True
+            if self.shown is not None:
+                await asyncio.sleep(SPREAD_S * random.random())
             conflicts = 0
             while (status := await self._read()) != 200:
                 conflicts += status == 409
@@ -218,11 +234,17 @@ class BrowserDrawings:
             self._awaits_cursor = True
             return
         is_expected, self._awaits_cursor = self._awaits_cursor, False
-        if cursor == self.cursor:
+        if cursor <= self.cursor:
             return
         if is_expected:
             self.begin_read()
         else:
+            self._miss()
+
+    def _look_for(self, time_: int) -> None:
+        self._late = None
+        is_behind = self.shown is not None and self.shown.to_time < time_
+        if is_behind and not self._awaits_cursor and not self._is_reading:
             self._miss()
 
     def _miss(self) -> None:

@@ -125,6 +125,7 @@ class BrowserPage:
 
     async def close(self) -> None:
         """End all requests and connections."""
+        self.drawings.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

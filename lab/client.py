@@ -291,6 +291,8 @@ class Watcher:
             place.differing += self._record.values.setdefault(key, values) != values
             if time_ + place.step >= place.subscribed_at:
                 self._record.arrivals[key].append(at)
+        if self.page is not None:
+            self.page.drawings.candle_closed(message.times[-1])
 
     def _drawings_changed(self, to_time: int, at: float, over_socket: bool) -> None:
         """Note the drawings of the candles since those that the page had, up to `to_time`."""

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from lab import browser_drawings
 from lab.browser_drawings import FRAME, MISSED, PAST, POLL, Answer, BrowserDrawings
 from lab.client import Order
 from lab.crowd_process import DIFFERING, Crew
@@ -170,6 +171,29 @@ async def test_drawings_that_are_behind_are_read_again_without_being_missed():
     assert counts[MISSED] == 0
 
 
+async def test_drawings_that_do_not_come_after_their_candle_are_asked_for(monkeypatch):
+    monkeypatch.setattr(browser_drawings, "LATE_S", 0.01)
+    server = Server(frames=[frame(HEAD, version(7))], polls=[polled(1001, 6060, version(8))])
+    async with drawing(server) as (drawings, shown, counts):
+        await eventually(lambda: shown)
+        send(drawings, cursor(BASE, HEAD))
+        drawings.candle_closed(6060)
+        await eventually(lambda: len(shown) == 2)
+    assert server.asked[1:] == [(POLL, str(BASE))]
+    assert counts[MISSED] == 1
+
+
+async def test_cursor_of_drawings_that_are_older_than_those_read_is_no_reason_to_ask():
+    server = Server(frames=[frame(HEAD, version(7))])
+    async with drawing(server) as (drawings, shown, counts):
+        await eventually(lambda: shown)
+        send(drawings, cursor(BASE - 1, HEAD - 60))
+        send(drawings, delta(BASE - 1, BASE, HEAD))
+        send(drawings, delta(BASE, 1001, 6060))
+    assert [path for path, _ in server.asked] == [FRAME]
+    assert (drawings.cursor, counts[MISSED]) == (1001, 0)
+
+
 async def test_rewritten_drawings_are_read_from_a_frame():
     server = Server(frames=[frame(HEAD, version(7)), frame(6060, version(9, "pen.9"))])
     async with drawing(server) as (drawings, shown, counts):
@@ -240,6 +264,7 @@ async def run_pages(web, *, messages=2 * 5):
         assert (joined.asked, joined.live) == (2, 2)
         await counted(crew, "draw messages", messages)
         await counted(crew, "requests /api/market/whitelist", 2)
+        await counted(crew, "requests /api/market/symbols", 2)
         return await crew.finish({SERIES: STORED}, wait=False)
 
 

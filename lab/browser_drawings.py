@@ -190,6 +190,9 @@ class BrowserDrawings:
         elif message.cursor is not None and message.cursor > self.shown.cursor:
             if message.previous == self.shown.cursor:
                 self._show(self.shown.changed_by(payload), at, over_socket=True)
+            elif message.previous < self.shown.cursor:
+                # What was read is amid what this changes: nothing is missing before it.
+                self.begin_read()
             else:
                 self._miss()
 

@@ -171,6 +171,17 @@ async def test_drawings_that_are_behind_are_read_again_without_being_missed():
     assert counts[MISSED] == 0
 
 
+async def test_a_message_that_overtakes_a_read_is_asked_for_without_being_missed():
+    server = Server(frames=[frame(HEAD, version(7))], polls=[polled(1002, 6120, version(8))])
+    async with drawing(server) as (drawings, shown, counts):
+        await eventually(lambda: shown)
+        send(drawings, cursor(BASE, HEAD))
+        send(drawings, delta(BASE - 1, 1002, 6120))
+        await eventually(lambda: len(shown) == 2)
+    assert server.asked[1:] == [(POLL, str(BASE))]
+    assert counts[MISSED] == 0
+
+
 async def test_drawings_that_do_not_come_after_their_candle_are_asked_for(monkeypatch):
     monkeypatch.setattr(browser_drawings, "LATE_S", 0.01)
     server = Server(frames=[frame(HEAD, version(7))], polls=[polled(1001, 6060, version(8))])

@@ -70,6 +70,28 @@ def test_small_screen_has_one_row_a_usable_chart_and_room_for_fingers(open_chart
     assert small_targets(page) == []
 
 
+@pytest.mark.parametrize(
+    ("screen", "insets"),
+    [
+        pytest.param(PHONE, {"top": 47, "bottom": 34}, id="upright"),
+        pytest.param(LANDSCAPE, {"bottom": 21, "left": 47, "right": 47}, id="landscape"),
+    ],
+)
+def test_nothing_lies_under_the_notch_or_the_home_bar(open_chart, screen, insets):
+    chart = open_chart(screen=screen)
+    page = chart.page
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setSafeAreaInsetsOverride", {"insets": insets})
+    chart.open(MINUTES)
+    chart.wait_for(status="live")
+    for part in (".chart", "#series-button", "#status-button", "#settings-button"):
+        box = page.locator(part).bounding_box()
+        assert box["x"] >= insets.get("left", 0), part
+        assert box["y"] >= insets.get("top", 0), part
+        assert box["x"] + box["width"] <= screen["width"] - insets.get("right", 0), part
+        assert box["y"] + box["height"] <= screen["height"] - insets["bottom"], part
+
+
 def test_status_opens_to_its_details_and_escape_closes_it(open_chart):
     chart = open_chart(MINUTES)
     chart.wait_for(status="live")

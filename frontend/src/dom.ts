@@ -41,19 +41,6 @@ export function setText(node: Node, text: string): void {
   } else if (node.textContent !== text) node.textContent = text;
 }
 
-const NO_FRAME_MS = 200;
-
-/** Runs `work` when the browser has painted what is there now; hidden tabs paint nothing. */
-export function afterPaint(work: () => void): void {
-  let waits = true;
-  const run = (): void => {
-    if (waits) work();
-    waits = false;
-  };
-  window.requestAnimationFrame(() => window.setTimeout(run));
-  window.setTimeout(run, NO_FRAME_MS);
-}
-
 /** Sets a data attribute only when it differs: each write makes the browser look at its styles. */
 export function setData(node: HTMLElement, name: string, value: string): void {
   if (node.dataset[name] !== value) node.dataset[name] = value;

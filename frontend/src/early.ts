@@ -15,6 +15,8 @@ declare global {
 /** Where `SettingsStore` keeps the series that was open last. */
 const STORAGE_KEY = "trade_canvas.settings";
 
+const SERIES = /^[^:]+:[^:]+:.+:[1-9][0-9]*[smhdw]$/;
+
 function seriesToOpen(): unknown {
   const linked = new URLSearchParams(window.location.search).get("series");
   if (linked !== null) return linked;
@@ -27,7 +29,8 @@ function seriesToOpen(): unknown {
 }
 
 const series = seriesToOpen();
-if (typeof series === "string" && series !== "") {
+// A link that names no series is explained by the page, without asking the server.
+if (typeof series === "string" && SERIES.test(series)) {
   const path = `/api/market/candles?${new URLSearchParams({ series_id: series, limit: "2000" })}`;
   const answer = window
     .fetch(new URL(`.${path}`, window.location.href), { cache: "no-cache" })

@@ -78,6 +78,10 @@ describe("early.ts", () => {
     expect((await load("http://host/"))?.path).toContain(encodeURIComponent(SERIES));
   });
 
+  it("leaves a link that names no series to the page", async () => {
+    expect(await load("http://host/?series=binance:BTCUSDT")).toBeUndefined();
+  });
+
   it.each(["", "no JSON", "null", '{"series":7}'])("requests nothing for %j", async (stored) => {
     window.localStorage.setItem("trade_canvas.settings", stored);
     expect(await load("http://host/")).toBeUndefined();

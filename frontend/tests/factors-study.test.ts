@@ -36,9 +36,11 @@ const BASELINE = delta(180, [
 
 class FakeLayer {
   scene: Scene = EMPTY_SCENE;
+  shows = 0;
 
   show(scene: Scene): void {
     this.scene = scene;
+    this.shows += 1;
   }
 
   drawn(): Record<string, string[]> {
@@ -155,6 +157,20 @@ describe("FactorStudy", () => {
     made.apply(loaded(SERIES, { type: "candle_closed", candle: candle(240) }));
     await clock.advance(1_000);
     expect([api.asked.length, layer.drawn()]).toEqual([2, { "pivot.major": ["new"] }]);
+  });
+
+  it("draws once for a candle and the open one after it, and at once when candles move", async () => {
+    const made = await drawn();
+    const before = layer.shows;
+    const closed: Action = { type: "candle_closed", candle: candle(360) };
+    made.apply(loaded(SERIES, closed));
+    made.apply(loaded(SERIES, closed, { type: "candle_forming", candle: candle(420) }));
+    expect(layer.shows).toBe(before);
+    await clock.advance(100);
+    expect(layer.shows).toBe(before + 1);
+    const missing: Action = { type: "candles_batch", candles: candles(240, 2) };
+    made.apply(loaded(SERIES, closed, missing));
+    expect(layer.shows).toBe(before + 2);
   });
 
   it("shows nothing of the previous series", async () => {

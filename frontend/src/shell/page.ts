@@ -3,7 +3,7 @@
 import { t } from "../i18n/words";
 import { ChartCell, type CellDependencies } from "../chart/chart-cell";
 import { connectionSign, isFresh } from "../chart/connection-text";
-import { afterPaint, byId, setData, setText } from "../dom";
+import { byId, setData, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
 import { FactorPanel } from "../panels/factor-panel";
 import { FactorSheet } from "../panels/factor-sheet";
@@ -26,6 +26,8 @@ import { Keyboard } from "./keyboard";
 import { shortcutsOf, type KeyActions } from "./shortcuts";
 import { factsOf } from "./status";
 import { FactList, StatusPanel } from "./status-panel";
+import { afterPaint, atMostEvery, once } from "./later";
+import { TabTitle } from "./tab-title";
 import { TimeframeBar } from "./timeframe-bar";
 import type { SettingsStore } from "../settings/settings";
 import type { OlderStep } from "../drawings/older-drawings";
@@ -33,6 +35,7 @@ import type { OverlayStep } from "../drawings/overlay-session";
 
 const TICK_MS = 1000;
 const FIRST_CANDLES_MS = 1000;
+const COUNT_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");
 /** As in narrow.css: no room for the rows of timeframes and factors. */
 const NARROW = window.matchMedia("(max-width: 979px), (max-height: 499px)");
@@ -71,9 +74,7 @@ export class Page {
   private described: Pick<SeriesState, "candles" | "status"> | null = null;
   /** Candles have been drawn, or did not come in time. */
   private hasDrawn = false;
-  private title = document.title;
-  /** What the title is about, whatever the price. */
-  private titled = "";
+  private readonly title = new TabTitle();
   private whitelist: readonly string[] = [];
 
   constructor(dependencies: PageDependencies, events: PageEvents) {
@@ -86,11 +87,16 @@ export class Page {
     const panel = new FactorPanel(byId("factors"), switches);
     const list = new FactorSheet(switches);
     this.factorSheet = factorSheet(list);
+    // Looked at rarely, and goes through all drawings.
+    const countSoon = atMostEvery(COUNT_MS, () => {
+      const drawn = this.layer?.drawn() ?? {};
+      panel.count(drawn);
+      list.count(drawn);
+    });
     const factors = new FactorStudy(dependencies, switches, {
       drawn: (step, older, layer) => {
-        panel.count(layer.drawn());
-        list.count(layer.drawn());
         this.drawn(step, older, layer);
+        countSoon();
       },
     });
     this.cell = new ChartCell(
@@ -251,7 +257,7 @@ export class Page {
   private renderTime(): void {
     this.cell.renderTime();
     this.renderFacts();
-    if (document.title !== this.title) document.title = this.title;
+    this.title.tick();
   }
 
   private renderFacts(): void {
@@ -274,7 +280,7 @@ export class Page {
     const newest = state?.forming ?? state?.candles.at(-1);
     byId("quote").hidden = newest === undefined;
     if (newest === undefined || series === null) {
-      this.showTitle("trade_canvas", "");
+      this.title.show("trade_canvas", "");
       return;
     }
     const price = formatPrice(newest.close, this.cell.priceUnit);
@@ -285,14 +291,7 @@ export class Page {
     setData(change, "direction", !percent ? "none" : percent < 0 ? "down" : "up");
     const age = byId("quote").dataset["fresh"] === "true" ? "" : `${t("(old)")} `;
     const name = `${displaySymbol(series.symbol)} ${series.timeframe.text} · trade_canvas`;
-    this.showTitle(`${age}${price} ${name}`, `${age}${name}`);
-  }
-
-  /** The title of the tab costs as much as drawing the chart: a new price waits for the next tick. */
-  private showTitle(title: string, subject: string): void {
-    this.title = title;
-    if (subject !== this.titled) document.title = title;
-    this.titled = subject;
+    this.title.show(`${age}${price} ${name}`, `${age}${name}`);
   }
 
   private pickTimeframe(timeframe: string): void {
@@ -308,13 +307,14 @@ export class Page {
   }
 
   private bindControls(settings: SettingsStore): void {
-    const dialog = settingsDialog(document.body, settings);
-    const shortcuts = shortcutsOf(this.keyActions(() => dialog.toggle(), () => map.toggle()));
-    const map = keyboardMap(document.body, shortcuts);
+    // Built when they are opened: the names of all time zones alone are 400 elements.
+    const dialog = once(() => settingsDialog(document.body, settings));
+    const map = once(() => keyboardMap(document.body, shortcuts));
+    const shortcuts = shortcutsOf(this.keyActions(() => dialog().toggle(), () => map().toggle()));
     const keyboard = new Keyboard(shortcuts);
     document.addEventListener("keydown", (event) => keyboard.handle(event));
-    byId("settings-button").addEventListener("click", () => dialog.toggle());
-    byId("keys-button").addEventListener("click", () => map.toggle());
+    byId("settings-button").addEventListener("click", () => dialog().toggle());
+    byId("keys-button").addEventListener("click", () => map().toggle());
     byId("factors-button").addEventListener("click", () => this.factorSheet.toggle());
     byId("series-button").addEventListener("click", () => this.togglePicker());
     byId("picker-backdrop").addEventListener("click", () => this.closePicker());

@@ -12,6 +12,8 @@ import {
 } from "../drawings/overlay-session";
 import { buildScene } from "../drawings/scene";
 import { lastClosedTime, type SeriesState } from "../sync/series-state";
+import { Timers } from "../sync/timers";
+import type { Candle } from "../sync/candle";
 import type { ChartTheme } from "../chart/theme";
 import type { PushedMessage } from "../sync/messages";
 import type { OlderReader } from "../sync/readers";
@@ -32,6 +34,9 @@ export interface FactorEvents {
   drawn(step: OverlayStep, older: OlderStep, layer: Layer): void;
 }
 
+/** A candle at the end moves no drawing, and its own drawings follow it within moments. */
+const SOON_MS = 100;
+
 const NOTHING: OverlayStep = { drawings: NO_DRAWINGS, status: "loading" };
 
 export class FactorStudy implements Study {
@@ -39,6 +44,7 @@ export class FactorStudy implements Study {
   private readonly switches: FeatureSwitches;
   private readonly events: FactorEvents;
   private readonly unsubscribe: () => void;
+  private readonly timers: Timers<"draw">;
   private layer: Layer | null = null;
   private session: OverlaySession | null = null;
   private step: OverlayStep = NOTHING;
@@ -52,6 +58,7 @@ export class FactorStudy implements Study {
 
   constructor(dependencies: FactorDependencies, switches: FeatureSwitches, events: FactorEvents) {
     this.dependencies = dependencies;
+    this.timers = new Timers(dependencies.clock);
     this.switches = switches;
     this.events = events;
     this.declared = switches.features;
@@ -75,7 +82,9 @@ export class FactorStudy implements Study {
     const last = lastClosedTime(state);
     const closed = last !== (before && lastClosedTime(before));
     if (closed && last !== null) this.session?.candleClosed(last);
-    if (before === null || !sameTimes(before, state)) this.draw();
+    if (before !== null && sameTimes(before, state)) return;
+    if (before === null || !isAppended(before.candles, state.candles)) this.draw();
+    else if (!this.timers.isArmed("draw")) this.timers.arm("draw", SOON_MS, () => this.draw());
   }
 
   viewed(from: number): void {
@@ -133,6 +142,7 @@ export class FactorStudy implements Study {
   }
 
   private stop(): void {
+    this.timers.clearAll();
     this.session?.stop();
     this.olderSession?.stop();
   }
@@ -148,6 +158,7 @@ export class FactorStudy implements Study {
   }
 
   private draw(): void {
+    this.timers.clear("draw");
     const { series, step, layer, looks } = this;
     if (series === null || layer === null) return;
     const loaded = { ...series, step: series.timeframe.seconds };
@@ -175,6 +186,13 @@ export class FactorStudy implements Study {
 
 function paletteOf({ background, text, inks, font }: ChartTheme): Palette {
   return { ink: inkOn(background, text, inks), background, font };
+}
+
+/** Whether every candle is where it was: drawings keep their places. */
+function isAppended(before: readonly Candle[], after: readonly Candle[]): boolean {
+  const last = before.length - 1;
+  const stays = (index: number): boolean => before[index]?.candle_time === after[index]?.candle_time;
+  return stays(0) && stays(last);
 }
 
 /** Whether the candle times are unchanged: a new price alone moves no drawing. */

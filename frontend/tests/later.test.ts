@@ -1,0 +1,63 @@
+// @vitest-environment happy-dom
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { afterPaint, atMostEvery, once } from "../src/shell/later";
+import { TabTitle } from "../src/shell/tab-title";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+describe("afterPaint", () => {
+  it("runs once after a frame", () => {
+    const runs: string[] = [];
+    afterPaint(() => runs.push("work"));
+    window.requestAnimationFrame(() => runs.push("frame"));
+    vi.advanceTimersByTime(1000);
+    expect(runs).toEqual(["frame", "work"]);
+  });
+
+  it("runs without a frame too", () => {
+    const frame = vi.spyOn(window, "requestAnimationFrame").mockReturnValue(0);
+    let runs = 0;
+    afterPaint(() => (runs += 1));
+    vi.advanceTimersByTime(1000);
+    expect(runs).toBe(1);
+    frame.mockRestore();
+  });
+});
+
+describe("atMostEvery", () => {
+  it("does the work of many calls once, and again for later ones", () => {
+    let runs = 0;
+    const soon = atMostEvery(1000, () => (runs += 1));
+    for (let call = 0; call < 5; call += 1) soon();
+    expect(runs).toBe(0);
+    vi.advanceTimersByTime(1000);
+    soon();
+    vi.advanceTimersByTime(1000);
+    expect(runs).toBe(2);
+  });
+});
+
+describe("once", () => {
+  it("makes a thing when it is first needed", () => {
+    let made = 0;
+    const thing = once(() => ({ number: (made += 1) }));
+    expect(made).toBe(0);
+    expect([thing().number, thing().number]).toEqual([1, 1]);
+  });
+});
+
+describe("TabTitle", () => {
+  it("shows another subject at once, and another price with the next tick", () => {
+    const title = new TabTitle();
+    title.show("1 BTC", "BTC");
+    expect(document.title).toBe("1 BTC");
+    title.show("2 BTC", "BTC");
+    expect(document.title).toBe("1 BTC");
+    title.tick();
+    expect(document.title).toBe("2 BTC");
+    title.show("3 ETH", "ETH");
+    expect(document.title).toBe("3 ETH");
+  });
+});

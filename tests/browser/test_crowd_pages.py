@@ -1,0 +1,90 @@
+"""The pages of the capacity gate ask for what the page in the browser asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+import pytest
+
+from lab.browser_drawings import POLL
+from lab.client import Order
+from lab.crowd_process import Crew
+from lab.sockets import Socket
+from lab.waiting import eventually, wait_until
+from tests.browser.chart import ChartPage
+from tests.browser.conftest import SCREEN
+
+pytestmark = pytest.mark.browser
+
+LIVE = "sim:futures:BTC/USDT:1s"
+# Asked for only when drawings changed between the first read and the subscribe.
+SOMETIMES = {POLL}
+STREAM = "/api/market/top_markets/stream"
+
+
+def shape(url):
+    """The path of a request, and the names of what it asks with."""
+    parts = urlsplit(url)
+    return parts.path, tuple(sorted(name for name, _ in parse_qsl(parts.query)))
+
+
+def shapes(urls):
+    """The requests to the API, each kind once."""
+    found = {shape(url) for url in urls if "/api/" in url}
+    return {each for each in found if each[0] not in SOMETIMES}
+
+
+def fields(messages):
+    """The names of the fields of each type of message."""
+    return {body["type"]: tuple(sorted(body)) for body in map(json.loads, messages)}
+
+
+@pytest.fixture
+def asked_by_the_page(browser, web):
+    """What the page in the browser requests, and sends over its socket."""
+    context = browser.new_context(viewport=SCREEN)
+    page = context.new_page()
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda text: sent.append(text)))
+    chart = ChartPage(page, web.url)
+    chart.open(LIVE)
+    chart.wait_for(status="live")
+    wait_until(lambda: page.title() and STREAM in {shape(url)[0] for url in chart.requests})
+    chart.wait_past(chart.number("last-time") + 3)
+    yield shapes(chart.requests), fields(sent)
+    context.close()
+
+
+async def asked_by_a_member(url, monkeypatch):
+    """What a page of a crowd requests, and sends over its socket."""
+    urls, sent = [], []
+    request, send = aiohttp.ClientSession.get, Socket.send
+    monkeypatch.setattr(
+        aiohttp.ClientSession,
+        "get",
+        lambda self, to, **more: urls.append(to) or request(self, to, **more),
+    )
+    monkeypatch.setattr(Socket, "send", lambda self, data: sent.append(data) or send(self, data))
+    crew = Crew(Order(urls=(url,), series=(LIVE,), watchers=1, pages=True))
+    joined = await crew.attach()
+    await eventually(lambda: STREAM in {shape(each)[0] for each in urls})
+    await crew.finish({}, wait=False)
+    await crew.close()
+    assert joined.live == 1
+    return shapes(urls), fields(sent)
+
+
+def test_member_of_a_crowd_asks_for_what_the_page_asks_for(asked_by_the_page, web, monkeypatch):
+    # Playwright's event loop runs in this thread.
+    with ThreadPoolExecutor(1) as pool:
+        work = asked_by_a_member(web.url, monkeypatch)
+        requests, messages = pool.submit(lambda: asyncio.run(work)).result()
+    page_requests, page_messages = asked_by_the_page
+    past = {each for each in requests if each[0] == "/api/frame/at_time"}
+    assert sorted(page_requests - requests) == []
+    assert sorted(requests - past - page_requests) == []
+    assert messages == page_messages

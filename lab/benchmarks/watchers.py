@@ -65,7 +65,7 @@ class Watchers:
 
     async def delays(self, candle_time: int, send: Callable[[], Awaitable[object]]) -> list[float]:
         """Send the candle of this open time; return the ms until it arrived at each watcher."""
-        self._mark, self._arrivals = b'candle_time":%d' % candle_time, []
+        self._mark, self._arrivals = b'"candle_time":%d,' % candle_time, []
         self._all_arrived.clear()
         start = time.perf_counter()
         await send()

@@ -41,6 +41,8 @@ IDLE_END_S = 5.0
 RESTART_PAUSE_S = 5.0
 REFUSED_PAUSE_S = 60.0
 RENEWALS_A_TTL = 3
+# How long series that are not pinned may hold up a look at what is desired.
+DRAW_S = 1.0
 REPORT_TTLS = 4
 
 
@@ -101,12 +103,14 @@ class FollowJob:
         self._ports = ports
         self._token = uuid.uuid4().hex
         self._fences: dict[SeriesId, Fence] = {}
-        self._locked: set[SeriesId] = set()
+        # Series whose lock another transaction held, with the time of the last attempt (monotonic).
+        self._locked: dict[SeriesId, float] = {}
+        # Series whose token no longer protects.
+        self._outdated: set[SeriesId] = set()
         self._reports: dict[SeriesId, JobReport] = {}
         self._unsent: set[SeriesId] = set()
         self._standings: dict[SeriesId, Standing] = {}
         self._idle_since = time.monotonic()
-        self._needs_new_fences = False
 
     async def run(self, *, stopping: Callable[[], bool], max_seconds: float) -> bool:
         """Follow until `stopping`, replaced, idle, or `max_seconds` have passed.
@@ -150,16 +154,14 @@ class FollowJob:
         While the lease store or the database is unavailable, the previous answer stays. In another
         generation of the store all tokens are new, so every series begins again at its stored head
         and fetches what the store has lost.
+
+        A token may have to wait for a transaction. Pinned series are returned as soon as they have
+        theirs; the next call draws those of the others, for DRAW_S at most.
         """
         try:
             desired = await blocking.run(self._ports.desired)
             generation = await blocking.run(self._ports.store.generation)
-            renew_all, self._needs_new_fences = self._needs_new_fences, False
-            # Last those whose lock was held: waiting for one may take as long as the timeout.
-            for series in sorted(desired, key=self._locked.__contains__):
-                known = self._fences.get(series)
-                if renew_all or known is None or known.generation != generation:
-                    await self._draw_fence(series)
+            await self._draw_fences(desired, generation)
         except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
             log.warning("%s: the desired series can't be read: %s", self._group, error)
             # New watchers can't be seen either.
@@ -173,7 +175,8 @@ class FollowJob:
         for series in released:
             log.info("%s: no longer desired", series)
             self._fences.pop(series, None)
-            self._locked.discard(series)
+            self._locked.pop(series, None)
+            self._outdated.discard(series)
             self._reports.pop(series, None)
             self._unsent.discard(series)
         if released:
@@ -227,8 +230,30 @@ class FollowJob:
         if await self._try(partial(leases.renew_group, self._group, self._token, ttl=ttl)) is False:
             if not await self._try(partial(leases.take_group, self._group, self._token, ttl=ttl)):
                 return False
-            self._needs_new_fences = True
+            self._outdated.update(self._fences)
         return True
+
+    async def _draw_fences(self, desired: Mapping[SeriesId, Standing], generation: str) -> None:
+        """Draw the tokens that are missing or count no more: of pinned series, or of some others.
+
+        Last come those whose lock was held, the longest ago first.
+        """
+        until = time.monotonic() + DRAW_S
+        drawn: list[SeriesId] = []
+        order = sorted(
+            desired, key=lambda each: (not desired[each].is_pinned, self._locked.get(each, 0.0))
+        )
+        for series in order:
+            known = self._fences.get(series)
+            is_valid = known is not None and known.generation == generation
+            if is_valid and series not in self._outdated:
+                continue
+            has_drawn_pinned = bool(drawn) and desired[drawn[-1]].is_pinned
+            is_late = bool(drawn) and time.monotonic() > until
+            if not desired[series].is_pinned and (has_drawn_pinned or is_late):
+                break
+            await self._draw_fence(series)
+            drawn.append(series)
 
     async def _draw_fence(self, series: SeriesId) -> None:
         """Draw a new token for a series, unless another transaction holds its lock for long."""
@@ -237,7 +262,7 @@ class FollowJob:
         except DatabaseError as error:
             if not is_lock_timeout(error):
                 raise
-            self._locked.add(series)
+            self._locked[series] = time.monotonic()
             self._fences.pop(series, None)
             reason = "another transaction holds its lock"
             log.warning("%s: not followed: %s", series, reason)
@@ -245,7 +270,8 @@ class FollowJob:
             self._reports[series] = replace(report, owner=process_name())
             self._unsent.add(series)
             return
-        self._locked.discard(series)
+        self._locked.pop(series, None)
+        self._outdated.discard(series)
         self._fences[series] = fence
         # The drills look for this line in a worker's output.
         log.info("%s: following with fence %d", series, fence.number)

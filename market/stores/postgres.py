@@ -35,6 +35,7 @@ from market.domain.store import (
 from market.stores.callbacks import Callbacks
 from market.stores.postgres_errors import refusal_of
 from market.stores.postgres_series import (
+    BRIEFLY,
     NEXT_FENCE,
     STATE,
     STATES,
@@ -228,6 +229,7 @@ class PostgresCandleStore(CandleStore):
     @override
     def next_fence(self, series: SeriesId) -> Fence:
         with transaction.atomic(), _cursor() as cursor:
+            cursor.execute(BRIEFLY)
             row = lock_series(cursor, series)
             cursor.execute(NEXT_FENCE, (str(series),))
             return Fence(int(cursor.fetchone()[0]), row.state.generation)

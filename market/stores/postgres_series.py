@@ -38,6 +38,11 @@ SELECT coalesce((SELECT fence FROM drawn), txid_current())
 """
 
 
+# Whoever draws a token can try again, and has other series to see to: it must not wait as long as a
+# writer does (TRADE_CANVAS_POSTGRES_LOCK_TIMEOUT_S).
+BRIEFLY = "SET LOCAL lock_timeout = '500ms'"
+
+
 class SeriesRow(NamedTuple):
     """A series' row, without a key while it has no candle."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -59,6 +60,7 @@ class Bench:
         self.store = ReplacedStore()
         self.desired = [BTC]
         self.unwatched = set()
+        self.pinned = set()
         self.followers = []
         self.stopped = False
         self.failure = None
@@ -79,7 +81,7 @@ class Bench:
         if self.desired is None:
             raise LeaseStoreUnavailable("away")
         return {
-            each: Standing(is_watched=each not in self.unwatched, is_pinned=False)
+            each: Standing(is_watched=each not in self.unwatched, is_pinned=each in self.pinned)
             for each in self.desired
         }
 
@@ -179,6 +181,43 @@ async def test_series_whose_lock_is_held_keeps_no_other_from_being_followed(benc
     bench.desired = []
     await eventually(lambda: bench.tokens() == {})
     assert bench.leases.reports([BTC, ETH]) == {}
+    bench.stopped = True
+    await ended(job)
+
+
+class Waiting(MemoryCandleStore):
+    """A store in which tokens of some series wait until they are let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting = set()
+        self.let_go = threading.Event()
+
+    def next_fence(self, series):
+        if series in self.waiting:
+            self.let_go.wait(patience())
+        return super().next_fence(series)
+
+
+async def test_pinned_series_is_followed_while_the_token_of_another_waits(bench):
+    bench.store = Waiting()
+    bench.store.waiting = {BTC}
+    bench.desired, bench.pinned = [ETH, BTC], {ETH}
+    job = bench.job()
+    await eventually(lambda: bench.tokens().keys() == {ETH})
+    bench.store.let_go.set()
+    await eventually(lambda: bench.tokens().keys() == {BTC, ETH})
+    bench.stopped = True
+    await ended(job)
+
+
+async def test_tokens_that_wait_do_not_hold_up_the_others_for_long(bench, monkeypatch):
+    monkeypatch.setattr(follow_job, "DRAW_S", 0.0)
+    bench.store = Busy()
+    bench.store.locked = {BTC}
+    bench.desired = [BTC, ETH]
+    job = bench.job()
+    await eventually(lambda: bench.tokens().keys() == {ETH})
     bench.stopped = True
     await ended(job)
 

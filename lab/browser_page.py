@@ -33,7 +33,6 @@ from lab.browser_drawings import (
 TIMEOUT_S = 15.0
 CONNECTIONS = 6
 RANGE_LIMIT = 5000
-WHITELIST_S = 60.0
 STREAM_INTERVAL_S = 5
 RANKING_S, REST_S = 10.0, 60.0
 REWRITTEN_S, REWRITTEN_SPREAD_S = 0.4, 0.6
@@ -104,7 +103,8 @@ class BrowserPage:
         await asyncio.gather(*(self.get(path.decode()) for path in ASSET.findall(document.body)))
         self._begin(self._get_whole("/api/factor/catalog"))
         self._begin(self._follow_ranking())
-        self._begin(self._follow_whitelist())
+        # Again only when the user comes back to the page, or clicks.
+        self._begin(self._get_whole("/api/market/whitelist"))
         self._begin(self.drawings.follow())
         newest = await self._read_candles()
         # The tick of its prices, where the ranking did not have it.
@@ -192,11 +192,6 @@ class BrowserPage:
             if last is None or head is None or last >= head:
                 return last or newest
             newest = last
-
-    async def _follow_whitelist(self) -> None:
-        while True:
-            await self._get_whole("/api/market/whitelist")
-            await asyncio.sleep(WHITELIST_S * random.uniform(0.9, 1.1))
 
     async def _follow_ranking(self) -> None:
         """Ask for the top markets and then stream them, as a page with its list open does.

@@ -5,12 +5,12 @@ Only the test adds candles, so that nothing changes during a comparison.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import WebSocketRoute
 
 from lab.exchange import Exchange
 from lab.http import get, post
@@ -481,17 +481,30 @@ def test_lamps_show_the_health_that_the_server_reports(drawn_page, fed):
     assert real["market/health"]["head_time"] == real["factor/health"]["overlay_head_time"]
     page.page.wait_for_selector('#drawing-lamp[data-state="ok"]', state="attached")
 
-    def answer(route: Route) -> None:
-        path = urlsplit(route.request.url).path
-        route.fulfill(json=answers[path.removeprefix("/api/")])
+    sockets = []
 
-    page.page.route("**/api/*/health?*", answer)
+    def health() -> str:
+        market, factor = ({**real[path], **answers[path]} for path in answers)
+        message = {"type": "health", "series_id": fed.series_id}
+        return json.dumps({**message, "market": market, "factor": factor})
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        """Replace the health that the server pushes."""
+        server = socket.connect_to_server()
+        socket.on_message(server.send)
+        server.on_message(
+            lambda text: socket.send(health() if '"type":"health"' in str(text) else text)
+        )
+        sockets.append(socket)
+
+    page.page.route_web_socket("**/ws/market", pass_on)
     page.page.reload()
     page.page.wait_for_selector('#status-button[data-tone="bad"]:has-text("Delayed")')
     page.page.click("#status-button")
     page.page.wait_for_selector('#candle-lamp[data-state="lagging"]:has-text("missing 2h")')
     page.page.wait_for_selector('#drawing-lamp[data-state="lagging"]:has-text("Behind 1h")')
     answers["factor/health"]["overlay_head_time"] = None
+    sockets[-1].send(health())
     page.page.wait_for_selector('#drawing-lamp[data-state="rebuilding"]')
 
 

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 # After a failure calls of an address fail at once for so long, rather than each by its timeout.
 AWAY_S = 1.0
 POLL_S = 0.1
+# A call that takes longer meets an address that does not answer.
+SLOW_S = 1.0
 
 
 class BusAway(ConnectionError):
@@ -72,11 +74,17 @@ class Address(RedisSingleShardConnection):  # type: ignore[misc]  # untyped
     async def _unless_away(self, call: Callable[..., Awaitable[None]], *arguments: object) -> None:
         if time.monotonic() < self._away_until:
             raise BusAway("the bus failed a moment ago")
+        began_at = time.monotonic()
         try:
             await call(*arguments)
-        except (RedisError, OSError, TimeoutError, asyncio.CancelledError):
-            # A caller's timeout arrives as a cancellation.
+        except (RedisError, OSError, TimeoutError):
             self._away_until = time.monotonic() + AWAY_S
+            raise
+        except asyncio.CancelledError:
+            # A caller's timeout arrives as a cancellation. An earlier one is the caller's own end,
+            # and must not keep others from publishing.
+            if time.monotonic() - began_at > SLOW_S:
+                self._away_until = time.monotonic() + AWAY_S
             raise
 
 

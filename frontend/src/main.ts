@@ -57,7 +57,7 @@ const page = new Page(
     clock: browserClock,
     openSource: liveSource({ api, clock: browserClock, openSocket, random: Math.random }),
     openEventStream: openBrowserEventStream,
-    priceSteps: new PriceSteps({ api, clock: browserClock }),
+    priceSteps: new PriceSteps({ api, clock: browserClock, isHidden: () => document.hidden }),
     random: Math.random,
     settings,
   },

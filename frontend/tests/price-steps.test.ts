@@ -63,6 +63,18 @@ describe("PriceSteps", () => {
     expect(server.asked.length).toBe(ATTEMPTS);
   });
 
+  it("waits with that while the page is hidden", async () => {
+    let isHidden = true;
+    steps = new PriceSteps({ api: server, clock, isHidden: () => isHidden });
+    server.answer = () => page([], { listings: [listing("reading", BTC)] });
+    steps.want(BTC);
+    await clock.advance(100 * AGAIN_MS);
+    expect(server.asked.length).toBe(1);
+    isHidden = false;
+    await clock.advance(AGAIN_MS);
+    expect(server.asked.length).toBe(2);
+  });
+
   it.each([
     [new ApiError(503, "server_busy", "busy"), 2],
     [new ApiError(404, "not_found", "an older server"), 1],

@@ -10,6 +10,8 @@ import type { FoundSymbol, Listing, SymbolReader } from "./symbols";
 export interface PriceStepsDependencies {
   readonly api: SymbolReader;
   readonly clock: Clock;
+  /** Whether nobody sees the page, so that an answer can wait. */
+  readonly isHidden?: () => boolean;
 }
 
 /** While the server still reads the listing of the exchange, or does not answer. */
@@ -74,7 +76,14 @@ export class PriceSteps {
       again = asApiError(error).transient;
     }
     if (!again || attempt >= ATTEMPTS) return;
-    this.timers.arm(name, AGAIN_MS * attempt, () => void this.ask(instrument, attempt + 1));
+    this.askAgain(instrument, attempt);
+  }
+
+  private askAgain(instrument: Instrument, attempt: number): void {
+    this.timers.arm(instrumentOf(instrument), AGAIN_MS * attempt, () => {
+      if (this.dependencies.isHidden?.() === true) this.askAgain(instrument, attempt);
+      else void this.ask(instrument, attempt + 1);
+    });
   }
 }
 

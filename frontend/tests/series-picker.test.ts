@@ -126,6 +126,23 @@ describe("without a search", () => {
     expect(rows()).toEqual([]);
   });
 
+  it("replaces only the cells whose figures changed", async () => {
+    const made = picker();
+    made.setShown(true);
+    await settle();
+    const row = (coin: string): Element => one(`[data-series-id="sim:spot:${coin}/USDT:1m"]`);
+    const [btc, eth] = [row("BTC"), row("ETH")];
+    const [star, price] = [btc.children[0], btc.querySelector(".market-price")];
+    const items = [
+      { symbol: "BTC/USDT", last_price: 65000, quote_volume: 9e9, price_change_percent: 1.5 },
+      { symbol: "ETH/USDT", last_price: 2500, quote_volume: 3e9, price_change_percent: -2 },
+    ];
+    stream?.push("top_markets", { items });
+    expect([row("BTC"), row("ETH"), row("BTC").children[0]]).toEqual([btc, eth, star]);
+    expect(price?.isConnected).toBe(false);
+    expect(btc.querySelector(".market-price")?.textContent).toContain("65,000");
+  });
+
   it("streams figures while it is shown", async () => {
     const made = picker(async () => []);
     made.setShown(true);

@@ -68,7 +68,7 @@ export class MarketGrid {
     const names = rows.map(instrumentOf);
     if (this.active !== null && !names.includes(this.active)) this.active = null;
     const focused = this.focusedControl();
-    this.root.replaceChildren(...rows.flatMap((row, index) => this.elementsOf(row, index)));
+    replaceDifferent(this.root, rows.flatMap((row, index) => this.elementsOf(row, index)));
     if (focused !== null) this.root.querySelector<HTMLElement>(focused)?.focus({ preventScroll: true });
     this.announce();
   }
@@ -237,6 +237,27 @@ export class MarketGrid {
     const { scrollTop, clientHeight, scrollHeight } = this.root;
     if (scrollTop + clientHeight > scrollHeight - NEAR_END_PX) this.events.nearEnd();
   }
+}
+
+/** Figures change every two seconds: laying out all rows takes longer than drawing the chart. */
+function replaceDifferent(parent: HTMLElement, fresh: readonly HTMLElement[]): void {
+  const held = [...parent.children];
+  if (held.length !== fresh.length) {
+    parent.replaceChildren(...fresh);
+    return;
+  }
+  fresh.forEach((row, index) => {
+    const old = held[index] as Element;
+    if (old.isEqualNode(row)) return;
+    const isSameRow = old.cloneNode(false).isEqualNode(row.cloneNode(false));
+    if (!isSameRow || old.children.length !== row.children.length) old.replaceWith(row);
+    else {
+      const cells = [...row.children];
+      [...old.children].forEach((cell, at) => {
+        if (!cell.isEqualNode(cells[at] as Element)) cell.replaceWith(cells[at] as Element);
+      });
+    }
+  });
 }
 
 function chip(text: string, control: string, onClick: () => void): HTMLButtonElement {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import signal
 import socket
@@ -77,7 +78,8 @@ def check_page(url):
     status, headers, body = fetch(url)
     assert status == 200, "the page is not built: make frontend"
     assert "no-cache" in headers["Cache-Control"]
-    assets = re.findall(r'"(/static/assets/[^"]+)"', body.decode())
+    assert headers["Content-Encoding"] == "gzip"
+    assets = re.findall(r'"(/static/assets/[^"]+)"', gzip.decompress(body).decode())
     assert assets
     for asset in assets:
         status, headers, _ = fetch(url + asset)

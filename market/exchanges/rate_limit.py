@@ -36,9 +36,9 @@ LONGEST_WAIT_S = 30.0
 # Pauses up to this length are waited for; a longer one raises.
 SHORT_PAUSE_S = 2.0
 
-# Requests for series that are not whitelisted are sent only while no more than this is reserved: a
-# request for a whitelisted one then never waits longer behind them.
-YIELDING_WAIT_S = 0.5
+# How far ahead requests for series that are not whitelisted may be: the rest of the burst is left
+# for the others, which so need not wait behind them.
+YIELDING_BURST_MS = 400.0
 YIELDS: ContextVar[bool] = ContextVar("yields", default=False)
 """Whether the requests of this task let others go first."""
 
@@ -57,10 +57,13 @@ class Turn(NamedTuple):
 class RateLimit(Protocol):
     """The rate of one exchange."""
 
-    async def reserve(self, cost_ms: float, longest_s: float = LONGEST_WAIT_S) -> Turn:
+    async def reserve(
+        self, cost_ms: float, longest_s: float = LONGEST_WAIT_S, burst_ms: float = BURST_MS
+    ) -> Turn:
         """Reserve a time for a request that uses `cost_ms` milliseconds of the rate.
 
-        Nothing is reserved when the wait would be longer than `longest_s`.
+        It may be ahead of the rate by `burst_ms`. Nothing is reserved when the wait would be longer
+        than `longest_s`.
         """
         ...
 
@@ -84,13 +87,15 @@ class LocalRateLimit(RateLimit):
         self._paused_until = 0.0
 
     @override
-    async def reserve(self, cost_ms: float, longest_s: float = LONGEST_WAIT_S) -> Turn:
+    async def reserve(
+        self, cost_ms: float, longest_s: float = LONGEST_WAIT_S, burst_ms: float = BURST_MS
+    ) -> Turn:
         now = self._clock() * 1000
         with self._lock:
             if self._paused_until > now:
                 return Turn(0, self._paused_until - now)
             start = max(now, self._free_at)
-            wait = max(0.0, start - BURST_MS - now)
+            wait = max(0.0, start - burst_ms - now)
             # A request that would wait too long is refused, so it uses nothing.
             if wait <= longest_s * 1000:
                 self._free_at = start + cost_ms
@@ -146,16 +151,18 @@ class ValkeyRateLimit(RateLimit):
         self._pause = self._client.register_script(_PAUSE)
 
     @override
-    async def reserve(self, cost_ms: float, longest_s: float = LONGEST_WAIT_S) -> Turn:
-        arguments = [cost_ms, BURST_MS, longest_s * 1000]
+    async def reserve(
+        self, cost_ms: float, longest_s: float = LONGEST_WAIT_S, burst_ms: float = BURST_MS
+    ) -> Turn:
+        arguments = [cost_ms, burst_ms, longest_s * 1000]
         if time.monotonic() < self._away_until:
-            return await self._spare.reserve(cost_ms, longest_s)
+            return await self._spare.reserve(cost_ms, longest_s, burst_ms)
         try:
             wait_ms, pause_ms = await self._reserve(keys=await self._keys(), args=arguments)
         except (TimeoutError, RedisError, OSError, IdentityUnknown) as error:
             logger.warning("rate limit not shared, Valkey: %s", error)
             self._away_until = time.monotonic() + _AWAY_S
-            return await self._spare.reserve(cost_ms, longest_s)
+            return await self._spare.reserve(cost_ms, longest_s, burst_ms)
         return Turn(float(wait_ms), float(pause_ms))
 
     @override
@@ -177,10 +184,10 @@ class ValkeyRateLimit(RateLimit):
 
 async def take_turn(limit: RateLimit, cost_ms: float) -> None:
     """Wait until a request of `cost_ms` may be sent; raise RateLimited instead of a long wait."""
-    longest_s = YIELDING_WAIT_S if YIELDS.get() else LONGEST_WAIT_S
+    longest_s, burst_ms = (0.0, YIELDING_BURST_MS) if YIELDS.get() else (LONGEST_WAIT_S, BURST_MS)
     until = time.monotonic() + LONGEST_WAIT_S
     while True:
-        turn = await limit.reserve(cost_ms, longest_s)
+        turn = await limit.reserve(cost_ms, longest_s, burst_ms)
         if turn.pause_ms > SHORT_PAUSE_S * 1000:
             raise RateLimited("the exchange asked for a pause", turn.pause_ms / 1000)
         wait_s = max(turn.wait_ms, turn.pause_ms) / 1000

@@ -10,7 +10,7 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11; do \
 endif
 
 # Each test process has servers of its own; 0 runs the tests in pytest's own process.
-TEST_PROCESSES := 3
+TEST_PROCESSES := 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
 	--no-loadscope-reorder
 

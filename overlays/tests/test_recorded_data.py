@@ -30,10 +30,17 @@ def reads(transactional_db):
     return Reads(stores.candles, stores.facts, stores.drawings, runtime.engine().factors), stores
 
 
-@pytest.mark.parametrize(("name", "timeframe"), [("BTC_USDT-5m", "5m"), ("DOGE_USDT-1m", "1m")])
-def test_integrity_and_deltas_hold_on_recorded_candles(reads, name, timeframe):
+@pytest.mark.parametrize(
+    ("name", "timeframe", "count"),
+    [
+        ("DOGE_USDT-1m", "1m", WINDOW + 2 * BATCH),
+        pytest.param("DOGE_USDT-1m", "1m", 4500, marks=pytest.mark.prove),
+        pytest.param("BTC_USDT-5m", "5m", 4500, marks=pytest.mark.prove),
+    ],
+)
+def test_integrity_and_deltas_hold_on_recorded_candles(reads, name, timeframe, count):
     reads, stores = reads
-    candles = recorded_candles(name)[:4500]
+    candles = recorded_candles(name)[:count]
     series = new_series(timeframe)
     viewer, frames = Viewer(reads, series, window=WINDOW), {}
     for start in range(0, len(candles), BATCH):

@@ -34,7 +34,7 @@ let whitelistReadAt = 0;
 const openBackOff = new BackOff(2_000, 30_000, Math.random);
 
 const settings = new SettingsStore(() => window.localStorage);
-setLanguage(languageFor(settings.value.language, navigator.languages));
+await setLanguage(languageFor(settings.value.language, navigator.languages));
 labelPage();
 settings.subscribe((now, before) => {
   // Every text is written when it is built.

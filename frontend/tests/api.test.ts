@@ -79,9 +79,9 @@ describe("Api", () => {
       return new Response('{"series_ids":[]}');
     });
     await api.whitelist();
-    setLanguage("zh-CN");
+    await setLanguage("zh-CN");
     await api.whitelist();
-    setLanguage("en");
+    await setLanguage("en");
     expect(asked).toEqual(["en", "zh-CN"]);
   });
 

@@ -13,10 +13,10 @@ const actions = new Proxy({} as KeyActions, {
     done.push(value === undefined ? String(name) : `${String(name)} ${value.toFixed(2)}`),
 });
 
-beforeEach(() => {
+beforeEach(async () => {
   done = [];
   document.body.replaceChildren();
-  setLanguage("en");
+  await setLanguage("en");
 });
 
 /** Presses a key on a target; returns whether the page took it. */
@@ -102,8 +102,8 @@ describe("the keyboard map", () => {
     );
   });
 
-  it("is in the language of the page", () => {
-    setLanguage("zh-CN");
+  it("is in the language of the page", async () => {
+    await setLanguage("zh-CN");
     keyboardMap(document.body, shortcutsOf(actions));
     expect(rows()).toContain("开关成交量");
   });

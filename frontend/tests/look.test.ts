@@ -50,12 +50,12 @@ describe("looks", () => {
     expect(NO_LOOKS.words("new.one")).toEqual({ title: "new.one", description: "" });
   });
 
-  it("have words in the language of the page", () => {
+  it("have words in the language of the page", async () => {
     expect(looks().words("mean.level")).toMatchObject({
       title: "Mean · Levels",
       description: "A level",
     });
-    setLanguage("zh-CN");
+    await setLanguage("zh-CN");
     expect(looks().words("mean.level")).toMatchObject({
       title: "均值 · 价位",
       description: "一个价位",

@@ -19,15 +19,15 @@ describe("languageFor", () => {
 });
 
 describe("a text", () => {
-  it("is English unless Chinese is chosen", () => {
+  it("is English unless Chinese is chosen", async () => {
     expect(t("Live")).toBe("Live");
-    setLanguage("zh-CN");
+    await setLanguage("zh-CN");
     expect(t("Live")).toBe("实时");
   });
 
-  it("has its values in both languages", () => {
+  it("has its values in both languages", async () => {
     expect(t("Next try in {seconds} s", { seconds: 3 })).toBe("Next try in 3 s");
-    setLanguage("zh-CN");
+    await setLanguage("zh-CN");
     expect(t("Next try in {seconds} s", { seconds: 3 })).toBe("3 秒后重试");
     expect(t("{candles} missing {range}", { candles: "2", range: "12:01" })).toBe("12:01 缺少 2");
   });

@@ -175,10 +175,20 @@ function priceOf({ places }: SceneLine): number {
   return (places.at(-1) as Place).price;
 }
 
-/** The part of a line that may be seen, one place more on both sides. */
+/** The part of a line that may be seen, one place more on both sides; places ascend. */
 function visible(places: readonly Place[], scales: Scales, width: number): readonly Place[] {
   if (places.length < 8) return places;
-  const from = places.findIndex(({ index }) => xOf(scales, index) >= 0);
-  const to = places.findIndex(({ index }) => xOf(scales, index) > width);
-  return places.slice(Math.max(0, from - 1), to < 0 ? places.length : to + 1);
+  const behind = (x: number): number => lowerBy(places, (place) => xOf(scales, place.index) < x);
+  return places.slice(Math.max(0, behind(0) - 1), behind(width) + 1);
+}
+
+/** The position of the first place that is not before. */
+function lowerBy(places: readonly Place[], isBefore: (place: Place) => boolean): number {
+  let [low, high] = [0, places.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isBefore(places[middle] as Place)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

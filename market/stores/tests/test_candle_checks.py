@@ -97,10 +97,10 @@ def test_migration_stops_with_one_line_and_goes_on_once_they_are_gone():
         call_command("migrate", "market", "0003", verbosity=0)
         plant(MINUTE, candle(180, close=NAN))
         with pytest.raises(CommandError, match="1 stored candles are impossible"):
-            call_command("migrate", "market", verbosity=0)
+            call_command("migrate", verbosity=0)
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM candles WHERE candle_time = 180")
-        call_command("migrate", "market", verbosity=0)
+        call_command("migrate", verbosity=0)
         assert constraint_state(connection) is ConstraintState.VALID
 
 

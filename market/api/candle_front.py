@@ -7,7 +7,6 @@ that has to be refused or fails. Both make their answers with the same functions
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from market.api import metrics
@@ -17,6 +16,7 @@ from market.api.candle_pages import candle_pages
 from market.api.candle_query import PageQuery, query_of
 from market.api.common_headers import CommonHeaders
 from market.api.series_states import SeriesStates, StatesReader
+from market.api.shared_reads import SharedReads
 from market.api.tail import after_read
 from market.domain.store import SeriesState
 
@@ -31,8 +31,7 @@ class CandleFront:
         # Without a query: 422.
         self._common_headers = CommonHeaders(application, method="GET", status=422, vary=VARY)
         self._states = SeriesStates(reader)
-        # Pages that Django is reading now: other requests for the same page wait for the cache.
-        self._reading: dict[PageKey, asyncio.Event] = {}
+        self._reads: SharedReads[PageKey] = SharedReads(application)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request from the cache, or pass it on to Django."""
@@ -52,26 +51,14 @@ class CandleFront:
             return
         gzip = accepts_gzip(given.get(b"accept-encoding", b"").decode("latin-1"))
         page = candle_pages().cached(query, state, gzip=gzip)
-        if page is None and (reading := self._reading.get((query, state, gzip))):
-            # Another request is reading this page. Waited for once only: a page that may not be
-            # cached is read by each.
-            await reading.wait()
+        # Waited for once only: a page that may not be cached is read by each.
+        if page is None and await self._reads.has_ended((query, state, gzip)):
             page = candle_pages().cached(query, state, gzip=gzip)
         if page is None:
-            await self._read((query, state, gzip), scope, receive, send)
+            await self._reads.read((query, state, gzip), scope, receive, send)
             return
         tags = given.get(b"if-none-match", b"").decode("latin-1")
         status, headers, content = answer_with(page.body(accepts_gzip=gzip), tags)
         await respond(send, status, headers + common, content)
         metrics.page_answered(query.series, page.rows, page.head, started, unchanged=status == 304)
         after_read(query)
-
-    async def _read(self, key: PageKey, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Django read a page and answer with it; the view leaves it in the cache."""
-        done = self._reading.setdefault(key, asyncio.Event())
-        try:
-            await self._application(scope, receive, send)
-        finally:
-            done.set()
-            if self._reading.get(key) is done:
-                del self._reading[key]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
 from typing_extensions import override
 
 from market.api.asgi import Application, Receive, Scope, Send
@@ -16,7 +15,7 @@ from market.api.top_market_stream import TopMarketStreamFront
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.runtime import candle_store
-from market.stores.postgres_states import PostgresSeriesStates
+from market.stores.postgres_states import PostgresSeriesStates, connection_parameters
 
 
 class Front:
@@ -46,9 +45,7 @@ class Front:
 def _reader() -> StatesReader[SeriesState]:
     if not settings.SWITCHES.enable_pg_store:
         return _MemoryStates()
-    parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
-    parameters.pop("cursor_factory", None)
-    return PostgresSeriesStates(parameters)
+    return PostgresSeriesStates(connection_parameters())
 
 
 class _MemoryStates(StatesReader[SeriesState]):

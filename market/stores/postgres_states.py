@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import psycopg2
 import psycopg2.extensions as driver
+from django.db import DEFAULT_DB_ALIAS, connections
 from typing_extensions import override
 
 from market.domain.series import SeriesId
@@ -140,6 +141,13 @@ class PostgresSeriesStates(PostgresStates[SeriesState]):
         self, rows: Sequence[tuple[Any, ...]], asked: Mapping[str, SeriesId]
     ) -> dict[SeriesId, SeriesState]:
         return states_in(rows, asked)
+
+
+def connection_parameters() -> dict[str, Any]:
+    """What the driver connects with, for a connection that is not Django's."""
+    parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
+    parameters.pop("cursor_factory", None)
+    return dict(parameters)
 
 
 def _fail(done: asyncio.Future[None], error: Exception) -> None:

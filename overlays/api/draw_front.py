@@ -6,17 +6,17 @@ that has to be refused or fails; other requests for the same wait for it.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
 
 from market.api.asgi import Application, Receive, Scope, Send, respond
 from market.api.candle_answer import VARY, Body, accepts_gzip, answer_with
 from market.api.common_headers import CommonHeaders
 from market.api.series_states import SeriesStates, StatesReader
+from market.api.shared_reads import SharedReads
 from market.runtime import candle_store
+from market.stores.postgres_states import connection_parameters
 from overlays.api.answer_cache import answer_cache
 from overlays.api.draw_query import AT_TIME, DELTA, LIVE, POLL, DrawQuery, query_of
 from overlays.runtime import overlay_ledger
@@ -38,8 +38,7 @@ class DrawFront:
         self._common_headers = CommonHeaders(application, method="GET", status=422, vary=VARY)
         self._reader = reader or _reader()
         self._states = SeriesStates(self._reader)
-        # Answers that Django is making now.
-        self._reading: dict[AnswerKey, asyncio.Event] = {}
+        self._reads: SharedReads[AnswerKey] = SharedReads(application)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request from the cache, or pass it on to Django."""
@@ -62,7 +61,7 @@ class DrawFront:
         key = (query, state, gzip)
         body = await self._cached(key)
         if body is None:
-            await self._read(key, scope, receive, send)
+            await self._reads.read(key, scope, receive, send)
             return
         tags = given.get(b"if-none-match", b"").decode("latin-1")
         status, headers, content = answer_with(body, tags)
@@ -76,25 +75,12 @@ class DrawFront:
         """The body if it is in the cache, or as soon as a read under way has put it there."""
         query, state, gzip = key
         body = answer_cache().cached(query, *state, accepts_gzip=gzip)
-        if body is None and (reading := self._reading.get(key)):
-            await reading.wait()
+        if body is None and await self._reads.has_ended(key):
             body = answer_cache().cached(query, *state, accepts_gzip=gzip)
         return body
-
-    async def _read(self, key: AnswerKey, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Django make an answer; the view leaves it in the cache."""
-        done = self._reading.setdefault(key, asyncio.Event())
-        try:
-            await self._application(scope, receive, send)
-        finally:
-            done.set()
-            if self._reading.get(key) is done:
-                del self._reading[key]
 
 
 def _reader() -> StatesReader[DrawnState]:
     if not settings.SWITCHES.enable_pg_store:
         return MemoryDrawnStates(candle_store(), overlay_ledger())
-    parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
-    parameters.pop("cursor_factory", None)
-    return PostgresDrawnStates(parameters)
+    return PostgresDrawnStates(connection_parameters())

@@ -7,6 +7,7 @@ import zlib
 from typing import NamedTuple
 
 import orjson
+import psycopg2
 from django.core.asgi import get_asgi_application
 from django.test import Client
 
@@ -67,6 +68,16 @@ class Answer(NamedTuple):
         plain = member.decompress(self.body)
         assert member.eof and not member.unused_data
         return plain
+
+
+class DownReader:
+    """A database that can't be reached."""
+
+    async def states(self, series):
+        raise psycopg2.OperationalError("down")
+
+    def close(self):
+        pass
 
 
 class CountedDjango:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 
 import orjson
-import psycopg2
 import pytest
 
 from market.api.candle_pages import candle_pages
 from market.api.front import Front
-from market.api.tests.asking import CANDLES, CLOSED, SERIES, CountedDjango, ask, candle, store
+from market.api.tests.asking import (
+    CANDLES,
+    CLOSED,
+    SERIES,
+    CountedDjango,
+    DownReader,
+    ask,
+    candle,
+    store,
+)
 from trade_canvas.edge.request_bounds import RequestBounds
 
 QUERY = f"series_id={SERIES}"
 
 pytestmark = pytest.mark.usefixtures("either_store")
-
-
-class DownReader:
-    """A database that can't be reached."""
-
-    async def states(self, series):
-        raise psycopg2.OperationalError("down")
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from django.db import connection
 from lab.waiting import eventually
 from market import blocking, runtime
 from market.stores import postgres_states
-from market.stores.postgres_states import PostgresSeriesStates
+from market.stores.postgres_states import PostgresSeriesStates, connection_parameters
 from market.tests.builders import MINUTE, candles
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("on_postgres")]
@@ -22,10 +22,7 @@ NAME = "heads under test"
 
 @pytest.fixture
 async def reader():
-    parameters = connection.get_connection_params()
-    parameters.pop("cursor_factory", None)
-    parameters["application_name"] = NAME
-    made = PostgresSeriesStates(parameters)
+    made = PostgresSeriesStates(connection_parameters() | {"application_name": NAME})
     yield made
     made.close()
 

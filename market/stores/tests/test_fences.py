@@ -11,6 +11,7 @@ from django.db import OperationalError, connection
 from lab.waiting import patience
 from market.stores.postgres import PostgresCandleStore
 from market.stores.postgres_errors import is_lock_timeout
+from market.stores.postgres_states import connection_parameters
 from market.tests.builders import MINUTE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,9 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def locked():
     """Another transaction holds the series' lock."""
-    parameters = connection.get_connection_params()
-    parameters.pop("cursor_factory", None)
-    with closing(psycopg2.connect(**parameters)) as other, other.cursor() as cursor:
+    with closing(psycopg2.connect(**connection_parameters())) as other, other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(MINUTE)])
         yield
 

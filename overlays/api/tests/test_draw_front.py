@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import orjson
-import psycopg2
 import pytest
 
 from factors.domain.ledger import Rebuild
 from market import blocking, runtime
-from market.api.tests.asking import CountedDjango, ask
+from market.api.tests.asking import CountedDjango, DownReader, ask
 from market.domain.series import SeriesId
 from overlays.api.answer_cache import AnswerCache, answer_cache
 from overlays.api.draw_front import DrawFront
@@ -24,16 +23,6 @@ pytestmark = pytest.mark.usefixtures("either_store", "small")
 QUERY = f"series_id={SERIES}"
 CANDLES = walk(120)
 PATHS = [(DELTA, ""), (LIVE, ""), (POLL, "&after_id=0"), (AT_TIME, "&at_time=3000")]
-
-
-class DownReader:
-    """A database that can't be reached."""
-
-    async def states(self, series):
-        raise psycopg2.OperationalError("down")
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

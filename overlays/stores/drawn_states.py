@@ -29,11 +29,19 @@ FROM store_generation() AS generation LEFT JOIN series ON name = ANY(%s)
 LEFT JOIN overlay_state AS drawn ON drawn.series_id = series.id
 """
 
+# The same for one series, and no row if it is unknown: cheaper to plan.
+STATE = """
+SELECT name, series.head_time, series.epoch, store_generation(),
+    drawn.head_time, drawn.epoch, drawn.fingerprint, drawn.tick_id, drawn.takebacks
+FROM series LEFT JOIN overlay_state AS drawn ON drawn.series_id = series.id WHERE name = %s
+"""
+
 
 class PostgresDrawnStates(PostgresStates[DrawnState]):
     """Reads them on the event loop by one small query."""
 
     statement = STATES
+    statement_of_one = STATE
 
     @override
     def parsed(

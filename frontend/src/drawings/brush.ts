@@ -1,5 +1,6 @@
 /** Puts the parts of a scene on a canvas; those outside are skipped. */
 
+import { firstNot } from "../bisect";
 import type { Ink } from "./ink";
 import type { Mark } from "./marks";
 import { xOf, type Scales } from "./scales";
@@ -178,17 +179,6 @@ function priceOf({ places }: SceneLine): number {
 /** The part of a line that may be seen, one place more on both sides; places ascend. */
 function visible(places: readonly Place[], scales: Scales, width: number): readonly Place[] {
   if (places.length < 8) return places;
-  const behind = (x: number): number => lowerBy(places, (place) => xOf(scales, place.index) < x);
+  const behind = (x: number): number => firstNot(places, (place) => xOf(scales, place.index) < x);
   return places.slice(Math.max(0, behind(0) - 1), behind(width) + 1);
-}
-
-/** The position of the first place that is not before. */
-function lowerBy(places: readonly Place[], isBefore: (place: Place) => boolean): number {
-  let [low, high] = [0, places.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (isBefore(places[middle] as Place)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

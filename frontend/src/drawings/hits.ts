@@ -1,5 +1,6 @@
 /** Which drawing is under the pointer. */
 
+import { firstNot } from "../bisect";
 import type { Mark } from "./marks";
 import { xOf, type Scales } from "./scales";
 import type { Place, Scene, SceneBox, SceneLabel, SceneLine, SceneMarker } from "./scene";
@@ -67,13 +68,7 @@ function isOnLine({ places, width, toAxis }: SceneLine, scales: Scales, { x, y }
 
 /** The first segment, by the number of its end, that ends at `x` or later. */
 function segmentAt(places: readonly Place[], scales: Scales, x: number): number {
-  let [low, high] = [1, places.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (xOf(scales, (places[middle] as Place).index) < x) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return firstNot(places, ({ index }) => xOf(scales, index) < x, 1);
 }
 
 function isNear(from: Place, to: Place, scales: Scales, at: Pointer, reach: number): boolean {

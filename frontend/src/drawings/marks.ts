@@ -1,5 +1,6 @@
 /** Where marks stand: they shrink with the candles, and of many at one place the largest is shown. */
 
+import { firstNot } from "../bisect";
 import { xOf, type Scales } from "./scales";
 import type { SceneMarker } from "./scene";
 
@@ -29,7 +30,8 @@ export function marksOn(markers: readonly SceneMarker[], scales: Scales, width: 
   const first = (-full - scales.origin) / spacing;
   const last = (width + full - scales.origin) / spacing;
   const kept = thinned(markers, Math.floor((full * KEPT_APART) / spacing));
-  const shown = kept.slice(lowerIndex(kept, first), lowerIndex(kept, last));
+  const before = (index: number): number => firstNot(kept, (marker) => marker.index < index);
+  const shown = kept.slice(before(first), before(last));
   const heights = new Map<string, number>();
   return shown.flatMap((marker) => {
     const candleY = scales.y(marker.price);
@@ -75,14 +77,4 @@ function thin(markers: readonly SceneMarker[], candles: number): readonly SceneM
 function isBefore(marker: SceneMarker, held: SceneMarker): boolean {
   if (marker.size !== held.size) return marker.size > held.size;
   return marker.position === "aboveBar" ? marker.price > held.price : marker.price < held.price;
-}
-
-function lowerIndex(markers: readonly SceneMarker[], index: number): number {
-  let [low, high] = [0, markers.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((markers[middle] as SceneMarker).index < index) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -9,7 +9,6 @@ import type { CHINESE } from "./chinese";
 export type Text = keyof typeof CHINESE;
 export type ShownLanguage = "en" | "zh-CN";
 
-let shown: ShownLanguage = "en";
 let translations: Readonly<Record<Text, string>> | null = null;
 
 /** The language to show: the chosen one, else the browser's if the page has it, else English. */
@@ -22,17 +21,15 @@ export function languageFor(chosen: string, browser: readonly string[]): ShownLa
 /** Shows all texts in this language from now on; in English if its texts can't be loaded. */
 export async function setLanguage(language: ShownLanguage): Promise<void> {
   translations = null;
-  if (language === "zh-CN") {
-    translations = await import("./chinese").then(
-      ({ CHINESE }) => CHINESE,
-      () => null,
-    );
-  }
-  shown = translations === null ? "en" : language;
+  if (language === "en") return;
+  translations = await import("./chinese").then(
+    ({ CHINESE }) => CHINESE,
+    () => null,
+  );
 }
 
 export function shownLanguage(): ShownLanguage {
-  return shown;
+  return translations === null ? "en" : "zh-CN";
 }
 
 /** A text in the language of the page. */

@@ -1,5 +1,6 @@
 /** Merging of candle lists by time; the result is always strictly ascending. */
 
+import { firstNot } from "../bisect";
 import { sameCandle, type Candle } from "./candle";
 
 export interface Merge {
@@ -36,14 +37,7 @@ export function mergeCandles(current: readonly Candle[], incoming: readonly Cand
 
 /** Index of the first candle at or after `time`; the list's length when there is none. */
 export function lowerBound(candles: readonly Candle[], time: number): number {
-  let low = 0;
-  let high = candles.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((candles[middle] as Candle).candle_time < time) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return firstNot(candles, (candle) => candle.candle_time < time);
 }
 
 /** Whether the times are strictly ascending. */

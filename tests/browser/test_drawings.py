@@ -53,7 +53,16 @@ PHONE = {"width": 390, "height": 844}
 def server(browser, static_files, shared_stack):
     """A web process and a local exchange that no process follows."""
     exchange = shared_stack.local_exchange()
-    return shared_stack.web(), exchange
+    web = shared_stack.web()
+    query = "query=sim:futures:ETH/USDT&limit=1"
+
+    def listing_states() -> set[str]:
+        answer = get(f"{web.url}/api/market/symbols?{query}")[1]
+        return {each["state"] for each in answer["listings"]}
+
+    # Before, pages guess how prices are written, and would write them anew amid a test.
+    wait_until(lambda: "reading" not in listing_states(), 20, "the listings of the exchange")
+    return web, exchange
 
 
 @pytest.fixture
@@ -354,6 +363,10 @@ def test_hidden_tab_asks_for_nothing(drawn_page, following):
 
 def test_each_switch_changes_the_picture_and_restores_it(drawn_page, growing):
     page = drawn_page(growing)
+    # The answer that says how prices are written.
+    page.page.wait_for_function(
+        "performance.getEntriesByType('resource').some(({ name }) => name.includes('/symbols'))"
+    )
 
     def is_at_start() -> bool:
         page.page.press(".chart", "Shift+ArrowLeft")

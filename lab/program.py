@@ -27,6 +27,9 @@ LINES_SHOWN = 60
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE", "TZ")
 CLOCK = Path(__file__).with_name("clock")
 
+COLLECT_STATIC = ("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
+"""The management command that puts the built page where web processes serve it from."""
+
 
 class LabFailed(Exception):
     """A program or a crowd of watchers failed; the message ends with its last output."""

@@ -12,7 +12,7 @@ import pytest
 
 from lab.database import close_database, create_database, drop_database
 from lab.installation import Installation, passable_folder
-from lab.program import Program, inherited, manage
+from lab.program import COLLECT_STATIC, Program, inherited, manage
 from trade_canvas.environment import BASE_DIR
 from trade_canvas.up.plan import MANAGE
 
@@ -39,7 +39,6 @@ INSTALLED = {
     "TRADE_CANVAS_RECONCILE_INTERVAL_S": "0.5",
     "TRADE_CANVAS_HUB_CHECK_INTERVAL_S": "0.5",
 }
-COLLECT_STATIC = ("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from lab.benchmarks.stack import TOKEN, bare, stack, web
 from lab.browser import ARGUMENTS, CHROMIUM
 from lab.exchange import Exchange
 from lab.installation import Installation
-from lab.program import manage
+from lab.program import COLLECT_STATIC, manage
 from lab.waiting import wait_until
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
@@ -51,7 +51,6 @@ SOCKET_CANDLES = 20
 SETTLE_S = 1.0
 UPDATES = 10_000
 UPDATES_A_CANDLE = 20
-COLLECT_STATIC = ("collectstatic", "--noinput", "--ignore", "*.map", "--verbosity", "0")
 BARE_PAGE = Path(__file__).with_name("bare_page")
 LIBRARY = (
     BASE_DIR / "frontend/node_modules/lightweight-charts/dist"

@@ -20,6 +20,7 @@ from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS
 from overlays.domain.renderer import OverlayEngine
+from overlays.domain.tests.applied import apply_delta
 from overlays.domain.versions import NEVER
 from overlays.reads import Reads
 from overlays.stage import OverlayStage, Redraw
@@ -121,14 +122,7 @@ class Viewer:
         self.take(delta)
 
     def take(self, delta):
-        """By the rules of docs/drawings.md."""
-        for version in delta["instruction_catalog_patch"]:
-            name, time = version["instruction_id"], version["visible_time"]
-            self.catalog[name] = version["definition"]
-            kept = self.points.get(name, {}).items()
-            self.points[name] = {at: value for at, value in kept if at < time}
-        for name, points in delta["series_points"].items():
-            self.points[name].update(points)
+        apply_delta(delta, self.catalog, self.points)
         self.active, self.to_time = delta["active_ids"], delta["to_candle_time"]
 
     def shown(self):

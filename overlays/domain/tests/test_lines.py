@@ -11,6 +11,7 @@ from market.domain.series import SeriesId
 from overlays.domain.delta import draw_delta
 from overlays.domain.instruction import POINT, line
 from overlays.domain.renderer import Sheet
+from overlays.domain.tests.applied import apply_delta
 from overlays.domain.versions import SeriesVersions
 
 SERIES = SeriesId.parse("x:y:Z:1m")
@@ -71,13 +72,7 @@ class Client:
                 return self
 
     def take(self, delta):
-        for version in delta["instruction_catalog_patch"]:
-            name, time = version["instruction_id"], version["visible_time"]
-            self.catalog[name] = version["definition"]
-            kept = self.points.get(name, {}).items()
-            self.points[name] = {at: value for at, value in kept if at < time}
-        for name, points in delta["series_points"].items():
-            self.points[name].update(map(tuple, points))
+        apply_delta(delta, self.catalog, self.points)
         self.active = delta["active_ids"]
         self.cursor = delta["next_cursor"]["version_id"]
 

@@ -97,7 +97,7 @@ def test_status_opens_to_its_details_and_escape_closes_it(open_chart):
     chart.wait_for(status="live")
     page = chart.page
     page.wait_for_selector("#status-button[data-tone=good]:has-text('Live')")
-    # The price has no colour of its own, the change has one as soon as the list of markets brought it.
+    # The price has no colour of its own, the change has one once the list of markets brought it.
     page.wait_for_selector("#quote-change[data-direction=up], #quote-change[data-direction=down]")
     colours = page.evaluate(
         "['.quote-price', '.topbar', '.quote-change'].map((each) =>"

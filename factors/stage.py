@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 
@@ -12,8 +14,9 @@ from factors.domain.checkpoints import EVERY
 from factors.domain.engine import Engine, EngineState
 from factors.domain.ledger import FactorLedger, FactorUpdate, Rebuild
 from factors.domain.values import StepResult
-from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage
+from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage, Run
 from factors.stored_candles import StoredCandles
+from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
 from market.domain.change import Change, Notice
 from market.domain.store import CandleStore, SeriesWriter
@@ -90,6 +93,7 @@ class FactorStage:
         engine = engine or runtime.engine()
         allowed = settings.SWITCHES.enable_factor_fingerprint_rebuild
         self._candles = candles or candle_store()
+        self._fingerprint = engine.fingerprint
         self._stage: LedgerStage[EngineState, Candle, StepResult] = LedgerStage(
             engine,
             (ledger or runtime.factor_ledger()).writing,
@@ -102,12 +106,36 @@ class FactorStage:
 
     def apply(self, writer: SeriesWriter, change: Change) -> Iterable[Notice]:
         """Write the facts of a change. Raises LedgerOutdated and LedgerConflict."""
+        started = time.perf_counter()
         candles = StoredCandles(self._candles, change)
         given = CandleInput(change, candles, change.results.get(Rebuild))
         run = self._stage.apply(writer, change, given)
         change.results.put(FactorUpdate(run.head_time, run.entries, run.dropped_from))
+        writer.on_commit(partial(self._emit, change, run, milliseconds_since(started)))
         if run.dropped_from is None:
             return []
         reason = "factor history recomputed" if change.revised_from is None else "candles changed"
         data = {"series_id": str(change.series), "from_time": run.dropped_from}
         return [Notice("factor.rebuild", reason, data)]
+
+    def _emit(
+        self, change: Change, run: Run[EngineState, Candle, StepResult], duration_ms: float
+    ) -> None:
+        if run.dropped_from is not None and change.revised_from is None:
+            emit(
+                "factor.fingerprint.rebuild",
+                change.series,
+                {"fingerprint": self._fingerprint, "from_time": run.dropped_from},
+            )
+        events = sum(len(step.events) for step in run.entries)
+        emit(
+            "write.factor.ingest_done",
+            change.series,
+            {
+                "up_to_candle_time": run.head_time,
+                "candles_read": len(run.entries),
+                "events_planned": events,
+                "db_changes": events + sum(len(step.heads) for step in run.entries),
+                "duration_ms": duration_ms,
+            },
+        )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from time import perf_counter
 
 from factors import runtime as factors
 from factors.domain.checkpoints import EVERY
 from factors.domain.ledger import FactorLedger, FactorUpdate
 from factors.domain.values import Event, Head, StepResult
-from factors.ledger_stage import AT_ONCE, LedgerStage
+from factors.ledger_stage import AT_ONCE, LedgerStage, Run
 from factors.stored_candles import StoredCandles
+from market.debug_events import emit, milliseconds_since
 from market.domain.change import Change, Notice
 from market.domain.store import CandleStore, SeriesWriter
 from market.runtime import candle_store
@@ -129,5 +132,24 @@ class OverlayStage:
         if update is not None:
             candles, request = StoredCandles(self._candles, change), change.results.get(Redraw)
             given = FactorInput(change, candles, self._facts, update, request)
-            self._stage.apply(writer, change, given)
+            started = perf_counter()
+            run = self._stage.apply(writer, change, given)
+            writer.on_commit(partial(_emit, change, run, milliseconds_since(started)))
         return []
+
+
+def _emit(
+    change: Change, run: Run[OverlayState, FactorStep, Sequence[Drawn]], duration_ms: float
+) -> None:
+    kinds = Counter(drawn.kind for step in run.entries for drawn in step)
+    emit(
+        "write.overlay.ingest_done",
+        change.series,
+        {
+            "up_to_candle_time": run.head_time,
+            "factor_rows": len(run.entries),
+            "versions": kinds,
+            "db_changes": kinds.total(),
+            "duration_ms": duration_ms,
+        },
+    )

@@ -468,14 +468,14 @@ def test_nginx_has_locations_that_exist():
     locations = dict(re.findall(r"^    location (?:= )?(/\S*) \{\n(.*?)^    \}", text, re.M | re.S))
     assert set(locations) == {
         "/",
-        "/ws/market",
+        "/ws/",
         "/api/market/top_markets/stream",
         "/metrics",
         "/static/",
     }
     assert resolve("/api/market/top_markets/stream")
     assert settings.STATIC_URL == "/static/"
-    for path in ("/ws/market", "/api/market/top_markets/stream"):
+    for path in ("/ws/", "/api/market/top_markets/stream"):
         assert "proxy_buffering off" in locations[path]
     # A location that sets a header inherits none.
     everywhere = set(re.findall(r"^    proxy_set_header (\S+)", text, re.M))
@@ -484,5 +484,5 @@ def test_nginx_has_locations_that_exist():
         assert (
             not (here := set(re.findall(r"proxy_set_header (\S+)", content))) or here >= everywhere
         )
-    silent_s = int(re.search(r"proxy_read_timeout (\d+)s", locations["/ws/market"])[1])
+    silent_s = int(re.search(r"proxy_read_timeout (\d+)s", locations["/ws/"])[1])
     assert silent_s > 2 * PING_INTERVAL_S

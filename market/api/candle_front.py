@@ -12,7 +12,7 @@ import time
 from market.api import metrics
 from market.api.asgi import Application, Receive, Scope, Send, respond
 from market.api.candle_answer import VARY, accepts_gzip, answer_with
-from market.api.candle_pages import candle_pages
+from market.api.candle_pages import candle_pages, page_sent
 from market.api.candle_query import PageQuery, query_of
 from market.api.common_headers import CommonHeaders
 from market.api.series_states import SeriesStates, StatesReader
@@ -61,4 +61,5 @@ class CandleFront:
         status, headers, content = answer_with(page.body(accepts_gzip=gzip), tags)
         await respond(send, status, headers + common, content)
         metrics.page_answered(query.series, page.rows, page.head, started, unchanged=status == 304)
+        page_sent(query, page)
         after_read(query)

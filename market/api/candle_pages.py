@@ -21,6 +21,7 @@ from market.api import metrics
 from market.api.candle_answer import Body, body_of
 from market.api.candle_query import PageQuery
 from market.api.gzip_body import deflated, gzipped
+from market.debug_events import emit
 from market.domain.candle import Candle
 from market.domain.freshness import clamp_cursor, is_withheld
 from market.domain.series import SeriesId
@@ -87,6 +88,21 @@ class Page:
     def body(self, *, accepts_gzip: bool) -> Body:
         """The body for a client; the plain one where compressing saves nothing."""
         return (self.compressed or self.plain) if accepts_gzip else self.plain
+
+
+def page_sent(query: PageQuery, page: Page) -> None:
+    """Emit the debug event of an answered page."""
+    if page.rows:
+        emit(
+            "read.http.market_candles",
+            query.series,
+            {
+                "since": query.since,
+                "limit": query.limit,
+                "count": page.rows,
+                "server_head_time": page.head,
+            },
+        )
 
 
 class CandlePages:

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from market.api import metrics
 from market.api.answers import CandlesAnswer
 from market.api.candle_answer import VARY, Answer, accepts_gzip, answer_with
-from market.api.candle_pages import candle_pages
+from market.api.candle_pages import candle_pages, page_sent
 from market.api.candle_query import page_query
 from market.api.endpoint import Endpoint
 from market.api.requests import CandlesQuery
@@ -49,6 +49,7 @@ class Candles(Endpoint):
         answer = answer_with(page.body(accepts_gzip=gzip), tags)
         unchanged = answer.status == 304
         metrics.page_answered(query.series, page.rows, page.head, started, unchanged=unchanged)
+        page_sent(query, page)
         return http_response(answer)
 
 

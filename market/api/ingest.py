@@ -32,7 +32,9 @@ from market.api.schema import (
 )
 from market.api.writes import require_writer
 from market.bus.publish import publish_change, publish_forming
+from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
+from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.pipeline import PipelineError
 from market.runtime import pipeline
@@ -56,16 +58,46 @@ async def store_and_publish(
     """Store candles through the pipeline, and publish what changed; raises PipelineError."""
     started = perf_counter()
     failed_step: str | None = "other"
+    name = f"write.http.ingest_candle{'s_closed_batch' if is_batch else '_closed'}"
+    about: dict[str, object] = {"candle_time": candles[0].candle_time}
+    if is_batch:
+        about = {"count": len(candles), "publish_ws": publish}
+    emit(f"{name}_start", series, about)
     try:
         change = await blocking.run(pipeline().ingest, series, candles)
+        stored_ms = milliseconds_since(started)
         if publish:
             await publish_change(change)
         failed_step = None
+        _emit_done(name, change, candles, about, stored_ms=stored_ms, started=started)
     except PipelineError as error:
         failed_step = error.step
+        failed = {**about, "step": error.step}
+        emit(f"{name}_error", series, failed, message=str(error), level="error")
         raise
     finally:
         metrics.ingested(started, batch=is_batch, failed_step=failed_step)
+
+
+def _emit_done(
+    name: str,
+    change: Change,
+    candles: list[Candle],
+    about: dict[str, object],
+    *,
+    stored_ms: float,
+    started: float,
+) -> None:
+    done = {
+        **about,
+        "first_candle_time": min(candle.candle_time for candle in candles),
+        "last_candle_time": max(candle.candle_time for candle in candles),
+        "stored": len(change.fresh) + len(change.past),
+        "factor_rebuilt": any(notice.event == "factor.rebuild" for notice in change.notices),
+        "pipeline_duration_ms": stored_ms,
+        "duration_ms": milliseconds_since(started),
+    }
+    emit(f"{name}_done", change.series, done)
 
 
 async def ingest_closed(series: SeriesId, candle: Candle) -> dict[str, object]:

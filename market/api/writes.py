@@ -43,13 +43,18 @@ async def may_send_body(scope: Scope) -> bool:
     address = (scope.get("client") or ("",))[0]
     if may_write(authorization, address, headers=given):
         return True
-    if authorization or settings.SESSION_COOKIE_NAME.encode() not in given.get(b"cookie", b""):
+    return not authorization and await session_is_admins(scope)
+
+
+async def session_is_admins(scope: Scope) -> bool:
+    """Whether the cookies of a request or of a WebSocket's handshake carry an admin's session."""
+    if settings.SESSION_COOKIE_NAME.encode() not in dict(scope["headers"]).get(b"cookie", b""):
         return False
     return await sync_to_async(_has_admin_session)(scope)
 
 
 def _has_admin_session(scope: Scope) -> bool:
-    request = ASGIRequest(scope, BytesIO())
+    request = ASGIRequest({"method": "GET", **scope}, BytesIO())
     SessionMiddleware(_no_view).process_request(request)
     return _is_admin(request)
 
@@ -78,7 +83,13 @@ def may_write(authorization: str, address: str, *, headers: Iterable[bytes]) -> 
     """
     if settings.SWITCHES.ingest_token:
         return holds_token(authorization)
-    return bool(settings.DEBUG) and is_loopback(address) and PROXY_HEADERS.isdisjoint(headers)
+    return is_unguarded(address, headers=headers)
+
+
+def is_unguarded(address: str, *, headers: Iterable[bytes]) -> bool:
+    """Whether a client needs no credentials: on the machine of a developer without a token."""
+    is_local = is_loopback(address) and PROXY_HEADERS.isdisjoint(headers)
+    return bool(settings.DEBUG) and not settings.SWITCHES.ingest_token and is_local
 
 
 def holds_token(authorization: str) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from django.conf import settings
@@ -23,6 +22,7 @@ from market.ingest.admission import is_admitted
 from market.ingest.backfill import fill
 from market.ingest.gap_ledger import MAX_ATTEMPTS, GapLedger, ledger
 from market.ingest.gap_ranges import GapState, Range
+from market.ingest.progress import REPAIR, TAIL, ProgressReport
 from market.ingest.runtime import call, lease_store
 from market.pipeline import PipelineError
 from market.runtime import candle_store
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 OpenFeed = Callable[[str, str], Feed]
 
-TAIL = "tail_coverage"
 GAP = "gap"
 MAX_BACKFILL_S = 600.0
 # A request that no worker has taken after this time is dropped, and may be made again.
@@ -181,15 +180,18 @@ async def backfill_range(
 ) -> bool:
     """Fetch and store the candles from `start` to `end` (open times, inclusive).
 
-    The gap ledger is brought up to date; with reason TAIL the series' progress as well. False when
-    the exchange or the store failed: the gaps stay open.
+    The gap ledger is brought up to date, and the progress is reported. False when the exchange or
+    the store failed: the gaps stay open.
     """
     error, is_whole = "", False
+    wanted = max(0, end - start) // series.timeframe.seconds + 1
+    report = ProgressReport(series, TAIL if reason == TAIL else REPAIR, wanted=wanted)
+    await report.begin()
     try:
         async with asyncio.timeout(MAX_BACKFILL_S):
             feed = open_feed(series.exchange, series.market)
             try:
-                result = await fill(feed, series, start, end)
+                result = await fill(feed, series, start, end, on_page=report.page_read)
             finally:
                 await feed.close()
             is_whole = result.through == end and not result.missing_ranges
@@ -197,9 +199,11 @@ async def backfill_range(
         error = str(failure) or type(failure).__name__
         log.warning("backfill of %s from %d to %d failed: %s", series, start, end, error)
     await blocking.run(settle, ledger(), series, (start, end), answered=not error)
-    progress = partial(_ended, error=error, is_whole=is_whole)
-    marker = _marker(series, start, end)
-    await call(_end, series, marker, progress=progress if reason == TAIL else None)
+    await report.end(error=error, is_whole=is_whole)
+    try:
+        await call(lease_store().unclaim, _marker(series, start, end))
+    except LeaseStoreUnavailable as failure:
+        log.warning("the end of a backfill of %s was not recorded: %s", series, failure)
     return not error
 
 
@@ -214,30 +218,6 @@ def settle(ledger: GapLedger, series: SeriesId, span: Range, *, answered: bool) 
             state = GapState.ABSENT if is_absent else GapState.OPEN
             here = (tried.from_time, tried.to_time)
             ledger.set_state(series, here, state=state, was=GapState.REPAIRING)
-
-
-def _end(
-    series: SeriesId,
-    marker: str,
-    *,
-    progress: Callable[[BackfillProgress], BackfillProgress] | None,
-) -> None:
-    leases = lease_store()
-    try:
-        leases.unclaim(marker)
-        if progress is not None:
-            leases.set_progress(series, progress(leases.progress(series)))
-    except LeaseStoreUnavailable as error:
-        log.warning("the end of a backfill of %s was not recorded: %s", series, error)
-
-
-def _ended(progress: BackfillProgress, *, error: str, is_whole: bool) -> BackfillProgress:
-    now = int(time.time())
-    if error:
-        note = f"{TAIL}_best_effort_failed"
-        return replace(progress, state="failed", updated_at=now, note=note, error=error)
-    note = f"{TAIL}_done" if is_whole else f"{TAIL}_partial"
-    return replace(progress, state="succeeded", updated_at=now, note=note, error=None)
 
 
 async def repair_due(

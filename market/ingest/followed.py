@@ -17,6 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from market import blocking, log_context
+from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
 from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
 from market.domain.lease_store import JobReport
@@ -24,12 +25,13 @@ from market.domain.series import SeriesId
 from market.domain.store import Fence, StaleFence
 from market.exchanges.rate_limit import YIELDS
 from market.ingest import metrics
-from market.ingest.backfill import IngestPorts, fill, note_holes
+from market.ingest.backfill import FillResult, IngestPorts, OnPage, fill, note_holes
 from market.ingest.breaker import Breaker, BreakerState, is_store_away, store_pace
 from market.ingest.due import Action, Due, FollowLimits
 from market.ingest.forming import FormingCandle
-from market.ingest.gap_ranges import GapState
+from market.ingest.gap_ranges import GapState, Range
 from market.ingest.held import Held
+from market.ingest.progress import START_UP, ProgressReport
 from market.pipeline import PipelineError
 
 logger = logging.getLogger(__name__)
@@ -207,6 +209,7 @@ class FollowedSeries:
     async def _read(self) -> None:
         """Read from a little before the head to now, and store it."""
         timeframe, limits = self.series.timeframe, self._ports.limits
+        is_sync = bool(limits.sync_candles) and not self._due.has_joined
         async with self._ports.readers(self.series):
             if not self._due.has_joined:
                 self._job = replace(self._job, state="backfilling")
@@ -221,15 +224,21 @@ class FollowedSeries:
                 first = end - wanted * timeframe.seconds
             else:
                 first = self._held.expected - limits.recheck_candles * timeframe.seconds
-            result = await fill(
+            first = max(0, first)
+            filled = partial(
+                fill,
                 self._ports.feed,
                 self.series,
-                max(0, first),
+                first,
                 end,
                 fence=self.fence,
-                on_page=partial(self._page_stored, self._held.by_time()),
                 ports=self._ports.ingest,
             )
+            on_page = partial(self._page_stored, self._held.by_time())
+            if is_sync:
+                result = await self._synced(filled, (first, end), on_page=on_page)
+            else:
+                result = await filled(on_page=on_page)
             await self._learn_head()
         is_useful = self._held.head != head or bool(result.stored)
         self._due.read_ended(time.monotonic(), self._held, is_useful=is_useful)
@@ -260,16 +269,66 @@ class FollowedSeries:
         if first is not None and self._held.head is not None:
             wanted = max(0, self._held.head - (self._ports.limits.sync_candles - 1) * step)
             if wanted < first:
+                span = (wanted, first - step)
+                filled = partial(
+                    fill,
+                    self._ports.feed,
+                    self.series,
+                    *span,
+                    fence=self.fence,
+                    ports=self._ports.ingest,
+                )
                 async with self._ports.readers(self.series):
-                    await fill(
-                        self._ports.feed,
-                        self.series,
-                        wanted,
-                        first - step,
-                        fence=self.fence,
-                        ports=self._ports.ingest,
-                    )
+                    await self._synced(filled, span)
         self._due.extended()
+
+    async def _synced(
+        self,
+        filled: Callable[..., Awaitable[FillResult]],
+        span: Range,
+        *,
+        on_page: OnPage | None = None,
+    ) -> FillResult:
+        """Fill a span as a part of the start-up sync, which is reported."""
+        (first, end), before, started = span, self._held.head, time.perf_counter()
+        missing = end - first if before is None else max(0, end - before)
+        wanted = (end - first) // self.series.timeframe.seconds + 1
+        report = ProgressReport(self.series, START_UP, wanted=wanted, missing_seconds=missing)
+        covered = 0
+
+        def page_read(page: Sequence[Candle]) -> None:
+            nonlocal covered
+            covered += len(page)
+            report.page_read(page)
+            if on_page is not None:
+                on_page(page)
+
+        await report.begin()
+        error, is_whole = "", False
+        try:
+            result = await filled(on_page=page_read)
+            is_whole = result.through == end and not result.missing_ranges
+        except Exception as failure:
+            error = _reason_of(failure)
+            raise
+        finally:
+            await report.end(error=error, is_whole=is_whole)
+            after = self._held.head
+            emit(
+                "write.startup.kline_sync.series_done",
+                self.series,
+                {
+                    "target_time": end,
+                    "before_head_time": before,
+                    "after_head_time": after,
+                    "covered_candles": covered,
+                    "lagging": not error and (after is None or after < end),
+                    "duration_ms": milliseconds_since(started),
+                },
+                message=error,
+                level="error" if error else "info",
+            )
+        return result
 
     # Results
 

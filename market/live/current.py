@@ -14,6 +14,7 @@ from market.bus.publish import deliver_here
 from market.domain.series import SeriesId
 from market.ingest.coverage import repair_gap
 from market.ingest.presence import Load
+from market.live.debug import stop_debug_feed
 from market.live.health import HealthFeed
 from market.live.heartbeats import heartbeats
 from market.live.hub import Hub
@@ -65,6 +66,7 @@ def load() -> Load:
 async def shut_down() -> None:
     """Close every watcher with 1001, so that it resumes elsewhere, and stop the hub."""
     await heartbeats().stop()
+    await stop_debug_feed()
     feed = _feeds.pop(asyncio.get_running_loop(), None)
     if feed is not None:
         await feed.stop()

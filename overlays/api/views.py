@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,11 +28,13 @@ from market.api.schema import (
     responses,
 )
 from market.api.writes import require_writer
+from market.debug_events import emit, milliseconds_since
 from market.domain.series import SeriesId
 from market.pipeline import PipelineError
 from overlays import repair
 from overlays.api.answer_cache import answer_cache
 from overlays.api.answers import DrawDeltaAnswer, FrameAnswer, PollAnswer, RepairedAnswer
+from overlays.api.debug import read_done, read_refused
 from overlays.api.draw_query import AT_TIME, DELTA, LIVE, POLL, draw_query
 from overlays.api.requests import (
     DrawDeltaQuery,
@@ -77,8 +80,13 @@ def answered(request: Request, path: str) -> HttpResponse:
     """Read what is asked at a path; overlays.api.draw_front answers what is read already."""
     query = draw_query(path, request.query_params)
     gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-    with refusals():
-        found = blocking.call(query.read, reads())
+    try:
+        with refusals():
+            found = blocking.call(query.read, reads())
+    except ApiError as error:
+        read_refused(query, error.code)
+        raise
+    read_done(query, found)
     body = answer_cache().keep(query, found, accepts_gzip=gzip)
     return http_response(answer_with(body, request.headers.get("If-None-Match", "")))
 
@@ -189,14 +197,14 @@ class RepairOverlay(Endpoint):
         body = self.body(RepairBody)
         require(switches.enable_dev_api and switches.enable_read_repair_api)
         require_writer(request._request)
-        series = SeriesId.parse(body.series_id)
+        series, started = SeriesId.parse(body.series_id), time.perf_counter()
         try:
             target = blocking.call(repair.target_of, series, body.to_time)
             parts = repair.parts_of(series)
             # A call for each part, so that none holds the series, or a thread, for long.
             while blocking.call(next, parts, None):
                 pass
-            return Response(blocking.call(repair.report, series, target))
+            repaired = blocking.call(repair.report, series, target)
         except NoData:
             raise ApiError(404, "read_repair.no_data", "no_data") from None
         except OutOfSync as error:
@@ -207,3 +215,5 @@ class RepairOverlay(Endpoint):
             log.exception("repair of %s failed", series)
             detail = f"overlay_repair_failed:{error}"
             raise ApiError(500, "read_repair.overlay_repair_failed", detail) from None
+        emit("read.http.overlay_repair", series, repaired | {"ms": milliseconds_since(started)})
+        return Response(repaired)

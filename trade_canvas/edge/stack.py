@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial, reduce
 from typing import Protocol
 
@@ -12,10 +12,12 @@ from market.api.asgi import Application, Receive, Scope, Send
 from market.api.front import Front
 from market.costs import cost_budget
 from market.live.consumer import serve_watcher
+from market.live.debug import serve_debug
 from market.wording import load_catalogs
 from overlays.api.draw_front import DrawFront
 from trade_canvas import metrics
 from trade_canvas.edge.addresses import TrustedProxies
+from trade_canvas.edge.debug_admission import DebugAdmission
 from trade_canvas.edge.drain import DrainGate
 from trade_canvas.edge.metrics_endpoint import MetricsPath
 from trade_canvas.edge.request_bounds import RequestBounds
@@ -28,6 +30,7 @@ from trade_canvas.edge.websocket_admission import WebSocketAdmission
 from trade_canvas.edge.writer_bodies import WriterBodies
 
 SOCKET_PATH = "/ws/market"
+DEBUG_PATH = "/ws/debug"
 POLICY_VIOLATION = 1008
 
 
@@ -85,18 +88,24 @@ def build(django: Application) -> Application:
         # Foreign pages, and too many connections of one address, are refused before the handshake.
         WebSocketAdmission,
     ]
-    return _wrap(shared, Router(_wrap(http, django), _wrap(websocket, serve_watcher)))
+    debug: list[Wrapper] = [
+        *websocket,
+        # What a process does is shown to its operators only.
+        DebugAdmission,
+    ]
+    sockets = {SOCKET_PATH: _wrap(websocket, serve_watcher), DEBUG_PATH: _wrap(debug, serve_debug)}
+    return _wrap(shared, Router(_wrap(http, django), sockets))
 
 
 class Router:
-    """Sends HTTP to one application and `/ws/market` to the other.
+    """Sends HTTP to one application, and a WebSocket to that of its path.
 
     It stands in for Channels' routers, which copy the scope of each connection.
     """
 
-    def __init__(self, http: Application, socket: Application) -> None:
+    def __init__(self, http: Application, sockets: Mapping[str, Application]) -> None:
         self._http = http
-        self._socket = socket
+        self._sockets = sockets
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on, or refuse a WebSocket on another path (the client sees HTTP 403)."""
@@ -104,9 +113,8 @@ class Router:
             return self._http(scope, receive, send)
         if scope["type"] != "websocket":
             raise ValueError(f"no application for {scope['type']}")
-        if scope["path"] == SOCKET_PATH:
-            return self._socket(scope, receive, send)
-        return _refuse(receive, send)
+        socket = self._sockets.get(scope["path"])
+        return _refuse(receive, send) if socket is None else socket(scope, receive, send)
 
 
 async def _refuse(receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Admission to `/ws/market`: allowed origins, and a limit of connections per address.
+"""Admission to WebSockets: allowed origins, and a limit of connections per address.
 
 A connection is refused before the handshake, so a refusal costs next to nothing: HTTP 403 or 429
 with a code where the server supports that, a bare 403 elsewhere.
@@ -35,7 +35,7 @@ class WebSocketAdmission:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit a connection and count it while it lasts, or refuse it."""
         if not has_allowed_origin(scope):
-            await _refuse(scope, receive, send, status=403, code="origin_not_allowed")
+            await refuse(scope, receive, send, status=403, code="origin_not_allowed")
             return
         limit = settings.SWITCHES.ws_max_connections_per_address
         if not limit:
@@ -43,7 +43,7 @@ class WebSocketAdmission:
             return
         network = network_of(peer_of(scope))
         if self.connections[network] >= limit:
-            await _refuse(scope, receive, send, status=429, code="too_many_connections")
+            await refuse(scope, receive, send, status=429, code="too_many_connections")
             return
         self.connections[network] += 1
         try:
@@ -69,7 +69,8 @@ def has_allowed_origin(scope: Scope) -> bool:
     return is_allowed_origin(origin.decode("latin-1"), host)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, *, status: int, code: str) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, *, status: int, code: str) -> None:
+    """Refuse a handshake: with an answer where the server can send one, else with a bare 403."""
     metrics.HANDSHAKES_REFUSED.inc(1, code)
     await receive()
     if HTTP_RESPONSE not in scope.get("extensions", {}):

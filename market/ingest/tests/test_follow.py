@@ -17,6 +17,7 @@ from market.ingest.due import FollowLimits
 from market.ingest.follow import Follower
 from market.ingest.followed import READERS, Standing
 from market.ingest.gap_ranges import GapState
+from market.ingest.runtime import lease_store
 from market.ingest.tests.exchange_fake import (
     OTHER,
     SERIES,
@@ -157,6 +158,21 @@ async def test_start_up_sync_lets_a_short_series_reach_back():
     async with following(setup=short, limits=limits) as it:
         await eventually(lambda: it.ports.store.first(SERIES) == at(3))
         it.assert_true_to_the_exchange()
+        await eventually(lambda: lease_store().progress(SERIES).note == "startup_sync_done")
+        progress = lease_store().progress(SERIES)
+        assert (progress.state, progress.reason) == ("succeeded", "startup_sync")
+
+
+async def test_start_up_sync_that_fails_is_reported():
+    def failing(at_work):
+        ten_candles(at_work)
+        at_work.feed.faults = [FeedError("no answer")] * 100
+
+    limits = FollowLimits(new_series_candles=5, sync_candles=7, tick_s=0.02, recheck_candles=0)
+    async with following(setup=failing, limits=limits):
+        await eventually(lambda: lease_store().progress(SERIES).state == "failed")
+        progress = lease_store().progress(SERIES)
+        assert (progress.reason, progress.error) == ("startup_sync", "no answer")
 
 
 async def test_live_candles_wait_for_history_that_is_still_read():

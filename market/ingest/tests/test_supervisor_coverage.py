@@ -228,6 +228,25 @@ async def test_progress_shows_how_a_tail_backfill_ended(lease_store, minutes, er
     assert (progress.state, progress.note, progress.error) == expected
 
 
+async def test_progress_shows_a_repair_while_it_runs_and_its_end(lease_store):
+    feed = FakeFeed([1, 2, 3])
+    seen = []
+
+    async def noticing(*arguments):
+        async for page in FakeFeed.history(feed, *arguments):
+            yield page
+            await eventually(lambda: lease_store.progress(BTC).note, what="the page's report")
+            seen.append(lease_store.progress(BTC))
+
+    feed.history = noticing
+    await backfill_range(BTC, 60, 180, open_feed=feed.open)
+    (running,), ended = seen, lease_store.progress(BTC)
+    assert (running.state, running.reason) == ("running", "gap_repair")
+    assert running.note == "gap_repair_running: 3 of 3 candles"
+    assert (ended.state, ended.note, ended.error) == ("succeeded", "gap_repair_done", None)
+    assert ended.started_at == running.started_at
+
+
 def test_range_under_way_is_not_asked_for_twice(asked):
     assert request_backfill(BTC, 60, 120)
     assert request_backfill(BTC, 60, 120)

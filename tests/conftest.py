@@ -24,6 +24,7 @@ SWITCHES = {
     "TRADE_CANVAS_ENABLE_DEBUG_API": "1",
     "TRADE_CANVAS_ENABLE_DEV_API": "1",
     "TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2": "1",
+    "TRADE_CANVAS_ENABLE_COMPACT_HISTORY": "1",
     # Write endpoints answer on loopback without a token.
     "DEBUG": "1",
 }

@@ -50,6 +50,31 @@ class CandlesAnswer(BaseModel):
     candles: list[CandleAnswer]
 
 
+class HistoryChunkAnswer(BaseModel):
+    """A chunk of compact history: its name, the times of its ends, the number of its candles."""
+
+    name: str
+    first: int
+    last: int
+    candles: int
+
+
+class HistoryAnswer(BaseModel):
+    """A page of the index of compact history, in ascending order."""
+
+    series_id: str
+    format: Literal[1]
+    generation: str
+    epoch: int
+    tail_since: int | None = Field(
+        description="candles after this time are in no chunk; null: no candle is in one"
+    )
+    chunks: list[HistoryChunkAnswer]
+    next_before: int | None = Field(
+        description="what to give as `before` for older chunks; null: there are none"
+    )
+
+
 class IngestedAnswer(BaseModel):
     """A candle was accepted."""
 
@@ -63,7 +88,7 @@ class IngestedBatchAnswer(BaseModel):
 
     ok: Literal[True]
     series_id: str
-    count: int
+    candles: int
     first_candle_time: int
     last_candle_time: int
 

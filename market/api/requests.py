@@ -87,6 +87,22 @@ class CandlesQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
 
 
+class HistoryQuery(BaseModel):
+    """A page of the index of compact history."""
+
+    series_id: SeriesText
+    before: Annotated[
+        Time | None, Field(description="exclusive upper bound; absent: the newest chunks")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class HistoryChunkQuery(BaseModel):
+    """The series of a chunk."""
+
+    series_id: SeriesText
+
+
 class HealthQuery(BaseModel):
     """A series, and the time at which its health is determined."""
 

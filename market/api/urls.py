@@ -7,6 +7,7 @@ from django.urls import path
 from market.api.candles import Candles
 from market.api.debug import IngestState, Metrics, SeriesHealth
 from market.api.health import Health
+from market.api.history import History, HistoryChunk
 from market.api.ingest import ClosedCandle, FormingCandle
 from market.api.symbols import Symbols
 from market.api.top_market_stream import TopMarketsStream
@@ -15,6 +16,8 @@ from market.api.whitelist import Whitelist
 
 urlpatterns = [
     path("candles", Candles.as_view()),
+    path("history", History.as_view()),
+    path("history/<str:name>", HistoryChunk.as_view()),
     path("ingest/candle_closed", ClosedCandle.as_view()),
     path("ingest/candle_forming", FormingCandle.as_view()),
     path("whitelist", Whitelist.as_view()),

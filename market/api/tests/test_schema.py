@@ -15,6 +15,8 @@ ENDPOINTS = {
     ("post", "/api/dev/market/ingest/candles_closed_batch"): {"200", "404", "422", "500"},
     ("get", "/api/market/whitelist"): {"200"},
     ("get", "/api/market/symbols"): {"200", "400", "422", "503"},
+    ("get", "/api/market/history"): {"200", "304", "400", "404", "422", "503"},
+    ("get", "/api/market/history/{name}"): {"200", "304", "400", "404", "422", "503"},
     ("get", "/api/market/health"): {"200", "400", "404"},
     ("get", "/api/market/debug/ingest_state"): {"200", "404"},
     ("get", "/api/market/debug/metrics"): {"200", "404"},

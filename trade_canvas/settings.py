@@ -34,9 +34,10 @@ CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("CSRF_TRUSTED_ORIGINS", "").sp
 FORCE_SCRIPT_NAME = script_name(os.environ.get("FORCE_SCRIPT_NAME", ""))
 
 INSTALLED_APPS = [
-    "daphne",
-    # Without its search for admin modules, which import every exchange of ccxt: urls.py does that
-    # for the processes that serve the admin.
+    # Its development server in place of Django's; it imports Twisted, which takes time.
+    *(["daphne"] if ROLE == "runserver" else []),
+    # Without its search for admin modules: urls.py does that for the processes that serve the
+    # admin.
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

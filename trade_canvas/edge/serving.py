@@ -1,4 +1,4 @@
-"""The web process: uvicorn or Daphne around the application, with an orderly start and end.
+"""The web process: uvicorn around the application, with an orderly start and end.
 
 At the end /readyz fails while everything is still served, for as long as a load balancer needs to
 notice (trade_canvas.edge.drain); then new requests are refused, watchers are closed with 1001 so
@@ -13,11 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from socket import socket
-from typing import Any
 
 import uvicorn
-from daphne.server import Server as DaphneServer
-from daphne.server import reactor
 from django.conf import settings
 
 from market.ingest import supervisor
@@ -84,7 +81,7 @@ def serve_with_uvicorn(address: Address) -> bool:
         ws_per_message_deflate=False,
         # Larger than what the protocol takes: the consumer's own answer to a large message has a
         # reason.
-        ws_max_size=_max_frame_bytes(),
+        ws_max_size=max_frame_bytes(),
         ws_ping_interval=PING_INTERVAL_S,
         ws_ping_timeout=PING_INTERVAL_S,
         lifespan="off",
@@ -127,52 +124,6 @@ class UvicornServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve_with_daphne(address: Address, application: Any) -> bool:
-    """Serve until SIGINT or SIGTERM; return whether the server ever listened."""
-    host = address.host.replace(":", r"\:")
-    server = DaphneServer(
-        application,
-        endpoints=[f"tcp:port={address.port}:interface={host}:backlog={BACKLOG}"],
-        signal_handlers=False,
-        ping_interval=PING_INTERVAL_S,
-        websocket_timeout=-1,
-        websocket_max_message_size=_max_frame_bytes(),
-        websocket_max_frame_size=_max_frame_bytes(),
-        application_close_timeout=GRACE_S,
-    )
-    DaphneLifecycle(server)
-    server.run()
-    return bool(server.listening_addresses)
-
-
-class DaphneLifecycle:
-    """Starts our parts with Daphne's event loop, and stops them before it at the first signal."""
-
-    def __init__(self, server: DaphneServer) -> None:
-        self._server = server
-        self._loop = reactor._asyncioEventloop
-        # The loop keeps only weak references to tasks.
-        self._starting: asyncio.Task[None] | None = None
-        self._ending: asyncio.Task[None] | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self._on_signal)
-        reactor.callWhenRunning(self._on_running)
-
-    def _on_running(self) -> None:
-        self._starting = self._loop.create_task(start_parts())
-
-    def _on_signal(self) -> None:
-        if self._ending is None:
-            self._ending = self._loop.create_task(self._end())
-
-    async def _end(self) -> None:
-        try:
-            await wait_for_load_balancers(lambda: False)
-            async with asyncio.timeout(GRACE_S):
-                await stop_parts()
-        finally:
-            self._server.stop()
-
-
-def _max_frame_bytes() -> int:
+def max_frame_bytes() -> int:
+    """The largest WebSocket message that a server takes."""
     return 4 * int(settings.SWITCHES.ws_max_message_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
+from importlib import import_module
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from market import identity
 from trade_canvas.asgi import application
 from trade_canvas.checks import refuse_unsafe_start
-from trade_canvas.edge.serving import Address, serve_with_daphne, serve_with_uvicorn
+from trade_canvas.edge.serving import Address, serve_with_uvicorn
 from trade_canvas.reach import reach_services
 
 SERVERS = ("uvicorn", "daphne")
@@ -46,7 +47,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{options['server']} serves http://{address.host}:{address.port}/")
         self.stdout.flush()
         if options["server"] == "daphne":
-            served = serve_with_daphne(address, application)
+            serving = import_module("trade_canvas.edge.serving_daphne")
+            served = serving.serve_with_daphne(address, application)
         else:
             served = serve_with_uvicorn(address)
         if not served:

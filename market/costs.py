@@ -62,6 +62,13 @@ def measured(cost: Cost | None = None) -> Iterator[None]:
         found.ms += 1000 * (time.thread_time() - began_s)
 
 
+def charge(ms: float) -> None:
+    """Add to the cost of the request that runs what others will do for it."""
+    found = COST.get()
+    if found is not None:
+        found.ms += ms
+
+
 class CostBudget:
     """Limits the processor time that each address may take to `ms_per_s`."""
 

@@ -68,7 +68,7 @@ def _identify() -> None:
 app = Application("trade_canvas")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
-app.autodiscover_tasks(["market", "factors"])
+app.autodiscover_tasks(["market", "factors", "overlays"])
 # Its signal handlers start what workers and beat run besides tasks.
 app.autodiscover_tasks(["trade_canvas"], related_name="background")
 

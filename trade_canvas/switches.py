@@ -100,6 +100,12 @@ class Switches:
     overlay_window_candles: int = _number(2000, 100)
     enable_read_repair_api: bool = False
 
+    # Replay
+    enable_replay_v1: bool = True
+    enable_replay_ensure_coverage: bool = True
+    artifacts_dir: str = ""
+    replay_packages_max_mb: int = _number(1024, 1)
+
     # Live
     enable_ws_push: bool = False
     ws_outbox_bytes: int = _number(4_194_304, 65_536)

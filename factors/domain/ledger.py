@@ -123,5 +123,8 @@ class FactorLedger(Protocol):
     def heads(self, series: SeriesId, start: int, end: int) -> list[Head]:
         """All heads of candles between two times (inclusive), by time, then factor."""
 
+    def last_event_id(self, series: SeriesId) -> int:
+        """The greatest number of an event; 0 without any. It grows with every event stored."""
+
     def event_counts(self, series: SeriesId) -> list[EventCount]:
         """How many events of each kind there are, ascending by factor and kind."""

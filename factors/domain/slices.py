@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from factors.domain.graph import FactorSpec
-from factors.domain.values import Event, History, Payload
+from factors.domain.values import Event, History, Payload, Slice
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
 
@@ -48,19 +48,24 @@ def slices(
     for spec in specs:
         seen = spec.read(history, head_at(spec, heads.get(spec.name), at_time))
         if seen is not None:
-            found[spec.name] = {
-                "schema_version": SCHEMA_VERSION,
-                "history": seen.history,
-                "head": seen.head,
-                "meta": {
-                    "series_id": str(series),
-                    "epoch": 0,
-                    "at_time": at_time,
-                    "candle_id": series.candle_id(at_time),
-                    "factor_name": spec.name,
-                },
-            }
+            found[spec.name] = snapshot(series, spec.name, at_time, seen)
     return found
+
+
+def snapshot(series: SeriesId, factor: str, at_time: int, seen: Slice) -> dict[str, Any]:
+    """The slice of one factor at a candle, in its wire format."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "history": seen.history,
+        "head": seen.head,
+        "meta": {
+            "series_id": str(series),
+            "epoch": 0,
+            "at_time": at_time,
+            "candle_id": series.candle_id(at_time),
+            "factor_name": factor,
+        },
+    }
 
 
 def envelope(

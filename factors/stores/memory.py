@@ -31,6 +31,7 @@ class _SeriesLedger:
 
     position: Position | None = None
     events: list[Event] = field(default_factory=list)
+    numbered: int = 0
     heads: defaultdict[str, list[Head]] = field(default_factory=lambda: defaultdict(list))
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
 
@@ -77,6 +78,7 @@ class MemoryFactorWriter(LedgerWriter[StepResult]):
                     _truncate(rows, dropped)
             for _, events, heads in self._added:
                 stored.events += events
+                stored.numbered += len(events)
                 for head in heads:
                     stored.heads[head.factor].append(head)
             stored.checkpoints = self.checkpoints.saved
@@ -126,6 +128,11 @@ class MemoryFactorLedger(FactorLedger):
             rows = self._of(series).heads.values()
             found = [head for heads in rows for head in _between(heads, start, end)]
         return sorted(found, key=lambda head: (head.candle_time, head.factor))
+
+    @override
+    def last_event_id(self, series: SeriesId) -> int:
+        stored = self._of(series)
+        return stored.numbered if stored.events else 0
 
     @override
     def event_counts(self, series: SeriesId) -> list[EventCount]:

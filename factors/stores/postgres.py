@@ -206,6 +206,15 @@ class PostgresFactorLedger(FactorLedger):
         return [Head(factor, time, _head(*rest)) for factor, time, *rest in rows]
 
     @override
+    def last_event_id(self, series: SeriesId) -> int:
+        rows = read_rows(
+            f"SELECT id FROM factor_events WHERE series_id = {SERIES_KEY}"
+            " ORDER BY candle_time DESC, id DESC LIMIT 1",
+            (str(series),),
+        )
+        return int(rows[0][0]) if rows else 0
+
+    @override
     def event_counts(self, series: SeriesId) -> list[EventCount]:
         rows = read_rows(
             "SELECT factor_name, kind, count(*) FROM factor_events"

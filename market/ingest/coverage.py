@@ -76,6 +76,14 @@ def request_backfill(series: SeriesId, start: int, end: int, *, reason: str = GA
     return False
 
 
+def is_requested(series: SeriesId, start: int, end: int) -> bool:
+    """Whether a range that was requested waits for a worker, or is being fetched. Blocking.
+
+    Raises LeaseStoreUnavailable.
+    """
+    return lease_store().is_claimed(_marker(series, start, end))
+
+
 def _marker(series: SeriesId, start: int, end: int) -> str:
     return f"backfill:{series}:{start}:{end}"
 

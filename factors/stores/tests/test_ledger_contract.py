@@ -267,3 +267,19 @@ def test_events_are_counted_by_kind(written):
     written.append(*rows, tick(180, event(180)))
     counts = [EventCount("pen", "pen.confirmed", 3), EventCount("pivot", "pivot.major", 2)]
     assert written.ledger.event_counts(MINUTE) == counts
+
+
+def test_number_of_the_last_event_grows_and_never_returns(written):
+    ledger = written.ledger
+    assert ledger.last_event_id(MINUTE) == 0
+    written.append(tick(60))
+    assert ledger.last_event_id(MINUTE) == 0
+    written.append(tick(120, event(120)), expected=state(60))
+    first = ledger.last_event_id(MINUTE)
+    written.append(tick(180, event(180)), expected=state(120))
+    second = ledger.last_event_id(MINUTE)
+    assert 0 < first < second
+    written.within(lambda ledger: ledger.truncate(180))
+    written.append(tick(180, event(180, changed=True)), expected=state(180))
+    assert ledger.last_event_id(MINUTE) > second
+    assert ledger.last_event_id(OTHER) == 0

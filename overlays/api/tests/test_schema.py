@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from overlays.api.tests.drawn import AT_TIME, DELTA, LIVE, POLL, REPAIR
+from overlays.replay.tests.asked import BUILD, COVERAGE, ENSURE, PREPARE, STATUS, WINDOW
 
 pytestmark = pytest.mark.usefixtures("in_memory")
 
@@ -14,6 +15,12 @@ ENDPOINTS = {
     ("get", LIVE): {"200", "400", "404", "409", "422", "503"},
     ("get", AT_TIME): {"200", "400", "404", "409", "422", "503"},
     ("get", POLL): {"200", "400", "409", "422", "503"},
+    ("post", PREPARE): {"200", "400", "404", "409", "413", "415", "422", "500", "503"},
+    ("post", ENSURE): {"200", "400", "404", "413", "415", "422", "503"},
+    ("get", COVERAGE): {"200", "404", "422", "503"},
+    ("post", BUILD): {"200", "400", "404", "409", "413", "415", "422", "503"},
+    ("get", STATUS): {"200", "404", "422", "503"},
+    ("get", WINDOW): {"200", "404", "422", "503"},
     ("post", REPAIR): {"200", "400", "401", "403", "404", "409", "413", "415", "422", "500"},
 }
 

@@ -41,6 +41,11 @@ export function setText(node: Node, text: string): void {
   } else if (node.textContent !== text) node.textContent = text;
 }
 
+/** Hides or shows an element, unless it is already so: even the same value costs a style pass. */
+export function setHidden(node: HTMLElement, hidden: boolean): void {
+  if (node.hidden !== hidden) node.hidden = hidden;
+}
+
 /** Sets a data attribute only when it differs: each write makes the browser look at its styles. */
 export function setData(node: HTMLElement, name: string, value: string): void {
   if (node.dataset[name] !== value) node.dataset[name] = value;

@@ -18,10 +18,15 @@ import { FakeServer, FakeSocket } from "./fakes/server";
 import { FakeSymbols, found, page } from "./fakes/symbols";
 import { PriceSteps } from "../src/sync/price-steps";
 import { FakeSource } from "./fakes/candle-source";
+import type { Action } from "../src/sync/series-state";
+import type { Study } from "../src/studies/study";
 import type { OpenSource } from "../src/sync/candle-source";
 
 const BTC = "sim:spot:BTC/USDT:1m";
 const ETH = "sim:spot:ETH/USDT:1m";
+
+const nothing = (): void => undefined;
+const IDLE_STUDY: Study = { attach: nothing, apply: nothing, restyle: nothing, detach: nothing };
 
 let clock: FakeClock;
 let symbols: FakeSymbols;
@@ -45,9 +50,9 @@ afterEach(() => {
 });
 
 /** A cell in an element of its own, with a study of its own. */
-function addCell(openSource: OpenSource): ChartCell {
+function addCell(openSource: OpenSource, ...more: readonly Study[]): ChartCell {
   const dependencies: CellDependencies = { openSource, clock, settings, priceSteps };
-  const cell = new ChartCell(chartRoot(), dependencies, [new VolumeStudy(new FeatureSwitches(settings))], {
+  const cell = new ChartCell(chartRoot(), dependencies, [new VolumeStudy(new FeatureSwitches(settings)), ...more], {
     changed: () => undefined,
     rewritten: () => (rewritten += 1),
     repriced: () => (repriced += 1),
@@ -80,6 +85,36 @@ describe("ChartCell", () => {
     expect(document.querySelector(".toast")?.textContent).toBe("Drawings were computed again");
     cell.open(parseSeriesId(ETH));
     expect([sources[0]?.stopped, sources[1]?.state.seriesId]).toEqual([true, ETH]);
+  });
+
+  it("shows a closed candle with its drawings, or soon without them", async () => {
+    let expectsChange = true;
+    const study = { ...IDLE_STUDY, expectsChange: () => expectsChange };
+    let source: FakeSource | null = null;
+    const cell = addCell((id, events) => (source = new FakeSource(id, events)), study);
+    cell.open(parseSeriesId(BTC));
+    const act = (action: Action): void => (source as FakeSource | null)?.act(action);
+    const shown = (): unknown => cell.heldTimes().at(-1);
+    act({ type: "candles_batch", candles: candles(60, 3) });
+    expect(shown()).toBe(180);
+    act({ type: "candle_closed", candle: candle(240) });
+    expect(shown()).toBe(180);
+    const drawn = { type: "draw_cursor", series_id: BTC, cursor: 1, generation: null } as const;
+    (source as FakeSource | null)?.push(drawn);
+    expect(shown()).toBe(240);
+    act({ type: "candle_closed", candle: candle(300) });
+    await clock.advance(39);
+    expect(shown()).toBe(240);
+    await clock.advance(1);
+    expect(shown()).toBe(300);
+    // The next candle does not wait behind it, and one that is open waits for nothing.
+    act({ type: "candle_closed", candle: candle(360) });
+    act({ type: "candle_forming", candle: candle(420) });
+    expect(cell.heldTimes().slice(-2)).toEqual([360, 420]);
+    expectsChange = false;
+    act({ type: "candle_closed", candle: candle(420) });
+    act({ type: "candle_closed", candle: candle(480) });
+    expect(shown()).toBe(480);
   });
 
   it("writes every price by the market's tick, once that is known", async () => {

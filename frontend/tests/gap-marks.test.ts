@@ -21,8 +21,10 @@ function onChart(count: number, view: { from: number; to: number }) {
   const marks = new GapMarks(shown);
   marks.attached({
     chart: { timeScale: () => timeScale },
-    series: { priceToCoordinate: (price: number) => price },
-    requestUpdate: () => (requests += 1),
+    series: {
+      priceToCoordinate: (price: number) => price,
+      applyOptions: () => (requests += 1),
+    },
   } as unknown as SeriesAttachedParameter<Time>);
   const boxes: [number, number][] = [];
   const context = { fillRect: (x: number, y: number) => boxes.push([x, y]) };

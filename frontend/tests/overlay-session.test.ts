@@ -236,6 +236,19 @@ describe("changes that the server sends", () => {
     expect(steps.at(-1)?.drawings).toMatchObject({ cursor: 10, toTime: 180 });
   });
 
+  it("are expected right after a candle while the server sends them and nothing is read", async () => {
+    await drawn();
+    session.connected(true);
+    expect(session.expectsChange).toBe(false);
+    cursor(5);
+    expect(session.expectsChange).toBe(true);
+    cursor(null);
+    expect(session.expectsChange).toBe(false);
+    cursor(5);
+    session.connected(false);
+    expect(session.expectsChange).toBe(false);
+  });
+
   it("are ignored when they came with a read", async () => {
     await followed();
     change(3, 60, [version(4, "old")]);

@@ -96,6 +96,21 @@ describe("Notices", () => {
     expect(visibleText(root)).toBe("");
   });
 
+  it("write nothing while nothing changes", () => {
+    const parts = [document.createElement("div"), document.createElement("div")] as const;
+    root.append(...parts);
+    const [notices, mask] = [new Notices(parts[0], () => undefined), new Mask(parts[1], events)];
+    const render = (nowMs: number): void => {
+      notices.render(after(loaded, opened), nowMs, UTC);
+      mask.render(after(loaded, opened), nowMs);
+    };
+    render(0);
+    const written = new MutationObserver(() => undefined);
+    written.observe(root, { subtree: true, attributes: true, childList: true, characterData: true });
+    render(1_000);
+    expect(written.takeRecords()).toEqual([]);
+  });
+
   it("count down to the next attempt over candles that stay", () => {
     const waiting: Action = { type: "waiting", retryAt: 4000, failure: null };
     new Notices(root, () => undefined).render(after(loaded, opened, waiting), 1000, UTC);

@@ -8,7 +8,7 @@ import { Mask, Notices, Toast } from "./stage-notices";
 import { themeOf } from "./theme";
 import { formatDateTime, type PriceUnit } from "../i18n/format";
 import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
-import { element, setText } from "../dom";
+import { element, setHidden, setText } from "../dom";
 import { describeChart } from "./test-surface";
 import { REPLACE } from "../sync/chart-change";
 import type { CandleSource, OpenSource } from "../sync/candle-source";
@@ -18,7 +18,8 @@ import type { PriceSteps } from "../sync/price-steps";
 import type { SettingsStore } from "../settings/settings";
 import type { Study } from "../studies/study";
 import type { SeriesId } from "../sync/series-id";
-import type { SeriesState, Step } from "../sync/series-state";
+import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
+import { Timers } from "../sync/timers";
 
 export interface CellDependencies {
   readonly openSource: OpenSource;
@@ -43,6 +44,9 @@ export interface CellEvents {
   /** Series to offer instead of one that does not exist. */
   offers(seriesId: string): readonly SeriesId[];
 }
+
+/** How long a closed candle waits for its drawings, so that both are drawn in one frame. */
+const HELD_MS = 40;
 
 export type ChartView = Pick<
   CandleChart,
@@ -72,6 +76,10 @@ export class ChartCell {
   /** The first visible candle, UTC seconds. */
   private viewedFrom = Infinity;
   private opened: SeriesId | null = null;
+  private readonly timers: Timers<"held">;
+  /** A step that waits for its drawings, and the newest closed candle that is shown. */
+  private held: Step | null = null;
+  private shownTo: number | null = null;
 
   /** Builds the cell inside `root`; `studies` are the cell's own. */
   constructor(
@@ -82,6 +90,7 @@ export class ChartCell {
   ) {
     this.root = root;
     this.dependencies = dependencies;
+    this.timers = new Timers(dependencies.clock);
     this.studies = studies;
     this.events = events;
     const legend = element("div", { class: "legend" });
@@ -107,7 +116,7 @@ export class ChartCell {
       viewed: (from) => this.viewed(from),
       nearStart: () => this.source?.loadOlder(),
       pointed: (time) => this.pointed(time),
-      atEnd: (atEnd) => (this.toLive.hidden = atEnd),
+      atEnd: (atEnd) => setHidden(this.toLive, atEnd),
     });
     this.each((study) => study.attach(this.chart.host));
     this.unsubscribe = [
@@ -175,6 +184,9 @@ export class ChartCell {
   /** Leaves the current series and opens another one. */
   open(series: SeriesId): void {
     this.source?.stop();
+    this.timers.clearAll();
+    this.held = null;
+    this.shownTo = null;
     this.opened = series;
     this.viewedFrom = Infinity;
     this.chartRoot.setAttribute("aria-label", t("Candlestick chart of {series}", { series: series.text }));
@@ -185,10 +197,12 @@ export class ChartCell {
       rewritten: (reason) => this.rewritten(reason),
       drawings: () => this.studies.find((study) => study.cursor)?.cursor?.() ?? null,
       pushed: (message) => {
+        if (message.type !== "health") this.showHeld();
         this.each((study) => study.pushed?.(message));
         this.events.pushed?.(message);
       },
       connected: (isConnected) => {
+        this.showHeld();
         this.each((study) => study.connected?.(isConnected));
         this.events.connected?.(isConnected);
       },
@@ -231,6 +245,7 @@ export class ChartCell {
   /** Ends everything and leaves the root empty. */
   close(): void {
     for (const end of this.unsubscribe) end();
+    this.timers.clearAll();
     this.source?.stop();
     this.each((study) => study.detach());
     this.chart.remove();
@@ -238,7 +253,25 @@ export class ChartCell {
   }
 
   private follow(step: Step): void {
+    this.showHeld();
+    const closes = lastClosedTime(step.state) !== this.shownTo && step.change.kind === "update";
+    if (!closes || !this.studies.some((study) => study.expectsChange?.())) this.show(step);
+    else {
+      this.held = step;
+      this.timers.arm("held", HELD_MS, () => this.showHeld());
+    }
+  }
+
+  private showHeld(): void {
+    const { held } = this;
+    this.held = null;
+    this.timers.clear("held");
+    if (held !== null) this.show(held);
+  }
+
+  private show(step: Step): void {
     const { state, change } = step;
+    this.shownTo = lastClosedTime(state);
     // Only now: the first candles do not wait for it.
     if (this.opened !== null && state.candles.length > 0) this.dependencies.priceSteps.want(this.opened);
     this.chart.apply(state, change);
@@ -262,6 +295,7 @@ export class ChartCell {
   }
 
   private rewritten(reason: string | null): void {
+    this.showHeld();
     this.each((study) => study.rewritten?.());
     if (reason !== null) this.toast.show(reason);
     this.events.rewritten();
@@ -278,7 +312,7 @@ export class ChartCell {
     const first = state.candles[0]?.candle_time;
     const begins = first !== undefined && first === state.historyBegins;
     const visible = begins && this.viewedFrom <= first;
-    this.beginning.hidden = !visible;
+    setHidden(this.beginning, !visible);
     if (visible) {
       const time = formatDateTime(first, this.zone);
       setText(this.beginning, t("History begins {time}", { time }));
@@ -299,6 +333,7 @@ export class ChartCell {
   private zoneChosen(setting: string): void {
     this.chosen = chosenZone(setting);
     this.showZone();
+    this.showHeld();
     const { state } = this;
     if (state === null) return;
     const empty = { ...state, candles: [], forming: null };

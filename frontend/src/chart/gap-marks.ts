@@ -12,6 +12,7 @@ import type {
   Time,
 } from "lightweight-charts";
 
+import { repaint } from "./repaint";
 import type { ShownCandles } from "./shown-candles";
 
 type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
@@ -37,7 +38,7 @@ export class GapMarks implements ISeriesPrimitive<Time> {
     const nothing = times.length === 0 && this.times.length === 0;
     this.times = times;
     this.color = color;
-    if (!nothing) this.attachment?.requestUpdate();
+    if (!nothing && this.attachment !== null) repaint(this.attachment);
   }
 
   attached(attachment: SeriesAttachedParameter<Time>): void {

@@ -8,6 +8,8 @@ import type {
   Time,
 } from "lightweight-charts";
 
+import { repaint } from "./repaint";
+
 type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
 
 /** The last price as it is shown. */
@@ -49,7 +51,8 @@ export class LastPrice implements ISeriesPrimitive<Time> {
     // A longer label may need a wider axis, which a new candle alone does not measure.
     const isWider = (look?.text.length ?? 0) > (this.look?.text.length ?? 0);
     this.look = look;
-    if (isWider || !chartChanges) this.attachment?.requestUpdate();
+    if (isWider) this.attachment?.requestUpdate();
+    else if (!chartChanges && this.attachment !== null) repaint(this.attachment);
   }
 
   /** What is shown, for tests. */

@@ -1,7 +1,7 @@
 /** Prices and the figures of studies of the candle under the crosshair, else of the newest one. */
 
 import { lowerBound } from "../sync/candle-list";
-import { element, setData, setText } from "../dom";
+import { element, setData, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
 import { displaySymbol, parseSeriesId } from "../sync/series-id";
 import type { Candle } from "../sync/candle";
@@ -53,7 +53,7 @@ export class Legend {
       this.named = state.seriesId;
     }
     const candle = this.candleOf(state);
-    this.figures.hidden = candle === undefined;
+    setHidden(this.figures, candle === undefined);
     if (candle === undefined) return;
     setData(this.root, "direction", candle.close >= candle.open ? "up" : "down");
     [candle.open, candle.high, candle.low, candle.close].forEach((price, index) =>

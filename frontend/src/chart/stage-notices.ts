@@ -1,7 +1,7 @@
 /** Messages over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
 
 import { t } from "../i18n/words";
-import { element, setText } from "../dom";
+import { element, setData, setHidden, setText } from "../dom";
 import { holeText, retryText } from "./connection-text";
 import type { Zone } from "../i18n/zone";
 import { displaySymbol, type SeriesId } from "../sync/series-id";
@@ -53,13 +53,14 @@ export class Mask {
 
   render(state: SeriesState, nowMs: number): void {
     const words = maskWords(state, nowMs);
-    this.root.hidden = words === null;
+    setHidden(this.root, words === null);
     if (words === null) return;
     this.show(words);
-    this.root.dataset["tone"] = state.status;
-    this.spinner.hidden = state.status === "error";
+    setData(this.root, "tone", state.status);
+    setHidden(this.spinner, state.status === "error");
     const absent = isAbsent(state);
-    this.retry.hidden = absent || (state.status !== "error" && state.status !== "reconnecting");
+    const retries = state.status === "error" || state.status === "reconnecting";
+    setHidden(this.retry, absent || !retries);
     this.offer(absent ? this.events.offers(state.seriesId) : []);
     // Screen readers must not read a countdown every second.
     this.text.ariaHidden = String(state.status === "reconnecting");
@@ -149,26 +150,26 @@ export class Notices {
   /** Times are shown by the clocks of the zone. */
   render(state: SeriesState, nowMs: number, zone: Zone): void {
     this.renderBanner(state, nowMs);
-    this.capacity.hidden = !state.atCapacity;
+    setHidden(this.capacity, !state.atCapacity);
     this.renderGaps(state, zone);
   }
 
   private renderBanner(state: SeriesState, nowMs: number): void {
     const failed = state.status === "error";
     const visible = state.candles.length > 0 && (failed || state.status === "reconnecting");
-    this.banner.hidden = !visible;
+    setHidden(this.banner, !visible);
     if (!visible) return;
-    this.banner.dataset["tone"] = failed ? "bad" : "warning";
+    setData(this.banner, "tone", failed ? "bad" : "warning");
     const detail = state.failure?.detail ?? t("The connection was lost.");
     setText(this.bannerText, detail);
     setText(this.countdown, failed ? "" : retryText(state, nowMs));
-    this.countdown.hidden = failed;
+    setHidden(this.countdown, failed);
     setText(this.retry, failed ? t("Try again") : t("Now"));
   }
 
   private renderGaps(state: SeriesState, zone: Zone): void {
     const newest = state.holes.at(-1);
-    this.gaps.hidden = newest === undefined;
+    setHidden(this.gaps, newest === undefined);
     if (newest === undefined) return;
     const others = state.holes.length - 1;
     const count = others === 1 ? t("1 more gap") : t("{count} more gaps", { count: others });

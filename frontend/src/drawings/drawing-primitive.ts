@@ -8,6 +8,7 @@ import type {
   Time,
 } from "lightweight-charts";
 
+import { repaint } from "../chart/repaint";
 import { Brush, type Lettering } from "./brush";
 import { hitAt, type Hit } from "./hits";
 import type { Ink } from "./ink";
@@ -78,13 +79,13 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
   show(scene: Scene, price: number): void {
     this.shown = scene;
     this.price = price;
-    this.attachment?.requestUpdate();
+    this.repaint();
   }
 
   /** Draws in other colours from now on. */
   restyle(palette: Palette): void {
     this.palette = palette;
-    this.attachment?.requestUpdate();
+    this.repaint();
   }
 
   /** The drawing at a point of the pane, in pixels. */
@@ -103,6 +104,10 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
 
   paneViews(): readonly IPrimitivePaneView[] {
     return this.views;
+  }
+
+  private repaint(): void {
+    if (this.attachment !== null) repaint(this.attachment);
   }
 
   private draw(brush: Brush, isOn: (layer: number) => boolean): void {

@@ -134,6 +134,11 @@ export class OverlaySession {
     else this.timers.clear("greeting");
   }
 
+  /** Whether the server sends the change of a closed candle by itself, right after it. */
+  get expectsChange(): boolean {
+    return this.push === "on" && this.status === "ready" && !this.running && !this.announcedBehind;
+  }
+
   /** The server sent something beside candles. */
   pushed(message: PushedMessage): void {
     if (this.ended || message.type === "health") return;

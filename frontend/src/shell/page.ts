@@ -3,7 +3,7 @@
 import { t } from "../i18n/words";
 import { ChartCell, type CellDependencies } from "../chart/chart-cell";
 import { connectionSign, isFresh } from "../chart/connection-text";
-import { byId, setData, setText } from "../dom";
+import { byId, setData, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
 import { FactorPanel } from "../panels/factor-panel";
 import { FactorSheet } from "../panels/factor-sheet";
@@ -278,7 +278,7 @@ export class Page {
     const { state } = this;
     const { series } = this.cell;
     const newest = state?.forming ?? state?.candles.at(-1);
-    byId("quote").hidden = newest === undefined;
+    setHidden(byId("quote"), newest === undefined);
     if (newest === undefined || series === null) {
       this.title.show("trade_canvas", "");
       return;

@@ -1,6 +1,6 @@
 /** The status button of the header, its panel of details, and the figures at the bottom. */
 
-import { element, setText } from "../dom";
+import { element, setData, setHidden, setText } from "../dom";
 import { t } from "../i18n/words";
 import { overallOf, type Fact } from "./status";
 import type { Sign } from "../chart/connection-text";
@@ -76,7 +76,7 @@ export class StatusPanel {
     const { sign, lamps, roots } = this;
     if (sign === null) return;
     const { tone, word } = overallOf(sign, lamps);
-    roots.button.dataset["tone"] = tone;
+    setData(roots.button, "tone", tone);
     setText(roots.word, word);
     setText(roots.spoken, word);
   }
@@ -100,10 +100,10 @@ class PartRow {
 
   /** Null hides it. */
   render(part: Part | null): void {
-    this.root.hidden = part === null;
+    setHidden(this.root, part === null);
     if (part === null) return;
-    if (part.state !== null) this.root.dataset["state"] = part.state;
-    this.root.dataset["tone"] = part.tone;
+    if (part.state !== null) setData(this.root, "state", part.state);
+    setData(this.root, "tone", part.tone);
     setText(this.label, part.label);
     setText(this.explanation, part.explanation);
   }
@@ -121,7 +121,7 @@ export class FactList {
   render(facts: readonly Fact[]): void {
     for (const fact of facts) {
       const [root, value] = this.rows.get(fact.name) ?? this.add(fact);
-      root.hidden = fact.text === null;
+      setHidden(root, fact.text === null);
       root.classList.toggle("fact-warning", fact.warns);
       setText(value, fact.text ?? "");
     }

@@ -96,6 +96,10 @@ export class FactorStudy implements Study {
     return this.step.drawings.cursor;
   }
 
+  expectsChange(): boolean {
+    return this.session?.expectsChange ?? false;
+  }
+
   pushed(message: PushedMessage): void {
     this.session?.pushed(message);
   }

@@ -39,6 +39,8 @@ export interface Study {
   rewritten?(): void;
   /** The cursor of the drawings that it has from the server. */
   cursor?(): number;
+  /** The server is about to send what this draws of a candle that just closed. */
+  expectsChange?(): boolean;
   /** The server sent something beside candles. */
   pushed?(message: PushedMessage): void;
   /** The series is subscribed on an open connection, or that was lost. */

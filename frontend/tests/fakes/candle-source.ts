@@ -1,6 +1,7 @@
 /** A source of candles that the test drives; it has neither history nor a connection. */
 
 import { initialState, reduce, type Action, type SeriesState } from "../../src/sync/series-state";
+import type { PushedMessage } from "../../src/sync/messages";
 import type { CandleSource, SourceEvents } from "../../src/sync/candle-source";
 
 export class FakeSource implements CandleSource {
@@ -28,6 +29,10 @@ export class FakeSource implements CandleSource {
     const step = reduce(this.state, action);
     this.state = step.state;
     this.events.changed(step);
+  }
+
+  push(message: PushedMessage): void {
+    this.events.pushed?.(message);
   }
 
   rewrite(reason: string | null): void {

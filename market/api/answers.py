@@ -88,7 +88,7 @@ class IngestedBatchAnswer(BaseModel):
 
     ok: Literal[True]
     series_id: str
-    candles: int
+    count: int
     first_candle_time: int
     last_candle_time: int
 

@@ -105,6 +105,37 @@ class Revision(models.Model):
         return f"{self.series_id} epoch {self.epoch} from {self.from_time}"
 
 
+class DerivedSeries(models.Model):
+    """How far a derived series has been made of its base (market.domain.derived.Progress)."""
+
+    name = models.TextField(primary_key=True)
+    since = models.BigIntegerField()
+    base_head = models.BigIntegerField()
+    base_epoch = models.BigIntegerField()
+
+    class Meta:
+        db_table = "derived_series"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IncompleteBucket(models.Model):
+    """A bucket of a derived series that is over although base candles are missing in it."""
+
+    pk = models.CompositePrimaryKey("name", "candle_time")
+    name = models.TextField()
+    candle_time = models.BigIntegerField()
+    found = models.IntegerField()
+    expected = models.IntegerField()
+
+    class Meta:
+        db_table = "incomplete_buckets"
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.candle_time} {self.found} of {self.expected}"
+
+
 class WhitelistedSeries(models.Model):
     """A series that is always followed, watched or not. Admins edit these rows."""
 

@@ -82,6 +82,19 @@ class Pipeline:
         with log_context.about(series):
             return self._run(series, lambda writer: _store(writer, batch), fence=fence)
 
+    def ingest_made(
+        self, series: SeriesId, make: Callable[[SeriesWriter], Iterable[Candle]]
+    ) -> Change:
+        """Store candles that `make` computes inside the transaction, and return what changed.
+
+        `make` is called while the series is locked, and again at each retry. What it writes is
+        committed even if it returns no candle. Raises PipelineError naming the step that failed.
+        """
+        with log_context.about(series):
+            return self._run(
+                series, lambda writer: _store(writer, in_time_order(make(writer))), fence=None
+            )
+
     def rerun(self, series: SeriesId, *requests: object) -> Change:
         """Run the stages over the stored candles, in one transaction.
 

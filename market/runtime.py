@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from django.conf import settings
 
+from market.domain.derived import DerivedBook
+from market.domain.rollup import NONE_DERIVED, DerivedTimeframes
 from market.domain.store import CandleStore
 from market.pipeline import Pipeline, load_stages
 from market.singletons import once
+from market.stores.derived_memory import MemoryDerivedBook
+from market.stores.derived_postgres import PostgresDerivedBook
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
 
@@ -23,3 +29,23 @@ def candle_store() -> CandleStore:
 def pipeline() -> Pipeline:
     """The pipeline with the stages that settings name."""
     return Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES))
+
+
+@once
+def derived_book() -> DerivedBook:
+    """The derived book beside the candle store."""
+    return PostgresDerivedBook() if settings.SWITCHES.enable_pg_store else MemoryDerivedBook()
+
+
+def derived_timeframes() -> DerivedTimeframes:
+    """Which timeframes are derived: none with the switch off."""
+    switches = settings.SWITCHES
+    if not switches.enable_derived_timeframes:
+        return NONE_DERIVED
+    return parsed_timeframes(switches.derived_base_timeframe, switches.derived_timeframes)
+
+
+@lru_cache(maxsize=16)
+def parsed_timeframes(base: str, derived: str) -> DerivedTimeframes:
+    """The settings as timeframes; they are asked for with every candle."""
+    return DerivedTimeframes.parse(base, derived)

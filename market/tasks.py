@@ -21,6 +21,7 @@ from market import blocking
 from market.domain.lease_store import Group, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import beat, coverage, dispatch, queues, supervisor
+from market.ingest.derive import catch_up_all
 from market.ingest.follow_job import FollowJob, runtime_ports, start_marker
 from market.ingest.follow_loops import FollowLoops, Started
 from market.ingest.runtime import lease_store
@@ -155,6 +156,13 @@ def repair_gaps() -> None:
     """Retry the gaps of the ledger that are due."""
     if settings.SWITCHES.ingest_jobs_enabled and not _stopping():
         asyncio.run(_until_stopped(coverage.repair_due(stopping=_stopping)))
+
+
+@shared_task(name=dispatch.DERIVE)
+def derive() -> None:
+    """Make what derived series lack; a second call at the same time finds nothing to do."""
+    if settings.SWITCHES.ingest_jobs_enabled and not _stopping():
+        asyncio.run(_until_stopped(catch_up_all(stopping=_stopping)))
 
 
 async def _until_stopped(work: Coroutine[Any, Any, object]) -> None:

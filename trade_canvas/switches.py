@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+from market.domain.timeframe import Timeframe, TimeframeError
 
 PREFIX = "TRADE_CANVAS_"
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
@@ -81,6 +83,13 @@ class Switches:
     ccxt_timeout_ms: int = _number(10_000, 1000)
     binance_exchangeinfo_ttl_s: int = _number(3600, 1)
     binance_ticker_ttl_s: int = _number(10, 1)
+
+    # Derived timeframes
+    enable_derived_timeframes: bool = False
+    derived_base_timeframe: str = "1m"
+    derived_timeframes: str = "5m,15m,1h,4h,1d"
+    derived_backfill_base_candles: int = _number(2000, 100)
+    enable_derived_partial_candles: bool = False
 
     # Factors
     enable_factor_ingest: bool = True
@@ -159,6 +168,10 @@ class Switches:
         if values.get("ingest_role", "hybrid") not in INGEST_ROLES:
             values["ingest_role"] = "hybrid"
         switches = Switches(**values)
+        try:
+            Timeframe.parse(switches.derived_base_timeframe)
+        except TimeframeError:
+            switches = replace(switches, derived_base_timeframe="1m")
         if switches.enable_pg_only and not switches.enable_pg_store:
             raise SwitchError("pg_store_required_when_pg_only_enabled")
         return switches

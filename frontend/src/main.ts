@@ -97,9 +97,9 @@ async function readWhitelist(): Promise<void> {
   let opened = page.state !== null;
   whitelistReadAt = browserClock.now();
   try {
-    const whitelist = await api.whitelist();
-    page.setWhitelist(whitelist);
-    opened = openChosen(whitelist);
+    const { series, derived } = await api.whitelist();
+    page.setWhitelist(series, derived);
+    opened = openChosen(series);
     if (!opened)
       page.showNothing(
         t("No series yet"),

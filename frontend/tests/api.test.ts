@@ -72,6 +72,15 @@ describe("Api", () => {
     expect([proxy.code, proxy.transient]).toEqual(["http_502", true]);
   });
 
+  it("reads which timeframes are derived, if any are", async () => {
+    const series_ids = ["sim:spot:BTC/USDT:1m"];
+    const plain = await apiAnswering({ series_ids }).whitelist();
+    expect(plain).toEqual({ series: series_ids, derived: [] });
+    const derived = { base: "1m", timeframes: ["5m", "1w", 7] };
+    const made = await apiAnswering({ series_ids, derived }).whitelist();
+    expect(made.derived).toEqual(["1m", "5m", "1w"]);
+  });
+
   it("asks for errors in the page's language, whatever the browser prefers", async () => {
     const asked: unknown[] = [];
     const api = new Api(async (_, init) => {

@@ -93,10 +93,38 @@ class IngestedBatchAnswer(BaseModel):
     last_candle_time: int
 
 
+class DerivedTimeframesAnswer(BaseModel):
+    """The timeframes that are made of a base timeframe."""
+
+    base: str
+    timeframes: list[str]
+
+
 class WhitelistAnswer(BaseModel):
-    """The series that are always followed."""
+    """The series that are always followed; `derived` only where timeframes are derived."""
 
     series_ids: list[str]
+    derived: DerivedTimeframesAnswer | None = None
+
+
+class IncompleteBucketAnswer(BaseModel):
+    """A bucket with only `base_candles` of the `expected` candles of the base."""
+
+    candle_time: int
+    base_candles: int
+    expected: int
+
+
+class DerivedAnswer(BaseModel):
+    """How a derived series stands to its base.
+
+    `is_partial_kept` is whether an incomplete bucket has a candle all the same.
+    """
+
+    series_id: str
+    base_series_id: str
+    is_partial_kept: bool
+    incomplete: list[IncompleteBucketAnswer]
 
 
 class BackfillAnswer(BaseModel):

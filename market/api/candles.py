@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from asgiref.sync import async_to_sync
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -17,6 +18,8 @@ from market.api.endpoint import Endpoint
 from market.api.requests import CandlesQuery
 from market.api.schema import BAD_SERIES_ID, SERIES_DAMAGED, STORE_DOWN, parameters_of, responses
 from market.api.tail import after_read
+from market.ingest.derive import first_fill
+from market.runtime import derived_timeframes
 
 
 class Candles(Endpoint):
@@ -41,6 +44,9 @@ class Candles(Endpoint):
         try:
             # On this request's own thread: waiting here for another pool would hold up two.
             page = candle_pages().read(query, gzip=gzip)
+            if page.head is None and derived_timeframes().base_of(query.series):
+                async_to_sync(first_fill)(query.series)
+                page = candle_pages().read(query, gzip=gzip)
         except Exception:
             metrics.page_failed(started)
             raise

@@ -7,6 +7,7 @@ from time import perf_counter
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +16,7 @@ from market import blocking
 from market.api import metrics
 from market.api.answers import IngestedAnswer, IngestedBatchAnswer
 from market.api.endpoint import Endpoint, require
+from market.api.errors import ApiError
 from market.api.requests import (
     ClosedBatchBody,
     ClosedCandleBody,
@@ -36,8 +38,9 @@ from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
 from market.domain.change import Change
 from market.domain.series import SeriesId
+from market.ingest.derive import derive
 from market.pipeline import PipelineError
-from market.runtime import pipeline
+from market.runtime import derived_timeframes, pipeline
 
 # 20,000 candles with generous numbers.
 MAX_BATCH_BYTES = 8_000_000
@@ -46,10 +49,24 @@ MAX_BATCH_BYTES = 8_000_000
 def closed_candle(body: ClosedCandleBody) -> tuple[SeriesId, Candle]:
     """Series and candle of a validated body.
 
-    Raises SeriesIdError, and ApiError 422 for an impossible or open candle.
+    Raises SeriesIdError, and ApiError 422 for an impossible or open candle, 409 for one of a
+    derived series.
     """
     series = SeriesId.parse(body.series_id)
+    refuse_derived(series)
     return series, closed_candle_of(series, body.candle, time.time(), "body", "candle")
+
+
+def refuse_derived(series: SeriesId) -> None:
+    """Raise ApiError 409 for a derived series: its candles are made of another series' alone."""
+    base = derived_timeframes().base_of(series)
+    if base is not None:
+        raise ApiError(
+            409,
+            "derived_series",
+            _("%(series)s is derived: send the candles of %(base)s")
+            % {"series": series, "base": base},
+        )
 
 
 async def store_and_publish(
@@ -77,6 +94,7 @@ async def store_and_publish(
         raise
     finally:
         metrics.ingested(started, batch=is_batch, failed_step=failed_step)
+    await derive(change, publishes=publish)
 
 
 def _emit_done(
@@ -174,6 +192,7 @@ class ClosedBatch(Endpoint):
         require_writer(request._request)
         body = self.body(ClosedBatchBody)
         series = SeriesId.parse(body.series_id)
+        refuse_derived(series)
         now = time.time()
         candles = [
             closed_candle_of(series, each, now, "body", "candles", position)

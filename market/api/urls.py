@@ -6,6 +6,7 @@ from django.urls import path
 
 from market.api.candles import Candles
 from market.api.debug import IngestState, Metrics, SeriesHealth
+from market.api.derived import Derived
 from market.api.health import Health
 from market.api.history import History, HistoryChunk
 from market.api.ingest import ClosedCandle, FormingCandle
@@ -21,6 +22,7 @@ urlpatterns = [
     path("ingest/candle_closed", ClosedCandle.as_view()),
     path("ingest/candle_forming", FormingCandle.as_view()),
     path("whitelist", Whitelist.as_view()),
+    path("derived", Derived.as_view()),
     path("symbols", Symbols.as_view()),
     path("health", Health.as_view()),
     path("debug/ingest_state", IngestState.as_view()),

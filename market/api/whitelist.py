@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,6 +12,7 @@ from market.api.answers import WhitelistAnswer
 from market.api.endpoint import Endpoint
 from market.api.schema import STORE_DOWN, responses
 from market.ingest.desired import whitelisted_series
+from market.runtime import derived_timeframes
 
 
 class Whitelist(Endpoint):
@@ -18,10 +20,20 @@ class Whitelist(Endpoint):
 
     @extend_schema(
         operation_id="whitelist",
-        description="The enabled series of the whitelist, in its order.",
+        description=(
+            "The enabled series of the whitelist, in its order; and the timeframes that are "
+            "derived of another one, where that is switched on."
+        ),
         responses=responses(WhitelistAnswer, STORE_DOWN),
     )
     def get(self, request: Request) -> Response:
         """The whitelist."""
         series = blocking.call(whitelisted_series)
-        return Response({"series_ids": [str(each) for each in series]})
+        answer: dict[str, object] = {"series_ids": [str(each) for each in series]}
+        if settings.SWITCHES.enable_derived_timeframes:
+            timeframes = derived_timeframes()
+            answer["derived"] = {
+                "base": str(timeframes.base),
+                "timeframes": [str(each) for each in timeframes.derived],
+            }
+        return Response(answer)

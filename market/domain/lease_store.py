@@ -218,6 +218,15 @@ class LeaseStore(Protocol):
     def release_clients(self, series: SeriesId, instance: str, clients: Collection[str]) -> None:
         """End what clients hold; the lease stays."""
 
+    def watch(self, series: Collection[SeriesId], *, ttl: float) -> None:
+        """Record that derived series are watched, for `ttl` seconds unless it is repeated.
+
+        Nothing is followed for that, and no limit counts it: the lease is that of their base.
+        """
+
+    def watched(self) -> set[SeriesId]:
+        """The derived series that are watched now."""
+
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:
         """Every series leased now or less than `idle_ttl` ago, ascending."""
 

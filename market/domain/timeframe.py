@@ -48,6 +48,10 @@ class Timeframe:
         offset, seconds = self.offset, self.seconds
         return int((time - offset) // seconds) * seconds + offset
 
+    def close_of(self, open_time: int) -> int:
+        """The time at which the candle that opens at `open_time` closes."""
+        return open_time + self.seconds
+
     def is_aligned(self, time: int) -> bool:
         """Whether `time` lies on this timeframe's grid of open times."""
         return (time - self.offset) % self.seconds == 0

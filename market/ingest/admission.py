@@ -22,8 +22,8 @@ from market.domain.throttle import Throttle
 from market.exchanges import listings
 from market.exchanges.ccxt_client import LOCAL
 from market.exchanges.ccxt_feed import known_exchanges
-from market.ingest.desired import whitelisted_series
-from market.runtime import candle_store
+from market.ingest.desired import followed_whitelist, whitelisted_series
+from market.runtime import candle_store, derived_timeframes
 
 ANY_EXCHANGE = "*"
 RANKED_ANYWHERE = "binance"
@@ -156,7 +156,8 @@ def is_admitted(series: SeriesId) -> bool:
 
     False while the exchange's listing is being read.
     """
-    whitelist = frozenset(whitelisted_series())
+    whitelist = frozenset(followed_whitelist())
+    series = derived_timeframes().source_of(series)
     if series in whitelist:
         return True
     return is_served(series.exchange, whitelist) and listings.is_listed(series)
@@ -179,8 +180,14 @@ def runtime_gate() -> Gate:
     """The gate on this process's store, whitelist and listings."""
     return Gate(
         AdmissionPorts(
-            whitelist=whitelisted_series,
-            has_candles=lambda series: candle_store().state(series).head is not None,
+            whitelist=followed_whitelist,
+            has_candles=_has_candles,
             check_listed=listings.check,
         )
     )
+
+
+def _has_candles(series: SeriesId) -> bool:
+    """Whether a series, or one that is derived of it, has a candle. Blocking."""
+    states = candle_store().states([series, *derived_timeframes().derived_of(series)])
+    return any(state.head is not None for state in states.values())

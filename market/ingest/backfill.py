@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from market import blocking, runtime
-from market.bus import publish
 from market.domain.candle import Candle
 from market.domain.change import Change
 from market.domain.feed import Feed, FeedError
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, Fence
+from market.ingest import derive
 from market.ingest.gap_ledger import GapLedger, ledger
 from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, without_all
 from market.pipeline import Pipeline
@@ -21,7 +21,7 @@ OnPage = Callable[[Sequence[Candle]], object]
 
 
 class Publisher(Protocol):
-    """Publishes committed changes and forming candles (market.bus.publish)."""
+    """Publishes committed changes and forming candles (market.ingest.derive)."""
 
     async def publish_change(self, change: Change) -> None:
         """Publish a committed change; never raises."""
@@ -48,7 +48,7 @@ def runtime_ports() -> IngestPorts:
         store=runtime.candle_store(),
         pipeline=runtime.pipeline(),
         ledger=ledger(),
-        publisher=publish,
+        publisher=derive,
     )
 
 
@@ -79,8 +79,9 @@ async def fill(
     Each page is a transaction of its own, so an interrupted fill is resumed by another one. Holes
     that remain between stored candles go into the gap ledger: as absent, because the exchange
     answered without them, or as open when a FeedError is raised. Raises FeedError and its kinds,
-    PipelineError and StaleFence.
+    PipelineError and StaleFence. For a derived series its base is filled.
     """
+    series, start, end = derive.source_range(series, start, end)
     ports = ports or runtime_ports()
     stored, through = 0, None
     try:

@@ -15,7 +15,7 @@ from celery.schedules import schedule
 from django.conf import settings
 
 from market.ingest import dispatch
-from market.ingest.supervisor import REPAIR_INTERVAL_S
+from market.ingest.supervisor import DERIVE_INTERVAL_S, REPAIR_INTERVAL_S
 
 
 class SteadyClock:
@@ -55,3 +55,5 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "reconcile": entry(dispatch.RECONCILE, _reconcile_s, useful_s=2 * _reconcile_s),
     "repair gaps": entry(dispatch.REPAIR_GAPS, REPAIR_INTERVAL_S, useful_s=REPAIR_INTERVAL_S),
 }
+if settings.SWITCHES.enable_derived_timeframes:
+    SCHEDULE["derive"] = entry(dispatch.DERIVE, DERIVE_INTERVAL_S, useful_s=DERIVE_INTERVAL_S)

@@ -20,12 +20,13 @@ from market.exchanges import ccxt_feed
 from market.ingest import dispatch
 from market.ingest.admission import is_admitted
 from market.ingest.backfill import fill
+from market.ingest.derive import source_range
 from market.ingest.gap_ledger import MAX_ATTEMPTS, GapLedger, ledger
 from market.ingest.gap_ranges import GapState, Range
 from market.ingest.progress import REPAIR, TAIL, ProgressReport
 from market.ingest.runtime import call, lease_store
 from market.pipeline import PipelineError
-from market.runtime import candle_store
+from market.runtime import candle_store, derived_timeframes
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ MAX_BACKFILL_S = 600.0
 REQUEST_TTL_S = 120.0
 TAIL_COOL_DOWN_S = 2.0
 REPAIRS_AT_ONCE = 20
+# Of the base, for the newest candles of a derived series: a page of days is a million minutes.
+MOST_BASE_CANDLES = 20_000
 POLL_S = 0.05
 
 
@@ -56,6 +59,7 @@ def request_backfill(series: SeriesId, start: int, end: int, *, reason: str = GA
     """
     if not settings.SWITCHES.ingest_can_be_requested:
         return False
+    series, start, end = source_range(series, start, end)
     marker = _marker(series, start, end)
     try:
         if not lease_store().claim(marker, ttl=REQUEST_TTL_S):
@@ -90,6 +94,7 @@ def _marker(series: SeriesId, start: int, end: int) -> str:
 
 def request_newest(series: SeriesId, candles: int) -> bool:
     """Have the newest closed candles fetched, stored already or not. Blocking."""
+    series, candles = _source_of(series, candles)
     start, end = _tail(series, candles)
     return request_backfill(series, start, end)
 
@@ -102,6 +107,7 @@ def request_tail(series: SeriesId, candles: int) -> bool:
     """
     if not (settings.SWITCHES.enable_ccxt_backfill and is_supported(series)):
         return False
+    series, candles = _source_of(series, candles)
     try:
         # In the lease store, not a throttle of this process: all instances share it.
         if not lease_store().claim(f"tail:{series}", ttl=TAIL_COOL_DOWN_S):
@@ -126,6 +132,15 @@ def request_tail(series: SeriesId, candles: int) -> bool:
     return request_backfill(series, start, end, reason=TAIL)
 
 
+def _source_of(series: SeriesId, candles: int) -> tuple[SeriesId, int]:
+    """What to fetch for the newest candles: of a derived series some of its base."""
+    base = derived_timeframes().base_of(series)
+    if base is None:
+        return series, candles
+    wanted = candles * series.timeframe.seconds // base.timeframe.seconds
+    return base, min(wanted, MOST_BASE_CANDLES)
+
+
 def _tail(series: SeriesId, candles: int) -> Range:
     end = series.timeframe.latest_closed(time.time())
     return max(series.timeframe.offset, end - (candles - 1) * series.timeframe.seconds), end
@@ -146,6 +161,7 @@ async def repair_gap(series: SeriesId, start: int, end: int, timeout: float) -> 
     """
     if not (settings.SWITCHES.enable_ccxt_backfill and is_supported(series)):
         return False
+    series, start, end = source_range(series, start, end)
     before = await blocking.run(candle_store().count, series, start, end)
     if not await blocking.run(_request_repair, series, start, end):
         return False
@@ -191,6 +207,7 @@ async def backfill_range(
     The gap ledger is brought up to date, and the progress is reported. False when the exchange or
     the store failed: the gaps stay open.
     """
+    series, start, end = source_range(series, start, end)
     error, is_whole = "", False
     wanted = max(0, end - start) // series.timeframe.seconds + 1
     report = ProgressReport(series, TAIL if reason == TAIL else REPAIR, wanted=wanted)

@@ -17,16 +17,21 @@ from market.domain.lease_store import LeasedSeries, LeaseStore
 from market.domain.series import SeriesId, SeriesIdError
 from market.exchanges.ccxt_feed import known_exchanges
 from market.models import WhitelistedSeries
+from market.runtime import derived_timeframes
 
 log = logging.getLogger(__name__)
 
 
 class Desired(NamedTuple):
-    """A series to follow: pinned by the whitelist, leased, or lingering after its last lease."""
+    """A series to follow: pinned by the whitelist, leased, or lingering after its last lease.
+
+    `derived` are the series made of it whose forming candle a watcher may want.
+    """
 
     series: SeriesId
     is_pinned: bool
     lease: LeasedSeries | None
+    derived: frozenset[SeriesId] = frozenset()
 
     @property
     def is_watched(self) -> bool:
@@ -51,17 +56,42 @@ def desired_series(leases: LeaseStore) -> list[Desired]:
     leased: list[LeasedSeries] = []
     if switches.enable_ondemand_ingest:
         leased = leases.leased(idle_ttl=switches.ondemand_idle_ttl_s)
-    return combine(pinned_series(), leased)
+    found = combine(pinned_series(), leased)
+    if not switches.enable_derived_timeframes:
+        return found
+    watched = leases.watched() if switches.enable_ondemand_ingest else None
+    return [each._replace(derived=_watched_of(each, watched)) for each in found]
+
+
+def _watched_of(desired: Desired, watched: set[SeriesId] | None) -> frozenset[SeriesId]:
+    """The series derived of a desired one that are watched, or all where that can't be known."""
+    derived = derived_timeframes().derived_of(desired.series)
+    if watched is None or desired.lease is None:
+        return frozenset(derived) if desired.is_watched else frozenset()
+    return frozenset(each for each in derived if each in watched)
 
 
 def pinned_series() -> list[SeriesId]:
-    """The whitelist, or nothing while its switch is off. Blocking."""
-    return whitelisted_series() if settings.SWITCHES.enable_whitelist_ingest else []
+    """What the whitelist has followed, or nothing while its switch is off. Blocking."""
+    return followed_whitelist() if settings.SWITCHES.enable_whitelist_ingest else []
+
+
+def followed_whitelist() -> list[SeriesId]:
+    """The series to follow for the whitelist: of a derived one its base. Blocking."""
+    source_of = derived_timeframes().source_of
+    return list(dict.fromkeys(source_of(each) for each in whitelisted_series()))
 
 
 def combine(pinned: Iterable[SeriesId], leased: Iterable[LeasedSeries]) -> list[Desired]:
     """Both sources as one list, the pinned first, without series of unknown exchanges."""
-    leases = {each.series: each for each in leased}
+    leases: dict[SeriesId, LeasedSeries] = {}
+    for each in leased:
+        # A process that knows of no derived series leases those themselves.
+        series = derived_timeframes().source_of(each.series)
+        other = leases.get(series, LeasedSeries(series, 0, 0.0))
+        leases[series] = LeasedSeries(
+            series, each.leases + other.leases, max(each.leased_until, other.leased_until)
+        )
     pins = set(pinned)
     exchanges = known_exchanges()
     return [

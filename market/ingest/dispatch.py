@@ -24,8 +24,15 @@ FOLLOW = "market.tasks.follow"
 BACKFILL = "market.tasks.backfill"
 RECONCILE = "market.tasks.reconcile"
 REPAIR_GAPS = "market.tasks.repair_gaps"
+DERIVE = "market.tasks.derive"
 
-QUEUE_OF = {FOLLOW: "follow", BACKFILL: "backfill", RECONCILE: "control", REPAIR_GAPS: "backfill"}
+QUEUE_OF = {
+    FOLLOW: "follow",
+    BACKFILL: "backfill",
+    RECONCILE: "control",
+    REPAIR_GAPS: "backfill",
+    DERIVE: "backfill",
+}
 
 # An expiry is a time of the sender's clock that the worker's clock is compared with, and the two
 # may differ this much. What waits in the queues is bounded by market.ingest.queues, by one clock;

@@ -84,7 +84,7 @@ def runtime_ports(group: Group) -> JobPorts:
 def desired_of(leases: LeaseStore, group: Group) -> dict[SeriesId, Standing]:
     """The desired series of one group, the pinned first. Blocking."""
     return {
-        each.series: Standing(is_watched=each.is_watched, is_pinned=each.is_pinned)
+        each.series: Standing(each.is_watched, each.is_pinned, each.derived)
         for each in desired_series(leases)
         if group_of(each.series) == group
     }

@@ -27,6 +27,7 @@ from market.exchanges.rate_limit import YIELDS
 from market.ingest import metrics
 from market.ingest.backfill import FillResult, IngestPorts, OnPage, fill, note_holes
 from market.ingest.breaker import Breaker, BreakerState, is_store_away, store_pace
+from market.ingest.derived_forming import DerivedForming
 from market.ingest.due import Action, Due, FollowLimits
 from market.ingest.forming import FormingCandle
 from market.ingest.gap_ranges import GapState, Range
@@ -40,10 +41,14 @@ Report = Callable[[SeriesId, JobReport], None]
 
 
 class Standing(NamedTuple):
-    """Why a series is followed: a watcher may want its forming candle; the whitelist names it."""
+    """Why a series is followed: a watcher may want its forming candle; the whitelist names it.
+
+    `derived` are the series made of it whose forming candle a watcher may want.
+    """
 
     is_watched: bool
     is_pinned: bool
+    derived: frozenset[SeriesId] = frozenset()
 
 
 UNWANTED = Standing(is_watched=False, is_pinned=False)
@@ -92,11 +97,17 @@ class FollowedSeries:
             interval_s=ports.limits.forming_interval_s,
             is_watched=lambda series: ports.standings(series).is_watched,
         )
+        self._derived = DerivedForming(
+            series,
+            ports.ingest,
+            interval_s=ports.limits.forming_interval_s,
+            watched=lambda: ports.standings(series).derived,
+        )
         self._job = JobReport(state="backfilling", started_at=time.time())
         self._actions: dict[Action, Callable[[], Awaitable[None]]] = {
             Action.LEARN_HEAD: self._learn_head,
             Action.STORE: self._store_joining,
-            Action.SHOW_FORMING: self._forming.publish,
+            Action.SHOW_FORMING: self._show_forming,
             Action.READ: self._read,
             Action.SKIP_HOLE: self._skip_hole,
             Action.EXTEND: self._extend,
@@ -198,8 +209,14 @@ class FollowedSeries:
         self._held.stored(batch)
         self._move_head(change.state.head)
         if not change.is_empty:
+            self._derived.changed(change)
             await self._ports.ingest.publisher.publish_change(change)
         self._succeeded()
+
+    async def _show_forming(self) -> None:
+        if (candle := self._forming.newest) is not None:
+            await self._forming.publish()
+            await self._derived.publish(candle)
 
     def _move_head(self, head: int | None) -> None:
         if head != self._held.head:
@@ -247,6 +264,7 @@ class FollowedSeries:
 
     def _page_stored(self, held_before: Mapping[int, Candle], page: Sequence[Candle]) -> None:
         self._held.superseded(page, held_before=held_before)
+        self._derived.forget()
         if page:
             # At once: the next page may fail, and no forming candle may follow its close.
             head = -1 if self._held.head is None else self._held.head

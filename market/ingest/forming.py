@@ -15,7 +15,7 @@ class FormingCandle:
 
     Nothing is published while the series has no watcher: with many pinned series that would be
     most of the work of the follower and of the bus. `candle_time` is the open time of the state
-    that is still to be published; -1 without one.
+    that is still to be published, `newest`; -1 without one.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class FormingCandle:
         self._series = series
         self._publisher = publisher
         self._is_watched = is_watched
-        self._newest: Candle | None = None
+        self.newest: Candle | None = None
         # The first state of each candle is published at once.
         self._throttle: Throttle[int] = Throttle(interval_s, max_keys=1)
 
@@ -41,11 +41,11 @@ class FormingCandle:
 
     def update(self, candle: Candle) -> None:
         """Take a new state of the candle; only the newest is kept."""
-        self._newest, self.candle_time = candle, candle.candle_time
+        self.newest, self.candle_time = candle, candle.candle_time
 
     async def publish(self) -> None:
         """Publish the newest state if there is a watcher; either way it is done with."""
-        candle, self._newest, self.candle_time = self._newest, None, -1
+        candle, self.newest, self.candle_time = self.newest, None, -1
         if candle is None:
             return
         self._throttle.admit(candle.candle_time)

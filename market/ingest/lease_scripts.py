@@ -2,7 +2,8 @@
 
 `until` holds for each leased or lingering series when its last lease ends (milliseconds);
 `lease:<series>` holds the end of each instance's lease; `client:<digest>` holds the end of each
-"<instance> <series>" that the client holds. Earlier versions do not know the latter.
+"<instance> <series>" that the client holds. Earlier versions do not know the latter. `watched`
+holds until when each derived series counts as watched.
 """
 
 from __future__ import annotations
@@ -128,6 +129,19 @@ for i = 1, #found, 2 do
   answer[#answer + 1] = {found[i], leases, found[i + 1]}
 end
 return answer
+"""
+)
+WATCH = (
+    NOW
+    + """
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'GT', now + ARGV[1], ARGV[i]) end
+"""
+)
+WATCHED = (
+    NOW
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
 )
 RENEW_OWNER = """

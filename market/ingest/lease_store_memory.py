@@ -32,6 +32,7 @@ class MemoryLeaseStore(LeaseStore):
         self._leased_until: dict[SeriesId, float] = {}
         # By client, instance and series: the end of the hold.
         self._holds: dict[tuple[str, str, SeriesId], float] = {}
+        self._watched: dict[SeriesId, float] = {}
         self._owners: dict[Group, tuple[str, float]] = {}
         self._markers: dict[str, float] = {}
         self._reports: dict[SeriesId, tuple[JobReport, float]] = {}
@@ -136,6 +137,19 @@ class MemoryLeaseStore(LeaseStore):
         with self._lock:
             for client in clients:
                 self._holds.pop((client, instance, series), None)
+
+    @override
+    def watch(self, series: Collection[SeriesId], *, ttl: float) -> None:
+        with self._lock:
+            until = self._clock() + ttl
+            self._watched.update({s: max(until, self._watched.get(s, 0.0)) for s in series})
+
+    @override
+    def watched(self) -> set[SeriesId]:
+        with self._lock:
+            now = self._clock()
+            self._watched = {each: until for each, until in self._watched.items() if until > now}
+            return set(self._watched)
 
     @override
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:

@@ -38,6 +38,8 @@ from market.ingest.lease_scripts import (
     RELEASE_OWNER,
     RENEW,
     RENEW_OWNER,
+    WATCH,
+    WATCHED,
 )
 
 CALL_TIMEOUT_S = 2.0
@@ -67,12 +69,14 @@ class ValkeyLeaseStore(LeaseStore):
     def __init__(self, client: Redis, prefix: Callable[[], str] = identity.prefix) -> None:
         self._client = client
         self._prefix = prefix
-        scripts = (LEASE, RENEW, RELEASE, LEASED, RENEW_OWNER, RELEASE_OWNER)
+        scripts = (LEASE, RENEW, RELEASE, LEASED, WATCH, WATCHED, RENEW_OWNER, RELEASE_OWNER)
         (
             self._lease,
             self._renew,
             self._release,
             self._leased,
+            self._watch,
+            self._watched,
             self._renew_owner,
             self._release_owner,
         ) = (client.register_script(script) for script in scripts)
@@ -143,6 +147,19 @@ class ValkeyLeaseStore(LeaseStore):
             for key in self._clients(clients):
                 calls.zrem(key, f"{instance} {series}")
             calls.execute()
+
+    @override
+    def watch(self, series: Collection[SeriesId], *, ttl: float) -> None:
+        if series:
+            with _reaching():
+                self._watch(keys=[self._prefix() + "watched"], args=[_ms(ttl), *map(str, series)])
+
+    @override
+    def watched(self) -> set[SeriesId]:
+        with _reaching():
+            return {
+                SeriesId.parse(text) for text in self._watched(keys=[self._prefix() + "watched"])
+            }
 
     @override
     def leased(self, *, idle_ttl: float) -> list[LeasedSeries]:

@@ -27,6 +27,7 @@ from market.ingest.admission import CAPACITY_MESSAGE, runtime_gate
 from market.ingest.desired import pinned_series
 from market.ingest.runtime import call, instance_id, lease_store
 from market.networks import digest_of
+from market.runtime import derived_timeframes
 from market.singletons import once
 from market.stopping import stop
 
@@ -63,6 +64,8 @@ class LeaseKeeper:
         self._admit = admit
         # How many holders each client has; clients are digests of addresses.
         self._holders: dict[SeriesId, Counter[str]] = {}
+        # How many hold each derived series: the lease of its base does not show that.
+        self._derived: Counter[SeriesId] = Counter()
         # Those of them that have a lease; the others are only read.
         self._leased: set[SeriesId] = set()
         # The limits as last admitted: they depend on the switches and the whitelist alone.
@@ -75,8 +78,17 @@ class LeaseKeeper:
         self._refusals: Throttle[str] = Throttle(1 / REFUSALS_PER_S, burst=REFUSALS_AT_ONCE)
 
     async def acquire(self, series: SeriesId, address: str = "") -> None:
-        """Become a holder for a client's address; raises FollowRefused."""
-        client = digest_of(address)
+        """Become a holder for a client's address; raises FollowRefused.
+
+        The lease of a derived series is that of its base, so all timeframes of a symbol count once.
+        """
+        source, client = derived_timeframes().source_of(series), digest_of(address)
+        await self._acquire(source, client)
+        if source != series:
+            self._derived[series] += 1
+            await self._try(partial(self._leases.watch, [series], ttl=self._ttl))
+
+    async def _acquire(self, series: SeriesId, client: str) -> None:
         async with self._lock(series):
             if series not in self._holders:
                 await self._begin(series, client)
@@ -88,7 +100,12 @@ class LeaseKeeper:
 
     async def release(self, series: SeriesId, address: str = "") -> None:
         """Stop being a holder; with the last one the lease ends. Never raises."""
-        client = digest_of(address)
+        if self._derived[series] > 1:
+            self._derived[series] -= 1
+        else:
+            # It is published for until its mark expires.
+            del self._derived[series]
+        series, client = derived_timeframes().source_of(series), digest_of(address)
         async with self._lock(series):
             clients = self._holders.get(series, Counter())
             if client not in clients:
@@ -171,6 +188,8 @@ class LeaseKeeper:
             await asyncio.sleep(self._ttl / RENEWALS_A_TTL)
             held = self._held()
             await self._try(partial(self._leases.renew, self._instance, held, ttl=self._ttl))
+            if self._derived:
+                await self._try(partial(self._leases.watch, list(self._derived), ttl=self._ttl))
             for series, clients in held.items():
                 if self._is_held(series, clients):
                     continue
@@ -232,7 +251,8 @@ class OnlyPinned(NoLeases):
     @override
     async def acquire(self, series: SeriesId, address: str = "") -> None:
         """Accept a holder of a whitelisted series; raises FollowRefused for any other."""
-        if series not in await blocking.run(pinned_series):
+        source = derived_timeframes().source_of(series)
+        if source not in await blocking.run(pinned_series):
             raise FollowRefused(series, Refusal.CAPACITY, CAPACITY_MESSAGE)
 
 

@@ -20,6 +20,7 @@ from market.domain.lease_store import Group, JobReport, LeaseStore, LeaseStoreUn
 from market.domain.series import SeriesId
 from market.ingest import dispatch
 from market.ingest.coverage import repair_due
+from market.ingest.derive import catch_up_all
 from market.ingest.desired import Desired, desired_series, pinned_series, whitelisted_series
 from market.ingest.follow_job import FollowJob, JobPorts, group_of, runtime_ports, start_marker
 from market.ingest.runtime import call, lease_store
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 # How long a worker may take to start a job before another one is requested.
 START_TTL_S = 10.0
 REPAIR_INTERVAL_S = 30.0
+DERIVE_INTERVAL_S = 15.0
 PINNED = -1
 
 
@@ -149,6 +151,10 @@ class InProcess:
                 asyncio.create_task(self._every(self._interval, self._reconcile)),
                 asyncio.create_task(self._every(self._repair_interval, repair)),
             ]
+            if settings.SWITCHES.enable_derived_timeframes:
+                catch_up = partial(catch_up_all, stopping=self._end.is_set)
+                deriving = self._every(DERIVE_INTERVAL_S, catch_up)
+                self._loops.append(asyncio.create_task(deriving))
 
     async def stop(self) -> None:
         """End every job and release its group."""

@@ -19,6 +19,7 @@ from market.domain.lease_store import FollowRefused
 from market.domain.series import SeriesId
 from market.domain.store import SeriesDamaged
 from market.domain.throttle import Throttle
+from market.ingest.derive import first_fill
 from market.ingest.leases import keeper
 from market.live import metrics
 from market.live.current import current_hub, health_feed
@@ -174,6 +175,7 @@ class Connection:
             except FollowRefused as refused:
                 self._error(refused.code, refused.reason, series)
                 return refused.code
+        await first_fill(series)
         try:
             await self._hub.subscribe(
                 self._watcher,

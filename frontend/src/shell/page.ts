@@ -167,8 +167,10 @@ export class Page {
     };
   }
 
-  setWhitelist(whitelist: readonly string[]): void {
+  /** `derived` are the timeframes that the server has of every symbol. */
+  setWhitelist(whitelist: readonly string[], derived: readonly string[]): void {
     this.whitelist = whitelist;
+    this.timeframes.setDerived(derived);
     this.picker.setWhitelist(whitelist);
     if (this.cell.series !== null) this.timeframes.render(this.cell.series, whitelist);
   }

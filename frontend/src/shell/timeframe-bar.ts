@@ -12,6 +12,7 @@ export interface TimeframeRoots {
 export class TimeframeBar {
   private readonly roots: TimeframeRoots;
   private readonly onPick: (timeframe: string) => void;
+  private derived: readonly string[] = [];
   private offered: readonly string[] = [];
 
   constructor(roots: TimeframeRoots, onPick: (timeframe: string) => void) {
@@ -20,13 +21,20 @@ export class TimeframeBar {
     roots.list.addEventListener("change", () => onPick(roots.list.value));
   }
 
+  /** The base timeframe and those made of it: a symbol that is followed in one has them all. */
+  setDerived(timeframes: readonly string[]): void {
+    this.derived = timeframes;
+  }
+
   render(current: SeriesId, whitelist: readonly string[]): void {
-    const followed = whitelist
+    const listed = whitelist
       .flatMap((text) => tryParseSeriesId(text) ?? [])
       .filter((series) => sameInstrument(series, current))
       .map((series) => series.timeframe.text);
+    const hasDerived = listed.some((text) => this.derived.includes(text));
+    const followed = hasDerived ? [...listed, ...this.derived] : listed;
     const { text: chosen } = current.timeframe;
-    this.offered = offeredTimeframes([...followed, chosen]);
+    this.offered = offeredTimeframes([...followed, ...this.derived, chosen]);
     const { row, list } = this.roots;
     row.replaceChildren(...this.offered.map((text) => this.button(text, current, followed)));
     list.replaceChildren(...this.offered.map((text) => element("option", { text })));

@@ -33,6 +33,12 @@ export interface TopMarket {
   readonly step: PriceStep;
 }
 
+export interface Whitelist {
+  readonly series: readonly string[];
+  /** The base timeframe and those that the server makes of it; nothing where it makes none. */
+  readonly derived: readonly string[];
+}
+
 /** A failed request; `status` is 0 without an answer (`code` is then `network` or `timeout`). */
 export class ApiError extends Error {
   readonly status: number;
@@ -80,11 +86,11 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
     };
   }
 
-  async whitelist(signal?: AbortSignal): Promise<string[]> {
+  async whitelist(signal?: AbortSignal): Promise<Whitelist> {
     const { body } = await this.get("/api/market/whitelist", signal);
     const ids = body["series_ids"];
     if (!Array.isArray(ids)) throw unreadable("whitelist");
-    return ids.filter((id): id is string => typeof id === "string");
+    return { series: textsOf(ids), derived: derivedIn(body["derived"]) };
   }
 
   async symbols(asked: SymbolQuery, signal?: AbortSignal): Promise<SymbolPage> {
@@ -263,4 +269,14 @@ function readTopMarket(item: Json): TopMarket[] {
 
 function finite(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) ? value : null;
+}
+
+function derivedIn(value: unknown): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  const { base, timeframes } = value as Record<string, unknown>;
+  return textsOf([base, ...(Array.isArray(timeframes) ? timeframes : [])]);
+}
+
+function textsOf(values: readonly unknown[]): string[] {
+  return values.filter((value): value is string => typeof value === "string");
 }

@@ -32,6 +32,7 @@ from market.ingest.backfill import (
 from market.ingest.gap_ranges import Range
 from market.management.arguments import require_database, series_argument, time_argument
 from market.pipeline import PipelineError
+from market.runtime import derived_timeframes
 
 ATTEMPTS = 8
 # Ranges closer to each other than this many candles are read as one.
@@ -105,7 +106,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Read with a progress bar, and report what is stored and what is missing."""
         require_database()
-        series = options["series"]
+        series = derived_timeframes().source_of(options["series"])
         try:
             feed = open_feed(series.exchange, series.market)
         except FeedRefused as error:

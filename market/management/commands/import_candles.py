@@ -22,9 +22,10 @@ from market.bus.publish import publish_change
 from market.csv_candles import HEADER, CsvError, read_candles
 from market.domain.candle import Candle, is_closed
 from market.domain.series import SeriesId
+from market.ingest.derive import brought_up, derivation
 from market.management.arguments import require_database, series_argument
 from market.pipeline import PipelineError
-from market.runtime import candle_store, pipeline
+from market.runtime import candle_store, derived_timeframes, pipeline
 
 CHUNK = 50_000
 GZIP_MAGIC = b"\x1f\x8b"
@@ -77,6 +78,8 @@ class Command(BaseCommand):
         require_database()
         tally = Tally()
         series = options["series"]
+        if (base := derived_timeframes().base_of(series)) is not None:
+            raise CommandError(f"derived_series: {series} is derived: import {base}")
         try:
             with _opened(options["file"], quiet=options["no_progress"]) as lines:
                 timeframe = None if options["off_grid"] else series.timeframe
@@ -127,4 +130,5 @@ def _store(series: SeriesId, candles: list[Candle], tally: Tally) -> None:
     tally.revised += changed - inserted
     tally.unchanged += len(candles) - changed
     # Bulk history is not published as live candles; hubs find the new head in the store.
-    async_to_sync(publish_change)(replace(change, fresh=()))
+    for each in (change, *brought_up(derivation().due(change), change)):
+        async_to_sync(publish_change)(replace(each, fresh=()))

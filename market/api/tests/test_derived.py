@@ -1,0 +1,110 @@
+"""Derived series by HTTP: read like any other, written by nobody, incomplete buckets named."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from market import blocking, runtime
+from market.api.tests.asking import BATCH, CANDLES, CLOSED, candle, refusal, store
+from market.domain.series import SeriesId
+from market.ingest.derive import catch_up_all
+
+BASE = "binance:futures:BTC/USDT:1m"
+FIVE = "binance:futures:BTC/USDT:5m"
+DERIVED = "/api/market/derived"
+START = 1_700_000_100
+
+pytestmark = pytest.mark.usefixtures("either_store")
+
+
+@pytest.fixture(autouse=True)
+def _derived(either_store, switch):
+    switch(enable_derived_timeframes=True, derived_timeframes="5m,15m", enable_dev_api=True)
+
+
+def post(api, *numbers):
+    for number in numbers:
+        body = {"series_id": BASE, "candle": candle(START + 60 * number, close=1.0 + number / 10)}
+        assert api.post(CLOSED, body).status_code == 200
+
+
+def times_of(api, series=FIVE):
+    page = api.get(f"{CANDLES}?series_id={series}").json()
+    return [each["candle_time"] for each in page["candles"]]
+
+
+def test_derived_candle_follows_its_last_base_candle(api):
+    post(api, 0, 1, 2, 3)
+    assert times_of(api) == []
+    post(api, 4)
+    (found,) = api.get(f"{CANDLES}?series_id={FIVE}").json()["candles"]
+    assert found == candle(START, close=1.4) | {"volume": 50.0}
+
+
+def test_batch_is_derived_as_well(api):
+    rows = [candle(START + 60 * number) for number in range(10)]
+    assert api.post(BATCH, {"series_id": BASE, "candles": rows}).status_code == 200
+    assert times_of(api) == [START, START + 300]
+
+
+def test_a_candle_of_a_derived_series_is_refused(api):
+    body = {"series_id": FIVE, "candle": candle(START)}
+    assert refusal(api.post(CLOSED, body)) == (409, "derived_series")
+    batch = {"series_id": FIVE, "candles": [candle(START)]}
+    assert refusal(api.post(BATCH, batch)) == (409, "derived_series")
+
+
+def test_incomplete_buckets_are_listed(api):
+    post(api, 0, 2, 3, 4, 5)
+    assert api.get(f"{DERIVED}?series_id={FIVE}").json() == {
+        "series_id": FIVE,
+        "base_series_id": BASE,
+        "is_partial_kept": False,
+        "incomplete": [{"candle_time": START, "base_candles": 4, "expected": 5}],
+    }
+    post(api, 1)
+    assert api.get(f"{DERIVED}?series_id={FIVE}").json()["incomplete"] == []
+    assert times_of(api) == [START]
+
+
+def test_only_derived_series_have_incomplete_buckets(api, switch):
+    assert refusal(api.get(f"{DERIVED}?series_id={BASE}")) == (422, "not_derived")
+    switch(enable_derived_timeframes=False)
+    assert refusal(api.get(f"{DERIVED}?series_id={FIVE}")) == (404, "not_found")
+
+
+def test_the_first_read_of_an_empty_derived_series_fills_it(api):
+    # Stored before the switch was on.
+    store([START + 60 * number for number in range(12)])
+    assert times_of(api) == [START, START + 300]
+
+
+def test_what_a_killed_process_left_is_made_up_for(api):
+    post(api, *range(5))
+    store([START + 60 * number for number in range(5, 10)])
+    assert times_of(api) == [START]
+
+    async def catch_up():
+        return await catch_up_all(stopping=lambda: False)
+
+    assert asyncio.run(catch_up()) > 0
+    assert times_of(api) == [START, START + 300]
+    assert asyncio.run(catch_up()) == 0
+
+
+def test_the_whitelist_names_the_derived_timeframes(api, switch):
+    derived = {"base": "1m", "timeframes": ["5m", "15m"]}
+    assert api.get("/api/market/whitelist").json()["derived"] == derived
+    switch(enable_derived_timeframes=False)
+    assert "derived" not in api.get("/api/market/whitelist").json()
+
+
+def test_with_the_switch_off_nothing_is_derived(api, switch):
+    switch(enable_derived_timeframes=False)
+    post(api, *range(5))
+    assert times_of(api) == []
+    body = {"series_id": FIVE, "candle": candle(START)}
+    assert api.post(CLOSED, body).status_code == 200
+    assert blocking.call(runtime.candle_store().state, SeriesId.parse(FIVE)).head == START

@@ -1,0 +1,270 @@
+"""Derived candles equal the roll-up of their base, however the base came to be as it is."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from market.domain.candle import Candle
+from market.domain.derived import BEGINNING, Incomplete
+from market.domain.rollup import DerivedTimeframes, roll_up
+from market.domain.series import SeriesId
+from market.ingest import derivation as module
+from market.ingest.derivation import Derivation
+from market.pipeline import Pipeline, PipelineError
+from market.stores.derived_memory import MemoryDerivedBook
+from market.stores.derived_postgres import PostgresDerivedBook
+from market.stores.memory import MemoryCandleStore
+from market.stores.postgres import PostgresCandleStore
+from tests.examples import examples
+
+BASE = SeriesId.parse("sim:spot:BTC/USDT:1m")
+START = 1_700_000_400
+RULES = DerivedTimeframes.parse("1m", "2m,5m,15m,7m")
+FIVE = BASE.with_timeframe(RULES.derived[1])
+
+# The definition in SQL, of the base table alone.
+ROLL_UP = """
+WITH base AS (
+    SELECT candle_time - candle_time %% %(to)s AS bucket, candles.* FROM candles
+    JOIN series ON series.id = series_id WHERE name = %(base)s AND candle_time %% 60 = 0
+)
+SELECT bucket, (array_agg(open ORDER BY candle_time))[1], max(high), min(low),
+       (array_agg(close ORDER BY candle_time DESC))[1], sum(volume ORDER BY candle_time)
+FROM base GROUP BY bucket
+HAVING bucket + %(to)s <= (SELECT max(candle_time) + 60 FROM base)
+   AND (count(*) = %(to)s / 60 OR %(partial)s)
+ORDER BY bucket
+"""
+
+
+def minute(number, price=1.0, volume=1.0):
+    return Candle(START + number * 60, price, price + 1, price - 1, price + 0.5, volume)
+
+
+def all_of(store, series):
+    return store.read_after(series, -1, 100_000)
+
+
+class Chart:
+    """A base series and what is derived of it."""
+
+    def __init__(self, store, book, **options):
+        self.store = store
+        self.pipeline = Pipeline(store)
+        self.derivation = Derivation(
+            store=store, pipeline=self.pipeline, book=book, timeframes=RULES, **options
+        )
+
+    def post(self, *candles, crashes=False, knows_change=True):
+        """Store base candles, and derive unless the process is killed right after the commit."""
+        change = self.pipeline.ingest(BASE, candles)
+        for series in [] if crashes else self.derivation.due(change):
+            list(self.derivation.bring_up(series, change if knows_change else None))
+        return change
+
+    def heal(self):
+        states = self.store.states([BASE])
+        for series, progress in self.derivation.book.known().items():
+            if self.derivation.is_behind(series, progress, states[BASE]):
+                list(self.derivation.bring_up(series))
+                list(self.derivation.extend(series))
+
+    def expected(self, series):
+        base = all_of(self.store, BASE)
+        if not base:
+            return []
+        over = base[-1].candle_time + 60
+        return [
+            each.candle
+            for each in roll_up(base, BASE.timeframe, series.timeframe)
+            if (each.is_whole or self.derivation.keeps_partial)
+            and series.timeframe.close_of(each.candle.candle_time) <= over
+        ]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def parts(request, transactional_db):
+    if request.param == "memory":
+        return MemoryCandleStore(), MemoryDerivedBook()
+    return PostgresCandleStore(), PostgresDerivedBook()
+
+
+@pytest.fixture
+def chart(parts):
+    return Chart(*parts)
+
+
+batches = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 45), st.floats(2, 99)), min_size=1, max_size=12),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+def play(chart, drawn):
+    for rows, crashes, knows_change in drawn:
+        candles = [minute(number, price, price / 3) for number, price in rows]
+        chart.post(*candles, crashes=crashes, knows_change=knows_change)
+
+
+def test_property_any_order_with_crashes_is_the_roll_up():
+    @given(batches, st.booleans(), st.sampled_from([3, 10, 50_000]))
+    @examples(2.0)
+    def check(drawn, keeps_partial, chunk):
+        module.CHUNK = chunk
+        chart = Chart(MemoryCandleStore(), MemoryDerivedBook(), keeps_partial=keeps_partial)
+        play(chart, drawn)
+        chart.heal()
+        for series in chart.derivation.book.known():
+            assert all_of(chart.store, series) == chart.expected(series)
+        for series in RULES.derived_of(BASE):
+            if chart.expected(series) and not any(crashes for _, crashes, _ in drawn):
+                assert series in chart.derivation.book.known()
+
+    before = module.CHUNK
+    try:
+        check()
+    finally:
+        module.CHUNK = before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("keeps_partial", [False, True])
+def test_postgres_equals_the_sql_roll_up_of_the_base_table(keeps_partial):
+    @given(batches)
+    @examples(0.12, suppress_health_check=[HealthCheck.too_slow])
+    def check(drawn):
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE candles, series, revisions, derived_series CASCADE")
+            cursor.execute("TRUNCATE incomplete_buckets")
+        chart = Chart(PostgresCandleStore(), PostgresDerivedBook(), keeps_partial=keeps_partial)
+        play(chart, drawn)
+        chart.heal()
+        for series in chart.derivation.book.known():
+            with connection.cursor() as cursor:
+                values = {
+                    "to": series.timeframe.seconds,
+                    "base": str(BASE),
+                    "partial": keeps_partial,
+                }
+                cursor.execute(ROLL_UP, values)
+                assert all_of(chart.store, series) == [Candle._make(r) for r in cursor.fetchall()]
+
+    check()
+
+
+def test_a_bucket_completes_across_a_restart(parts):
+    Chart(*parts).post(*map(minute, range(3)))
+    chart = Chart(*parts)
+    chart.post(minute(3))
+    assert all_of(chart.store, FIVE) == []
+    chart.post(minute(4))
+    assert all_of(chart.store, FIVE) == chart.expected(FIVE) != []
+
+
+def test_a_crash_after_the_base_commit_is_healed(chart):
+    chart.post(*map(minute, range(5)))
+    chart.post(*map(minute, range(5, 10)), crashes=True)
+    assert len(all_of(chart.store, FIVE)) == 1
+    chart.heal()
+    assert len(all_of(chart.store, FIVE)) == 2
+
+
+def test_a_crash_after_a_revision_is_healed(chart):
+    chart.post(*map(minute, range(20)))
+    chart.post(minute(2, price=7.0), crashes=True)
+    assert all_of(chart.store, FIVE) != chart.expected(FIVE)
+    chart.heal()
+    assert all_of(chart.store, FIVE) == chart.expected(FIVE)
+
+
+def test_a_revised_base_candle_revises_its_bucket(chart):
+    chart.post(*map(minute, range(20)))
+    change = chart.pipeline.ingest(BASE, [minute(2, price=7.0)])
+    (revised,) = chart.derivation.bring_up(FIVE, change)
+    assert (revised.revised_from, revised.state.epoch) == (START, 1)
+    assert [notice.event for notice in revised.notices] == ["candle.revised"]
+    assert chart.store.state(FIVE).epoch == 1
+
+
+def test_a_missing_base_candle_gives_no_candle_and_is_named(chart):
+    chart.post(*[minute(number) for number in range(11) if number != 2])
+    assert [each.candle_time for each in all_of(chart.store, FIVE)] == [START + 300]
+    book = chart.derivation.book
+    assert book.incomplete(FIVE, 0, START + 900, limit=9) == [Incomplete(START, 4, 5)]
+    chart.post(minute(2))
+    assert [each.candle_time for each in all_of(chart.store, FIVE)] == [START, START + 300]
+    assert book.incomplete(FIVE, 0, START + 900, limit=9) == []
+
+
+def test_a_partial_candle_is_kept_and_marked_by_setting(parts):
+    chart = Chart(*parts, keeps_partial=True)
+    chart.post(*[minute(number) for number in range(6) if number != 2])
+    assert [each.candle_time for each in all_of(chart.store, FIVE)] == [START]
+    book = chart.derivation.book
+    assert book.incomplete(FIVE, 0, START + 900, limit=9) == [Incomplete(START, 4, 5)]
+
+
+def test_a_bucket_that_ends_without_its_last_candle_is_named(chart):
+    chart.post(*map(minute, range(4)))
+    chart.post(minute(5))
+    assert chart.derivation.book.incomplete(FIVE, 0, START, limit=9) == [Incomplete(START, 4, 5)]
+
+
+def test_a_first_fill_reads_the_newest_and_the_rest_follows(parts, monkeypatch):
+    monkeypatch.setattr(module, "FIRST_BUCKETS", 1)
+    monkeypatch.setattr(module, "CHUNK", 40)
+    chart = Chart(*parts, first_candles=100)
+    chart.pipeline.ingest(BASE, map(minute, range(500)))
+    list(chart.derivation.bring_up(FIVE))
+    assert all_of(chart.store, FIVE) == chart.expected(FIVE)[-20:]
+    chart.heal()
+    assert all_of(chart.store, FIVE) == chart.expected(FIVE)
+    assert chart.derivation.book.known()[FIVE].since == BEGINNING
+
+
+def test_base_history_before_a_first_fill_is_derived_as_it_arrives(chart):
+    chart.post(*map(minute, range(20, 30)))
+    chart.post(*map(minute, range(10, 20)))
+    chart.post(*map(minute, range(10)))
+    assert all_of(chart.store, FIVE) == chart.expected(FIVE)
+    assert len(all_of(chart.store, FIVE)) == 6
+
+
+def test_an_open_bucket_costs_no_transaction(chart):
+    assert chart.derivation.due(chart.pipeline.ingest(BASE, [minute(0)])) == []
+    due = chart.derivation.due(chart.pipeline.ingest(BASE, [minute(1)]))
+    assert [str(each.timeframe) for each in due] == ["2m"]
+    assert chart.derivation.due(chart.pipeline.ingest(BASE, [minute(2)])) == []
+
+
+def test_a_failing_stage_of_a_derived_series_leaves_the_base_alone(parts):
+    class Failing:
+        name = "factor"
+
+        def apply(self, writer, change):
+            raise RuntimeError
+
+    store, book = parts
+    chart = Chart(store, book)
+    failing = Derivation(
+        store=store, pipeline=Pipeline(store, [Failing()]), book=book, timeframes=RULES
+    )
+    change = chart.post(*map(minute, range(10)), crashes=True)
+    with pytest.raises(PipelineError):
+        list(failing.bring_up(FIVE, change))
+    assert store.state(BASE).head == START + 9 * 60
+    assert (store.state(FIVE).head, book.known()) == (None, {})
+    list(chart.derivation.bring_up(FIVE))
+    assert len(all_of(store, FIVE)) == 2
+
+
+def test_base_that_has_no_candles_derives_nothing(chart):
+    assert list(chart.derivation.bring_up(FIVE))[0].is_empty
+    assert chart.derivation.book.known() == {}

@@ -42,6 +42,8 @@ from market.ingest.derive import derive
 from market.pipeline import PipelineError
 from market.runtime import derived_timeframes, pipeline
 
+DERIVED = {409: "derived_series"}
+
 # 20,000 candles with generous numbers.
 MAX_BATCH_BYTES = 8_000_000
 
@@ -139,7 +141,9 @@ class ClosedCandle(Endpoint):
             "open is rejected with code `candle_not_closed`."
         ),
         request=ClosedCandleBody,
-        responses=responses(IngestedAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, PIPELINE_FAILED),
+        responses=responses(
+            IngestedAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, DERIVED, PIPELINE_FAILED
+        ),
     )
     def post(self, request: Request) -> Response:
         """Store one closed candle."""
@@ -183,7 +187,13 @@ class ClosedBatch(Endpoint):
         ),
         request=ClosedBatchBody,
         responses=responses(
-            IngestedBatchAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, SWITCHED_OFF, PIPELINE_FAILED
+            IngestedBatchAnswer,
+            BAD_SERIES_ID,
+            NO_WRITER,
+            NO_BODY,
+            SWITCHED_OFF,
+            DERIVED,
+            PIPELINE_FAILED,
         ),
     )
     def post(self, request: Request) -> Response:

@@ -87,7 +87,6 @@ class CandlesQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
 
 
-<<<<<<< HEAD
 class HistoryQuery(BaseModel):
     """A page of the index of compact history."""
 
@@ -102,7 +101,8 @@ class HistoryChunkQuery(BaseModel):
     """The series of a chunk."""
 
     series_id: SeriesText
-=======
+
+
 class DerivedQuery(BaseModel):
     """A derived series, and which of its incomplete buckets to list."""
 
@@ -110,7 +110,6 @@ class DerivedQuery(BaseModel):
     start: Annotated[Time, Field(description="earliest open time")] = 0
     end: Annotated[Time | None, Field(description="latest open time; absent: the newest")] = None
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
->>>>>>> 6bd1ee4 (Derive timeframes from one base series, complete across crashes, backfill and revisions)
 
 
 class HealthQuery(BaseModel):

@@ -10,9 +10,10 @@ pytestmark = pytest.mark.usefixtures("in_memory")
 
 ENDPOINTS = {
     ("get", "/api/market/candles"): {"200", "304", "400", "422", "503"},
-    ("post", "/api/market/ingest/candle_closed"): {"200", "400", "401", "403", "413", "500"},
+    ("post", "/api/market/ingest/candle_closed"): {"200", "400", "401", "403", "409", "413", "500"},
     ("post", "/api/market/ingest/candle_forming"): {"200", "400", "401", "403", "404"},
-    ("post", "/api/dev/market/ingest/candles_closed_batch"): {"200", "404", "422", "500"},
+    ("post", "/api/dev/market/ingest/candles_closed_batch"): {"200", "404", "409", "422", "500"},
+    ("get", "/api/market/derived"): {"200", "400", "404", "422", "503"},
     ("get", "/api/market/whitelist"): {"200"},
     ("get", "/api/market/symbols"): {"200", "400", "422", "503"},
     ("get", "/api/market/history"): {"200", "304", "400", "404", "422", "503"},

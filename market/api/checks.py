@@ -20,7 +20,8 @@ MAX_INPUT_CHARACTERS = 200
 
 def check_query(model: type[M], query: Mapping[str, str]) -> M:
     """The query as `model`; raises ApiError 422."""
-    values = {name: query[name] for name in model.model_fields if name in query}
+    names = (field.alias or name for name, field in model.model_fields.items())
+    values = {name: query[name] for name in names if name in query}
     return _check(model, values, "query")
 
 

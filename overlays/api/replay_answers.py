@@ -158,3 +158,68 @@ class WindowAnswer(BaseModel):
     factor_snapshots: list[SnapshotRow] | None = None
     factor_base: dict[str, Any] | None = None
     factor_changes: list[dict[str, Any]] | None = None
+
+
+class StreamCandles(BaseModel):
+    """Candles as columns; `time` is the open time."""
+
+    time: list[int]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    volume: list[float]
+
+
+class StreamDrawn(BaseModel):
+    """A draw instruction as it is shown from a bar on."""
+
+    instruction_id: str
+    definition: dict[str, Any]
+
+
+class StreamChange(BaseModel):
+    """What a bar changes; what it does not change is left out."""
+
+    at: Annotated[int, Field(description="place of the bar among the candles of the line")]
+    draw: list[StreamDrawn] | None = None
+    points: Annotated[
+        dict[str, float] | None, Field(description="the point that a line gains at the bar, by id")
+    ] = None
+    remove: Annotated[list[str] | None, Field(description="ids that are shown no more")] = None
+
+
+class StreamSeries(BaseModel):
+    """One series in a line: in the first all that it shows, in a window what its bars change."""
+
+    series_id: str | None = None
+    timeframe_s: int | None = None
+    time: Annotated[int | None, Field(description="the bar that is shown; null: none yet")] = None
+    candles: StreamCandles
+    draw: list[StreamDrawn] | None = None
+    points: dict[str, list[tuple[int, float]]] | None = None
+    factors: dict[str, Any] | None = None
+    changes: list[StreamChange] | None = None
+    factor_changes: list[dict[str, Any]] | None = None
+
+
+class StreamLine(BaseModel):
+    """One line of a replay."""
+
+    type: Annotated[
+        Literal["start", "window", "end", "revised", "error"],
+        Field(
+            description="`revised`: the past changed, begin again; without one of the last three "
+            "the answer was cut"
+        ),
+    ]
+    schema_version: Literal[1] | None = None
+    clock: Annotated[
+        int | None, Field(description="up to when candles have closed (Unix seconds)")
+    ] = None
+    window_candles: int | None = None
+    series: list[StreamSeries] | None = None
+    next_from: Annotated[
+        int | None, Field(description="of `end`: `from` of the request that continues; null: none")
+    ] = None
+    code: str | None = None

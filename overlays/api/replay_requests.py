@@ -6,13 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from market.api.errors import validation_error
 from market.api.requests import SeriesText, Time, no_boolean
+from market.domain.series import SeriesId
+from overlays.api.requests import Window
 
 WINDOW_CANDLES = 2000
 WINDOW_SIZE = 500
 SNAPSHOT_INTERVAL = 25
 LEAST_INTERVAL = 5
 LEAST_PREPARED = 100
+MOST_SERIES = 8
 
 BodyTime = Annotated[
     Time | None,
@@ -77,6 +81,49 @@ class BuildBody(BaseModel):
     def interval(self) -> int:
         """Candles between two checkpoints."""
         return max(LEAST_INTERVAL, self.snapshot_interval or SNAPSHOT_INTERVAL)
+
+
+class StreamQuery(BaseModel):
+    """A range of a series, and the further series that are replayed beside it."""
+
+    series_id: SeriesText
+    start: Annotated[
+        Time, Field(alias="from", description="the answer begins with the last candle up to it")
+    ]
+    end: Annotated[
+        Time | None,
+        Field(alias="to", description="open time of the last candle; absent: the newest"),
+    ] = None
+    levels: Annotated[
+        str,
+        Field(
+            max_length=600,
+            description="further series, separated by commas: timeframes of the same symbol "
+            "(`5m,1h`), or whole series ids",
+        ),
+    ] = ""
+    window_candles: Window = WINDOW_CANDLES
+    window_size: Annotated[
+        int, Field(ge=1, le=2000, description="candles of each series in one line")
+    ] = WINDOW_SIZE
+    limit: Annotated[
+        int,
+        Field(ge=1, le=20_000, description="the answer ends after so many candles of all series"),
+    ] = 5000
+    factors: Annotated[bool, Field(description="with the slices of factors")] = False
+
+    def series(self) -> tuple[SeriesId, ...]:
+        """All series, that of `series_id` first; raises SeriesIdError and ApiError 422."""
+        first = SeriesId.parse(self.series_id)
+        found = {first: None}
+        for level in filter(None, map(str.strip, self.levels.split(","))):
+            whole = level if ":" in level else f"{self.series_id.rpartition(':')[0]}:{level}"
+            found[SeriesId.parse(whole)] = None
+        if len(found) > MOST_SERIES:
+            text = f"List should have at most {MOST_SERIES} items"
+            item = {"type": "too_long", "loc": ["query", "levels"], "msg": text}
+            raise validation_error([item | {"input": self.levels[:200]}])
+        return tuple(found)
 
 
 class CoverageStatusQuery(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from overlays.api.replay_stream import ReplayStream
 from overlays.api.replay_views import (
     BuildReplay,
     CoverageStatus,
@@ -25,5 +26,6 @@ urlpatterns = [
     path("replay/build", BuildReplay.as_view()),
     path("replay/status", ReplayStatus.as_view()),
     path("replay/window", ReplayWindowView.as_view()),
+    path("replay/stream", ReplayStream.as_view()),
     path("dev/repair/overlay", RepairOverlay.as_view()),
 ]

@@ -19,12 +19,14 @@ class DrawnChange(NamedTuple):
     """What a bar changes in what is shown.
 
     `versions` are all that became visible with the bar, by number, those without a drawing in the
-    window included; `points` the points among them. `added` and `removed` are the ids that are
-    shown from this bar on, and those that are not shown any more; both sorted.
+    window included; `points` the points among them. `drawn` are the versions that this bar shows
+    and the bar before did not. `added` and `removed` are the ids that are shown from this bar on,
+    and those that are not shown any more; both sorted.
     """
 
     versions: Sequence[InstructionVersion] = ()
     points: Sequence[InstructionVersion] = ()
+    drawn: Sequence[InstructionVersion] = ()
     added: Sequence[str] = ()
     removed: Sequence[str] = ()
 
@@ -55,7 +57,7 @@ class DrawnWalk:
 
     def step(self, time: int, versions: Iterable[InstructionVersion]) -> DrawnChange:
         """Move to the bar at `time`, with the versions and points that became visible since."""
-        drawn: list[InstructionVersion] = []
+        visible: list[InstructionVersion] = []
         points: list[InstructionVersion] = []
         was_shown: dict[str, bool] = {}
         cutoff = self.cutoff(time)
@@ -63,7 +65,7 @@ class DrawnWalk:
             if version.kind == POINT:
                 points.append(version)
                 continue
-            drawn.append(version)
+            visible.append(version)
             name = version.instruction_id
             was_shown.setdefault(name, name in self.shown)
             span = span_of(version.definition)
@@ -79,7 +81,12 @@ class DrawnWalk:
                 del self.shown[name]
         added = [name for name, was in was_shown.items() if not was and name in self.shown]
         removed = [name for name, was in was_shown.items() if was and name not in self.shown]
-        return DrawnChange(drawn, points, sorted(added), sorted(removed))
+        drawn = [
+            self.shown[name]
+            for name in dict.fromkeys(each.instruction_id for each in visible)
+            if name in self.shown
+        ]
+        return DrawnChange(visible, points, drawn, sorted(added), sorted(removed))
 
     def line_starts(self) -> dict[str, int]:
         """From which time on the points of each shown line count."""

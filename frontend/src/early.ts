@@ -28,10 +28,24 @@ function seriesToOpen(): unknown {
   }
 }
 
+/** Where the chunk ends that the browser keeps of the series, as `KeptChunks` has noted it. */
+function keptSince(series: string): number | null {
+  try {
+    const notes: unknown = JSON.parse(window.localStorage.getItem("trade_canvas.history") ?? "{}");
+    const note = (notes as Record<string, { since: number; until: number }> | null)?.[series];
+    return note !== undefined && Date.now() < note.until ? note.since : null;
+  } catch {
+    return null;
+  }
+}
+
 const series = seriesToOpen();
 // A link that names no series is explained by the page, without asking the server.
 if (typeof series === "string" && SERIES.test(series)) {
-  const path = `/api/market/candles?${new URLSearchParams({ series_id: series, limit: "2000" })}`;
+  const since = keptSince(series);
+  const query = new URLSearchParams({ series_id: series, limit: since === null ? "2000" : "5000" });
+  if (since !== null) query.set("since", String(since));
+  const path = `/api/market/candles?${query}`;
   const answer = window
     .fetch(new URL(`.${path}`, window.location.href), { cache: "no-cache" })
     .then(async (response) => ({ response, text: await response.text() }));

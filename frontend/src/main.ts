@@ -9,6 +9,8 @@ import { followAppearance } from "./settings/appearance";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
 import { labelPage } from "./shell/page-labels";
+import { HistoryReader } from "./sync/history-reader";
+import { KeptChunks } from "./sync/kept-chunk";
 import { PriceSteps } from "./sync/price-steps";
 import { SharedSocket } from "./sync/shared-socket";
 import { liveSource } from "./sync/sync-session";
@@ -50,12 +52,18 @@ const appearance = followAppearance(
 const fetchBeside = (path: string, init: RequestInit): Promise<Response> =>
   window.fetch(besideThePage(path), init);
 const api = new Api(withEarlyAnswer(fetchBeside, window.early));
+const reader = new HistoryReader({
+  api,
+  clock: browserClock,
+  kept: new KeptChunks(() => window.localStorage),
+  load: async () => new (await import("./sync/history")).History(fetchBeside),
+});
 const openSocket = new SharedSocket(openBrowserSocket, browserClock).open;
 const page = new Page(
   {
     api,
     clock: browserClock,
-    openSource: liveSource({ api, clock: browserClock, openSocket, random: Math.random }),
+    openSource: liveSource({ api: reader, clock: browserClock, openSocket, random: Math.random }),
     openEventStream: openBrowserEventStream,
     priceSteps: new PriceSteps({ api, clock: browserClock, isHidden: () => document.hidden }),
     random: Math.random,

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { Api } from "../src/sync/api";
+import { KeptChunks } from "../src/sync/kept-chunk";
 import { SettingsStore } from "../src/settings/settings";
 import { withEarlyAnswer, type EarlyAnswer } from "../src/sync/early-answer";
 
@@ -71,6 +72,17 @@ describe("early.ts", () => {
     await api.candles(SERIES, { since: null, limit: 2000, signal }).catch(() => undefined);
     expect(asked).toEqual([early?.path]);
     expect(fetched).toEqual([`http://host/prefix${early?.path}`]);
+  });
+
+  it("requests what the page will request beside the chunk that the browser keeps", async () => {
+    const chunk = { name: "0-a", since: Math.floor(Date.now() / 1000), epoch: 0, generation: "g" };
+    new KeptChunks(() => window.localStorage).set(SERIES, chunk);
+    const early = await load(`http://host/?series=${SERIES}`);
+    const asked: string[] = [];
+    const api = new Api(async (path) => (asked.push(path), answer("{}")));
+    const query = { since: chunk.since, limit: 5000, signal };
+    await api.candles(SERIES, query).catch(() => undefined);
+    expect(asked).toEqual([early?.path]);
   });
 
   it("requests the series that was open last, where the link names none", async () => {

@@ -11,7 +11,7 @@ import { BackOff } from "./back-off";
 import { olderEpoch, type Action, type SeriesState } from "./series-state";
 import { Timers } from "./timers";
 import type { Clock } from "./ports";
-import type { CandlePage, CandleReader } from "./readers";
+import type { CandlePage, CandleReader, OlderPage } from "./readers";
 
 /** After a failed read of older candles. */
 const OLDER_PAUSE_MS = 3_000;
@@ -43,8 +43,6 @@ interface Range {
   readonly since: number | null;
   readonly revision: number | null;
 }
-
-type Stretch = Pick<CandlePage, "candles" | "epoch">;
 
 export class CandleReads {
   private readonly dependencies: ReadDependencies;
@@ -135,6 +133,7 @@ export class CandleReads {
   /** Discards the older page being read: a revision may have changed it. */
   discardOlder(): void {
     this.olderDiscarded = true;
+    this.dependencies.api.forget?.(this.state().seriesId);
   }
 
   private get stopped(): boolean {
@@ -246,8 +245,12 @@ export class CandleReads {
   }
 
   /** The newest candles before `first`, with nothing unread between them and `first`. */
-  private async olderThan(first: number): Promise<Stretch> {
-    const { seconds } = this.state().timeframe;
+  private async olderThan(first: number): Promise<OlderPage> {
+    const { seriesId, epoch, generation, timeframe: { seconds } } = this.state();
+    const { signal } = this.abort;
+    const query = { first, epoch, generation, signal };
+    const compact = await this.dependencies.api.older?.(seriesId, query);
+    if (compact) return compact;
     for (const span of OLDER_SPANS) {
       const since = Math.max(0, first - span * OLDER_LIMIT * seconds - 1);
       const older = await this.between(since, first);
@@ -256,7 +259,7 @@ export class CandleReads {
     return NOTHING;
   }
 
-  private async between(since: number, until: number): Promise<Stretch> {
+  private async between(since: number, until: number): Promise<OlderPage> {
     const found: CandlePage["candles"][number][] = [];
     let cursor = since;
     let epoch: number | null = Infinity;
@@ -273,4 +276,4 @@ export class CandleReads {
   }
 }
 
-const NOTHING: Stretch = { candles: [], epoch: null };
+const NOTHING: OlderPage = { candles: [], epoch: null };

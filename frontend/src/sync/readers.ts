@@ -21,8 +21,24 @@ export interface CandleQuery {
   readonly signal?: AbortSignal;
 }
 
+export interface OlderQuery {
+  /** Exclusive upper bound, UTC seconds. */
+  readonly first: number;
+  /** What is read must have the revisions up to this epoch, and be of this past. */
+  readonly epoch: number | null;
+  readonly generation: string | null;
+  readonly signal?: AbortSignal;
+}
+
+/** No candles: there are none before. */
+export type OlderPage = Pick<CandlePage, "candles" | "epoch">;
+
 export interface CandleReader {
   candles(seriesId: string, query: CandleQuery): Promise<CandlePage>;
+  /** The candles directly before `first`; null where only `candles` can read them. */
+  older?(seriesId: string, query: OlderQuery): Promise<OlderPage | null>;
+  /** The past of the series has changed. */
+  forget?(seriesId: string): void;
 }
 
 export interface DeltaQuery {

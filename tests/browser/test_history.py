@@ -1,0 +1,82 @@
+"""A visitor who comes back reads no history from the server."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+
+from lab.http import post
+from lab.waiting import wait_until
+
+pytestmark = pytest.mark.browser
+
+OLD = "sim:futures:OLD/USDT:1m"
+CANDLES = 12_000
+
+# Of a request that the browser answers from its cache, nothing is transferred.
+TRANSFERRED = """
+performance.getEntriesByType('resource')
+    .filter(({ name }) => name.includes('/api/market/'))
+    .map(({ name, transferSize }) => [name.split('/api/market/')[1], transferSize])
+"""
+
+
+@pytest.fixture
+def stored(web):
+    """Enough minutes up to now for several chunks."""
+    newest = int(time.time()) // 60 * 60 - 60
+    times = range(newest - 60 * (CANDLES - 1), newest + 60, 60)
+    candles = [
+        {"candle_time": each, "open": 10, "high": 12, "low": 9, "close": 11, "volume": 1}
+        for each in times
+    ]
+    body = {"series_id": OLD, "candles": candles}
+    status, answer = post(f"{web.url}/api/dev/market/ingest/candles_closed_batch", body)
+    assert status == 200, answer
+
+
+def read(chart, kind):
+    """Addresses of a kind that were requested, with the bytes that came over the network."""
+    found = Counter()
+    for address, size in chart.page.evaluate(TRANSFERRED):
+        if address.startswith(kind):
+            found[address] += size
+    return found
+
+
+def scroll_back(chart, *, to):
+    """Scroll back until the page has so many candles."""
+
+    def has_them():
+        for _ in range(10):
+            chart.page.press(".chart", "Shift+ArrowLeft")
+        return chart.number("candle-count") >= to
+
+    wait_until(has_them, 20, f"{to} candles")
+
+
+def test_second_visit_reads_chunks_from_the_browser(stored, open_chart):
+    chart = open_chart(OLD)
+    chart.wait_for(status="live")
+    assert chart.number("candle-count") == 2000
+    kept = "JSON.parse(localStorage['trade_canvas.history'] ?? '{}')"
+    wait_until(lambda: chart.page.evaluate(f"{kept}['{OLD}']"), 20, "a chunk that is kept")
+    scroll_back(chart, to=8000)
+    first = read(chart, "history/")
+    assert len(first) >= 3
+    assert all(first.values())
+
+    chart.page.reload()
+    chart.wait_for(status="live")
+    assert 2048 <= chart.number("candle-count") <= 4200
+    chart.assert_whole()
+    (page,) = read(chart, "candles")
+    assert "since=" in page
+    scroll_back(chart, to=8000)
+    again = read(chart, "history/")
+    assert again.keys() == first.keys()
+    assert set(again.values()) == {0}
+    (index,) = read(chart, "history?").values()
+    assert index < 1000, "the index is unchanged"

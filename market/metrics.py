@@ -30,6 +30,11 @@ PIPELINE_STEP = Histogram(
     "A step of the pipeline, of one batch: the store, a stage, or the commit.",
     labels=("step",),
 )
+GROUP_SERIES = Histogram(
+    "market_pipeline_group_series",
+    "Series whose closed candles were committed in one transaction, where there were several.",
+    buckets=(2, 5, 10, 20, 50, 100, 200, 500),
+)
 PIPELINE_FAILURES = Counter(
     "market_pipeline_failures_total", "Batches that were taken back.", labels=("step",)
 )

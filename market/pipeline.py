@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from market import log_context, metrics
 from market.domain.candle import Candle, in_time_order
@@ -20,6 +20,8 @@ from market.domain.series import SeriesId
 from market.domain.store import (
     CandleStore,
     Fence,
+    GroupWriter,
+    Outpaced,
     SeriesWriter,
     StaleFence,
     StoreUnavailable,
@@ -63,6 +65,18 @@ class Stage(Protocol):
         """Bring this stage's ledger up to `change`; an exception rolls back the whole batch."""
 
 
+class Batch(NamedTuple):
+    """Closed candles of one series, checked, and the fence of their writer."""
+
+    series: SeriesId
+    candles: Sequence[Candle]
+    fence: Fence | None = None
+
+
+Outcome = Change | PipelineError | StaleFence | None
+"""What became of one batch of a group; None if another writer held the lock of its series."""
+
+
 class Pipeline:
     """Runs batches of closed candles through the store and the stages."""
 
@@ -95,6 +109,31 @@ class Pipeline:
                 series, lambda writer: _store(writer, in_time_order(make(writer))), fence=None
             )
 
+    def ingest_group(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Store batches of different series in one transaction; return the outcome of each.
+
+        A series that fails does so alone. If the transaction fails, and not because the store takes
+        nothing, it is halved until those that fail are alone.
+        """
+        if len(batches) == 1:
+            return [self._outcome(*batches[0])]
+        for pause in (*PAUSES_S, None):
+            try:
+                return self._attempt_group(batches)
+            except Outpaced:
+                break
+            except StoreUnavailable as error:
+                if pause is None or not error.is_passing:
+                    metrics.PIPELINE_FAILURES.inc(len(batches), STORE_STEP)
+                    return [_failed(STORE_STEP, batch.series, error) for batch in batches]
+                logger.info("%d series: retrying: %s", len(batches), error)
+            except Exception as error:
+                logger.info("%d series: halving their transaction: %r", len(batches), error)
+                break
+            time.sleep(pause * random.uniform(0.5, 1.5))
+        half = len(batches) // 2
+        return [*self.ingest_group(batches[:half]), *self.ingest_group(batches[half:])]
+
     def rerun(self, series: SeriesId, *requests: object) -> Change:
         """Run the stages over the stored candles, in one transaction.
 
@@ -121,30 +160,105 @@ class Pipeline:
     def _attempt(
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: Fence | None
     ) -> Change:
-        step, started = STORE_STEP, time.perf_counter()
+        steps = _Steps()
         try:
             with self._store.writing(series, fence=fence) as writer:
-                change = store(writer)
-                if change.is_empty and not change.results:
-                    return change
-                for stage in self._stages:
-                    started = metrics.step_done(step, started)
-                    step = stage.name
-                    change.notices.extend(stage.apply(writer, change))
-                started = metrics.step_done(step, started)
-                step = STORE_STEP
-            metrics.step_done(COMMIT, started)
+                change = self._apply(writer, store, steps)
         except StaleFence:
             raise
         except Exception as error:
-            metrics.PIPELINE_FAILURES.inc(1, step)
-            raise PipelineError(step, series) from error
-        fresh, past, head = len(change.fresh), len(change.past), change.state.head
-        metrics.candles_stored(series, fresh=fresh, past=past, head=head)
-        for notice in change.notices:
-            metrics.NOTICES.inc(1, notice.event)
-        logger.debug("stored %d fresh and %d past candles, head %s", fresh, past, head)
+            metrics.PIPELINE_FAILURES.inc(1, steps.name)
+            raise PipelineError(steps.name, series) from error
+        if not _is_nothing(change):
+            steps.end(COMMIT)
+            _count(change)
         return change
+
+    def _attempt_group(self, batches: Sequence[Batch]) -> list[Outcome]:
+        outcomes: dict[SeriesId, Outcome] = {}
+        with self._store.writing_group({each.series: each.fence for each in batches}) as group:
+            members = {writer.series: writer for writer in group.writers}
+            for series, candles, _ in batches:
+                if series in members:
+                    outcomes[series] = self._apply_alone(group, members[series], candles)
+            started = time.perf_counter()
+        metrics.step_done(COMMIT, started)
+        metrics.GROUP_SERIES.observe(len(batches))
+        outcomes |= {series: StaleFence(str(series)) for series in group.stale}
+        for outcome in outcomes.values():
+            if isinstance(outcome, Change) and not outcome.is_empty:
+                _count(outcome)
+        return [outcomes.get(batch.series) for batch in batches]
+
+    def _apply_alone(
+        self, group: GroupWriter, writer: SeriesWriter, candles: Sequence[Candle]
+    ) -> Outcome:
+        """Run the steps for one series of a group. Raises StoreUnavailable, which concerns all."""
+        series, steps, batch = writer.series, _Steps(), in_time_order(candles)
+        try:
+            with log_context.about(series), group.alone(series):
+                return self._apply(writer, lambda writer: _store(writer, batch), steps)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            metrics.PIPELINE_FAILURES.inc(1, steps.name)
+            return _failed(steps.name, series, error)
+
+    def _apply(
+        self, writer: SeriesWriter, store: Callable[[SeriesWriter], Change], steps: _Steps
+    ) -> Change:
+        """Run the steps for one series, up to the commit."""
+        change = store(writer)
+        if _is_nothing(change):
+            return change
+        for stage in self._stages:
+            steps.end(steps.name)
+            steps.name = stage.name
+            change.notices.extend(stage.apply(writer, change))
+        steps.end(steps.name)
+        # What fails from now on is the store.
+        steps.name = STORE_STEP
+        return change
+
+    def _outcome(
+        self, series: SeriesId, candles: Sequence[Candle], fence: Fence | None
+    ) -> Change | PipelineError | StaleFence:
+        try:
+            return self.ingest(series, candles, fence=fence)
+        except (PipelineError, StaleFence) as error:
+            return error
+
+
+class _Steps:
+    """The step that runs, and since when."""
+
+    def __init__(self) -> None:
+        self.name = STORE_STEP
+        self._started = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        """Record that a step has ended, and the next one begins."""
+        self._started = metrics.step_done(name, self._started)
+
+
+def _failed(step: str, series: SeriesId, cause: Exception) -> PipelineError:
+    error = PipelineError(step, series)
+    error.__cause__ = cause
+    return error
+
+
+def _is_nothing(change: Change) -> bool:
+    """Whether there is nothing to do for the stages."""
+    return change.is_empty and not change.results
+
+
+def _count(change: Change) -> None:
+    """Count what was committed."""
+    fresh, past, head = len(change.fresh), len(change.past), change.state.head
+    metrics.candles_stored(change.series, fresh=fresh, past=past, head=head)
+    for notice in change.notices:
+        metrics.NOTICES.inc(1, notice.event)
+    logger.debug("stored %d fresh and %d past candles, head %s", fresh, past, head)
 
 
 def _unchanged(writer: SeriesWriter, requests: Iterable[object]) -> Change:

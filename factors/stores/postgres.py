@@ -7,7 +7,8 @@ snapshot are the greatest part of the ledger and would be stored twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from itertools import chain
+from typing import Any, NamedTuple, cast
 
 import orjson
 from typing_extensions import override
@@ -18,18 +19,23 @@ from factors.lazy_json import LazyObject
 from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
-from market.stores.postgres import COPY_FROM_ROWS, REQUIRE, SERIES_KEY, PostgresWriter, read_rows
+from market.stores.postgres import SERIES_KEY, read_rows
+from market.stores.postgres_writer import COPY_FROM_ROWS, REQUIRE, PostgresWriter, listed
 
 EVENT_COLUMNS = "candle_time, factor_name, kind, event_key, payload"
 HEAD_COLUMNS = "factor_name, candle_time, head"
 
 MOVE = """
-UPDATE factor_state SET head_time = %s, epoch = %s, fingerprint = %s
-WHERE series_id = %s AND (head_time, epoch, fingerprint) = (%s, %s, %s)
+UPDATE factor_state AS held SET head_time = given.head_time, epoch = given.epoch,
+    fingerprint = given.fingerprint
+FROM (VALUES %s) AS given (series_id, head_time, epoch, fingerprint, old_time, old_epoch, old_print)
+WHERE held.series_id = given.series_id
+    AND (held.head_time, held.epoch, held.fingerprint) = (old_time, old_epoch, old_print)
+RETURNING held.series_id
 """
 BEGIN = """
-INSERT INTO factor_state (head_time, epoch, fingerprint, series_id) VALUES (%s, %s, %s, %s)
-ON CONFLICT DO NOTHING
+INSERT INTO factor_state (series_id, head_time, epoch, fingerprint) VALUES %s
+ON CONFLICT DO NOTHING RETURNING series_id
 """
 
 # The names that occur, each found by one step in the index.
@@ -93,6 +99,55 @@ WHERE factor_heads.series_id = (SELECT id FROM this_series)
 """
 
 
+class Appended(NamedTuple):
+    """What an append adds to the ledger of one series: events and heads as their tables hold them.
+
+    All rows begin with the series' key.
+    """
+
+    key: int
+    expected: Position | None
+    after: Position
+    events: list[tuple[Any, ...]]
+    heads: list[tuple[Any, ...]]
+
+
+def _append(cursor: Any, entries: Sequence[Appended]) -> bytes:
+    """Write the entries of several series; each ledger must be where its entry expects it."""
+    new = [each for each in entries if each.expected is None]
+    known = [each for each in entries if each.expected is not None]
+    return b";".join(_statement(cursor, each, REQUIRE % len(each)) for each in (known, new) if each)
+
+
+def _statement(cursor: Any, entries: Sequence[Appended], answer: str) -> bytes:
+    """Everything in one statement: this is the path of each live candle."""
+    parts = [b"WITH moved AS (" + _moved(cursor, entries) + b")"]
+    events = list(chain.from_iterable(each.events for each in entries))
+    heads = list(chain.from_iterable(each.heads for each in entries))
+    parts += [_added(cursor, *each) for each in _tables(events, heads)]
+    return b",".join(parts) + f" SELECT {answer} FROM moved".encode()
+
+
+def _moved(cursor: Any, entries: Sequence[Appended]) -> bytes:
+    """Move the ledgers, either all of them new or none; returns the series that were moved."""
+    places = [(each.key, *each.after, *(each.expected or ())) for each in entries]
+    statement = BEGIN if entries[0].expected is None else MOVE
+    place = f"({', '.join(['%s'] * len(places[0]))})"
+    return statement.encode() % listed(cursor, place, places)
+
+
+def _added(cursor: Any, table: str, columns: str, rows: list[tuple[Any, ...]]) -> bytes:
+    place = f"({', '.join(['%s'] * (1 + len(rows[0])))})"
+    given = listed(cursor, place, [(position, *row) for position, row in enumerate(rows)])
+    return (
+        f"into_{table} AS (INSERT INTO {table} (series_id, {columns})"
+        f" SELECT series_id, {columns} FROM moved JOIN (VALUES ".encode()
+        + given
+        + f") AS given (position, series_id, {columns}) USING (series_id)"
+        " ORDER BY position)".encode()
+    )
+
+
 class PostgresFactorWriter(LedgerWriter[StepResult]):
     """The ledger of one series on the cursor of its candles' transaction."""
 
@@ -109,28 +164,25 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
     def append(
         self, expected: Position | None, after: Position, entries: Sequence[StepResult]
     ) -> bool:
-        events, heads = _rows(entries)
-        move = self._move(expected, after)
+        added = Appended(self._key, expected, after, *_rows(self._key, entries))
         cursor = self._writer.cursor
-        if len(events) + len(heads) < COPY_FROM_ROWS:
-            cursor.execute(self._statement(move, events, heads, "count(*)"))
+        if len(added.events) + len(added.heads) < COPY_FROM_ROWS:
+            cursor.execute(_statement(cursor, [added], "count(*)"))
             return bool(cursor.fetchone()[0])
-        cursor.execute(move)
+        cursor.execute(_moved(cursor, [added]))
         if not cursor.rowcount:
             return False
-        for table, columns, rows in _tables(events, heads):
-            keyed = ((self._key, *row) for row in rows)
-            copy_rows(table, f"series_id, {columns}", keyed, self._writer)
+        for table, columns, rows in _tables(added.events, added.heads):
+            copy_rows(table, f"series_id, {columns}", rows, self._writer)
         return True
 
     @override
     def append_late(
         self, expected: Position | None, after: Position, entries: Sequence[StepResult]
     ) -> None:
-        events, heads = _rows(entries)
+        events, heads = _rows(self._key, entries)
         if len(events) + len(heads) < COPY_FROM_ROWS:
-            move = self._move(expected, after)
-            self._writer.defer(self._statement(move, events, heads, REQUIRE))
+            self._writer.defer(_append, Appended(self._key, expected, after, events, heads))
         else:
             super().append_late(expected, after, entries)
 
@@ -142,28 +194,6 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
         )
         self._writer.cursor.execute(DROP_HEADS, (self._key, from_time))
         self.checkpoints.truncate(from_time)
-
-    def _move(self, expected: Position | None, after: Position) -> bytes:
-        statement = BEGIN if expected is None else MOVE
-        return self._writer.filled(statement, (*after, self._key, *(expected or ())))
-
-    def _statement(self, move: bytes, events: list[Any], heads: list[Any], answer: str) -> bytes:
-        """Everything in one statement: this is the path of each live candle."""
-        parts = [b"WITH moved AS (" + move + b" RETURNING series_id)"]
-        parts += [self._added(*each) for each in _tables(events, heads)]
-        return b",".join(parts) + f" SELECT {answer} FROM moved".encode()
-
-    def _added(self, table: str, columns: str, rows: list[Any]) -> bytes:
-        place = f"({', '.join(['%s'] * (1 + len(rows[0])))})"
-        given = b",".join(
-            self._writer.filled(place, (position, *row)) for position, row in enumerate(rows)
-        )
-        return (
-            f"into_{table} AS (INSERT INTO {table} (series_id, {columns})"
-            f" SELECT series_id, {columns} FROM moved CROSS JOIN (VALUES ".encode()
-            + given
-            + f") AS given (position, {columns}) ORDER BY position)".encode()
-        )
 
 
 class PostgresFactorLedger(FactorLedger):
@@ -225,27 +255,32 @@ class PostgresFactorLedger(FactorLedger):
         return sorted(EventCount(*row) for row in rows)
 
 
-def _rows(steps: Sequence[StepResult]) -> tuple[list[Any], list[Any]]:
+def _rows(
+    key: int, steps: Sequence[StepResult]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """Events and heads as their tables hold them."""
     events = [
-        (time, factor, kind, key, orjson.dumps(payload).decode())
+        (key, time, factor, kind, event_key, orjson.dumps(payload).decode())
         for step in steps
-        for factor, kind, time, key, payload in step.events
+        for factor, kind, time, event_key, payload in step.events
     ]
-    return events, [_head_row(head, step.events) for step in steps for head in step.heads]
+    return events, [_head_row(key, head, step.events) for step in steps for head in step.heads]
 
 
-def _tables(events: list[Any], heads: list[Any]) -> list[tuple[str, str, list[Any]]]:
+def _tables(
+    events: list[tuple[Any, ...]], heads: list[tuple[Any, ...]]
+) -> list[tuple[str, str, list[tuple[Any, ...]]]]:
     """The tables to write to, with columns and rows."""
     both = [("factor_events", EVENT_COLUMNS, events), ("factor_heads", HEAD_COLUMNS, heads)]
     return [each for each in both if each[2]]
 
 
-def _head_row(head: Head, events: Iterable[Event]) -> tuple[int | str | None, ...]:
+def _head_row(key: int, head: Head, events: Iterable[Event]) -> tuple[int | str | None, ...]:
     """A head; without a text if the factor's last event of the candle has the same fields."""
     payloads = [event.payload for event in events if event.factor == head.factor]
     repeats = payloads and list(_bare(payloads[-1]).items()) == list(head.head.items())
-    return head.factor, head.candle_time, None if repeats else orjson.dumps(head.head).decode()
+    text = None if repeats else orjson.dumps(head.head).decode()
+    return key, head.factor, head.candle_time, text
 
 
 def _bare(payload: Payload) -> Payload:

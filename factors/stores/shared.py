@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from factors.domain.checkpoints import Checkpoint, Checkpoints
 from factors.domain.ledger import Position
-from market.stores.postgres import PostgresWriter
+from market.stores.postgres_writer import PostgresWriter
 
 
 class MemoryCheckpoints(Checkpoints):

@@ -5,7 +5,7 @@ One contract test (market/stores/tests/test_store_contract.py) covers every impl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -128,6 +128,28 @@ class SeriesWriter(Protocol):
         """Call `land`, which must not fail, after the commit."""
 
 
+class GroupWriter(Protocol):
+    """Several series, each locked, in one open transaction.
+
+    `stale` are those whose fence is not the newest, `busy` those that another writer has locked;
+    both are left out.
+    """
+
+    stale: Set[SeriesId]
+    busy: Set[SeriesId]
+
+    @property
+    def writers(self) -> Sequence[SeriesWriter]:
+        """The series of the transaction; those that failed are not among them any more."""
+
+    def alone(self, series: SeriesId) -> AbstractContextManager[None]:
+        """Write one series: an exception inside takes back what it wrote, and is raised.
+
+        The other series are not affected. What is written without an answer may fail later, and
+        then all of them.
+        """
+
+
 class CandleStore(Protocol):
     """Closed candles of many series. Every read returns ascending open times.
 
@@ -144,6 +166,14 @@ class CandleStore(Protocol):
         store's present generation. Before the first candle there is nothing to protect: an older
         token is refused only once a newer one has written. A series is recorded with its first
         candle, not before.
+        """
+
+    def writing_group(
+        self, fences: Mapping[SeriesId, Fence | None]
+    ) -> AbstractContextManager[GroupWriter]:
+        """Lock several series and open one transaction for all; an exception rolls it back.
+
+        Each has its fence, checked as in `writing`. A lock that is held is not waited for.
         """
 
     def next_fence(self, series: SeriesId) -> Fence:

@@ -17,7 +17,8 @@ from market.domain.candle import Candle, CandleError, check_candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import MAX_TIME
 from market.stores import postgres_timescale as timescale
-from market.stores.postgres import COLUMNS, MIN_TIME, PostgresWriter
+from market.stores.postgres import MIN_TIME
+from market.stores.postgres_writer import COLUMNS, PostgresWriter
 
 NAME = "candles_possible"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from typing_extensions import override
@@ -19,6 +19,7 @@ from market.domain.store import (
     EMPTY,
     CandleStore,
     Fence,
+    GroupWriter,
     SeriesState,
     SeriesStats,
     SeriesWriter,
@@ -97,6 +98,29 @@ class MemoryWriter(Callbacks, SeriesWriter):
         self._rows.state = self._next
 
 
+class MemoryGroup(GroupWriter):
+    """Several locked series, whose changes become visible together."""
+
+    def __init__(self) -> None:
+        self.stale: set[SeriesId] = set()
+        self.busy: set[SeriesId] = set()
+        self.members: dict[SeriesId, MemoryWriter] = {}
+
+    @property
+    @override
+    def writers(self) -> list[MemoryWriter]:
+        return list(self.members.values())
+
+    @override
+    @contextmanager
+    def alone(self, series: SeriesId) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.members.pop(series).rolled_back()
+            raise
+
+
 class MemoryCandleStore(CandleStore):
     """The memory store; the writers of each series share a lock.
 
@@ -126,6 +150,33 @@ class MemoryCandleStore(CandleStore):
                 raise
             with self._mutex:
                 writer.commit()
+
+    @override
+    @contextmanager
+    def writing_group(self, fences: Mapping[SeriesId, Fence | None]) -> Iterator[MemoryGroup]:
+        group, generation = MemoryGroup(), self.generation()
+        with ExitStack() as locks:
+            for series, fence in fences.items():
+                lock = self._lock_of(series)
+                if not lock.acquire(blocking=False):
+                    group.busy.add(series)
+                    continue
+                locks.callback(lock.release)
+                with self._mutex:
+                    rows = self._series.setdefault(series, _Rows(self._empty))
+                if fence is not None and fence != Fence(rows.fence, generation):
+                    group.stale.add(series)
+                else:
+                    group.members[series] = MemoryWriter(series, rows)
+            try:
+                yield group
+            except BaseException:
+                for writer in group.writers:
+                    writer.rolled_back()
+                raise
+            with self._mutex:
+                for writer in group.writers:
+                    writer.commit()
 
     @override
     def next_fence(self, series: SeriesId) -> Fence:

@@ -6,9 +6,8 @@ wrapper would keep every statement. The connection and its transactions are Djan
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from math import isfinite
@@ -16,7 +15,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
-from psycopg2.errors import DivisionByZero
 from typing_extensions import override
 
 from market.domain.candle import Candle
@@ -25,64 +23,24 @@ from market.domain.series import SeriesId
 from market.domain.store import (
     CandleStore,
     Fence,
-    Outpaced,
     SeriesDamaged,
     SeriesState,
     SeriesStats,
-    SeriesWriter,
-    Upserted,
 )
-from market.stores.callbacks import Callbacks
 from market.stores.postgres_errors import refusal_of
+from market.stores.postgres_group import PostgresGroup
 from market.stores.postgres_series import (
     BRIEFLY,
     NEXT_FENCE,
     STATE,
     STATES,
-    SeriesRow,
     lock_series,
     raise_fence,
     states_in,
 )
+from market.stores.postgres_writer import COLUMNS, PostgresWriter
 
-# From this many rows on, COPY into a temporary table beats an array of rows in the statement.
-COPY_FROM_ROWS = 100
-
-COLUMNS = "candle_time, open, high, low, close, volume"
 SERIES_KEY = "(SELECT id FROM series WHERE name = %s)"
-
-WRITE = f"""
-INSERT INTO candles AS stored (series_id, {COLUMNS})
-SELECT %(key)s, {COLUMNS} FROM (%(given)s) AS given ({COLUMNS})
-ON CONFLICT (series_id, candle_time) DO UPDATE SET
-    open = excluded.open, high = excluded.high, low = excluded.low,
-    close = excluded.close, volume = excluded.volume
-WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
-    IS DISTINCT FROM
-    (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
-"""
-
-HEAD = "UPDATE series SET head_time = %d WHERE id = %d"
-
-# Fails unless there is a row, by dividing by zero: plain SQL has no other way.
-REQUIRE = "1 / count(*)"
-
-WRITE_AND_RETURN = f"""
-WITH changed AS ({WRITE} RETURNING candle_time, (xmax = 0) AS is_new)
-SELECT array_agg(candle_time ORDER BY candle_time) FILTER (WHERE is_new),
-       array_agg(candle_time ORDER BY candle_time) FILTER (WHERE NOT is_new)
-FROM changed
-"""
-
-# TimescaleDB decompresses up to a thousand rows for each row written, and by default not more than
-# 100,000 in a transaction. A larger batch shall be slow rather than fail.
-LOAD_TABLE = """
-SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
-CREATE TEMPORARY TABLE IF NOT EXISTS candle_load (
-    candle_time bigint, open float8, high float8, low float8, close float8, volume float8
-) ON COMMIT DELETE ROWS;
-TRUNCATE candle_load
-"""
 
 GAPS = f"""
 SELECT prev_time, candle_time FROM (
@@ -97,109 +55,6 @@ MIN_TIME, MAX_TIME = -(2**63), 2**63 - 1
 # A statement on a hypertable is planned for every chunk that it might touch, which costs more than
 # the read itself. So reads there first ask for a span that nearly always holds enough candles.
 SLACK_S = 691_200
-
-
-class PostgresWriter(Callbacks, SeriesWriter):
-    """One series inside a PostgreSQL transaction that holds its advisory lock."""
-
-    def __init__(
-        self, series: SeriesId, row: SeriesRow, cursor: Any, *, fence: Fence | None
-    ) -> None:
-        super().__init__()
-        self.series = series
-        self.state = row.state
-        self._row_key = row.key
-        self._fence = 0 if fence is None else fence.number
-        self._cursor = cursor
-        self._deferred: list[bytes] = []
-        self._newest = self._head_written = self.state.head
-
-    @property
-    def key(self) -> int:
-        """The key of the series' row, which is created at first use: with the first candle."""
-        if self._row_key is None:
-            self._cursor.execute(
-                "INSERT INTO series (name, fence) VALUES (%s, %s) RETURNING id",
-                (str(self.series), self._fence),
-            )
-            self._row_key = int(self._cursor.fetchone()[0])
-        return self._row_key
-
-    @property
-    def cursor(self) -> Any:
-        """The transaction's cursor, after executing deferred statements."""
-        self.flush()
-        return self._cursor
-
-    def defer(self, statements: bytes) -> None:
-        """Execute statements without results later, with others in one round trip.
-
-        A statement that must find a row selects `REQUIRE`: otherwise the transaction fails with
-        Outpaced.
-        """
-        self._deferred.append(statements)
-
-    def filled(self, template: str, values: Any) -> bytes:
-        """A statement with its values filled in, to be deferred or embedded in another one."""
-        text: bytes = self._cursor.mogrify(template, values)
-        return text
-
-    def flush(self) -> None:
-        """Execute deferred statements; raises Outpaced."""
-        if not self._deferred:
-            return
-        statements, self._deferred = b";".join(self._deferred), []
-        try:
-            self._cursor.execute(statements)
-        except DivisionByZero:
-            raise Outpaced from None
-
-    @override
-    def upsert(self, candles: list[Candle]) -> Upserted:
-        if not candles:
-            return Upserted([], [], 0)
-        parts = {"key": self.key, "given": self._given(candles)}
-        if self._newest is None or candles[0].candle_time > self._newest:
-            # All rows are new, so nothing has to be returned row by row, and a live candle and the
-            # new head travel in one round trip with what the stages write.
-            self._newest = candles[-1].candle_time
-            self.defer(f"{WRITE % parts};{HEAD % (self._newest, self.key)}".encode())
-            if len(candles) >= COPY_FROM_ROWS:
-                self.flush()
-            self._head_written = self._newest
-            return Upserted([candle.candle_time for candle in candles], [], 0)
-        self.cursor.execute(WRITE_AND_RETURN % parts)
-        inserted, revised = (times or [] for times in self.cursor.fetchone())
-        return Upserted(inserted, revised, len(candles) - len(inserted) - len(revised))
-
-    @override
-    def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
-        epoch = self.state.epoch
-        if revised_from is None and head == self._head_written:
-            return self.state._replace(head=head)
-        if revised_from is not None:
-            epoch += 1
-            self.cursor.execute(
-                "INSERT INTO revisions (series_id, epoch, from_time) VALUES (%s, %s, %s)",
-                (self.key, epoch, revised_from),
-            )
-        self.cursor.execute(
-            "UPDATE series SET head_time = %s, epoch = %s WHERE id = %s", (head, epoch, self.key)
-        )
-        return self.state._replace(head=head, epoch=epoch)
-
-    def _given(self, candles: list[Candle]) -> str:
-        if len(candles) < COPY_FROM_ROWS:
-            # Only int and float objects are formatted into this text, in their shortest exact form.
-            return "VALUES " + ",".join(
-                "(%d::bigint,%r::float8,%r::float8,%r::float8,%r::float8,%r::float8)" % candle  # noqa: UP031
-                for candle in candles
-            )
-        self.cursor.execute(LOAD_TABLE)
-        # Formatting the tuple is the fastest way, and this loop is most of an import.
-        rows = "\n".join(["%d\t%r\t%r\t%r\t%r\t%r" % candle for candle in candles])  # noqa: UP031
-        self.cursor.copy_expert(f"COPY candle_load ({COLUMNS}) FROM STDIN", io.StringIO(rows))
-        return f"SELECT {COLUMNS} FROM candle_load"
 
 
 class PostgresCandleStore(CandleStore):
@@ -225,6 +80,24 @@ class PostgresCandleStore(CandleStore):
                 raise refusal from error
             raise
         writer.committed()
+
+    @override
+    @contextmanager
+    def writing_group(self, fences: Mapping[SeriesId, Fence | None]) -> Iterator[PostgresGroup]:
+        group: PostgresGroup | None = None
+        try:
+            with transaction.atomic(), _cursor() as cursor:
+                group = PostgresGroup(cursor, fences)
+                yield group
+                group.flush()
+        except BaseException as error:
+            for writer in group.writers if group else ():
+                writer.rolled_back()
+            if isinstance(error, Error) and (refusal := refusal_of(error)):
+                raise refusal from error
+            raise
+        for writer in group.writers:
+            writer.committed()
 
     @override
     def next_fence(self, series: SeriesId) -> Fence:

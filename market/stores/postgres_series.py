@@ -18,6 +18,15 @@ SELECT id, head_time, epoch, fence, generation
 FROM store_generation() AS generation LEFT JOIN series ON name = %s
 """
 
+# The same for many series, without waiting: those whose lock is held are left out.
+TRY_LOCKS = """
+SELECT name FROM unnest(%s) AS name WHERE pg_try_advisory_xact_lock(hashtextextended(name, 0))
+"""
+READ_LOCKED = """
+SELECT given, id, head_time, epoch, fence, generation
+FROM store_generation() AS generation, unnest(%s) AS given LEFT JOIN series ON name = given
+"""
+
 # One row without a series if none of them is known. A migration makes the function.
 STATES = """
 SELECT name, head_time, epoch, generation
@@ -71,9 +80,34 @@ def lock_series(cursor: Any, series: SeriesId) -> SeriesRow:
     return SeriesRow(key, state, Fence(fence or 0, generation))
 
 
+def lock_free_series(cursor: Any, series: Sequence[SeriesId]) -> dict[SeriesId, SeriesRow]:
+    """Lock those whose lock is free; return their rows."""
+    asked = {str(each): each for each in series}
+    cursor.execute(TRY_LOCKS, (list(asked),))
+    names = [name for (name,) in cursor.fetchall()]
+    # A statement of its own: it sees what the last holders of the locks committed.
+    cursor.execute(READ_LOCKED, (names,))
+    return {
+        asked[name]: SeriesRow(
+            key, SeriesState(head, epoch or 0, generation), Fence(fence or 0, generation)
+        )
+        for name, key, head, epoch, fence, generation in cursor.fetchall()
+    }
+
+
 def raise_fence(cursor: Any, series: SeriesId, row: SeriesRow, fence: Fence) -> None:
     """Record a token that was drawn before the series had a row; StaleFence for an older one."""
     if fence.generation != row.fence.generation or fence < row.fence:
         raise StaleFence(str(series))
     if row.key is not None:
         cursor.execute("UPDATE series SET fence = %s WHERE id = %s", (fence.number, row.key))
+
+
+def create_rows(cursor: Any, series: Sequence[tuple[SeriesId, int]]) -> list[tuple[str, int]]:
+    """Create the rows of locked series, each with its fence; return names and keys."""
+    cursor.execute(
+        "INSERT INTO series (name, fence) SELECT * FROM unnest(%s, %s::bigint[])"
+        " RETURNING name, id",
+        ([str(each) for each, _ in series], [fence for _, fence in series]),
+    )
+    return list(cursor.fetchall())

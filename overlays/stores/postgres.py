@@ -5,7 +5,7 @@ As the candle store does, it goes to the driver's own cursor on Django's connect
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from factors.lazy_json import LazyObject
 from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
-from market.stores.postgres import REQUIRE, SERIES_KEY, PostgresWriter, read_rows
+from market.stores.postgres import SERIES_KEY, read_rows
+from market.stores.postgres_writer import REQUIRE, PostgresWriter, listed
 from overlays.domain.instruction import POINT, Change, InstructionVersion, span_of
 from overlays.domain.ledger import LedgerState, OverlayLedger, OverlayLedgerWriter
 from overlays.domain.versions import NEVER, VersionReader
@@ -29,52 +30,47 @@ VERSION = "version_id, instruction_id, kind, visible_time, definition"
 ROW = "instruction_id, kind, visible_time, until, starts, ends, definition"
 POINT_ROW = "instruction_id, visible_time, value"
 
-# What an append expects; without it each of its statements does nothing.
-AT = "head_time = %(head)s AND epoch = %(epoch)s AND fingerprint = %(fingerprint)s"
-AS_EXPECTED = f"EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s AND {AT})"
-IS_NEW = "NOT EXISTS (SELECT 1 FROM overlay_state WHERE series_id = %(key)s)"
-
 # An instruction may have a version for every few candles of its series: searched from the newest
 # on, so that the first one found is the current one.
 SUPERSEDE = f"""
 UPDATE overlay_versions AS old SET until = newest.time
-FROM (VALUES {{rows}}) AS given (name, time) CROSS JOIN LATERAL (
-    SELECT version_id, given.time FROM overlay_versions
-    WHERE series_id = %(key)s AND hashtext(instruction_id) = hashtext(given.name)
+FROM (VALUES %s) AS given (key, name, time) CROSS JOIN LATERAL (
+    SELECT series_id, version_id, given.time FROM overlay_versions
+    WHERE series_id = given.key AND hashtext(instruction_id) = hashtext(given.name)
         AND instruction_id = given.name AND until = {NEVER}
     ORDER BY visible_time DESC LIMIT 1
 ) AS newest
-WHERE old.series_id = %(key)s AND old.version_id = newest.version_id AND {{condition}}
+WHERE old.series_id = newest.series_id AND old.version_id = newest.version_id
 """
 WRITE = f"""
 INSERT INTO overlay_versions (version_id, series_id, {ROW})
-SELECT nextval('overlay_ids'), %(key)s, {ROW}
-FROM (VALUES {{rows}}) AS given (position, {ROW}, value)
-WHERE {{condition}} ORDER BY position
+SELECT nextval('overlay_ids'), series_id, {ROW}
+FROM (VALUES %s) AS given (position, series_id, {ROW}, value) ORDER BY position
 """
 # Versions and points share one sequence, and are numbered in their order.
 WRITE_BOTH = f"""
 WITH numbered AS MATERIALIZED (
-    SELECT nextval('overlay_ids') AS version_id, {ROW}, value
-    FROM (VALUES {{rows}}) AS given (position, {ROW}, value)
-    WHERE {{condition}} ORDER BY position
+    SELECT nextval('overlay_ids') AS version_id, series_id, {ROW}, value
+    FROM (VALUES %s) AS given (position, series_id, {ROW}, value) ORDER BY position
 ), points AS (
     INSERT INTO overlay_points (version_id, series_id, {POINT_ROW})
-    SELECT version_id, %(key)s, {POINT_ROW} FROM numbered WHERE value IS NOT NULL
+    SELECT version_id, series_id, {POINT_ROW} FROM numbered WHERE value IS NOT NULL
 )
 INSERT INTO overlay_versions (version_id, series_id, {ROW})
-SELECT version_id, %(key)s, {ROW} FROM numbered WHERE value IS NULL
+SELECT version_id, series_id, {ROW} FROM numbered WHERE value IS NULL
 """
-ENTRY = "(%s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s, %s::float8)"
-MOVE = f"""
-UPDATE overlay_state SET head_time = %(new_head)s, epoch = %(new_epoch)s,
-    fingerprint = %(new_fingerprint)s, tick_id = nextval('overlay_ids')
-WHERE series_id = %(key)s AND {AT}
+ENTRY = "(%s, %s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s, %s::float8)"
+MOVE = """
+UPDATE overlay_state AS held SET head_time = given.head_time, epoch = given.epoch,
+    fingerprint = given.fingerprint, tick_id = nextval('overlay_ids')
+FROM (VALUES %s) AS given (series_id, head_time, epoch, fingerprint, old_time, old_epoch, old_print)
+WHERE held.series_id = given.series_id
+    AND (held.head_time, held.epoch, held.fingerprint) = (old_time, old_epoch, old_print)
+RETURNING 1
 """
 BEGIN = """
 INSERT INTO overlay_state (series_id, head_time, epoch, fingerprint, tick_id)
-VALUES (%(key)s, %(new_head)s, %(new_epoch)s, %(new_fingerprint)s, nextval('overlay_ids'))
-ON CONFLICT DO NOTHING
+SELECT *, nextval('overlay_ids') FROM (VALUES %s) AS given ON CONFLICT DO NOTHING RETURNING 1
 """
 
 TAKE_BACK = f"""
@@ -179,6 +175,53 @@ def rows_of(entries: Sequence[Sequence[Change]]) -> list[Row]:
     return rows
 
 
+class Appended(NamedTuple):
+    """What an append adds to the ledger of one series."""
+
+    key: int
+    expected: Position | None
+    after: Position
+    rows: Sequence[Row]
+
+
+def _append(cursor: Any, entries: Sequence[Appended]) -> bytes:
+    """Write the entries of several series; each ledger must be where its entry expects it."""
+    added = [(each.key, row) for each in entries for row in each.rows]
+    return b";".join([*_supersede(cursor, added), *_write(cursor, added), *_move(cursor, entries)])
+
+
+def _supersede(cursor: Any, rows: Sequence[tuple[int, Row]]) -> list[bytes]:
+    """End the current versions of the instructions that the rows continue."""
+    first: dict[tuple[int, str], int] = {}
+    for key, row in rows:
+        if row.value is None:
+            first.setdefault((key, row.instruction_id), row.visible_time)
+    if not first:
+        return []
+    given = listed(cursor, "(%s, %s, %s)", [(*name, time) for name, time in first.items()])
+    return [SUPERSEDE.encode() % given]
+
+
+def _write(cursor: Any, rows: Sequence[tuple[int, Row]]) -> list[bytes]:
+    if not rows:
+        return []
+    entries = [(position, key, *row) for position, (key, row) in enumerate(rows)]
+    statement = WRITE if all(row.value is None for _, row in rows) else WRITE_BOTH
+    return [statement.encode() % listed(cursor, ENTRY, entries)]
+
+
+def _move(cursor: Any, entries: Sequence[Appended]) -> list[bytes]:
+    """Move the ledgers, behind all their versions; fails unless all are as expected."""
+    new = [(key, *after) for key, expected, after, _ in entries if expected is None]
+    known = [(key, *after, *expected) for key, expected, after, _ in entries if expected]
+    return [
+        f"WITH moved AS ({statement}) SELECT {REQUIRE % len(places)} FROM moved".encode()
+        % listed(cursor, f"({', '.join(['%s'] * len(places[0]))})", places)
+        for statement, places in ((MOVE, known), (BEGIN, new))
+        if places
+    ]
+
+
 class PostgresOverlayWriter(OverlayLedgerWriter):
     """The ledger of one series in the transaction of `writer`."""
 
@@ -195,22 +238,19 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
     def append(
         self, expected: Position | None, after: Position, entries: Sequence[Sequence[Change]]
     ) -> bool:
-        values, cursor = self._values(expected, after), self._writer.cursor
-        rows = rows_of(entries)
-        condition, move = (IS_NEW, BEGIN) if expected is None else (AS_EXPECTED, MOVE)
-        statements = self._supersede(rows, condition)
-        if len(rows) < COPY_FROM_ROWS:
-            statements += self._write(rows, condition)
-        else:
-            cursor.execute(f"SELECT {condition}", values)
-            if not cursor.fetchone()[0]:
-                return False
-            # Before the copies are written, which must not be superseded.
-            cursor.execute(self._filled(statements, values))
-            self._copy(rows)
-            statements = []
-        cursor.execute(self._filled([*statements, move], values))
-        return bool(cursor.rowcount == 1)
+        if self.position() != expected:
+            return False
+        added = Appended(self._key, expected, after, rows_of(entries))
+        cursor = self._writer.cursor
+        if len(added.rows) < COPY_FROM_ROWS:
+            cursor.execute(_append(cursor, [added]))
+            return True
+        # Before the copies are written, which must not be superseded.
+        for statement in _supersede(cursor, [(self._key, row) for row in added.rows]):
+            cursor.execute(statement)
+        self._copy(added.rows)
+        cursor.execute(b";".join(_move(cursor, [added])))
+        return True
 
     @override
     def append_late(
@@ -218,11 +258,7 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
     ) -> None:
         rows = rows_of(entries)
         if len(rows) < COPY_FROM_ROWS:
-            # The last one fails if the ledger is not as expected, so the others need no condition.
-            move = BEGIN if expected is None else MOVE
-            moved = f"WITH moved AS ({move} RETURNING 1) SELECT {REQUIRE} FROM moved"
-            statements = [*self._supersede(rows, "TRUE"), *self._write(rows, "TRUE"), moved]
-            self._writer.defer(self._filled(statements, self._values(expected, after)))
+            self._writer.defer(_append, Appended(self._key, expected, after, rows))
         else:
             super().append_late(expected, after, entries)
 
@@ -230,36 +266,6 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
     def truncate(self, from_time: int) -> None:
         self._writer.cursor.execute(TAKE_BACK, {"key": self._key, "from": from_time})
         self.checkpoints.truncate(from_time)
-
-    def _values(self, expected: Position | None, after: Position) -> dict[str, Any]:
-        new = zip(("new_head", "new_epoch", "new_fingerprint"), after, strict=True)
-        old = zip(("head", "epoch", "fingerprint"), expected or (), strict=expected is not None)
-        return {"key": self._key, **dict(new), **dict(old)}
-
-    def _filled(self, statements: Sequence[str], values: dict[str, Any]) -> bytes:
-        """One text for one round trip; rows are in it already, with their percent signs doubled."""
-        return self._writer.filled(";".join(statements), values)
-
-    def _supersede(self, rows: Sequence[Row], condition: str) -> list[str]:
-        """End the current versions of the instructions that the rows continue."""
-        first: dict[str, int] = {}
-        for row in rows:
-            if row.value is None:
-                first.setdefault(row.instruction_id, row.visible_time)
-        if not first:
-            return []
-        return [SUPERSEDE.format(rows=self._listed("(%s, %s)", first.items()), condition=condition)]
-
-    def _write(self, rows: Sequence[Row], condition: str) -> list[str]:
-        if not rows:
-            return []
-        entries = ((position, *row) for position, row in enumerate(rows))
-        statement = WRITE if all(row.value is None for row in rows) else WRITE_BOTH
-        return [statement.format(rows=self._listed(ENTRY, entries), condition=condition)]
-
-    def _listed(self, template: str, entries: Iterable[tuple[Any, ...]]) -> str:
-        texts = [self._writer.filled(template, entry).decode() for entry in entries]
-        return ",".join(texts).replace("%", "%%")
 
     def _copy(self, rows: Sequence[Row]) -> None:
         cursor = self._writer.cursor

@@ -8,7 +8,7 @@ from factors.domain.checkpoints import Checkpoint, is_kept
 from factors.domain.ledger import Position
 from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
-from market.stores.postgres import PostgresWriter
+from market.stores.postgres_writer import PostgresWriter
 from overlays.api.tests.drawn import walk
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.renderer import OverlayEngine

@@ -17,7 +17,8 @@ from lab.waiting import patience
 from market.domain.series import SeriesId
 from market.domain.store import Outpaced
 from market.stores.memory import MemoryCandleStore
-from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
+from market.stores.postgres import PostgresCandleStore
+from market.stores.postgres_writer import COPY_FROM_ROWS
 from market.tests.builders import MINUTE
 
 OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")

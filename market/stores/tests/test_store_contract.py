@@ -14,7 +14,8 @@ from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState, SeriesStats, StaleFence, Upserted
 from market.stores.memory import MemoryCandleStore
-from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
+from market.stores.postgres import PostgresCandleStore
+from market.stores.postgres_writer import COPY_FROM_ROWS
 from market.tests.builders import MINUTE, candle, candles
 from tests.examples import examples
 

@@ -23,8 +23,9 @@ from market.stores.candle_checks import (
     constraint_state,
     drop_constraint,
 )
-from market.stores.postgres import COPY_FROM_ROWS, PostgresCandleStore
+from market.stores.postgres import PostgresCandleStore
 from market.stores.postgres_timescale import HypertablePlan
+from market.stores.postgres_writer import COPY_FROM_ROWS
 from market.stores.tests.planting import plant
 from market.stores.tests.test_store_contract import put
 from market.tests.builders import MINUTE, candle, candles

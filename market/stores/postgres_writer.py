@@ -1,0 +1,216 @@
+"""Writing in a PostgreSQL transaction: what several series write is merged into few statements.
+
+What needs no answer is deferred to the end of the transaction. There the entries of all its series
+for one kind of write become one statement, and all statements one round trip.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
+
+from psycopg2.errors import DivisionByZero
+from typing_extensions import override
+
+from market.domain.candle import Candle
+from market.domain.series import SeriesId
+from market.domain.store import Fence, Outpaced, SeriesState, SeriesWriter, Upserted
+from market.stores.callbacks import Callbacks
+from market.stores.postgres_series import SeriesRow, create_rows
+
+# From this many rows on, COPY into a temporary table beats an array of rows in the statement.
+COPY_FROM_ROWS = 100
+
+COLUMNS = "candle_time, open, high, low, close, volume"
+
+WRITE = f"""
+INSERT INTO candles AS stored (series_id, {COLUMNS})
+SELECT series_id, {COLUMNS} FROM (%s) AS given (series_id, {COLUMNS})
+ON CONFLICT (series_id, candle_time) DO UPDATE SET
+    open = excluded.open, high = excluded.high, low = excluded.low,
+    close = excluded.close, volume = excluded.volume
+WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
+    IS DISTINCT FROM
+    (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
+"""
+
+HEAD = "UPDATE series SET head_time = %d WHERE id = %d"
+HEADS = """
+UPDATE series SET head_time = given.head_time FROM (VALUES %s) AS given (id, head_time)
+WHERE series.id = given.id
+"""
+
+# Fails unless that many rows are found, by dividing by zero: plain SQL has no other way.
+REQUIRE = "1 / (count(*) = %d)::int"
+
+WRITE_AND_RETURN = f"""
+WITH changed AS ({WRITE} RETURNING candle_time, (xmax = 0) AS is_new)
+SELECT array_agg(candle_time ORDER BY candle_time) FILTER (WHERE is_new),
+       array_agg(candle_time ORDER BY candle_time) FILTER (WHERE NOT is_new)
+FROM changed
+"""
+
+# TimescaleDB decompresses up to a thousand rows for each row written, and by default not more than
+# 100,000 in a transaction. A larger batch shall be slow rather than fail.
+LOAD_TABLE = """
+SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
+CREATE TEMPORARY TABLE IF NOT EXISTS candle_load (
+    candle_time bigint, open float8, high float8, low float8, close float8, volume float8
+) ON COMMIT DELETE ROWS;
+TRUNCATE candle_load
+"""
+
+Entry = TypeVar("Entry")
+Compose = Callable[[Any, Sequence[Entry]], bytes]
+"""Makes the statements that write the entries of several series, without results.
+
+It gets a cursor for filling in values. A statement that must find `n` rows selects `REQUIRE % n`:
+otherwise the transaction fails with Outpaced.
+"""
+
+
+def listed(cursor: Any, template: str, rows: Iterable[Sequence[Any]]) -> bytes:
+    """Rows for VALUES: the template of one, filled in for each."""
+    values = list(rows)
+    text: bytes = cursor.mogrify(",".join([template] * len(values)), list(chain(*values)))
+    return text
+
+
+class _Fresh(NamedTuple):
+    """Candles beyond the head of a series."""
+
+    key: int
+    candles: Sequence[Candle]
+
+
+def _write_fresh(cursor: Any, entries: Sequence[_Fresh]) -> bytes:
+    """Insert candles and move heads."""
+    heads = [(key, candles[-1].candle_time) for key, candles in entries]
+    if len(heads) == 1:
+        ((key, time),) = heads
+        move = HEAD % (time, key)
+    else:
+        # The first row decides the columns' types.
+        move = HEADS % ",".join("(%d,%d::bigint)" % head for head in heads)  # noqa: UP031
+    given = ",".join(_values(*entry) for entry in entries)
+    return f"{WRITE % f'VALUES {given}'};{move}".encode()
+
+
+def _values(key: int, candles: Sequence[Candle]) -> str:
+    # Only int and float objects are formatted into this text, in their shortest exact form.
+    return ",".join(
+        "(%d,%d::bigint,%r::float8,%r::float8,%r::float8,%r::float8,%r::float8)" % (key, *candle)  # noqa: UP031
+        for candle in candles
+    )
+
+
+class PostgresWriter(Callbacks, SeriesWriter):
+    """One series in a PostgreSQL transaction that holds its advisory lock."""
+
+    def __init__(
+        self, series: SeriesId, row: SeriesRow, cursor: Any, *, fence: Fence | None
+    ) -> None:
+        super().__init__()
+        self.series = series
+        self.state = row.state
+        self._row_key = row.key
+        self._fence = 0 if fence is None else fence.number
+        self._cursor = cursor
+        self._deferred: dict[Compose[Any], Any] = {}
+        self._newest = self._head_written = self.state.head
+
+    @property
+    def key(self) -> int:
+        """The key of the series' row, which is created at first use: with the first candle."""
+        if self._row_key is None:
+            self._row_key = self._create_row()
+        return self._row_key
+
+    @property
+    def cursor(self) -> Any:
+        """The transaction's cursor, after executing what this series has deferred."""
+        self.flush()
+        return self._cursor
+
+    def defer(self, compose: Compose[Entry], entry: Entry) -> None:
+        """Write an entry at the end of the transaction, with those of other series."""
+        if compose in self._deferred:
+            self.flush()
+        self._deferred[compose] = entry
+
+    def flush(self) -> None:
+        """Execute what was deferred; raises Outpaced."""
+        flush(self._cursor, [self])
+
+    def take_deferred(self) -> dict[Compose[Any], Any]:
+        """Remove and return what was deferred."""
+        taken, self._deferred = self._deferred, {}
+        return taken
+
+    @override
+    def upsert(self, candles: list[Candle]) -> Upserted:
+        if not candles:
+            return Upserted([], [], 0)
+        key, is_new = self.key, self._newest is None or candles[0].candle_time > self._newest
+        if is_new and len(candles) < COPY_FROM_ROWS:
+            # All rows are new, so nothing has to be returned row by row, and a live candle and the
+            # new head travel in one round trip with what the stages write.
+            self.defer(_write_fresh, _Fresh(key, candles))
+        elif is_new:
+            text = f"{WRITE % self._loaded(candles)};{HEAD % (candles[-1].candle_time, key)}"
+            self.cursor.execute(text)
+        else:
+            given = (
+                f"VALUES {_values(key, candles)}"
+                if len(candles) < COPY_FROM_ROWS
+                else self._loaded(candles)
+            )
+            self.cursor.execute(WRITE_AND_RETURN % given)
+            inserted, revised = (times or [] for times in self.cursor.fetchone())
+            return Upserted(inserted, revised, len(candles) - len(inserted) - len(revised))
+        self._newest = self._head_written = candles[-1].candle_time
+        return Upserted([candle.candle_time for candle in candles], [], 0)
+
+    @override
+    def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
+        epoch = self.state.epoch
+        if revised_from is None and head == self._head_written:
+            return self.state._replace(head=head)
+        if revised_from is not None:
+            epoch += 1
+            self.cursor.execute(
+                "INSERT INTO revisions (series_id, epoch, from_time) VALUES (%s, %s, %s)",
+                (self.key, epoch, revised_from),
+            )
+        self.cursor.execute(
+            "UPDATE series SET head_time = %s, epoch = %s WHERE id = %s", (head, epoch, self.key)
+        )
+        return self.state._replace(head=head, epoch=epoch)
+
+    def _create_row(self) -> int:
+        ((_, key),) = create_rows(self._cursor, [(self.series, self._fence)])
+        return key
+
+    def _loaded(self, candles: Sequence[Candle]) -> str:
+        """Copy candles into a temporary table; return the query for them."""
+        self.cursor.execute(LOAD_TABLE)
+        # Formatting the tuple is the fastest way, and this loop is most of an import.
+        rows = "\n".join(["%d\t%r\t%r\t%r\t%r\t%r" % candle for candle in candles])  # noqa: UP031
+        self.cursor.copy_expert(f"COPY candle_load ({COLUMNS}) FROM STDIN", io.StringIO(rows))
+        return f"SELECT {self.key}, {COLUMNS} FROM candle_load"
+
+
+def flush(cursor: Any, writers: Iterable[PostgresWriter]) -> None:
+    """Execute what the series have deferred, in one round trip; raises Outpaced."""
+    entries: dict[Compose[Any], list[Any]] = {}
+    for writer in writers:
+        for compose, entry in writer.take_deferred().items():
+            entries.setdefault(compose, []).append(entry)
+    if not entries:
+        return
+    try:
+        cursor.execute(b";".join([compose(cursor, each) for compose, each in entries.items()]))
+    except DivisionByZero:
+        raise Outpaced from None

@@ -72,7 +72,7 @@ async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
     Raises TimeoutError after CALL_TIMEOUT_S, and PoolBusy at once when too many wait.
     """
-    running = asyncio.wrap_future(_submitted(partial(work, *args, **kwargs)))
+    running = asyncio.wrap_future(submit(partial(work, *args, **kwargs)))
     # Not wait_for: it swallows a cancellation that comes together with the result.
     async with asyncio.timeout(CALL_TIMEOUT_S):
         return await running
@@ -80,7 +80,7 @@ async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` on the pool from a thread; raises as `run` does."""
-    running = _submitted(partial(work, *args, **kwargs))
+    running = submit(partial(work, *args, **kwargs))
     try:
         return running.result(CALL_TIMEOUT_S)
     except TimeoutError:
@@ -89,7 +89,8 @@ def call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         raise
 
 
-def _submitted(work: Callable[[], T]) -> Future[T]:
+def submit(work: Callable[[], T]) -> Future[T]:
+    """Run `work` on the pool, in the caller's context; raises PoolBusy when too many wait."""
     places = _places()
     if not places.acquire(blocking=False):
         raise PoolBusy("too many calls wait for the database")

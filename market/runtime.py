@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
+from market.committer import Committer
 from market.domain.derived import DerivedBook
 from market.domain.rollup import NONE_DERIVED, DerivedTimeframes
 from market.domain.store import CandleStore
@@ -49,3 +50,9 @@ def derived_timeframes() -> DerivedTimeframes:
 def parsed_timeframes(base: str, derived: str) -> DerivedTimeframes:
     """The settings as timeframes; they are asked for with every candle."""
     return DerivedTimeframes.parse(base, derived)
+
+
+@once
+def committer() -> Committer:
+    """Where every closed candle of this process enters the pipeline."""
+    return Committer(pipeline())

@@ -14,6 +14,7 @@ from factors.stage import FactorStage
 from lab.http import get
 from lab.waiting import eventually, wait_until
 from market import blocking
+from market.committer import Committer
 from market.ingest.backfill import IngestPorts
 from market.ingest.follow import Follower
 from market.ingest.gap_ledger import MemoryGapLedger
@@ -63,7 +64,7 @@ class Following:
         self.pipeline.replace(FactorStage(Poisoned(factors.engine())), OverlayStage())
         self.ports = IngestPorts(
             store=candle_store(),
-            pipeline=self.pipeline,
+            committer=Committer(self.pipeline),
             ledger=MemoryGapLedger(),
             publisher=Published(),
         )

@@ -176,7 +176,7 @@ async def test_following_waits_for_the_store_and_misses_nothing(fault, state, wo
     await blocking.run(fault, state)
     feed, stop = FakeFeed(), asyncio.Event()
     ports = dataclasses.replace(
-        memory_ports(), store=runtime.candle_store(), pipeline=runtime.pipeline()
+        memory_ports(), store=runtime.candle_store(), committer=runtime.committer()
     )
     for number in range(10):
         feed.add_candle(number)

@@ -7,7 +7,7 @@ series' length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 EVERY = 512
@@ -34,8 +34,8 @@ class Checkpoints(Protocol):
     def counts(self) -> list[int]:
         """The candle counts of the saved states, ascending."""
 
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        """Save states, and delete those at the counts `drop`."""
+    def save(self, checkpoints: Sequence[Checkpoint], *, keep: Collection[int]) -> None:
+        """Save states, and delete older ones whose candle counts are not in `keep`."""
 
     def truncate(self, from_time: int) -> None:
         """Delete the states of candles at or after `from_time`."""
@@ -46,8 +46,7 @@ def save_and_thin_out(
 ) -> None:
     """Save new states, and thin out the older ones of a series of `newest` candles."""
     if checkpoints:
-        drop = [count for count in saved.counts() if not is_kept(count, newest, every=every)]
-        saved.save(checkpoints, drop=drop)
+        saved.save(checkpoints, keep=kept_between(0, newest, every=every))
 
 
 def is_kept(count: int, newest: int, *, every: int = EVERY) -> bool:

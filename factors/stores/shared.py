@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
+from typing import Any, NamedTuple
 
-from psycopg2.extras import execute_values
 from typing_extensions import override
 
 from factors.domain.checkpoints import Checkpoint, Checkpoints
 from factors.domain.ledger import Position
-from market.stores.postgres_writer import PostgresWriter
+from market.stores.postgres_writer import Compose, PostgresWriter, listed
 
 
 class MemoryCheckpoints(Checkpoints):
@@ -30,8 +31,8 @@ class MemoryCheckpoints(Checkpoints):
         return sorted(self.saved)
 
     @override
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        left = {count: each for count, each in self.saved.items() if count not in set(drop)}
+    def save(self, checkpoints: Sequence[Checkpoint], *, keep: Collection[int]) -> None:
+        left = {count: each for count, each in self.saved.items() if count in keep}
         self.saved = left | {each.candle_count: each for each in checkpoints}
 
     @override
@@ -69,18 +70,9 @@ class PostgresCheckpoints(Checkpoints):
         return [count for (count,) in cursor.fetchall()]
 
     @override
-    def save(self, checkpoints: Sequence[Checkpoint], *, drop: Sequence[int]) -> None:
-        if drop:
-            self._writer.cursor.execute(
-                f"DELETE FROM {self._table} WHERE series_id = %s AND candle_count = ANY(%s)",
-                (self._key, list(drop)),
-            )
-        if checkpoints:
-            execute_values(
-                self._writer.cursor,
-                f"INSERT INTO {self._table} (series_id, candle_time, candle_count, data) VALUES %s",
-                [(self._key, *each) for each in checkpoints],
-            )
+    def save(self, checkpoints: Sequence[Checkpoint], *, keep: Collection[int]) -> None:
+        rows = [(self._key, *each) for each in checkpoints]
+        self._writer.defer(_saving(self._table), _Saved(self._key, sorted(keep), rows))
 
     @override
     def truncate(self, from_time: int) -> None:
@@ -88,6 +80,34 @@ class PostgresCheckpoints(Checkpoints):
             f"DELETE FROM {self._table} WHERE series_id = %s AND candle_time >= %s",
             (self._key, from_time),
         )
+
+
+class _Saved(NamedTuple):
+    """New states of a series as rows, and the candle counts of the older ones that stay."""
+
+    key: int
+    keep: list[int]
+    rows: list[tuple[Any, ...]]
+
+
+@cache
+def _saving(table: str) -> Compose[_Saved]:
+    """Writes the states of several series."""
+
+    def compose(cursor: Any, entries: Sequence[_Saved]) -> bytes:
+        kept = listed(cursor, "(%s, %s::bigint[])", [(key, keep) for key, keep, _ in entries])
+        rows = [row for each in entries for row in each.rows]
+        new = listed(cursor, "(%s, %s, %s, %s)", rows)
+        columns = "series_id, candle_time, candle_count, data"
+        return (
+            f"DELETE FROM {table} AS saved USING (VALUES ".encode()
+            + kept
+            + b") AS given (series_id, keep) WHERE saved.series_id = given.series_id"
+            + f" AND candle_count != ALL(keep); INSERT INTO {table} ({columns}) VALUES ".encode()
+            + new
+        )
+
+    return compose
 
 
 def position_in(table: str, writer: PostgresWriter) -> Position | None:

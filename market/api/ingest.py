@@ -12,7 +12,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from market import blocking
 from market.api import metrics
 from market.api.answers import IngestedAnswer, IngestedBatchAnswer
 from market.api.endpoint import Endpoint, require
@@ -40,7 +39,7 @@ from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.ingest.derive import derive
 from market.pipeline import PipelineError
-from market.runtime import derived_timeframes, pipeline
+from market.runtime import committer, derived_timeframes
 
 DERIVED = {409: "derived_series"}
 
@@ -83,7 +82,7 @@ async def store_and_publish(
         about = {"count": len(candles), "publish_ws": publish}
     emit(f"{name}_start", series, about)
     try:
-        change = await blocking.run(pipeline().ingest, series, candles)
+        change = await committer().ingest(series, candles)
         stored_ms = milliseconds_since(started)
         if publish:
             await publish_change(change)

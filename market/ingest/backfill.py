@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from market import blocking, runtime
+from market.committer import Committer
 from market.domain.candle import Candle
 from market.domain.change import Change
 from market.domain.feed import Feed, FeedError
@@ -15,7 +16,6 @@ from market.domain.store import CandleStore, Fence
 from market.ingest import derive
 from market.ingest.gap_ledger import GapLedger, ledger
 from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, without_all
-from market.pipeline import Pipeline
 
 OnPage = Callable[[Sequence[Candle]], object]
 
@@ -37,7 +37,7 @@ class IngestPorts:
     """What ingest writes to and reads from."""
 
     store: CandleStore
-    pipeline: Pipeline
+    committer: Committer
     ledger: GapLedger
     publisher: Publisher
 
@@ -46,7 +46,7 @@ def runtime_ports() -> IngestPorts:
     """The ports of this process, as the switches say."""
     return IngestPorts(
         store=runtime.candle_store(),
-        pipeline=runtime.pipeline(),
+        committer=runtime.committer(),
         ledger=ledger(),
         publisher=derive,
     )
@@ -101,7 +101,7 @@ async def store_batch(
     ports: IngestPorts, series: SeriesId, candles: Sequence[Candle], *, fence: Fence | None
 ) -> int:
     """Ingest candles and publish the change; return how many were new or changed."""
-    change = await blocking.run(ports.pipeline.ingest, series, candles, fence=fence)
+    change = await ports.committer.ingest(series, candles, fence=fence)
     if not change.is_empty:
         await ports.publisher.publish_change(change)
     return len(change.fresh) + len(change.past)

@@ -204,8 +204,7 @@ class FollowedSeries:
         await self._store(self._held.joining()[: self._ports.limits.batch_max])
 
     async def _store(self, batch: list[Candle]) -> None:
-        run = self._ports.ingest.pipeline.ingest
-        change = await blocking.run(run, self.series, batch, fence=self.fence)
+        change = await self._ports.ingest.committer.ingest(self.series, batch, fence=self.fence)
         self._held.stored(batch)
         self._move_head(change.state.head)
         if not change.is_empty:

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from typing_extensions import override
 
 from market.domain.derived import DerivedBook, Incomplete, Progress, Span
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
-from market.stores.postgres import PostgresWriter, read_rows
+from market.stores.postgres import read_rows
+from market.stores.postgres_writer import PostgresWriter, listed
 
 RECORD = """
-INSERT INTO derived_series (name, since, base_head, base_epoch) VALUES (%s, %s, %s, %s)
+INSERT INTO derived_series (name, since, base_head, base_epoch) VALUES %s
 ON CONFLICT (name) DO UPDATE SET
     since = excluded.since, base_head = excluded.base_head, base_epoch = excluded.base_epoch
 """
-SETTLE = "DELETE FROM incomplete_buckets WHERE name = %s AND candle_time >= %s AND candle_time < %s"
-NOTE = """
-INSERT INTO incomplete_buckets (name, candle_time, found, expected)
-SELECT %s, * FROM unnest(%s::bigint[], %s::int[], %s::int[])
+SETTLE = """
+DELETE FROM incomplete_buckets AS noted USING (VALUES %s) AS span (name, start, stop)
+WHERE noted.name = span.name AND candle_time >= start AND candle_time < stop
 """
+NOTE = "INSERT INTO incomplete_buckets (name, candle_time, found, expected) VALUES %s"
 INCOMPLETE = """
 SELECT candle_time, found, expected FROM incomplete_buckets
 WHERE name = %s AND candle_time BETWEEN %s AND %s ORDER BY candle_time DESC LIMIT %s
 """
+
+
+class _Record(NamedTuple):
+    """What the book takes in one transaction of a derived series."""
+
+    name: str
+    progress: Progress
+    spans: Sequence[Span]
+    incomplete: Sequence[Incomplete]
+
+
+def _record(cursor: Any, entries: Sequence[_Record]) -> bytes:
+    """Record the progress of several series, and their incomplete buckets anew."""
+    progress = [(each.name, *each.progress) for each in entries]
+    spans = [(each.name, *span) for each in entries for span in each.spans]
+    noted = [(each.name, *bucket) for each in entries for bucket in each.incomplete]
+    return b";".join(
+        statement.encode() % listed(cursor, f"({', '.join(['%s'] * len(rows[0]))})", rows)
+        for statement, rows in ((RECORD, progress), (SETTLE, spans), (NOTE, noted))
+        if rows
+    )
 
 
 class PostgresDerivedBook(DerivedBook):
@@ -48,13 +71,7 @@ class PostgresDerivedBook(DerivedBook):
         incomplete: Sequence[Incomplete],
     ) -> None:
         assert isinstance(writer, PostgresWriter)
-        name = str(writer.series)
-        writer.defer(writer.filled(RECORD, (name, *progress)))
-        for span in spans:
-            writer.defer(writer.filled(SETTLE, (name, *span)))
-        if incomplete:
-            columns = [list(column) for column in zip(*incomplete, strict=True)]
-            writer.defer(writer.filled(NOTE, (name, *columns)))
+        writer.defer(_record, _Record(str(writer.series), progress, spans, incomplete))
 
     @override
     def known(self) -> dict[SeriesId, Progress]:

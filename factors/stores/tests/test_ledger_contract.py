@@ -193,7 +193,7 @@ def test_truncated_ledger_goes_on_from_there(written):
     again = tick(120, event(120, again=True), head(120, again=True))
 
     def rewrite(ledger):
-        ledger.checkpoints.save([Checkpoint(60, 1, b"a"), Checkpoint(120, 2, b"b")], drop=[])
+        ledger.checkpoints.save([Checkpoint(60, 1, b"a"), Checkpoint(120, 2, b"b")], keep=[])
         ledger.truncate(120)
         assert ledger.checkpoints.newest(10**9) == Checkpoint(60, 1, b"a")
         return ledger.append(ledger.position(), state(120, epoch=1), [again])
@@ -207,10 +207,10 @@ def test_truncated_ledger_goes_on_from_there(written):
 
 def test_checkpoints_are_found_by_time_and_dropped_by_count(written):
     saved = [Checkpoint(60 * count, count, bytes([count, 0, 92])) for count in (1, 2, 3)]
-    written.within(lambda ledger: ledger.checkpoints.save(saved, drop=[]))
+    written.within(lambda ledger: ledger.checkpoints.save(saved, keep=[]))
     assert written.within(lambda ledger: ledger.checkpoints.newest(180)) == saved[1]
     assert written.within(lambda ledger: ledger.checkpoints.newest(60)) is None
-    written.within(lambda ledger: ledger.checkpoints.save([Checkpoint(240, 4, b"")], drop=[1, 3]))
+    written.within(lambda ledger: ledger.checkpoints.save([Checkpoint(240, 4, b"")], keep=[2]))
     assert written.within(lambda ledger: ledger.checkpoints.counts()) == [2, 4]
     assert written.within(lambda ledger: ledger.checkpoints.newest(999)) == Checkpoint(240, 4, b"")
 
@@ -231,7 +231,7 @@ def test_failed_transaction_leaves_nothing(written):
     def fail(ledger):
         ledger.truncate(60)
         ledger.append(ledger.position(), state(120), [tick(120, event(120), head(120, at=2))])
-        ledger.checkpoints.save([Checkpoint(120, 2, b"")], drop=[])
+        ledger.checkpoints.save([Checkpoint(120, 2, b"")], keep=[])
         raise RuntimeError
 
     with pytest.raises(RuntimeError):

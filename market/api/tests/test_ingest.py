@@ -13,6 +13,7 @@ from django.test import AsyncClient
 from market import blocking, runtime
 from market.api.tests.asking import BATCH, CLOSED, FORMING, SERIES, candle, items, refusal
 from market.bus.messages import decode, group_of
+from market.committer import Committer
 from market.domain.series import SeriesId
 from market.pipeline import Pipeline
 
@@ -102,7 +103,7 @@ def test_failing_step_is_named_and_nothing_stored(api, monkeypatch):
             raise RuntimeError("broken")
 
     broken = Pipeline(runtime.candle_store(), [Failing()])
-    monkeypatch.setattr("market.api.ingest.pipeline", lambda: broken)
+    monkeypatch.setattr("market.api.ingest.committer", lambda: Committer(broken))
     response = api.post(CLOSED, one())
     assert response.status_code == 500
     assert response.json() == {

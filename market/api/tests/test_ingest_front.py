@@ -13,6 +13,7 @@ from market import blocking, runtime
 from market.api.front import Front
 from market.api.tests.asking import CLOSED, SERIES, CountedDjango, ask, candle
 from market.bus.messages import decode, group_of
+from market.committer import Committer
 from market.domain.series import SeriesId
 from market.pipeline import Pipeline
 
@@ -113,7 +114,7 @@ async def test_failing_step_is_named_and_nothing_stored(writer, monkeypatch):
             raise RuntimeError("broken")
 
     broken = Pipeline(runtime.candle_store(), [Failing()])
-    monkeypatch.setattr("market.api.ingest.pipeline", lambda: broken)
+    monkeypatch.setattr("market.api.ingest.committer", lambda: Committer(broken))
     answer = await writer.post(120)
     assert answer.status == 500
     assert orjson.loads(answer.body)["code"] == "market.ingest_pipeline_failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
+from market.committer import Committer
 from market.domain.candle import Candle
 from market.domain.feed import Closed, FeedRefused, Forming, Interrupted
 from market.domain.series import SeriesId
@@ -135,7 +136,7 @@ def memory_ports():
     store = MemoryCandleStore()
     return IngestPorts(
         store=store,
-        pipeline=FlakyPipeline(store),
+        committer=Committer(FlakyPipeline(store)),
         ledger=MemoryGapLedger(),
         publisher=Published(),
     )

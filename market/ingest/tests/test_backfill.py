@@ -76,7 +76,7 @@ async def test_fill_notes_what_the_exchange_lacks_as_absent(feed, ports):
 
 
 async def test_fill_notes_a_hole_it_could_not_read_as_open(feed, ports):
-    ports.pipeline.ingest(SERIES, [candle_at(0), candle_at(9)])
+    ports.committer.pipeline.ingest(SERIES, [candle_at(0), candle_at(9)])
     feed.faults, feed.pages_before_fault = [FeedError("gone")], 1
     with pytest.raises(FeedError):
         await run(feed, ports)
@@ -84,7 +84,7 @@ async def test_fill_notes_a_hole_it_could_not_read_as_open(feed, ports):
 
 
 async def test_fill_marks_a_noted_hole_as_filled_only_where_it_is(feed, ports):
-    ports.pipeline.ingest(SERIES, [candle_at(0), candle_at(9)])
+    ports.committer.pipeline.ingest(SERIES, [candle_at(0), candle_at(9)])
     ports.ledger.record(
         GapEntry(series=SERIES, from_time=at(1), to_time=at(8), reason="test", state=GapState.OPEN)
     )
@@ -110,7 +110,7 @@ async def test_fill_with_a_stale_token_stores_nothing(feed, ports):
 
 
 def test_missing_ranges_cover_the_ends_and_the_holes(ports):
-    ports.pipeline.ingest(SERIES, [candle_at(number) for number in (2, 3, 6)])
+    ports.committer.pipeline.ingest(SERIES, [candle_at(number) for number in (2, 3, 6)])
     assert missing_between(ports.store, SERIES, (at(0), at(9))) == [
         (at(0), at(1)),
         (at(4), at(5)),

@@ -134,7 +134,9 @@ class Forming:
         )
 
     def store(self, *numbers, price=100.0, told=True):
-        change = self.ports.pipeline.ingest(BASE, [candle_at(each, price) for each in numbers])
+        change = self.ports.committer.pipeline.ingest(
+            BASE, [candle_at(each, price) for each in numbers]
+        )
         if told:
             self.derived.changed(change)
 

@@ -141,7 +141,7 @@ async def test_new_series_begins_with_the_wanted_history():
 async def test_known_series_is_filled_from_its_head():
     def stopped_at_two(at_work):
         ten_candles(at_work)
-        at_work.ports.pipeline.ingest(SERIES, [candle_at(n) for n in range(3)])
+        at_work.ports.committer.pipeline.ingest(SERIES, [candle_at(n) for n in range(3)])
 
     async with following(setup=stopped_at_two) as it:
         await it.reached(9)
@@ -152,7 +152,7 @@ async def test_known_series_is_filled_from_its_head():
 async def test_start_up_sync_lets_a_short_series_reach_back():
     def short(at_work):
         ten_candles(at_work)
-        at_work.ports.pipeline.ingest(SERIES, [candle_at(8)])
+        at_work.ports.committer.pipeline.ingest(SERIES, [candle_at(8)])
 
     limits = FollowLimits(new_series_candles=5, sync_candles=7, tick_s=0.02, recheck_candles=0)
     async with following(setup=short, limits=limits) as it:
@@ -328,7 +328,7 @@ async def test_finals_that_arrive_together_are_one_batch():
         for number in range(11, 16):
             it.stream(number)
         await it.reached(15)
-        assert [len(batch) for batch in it.ports.pipeline.batches[-2:]] == [1, 5]
+        assert [len(batch) for batch in it.ports.committer.pipeline.batches[-2:]] == [1, 5]
 
 
 async def test_batches_have_a_size_limit():
@@ -340,7 +340,7 @@ async def test_batches_have_a_size_limit():
         for number in range(11, 15):
             it.stream(number)
         await it.reached(14)
-        assert [len(batch) for batch in it.ports.pipeline.batches[-2:]] == [2, 2]
+        assert [len(batch) for batch in it.ports.committer.pipeline.batches[-2:]] == [2, 2]
 
 
 async def test_forming_is_paced_and_ends_with_the_newest_state():
@@ -422,7 +422,7 @@ async def test_exchange_that_asks_for_a_pause_gets_it():
 async def test_failed_write_is_repeated_and_loses_nothing():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        it.ports.pipeline.faults = [PipelineError("factor.ingest", SERIES)] * 3
+        it.ports.committer.pipeline.faults = [PipelineError("factor.ingest", SERIES)] * 3
         for number in range(10, 13):
             it.stream(number)
         await it.reached(12)
@@ -434,7 +434,7 @@ async def test_failed_write_is_repeated_and_loses_nothing():
 async def test_unexpected_exception_is_a_failure_like_others():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        it.ports.pipeline.faults = [ZeroDivisionError("a bug")]
+        it.ports.committer.pipeline.faults = [ZeroDivisionError("a bug")]
         it.stream(10)
         await it.reached(10)
         assert it.reports[SERIES].crashes == 1
@@ -477,7 +477,7 @@ def store_away(error):
 async def test_unavailable_store_opens_no_breaker(error):
     async with following(setup=ten_candles) as it:
         await it.reached(9)
-        it.ports.pipeline.faults = [store_away(error)] * 10
+        it.ports.committer.pipeline.faults = [store_away(error)] * 10
         it.stream(10)
         await it.reached(10)
         assert it.reports[SERIES].crashes == 10

@@ -79,7 +79,7 @@ class Play:
         elif disturbance == "rest limited":
             self.feed.faults.append(RateLimited("429", 0.002))
         elif disturbance == "write fails":
-            self.ports.pipeline.faults.append(PipelineError("test", SERIES))
+            self.ports.committer.pipeline.faults.append(PipelineError("test", SERIES))
         elif disturbance == "forming":
             self.feed.send_forming(candle_at(number + 1, 50))
         elif disturbance == "revised" and number in self.truth_numbers():
@@ -96,7 +96,7 @@ class Play:
     async def settle(self, length):
         """Send a last candle and wait until store and exchange agree."""
         self.feed.faults.clear()
-        self.ports.pipeline.faults.clear()
+        self.ports.committer.pipeline.faults.clear()
         self.feed.send_closed(self.feed.add_candle(length))
         self.feed.send_interrupted()
         await eventually(lambda: stored(self.ports) == self.truth and not self.unnoted())

@@ -174,7 +174,7 @@ def test_failed_transaction_leaves_nothing(written):
     def work(ledger):
         ledger.truncate(60)
         ledger.append(at(60), at(120), [[line("a", 120, 0, 120)]])
-        ledger.checkpoints.save([Checkpoint(120, 2, b"x")], drop=[])
+        ledger.checkpoints.save([Checkpoint(120, 2, b"x")], keep=[])
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -326,8 +326,8 @@ def test_ledger_goes_on_after_a_truncation(written):
 def test_checkpoints_are_kept_dropped_and_truncated(written):
     made = [Checkpoint(60 * n, n, b"\0state%d" % n) for n in (1, 2, 3, 4)]
     written.append(mark(60))
-    written.within(lambda ledger: ledger.checkpoints.save(made[:3], drop=[]))
-    written.within(lambda ledger: ledger.checkpoints.save(made[3:], drop=[1]))
+    written.within(lambda ledger: ledger.checkpoints.save(made[:3], keep=[]))
+    written.within(lambda ledger: ledger.checkpoints.save(made[3:], keep=[2, 3]))
     assert written.within(lambda ledger: ledger.checkpoints.counts()) == [2, 3, 4]
     assert written.within(lambda ledger: ledger.checkpoints.newest(181)) == made[2]
     assert written.within(lambda ledger: ledger.checkpoints.newest(120)) is None

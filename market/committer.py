@@ -1,0 +1,162 @@
+"""Commits closed candles of many series together, in as few transactions as they allow.
+
+A batch whose process commits nothing is committed at once. While commits run, batches queue, and
+what has queued goes into the next one together: so a batch never waits for others to come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from functools import partial
+
+from market import blocking
+from market.costs import COST, Cost
+from market.domain.candle import Candle
+from market.domain.change import Change
+from market.domain.series import SeriesId
+from market.domain.store import Fence
+from market.pipeline import Batch, Outcome, Pipeline
+
+# Series of one transaction. With more, the first of them would wait long for the last.
+MOST_SERIES = 200
+
+# Commits at a time: while PostgreSQL works for one, Python works for another.
+AT_ONCE = 2
+
+# A larger batch is history, and has a transaction of its own.
+MOST_CANDLES = 20
+
+MOST_QUEUED = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Queued:
+    """A batch that waits, what its caller waits for, and the caller's context."""
+
+    batch: Batch
+    result: Future[Change] = field(default_factory=Future)
+    context: Context = field(default_factory=copy_context)
+    cost: Cost | None = field(default_factory=COST.get)
+
+    def settle(self, outcome: Change | BaseException) -> None:
+        """Return the outcome to the caller."""
+        if isinstance(outcome, BaseException):
+            self.result.set_exception(outcome)
+        else:
+            self.result.set_result(outcome)
+
+
+class Committer:
+    """Runs batches through a pipeline on the threads of `market.blocking`; thread-safe.
+
+    Batches of one series are committed in the order in which they came, each by itself.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self._lock = threading.Lock()
+        self._queue: deque[_Queued] = deque()
+        self._running: set[SeriesId] = set()
+        self._commits = 0
+
+    async def ingest(
+        self, series: SeriesId, candles: Sequence[Candle], *, fence: Fence | None = None
+    ) -> Change:
+        """Store checked candles of one series as `Pipeline.ingest` does, and return what changed.
+
+        Raises what that raises, and what `market.blocking.run` does.
+        """
+        if len(candles) > MOST_CANDLES:
+            return await blocking.run(self.pipeline.ingest, series, candles, fence=fence)
+        queued = _Queued(Batch(series, candles, fence))
+        with self._lock:
+            if len(self._queue) >= MOST_QUEUED:
+                raise blocking.PoolBusy("too many batches wait for their commit")
+            self._queue.append(queued)
+        self._begin()
+        async with asyncio.timeout(blocking.CALL_TIMEOUT_S):
+            return await asyncio.wrap_future(queued.result)
+
+    def _begin(self) -> None:
+        """Commit what is queued, unless as many commits run as may."""
+        group = self._take()
+        if not group:
+            return
+        # One batch is committed in its caller's context, for logs and costs; several in none.
+        context = group[0].context if len(group) == 1 else Context()
+        try:
+            context.run(blocking.submit, partial(self._commit, group))
+        except Exception as error:
+            self._ended(group)
+            for queued in group:
+                queued.settle(error)
+
+    def _take(self) -> list[_Queued]:
+        """The next group: the oldest batch of each series that is not being committed."""
+        with self._lock:
+            if self._commits == AT_ONCE:
+                return []
+            group: list[_Queued] = []
+            left: list[_Queued] = []
+            seen = set(self._running)
+            while self._queue and len(group) < MOST_SERIES:
+                queued = self._queue.popleft()
+                series = queued.batch.series
+                if series in seen:
+                    left.append(queued)
+                elif queued.result.set_running_or_notify_cancel():
+                    group.append(queued)
+                    seen.add(series)
+            self._queue.extendleft(reversed(left))
+            if group:
+                self._commits += 1
+                self._running.update(queued.batch.series for queued in group)
+            return group
+
+    def _ended(self, group: Sequence[_Queued]) -> None:
+        with self._lock:
+            self._commits -= 1
+            self._running.difference_update(queued.batch.series for queued in group)
+
+    def _commit(self, group: Sequence[_Queued]) -> None:
+        """Commit a group, then begin with what has queued meanwhile. Blocking."""
+        outcomes: Sequence[Outcome | Exception]
+        began_s = time.thread_time()
+        try:
+            outcomes = self.pipeline.ingest_group([queued.batch for queued in group])
+        except Exception as error:
+            outcomes = [error] * len(group)
+        if len(group) > 1:
+            share_ms = 1000 * (time.thread_time() - began_s) / len(group)
+            for queued in group:
+                if queued.cost is not None:
+                    queued.cost.ms += share_ms
+        self._ended(group)
+        for queued, outcome in zip(group, outcomes, strict=True):
+            if outcome is None:
+                self._commit_alone(queued)
+            else:
+                queued.settle(outcome)
+        self._begin()
+
+    def _commit_alone(self, queued: _Queued) -> None:
+        """Wait for the lock of a series on another thread, which delays no group."""
+        series, candles, fence = queued.batch
+
+        def commit() -> None:
+            try:
+                queued.settle(self.pipeline.ingest(series, candles, fence=fence))
+            except BaseException as error:
+                queued.settle(error)
+
+        try:
+            queued.context.run(blocking.submit, commit)
+        except Exception as error:
+            queued.settle(error)

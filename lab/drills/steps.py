@@ -98,6 +98,23 @@ STEPS = (
         gone=("/api/market/debug/ingest_state",),
     ),
     Step(
+        stop="timeframes made of a base",
+        switches=("ENABLE_DERIVED_TIMEFRAMES", "ENABLE_DERIVED_PARTIAL_CANDLES"),
+        then="their series are followed at the exchange, like any other; their candles stay",
+    ),
+    Step(
+        stop="replay packages",
+        switches=("ENABLE_REPLAY_V1", "ENABLE_REPLAY_ENSURE_COVERAGE"),
+        then="404; a replay is streamed",
+        gone=("/api/replay/status?job_id=0",),
+    ),
+    Step(
+        stop="history in chunks",
+        switches=("ENABLE_COMPACT_HISTORY",),
+        then="404; pages read older candles from candle pages",
+        gone=("/api/market/history",),
+    ),
+    Step(
         stop="metrics",
         switches=("ENABLE_RUNTIME_METRICS", "ENABLE_CAPACITY_METRICS"),
         then="404",

@@ -14,7 +14,7 @@ from market.domain.candle import Candle
 from market.domain.feed import FeedError
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesId
-from market.ingest import coverage, dispatch, gap_ledger
+from market.ingest import coverage, dispatch, gap_ledger, progress
 from market.ingest.coverage import (
     GAP,
     TAIL,
@@ -71,7 +71,8 @@ class FakeFeed:
 @pytest.fixture(autouse=True)
 def lease_store(monkeypatch):
     lease_store = MemoryLeaseStore()
-    monkeypatch.setattr(coverage, "lease_store", lambda: lease_store)
+    for each in (coverage, progress):
+        monkeypatch.setattr(each, "lease_store", lambda: lease_store)
     return lease_store
 
 
@@ -224,8 +225,8 @@ def test_tail_needs_the_switch_and_a_known_exchange(asked, switched):
 async def test_progress_shows_how_a_tail_backfill_ended(lease_store, minutes, error, expected):
     feed = FakeFeed(minutes, error)
     await backfill_range(BTC, 60, 180, reason=TAIL, open_feed=feed.open)
-    progress = lease_store.progress(BTC)
-    assert (progress.state, progress.note, progress.error) == expected
+    found = lease_store.progress(BTC)
+    assert (found.state, found.note, found.error) == expected
 
 
 async def test_progress_shows_a_repair_while_it_runs_and_its_end(lease_store):

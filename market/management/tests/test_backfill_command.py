@@ -36,7 +36,7 @@ def server():
 @pytest.fixture
 def exchange(server, settings, transactional_db):
     settings.REDIS_URL = ""
-    settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
+    settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url, enable_ws_pubsub=False)
     yield server
     server.clear()
 

@@ -34,8 +34,11 @@ class Viewer:
         self.url = url
         self.view: View = {}
         self.is_live = False
+        self.duplicated = self.out_of_order = 0
         self._http = http
         self._series = series
+        # Of this connection: closed candles must be ascending.
+        self._newest: int | None = None
         self._epoch: int | None = None
         self._generation: str | None = None
 
@@ -53,6 +56,7 @@ class Viewer:
         async with self._http.ws_connect(f"{self.url}/ws/market", heartbeat=TIMEOUT_S) as socket:
             known = {"epoch": self._epoch, "generation": self._generation}
             body = {"type": "subscribe", "series_id": self._series, "supports_batch": True}
+            self._newest = None
             await socket.send_json({**body, "since": max(self.view, default=None), **known})
             self.is_live = True
             async for frame in socket:
@@ -61,9 +65,9 @@ class Viewer:
     async def _take(self, message: dict[str, Any]) -> None:
         kind = message["type"]
         if kind == "candle_closed":
-            self._merge([message["candle"]])
+            self._deliver([message["candle"]])
         elif kind == "candles_batch":
-            self._merge(message["candles"])
+            self._deliver(message["candles"])
         elif kind == "gap":
             await self._read(message["expected_next_time"] - 1, [self._epoch or 0])
         elif kind == "error":
@@ -74,6 +78,14 @@ class Viewer:
                 self._generation = None
                 self.view.clear()
             await self._read(notice["from_time"] - 1, [notice["epoch"]])
+
+    def _deliver(self, candles: Sequence[Candle]) -> None:
+        for candle in candles:
+            before = -1 if self._newest is None else self._newest
+            self.duplicated += candle["candle_time"] == before
+            self.out_of_order += candle["candle_time"] < before
+            self._newest = candle["candle_time"]
+        self._merge(candles)
 
     async def _read(self, since: int | None, epochs: list[int]) -> None:
         """Read to the head; from the beginning when the server has another past."""

@@ -28,6 +28,12 @@ describe("the grid", () => {
     expect(latestClosedTime(parseTimeframe("1m"), 59)).toBe(0);
   });
 
+  it("may be shifted", () => {
+    const shanghai = openTimeAt(parseTimeframe("1d~16h"), 1_704_124_800 + 3600);
+    expect(new Date(shanghai * 1000).toUTCString()).toBe("Mon, 01 Jan 2024 16:00:00 GMT");
+    for (const text of ["1d~", "~1h", "1d~1h~1h"]) expect(() => parseTimeframe(text)).toThrow();
+  });
+
   it("opens weeks on Monday 00:00 UTC", () => {
     const open = openTimeAt(parseTimeframe("1w"), 1_700_000_000);
     expect(new Date(open * 1000).toUTCString()).toBe("Mon, 13 Nov 2023 00:00:00 GMT");

@@ -19,6 +19,9 @@ MAX_SECONDS = 10 * 366 * 86_400
 # The end of year 9999: clients can't show a later time.
 MAX_TIME = 253_402_300_799
 
+# Between the length and the shift of its grid. Unlike `+` it means nothing else in an address.
+GRID_MARK = "~"
+
 _COUNT = re.compile(r"[0-9]{1,9}")
 
 
@@ -28,20 +31,23 @@ class TimeframeError(Explained, ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Timeframe:
-    """The length of a candle in seconds, with the text that names it (``1m``, ``4h``, ``1w``)."""
+    """The length of a candle in seconds, with the text that names it (``1m``, ``4h``, ``1w``).
+
+    `offset` is by how many seconds the grid is shifted from the Unix epoch: weeks open on Mondays,
+    and ``1d~16h`` is days that open at 16:00 UTC, which is midnight in Shanghai.
+    """
 
     seconds: int
     text: str
+    offset: int = 0
 
     @staticmethod
     def parse(text: str) -> Timeframe:
-        """Parse ``<count><unit>`` with unit s, m, h, d or w; raise TimeframeError otherwise."""
-        return _parse(text.strip())
+        """Parse ``<count><unit>`` with unit s, m, h, d or w, and a shift of the grid after a ``~``.
 
-    @property
-    def offset(self) -> int:
-        """Seconds by which the grid is shifted from the Unix epoch: weeks open on Mondays."""
-        return FIRST_MONDAY if self.text.endswith("w") else 0
+        Raises TimeframeError for anything else.
+        """
+        return _parse(text.strip())
 
     def open_of(self, time: float) -> int:
         """The open time of the candle that covers `time` (both Unix seconds, UTC)."""
@@ -66,6 +72,20 @@ class Timeframe:
 
 @lru_cache(maxsize=256)
 def _parse(text: str) -> Timeframe:
+    length, mark, shift = text.partition(GRID_MARK)
+    if not mark:
+        return _unshifted(text)
+    plain = _unshifted(length)
+    # The grid repeats after one candle: equal grids must give the same key in the store.
+    by = _unshifted(shift).seconds % plain.seconds
+    if not by:
+        return plain
+    shown = next(unit for unit in reversed(UNIT_SECONDS) if by % UNIT_SECONDS[unit] == 0)
+    name = f"{plain.text}{GRID_MARK}{by // UNIT_SECONDS[shown]}{shown}"
+    return Timeframe(plain.seconds, name, (plain.offset + by) % plain.seconds)
+
+
+def _unshifted(text: str) -> Timeframe:
     if not text:
         raise TimeframeError("empty timeframe")
     count, unit = text[:-1], text[-1]
@@ -74,4 +94,5 @@ def _parse(text: str) -> Timeframe:
     if not _COUNT.fullmatch(count) or not 0 < int(count) * UNIT_SECONDS[unit] <= MAX_SECONDS:
         raise TimeframeError("invalid timeframe: %(text)r", text=text)
     # "01m" and "1m" are the same timeframe, so they must give the same key in the store.
-    return Timeframe(int(count) * UNIT_SECONDS[unit], f"{int(count)}{unit}")
+    offset = FIRST_MONDAY if unit == "w" else 0
+    return Timeframe(int(count) * UNIT_SECONDS[unit], f"{int(count)}{unit}", offset)

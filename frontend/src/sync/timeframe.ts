@@ -20,20 +20,25 @@ const UNIT_SECONDS: Readonly<Record<string, number>> = {
 // The epoch was a Thursday; weeks open on Monday 00:00 UTC.
 const FIRST_MONDAY = 4 * 86400;
 
+/** `1d~16h` is days that open at 16:00 UTC. */
+const GRID_MARK = "~";
+
 /** Throws when the text is not a timeframe. */
 export function parseTimeframe(text: string): Timeframe {
-  const match = /^([0-9]+)([smhdw])$/.exec(text.trim());
+  const [length = "", ...shifts] = text.trim().split(GRID_MARK);
+  const seconds = secondsOf(length);
+  const shift = shifts.length === 0 ? 0 : secondsOf(shifts.join(GRID_MARK));
+  if (seconds === null || shift === null) throw new Error(`invalid timeframe: '${text}'`);
+  const monday = length.endsWith("w") ? FIRST_MONDAY : 0;
+  return { text: text.trim(), seconds, origin: (monday + shift) % seconds };
+}
+
+function secondsOf(length: string): number | null {
+  const match = /^([0-9]+)([smhdw])$/.exec(length);
   const count = Number(match?.[1]);
-  const unit = match?.[2] ?? "";
-  const unitSeconds = UNIT_SECONDS[unit];
-  if (unitSeconds === undefined || !Number.isSafeInteger(count) || count <= 0) {
-    throw new Error(`invalid timeframe: '${text}'`);
-  }
-  return {
-    text: text.trim(),
-    seconds: count * unitSeconds,
-    origin: unit === "w" ? FIRST_MONDAY : 0,
-  };
+  const unitSeconds = UNIT_SECONDS[match?.[2] ?? ""];
+  if (unitSeconds === undefined || !Number.isSafeInteger(count) || count <= 0) return null;
+  return count * unitSeconds;
 }
 
 /** Open time of the candle that covers `now` (UTC seconds). */

@@ -50,6 +50,33 @@ def test_timeframe_text_is_normalised():
     assert str(Timeframe.parse("01m")) == "1m"
 
 
+def test_grid_of_a_timeframe_may_be_shifted():
+    shanghai = Timeframe.parse("1d~16h")
+    # 2024-01-02 00:00 in Shanghai is 2024-01-01 16:00 UTC.
+    assert shanghai.open_of(1_704_124_800 + 3_600) == 1_704_124_800
+    assert Timeframe.parse("1w~16h").open_of(1_704_067_200) == 1_704_067_200 - 7 * 86_400 + 57_600
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("1d~960m", "1d~16h"),
+        ("1d~40h", "1d~16h"),
+        ("4h~4h", "4h"),
+        ("1h~90s", "1h~90s"),
+        ("2d~1d", "2d~1d"),
+    ],
+)
+def test_equal_grids_have_one_text(given, text):
+    assert str(Timeframe.parse(given)) == text
+
+
+@pytest.mark.parametrize("text", ["1d~", "~1h", "1d~0h", "1d~1x", "1d~1h~1h"])
+def test_grid_that_is_no_timeframe_is_refused(text):
+    with pytest.raises(TimeframeError):
+        Timeframe.parse(text)
+
+
 def test_week_opens_on_monday():
     # 2024-01-01 00:00 UTC was a Monday.
     monday = 1_704_067_200

@@ -48,7 +48,7 @@ def naive(candles, base, to):
         )
 
 
-@given(rows, st.sampled_from(["2m", "5m", "7m", "15m", "1h", "1w"]))
+@given(rows, st.sampled_from(["2m", "5m", "7m", "15m", "1h", "1w", "1h~7m"]))
 def test_roll_up_is_its_definition(candles, text):
     to = Timeframe.parse(text)
     assert list(roll_up(candles, MINUTE, to)) == list(naive(candles, MINUTE, to))
@@ -81,6 +81,8 @@ def test_candles_off_the_grid_are_ignored():
         ("2d", "4d", True),
         ("7d", "1w", False),
         ("2w", "4w", True),
+        ("1m", "1d~16h", True),
+        ("1h", "4h~90m", False),
     ],
 )
 def test_derivable_is_a_whole_multiple_on_one_grid(base, to, expected):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -22,13 +26,13 @@ from tests.examples import examples
 
 BASE = SeriesId.parse("sim:spot:BTC/USDT:1m")
 START = 1_700_000_400
-RULES = DerivedTimeframes.parse("1m", "2m,5m,15m,7m")
+RULES = DerivedTimeframes.parse("1m", "2m,5m,15m,7m,10m~4m")
 FIVE = BASE.with_timeframe(RULES.derived[1])
 
 # The definition in SQL, of the base table alone.
 ROLL_UP = """
 WITH base AS (
-    SELECT candle_time - candle_time %% %(to)s AS bucket, candles.* FROM candles
+    SELECT candle_time - (candle_time - %(offset)s) %% %(to)s AS bucket, candles.* FROM candles
     JOIN series ON series.id = series_id WHERE name = %(base)s AND candle_time %% 60 = 0
 )
 SELECT bucket, (array_agg(open ORDER BY candle_time))[1], max(high), min(low),
@@ -150,6 +154,7 @@ def test_postgres_equals_the_sql_roll_up_of_the_base_table(keeps_partial):
             with connection.cursor() as cursor:
                 values = {
                     "to": series.timeframe.seconds,
+                    "offset": series.timeframe.offset,
                     "base": str(BASE),
                     "partial": keeps_partial,
                 }
@@ -180,6 +185,20 @@ def test_a_crash_after_a_revision_is_healed(chart):
     chart.post(*map(minute, range(20)))
     chart.post(minute(2, price=7.0), crashes=True)
     assert all_of(chart.store, FIVE) != chart.expected(FIVE)
+    chart.heal()
+    assert all_of(chart.store, FIVE) == chart.expected(FIVE)
+
+
+@pytest.mark.parametrize("knows_progress", [False, True])
+def test_a_crash_between_two_transactions_of_one_run_is_healed(chart, monkeypatch, knows_progress):
+    monkeypatch.setattr(module, "CHUNK", 12)
+    if knows_progress:
+        chart.post(*map(minute, range(5)))
+    chart.post(*map(minute, range(5, 50)), minute(1, price=9.0), crashes=True)
+    begun = chart.derivation.bring_up(FIVE)
+    next(begun)
+    begun.close()
+    assert 0 < len(all_of(chart.store, FIVE)) < 10
     chart.heal()
     assert all_of(chart.store, FIVE) == chart.expected(FIVE)
 
@@ -268,3 +287,31 @@ def test_a_failing_stage_of_a_derived_series_leaves_the_base_alone(parts):
 def test_base_that_has_no_candles_derives_nothing(chart):
     assert list(chart.derivation.bring_up(FIVE))[0].is_empty
     assert chart.derivation.book.known() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_database_itself_confirms_or_denies_every_derived_series(settings):
+    settings.SWITCHES = replace(
+        settings.SWITCHES, enable_derived_timeframes=True, derived_timeframes="2m,5m,1w"
+    )
+    chart = Chart(PostgresCandleStore(), PostgresDerivedBook())
+    chart.post(*[minute(number, 2.0 + number, number / 3) for number in range(40) if number != 17])
+
+    def check():
+        out = io.StringIO()
+        call_command("timescale", "status", "--check-derived", stdout=out)
+        return out.getvalue()
+
+    assert f"{FIVE}: 7 candles, 0 missing, 0 unexpected, 0 different" in check()
+    with connection.cursor() as cursor:
+        of_five = "WHERE series_id = (SELECT id FROM series WHERE name = %s)"
+        cursor.execute(f"UPDATE candles SET volume = volume + 1 {of_five}", [str(FIVE)])
+        cursor.execute(
+            f"DELETE FROM candles {of_five} AND candle_time = %s", [str(FIVE), START + 300]
+        )
+        cursor.execute(
+            f"UPDATE candles SET candle_time = candle_time + 600 {of_five} AND candle_time = %s",
+            [str(FIVE), START + 300 * 7],
+        )
+    with pytest.raises(CommandError, match="derived_differ: 1"):
+        check()

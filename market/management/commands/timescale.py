@@ -10,8 +10,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from market.runtime import derived_book, derived_timeframes
 from market.stores import postgres_timescale as timescale
 from market.stores.candle_checks import ImpossibleCandles, add_constraint
+from market.stores.derived_checks import compare
 from market.stores.postgres_guard import REMEDIES, unwatched_connections
 from market.stores.postgres_timescale import Hypertable, HypertablePlan, ServerStatus
 
@@ -30,6 +32,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", choices=("status", "enable", "disable"))
+        parser.add_argument(
+            "--check-derived",
+            action="store_true",
+            help="with status: compare every derived series with the database's own roll-up of its"
+            " base (a continuous aggregate where candles is a hypertable)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.SWITCHES.enable_pg_store:
@@ -38,6 +46,8 @@ class Command(BaseCommand):
         try:
             with unwatched_connections():
                 getattr(self, f"_{options['action']}")()
+                if options["check_derived"]:
+                    self._check_derived()
         except timescale.TimescaleError as error:
             raise CommandError(str(error).strip()) from error
 
@@ -45,6 +55,24 @@ class Command(BaseCommand):
         now = timescale.status(connections[DEFAULT_DB_ALIAS])
         for line in (*_server_lines(now), *_table_lines(now), *_advice(now)):
             self.stdout.write(line)
+
+    def _check_derived(self) -> None:
+        connection = connections[DEFAULT_DB_ALIAS]
+        wrong = 0
+        for each in compare(
+            connection,
+            derived_book().known(),
+            derived_timeframes(),
+            keeps_partial=settings.SWITCHES.enable_derived_partial_candles,
+            is_hypertable=timescale.status(connection).hypertable is not None,
+        ):
+            wrong += not each.is_equal
+            self.stdout.write(
+                f"{each.series}: {each.candles:,} candles, {each.missing} missing,"
+                f" {each.unexpected} unexpected, {each.differing} different"
+            )
+        if wrong:
+            raise CommandError(f"derived_differ: {wrong} derived series differ from their base")
 
     def _enable(self) -> None:
         if not settings.SWITCHES.enable_timescale:

@@ -1,0 +1,146 @@
+"""Compares stored derived candles with a roll-up that the database makes of the base itself.
+
+Where candles are a hypertable, that is a continuous aggregate, made for the check and dropped after
+it: other code, other plans. On a plain table it is a query. Neither is part of how candles are
+derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from market.domain.derived import Progress
+from market.domain.rollup import DerivedTimeframes
+from market.domain.series import SeriesId
+from market.domain.timeframe import Timeframe
+
+VIEW = "derived_check"
+
+PLAIN = """
+SELECT series_id,
+       candle_time - (((candle_time - {offset}) % {length}) + {length}) % {length} AS bucket,
+       (array_agg(open ORDER BY candle_time))[1] AS open, max(high) AS high, min(low) AS low,
+       (array_agg(close ORDER BY candle_time DESC))[1] AS close,
+       sum(volume ORDER BY candle_time) AS volume, count(*) AS found
+FROM candles WHERE (candle_time - {base_offset}) % {base_length} = 0 {of_series}
+GROUP BY series_id, bucket
+"""
+AGGREGATE = """
+CREATE MATERIALIZED VIEW {view}
+WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
+SELECT series_id, time_bucket({length}::bigint, candle_time, {offset}::bigint) AS bucket,
+       first(open, candle_time) AS open, max(high) AS high, min(low) AS low,
+       last(close, candle_time) AS close, sum(volume) AS volume, count(*) AS found
+FROM candles WHERE (candle_time - {base_offset}) % {base_length} = 0
+GROUP BY series_id, bucket WITH NO DATA
+"""
+# An aggregate adds volumes in an order of its own; everything else is the same double.
+COMPARE = """
+WITH rolled AS (
+    SELECT bucket AS candle_time, open, high, low, close, volume FROM {source}
+    WHERE series_id = (SELECT id FROM series WHERE name = %(base)s)
+      AND bucket >= %(since)s AND bucket + {length} <= %(over)s
+      AND (found = {length} / {base_length} OR %(partial)s)
+), stored AS (
+    SELECT candle_time, open, high, low, close, volume FROM candles
+    WHERE series_id = (SELECT id FROM series WHERE name = %(name)s)
+      AND candle_time >= %(since)s AND candle_time + {length} <= %(over)s
+      AND candle_time >= (SELECT min(candle_time) FROM candles
+                          WHERE series_id = (SELECT id FROM series WHERE name = %(base)s))
+)
+SELECT count(*), count(*) FILTER (WHERE stored.candle_time IS NULL),
+       count(*) FILTER (WHERE rolled.candle_time IS NULL),
+       count(*) FILTER (WHERE
+           (stored.open, stored.high, stored.low, stored.close)
+               <> (rolled.open, rolled.high, rolled.low, rolled.close)
+           OR abs(stored.volume - rolled.volume) > %(tolerance)s * abs(rolled.volume))
+FROM rolled FULL JOIN stored USING (candle_time)
+"""
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A derived series and the database's own roll-up, in numbers of candles.
+
+    `unexpected` are stored where the roll-up has none; with partial candles off that is also what
+    was partial before.
+    """
+
+    series: SeriesId
+    candles: int
+    missing: int
+    unexpected: int
+    differing: int
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether both have the same candles."""
+        return not (self.missing or self.unexpected or self.differing)
+
+
+def compare(
+    connection: BaseDatabaseWrapper,
+    known: dict[SeriesId, Progress],
+    timeframes: DerivedTimeframes,
+    *,
+    keeps_partial: bool,
+    is_hypertable: bool,
+) -> Iterator[Compared]:
+    """Compare every derived series, as far as it was made; one after another."""
+    for timeframe in timeframes.derived:
+        chosen = sorted(each for each in known if each.timeframe == timeframe)
+        if not chosen:
+            continue
+        with _source(connection, timeframes.base, timeframe, is_hypertable=is_hypertable) as source:
+            for series in chosen:
+                base = series.with_timeframe(timeframes.base)
+                values: dict[str, str | int | float] = {
+                    "name": str(series),
+                    "base": str(base),
+                    "since": known[series].since,
+                    "over": timeframes.base.close_of(known[series].head),
+                    "partial": keeps_partial,
+                    "tolerance": TOLERANCE if is_hypertable else 0.0,
+                }
+                statement = COMPARE.format(
+                    source=source,
+                    length=timeframe.seconds,
+                    base_length=timeframes.base.seconds,
+                )
+                with connection.cursor() as cursor:
+                    cursor.execute(statement, values)
+                    yield Compared(series, *cursor.fetchone())
+
+
+@contextmanager
+def _source(
+    connection: BaseDatabaseWrapper, base: Timeframe, to: Timeframe, *, is_hypertable: bool
+) -> Iterator[str]:
+    """What to read the roll-up of all base series from."""
+    parts: dict[str, Any] = {
+        "view": VIEW,
+        "length": to.seconds,
+        "offset": to.offset,
+        "base_length": base.seconds,
+        "base_offset": base.offset,
+    }
+    if not is_hypertable:
+        of_series = "AND series_id = (SELECT id FROM series WHERE name = %(base)s)"
+        plain = PLAIN.replace("%", "%%").format(of_series=of_series, **parts)
+        yield f"({plain.replace('%%(base)s', '%(base)s')}) AS plain"
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {VIEW}")
+        cursor.execute(AGGREGATE.format(**parts))
+        cursor.execute(f"CALL refresh_continuous_aggregate('{VIEW}', NULL, NULL)")
+    try:
+        yield VIEW
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP MATERIALIZED VIEW {VIEW}")

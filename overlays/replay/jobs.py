@@ -29,6 +29,7 @@ from overlays.replay.package import (
     PackageSpec,
     first_part,
     joined,
+    opened,
     package_file,
     part_of,
 )
@@ -166,7 +167,7 @@ def package(key: str) -> Object:
     if folder is None or found is None:
         raise NotBuilt(is_known=folder is not None and folder.job.exists())
     folder.use()
-    return found
+    return opened(found)
 
 
 def forget(key: str) -> None:

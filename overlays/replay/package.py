@@ -20,6 +20,7 @@ from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from overlays.domain.instruction import LINE
 from overlays.replay.reader import Bar, SeriesWalk
+from overlays.replay.shared import Shared, restored
 
 SCHEMA = "replay_package_v1"
 LOGIC_VERSION = "factor_snapshots_v2"
@@ -135,7 +136,11 @@ def package_file(
     spec: PackageSpec, parts: Sequence[Object], *, factors: Iterable[str], past: Object, now_ms: int
 ) -> Object:
     """The whole file of the parts, in their order; `past` is what the candles were read from."""
-    windows = [{"window_index": n} | part for n, part in enumerate(parts)]
+    shared = Shared()
+    windows = [
+        {"window_index": n} | part | {"factor_rows": shared.put(part["factor_rows"])}
+        for n, part in enumerate(parts)
+    ]
     times = [parts[0]["kline"][0]["time"], parts[-1]["kline"][-1]["time"]]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -155,6 +160,7 @@ def package_file(
         },
         "window_candles": spec.window_candles,
         "windows": windows,
+        "objects": shared.objects,
         "candle_store_head_time": spec.candle_store_head_time,
         "factor_store_last_event_id": spec.factor_store_last_event_id,
         "overlay_store_last_version_id": spec.overlay_store_last_version_id,
@@ -179,6 +185,14 @@ def _schema(parts: Iterable[Object], factors: Iterable[str]) -> list[Object]:
         }
         for name in sorted(history)
     ]
+
+
+def opened(content: Object) -> Object:
+    """The package of a file, with the objects of its rows in their places."""
+    windows = content["windows"]
+    rows = restored(content["objects"], [each["factor_rows"] for each in windows])
+    whole = [each | {"factor_rows": own} for each, own in zip(windows, rows, strict=True)]
+    return content | {"windows": whole}
 
 
 def window_at(package: Object, target_idx: int) -> Object:

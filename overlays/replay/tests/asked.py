@@ -55,10 +55,11 @@ class Player:
         """The time and state at each bar, definitions, points and slices."""
         for target in range(0, self.total, self.size):
             found = self.get(WINDOW, target_idx=target, factors="changes")
-            yield from _states(found, window * self.meta["timeframe_s"])
+            yield from states_of(found, window * self.meta["timeframe_s"])
 
 
-def _states(found, reach):
+def states_of(found, reach):
+    """The time and state at each bar of a window."""
     shown = found["window"]
     catalog = {each["instruction_id"]: each["definition"] for each in shown["draw_catalog_base"]}
     points = {name: dict(map(tuple, held)) for name, held in shown["draw_points_base"].items()}

@@ -66,7 +66,7 @@ def test_readyz_says_off_for_what_is_switched_off(one_process):
 def test_answers_carry_security_headers(shared_web):
     with urllib.request.urlopen(f"{shared_web.url}/healthz", timeout=patience(10)) as response:
         headers = response.headers
-    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
     assert headers["X-Frame-Options"] == "DENY"

@@ -62,7 +62,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "trade_canvas.middleware.PermissionsPolicy",
+    "trade_canvas.middleware.ContentPolicies",
     "trade_canvas.middleware.CookiePaths",
     "trade_canvas.middleware.StaticFiles",
     "trade_canvas.middleware.JsonGzip",

@@ -75,8 +75,8 @@ def test_readyz_hides_database_messages(client, monkeypatch):
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/api/docs/", "/admin/login/"])
-def test_responses_forbid_foreign_content(client, path):
+@pytest.mark.parametrize("path", ["/", "/api/docs/", "/admin/login/"])
+def test_pages_forbid_foreign_content(client, path):
     answer = client.get(path)
     policy = answer["Content-Security-Policy"]
     assert "default-src 'self'" in policy
@@ -85,6 +85,15 @@ def test_responses_forbid_foreign_content(client, path):
     assert "camera=()" in answer["Permissions-Policy"]
     assert (answer["X-Frame-Options"], answer["X-Content-Type-Options"]) == ("DENY", "nosniff")
     assert answer["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/market/no_such", "/static/plain.js"])
+def test_whatever_is_no_page_may_load_nothing(static_file, path):
+    answer = static_file.get(path)
+    directives = set(answer["Content-Security-Policy"].split("; "))
+    assert directives == {"default-src 'none'", "frame-ancestors 'none'"}
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert "Permissions-Policy" not in answer
 
 
 @pytest.fixture

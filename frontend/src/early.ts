@@ -1,5 +1,6 @@
 /**
- * Requests the candles of the series to open while the page's own script is still loading.
+ * Requests the candles of the series to open while the page's own script is still loading, and sets
+ * the colours.
  *
  * The build puts it into the page itself, so it imports nothing.
  */
@@ -12,34 +13,37 @@ declare global {
   }
 }
 
-/** Where `SettingsStore` keeps the series that was open last. */
-const STORAGE_KEY = "trade_canvas.settings";
+/** Where `SettingsStore` keeps the settings, and the series that was open last. */
+const SETTINGS = "trade_canvas.settings";
+/** Where `KeptChunks` notes what the browser keeps of each series. */
+const HISTORY = "trade_canvas.history";
 
 const SERIES = /^[^:]+:[^:]+:.+:[1-9][0-9]*[smhdw]$/;
 
-function seriesToOpen(): unknown {
-  const linked = new URLSearchParams(window.location.search).get("series");
-  if (linked !== null) return linked;
+interface Settings {
+  readonly series: unknown;
+  readonly theme: unknown;
+  readonly redUp: unknown;
+}
+
+/** A stored record; empty when it is not readable, or not written by the page. */
+function stored<Wanted>(key: string): Partial<Wanted> {
   try {
-    const stored: unknown = JSON.parse(window.localStorage.getItem(STORAGE_KEY) ?? "null");
-    return (stored as { series?: unknown } | null)?.series;
+    const value: unknown = JSON.parse(window.localStorage.getItem(key) ?? "null");
+    return (value as Partial<Wanted> | null) ?? {};
   } catch {
-    return null; // Not readable, or not written by the page.
+    return {};
   }
 }
 
-/** Where the chunk ends that the browser keeps of the series, as `KeptChunks` has noted it. */
+/** Where the chunk ends that the browser keeps of the series. */
 function keptSince(series: string): number | null {
-  try {
-    const notes: unknown = JSON.parse(window.localStorage.getItem("trade_canvas.history") ?? "{}");
-    const note = (notes as Record<string, { since: number; until: number }> | null)?.[series];
-    return note !== undefined && Date.now() < note.until ? note.since : null;
-  } catch {
-    return null;
-  }
+  const note = stored<Record<string, { since: number; until: number }>>(HISTORY)[series];
+  return note !== undefined && Date.now() < note.until ? note.since : null;
 }
 
-const series = seriesToOpen();
+const settings = stored<Settings>(SETTINGS);
+const series = new URLSearchParams(window.location.search).get("series") ?? settings.series;
 // A link that names no series is explained by the page, without asking the server.
 if (typeof series === "string" && SERIES.test(series)) {
   const since = keptSince(series);
@@ -53,3 +57,10 @@ if (typeof series === "string" && SERIES.test(series)) {
   answer.catch(() => undefined);
   window.early = { path, answer };
 }
+
+// As followAppearance does later: the first paint has the user's colours already.
+const { matches: systemIsLight } = window.matchMedia("(prefers-color-scheme: light)");
+const isLight = settings.theme === "light" || (settings.theme !== "dark" && systemIsLight);
+const { dataset } = document.documentElement;
+dataset["theme"] = isLight ? "light" : "dark";
+dataset["rising"] = settings.redUp === true ? "red" : "green";

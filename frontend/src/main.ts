@@ -73,6 +73,7 @@ const page = new Page(
     chosen: (seriesId) => choose(parseSeriesId(seriesId)),
     // A series that turns out not to exist is not remembered.
     shown: (series) => series !== settings.value.series && settings.update({ series }),
+    settled: () => whitelistReadAt === 0 && void readWhitelist(),
   },
 );
 
@@ -152,5 +153,6 @@ window.addEventListener("pointerdown", renewWhitelist);
 page.attend(!document.hidden);
 
 exposeTradeCanvas({ state: () => page.state, held: page.held });
+// The candles of a series that is known come before the list of all series.
 if (seriesFromUrl(window.location.search) !== null) openChosen([]);
-void readWhitelist();
+else void readWhitelist();

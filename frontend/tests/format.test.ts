@@ -54,6 +54,20 @@ describe("priceUnit", () => {
 });
 
 describe("formatPrice", () => {
+  it("writes what the browser's own format writes", () => {
+    for (let decimals = 0; decimals <= 20; decimals++) {
+      const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+      const format = new Intl.NumberFormat("en-US", digits);
+      for (let power = -8; power <= 21; power++) {
+        for (const figure of [1, -1.5, 9.995, 2.5, -7.123456789012345]) {
+          const tick = Number(`1e-${decimals}`);
+          const price = Math.round((figure * 10 ** power) / tick) * tick;
+          expect(formatPrice(price, { tick, decimals })).toBe(format.format(price + 0));
+        }
+      }
+    }
+  });
+
   it.each([
     [64000.5, 0.5, "64,000.5"],
     [64000, 0.5, "64,000.0"],

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { afterPaint, atMostEvery, once } from "../src/shell/later";
+import { afterPaint, atMostEvery, once } from "../src/later";
 import { TabTitle } from "../src/shell/tab-title";
 
 beforeEach(() => void vi.useFakeTimers());

@@ -65,6 +65,8 @@ class ChartPage:
         )
         try:
             self.page.wait_for_selector(f".chart{wanted}", state="attached")
+            # The panels are built once the first candles are drawn.
+            self.page.wait_for_selector(".market-search", state="attached")
         except PlaywrightTimeoutError:
             raise AssertionError(f"the chart is not {facts}, but {self._facts()}") from None
 

@@ -251,6 +251,13 @@ def test_light_system_gets_a_light_page_until_the_user_chooses(open_chart, scree
     chart.wait_for(status="live")
     assert background() == "rgb(11, 15, 20)"
     assert page.get_attribute("html", "data-rising") == "red"
+    # The first paint has these colours, however late the page's script is.
+    empty = {"body": "", "content_type": "text/javascript"}
+    page.route("**/assets/*.js", lambda route: route.fulfill(**empty))
+    page.reload()
+    assert page.locator(".legend").count() == 0
+    assert background() == "rgb(11, 15, 20)"
+    assert page.get_attribute("html", "data-rising") == "red"
 
 
 def test_page_is_in_the_browsers_language_until_the_user_chooses(open_chart):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -161,6 +162,23 @@ def test_every_action_has_a_key_and_the_map_lists_it(open_chart):
     page.wait_for_selector("#settings", state="visible")
     page.keyboard.press("Escape")
     page.wait_for_selector("#settings", state="hidden")
+
+
+def test_panels_are_there_for_a_user_who_does_not_wait_for_the_candles(open_chart):
+    chart = open_chart()
+    page = chart.page
+    page.route("**/api/market/candles*", lambda _: None)
+    page.clock.install()
+    page.clock.pause_at(time.time() + 60)
+    chart.open(MINUTES)
+    assert page.locator(".market-search").count() == 0, "the chart comes first"
+    page.keyboard.press("?")
+    page.wait_for_selector("#keys", state="visible")
+    page.keyboard.press("?")
+    page.reload()
+    assert page.locator(".market-search").count() == 0
+    page.click("#settings-button")
+    page.wait_for_selector("#settings", state="visible")
 
 
 def test_layout_is_remembered(open_chart):

@@ -9,6 +9,7 @@ import { themeOf } from "./theme";
 import { formatDateTime, type PriceUnit } from "../i18n/format";
 import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
 import { element, setHidden, setText } from "../dom";
+import { afterPaint } from "../later";
 import { describeChart } from "./test-surface";
 import { REPLACE } from "../sync/chart-change";
 import type { CandleSource, OpenSource } from "../sync/candle-source";
@@ -71,6 +72,7 @@ export class ChartCell {
   private readonly notices: Notices;
   private readonly unsubscribe: readonly (() => void)[];
   private chosen: Zone;
+  private namedZone: Zone | null = null;
   private readonly beginning = element("div", { class: "beginning" });
   private source: CandleSource | null = null;
   /** The first visible candle, UTC seconds. */
@@ -277,6 +279,7 @@ export class ChartCell {
     this.chart.apply(state, change);
     this.each((study) => study.apply(state, change));
     if (change.kind !== "none") this.renderLegend(state);
+    if (state.loaded) this.nameZone();
     this.renderTime();
     describeChart(this.chartRoot, state);
     this.events.changed(step);
@@ -349,8 +352,18 @@ export class ChartCell {
   private showZone(): void {
     const { zone } = this;
     this.chart.setZone(zone);
-    setText(this.zoneSign, shortName(zone));
-    this.zoneSign.title = t("Times are shown in the zone {zone}", { zone: zone.name });
+    if (this.state?.loaded === true) this.nameZone();
+  }
+
+  /** Names the zone beside its times, once the chart is drawn: reading a name is slow. */
+  private nameZone(): void {
+    const { zone } = this;
+    if (zone === this.namedZone) return;
+    this.namedZone = zone;
+    afterPaint(() => {
+      setText(this.zoneSign, shortName(zone));
+      this.zoneSign.title = t("Times are shown in the zone {zone}", { zone: zone.name });
+    });
   }
 
   private each(act: (study: Study) => void): void {

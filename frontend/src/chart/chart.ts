@@ -46,6 +46,9 @@ const EDGE_CANDLES = 40;
 const REST_MS = 150;
 const RECENT_HOLES = 500;
 
+/** Asked of the window: the root's own width would have the whole page laid out for it. */
+const NARROW = window.matchMedia("(max-width: 639px)");
+
 /** Users who want less motion get a chart that stops with the finger. */
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -67,7 +70,6 @@ export class CandleChart {
   private readonly lastPrice = new LastPrice();
   private readonly shown = new ShownCandles();
   private readonly gapMarks = new GapMarks(this.shown);
-  private readonly root: HTMLElement;
   private readonly calmed = (): void => this.chart.applyOptions({ kineticScroll: kineticScroll() });
   private theme: ChartTheme;
   private shownSeries = "";
@@ -82,7 +84,6 @@ export class CandleChart {
   private moveFrame = 0;
 
   constructor(root: HTMLElement, theme: ChartTheme, events: ChartEvents) {
-    this.root = root;
     this.theme = theme;
     this.chart = createZonedChart(root, this.axis, this.options());
     this.prices = new SplitSeries(() =>
@@ -230,11 +231,10 @@ export class CandleChart {
   }
 
   zoomToNormal(): void {
-    const narrow = this.root.clientWidth < 640;
     this.prices.end.priceScale().applyOptions({ autoScale: true });
     this.chart
       .timeScale()
-      .applyOptions({ barSpacing: narrow ? NARROW_BAR_SPACING : BAR_SPACING });
+      .applyOptions({ barSpacing: normalSpacing() });
   }
 
   /** Shows the first loaded candle at the left edge. */
@@ -260,7 +260,7 @@ export class CandleChart {
       timeScale: {
         ...look.timeScale,
         rightOffset: RIGHT_OFFSET,
-        barSpacing: this.root.clientWidth < 640 ? NARROW_BAR_SPACING : BAR_SPACING,
+        barSpacing: normalSpacing(),
         minBarSpacing: LEAST_SPACING,
         timeVisible: true,
         secondsVisible: true,
@@ -349,6 +349,10 @@ export class CandleChart {
     if (first !== null) events.viewed(first);
     if (from < EDGE_CANDLES) events.nearStart();
   }
+}
+
+function normalSpacing(): number {
+  return NARROW.matches ? NARROW_BAR_SPACING : BAR_SPACING;
 }
 
 function kineticScroll(): { touch: boolean; mouse: boolean } {

@@ -5,6 +5,8 @@ import type { Zone } from "./zone";
 /** Decimals that are guessed, and that are ever shown. */
 const MOST_DECIMALS = 10;
 const MOST_SHOWN = 20;
+/** With more digits than these `toFixed` writes some that the number does not have. */
+const EXACT = 1e15;
 /** Beyond this a double is not exact, so that rounding to a tick would only add noise. */
 const MOST_TICKS = 2 ** 50;
 
@@ -75,20 +77,33 @@ export function formatPrice(price: number, { tick, decimals }: PriceUnit): strin
   const ticks = price / tick;
   // Adding zero turns -0 into 0.
   const rounded = Math.abs(ticks) < MOST_TICKS ? Math.round(ticks) * tick + 0 : price;
-  return priceFormat(decimals).format(rounded);
+  return grouped(rounded, decimals);
 }
 
-const priceFormats = new Map<number, Intl.NumberFormat>();
+/** 1234567 becomes 1,234,567. */
+export function formatCount(count: number): string {
+  return grouped(count, 0);
+}
+
+/** Without Intl, whose first use takes the browser half as long as drawing the first candles. */
+function grouped(value: number, decimals: number): string {
+  if (!(Math.abs(value) * 10 ** decimals < EXACT)) return numberFormat(decimals).format(value);
+  const [whole = "", fraction] = value.toFixed(decimals).split(".");
+  const grouping = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return fraction === undefined ? grouping : `${grouping}.${fraction}`;
+}
+
+const numberFormats = new Map<number, Intl.NumberFormat>();
 
 /** Kept: making one takes far longer than formatting a price. */
-function priceFormat(decimals: number): Intl.NumberFormat {
-  const kept = priceFormats.get(decimals);
+function numberFormat(decimals: number): Intl.NumberFormat {
+  const kept = numberFormats.get(decimals);
   if (kept !== undefined) return kept;
   const made = new Intl.NumberFormat("en-US", {
     minimumFractionDigits: decimals,
     maximumFractionDigits: decimals,
   });
-  priceFormats.set(decimals, made);
+  numberFormats.set(decimals, made);
   return made;
 }
 

@@ -1,5 +1,6 @@
 /** Puts theme and candle colours on the page, as the user and the system want them. */
 
+import { setData } from "../dom";
 import type { SettingsStore, Theme } from "./settings";
 
 const COLORS = { light: "#f6f8fa", dark: "#0b0f14" } as const;
@@ -31,8 +32,8 @@ export function followAppearance(
   let printing = false;
   const show = (): void => {
     const theme = printing ? "light" : shownTheme(settings.value.theme, system.matches);
-    root.dataset["theme"] = theme;
-    root.dataset["rising"] = settings.value.redUp ? "red" : "green";
+    setData(root, "theme", theme);
+    setData(root, "rising", settings.value.redUp ? "red" : "green");
     const bar = root.querySelector('meta[name="theme-color"]');
     bar?.setAttribute("content", COLORS[theme]);
   };

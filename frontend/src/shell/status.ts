@@ -1,14 +1,12 @@
 /** The page's status: one sign for everything, and its details. Pure functions. */
 
 import { closingText, type Sign } from "../chart/connection-text";
-import { formatDateTime, formatDuration } from "../i18n/format";
+import { formatCount, formatDateTime, formatDuration } from "../i18n/format";
 import { t, type Text } from "../i18n/words";
 import { lagSeconds, lastClosedTime, type SeriesState } from "../sync/series-state";
 import type { Zone } from "../i18n/zone";
 import type { Lamps } from "../panels/health-lamps";
 import type { Lamp } from "../panels/lamps";
-
-const COUNT = new Intl.NumberFormat("en-US");
 
 export interface Overall {
   readonly tone: Sign["tone"];
@@ -67,7 +65,7 @@ export function factsOf(state: SeriesState, nowMs: number, zone: Zone): readonly
     {
       name: "Loaded",
       explanation: "Closed candles loaded",
-      text: last === null ? null : COUNT.format(state.candles.length),
+      text: last === null ? null : formatCount(state.candles.length),
       warns: false,
     },
     {

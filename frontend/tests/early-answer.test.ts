@@ -57,7 +57,10 @@ describe("early.ts", () => {
     delete window.early;
   });
 
-  afterEach(() => vi.unstubAllGlobals());
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    vi.restoreAllMocks();
+  });
 
   async function load(href: string): Promise<EarlyAnswer | undefined> {
     (window as unknown as { happyDOM: { setURL(url: string): void } }).happyDOM.setURL(href);
@@ -83,6 +86,21 @@ describe("early.ts", () => {
     const query = { since: chunk.since, limit: 5000, signal };
     await api.candles(SERIES, query).catch(() => undefined);
     expect(asked).toEqual([early?.path]);
+  });
+
+  it.each([
+    [{ theme: "light", redUp: true }, "light", "red"],
+    [{ theme: "dark" }, "dark", "green"],
+  ] as const)("sets the colours of %j before anything is painted", async (chosen, theme, rising) => {
+    new SettingsStore(() => window.localStorage).update(chosen);
+    await load("http://host/");
+    expect({ ...document.documentElement.dataset }).toMatchObject({ theme, rising });
+  });
+
+  it("has the colours of the system where the user chose none", async () => {
+    vi.spyOn(window, "matchMedia").mockReturnValue({ matches: true } as MediaQueryList);
+    await load("http://host/");
+    expect(document.documentElement.dataset["theme"]).toBe("light");
   });
 
   it("requests the series that was open last, where the link names none", async () => {

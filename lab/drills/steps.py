@@ -52,11 +52,6 @@ STEPS = (
         then="followed series still fetch the candles they miss; nothing older is fetched",
     ),
     Step(
-        stop="deriving timeframes",
-        switches=("ENABLE_DERIVED_TIMEFRAMES",),
-        then="stored derived candles are still served; the series are followed at the exchange",
-    ),
-    Step(
         stop="repairing gaps while delivering",
         switches=("ENABLE_MARKET_GAP_BACKFILL",),
         then="gaps are reported to watchers at once",

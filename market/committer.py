@@ -22,7 +22,7 @@ from market.domain.candle import Candle
 from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.domain.store import Fence
-from market.pipeline import Batch, Outcome, Pipeline
+from market.pipeline import Batch, Make, Outcome, Pipeline
 
 # Series of one transaction. With more, the first of them would wait long for the last.
 MOST_SERIES = 200
@@ -75,7 +75,14 @@ class Committer:
         """
         if len(candles) > MOST_CANDLES:
             return await blocking.run(self.pipeline.ingest, series, candles, fence=fence)
-        queued = _Queued(Batch(series, candles, fence))
+        return await self._queued(Batch(series, candles, fence))
+
+    async def ingest_made(self, series: SeriesId, make: Make) -> Change:
+        """Store candles that are computed as `Pipeline.ingest_made` does; raises as `ingest`."""
+        return await self._queued(Batch(series, (), make=make))
+
+    async def _queued(self, batch: Batch) -> Change:
+        queued = _Queued(batch)
         with self._lock:
             if len(self._queue) >= MOST_QUEUED:
                 raise blocking.PoolBusy("too many batches wait for their commit")
@@ -148,11 +155,10 @@ class Committer:
 
     def _commit_alone(self, queued: _Queued) -> None:
         """Wait for the lock of a series on another thread, which delays no group."""
-        series, candles, fence = queued.batch
 
         def commit() -> None:
             try:
-                queued.settle(self.pipeline.ingest(series, candles, fence=fence))
+                queued.settle(self.pipeline.ingest_batch(queued.batch))
             except BaseException as error:
                 queued.settle(error)
 

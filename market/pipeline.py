@@ -65,12 +65,24 @@ class Stage(Protocol):
         """Bring this stage's ledger up to `change`; an exception rolls back the whole batch."""
 
 
+Make = Callable[[SeriesWriter], Iterable[Candle]]
+"""Computes the candles of a series inside the transaction that stores them."""
+
+
 class Batch(NamedTuple):
-    """Closed candles of one series, checked, and the fence of their writer."""
+    """Closed candles of one series, checked, and the fence of their writer.
+
+    With `make` they are computed in the transaction instead, while the series is locked.
+    """
 
     series: SeriesId
     candles: Sequence[Candle]
     fence: Fence | None = None
+    make: Make | None = None
+
+    def store(self, writer: SeriesWriter) -> Change:
+        """Store the candles, and return what that changed."""
+        return _store(writer, in_time_order(self.make(writer) if self.make else self.candles))
 
 
 Outcome = Change | PipelineError | StaleFence | None
@@ -96,18 +108,20 @@ class Pipeline:
         with log_context.about(series):
             return self._run(series, lambda writer: _store(writer, batch), fence=fence)
 
-    def ingest_made(
-        self, series: SeriesId, make: Callable[[SeriesWriter], Iterable[Candle]]
-    ) -> Change:
+    def ingest_made(self, series: SeriesId, make: Make) -> Change:
         """Store candles that `make` computes inside the transaction, and return what changed.
 
         `make` is called while the series is locked, and again at each retry. What it writes is
         committed even if it returns no candle. Raises PipelineError naming the step that failed.
         """
         with log_context.about(series):
-            return self._run(
-                series, lambda writer: _store(writer, in_time_order(make(writer))), fence=None
-            )
+            return self._run(series, Batch(series, (), make=make).store, fence=None)
+
+    def ingest_batch(self, batch: Batch) -> Change:
+        """Store one batch in a transaction of its own; raises as `ingest` does."""
+        if batch.make is not None:
+            return self.ingest_made(batch.series, batch.make)
+        return self.ingest(batch.series, batch.candles, fence=batch.fence)
 
     def ingest_group(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Store batches of different series in one transaction; return the outcome of each.
@@ -116,7 +130,7 @@ class Pipeline:
         nothing, it is halved until those that fail are alone.
         """
         if len(batches) == 1:
-            return [self._outcome(*batches[0])]
+            return [self._outcome(batches[0])]
         for pause in (*PAUSES_S, None):
             try:
                 return self._attempt_group(batches)
@@ -178,9 +192,10 @@ class Pipeline:
         outcomes: dict[SeriesId, Outcome] = {}
         with self._store.writing_group({each.series: each.fence for each in batches}) as group:
             members = {writer.series: writer for writer in group.writers}
-            for series, candles, _ in batches:
-                if series in members:
-                    outcomes[series] = self._apply_alone(group, members[series], candles)
+            for batch in batches:
+                if batch.series in members:
+                    writer = members[batch.series]
+                    outcomes[batch.series] = self._apply_alone(group, writer, batch)
             started = time.perf_counter()
         metrics.step_done(COMMIT, started)
         metrics.GROUP_SERIES.observe(len(batches))
@@ -190,14 +205,12 @@ class Pipeline:
                 _count(outcome)
         return [outcomes.get(batch.series) for batch in batches]
 
-    def _apply_alone(
-        self, group: GroupWriter, writer: SeriesWriter, candles: Sequence[Candle]
-    ) -> Outcome:
+    def _apply_alone(self, group: GroupWriter, writer: SeriesWriter, batch: Batch) -> Outcome:
         """Run the steps for one series of a group. Raises StoreUnavailable, which concerns all."""
-        series, steps, batch = writer.series, _Steps(), in_time_order(candles)
+        series, steps = writer.series, _Steps()
         try:
             with log_context.about(series), group.alone(series):
-                return self._apply(writer, lambda writer: _store(writer, batch), steps)
+                return self._apply(writer, batch.store, steps)
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -220,11 +233,9 @@ class Pipeline:
         steps.name = STORE_STEP
         return change
 
-    def _outcome(
-        self, series: SeriesId, candles: Sequence[Candle], fence: Fence | None
-    ) -> Change | PipelineError | StaleFence:
+    def _outcome(self, batch: Batch) -> Change | PipelineError | StaleFence:
         try:
-            return self.ingest(series, candles, fence=fence)
+            return self.ingest_batch(batch)
         except (PipelineError, StaleFence) as error:
             return error
 

@@ -17,7 +17,7 @@ from market.domain.rollup import DerivedTimeframes, roll_up
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState, SeriesWriter
 from market.domain.timeframe import Timeframe
-from market.pipeline import Pipeline
+from market.pipeline import Make, Pipeline
 
 # The base candles that one transaction reads: a tenth of a second, and some megabytes.
 CHUNK = 50_000
@@ -70,17 +70,29 @@ class Derivation:
         `change` is the base's newest change, if there is one: with it only the buckets that it
         touched are made again. Raises PipelineError.
         """
+        for work in self.work(series, change):
+            yield self.pipeline.ingest_made(series, work)
+
+    def work(self, series: SeriesId, change: Change | None = None) -> Iterator[Make]:
+        """What `bring_up` has stored: what makes the candles of each transaction, one by one.
+
+        The next is only to be asked for once the one before is committed.
+        """
         run = _Run(self, series, change)
         while not run.is_done:
-            yield self.pipeline.ingest_made(series, run.candles)
+            yield run.candles
         if change and change.past and run.since > change.past[0].candle_time:
-            yield from self.extend(series)
+            yield from self._extension(series)
 
     def extend(self, series: SeriesId) -> Iterator[Change]:
         """Make the candles of the base's history before what a first fill read; newest first."""
+        for work in self._extension(series):
+            yield self.pipeline.ingest_made(series, work)
+
+    def _extension(self, series: SeriesId) -> Iterator[Make]:
         run = _Extension(self, series)
         while not run.is_done:
-            yield self.pipeline.ingest_made(series, run.candles)
+            yield run.candles
 
     def is_behind(self, series: SeriesId, progress: Progress, state: SeriesState) -> bool:
         """Whether a derived series lacks something that its base in this state has."""

@@ -6,6 +6,7 @@ is cut short by the end of the process, is left to the next change and to `catch
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
@@ -20,7 +21,13 @@ from market.domain.store import SeriesDamaged
 from market.domain.throttle import Throttle
 from market.ingest.derivation import Derivation
 from market.pipeline import PipelineError
-from market.runtime import candle_store, derived_book, derived_timeframes, pipeline
+from market.runtime import (
+    candle_store,
+    committer,
+    derived_book,
+    derived_timeframes,
+    pipeline,
+)
 from market.singletons import once
 
 log = logging.getLogger(__name__)
@@ -71,14 +78,18 @@ async def derive(change: Change, *, publishes: bool = True) -> None:
     if not settings.SWITCHES.enable_derived_timeframes:
         return
     due = derivation().due(change)
-    if due:
-        try:
-            changes = await blocking.run(brought_up, due, change)
-        except TimeoutError as error:
-            log.warning("%s: deriving is left to later: %s", change.series, error)
-            return
-        for each in changes if publishes else ():
-            await publish.publish_change(each)
+    # Together, and with those of other bases whose candles close in the same moment.
+    await asyncio.gather(*(_derive(each, change, publishes=publishes) for each in due))
+
+
+async def _derive(series: SeriesId, change: Change, *, publishes: bool) -> None:
+    try:
+        for work in derivation().work(series, change):
+            made = await committer().ingest_made(series, work)
+            if publishes and not made.is_empty:
+                await publish.publish_change(made)
+    except (PipelineError, SeriesDamaged, DatabaseError, TimeoutError) as error:
+        log.warning("%s: deriving is left to later: %s", series, getattr(error, "reason", error))
 
 
 def brought_up(series: Iterable[SeriesId], change: Change | None = None) -> list[Change]:

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from market import blocking, runtime
+from market.api.ingest import store_and_publish
 from market.api.tests.asking import BATCH, CANDLES, CLOSED, candle, refusal, store
+from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.ingest.derive import catch_up_all
 
@@ -108,3 +110,21 @@ def test_with_the_switch_off_nothing_is_derived(api, switch):
     body = {"series_id": FIVE, "candle": candle(START)}
     assert api.post(CLOSED, body).status_code == 200
     assert blocking.call(runtime.candle_store().state, SeriesId.parse(FIVE)).head == START
+
+
+def test_what_closes_in_one_moment_is_derived_of_every_series(api):
+    series = [SeriesId.parse(f"sim:spot:S{number}/USDT:1m") for number in range(20)]
+
+    async def close(one):
+        for number in range(15):
+            await store_and_publish(one, [Candle(**candle(START + 60 * number))], publish=True)
+
+    async def close_all():
+        await asyncio.gather(*map(close, series))
+
+    asyncio.run(close_all())
+    made = runtime.derived_timeframes().derived
+    derived = [one.with_timeframe(to) for one in series for to in made]
+    states = blocking.call(runtime.candle_store().states, derived)
+    heads = {(str(one.timeframe), state.head) for one, state in states.items()}
+    assert heads == {("5m", START + 600), ("15m", START)}

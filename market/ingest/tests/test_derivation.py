@@ -17,7 +17,7 @@ from market.domain.rollup import DerivedTimeframes, roll_up
 from market.domain.series import SeriesId
 from market.ingest import derivation as module
 from market.ingest.derivation import Derivation
-from market.pipeline import Pipeline, PipelineError
+from market.pipeline import Batch, Pipeline, PipelineError
 from market.stores.derived_memory import MemoryDerivedBook
 from market.stores.derived_postgres import PostgresDerivedBook
 from market.stores.memory import MemoryCandleStore
@@ -287,6 +287,22 @@ def test_a_failing_stage_of_a_derived_series_leaves_the_base_alone(parts):
 def test_base_that_has_no_candles_derives_nothing(chart):
     assert list(chart.derivation.bring_up(FIVE))[0].is_empty
     assert chart.derivation.book.known() == {}
+
+
+def test_series_of_many_bases_are_derived_in_one_transaction(chart):
+    chart.pipeline.ingest(BASE, map(minute, range(30)))
+    other = SeriesId.parse("sim:spot:ETH/USDT:1m")
+    chart.pipeline.ingest(other, map(minute, range(10)))
+    series = [*RULES.derived_of(BASE), *RULES.derived_of(other)]
+    works = {each: chart.derivation.work(each) for each in series}
+    batches = [Batch(each, (), make=next(work)) for each, work in works.items()]
+    outcomes = chart.pipeline.ingest_group(batches)
+    assert [change.series for change in outcomes] == series
+    assert all(next(work, None) is None for work in works.values())
+    assert set(chart.derivation.book.known()) == set(series)
+    for each in RULES.derived_of(BASE):
+        assert all_of(chart.store, each) == chart.expected(each)
+    assert len(all_of(chart.store, other.with_timeframe(FIVE.timeframe))) == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -36,7 +36,7 @@ BELOW_THE_DELAY = {
     "delay-drawings": replace(AT_ANY_SPEED, drawn_p95_ms=900 * DELAY_S),
 }
 SHORT = {"page_candles": 200, "settle_s": 1.0}
-WATCHERS, SECONDS = (200, 30) if IS_THOROUGH else (50, 8)
+WATCHERS, SECONDS, SERIES = (200, 30, 20) if IS_THOROUGH else (30, 6, 6)
 CLEAN = Run(watchers=WATCHERS, seconds=SECONDS, metrics=True, pages=IS_THOROUGH, **SHORT)
 # Enough frames of closed candles that one of 10,000 is among them: 20 a second to each watcher.
 MANY = Run(watchers=110, seconds=9, series_each=20, processes=1, storms=False, **SHORT)
@@ -52,7 +52,9 @@ if IS_THOROUGH:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
     logs = tmp_path_factory.mktemp("logs")
-    with open_installation(local_series(20), history=SHORT["page_candles"], logs=logs) as running:
+    with open_installation(
+        local_series(SERIES), history=SHORT["page_candles"], logs=logs
+    ) as running:
         yield running
 
 

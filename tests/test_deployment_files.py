@@ -469,11 +469,14 @@ def test_nginx_has_locations_that_exist():
     assert set(locations) == {
         "/",
         "/ws/",
+        "/api/market/history",
+        "/api/market/history/",
         "/api/market/top_markets/stream",
         "/metrics",
         "/static/",
     }
     assert resolve("/api/market/top_markets/stream")
+    assert resolve("/api/market/history/a-chunk")
     assert settings.STATIC_URL == "/static/"
     for path in ("/ws/", "/api/market/top_markets/stream"):
         assert "proxy_buffering off" in locations[path]

@@ -189,6 +189,8 @@ def questions():
         yield "/api/market/health", {"series_id": series_id, "now_time": now}
     for series_id in (MINUTES, HOURS, EMPTY, "abc"):
         yield "/api/market/debug/series_health", {"series_id": series_id, "max_recent_gaps": 50}
+    for query in ({"from": 0}, {"from": 3600 * 700, "to": 3600 * 900, "factors": "true"}):
+        yield "/api/replay/stream", {"series_id": HOURS, **query}
     yield "/api/market/whitelist", {}
     for query in ({"query": "btc"}, {"exchange": "test"}, {"cursor": "none"}):
         yield "/api/market/symbols", query

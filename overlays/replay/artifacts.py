@@ -55,7 +55,7 @@ class Folder:
         return self.path / "job.json"
 
     def part(self, number: int) -> Path:
-        """A window that was built."""
+        """A part that was built."""
         return self.path / f"part-{number:04}.json"
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Building replay packages: the request, its status, and the work, which may stop at any part.
 
-A part is a window of the package. Built parts stay on disk, so a build that was interrupted goes on
-after the last one. All functions block.
+A part is some windows of the package. Built parts stay on disk, so a build that was interrupted
+goes on after the last one. All functions block.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 # Candles beyond the window that a package may have; only a series off its grid has them.
 SLACK_CANDLES = 10
+
+# Candles of one part, or of one window if that has more.
+PART_CANDLES = 500
 
 # A build that no builder is at work on is asked for again after this.
 ASK_AGAIN_S = 15.0
@@ -215,7 +218,7 @@ def _build(folder: Folder, spec: PackageSpec) -> Iterator[int]:
     if reached < candles[-1].candle_time:
         raise OutOfSync("replay")
     builder = _Builder(folder, spec, candles, source, past)
-    for number, start in enumerate(range(0, len(candles), spec.window_size)):
+    for number, start in enumerate(range(0, len(candles), builder.part_candles)):
         builder.build(number, start)
         yield number
     builder.finish()
@@ -232,6 +235,12 @@ class _Builder:
     past: Past
     count: int = 0
 
+    @property
+    def part_candles(self) -> int:
+        """Candles of one part: whole windows."""
+        size = self.spec.window_size
+        return size * -(-PART_CANDLES // size)
+
     def build(self, number: int, start: int) -> None:
         """Build one part, unless it is there already."""
         self.count = number + 1
@@ -239,7 +248,6 @@ class _Builder:
         held = self.folder.read(path)
         if held is not None and held["past"] == list(self.past):
             return
-        bars = self.candles[start : start + self.spec.window_size]
         # From the bar before; the first part begins with all that its first bar shows.
         walk = self.source.begin(
             self.spec.series,
@@ -247,13 +255,17 @@ class _Builder:
             window=self.spec.window_candles,
             with_factors=True,
         )
-        if start == 0:
-            part = joined(first_part(walk), part_of(walk.take(bars[1:]), start_idx=1))
-        else:
-            part = part_of(walk.take(bars), start_idx=start)
         if walk.past != self.past:
             raise Revised
-        self.folder.write(path, {"past": list(self.past), "part": part})
+        windows = []
+        for place in range(start, start + self.part_candles, self.spec.window_size):
+            bars = self.candles[place : place + self.spec.window_size]
+            if place == 0:
+                window = joined(first_part(walk), part_of(walk.take(bars[1:]), start_idx=1))
+                windows.append(window)
+            elif bars:
+                windows.append(part_of(walk.take(bars), start_idx=place))
+        self.folder.write(path, {"past": list(self.past), "windows": windows})
 
     def finish(self) -> None:
         """Write the package of its parts, and delete them."""
@@ -262,7 +274,7 @@ class _Builder:
             raise Revised
         content = package_file(
             self.spec,
-            [each["part"] for each in held],
+            [window for each in held for window in each["windows"]],
             factors=[each.name for each in self.source.specs],
             past=self.past._asdict(),
             now_ms=int(time.time() * 1000),

@@ -7,8 +7,11 @@ import random
 
 import orjson
 import pytest
+from django.test import AsyncClient
 
 from factors.tests.ledgers import changed
+from market import blocking
+from market.costs import COST, REQUEST_MS, Cost
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from overlays import runtime
@@ -194,3 +197,18 @@ def test_lines_are_compressed_for_those_who_accept_it(in_memory):
     response, packed = streamed(STREAM, encoding="gzip", **query)
     assert response.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed) == plain
+
+
+async def test_all_of_a_stream_is_charged_to_its_client(in_memory):
+    await blocking.run(ingest, walk(150))
+    token = COST.set(cost := Cost())
+    try:
+        query = {"series_id": SERIES, "from": 60, "window_size": 1, "factors": "true"}
+        response = await AsyncClient().get(STREAM, query)
+        begun = cost.ms
+        async for _ in response.streaming_content:
+            pass
+    finally:
+        COST.reset(token)
+    assert begun > REQUEST_MS
+    assert cost.ms > begun

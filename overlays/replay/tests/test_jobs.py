@@ -27,8 +27,9 @@ def small(switch, tmp_path):
 
 
 @pytest.fixture
-def wanted():
+def wanted(monkeypatch):
     """A package of four parts that was asked for."""
+    monkeypatch.setattr(jobs, "PART_CANDLES", 20)
     ingest(walk(150))
     spec = spec_of(
         SeriesId.parse(SERIES), None, window_candles=80, window_size=20, snapshot_interval=5
@@ -156,6 +157,17 @@ def test_what_is_no_key_has_no_folder(tmp_path):
     assert kept.folder("../" + "a" * 21) is None
     assert kept.folder("A" * 24) is None
     assert isinstance(kept.folder("a" * 24), Folder)
+
+
+def test_small_windows_share_a_part():
+    ingest(walk(150))
+    series = SeriesId.parse(SERIES)
+    spec = spec_of(series, None, window_candles=80, window_size=3, snapshot_interval=5)
+    request(spec)
+    assert list(parts(spec.cache_key)) == [0]
+    windows = jobs.package(spec.cache_key)["windows"]
+    assert [each["start_idx"] for each in windows] == list(range(0, 80, 3))
+    assert [len(each["kline"]) for each in windows] == [3] * 26 + [2]
 
 
 async def test_a_process_without_workers_builds_beside_its_work(wanted):

@@ -33,8 +33,11 @@ log = logging.getLogger(__name__)
 AT_ONCE = 20_000
 """Most candles that one transaction computes beyond its own batch."""
 
-MOST_KEPT = 256
-"""Of how many series one stage keeps the engine state in memory."""
+MOST_KEPT = 8_000_000
+"""Candles of all engine states that one stage keeps in memory, some 60 bytes each."""
+
+LEAST, MOST = 1_000, 20_000
+"""A state takes memory as for so many candles at least, and at most."""
 
 BEGINNING = -1
 """The head time of a ledger that holds no candle."""
@@ -116,6 +119,11 @@ class Kept(NamedTuple, Generic[State]):
     candle_count: int
     generation: str
 
+    @property
+    def size(self) -> int:
+        """The candles for which the state takes memory."""
+        return max(LEAST, min(self.candle_count, MOST))
+
     def is_usable(self, known: Position, reached: int) -> bool:
         """Whether the state has seen nothing but candles that the ledger rightly holds."""
         untouched = self.state.head_time == self.at.head_time
@@ -123,7 +131,7 @@ class Kept(NamedTuple, Generic[State]):
 
 
 class KeptStates(Generic[State]):
-    """The engine states that a process keeps of at most `most` series; thread-safe.
+    """The engine states that a process keeps, of at most `most` candles in all; thread-safe.
 
     A state is taken out while a batch is computed with it and put back after the commit. So a
     failed batch leaves no state that has seen candles which are not stored.
@@ -132,20 +140,27 @@ class KeptStates(Generic[State]):
     def __init__(self, most: int = MOST_KEPT) -> None:
         self._most = most
         self._states: dict[SeriesId, Kept[State]] = {}
+        self._candles = 0
         self._mutex = threading.Lock()
 
     def take(self, series: SeriesId) -> Kept[State] | None:
         """Remove and return the state of a series."""
         with self._mutex:
-            return self._states.pop(series, None)
+            return self._removed(series)
 
     def put(self, series: SeriesId, kept: Kept[State]) -> None:
-        """Keep a state; the least recently used one is evicted when there are too many."""
+        """Keep a state; the least recently used ones are evicted when there are too many."""
         with self._mutex:
-            self._states.pop(series, None)
+            self._removed(series)
             self._states[series] = kept
-            if len(self._states) > self._most:
-                del self._states[next(iter(self._states))]
+            self._candles += kept.size
+            while self._candles > self._most:
+                self._removed(next(iter(self._states)))
+
+    def _removed(self, series: SeriesId) -> Kept[State] | None:
+        kept = self._states.pop(series, None)
+        self._candles -= 0 if kept is None else kept.size
+        return kept
 
 
 @dataclass(slots=True)

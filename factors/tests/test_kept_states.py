@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from factors.ledger_stage import KeptStates
+import pytest
+
+from factors.domain.ledger import Position
+from factors.ledger_stage import LEAST, MOST, Kept, KeptStates
 from factors.stores.memory import MemoryFactorLedger
 from factors.tests.ledgers import Stores, Worker, changed, new_series
 from factors.tests.test_stage import ENGINE, WAVES
@@ -10,19 +13,29 @@ from market.stores.memory import MemoryCandleStore
 from market.tests.builders import ReplacedStore
 
 
-def test_least_recently_used_state_is_evicted():
-    kept, series = KeptStates(most=2), [new_series() for _ in range(3)]
-    for each in series[:2]:
-        kept.put(each, str(each))
+def kept_state(name, candle_count=1):
+    return Kept(Position(0, 0, ""), name, candle_count, "")
+
+
+@pytest.mark.parametrize(("candle_count", "size"), [(1, LEAST), (5_000, 5_000), (10**6, MOST)])
+def test_least_recently_used_state_is_evicted(candle_count, size):
+    kept, series = KeptStates(most=2 * size), [new_series() for _ in range(3)]
+    states = [kept_state(str(each), candle_count) for each in series]
+    for each in (0, 1, 0):
+        kept.put(series[each], states[each])
     kept.put(series[0], kept.take(series[0]))
-    kept.put(series[2], "new")
-    assert [kept.take(each) for each in series] == [str(series[0]), None, "new"]
+    kept.put(series[2], states[2])
+    assert [kept.take(each) for each in series] == [states[0], None, states[2]]
+    # What was taken leaves its room.
+    for each in (1, 2):
+        kept.put(series[each], states[each])
+    assert [kept.take(each) for each in series[1:]] == states[1:]
 
 
 def test_taken_state_is_gone_until_it_is_put_back():
-    kept, series = KeptStates(), new_series()
-    kept.put(series, "state")
-    assert [kept.take(series), kept.take(series)] == ["state", None]
+    kept, series, state = KeptStates(), new_series(), kept_state("state")
+    kept.put(series, state)
+    assert [kept.take(series), kept.take(series)] == [state, None]
 
 
 class ReplacedLedger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import orjson
 
@@ -14,10 +15,17 @@ CONNECT_AT_ONCE = 50
 TIMEOUT_S = 20.0
 
 
+class Notes(Protocol):
+    """What watchers report to."""
+
+    def note(self, payload: bytes) -> None:
+        """Take what a watcher received."""
+
+
 class Watcher:
     """One connection, which subscribes once it is open; a Listener that costs next to nothing."""
 
-    def __init__(self, watchers: Watchers, first_message: bytes) -> None:
+    def __init__(self, watchers: Notes, first_message: bytes) -> None:
         self._watchers = watchers
         self._first_message = first_message
         self.has_opened = asyncio.Event()

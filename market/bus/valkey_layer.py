@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from channels_redis.pubsub import (
     RedisPubSubChannelLayer,
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 # After a failure calls of an address fail at once for so long, rather than each by its timeout.
 AWAY_S = 1.0
 POLL_S = 0.1
+# Messages of one round trip, and how long it may take.
+MOST_AT_ONCE = 500
+SEND_S = 5.0
 # A call that takes longer meets an address that does not answer.
 SLOW_S = 1.0
 
@@ -37,14 +40,77 @@ class BusAway(ConnectionError):
     """The address failed a moment ago and is not tried yet."""
 
 
+class _Outgoing(NamedTuple):
+    """A message that waits, and what its publisher waits for."""
+
+    channel: str
+    message: bytes
+    done: asyncio.Future[None]
+
+
+def _settle(batch: Iterable[_Outgoing], error: Exception | None) -> None:
+    for each in batch:
+        if each.done.done():
+            # Its publisher does not wait any more.
+            continue
+        if error is None:
+            each.done.set_result(None)
+        else:
+            each.done.set_exception(error)
+
+
 class Address(RedisSingleShardConnection):  # type: ignore[misc]  # untyped
     """The connections of one event loop to one address."""
 
     _away_until = 0.0
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._outgoing: list[_Outgoing] = []
+        self._is_sending = False
+        self._sender: asyncio.Task[None] | None = None
+
     @override
     async def publish(self, channel: str, message: bytes) -> None:
-        await self._unless_away(super().publish, channel, message)
+        """Publish at once, or with all others that came while messages were on their way."""
+        if self._is_sending:
+            outgoing = _Outgoing(channel, message, asyncio.get_running_loop().create_future())
+            self._outgoing.append(outgoing)
+            await outgoing.done
+            return
+        self._is_sending = True
+        try:
+            await self._unless_away(super().publish, channel, message)
+        finally:
+            if self._outgoing:
+                self._sender = asyncio.create_task(self._send_outgoing())
+            else:
+                self._is_sending = False
+
+    async def _send_outgoing(self) -> None:
+        try:
+            while self._outgoing:
+                batch, self._outgoing = self._outgoing[:MOST_AT_ONCE], self._outgoing[MOST_AT_ONCE:]
+                try:
+                    async with asyncio.timeout(SEND_S):
+                        await self._unless_away(self._publish_all, batch)
+                except Exception as error:
+                    _settle(batch, error)
+                else:
+                    _settle(batch, None)
+        finally:
+            # Also where the loop ends and cancels this task.
+            self._is_sending = False
+            left, self._outgoing = self._outgoing, []
+            _settle(left, BusAway("the process ends"))
+
+    async def _publish_all(self, batch: Sequence[_Outgoing]) -> None:
+        async with self._lock:
+            self._ensure_redis()
+            async with self._redis.pipeline(transaction=False) as calls:
+                for each in batch:
+                    calls.publish(each.channel, each.message)
+                await calls.execute()
 
     @override
     async def subscribe(self, channel: str) -> None:

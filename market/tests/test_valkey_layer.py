@@ -16,13 +16,27 @@ def address(monkeypatch):
     """An address that answers on every channel but two."""
 
     async def publish(self, channel, message):
+        sent.append([channel])
+        await go.wait()
         if channel == "refused":
             raise ConnectionRefusedError
         if channel == "silent":
             await asyncio.Event().wait()
 
+    async def publish_all(self, batch):
+        channels = [each.channel for each in batch]
+        sent.append(channels)
+        if "refused" in channels:
+            raise ConnectionRefusedError
+
+    sent: list[list[str]] = []
+    go = asyncio.Event()
+    go.set()
     monkeypatch.setattr(RedisSingleShardConnection, "publish", publish)
-    return Address({"address": "redis://127.0.0.1:1"}, None)
+    monkeypatch.setattr(Address, "_publish_all", publish_all)
+    made = Address({"address": "redis://127.0.0.1:1"}, None)
+    made.sent, made.go = sent, go
+    return made
 
 
 async def cancelled_publish(address):
@@ -50,3 +64,43 @@ async def test_address_that_is_silent_for_long_is_not_tried_for_a_moment(address
     await cancelled_publish(address)
     with pytest.raises(BusAway):
         await address.publish("open", b"")
+
+
+async def published(address, *channels):
+    """Publish on all channels while a first message is on its way."""
+    address.go.clear()
+    tasks = [asyncio.create_task(address.publish(each, b"")) for each in ("open", *channels)]
+    await asyncio.sleep(0)
+    address.go.set()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_messages_that_come_meanwhile_are_published_together(address):
+    assert await published(address, *"abc") == [None] * 4
+    assert address.sent == [["open"], ["a", "b", "c"]]
+    # The next one waits for nothing.
+    await address.publish("d", b"")
+    assert address.sent[2:] == [["d"]]
+
+
+async def test_messages_of_one_round_trip_are_bounded(address, monkeypatch):
+    monkeypatch.setattr(valkey_layer, "MOST_AT_ONCE", 2)
+    await published(address, *"abc")
+    assert address.sent == [["open"], ["a", "b"], ["c"]]
+
+
+async def test_failure_is_raised_to_every_publisher(address):
+    results = await published(address, "a", "refused")
+    assert [type(each) for each in results] == [type(None), *[ConnectionRefusedError] * 2]
+    with pytest.raises(BusAway):
+        await address.publish("open", b"")
+
+
+async def test_publisher_that_ends_takes_no_other_with_it(address):
+    address.go.clear()
+    first, second, third = (asyncio.create_task(address.publish(each, b"")) for each in "abc")
+    await asyncio.sleep(0)
+    first.cancel()
+    second.cancel()
+    await third
+    assert address.sent[1:] == [["b", "c"]]

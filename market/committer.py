@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -101,7 +101,7 @@ class Committer:
         try:
             context.run(blocking.submit, partial(self._commit, group))
         except Exception as error:
-            self._ended(group)
+            self._ended(group, commits=1)
             for queued in group:
                 queued.settle(error)
 
@@ -127,9 +127,9 @@ class Committer:
                 self._running.update(queued.batch.series for queued in group)
             return group
 
-    def _ended(self, group: Sequence[_Queued]) -> None:
+    def _ended(self, group: Iterable[_Queued], *, commits: int) -> None:
         with self._lock:
-            self._commits -= 1
+            self._commits -= commits
             self._running.difference_update(queued.batch.series for queued in group)
 
     def _commit(self, group: Sequence[_Queued]) -> None:
@@ -145,8 +145,10 @@ class Committer:
             for queued in group:
                 if queued.cost is not None:
                     queued.cost.ms += share_ms
-        self._ended(group)
-        for queued, outcome in zip(group, outcomes, strict=True):
+        ended = list(zip(group, outcomes, strict=True))
+        # A series that goes on alone stays reserved: its next batch must not overtake this one.
+        self._ended((queued for queued, outcome in ended if outcome is not None), commits=1)
+        for queued, outcome in ended:
             if outcome is None:
                 self._commit_alone(queued)
             else:
@@ -156,13 +158,19 @@ class Committer:
     def _commit_alone(self, queued: _Queued) -> None:
         """Wait for the lock of a series on another thread, which delays no group."""
 
+        def ended(outcome: Change | Exception) -> None:
+            self._ended([queued], commits=0)
+            queued.settle(outcome)
+            self._begin()
+
         def commit() -> None:
             try:
-                queued.settle(self.pipeline.ingest_batch(queued.batch))
-            except BaseException as error:
-                queued.settle(error)
+                outcome: Change | Exception = self.pipeline.ingest_batch(queued.batch)
+            except Exception as error:
+                outcome = error
+            ended(outcome)
 
         try:
             queued.context.run(blocking.submit, commit)
         except Exception as error:
-            queued.settle(error)
+            ended(error)

@@ -132,10 +132,11 @@ async def test_failing_and_outdated_series_fail_alone(store, monkeypatch):
     assert len(store.transactions) == 2
 
 
-async def test_series_whose_lock_is_held_delays_no_other(store, monkeypatch):
+async def test_series_whose_lock_is_held_delays_no_other_and_keeps_its_order(store, monkeypatch):
     busy, free = SERIES[:2]
     async with held_back(store, monkeypatch) as commits:
-        tasks = await queued(commits, [(each, [candle(60)]) for each in (busy, free)])
+        calls = [(busy, [candle(60)]), (free, [candle(60)]), (busy, [candle(120)])]
+        tasks = await queued(commits, calls)
         held, done = threading.Event(), threading.Event()
 
         def hold():
@@ -148,10 +149,14 @@ async def test_series_whose_lock_is_held_delays_no_other(store, monkeypatch):
         assert held.wait(patience(20))
     async with asyncio.timeout(patience(20)):
         assert (await tasks[1]).state.head == 60
-        assert not tasks[0].done()
+        # The second batch of the busy series must not take the place of others.
+        await commits.ingest(free, [candle(120)])
+        assert not tasks[0].done() and not tasks[2].done()
         done.set()
-        assert (await tasks[0]).state.head == 60
+        first, second = await tasks[0], await tasks[2]
     thread.join()
+    assert (first.predecessor, second.predecessor) == (None, 60)
+    assert store.transactions == [[MINUTE], [busy, free], [busy], [free], [busy]]
 
 
 async def test_cancelled_batch_is_not_committed(store, monkeypatch):

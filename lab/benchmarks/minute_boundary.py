@@ -40,7 +40,7 @@ from market.pipeline import Batch, Pipeline, load_stages
 from market.runtime import candle_store
 
 SERIES = 1000
-HISTORY = 600
+HISTORY = 200
 SINGLY = 300
 SUBSCRIBED_EACH = 100
 TIMEOUT_S = 60.0

@@ -16,7 +16,7 @@ from market.domain.series import SeriesId, SeriesIdError
 from market.ingest import coverage
 from market.ingest.admission import is_admitted
 from market.ingest.runtime import lease_store
-from market.runtime import candle_store
+from market.runtime import candle_store, derived_timeframes
 
 PREFIX = "coverage_"
 MISSING = "coverage_missing"
@@ -60,6 +60,17 @@ class CoverageJob:
         return f"{PREFIX}{self.series}:{self.to_time}:{self.target_candles}"
 
     @property
+    def fetched(self) -> tuple[SeriesId, int, int]:
+        """The series to fetch, and its range: of a derived series that of its base."""
+        start, end = self.span
+        base = derived_timeframes().base_of(self.series)
+        if base is None:
+            return self.series, start, end
+        step = base.timeframe.seconds
+        end += self.series.timeframe.seconds - step
+        return base, max(start, end - (coverage.MOST_BASE_CANDLES - 1) * step), end
+
+    @property
     def span(self) -> tuple[int, int]:
         """The first and last open time of the range."""
         reach = (self.target_candles - 1) * self.series.timeframe.seconds
@@ -83,9 +94,9 @@ def begin(job: CoverageJob) -> bool:
     """
     if not lease_store().claim(job.job_id, ttl=REMEMBERED_S):
         return False
-    if _may_fetch(job.series) and _ready(job) < job.target_candles:
-        start, end = job.span
-        coverage.request_backfill(job.series, start, end)
+    series, start, end = job.fetched
+    if _may_fetch(series) and _ready(job) < job.target_candles:
+        coverage.request_backfill(series, start, end)
     return True
 
 
@@ -97,7 +108,7 @@ def state_of(job: CoverageJob) -> CoverageState | None:
     if not lease_store().is_claimed(job.job_id):
         return None
     # In this order: what ends meanwhile has stored its candles.
-    is_fetching = coverage.is_requested(job.series, *job.span)
+    is_fetching = coverage.is_requested(*job.fetched)
     ready, head = _ready(job), candle_store().state(job.series).head or 0
     if ready >= job.target_candles:
         return CoverageState("done", ready, head)

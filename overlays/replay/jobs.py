@@ -79,13 +79,8 @@ class Job:
 def artifacts() -> Artifacts:
     """The packages of this installation."""
     switches = settings.SWITCHES
-    root = Path(switches.artifacts_dir) if switches.artifacts_dir else _default_root()
+    root = Path(switches.artifacts_dir or settings.DATA_DIR / "artifacts")
     return Artifacts(root.resolve(), switches.replay_packages_max_mb * MEGABYTE)
-
-
-def _default_root() -> Path:
-    root: Path = settings.DATA_DIR / "artifacts"
-    return root
 
 
 def reader() -> ReplayReader:

@@ -11,7 +11,7 @@ from market.domain.series import SeriesId
 from overlays import runtime as overlays
 from overlays.api import replay_views
 from overlays.api.tests.drawn import SERIES, ingest, refused, walk
-from overlays.replay import jobs
+from overlays.replay import coverage, jobs
 from overlays.replay.package import PackageSpec
 from overlays.replay.tests.asked import (
     BUILD,
@@ -304,6 +304,33 @@ def test_coverage_that_nothing_can_fetch_is_missing(api, in_memory):
     for unknown in (job + "0", "nonsense", "coverage_x:1:2"):
         answer = api.get(COVERAGE, job_id=unknown)
         assert refused(answer) == (404, "not_found", "replay.coverage.not_found")
+
+
+@pytest.mark.parametrize(
+    ("series", "fetched"),
+    [
+        (SERIES, (SERIES, 8700, 9000)),
+        # Of a derived series the minutes of its candles.
+        (SERIES.replace(":1m", ":5m"), (SERIES, 7800, 9240)),
+    ],
+)
+def test_coverage_fetches_what_is_missing(api, in_memory, switch, monkeypatch, series, fetched):
+    switch(enable_ccxt_backfill=True, enable_derived_timeframes=True)
+    ingest(walk(10))
+    asked = []
+    monkeypatch.setattr(
+        coverage.coverage,
+        "request_backfill",
+        lambda name, start, end: asked.append((str(name), start, end)),
+    )
+    monkeypatch.setattr(coverage.coverage, "is_requested", lambda *span: bool(asked))
+    target = 6 if series == SERIES else 5
+    body = {"series_id": series, "target_candles": target, "to_time": 9000}
+    job = api.post(ENSURE, body).json()["job_id"]
+    assert asked == [fetched]
+    assert api.get(COVERAGE, job_id=job).json()["status"] == "building"
+    assert api.post(ENSURE, body).json()["status"] == "building"
+    assert asked == [fetched], "a known job is not begun again"
 
 
 def test_a_revised_candle_makes_the_package_anew(api, filled, builder):

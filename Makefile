@@ -11,8 +11,9 @@ endif
 
 # Each test process has servers of its own; 0 runs the tests in pytest's own process.
 TEST_PROCESSES := 4
-PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
-	--no-loadscope-reorder
+# Without cached bytecode each of them would compile every test file anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) \
+	--dist loadfile --no-loadscope-reorder
 
 # A step is skipped while its inputs are unchanged: their checksum is in the name of its stamp file.
 checksum = $(shell cat $(1) 2> /dev/null | cksum | tr ' ' -)

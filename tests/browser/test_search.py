@@ -57,8 +57,8 @@ def test_series_is_found_opened_starred_and_kept_in_a_list(
         return len(text.replace(",", "").partition(".")[2])
 
     def are_by_the_tick():
-        legend = page.locator(".legend-C .legend-value").inner_text()
-        shown = [page.inner_text("#quote-price"), legend, page.title().split(" ")[0]]
+        legend = page.text_content(".legend-C .legend-value")
+        shown = [page.text_content("#quote-price"), legend, page.title().split(" ")[0]]
         shown.append(page.evaluate("window.tradeCanvas.lastPrice()"))
         return {decimals_of(text) for text in shown} == {decimals}
 

@@ -79,6 +79,7 @@ export class ChartCell {
   private viewedFrom = Infinity;
   private opened: SeriesId | null = null;
   private readonly timers: Timers<"held">;
+  private readonly resized = (): void => this.legend.restyle();
   /** A step that waits for its drawings, and the newest closed candle that is shown. */
   private held: Step | null = null;
   private shownTo: number | null = null;
@@ -126,7 +127,9 @@ export class ChartCell {
         if (now.zone !== before.zone) this.zoneChosen(now.zone);
       }),
       dependencies.priceSteps.subscribe(() => this.reprice()),
+      () => window.removeEventListener("resize", this.resized),
     ];
+    window.addEventListener("resize", this.resized);
   }
 
   get state(): SeriesState | null {
@@ -241,6 +244,7 @@ export class ChartCell {
     const theme = themeOf(this.root);
     this.chart.setTheme(theme);
     this.each((study) => study.restyle(theme));
+    this.legend.restyle();
     this.renderTime();
   }
 

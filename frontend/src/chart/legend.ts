@@ -3,36 +3,37 @@
 import { lowerBound } from "../sync/candle-list";
 import { element, setData, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
+import { PaintedText, PRICE_SLACK_PX } from "../painted-text";
 import { displaySymbol, parseSeriesId } from "../sync/series-id";
 import type { Candle } from "../sync/candle";
 import type { SeriesState } from "../sync/series-state";
 import type { LegendEntry } from "../studies/study";
 
+/** Room for figures of other lengths, which would move those behind them, pixels. */
+const SLACK_PX = 24;
 const FIELDS = ["O", "H", "L", "C"] as const;
 
 export class Legend {
   private readonly root: HTMLElement;
   private readonly name = element("span", { class: "legend-name" });
-  private readonly values = FIELDS.map(() => element("span", { class: "legend-value" }));
-  private readonly change = element("span", { class: "legend-value" });
+  private readonly values = FIELDS.map(() => valueText(PRICE_SLACK_PX));
+  private readonly change = valueText(SLACK_PX);
   private readonly studies = element("span", { class: "legend-studies" });
   private readonly figures: HTMLElement;
   private named = "";
   private shown: readonly LegendEntry[] = [];
+  private shownTexts: readonly PaintedText[] = [];
   private pointed: number | null = null;
 
   constructor(root: HTMLElement) {
     this.root = root;
     const pairs = FIELDS.map((field, index) =>
-      element("span", { class: `legend-pair legend-${field}` }, [
-        element("span", { class: "legend-key", text: field }),
-        this.values[index] as HTMLElement,
-      ]),
+      pairOf(field, (this.values[index] as PaintedText).root),
     );
     this.figures = element("span", { class: "legend-figures" }, [
       ...pairs,
       this.studies,
-      this.change,
+      this.change.root,
     ]);
     root.append(this.name, this.figures);
   }
@@ -55,24 +56,30 @@ export class Legend {
     const candle = this.candleOf(state);
     setHidden(this.figures, candle === undefined);
     if (candle === undefined) return;
-    setData(this.root, "direction", candle.close >= candle.open ? "up" : "down");
+    const direction = candle.close >= candle.open ? "up" : "down";
+    setData(this.root, "direction", direction);
     [candle.open, candle.high, candle.low, candle.close].forEach((price, index) =>
-      setText(this.values[index] as HTMLElement, formatPrice(price, unit)),
+      this.values[index]?.show(formatPrice(price, unit), direction),
     );
-    this.showStudies(figures(candle));
+    this.showStudies(figures(candle), direction);
     const percent = candle.open === 0 ? 0 : ((candle.close - candle.open) / candle.open) * 100;
-    setText(this.change, formatPercent(percent));
+    this.change.show(formatPercent(percent), direction);
+  }
+
+  /** Takes over what changed of the style sheet, the theme or the screen. */
+  restyle(): void {
+    for (const text of [...this.values, ...this.shownTexts, this.change]) text.restyle();
   }
 
   /** New figures of the same studies change their texts alone. */
-  private showStudies(entries: readonly LegendEntry[]): void {
+  private showStudies(entries: readonly LegendEntry[], direction: string): void {
     const names = (list: readonly LegendEntry[]): string => list.map(({ name }) => name).join(" ");
     if (names(entries) !== names(this.shown)) {
-      this.studies.replaceChildren(...entries.map(pairOf));
-    } else {
-      const values = this.studies.querySelectorAll(".legend-value");
-      entries.forEach(({ text }, index) => setText(values[index] as Element, text));
+      this.shownTexts = entries.map(() => valueText(SLACK_PX));
+      const pairs = this.shownTexts.map(({ root }, index) => pairOf(entries[index]?.name ?? "", root));
+      this.studies.replaceChildren(...pairs);
     }
+    entries.forEach(({ text }, index) => this.shownTexts[index]?.show(text, direction));
     this.shown = entries;
   }
 
@@ -84,9 +91,11 @@ export class Legend {
   }
 }
 
-function pairOf({ name, text }: LegendEntry): HTMLElement {
-  return element("span", { class: `legend-pair legend-${name}` }, [
-    element("span", { class: "legend-key", text: name }),
-    element("span", { class: "legend-value", text }),
-  ]);
+function pairOf(name: string, value: HTMLElement): HTMLElement {
+  const key = element("span", { class: "legend-key", text: name });
+  return element("span", { class: `legend-pair legend-${name}` }, [key, value]);
+}
+
+function valueText(slackPx: number): PaintedText {
+  return new PaintedText(element("span", { class: "legend-value" }), slackPx);
 }

@@ -6,6 +6,7 @@ import { isFresh } from "../chart/connection-text";
 import { byId, setData, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
 import { HealthLamps, type HealthLampsDependencies, type Lamps } from "../panels/health-lamps";
+import { PaintedText, PRICE_SLACK_PX } from "../painted-text";
 import { readCatalog, type CatalogDependencies } from "../studies/catalog";
 import { NOTHING_HELD } from "../drawings/overlay-layer";
 import { FactorStudy, type FactorDependencies, type Layer } from "../studies/factors";
@@ -57,7 +58,8 @@ export class Page {
   private layer: Layer | null = null;
   private lit: Lamps | null = null;
   private closedTime: number | null = null;
-  private described: Pick<SeriesState, "candles" | "status"> | null = null;
+  private sign = "";
+  private readonly price = new PaintedText(byId("quote-price"), PRICE_SLACK_PX);
   private readonly title = new TabTitle();
   private whitelist: readonly string[] = [];
   private derived: readonly string[] = [];
@@ -102,6 +104,7 @@ export class Page {
     for (const type of TOUCHES) {
       document.addEventListener(type, this.settle, { capture: true, once: true });
     }
+    window.addEventListener("resize", () => this.price.restyle());
     window.setInterval(() => this.renderTime(), TICK_MS);
   }
 
@@ -158,6 +161,7 @@ export class Page {
   /** Takes over changed colours of the style sheet. */
   restyle(): void {
     this.cell.restyle();
+    this.price.restyle();
   }
 
   /** Draws for paper, or for the screen again. */
@@ -208,10 +212,10 @@ export class Page {
     }
     this.closedTime = closed;
     if (change.kind !== "none") this.renderQuote();
-    // A new price alone changes no other figure than the price.
-    const { candles, status } = state;
-    if (candles !== this.described?.candles || status !== this.described.status) this.renderFacts();
-    this.described = { candles, status };
+    // The other figures follow with the next tick, so that a candle changes no text of the page.
+    const sign = `${state.status} ${isFresh(state, this.dependencies.clock.now())}`;
+    if (sign !== this.sign) this.renderFacts();
+    this.sign = sign;
   }
 
   private drawn(step: OverlayStep, older: OlderStep, layer: Layer): void {
@@ -247,7 +251,7 @@ export class Page {
       return;
     }
     const price = formatPrice(newest.close, this.cell.priceUnit);
-    setText(byId("quote-price"), price);
+    this.price.show(price, byId("quote").dataset["fresh"] === "false" ? "--faint" : "");
     const percent = this.panels?.currentFigures()?.changePercent ?? null;
     const change = byId("quote-change");
     setText(change, percent === null ? "" : formatPercent(percent));

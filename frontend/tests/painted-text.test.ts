@@ -44,15 +44,15 @@ it("lays nothing out while the text has room", () => {
   expect(width()).toBe("21px");
 });
 
-it("takes over the colour of its place with another mood", () => {
+it("takes its colour from its place or from a token, again after a change of theme", () => {
   const { text, root, context } = painted();
   const fills: unknown[] = [];
   Object.defineProperty(context, "fillStyle", { set: (value) => fills.push(value) });
   root.style.color = "rgb(1, 2, 3)";
-  text.show("1.0", "up");
-  root.style.color = "rgb(4, 5, 6)";
-  text.show("1.0", "down");
-  root.style.color = "rgb(7, 8, 9)";
+  root.style.setProperty("--up", "rgb(4, 5, 6)");
+  text.show("1.0");
+  text.show("1.0", "--up");
+  root.style.setProperty("--up", "rgb(7, 8, 9)");
   text.restyle();
   expect(fills).toEqual(["rgb(1, 2, 3)", "rgb(4, 5, 6)", "rgb(7, 8, 9)"]);
 });

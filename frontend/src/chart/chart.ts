@@ -8,6 +8,7 @@ import {
   type CandlestickData,
   type DeepPartial,
   type IChartApiBase,
+  type ISeriesApi,
   type PriceFormat,
   type TickMarkType,
   type Time,
@@ -28,6 +29,7 @@ import { GapMarks } from "./gap-marks";
 import { LastPrice, type LastPriceLook } from "./last-price";
 import { ShownCandles } from "./shown-candles";
 import { SplitSeries } from "./split-series";
+import { TimesAhead } from "./times-ahead";
 import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
 import type { Candle } from "../sync/candle";
 import type { ChartChange } from "../sync/chart-change";
@@ -67,6 +69,7 @@ export class CandleChart {
   private readonly axis = new ZonedAxis();
   private readonly chart: IChartApiBase<Time>;
   private readonly prices: SplitSeries<"Candlestick">;
+  private readonly ahead: TimesAhead;
   private readonly lastPrice = new LastPrice();
   private readonly shown = new ShownCandles();
   private readonly gapMarks = new GapMarks(this.shown);
@@ -86,14 +89,15 @@ export class CandleChart {
   constructor(root: HTMLElement, theme: ChartTheme, events: ChartEvents) {
     this.theme = theme;
     this.chart = createZonedChart(root, this.axis, this.options());
-    this.prices = new SplitSeries(() =>
+    const add = (): ISeriesApi<"Candlestick"> =>
       this.chart.addSeries(CandlestickSeries, {
         ...candleColors(theme),
         priceFormat: priceFormatOf(this.unit),
         lastValueVisible: false,
         priceLineVisible: false,
-      }),
-    );
+      });
+    this.prices = new SplitSeries(add);
+    this.ahead = new TimesAhead(add());
     this.prices.end.attachPrimitive(this.lastPrice);
     this.prices.end.attachPrimitive(this.gapMarks);
     this.chart.subscribeCrosshairMove((move) => {
@@ -127,7 +131,9 @@ export class CandleChart {
   apply(state: SeriesState, change: ChartChange): void {
     this.shown.show(state);
     if (change.kind === "replace") this.replace(state);
-    else if (change.kind === "update") for (const candle of change.candles) this.update(candle);
+    else if (change.kind === "update") {
+      for (const candle of change.candles) this.update(candle, state.timeframe.seconds);
+    }
     this.markHoles(state.holes);
   }
 
@@ -264,6 +270,7 @@ export class CandleChart {
         minBarSpacing: LEAST_SPACING,
         timeVisible: true,
         secondsVisible: true,
+        allowShiftVisibleRangeOnWhitespaceReplacement: true,
         tickMarkFormatter: (time: Time, type: TickMarkType) =>
           tickText(time as number, type, this.axis.zone),
       },
@@ -307,12 +314,17 @@ export class CandleChart {
     const newest = shown.slice(-UNIT_SAMPLE);
     this.sample = newest.flatMap(({ open, close }) => [open, close]);
     this.fitUnit();
+    this.ahead.clear();
     this.prices.replace(shown.map(priceRow));
+    const last = shown.at(-1);
+    if (last !== undefined) this.ahead.follow(last.candle_time, state.timeframe.seconds);
     if (fresh) this.showNewest();
   }
 
-  private update(candle: Candle): void {
+  private update(candle: Candle, step: number): void {
+    this.ahead.reach(candle.candle_time);
     this.prices.update(priceRow(candle));
+    this.ahead.follow(candle.candle_time, step);
   }
 
   private showNewest(): void {

@@ -1,7 +1,7 @@
 /** Prices and the figures of studies of the candle under the crosshair, else of the newest one. */
 
 import { lowerBound } from "../sync/candle-list";
-import { element, setData, setHidden, setText } from "../dom";
+import { element, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
 import { PaintedText, PRICE_SLACK_PX } from "../painted-text";
 import { displaySymbol, parseSeriesId } from "../sync/series-id";
@@ -14,7 +14,6 @@ const SLACK_PX = 24;
 const FIELDS = ["O", "H", "L", "C"] as const;
 
 export class Legend {
-  private readonly root: HTMLElement;
   private readonly name = element("span", { class: "legend-name" });
   private readonly values = FIELDS.map(() => valueText(PRICE_SLACK_PX));
   private readonly change = valueText(SLACK_PX);
@@ -26,7 +25,6 @@ export class Legend {
   private pointed: number | null = null;
 
   constructor(root: HTMLElement) {
-    this.root = root;
     const pairs = FIELDS.map((field, index) =>
       pairOf(field, (this.values[index] as PaintedText).root),
     );
@@ -56,14 +54,13 @@ export class Legend {
     const candle = this.candleOf(state);
     setHidden(this.figures, candle === undefined);
     if (candle === undefined) return;
-    const direction = candle.close >= candle.open ? "up" : "down";
-    setData(this.root, "direction", direction);
+    const token = candle.close >= candle.open ? "--up" : "--down";
     [candle.open, candle.high, candle.low, candle.close].forEach((price, index) =>
-      this.values[index]?.show(formatPrice(price, unit), direction),
+      this.values[index]?.show(formatPrice(price, unit), token),
     );
-    this.showStudies(figures(candle), direction);
+    this.showStudies(figures(candle), token);
     const percent = candle.open === 0 ? 0 : ((candle.close - candle.open) / candle.open) * 100;
-    this.change.show(formatPercent(percent), direction);
+    this.change.show(formatPercent(percent), token);
   }
 
   /** Takes over what changed of the style sheet, the theme or the screen. */
@@ -72,14 +69,14 @@ export class Legend {
   }
 
   /** New figures of the same studies change their texts alone. */
-  private showStudies(entries: readonly LegendEntry[], direction: string): void {
+  private showStudies(entries: readonly LegendEntry[], token: string): void {
     const names = (list: readonly LegendEntry[]): string => list.map(({ name }) => name).join(" ");
     if (names(entries) !== names(this.shown)) {
       this.shownTexts = entries.map(() => valueText(SLACK_PX));
       const pairs = this.shownTexts.map(({ root }, index) => pairOf(entries[index]?.name ?? "", root));
       this.studies.replaceChildren(...pairs);
     }
-    entries.forEach(({ text }, index) => this.shownTexts[index]?.show(text, direction));
+    entries.forEach(({ text }, index) => this.shownTexts[index]?.show(text, token));
     this.shown = entries;
   }
 

@@ -1,0 +1,45 @@
+/**
+ * Times of candles to come on the time axis.
+ *
+ * When the axis grows, the library goes through all rows of all series. A candle whose time is
+ * there already changes its own series alone, so its cost does not grow with the history.
+ */
+
+import type { ISeriesApi, UTCTimestamp } from "lightweight-charts";
+
+/** How many times are added at once. */
+export const AHEAD = 60;
+
+export class TimesAhead {
+  private readonly series: Pick<ISeriesApi<"Candlestick">, "setData">;
+  private step = 0;
+  private newest = Infinity;
+  private last = -Infinity;
+
+  /** `series` has nothing but these times. */
+  constructor(series: Pick<ISeriesApi<"Candlestick">, "setData">) {
+    this.series = series;
+  }
+
+  /** To be called before all candles are replaced. */
+  clear(): void {
+    if (this.last !== -Infinity) this.series.setData([]);
+    this.newest = Infinity;
+    this.last = -Infinity;
+  }
+
+  /** To be called before a candle of this time is shown: the axis must not have times before it. */
+  reach(time: number): void {
+    if (time > this.newest && time !== this.newest + this.step) this.clear();
+  }
+
+  /** To be called once the newest candle is shown; `step` is the distance of the next one. */
+  follow(newest: number, step: number): void {
+    this.newest = newest;
+    this.step = step;
+    if (newest < this.last) return;
+    this.last = newest + AHEAD * step;
+    const times = Array.from({ length: AHEAD }, (_, index) => newest + (index + 1) * step);
+    this.series.setData(times.map((time) => ({ time: time as UTCTimestamp })));
+  }
+}

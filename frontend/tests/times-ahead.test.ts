@@ -1,0 +1,42 @@
+import { beforeEach, describe, expect, it } from "vitest";
+
+import { AHEAD, TimesAhead } from "../src/chart/times-ahead";
+
+let sets: number[][];
+let ahead: TimesAhead;
+
+beforeEach(() => {
+  sets = [];
+  ahead = new TimesAhead({ setData: (rows) => sets.push(rows.map(({ time }) => time as number)) });
+});
+
+function show(...times: number[]): void {
+  for (const time of times) {
+    ahead.reach(time);
+    ahead.follow(time, 60);
+  }
+}
+
+describe("TimesAhead", () => {
+  it("adds times behind the newest candle, and more once they are used up", () => {
+    show(60);
+    expect([sets.length, sets[0]?.length, sets[0]?.[0]]).toEqual([1, AHEAD, 120]);
+    for (let time = 120; time < 60 * (AHEAD + 1); time += 60) show(time, time);
+    expect(sets).toHaveLength(1);
+    show(60 * (AHEAD + 1));
+    expect([sets.length, sets[1]?.[0]]).toEqual([2, 60 * (AHEAD + 2)]);
+  });
+
+  it("leaves no time where candles are missing", () => {
+    show(60, 240);
+    expect(sets.map((times) => times[0])).toEqual([120, undefined, 300]);
+  });
+
+  it("is cleared before other candles, and only if there is something to clear", () => {
+    ahead.clear();
+    show(600);
+    ahead.clear();
+    show(60);
+    expect(sets.map((times) => times[0])).toEqual([660, undefined, 120]);
+  });
+});

@@ -73,7 +73,8 @@ export class Legend {
     const names = (list: readonly LegendEntry[]): string => list.map(({ name }) => name).join(" ");
     if (names(entries) !== names(this.shown)) {
       this.shownTexts = entries.map(() => valueText(SLACK_PX));
-      const pairs = this.shownTexts.map(({ root }, index) => pairOf(entries[index]?.name ?? "", root));
+      const roots = this.shownTexts.map(({ root }) => root);
+      const pairs = roots.map((root, index) => pairOf(entries[index]?.name ?? "", root));
       this.studies.replaceChildren(...pairs);
     }
     entries.forEach(({ text }, index) => this.shownTexts[index]?.show(text, token));

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { CandleChart } from "../src/chart/chart";
 import { themeOf } from "../src/chart/theme";
@@ -13,7 +13,7 @@ import { FeatureSwitches } from "../src/studies/feature-switches";
 import { VolumeStudy } from "../src/studies/volume";
 import { chartRoot } from "./fakes/canvas";
 import { candle, candles } from "./fakes/candles";
-import { FakeClock, settle } from "./fakes/clock";
+import { FakeClock } from "./fakes/clock";
 import { FakeServer, FakeSocket } from "./fakes/server";
 import { FakeSymbols, found, page } from "./fakes/symbols";
 import { PriceSteps } from "../src/sync/price-steps";
@@ -126,7 +126,8 @@ describe("ChartCell", () => {
     expect(symbols.asked).toEqual([]);
     (source as FakeSource | null)?.act({ type: "candles_batch", candles: candles(60, 3) });
     expect([cell.lastPrice, legends()[0]]).toEqual(["100.00", expect.stringContaining("C100.00")]);
-    await settle();
+    expect(symbols.asked).toEqual([]);
+    await vi.waitFor(() => expect(cell.lastPrice).toBe("100.0"));
     expect([cell.lastPrice, legends()[0]]).toEqual(["100.0", expect.stringContaining("C100.0")]);
     expect(legends()[0]).not.toContain("100.00");
     expect([cell.axisPrice(100.3), repriced]).toEqual(["100.5", 1]);

@@ -72,7 +72,7 @@ export class ChartCell {
   private readonly notices: Notices;
   private readonly unsubscribe: readonly (() => void)[];
   private chosen: Zone;
-  private namedZone: Zone | null = null;
+  private completed: { readonly series: SeriesId | null; readonly zone: Zone } | null = null;
   private readonly beginning = element("div", { class: "beginning" });
   private source: CandleSource | null = null;
   /** The first visible candle, UTC seconds. */
@@ -195,7 +195,7 @@ export class ChartCell {
     this.opened = series;
     this.viewedFrom = Infinity;
     this.chartRoot.setAttribute("aria-label", t("Candlestick chart of {series}", { series: series.text }));
-    this.showZone();
+    this.chart.setZone(this.zone);
     this.chart.setPriceStep(this.dependencies.priceSteps.of(series));
     this.source = this.dependencies.openSource(series.text, {
       changed: (step) => this.follow(step),
@@ -278,12 +278,10 @@ export class ChartCell {
   private show(step: Step): void {
     const { state, change } = step;
     this.shownTo = lastClosedTime(state);
-    // Only now: the first candles do not wait for it.
-    if (this.opened !== null && state.candles.length > 0) this.dependencies.priceSteps.want(this.opened);
     this.chart.apply(state, change);
     this.each((study) => study.apply(state, change));
     if (change.kind !== "none") this.renderLegend(state);
-    if (state.loaded) this.nameZone();
+    if (state.candles.length > 0) this.completeSoon();
     this.renderTime();
     describeChart(this.chartRoot, state);
     this.events.changed(step);
@@ -339,10 +337,11 @@ export class ChartCell {
 
   private zoneChosen(setting: string): void {
     this.chosen = chosenZone(setting);
-    this.showZone();
+    this.chart.setZone(this.zone);
     this.showHeld();
     const { state } = this;
     if (state === null) return;
+    this.completeSoon();
     const empty = { ...state, candles: [], forming: null };
     this.chart.keepingView(() => {
       for (const shown of [empty, state]) {
@@ -353,18 +352,15 @@ export class ChartCell {
     this.renderTime();
   }
 
-  private showZone(): void {
-    const { zone } = this;
-    this.chart.setZone(zone);
-    if (this.state?.loaded === true) this.nameZone();
-  }
 
-  /** Names the zone beside its times, once the chart is drawn: reading a name is slow. */
-  private nameZone(): void {
-    const { zone } = this;
-    if (zone === this.namedZone) return;
-    this.namedZone = zone;
+  /** Once the candles are painted, which do not wait for it: the step of prices, the zone's name. */
+  private completeSoon(): void {
+    const { opened, zone, dependencies } = this;
+    if (opened === this.completed?.series && zone === this.completed.zone) return;
+    this.completed = { series: opened, zone };
     afterPaint(() => {
+      if (opened !== null) dependencies.priceSteps.want(opened);
+      // Reading the name of the browser's zone is slow.
       setText(this.zoneSign, shortName(zone));
       this.zoneSign.title = t("Times are shown in the zone {zone}", { zone: zone.name });
     });

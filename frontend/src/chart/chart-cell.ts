@@ -72,7 +72,7 @@ export class ChartCell {
   private readonly notices: Notices;
   private readonly unsubscribe: readonly (() => void)[];
   private chosen: Zone;
-  private completed: { readonly series: SeriesId | null; readonly zone: Zone } | null = null;
+  private completed: SeriesId | null = null;
   private readonly beginning = element("div", { class: "beginning" });
   private source: CandleSource | null = null;
   /** The first visible candle, UTC seconds. */
@@ -341,7 +341,7 @@ export class ChartCell {
     this.showHeld();
     const { state } = this;
     if (state === null) return;
-    this.completeSoon();
+    this.nameZone();
     const empty = { ...state, candles: [], forming: null };
     this.chart.keepingView(() => {
       for (const shown of [empty, state]) {
@@ -355,15 +355,20 @@ export class ChartCell {
 
   /** Once the candles are painted, which do not wait for it: the step of prices, the zone's name. */
   private completeSoon(): void {
-    const { opened, zone, dependencies } = this;
-    if (opened === this.completed?.series && zone === this.completed.zone) return;
-    this.completed = { series: opened, zone };
+    const { opened } = this;
+    if (opened === null || opened === this.completed) return;
+    this.completed = opened;
     afterPaint(() => {
-      if (opened !== null) dependencies.priceSteps.want(opened);
-      // Reading the name of the browser's zone is slow.
-      setText(this.zoneSign, shortName(zone));
-      this.zoneSign.title = t("Times are shown in the zone {zone}", { zone: zone.name });
+      this.dependencies.priceSteps.want(opened);
+      this.nameZone();
     });
+  }
+
+  /** Reading the name of the browser's zone is slow. */
+  private nameZone(): void {
+    const { zone } = this;
+    setText(this.zoneSign, shortName(zone));
+    this.zoneSign.title = t("Times are shown in the zone {zone}", { zone: zone.name });
   }
 
   private each(act: (study: Study) => void): void {

@@ -89,6 +89,8 @@ export class Page {
       },
     );
     this.switches.declare([volumeFeature()]);
+    // Before the drawings, which look as it describes them.
+    void readCatalog(dependencies, (catalog) => this.switches.declare(catalog));
     this.lamps = new HealthLamps(
       {
         ...dependencies,
@@ -184,7 +186,7 @@ export class Page {
     else this.showMalformed(this.malformed);
   }
 
-  /** Builds the panels, once, and has the page read what only they show. */
+  /** Builds the panels, once. */
   private readonly settle = (): void => {
     if (this.panels !== null) return;
     const { cell, switches, dependencies } = this;
@@ -199,7 +201,6 @@ export class Page {
     if (this.lit !== null) panels.showLamps(this.lit);
     panels.renderTime();
     panels.drawn();
-    void readCatalog(dependencies, (catalog) => switches.declare(catalog));
     this.events.settled();
   };
 

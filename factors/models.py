@@ -1,11 +1,10 @@
 """Tables of the factor ledger. Rows are written by set-based SQL only (factors.stores.postgres).
 
-Payloads and heads are JSON text: `jsonb` would change the order of fields and how numbers look.
+Payloads and heads are JSON text: `jsonb` would change the order of fields and how numbers look. A
+dense row has them packed in `data` instead (factors.stores.dense), and empty texts.
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -48,14 +47,10 @@ class FactorEvent(models.Model):
     kind = models.TextField()
     event_key = models.TextField()
     payload = models.TextField()
+    data = models.BinaryField(null=True)
 
     class Meta:
         db_table = "factor_events"
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["series", "factor_name", "event_key"], name="factor_events_once"
-            )
-        ]
 
     def __str__(self) -> str:
         return f"{self.series_id} {self.kind} {self.event_key}"
@@ -73,6 +68,7 @@ class FactorHead(models.Model):
     candle_time = models.BigIntegerField()
     seq = models.IntegerField(default=0, db_default=0)
     head = models.TextField(null=True)  # noqa: DJ001  Null is not an empty text here.
+    data = models.BinaryField(null=True)
 
     class Meta:
         db_table = "factor_heads"

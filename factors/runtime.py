@@ -44,7 +44,9 @@ def parameters() -> dict[str, Any]:
 @once
 def factor_ledger() -> FactorLedger:
     """The one factor ledger of this process, beside its candle store."""
-    return PostgresFactorLedger() if settings.SWITCHES.enable_pg_store else MemoryFactorLedger()
+    if not settings.SWITCHES.enable_pg_store:
+        return MemoryFactorLedger()
+    return PostgresFactorLedger(dense=settings.SWITCHES.enable_dense_ledger)
 
 
 def head_time(series: SeriesId) -> int | None:

@@ -1,6 +1,7 @@
 """Tables of the overlay ledger. Rows are written by set-based SQL only (overlays.stores.postgres).
 
-Definitions are JSON text: `jsonb` would change the order of fields and how numbers look.
+Definitions are JSON text: `jsonb` would change the order of fields and how numbers look. A dense
+row has kind and definition packed in `data` instead (factors.stores.dense), and empty texts.
 """
 
 from __future__ import annotations
@@ -49,15 +50,16 @@ class OverlayVersion(models.Model):
     starts = models.BigIntegerField(null=True)
     ends = models.BigIntegerField(null=True)
     definition = models.TextField()
+    data = models.BinaryField(null=True)
 
     class Meta:
         db_table = "overlay_versions"
         indexes: ClassVar = [
             models.Index(fields=["series", "visible_time"], name="overlay_versions_visible"),
-            # Drawings with an end; `until` finds the superseded ones within the index.
+            # Drawings with an end.
             models.Index(
-                fields=["series", "ends", "until"],
-                name="overlay_versions_ends",
+                fields=["series", "ends"],
+                name="overlay_versions_end",
                 condition=models.Q(ends__isnull=False),
             ),
             # The migration makes two more, which a model can't express.

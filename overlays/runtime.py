@@ -34,7 +34,9 @@ def fingerprint() -> str:
 @once
 def overlay_ledger() -> OverlayLedger:
     """The one overlay ledger of this process, beside its candle store."""
-    return PostgresOverlayLedger() if settings.SWITCHES.enable_pg_store else MemoryOverlayLedger()
+    if not settings.SWITCHES.enable_pg_store:
+        return MemoryOverlayLedger()
+    return PostgresOverlayLedger(dense=settings.SWITCHES.enable_dense_ledger)
 
 
 def head_time(series: SeriesId) -> int | None:

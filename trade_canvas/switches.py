@@ -115,6 +115,9 @@ class Switches:
     artifacts_dir: str = ""
     replay_packages_max_mb: int = _number(1024, 1)
 
+    # Ledgers
+    enable_dense_ledger: bool = False
+
     # Live
     enable_ws_push: bool = False
     ws_outbox_bytes: int = _number(4_194_304, 65_536)

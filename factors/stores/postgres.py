@@ -1,12 +1,14 @@
 """The factor ledger in PostgreSQL: as few statements as possible, all set-based.
 
 A head that only repeats its candle's event is stored without a text of its own: the levels of a
-snapshot are the greatest part of the ledger and would be stored twice.
+snapshot are the greatest part of the ledger and would be stored twice. A dense row has its texts
+packed in `data`, and empty columns in their place; reads understand both forms in one table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
@@ -16,14 +18,24 @@ from typing_extensions import override
 from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
 from factors.domain.values import Event, Head, Payload, StepResult
 from factors.lazy_json import LazyObject
+from factors.stores.chains import (
+    EventRow,
+    KeptLasts,
+    Lasts,
+    pack_event,
+    text_of,
+    texts_of,
+    unpack_events,
+)
+from factors.stores.dense import depth_of, packed, unpacked
 from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import SERIES_KEY, read_rows
 from market.stores.postgres_writer import COPY_FROM_ROWS, REQUIRE, PostgresWriter, listed
 
-EVENT_COLUMNS = "candle_time, factor_name, kind, event_key, payload"
-HEAD_COLUMNS = "factor_name, candle_time, head"
+EVENT_COLUMNS = "candle_time, factor_name, kind, event_key, payload, data"
+HEAD_COLUMNS = "factor_name, candle_time, head, data"
 
 MOVE = """
 UPDATE factor_state AS held SET head_time = given.head_time, epoch = given.epoch,
@@ -52,25 +64,30 @@ WITH RECURSIVE this_series AS ({key}), found AS (
 NAMES_OF_SERIES = NAMES.format(key=f"SELECT {SERIES_KEY} AS id")
 NAMES_OF_KEY = NAMES.format(key="SELECT %s AS id")
 
-HEAD_TEXT = """
-coalesce(held.head, (
-    SELECT payload FROM factor_events AS event
+# Of a head without a text the event that it repeats.
+REPEATED = """(
+    SELECT {column} FROM factor_events AS event
     WHERE event.series_id = held.series_id AND event.candle_time = held.candle_time
       AND event.factor_name = held.factor_name ORDER BY id DESC LIMIT 1
-)), held.head IS NULL
+)"""
+HEAD_TEXT = f"""
+coalesce(held.head, {REPEATED.format(column="payload")}),
+CASE WHEN held.head IS NULL THEN {REPEATED.format(column="data")} ELSE held.data END,
+held.head IS NULL
 """
 
 VIEW = f"""
 {NAMES_OF_SERIES}
-(SELECT 0, head_time, epoch, fingerprint, NULL, NULL, NULL, NULL::boolean
+(SELECT 0, head_time, epoch, fingerprint, NULL, NULL, NULL, NULL::bytea, NULL::boolean,
+    series_id
  FROM factor_state WHERE series_id = (SELECT id FROM this_series))
 UNION ALL
-(SELECT 1, candle_time, id, factor_name, kind, event_key, payload, NULL
+(SELECT 1, candle_time, id, factor_name, kind, event_key, payload, data, NULL, series_id
  FROM factor_events
  WHERE series_id = (SELECT id FROM this_series) AND candle_time BETWEEN %s AND %s
  ORDER BY candle_time, id LIMIT %s)
 UNION ALL
-(SELECT 2, held.candle_time, held.seq, held.factor_name, NULL, NULL, {HEAD_TEXT}
+(SELECT 2, held.candle_time, held.seq, held.factor_name, NULL, NULL, {HEAD_TEXT}, NULL
  FROM names CROSS JOIN LATERAL (
     SELECT * FROM factor_heads WHERE series_id = (SELECT id FROM this_series)
     AND factor_name = names.factor_name AND candle_time <= %s
@@ -79,7 +96,7 @@ UNION ALL
 """
 
 EVENTS = f"""
-SELECT factor_name, kind, candle_time, event_key, payload FROM factor_events
+SELECT series_id, candle_time, id, factor_name, kind, event_key, payload, data FROM factor_events
 WHERE series_id = {SERIES_KEY} AND candle_time BETWEEN %s AND %s ORDER BY candle_time, id
 """
 
@@ -137,7 +154,7 @@ def _moved(cursor: Any, entries: Sequence[Appended]) -> bytes:
 
 
 def _added(cursor: Any, table: str, columns: str, rows: list[tuple[Any, ...]]) -> bytes:
-    place = f"({', '.join(['%s'] * (1 + len(rows[0])))})"
+    place = f"({', '.join(['%s'] * len(rows[0]))}, %s::bytea)"
     given = listed(cursor, place, [(position, *row) for position, row in enumerate(rows)])
     return (
         f"into_{table} AS (INSERT INTO {table} (series_id, {columns})"
@@ -151,10 +168,15 @@ def _added(cursor: Any, table: str, columns: str, rows: list[tuple[Any, ...]]) -
 class PostgresFactorWriter(LedgerWriter[StepResult]):
     """The ledger of one series on the cursor of its candles' transaction."""
 
-    def __init__(self, writer: PostgresWriter) -> None:
+    def __init__(self, writer: PostgresWriter, lasts: KeptLasts | None) -> None:
+        dense = lasts is not None
         self._key = writer.key
         self._writer = writer
-        self.checkpoints: PostgresCheckpoints = PostgresCheckpoints(writer, "factor_checkpoints")
+        self._lasts = lasts
+        self._is_cut = False
+        self.checkpoints: PostgresCheckpoints = PostgresCheckpoints(
+            writer, "factor_checkpoints", dense=dense
+        )
 
     @override
     def position(self) -> Position | None:
@@ -164,7 +186,7 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
     def append(
         self, expected: Position | None, after: Position, entries: Sequence[StepResult]
     ) -> bool:
-        added = Appended(self._key, expected, after, *_rows(self._key, entries))
+        added = Appended(self._key, expected, after, *self._rows(expected, after, entries))
         cursor = self._writer.cursor
         if len(added.events) + len(added.heads) < COPY_FROM_ROWS:
             cursor.execute(_statement(cursor, [added], "count(*)"))
@@ -180,7 +202,7 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
     def append_late(
         self, expected: Position | None, after: Position, entries: Sequence[StepResult]
     ) -> None:
-        events, heads = _rows(self._key, entries)
+        events, heads = self._rows(expected, after, entries)
         if len(events) + len(heads) < COPY_FROM_ROWS:
             self._writer.defer(_append, Appended(self._key, expected, after, events, heads))
         else:
@@ -188,6 +210,7 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
 
     @override
     def truncate(self, from_time: int) -> None:
+        self._is_cut = True
         self._writer.cursor.execute(
             "DELETE FROM factor_events WHERE series_id = %s AND candle_time >= %s",
             (self._key, from_time),
@@ -195,13 +218,28 @@ class PostgresFactorWriter(LedgerWriter[StepResult]):
         self._writer.cursor.execute(DROP_HEADS, (self._key, from_time))
         self.checkpoints.truncate(from_time)
 
+    def _rows(
+        self, expected: Position | None, after: Position, entries: Sequence[StepResult]
+    ) -> tuple[list[Any], list[Any]]:
+        """The rows of new entries; what they end with is kept after the commit."""
+        if self._lasts is None:
+            return _rows(self._key, entries, None)
+        series, generation = self._writer.series, self._writer.state.generation
+        lasts = {} if self._is_cut else self._lasts.of(series, expected, generation)
+        rows = _rows(self._key, entries, lasts)
+        self._writer.on_commit(partial(self._lasts.put, series, after, generation, lasts))
+        return rows
+
 
 class PostgresFactorLedger(FactorLedger):
-    """The factor ledgers on the tables `factor_…`."""
+    """The factor ledgers on the tables `factor_…`; new rows are `dense`, or not."""
+
+    def __init__(self, *, dense: bool = False) -> None:
+        self._lasts = KeptLasts() if dense else None
 
     @override
     def writing(self, writer: SeriesWriter) -> PostgresFactorWriter:
-        return PostgresFactorWriter(cast(PostgresWriter, writer))
+        return PostgresFactorWriter(cast(PostgresWriter, writer), self._lasts)
 
     @override
     def position(self, series: SeriesId) -> Position | None:
@@ -217,23 +255,41 @@ class PostgresFactorLedger(FactorLedger):
         rows = read_rows(VIEW, (str(series), start, at_time, limit, at_time))
         rows.sort(key=lambda row: row[:3])
         state = next((Position(*row[1:4]) for row in rows if row[0] == 0), None)
+        found = [EventRow(row[9], *row[1:8]) for row in rows if row[0] == 1]
         events = [
-            Event(factor, kind, time, key, LazyObject(payload))
-            for part, time, _, factor, kind, key, payload, _ in rows
-            if part == 1
+            Event(row.factor, row.kind, row.time, key, LazyObject(payload))
+            for row, key, payload in unpack_events(found, read_rows)
         ]
-        heads = {row[3]: _head(*row[6:]) for row in rows if row[0] == 2}
+        held = [(row[3], row[1], *row[6:9]) for row in rows if row[0] == 2]
+        heads = {row[0]: head for row, head in zip(held, self._heads(series, held), strict=True)}
         return LedgerView(state, events, heads)
 
     @override
     def events(self, series: SeriesId, start: int, end: int) -> list[Event]:
-        rows = read_rows(EVENTS, (str(series), start, end))
-        return [Event._make((*fields, orjson.loads(payload))) for *fields, payload in rows]
+        found = map(EventRow._make, read_rows(EVENTS, (str(series), start, end)))
+        return [
+            Event(row.factor, row.kind, row.time, key, orjson.loads(payload))
+            for row, key, payload in unpack_events(found, read_rows)
+        ]
 
     @override
     def heads(self, series: SeriesId, start: int, end: int) -> list[Head]:
         rows = read_rows(HEADS, (str(series), start, end))
-        return [Head(factor, time, _head(*rest)) for factor, time, *rest in rows]
+        found = self._heads(series, rows)
+        return [Head(row[0], row[1], head) for row, head in zip(rows, found, strict=True)]
+
+    def _heads(self, series: SeriesId, rows: Sequence[tuple[Any, ...]]) -> list[Payload]:
+        """The heads of rows of factor, time, and the columns of HEAD_TEXT."""
+        chained = [row[1] for row in rows if row[4] and row[3] is not None and depth_of(row[3])]
+        events = self.events(series, min(chained), max(chained)) if chained else []
+        # Of several events of a candle the last one.
+        repeated = {(event.factor, event.candle_time): event.payload for event in events}
+        return [
+            _bare(repeated[factor, time])
+            if (factor, time) in repeated and repeats
+            else _head(time, text, data, repeats_event=repeats)
+            for factor, time, text, data, repeats in rows
+        ]
 
     @override
     def last_event_id(self, series: SeriesId) -> int:
@@ -256,15 +312,31 @@ class PostgresFactorLedger(FactorLedger):
 
 
 def _rows(
-    key: int, steps: Sequence[StepResult]
+    key: int, steps: Sequence[StepResult], lasts: Lasts | None
 ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Events and heads as their tables hold them."""
-    events = [
-        (key, time, factor, kind, event_key, orjson.dumps(payload).decode())
-        for step in steps
-        for factor, kind, time, event_key, payload in step.events
+    """Events and heads as their tables hold them; dense ones where the last events are given."""
+    events: list[Any] = []
+    for factor, kind, time, name, payload in chain.from_iterable(step.events for step in steps):
+        text = orjson.dumps(payload).decode()
+        if lasts is None:
+            events.append((key, time, factor, kind, name, text, None))
+        else:
+            data = pack_event(time, factor, kind, text_of(name, text), lasts)
+            events.append((key, time, factor, kind, "", "", data))
+    dense = lasts is not None
+    return events, [
+        _head_row(key, head, step.events, dense=dense) for step in steps for head in step.heads
     ]
-    return events, [_head_row(key, head, step.events) for step in steps for head in step.heads]
+
+
+def dense_head(time: int, head: str) -> tuple[str, bytes]:
+    """The text of a head packed."""
+    return "", packed(head, time)
+
+
+def head_text(time: int, head: str, data: memoryview | None) -> str:
+    """The head of a row that has a text, in either form."""
+    return head if data is None else unpacked(data, time)
 
 
 def _tables(
@@ -275,18 +347,26 @@ def _tables(
     return [each for each in both if each[2]]
 
 
-def _head_row(key: int, head: Head, events: Iterable[Event]) -> tuple[int | str | None, ...]:
+def _head_row(key: int, head: Head, events: Iterable[Event], *, dense: bool) -> tuple[Any, ...]:
     """A head; without a text if the factor's last event of the candle has the same fields."""
     payloads = [event.payload for event in events if event.factor == head.factor]
     repeats = payloads and list(_bare(payloads[-1]).items()) == list(head.head.items())
-    text = None if repeats else orjson.dumps(head.head).decode()
-    return key, head.factor, head.candle_time, text
+    if repeats:
+        return key, head.factor, head.candle_time, None, None
+    text = orjson.dumps(head.head).decode()
+    texts = dense_head(head.candle_time, text) if dense else (text, None)
+    return key, head.factor, head.candle_time, *texts
 
 
 def _bare(payload: Payload) -> Payload:
     return {name: value for name, value in payload.items() if name != "visible_time"}
 
 
-def _head(text: str, repeats_event: bool) -> Payload:
-    found: Payload = orjson.loads(text)
-    return _bare(found) if repeats_event else found
+def _head(time: int, text: str, data: memoryview | None, *, repeats_event: bool) -> Payload:
+    found: Payload
+    if not repeats_event:
+        found = orjson.loads(head_text(time, text, data))
+        return found
+    payload = text if data is None else texts_of(unpacked(data, time))[1]
+    found = orjson.loads(payload)
+    return _bare(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
@@ -42,10 +43,15 @@ class MemoryCheckpoints(Checkpoints):
         }
 
 
-class PostgresCheckpoints(Checkpoints):
-    """One table, in the transaction of `writer`."""
+# What a deflated state begins with; others are JSON.
+DEFLATED = b"\x00z1"
 
-    def __init__(self, writer: PostgresWriter, table: str) -> None:
+
+class PostgresCheckpoints(Checkpoints):
+    """One table, in the transaction of `writer`; states are deflated if rows are `dense`."""
+
+    def __init__(self, writer: PostgresWriter, table: str, *, dense: bool) -> None:
+        self._dense = dense
         self._key = writer.key
         self._writer = writer
         self._table = table
@@ -59,7 +65,7 @@ class PostgresCheckpoints(Checkpoints):
             (self._key, before),
         )
         row = cursor.fetchone()
-        return None if row is None else Checkpoint(row[0], row[1], bytes(row[2]))
+        return None if row is None else Checkpoint(row[0], row[1], inflated(bytes(row[2])))
 
     @override
     def counts(self) -> list[int]:
@@ -71,7 +77,10 @@ class PostgresCheckpoints(Checkpoints):
 
     @override
     def save(self, checkpoints: Sequence[Checkpoint], *, keep: Collection[int]) -> None:
-        rows = [(self._key, *each) for each in checkpoints]
+        rows = [
+            (self._key, time, count, deflated(data) if self._dense else data)
+            for time, count, data in checkpoints
+        ]
         self._writer.defer(_saving(self._table), _Saved(self._key, sorted(keep), rows))
 
     @override
@@ -110,6 +119,16 @@ def _saving(table: str) -> Compose[_Saved]:
     return compose
 
 
+def deflated(state: bytes) -> bytes:
+    """A dumped state in fewer bytes."""
+    return DEFLATED + zlib.compress(state)
+
+
+def inflated(data: bytes) -> bytes:
+    """The dumped state of a row."""
+    return zlib.decompress(data[len(DEFLATED) :]) if data.startswith(DEFLATED) else data
+
+
 def position_in(table: str, writer: PostgresWriter) -> Position | None:
     """The ledger position of the writer's series; None without a row."""
     cursor = writer.cursor
@@ -121,15 +140,20 @@ def position_in(table: str, writer: PostgresWriter) -> Position | None:
 
 
 def copy_rows(
-    table: str, columns: str, rows: Iterable[Iterable[float | str | None]], writer: PostgresWriter
+    table: str,
+    columns: str,
+    rows: Iterable[Iterable[float | str | bytes | None]],
+    writer: PostgresWriter,
 ) -> None:
     """Write many rows with COPY in the transaction of `writer`."""
     text = "\n".join(["\t".join(map(_copied, row)) for row in rows])
     writer.cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", io.StringIO(text))
 
 
-def _copied(value: float | str | None) -> str:
+def _copied(value: float | str | bytes | None) -> str:
     """A value in the text format of COPY."""
+    if isinstance(value, bytes):
+        return "\\\\x" + value.hex()
     if isinstance(value, (int, float)):
         return repr(value)
     if value is None:

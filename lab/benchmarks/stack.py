@@ -35,6 +35,7 @@ def stack(*, ledgers: bool = False) -> Iterator[Installation]:
         f"{PREFIX}INGEST_TOKEN": TOKEN,
         f"{PREFIX}ENABLE_FACTOR_INGEST": str(int(ledgers)),
         f"{PREFIX}ENABLE_OVERLAY_INGEST": str(int(ledgers)),
+        f"{PREFIX}ENABLE_DENSE_LEDGER": os.environ.get(f"{PREFIX}ENABLE_DENSE_LEDGER", "0"),
     }
     with passable_folder() as folder, Installation(folder, switches) as installation:
         os.environ.update(

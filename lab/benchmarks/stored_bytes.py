@@ -1,8 +1,9 @@
 """What the store takes: bytes a candle, with factors and drawings, by table and by index.
 
-`python -m lab.benchmarks.stored_bytes [CSV]` measures the benchmarks' random walk, or the candles
-of a recorded file. Half of them come one by one, as live candles do, and half in pages of 1,000.
-Sizes are taken after VACUUM; they include what tables and indexes hold free.
+`python -m lab.benchmarks.stored_bytes [CSV [CANDLES]]` measures the benchmarks' random walk, or the
+candles of a recorded file. Half of them come in pages of 1,000, and then half one by one, as live
+candles do. Sizes are taken after VACUUM; they include what tables and indexes hold free. With
+TRADE_CANVAS_ENABLE_DENSE_LEDGER=1 rows are dense.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def main() -> None:
     """Print bytes a candle."""
     print_machine()
     given = recorded(sys.argv[1]) if len(sys.argv) > 1 else walk()
-    candles = list(itertools.islice(given, CANDLES))
+    most = int(sys.argv[2]) if len(sys.argv) > 2 else CANDLES
+    candles = list(itertools.islice(given, most))
     with stack(ledgers=True):
         pipeline = Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES))
         series, half = new_series(), len(candles) // 2

@@ -109,6 +109,11 @@ STEPS = (
         gone=("/api/replay/status?job_id=0",),
     ),
     Step(
+        stop="dense rows",
+        switches=("ENABLE_DENSE_LEDGER",),
+        then="new rows are plain; dense ones are read as before",
+    ),
+    Step(
         stop="history in chunks",
         switches=("ENABLE_COMPACT_HISTORY",),
         then="404; pages read older candles from candle pages",

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from typing_extensions import override
 
 from factors.domain.slices import window_start
-from factors.lazy_json import LazyObject
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, CandleStore, SeriesState
 from market.stores.postgres import read_rows
 from overlays.domain.instruction import POINT, InstructionVersion
 from overlays.domain.ledger import OverlayLedger
 from overlays.stores.drawn_states import DrawnState, drawn_in
+from overlays.stores.forms import version
 
 
 class Known(NamedTuple):
@@ -72,24 +73,26 @@ WITH asked AS (
     SELECT * FROM now WHERE takebacks = known_takebacks AND tick_id > known_tick
 )
 SELECT 0, name, head_time, epoch, drawn_to, drawn_epoch, tick_id, takebacks, generation,
-    fingerprint, NULL, NULL::boolean
+    fingerprint, NULL, NULL::boolean, NULL::bytea, NULL::bigint, NULL::bigint
 FROM now
 UNION ALL
 SELECT 1, name, version_id, visible_time, NULL, NULL, NULL, NULL, instruction_id, kind, definition,
-    starts IS NOT NULL AND starts <= drawn_to AND (ends IS NULL OR ends >= cutoff)
+    starts IS NOT NULL AND starts <= drawn_to AND (ends IS NULL OR ends >= cutoff),
+    data, starts, ends
 FROM changing CROSS JOIN LATERAL (
-    SELECT version_id, instruction_id, kind, visible_time, definition, starts, ends
+    SELECT version_id, instruction_id, kind, visible_time, definition, data, starts, ends
     FROM overlay_versions WHERE series_id = key
         AND version_id > known_tick AND version_id <= changing.tick_id
     UNION ALL
     SELECT version_id, instruction_id, 'point', visible_time, '{"value":' || value || '}',
-        NULL, NULL
+        NULL, NULL, NULL
     FROM overlay_points WHERE series_id = key
         AND version_id > known_tick AND version_id <= changing.tick_id
     ORDER BY version_id LIMIT %(limit)s
 ) AS new
 UNION ALL
-SELECT 2, name, NULL, NULL, NULL, NULL, NULL, NULL, instruction_id, NULL, NULL, FALSE
+SELECT 2, name, NULL, NULL, NULL, NULL, NULL, NULL, instruction_id, NULL, NULL, FALSE,
+    NULL, NULL, NULL
 FROM changing CROSS JOIN LATERAL (
     SELECT instruction_id FROM overlay_versions WHERE series_id = key
         AND ends >= known_cutoff AND ends < cutoff AND until > drawn_to
@@ -133,11 +136,8 @@ def _changes(rows: Sequence[tuple[int, list[Any]]], known: Known | None) -> Chan
     drawn = drawn_in((drawn_to, drawn_epoch, fingerprint, tick, takebacks))
     if known is None or drawn is None or drawn.takebacks != known.takebacks:
         return Changes(DrawnState(candles, drawn))
-    new = sorted(fields for part, fields in rows if part == 1)
-    versions = [
-        InstructionVersion(fields[0], fields[6], fields[7], fields[1], LazyObject(fields[8]))
-        for fields in new
-    ]
+    new = sorted((fields for part, fields in rows if part == 1), key=itemgetter(0))
+    versions = [version(each[0], each[6], each[7], each[1], each[8], *each[10:]) for each in new]
     # The newest version of an instruction decides whether it is shown.
     is_shown = {fields[6]: fields[9] for fields in new if fields[7] != POINT}
     removed = [fields[6] for part, fields in rows if part == 2 and fields[6] not in is_shown]

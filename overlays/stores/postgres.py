@@ -13,7 +13,6 @@ import orjson
 from typing_extensions import override
 
 from factors.domain.ledger import Position
-from factors.lazy_json import LazyObject
 from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
@@ -22,12 +21,13 @@ from market.stores.postgres_writer import REQUIRE, PostgresWriter, listed
 from overlays.domain.instruction import POINT, Change, InstructionVersion, span_of
 from overlays.domain.ledger import LedgerState, OverlayLedger, OverlayLedgerWriter
 from overlays.domain.versions import NEVER, VersionReader
+from overlays.stores.forms import dense_version, version
 
 # From this many versions on, COPY is faster than rows in the statement.
 COPY_FROM_ROWS = 200
 
-VERSION = "version_id, instruction_id, kind, visible_time, definition"
-ROW = "instruction_id, kind, visible_time, until, starts, ends, definition"
+VERSION = "version_id, instruction_id, kind, visible_time, definition, data, starts, ends"
+ROW = "instruction_id, kind, visible_time, until, starts, ends, definition, data"
 POINT_ROW = "instruction_id, visible_time, value"
 
 # An instruction may have a version for every few candles of its series: searched from the newest
@@ -59,7 +59,7 @@ WITH numbered AS MATERIALIZED (
 INSERT INTO overlay_versions (version_id, series_id, {ROW})
 SELECT version_id, series_id, {ROW} FROM numbered WHERE value IS NULL
 """
-ENTRY = "(%s, %s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s, %s::float8)"
+ENTRY = "(%s, %s, %s, %s, %s, %s, %s::bigint, %s::bigint, %s, %s::bytea, %s::float8)"
 MOVE = """
 UPDATE overlay_state AS held SET head_time = given.head_time, epoch = given.epoch,
     fingerprint = given.fingerprint, tick_id = nextval('overlay_ids')
@@ -92,7 +92,7 @@ WITH gone AS (
 )
 INSERT INTO overlay_versions (version_id, series_id, {ROW})
 SELECT nextval('overlay_ids'), series_id, instruction_id, kind, %(from)s, {NEVER}, starts, ends,
-    definition
+    definition, data
 FROM (SELECT * FROM newest WHERE starts IS NOT NULL ORDER BY version_id) AS again;
 UPDATE overlay_state SET takebacks = takebacks + 1 WHERE series_id = %(key)s
 """
@@ -117,7 +117,8 @@ AFTER = f"""
 SELECT {VERSION}, NULL::float8 FROM overlay_versions
 WHERE series_id = {SERIES_KEY} AND version_id > %s AND version_id <= %s
 UNION ALL
-SELECT version_id, instruction_id, '{POINT}', visible_time, NULL, value FROM overlay_points
+SELECT version_id, instruction_id, '{POINT}', visible_time, NULL, NULL, NULL, NULL, value
+FROM overlay_points
 WHERE series_id = {SERIES_KEY} AND version_id > %s AND version_id <= %s
 ORDER BY version_id LIMIT %s
 """
@@ -132,7 +133,9 @@ GREATEST = " UNION ALL ".join(
     for table in TABLES
 )
 POINTS_BETWEEN = f"""
-SELECT version_id, instruction_id, '{POINT}', visible_time, NULL, value FROM overlay_points
+SELECT version_id, instruction_id, '{POINT}', visible_time, NULL, NULL::bytea, NULL::bigint,
+    NULL::bigint, value
+FROM overlay_points
 WHERE series_id = {SERIES_KEY} AND visible_time BETWEEN %s AND %s ORDER BY visible_time, version_id
 """
 
@@ -147,6 +150,7 @@ class Row(NamedTuple):
     starts: int | None
     ends: int | None
     definition: str
+    data: bytes | None
     value: float | None = None
 
     @property
@@ -155,21 +159,25 @@ class Row(NamedTuple):
         return self.instruction_id, self.visible_time, self.value
 
 
-def rows_of(entries: Sequence[Sequence[Change]]) -> list[Row]:
+def rows_of(entries: Sequence[Sequence[Change]], *, dense: bool) -> list[Row]:
     """Changes as rows; of two to one instruction the first ends where the second begins."""
     until: dict[str, int] = {}
     rows: list[Row] = []
     for change in chain.from_iterable(map(reversed, reversed(entries))):
         if change.kind == POINT:
             name, kind, time, point = change
-            rows.append(Row(name, kind, time, NEVER, None, None, "", point["value"]))
+            rows.append(Row(name, kind, time, NEVER, None, None, "", None, point["value"]))
             continue
         span = span_of(change.definition)
         starts, ends = (None, None) if span is None else span
         name = change.instruction_id
         times = (change.visible_time, until.get(name, NEVER), starts, ends)
         text = orjson.dumps(change.definition).decode()
-        rows.append(Row(name, change.kind, *times, text))
+        if dense:
+            nothing, _, data = dense_version(name, change.kind, text, starts, ends)
+            rows.append(Row(name, nothing, *times, nothing, data))
+        else:
+            rows.append(Row(name, change.kind, *times, text, None))
         until[name] = change.visible_time
     rows.reverse()
     return rows
@@ -225,10 +233,13 @@ def _move(cursor: Any, entries: Sequence[Appended]) -> list[bytes]:
 class PostgresOverlayWriter(OverlayLedgerWriter):
     """The ledger of one series in the transaction of `writer`."""
 
-    def __init__(self, writer: PostgresWriter) -> None:
+    def __init__(self, writer: PostgresWriter, *, dense: bool) -> None:
         self._key = writer.key
         self._writer = writer
-        self.checkpoints: PostgresCheckpoints = PostgresCheckpoints(writer, "overlay_checkpoints")
+        self._dense = dense
+        self.checkpoints: PostgresCheckpoints = PostgresCheckpoints(
+            writer, "overlay_checkpoints", dense=dense
+        )
 
     @override
     def position(self) -> Position | None:
@@ -240,7 +251,7 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
     ) -> bool:
         if self.position() != expected:
             return False
-        added = Appended(self._key, expected, after, rows_of(entries))
+        added = Appended(self._key, expected, after, rows_of(entries, dense=self._dense))
         cursor = self._writer.cursor
         if len(added.rows) < COPY_FROM_ROWS:
             cursor.execute(_append(cursor, [added]))
@@ -256,7 +267,7 @@ class PostgresOverlayWriter(OverlayLedgerWriter):
     def append_late(
         self, expected: Position | None, after: Position, entries: Sequence[Sequence[Change]]
     ) -> None:
-        rows = rows_of(entries)
+        rows = rows_of(entries, dense=self._dense)
         if len(rows) < COPY_FROM_ROWS:
             self._writer.defer(_append, Appended(self._key, expected, after, rows))
         else:
@@ -324,12 +335,15 @@ class PostgresVersions(VersionReader):
 
 
 class PostgresOverlayLedger(OverlayLedger):
-    """The overlay ledgers on the tables `overlay_*`."""
+    """The overlay ledgers on the tables `overlay_*`; new rows are `dense`, or not."""
+
+    def __init__(self, *, dense: bool = False) -> None:
+        self._dense = dense
 
     @override
     def writing(self, writer: SeriesWriter) -> PostgresOverlayWriter:
         assert isinstance(writer, PostgresWriter)
-        return PostgresOverlayWriter(writer)
+        return PostgresOverlayWriter(writer, dense=self._dense)
 
     @override
     def state(self, series: SeriesId) -> LedgerState | None:
@@ -348,8 +362,8 @@ class PostgresOverlayLedger(OverlayLedger):
 def _versions(statement: str, values: Any) -> list[InstructionVersion]:
     """The rows of a statement; those of points have a value instead of a definition."""
     return [
-        InstructionVersion(
-            number, name, kind, time, {"value": value[0]} if text is None else LazyObject(text)
-        )
-        for number, name, kind, time, text, *value in read_rows(statement, values)
+        version(number, name, kind, time, *stored)
+        if stored[0] is not None
+        else InstructionVersion(number, name, kind, time, {"value": stored[-1]})
+        for number, name, kind, time, *stored in read_rows(statement, values)
     ]

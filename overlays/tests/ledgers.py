@@ -146,8 +146,9 @@ def memory_stores():
     return Stores(MemoryCandleStore(), MemoryFactorLedger(), MemoryOverlayLedger())
 
 
-def postgres_stores():
-    return Stores(PostgresCandleStore(), PostgresFactorLedger(), PostgresOverlayLedger())
+def postgres_stores(*, dense=False):
+    facts, drawings = PostgresFactorLedger(dense=dense), PostgresOverlayLedger(dense=dense)
+    return Stores(PostgresCandleStore(), facts, drawings)
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -42,11 +42,11 @@ class Written:
             return work(self.ledger.writing(writer))
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", "dense"])
 def written(request, transactional_db):
     if request.param == "memory":
         return Written(MemoryCandleStore(), MemoryFactorLedger())
-    return Written(PostgresCandleStore(), PostgresFactorLedger())
+    return Written(PostgresCandleStore(), PostgresFactorLedger(dense=request.param == "dense"))
 
 
 def state(time, epoch=0):

@@ -50,11 +50,12 @@ class Written:
         return list(self.versions(series).after(0, NEVER - 1, limit=10**6))
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", "dense"])
 def written(request, transactional_db):
     if request.param == "memory":
         return Written(MemoryCandleStore(), MemoryOverlayLedger())
-    return Written(PostgresCandleStore(), PostgresOverlayLedger())
+    dense = request.param == "dense"
+    return Written(PostgresCandleStore(), PostgresOverlayLedger(dense=dense))
 
 
 def at(head, epoch=0):
@@ -408,5 +409,5 @@ def test_long_history_is_read_by_index(transactional_db):
         values = {"name": str(MINUTE), "time": 60 * 4500, "cutoff": 60 * 4400}
         cursor.execute(f"EXPLAIN (COSTS OFF) {NEWEST}", values)
         plan = "\n".join(row for (row,) in cursor.fetchall())
-    assert "overlay_versions_ends" in plan and "overlay_versions_open" in plan, plan
+    assert "overlay_versions_end" in plan and "overlay_versions_open" in plan, plan
     assert "Seq Scan on overlay_versions" not in plan, plan

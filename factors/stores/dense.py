@@ -1,0 +1,146 @@
+"""Rows of the ledgers in few bytes: their texts deflated with a dictionary that all rows share.
+
+A text is unpacked exactly as it was written. What else is in its row (its names and times) is added
+to the dictionary, since texts repeat it; so it must be the same at both calls. A long text that
+follows one much like it is packed behind that, as the difference.
+
+Stored rows need their dictionary for as long as they exist: one that was released is never changed,
+another one gets another number.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+# The least frequent first: what is near the end takes the fewest bits.
+_FIRST = (
+    '"touch_indices":[],"touch_times":[],"level_score":0."band_low":"band_high":"band_width_atr":0.'
+    ',"death_idx":null,"death_time":null,"death_price":null},{"price":"type":"support",'
+    '"level_type":"resistance","status":"broken""status":"flip""flip_dir":"up""status":"active",'
+    '"first_idx":"second_idx":"last_idx":"first_time":"second_time":"last_time":"count":2,'
+    '"flip_dir":null,"touch_indices":[\n{"visible_time":,"algorithm":"pivot_wick_overlap",'
+    '"levels":[{"price":{"alive":[{"start_time":,"end_time":,"zg":,"zd":,"entry_direction":-1,'
+    '"formed_time":,"formed_reason":"price_cross","death_time":null,"visible_time":}]}'
+    '"formed_reason":"pen_confirmed"}dead:\n{"switch_time":,"reason":"strong_pen","old_anchor":'
+    '{"kind":"confirmed","start_time":,"end_time":,"direction":1},"new_anchor":{"kind":"candidate",'
+    '"start_time":,"end_time":,"direction":-1},"visible_time":"reason":"zhongshu_entry"'
+    '{"current_anchor_ref":{"kind":"candidate","start_time":polyline\n{"type":"polyline","feature":'
+    '"zhongshu.alive","points":[{"time":"color":"rgba(22,163,74,0.72)","lineWidth":2,'
+    '"entryDirection":1,"extendRight":true}"color":"rgba(220,38,38,0.72)""feature":"zhongshu.dead"'
+    '"color":"rgba(74,222,128,0.58)","lineWidth":2,"entryDirection":-1}'
+    '"color":"rgba(248,113,113,0.58)"polyline\n{"type":"polyline","feature":"anchor.current",'
+    '"points":[{"time":"color":"#f59e0b","lineWidth":2}"feature":"anchor.history"'
+    '"color":"rgba(59,130,246,0.55)","lineWidth":1}polyline\n{"type":"polyline",'
+    '"feature":"sr.active","points":[{"time":"color":"#22c55e","lineWidth":2,"extendRight":true}'
+    '"feature":"sr.broken""color":"rgba(148,163,184,0.6)","lineWidth":1,"lineStyle":"dashed"}'
+    'marker\n{"type":"marker","feature":"anchor.switch","time":,"position":"aboveBar",'
+    '"color":"#f59e0b","shape":"arrowDown","text":"A","size":1.0}"feature":"pivot.major",'
+    '"color":"#ef4444","shape":"circle","text":"","size":1.0}marker\n{"type":"marker",'
+    '"feature":"pivot.minor","time":"position":"belowBar","color":"rgba(34,197,94,0.6)",'
+    '"shape":"circle","text":"","size":0.5}"position":"aboveBar","color":"rgba(239,68,68,0.6)",'
+    '"shape":"circle","text":"","size":0.5}polyline\n{"type":"polyline","feature":"pen.confirmed",'
+    '"points":[{"time":},"color":"#ffffff","lineWidth":2}polyline\n{"type":"polyline",'
+    '"feature":"pen.extending","points":[{"time":"value":0.},{"time":,"value":0.],'
+    '"color":"#ffffff","lineWidth":2,"lineStyle":"dashed"}polyline\n{"type":"polyline",'
+    '"feature":"pen.candidate","points":[{"time":,"value":confirmed::-1\n{"start_time":,'
+    '"end_time":,"start_price":,"end_price":,"direction":-1,"visible_time":,"start_idx":,'
+    '"end_idx":}{"extending":{"start_time":,"end_time":,"start_price":0.,"end_price":0.,'
+    '"direction":-1},"candidate":{"start_time":,"end_time":,"start_price":0.,"end_price":0.,'
+    '"direction":1}}major::support:50\n{"pivot_time":minor::resistance:5\n{"pivot_time":,'
+    '"pivot_price":0.,"direction":"support","visible_time":,"window":5,"pivot_idx":'
+    '"direction":"resistance","visible_time":,"window":50,"pivot_idx":'
+)
+DICTIONARIES = {1: _FIRST.encode()}
+NEWEST = 1
+
+LONGEST_CHAIN = 16
+"""Texts that are packed one behind the other, until one stands alone again."""
+
+_CHAINED = struct.Struct(">BBI")
+_BETWEEN = b"},{"
+# The number of an object of the other text, or -1, and the bytes that follow: none for the same.
+_PART = struct.Struct(">hI")
+_MOST_PARTS = 32_767
+
+
+class WrongPrevious(Exception):
+    """A text was packed behind another one than was given."""
+
+
+# A short text needs a small window, which costs less to set up.
+LONG = 1500
+_SHORT_WINDOW, _LONG_WINDOW = -12, -15
+_LEVEL = 6
+
+
+def packed(text: str, *row: object) -> bytes:
+    """The bytes of a text; `row` is what else its row holds."""
+    data = text.encode()
+    shared = DICTIONARIES[NEWEST] + _joined(row)
+    if len(data) < LONG:
+        deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _SHORT_WINDOW, 4, zlib.Z_FIXED, shared)
+    else:
+        deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _LONG_WINDOW, zdict=shared)
+    return bytes((NEWEST,)) + deflate.compress(data) + deflate.flush()
+
+
+def unpacked(data: bytes | memoryview, *row: object) -> str:
+    """The text that was packed with `row`."""
+    given = bytes(data)
+    shared = DICTIONARIES[given[0]] + _joined(row)
+    return zlib.decompressobj(_LONG_WINDOW, shared).decompress(given[1:]).decode()
+
+
+def packed_behind(text: str, previous: str, depth: int) -> bytes:
+    """The bytes of a text as its difference from another one, the `depth`-th of a chain.
+
+    Both are taken to be lists of objects, and each object is packed behind the one with the same
+    first field: deflate looks back 32 KB, and a snapshot of long history is longer than that.
+    """
+    shared = previous.encode()
+    parts, known = text.encode().split(_BETWEEN), shared.split(_BETWEEN)
+    most = min(len(known), _MOST_PARTS)
+    first_fields = {part.partition(b",")[0]: number for number, part in enumerate(known[:most])}
+    packed_parts = bytearray(_CHAINED.pack(0, depth, zlib.crc32(shared)))
+    for place, part in enumerate(parts):
+        number = first_fields.get(part.partition(b",")[0], place if place < most else -1)
+        like = known[number] if number >= 0 else DICTIONARIES[1]
+        if number >= 0 and like == part:
+            data = b""
+        else:
+            deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _LONG_WINDOW, zdict=like)
+            data = deflate.compress(part) + deflate.flush()
+        packed_parts += _PART.pack(number, len(data)) + data
+    return bytes(packed_parts)
+
+
+def unpacked_behind(data: bytes | memoryview, previous: str) -> str:
+    """The text that was packed behind `previous`; raises WrongPrevious for another one."""
+    given, shared = bytes(data), previous.encode()
+    _, _, checksum = _CHAINED.unpack_from(given)
+    if zlib.crc32(shared) != checksum:
+        raise WrongPrevious("a row of the ledger was packed behind another one; rebuild its series")
+    parts, known, at = [], shared.split(_BETWEEN), _CHAINED.size
+    while at < len(given):
+        number, length = _PART.unpack_from(given, at)
+        at += _PART.size
+        like = known[number] if number >= 0 else DICTIONARIES[1]
+        if length:
+            inflate = zlib.decompressobj(_LONG_WINDOW, like)
+            parts.append(inflate.decompress(given[at : at + length]))
+        else:
+            parts.append(like)
+        at += length
+    return _BETWEEN.join(parts).decode()
+
+
+def depth_of(data: bytes | memoryview) -> int:
+    """How long the chain before a packed text is; 0 for one that stands alone."""
+    # The driver's views of memory have single bytes for items, not numbers.
+    chained, depth = bytes(data[:2])
+    return 0 if chained else depth
+
+
+def _joined(row: tuple[object, ...]) -> bytes:
+    return ",".join(map(str, row)).encode()

@@ -3,27 +3,32 @@
 The candles are the recorded markets of `shared/data` beside the checkout, in whole cells. A page
 has the same candles, as the server sends it: JSON, compressed at its level. Both sides decode what
 the network stack hands over (in Node), or what arrives (in Python), to candles of the same form.
-The million is the recorded minutes of DOGE/USDT, one copy after the other.
+The million is the recorded minutes of DOGE/USDT, one copy after the other; Chromium decodes them
+for a chart of the library without anything else.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 
 import orjson
+from playwright.sync_api import CDPSession, Route, sync_playwright
 
 from clients.python.trade_canvas_history import decode
 from lab.benchmarks.harness import Comparison, Target, interleave, print_machine
+from lab.benchmarks.page import LIBRARY
+from lab.browser import ARGUMENTS, CHROMIUM
 from market.api.gzip_body import LEVEL
 from market.api.history_chunks import CELL_CANDLES, compressed
 from market.csv_candles import read_candles
@@ -35,7 +40,35 @@ RECORDED = BASE_DIR.parent / "shared" / "data"
 MARKETS = ("BTC_USDT-5m", "DOGE_USDT-1m", "XRP_ETH-1m-with-gaps")
 MILLION = 1_000_000
 MAX_MILLION_BYTES = 9_000_000
+MAX_SHOWN_MS = 2_000
 REPEATS = 20
+DECODER = BASE_DIR / "frontend" / "src" / "sync" / "history-chunk.ts"
+
+STRIP = """
+const source = require("node:fs").readFileSync(process.argv[1], "utf8");
+process.stdout.write(require("node:module").stripTypeScriptTypes(source));
+"""
+
+ARRIVE = """
+async (count) => {
+  const bodies = await Promise.all(
+    Array.from({ length: count }, async (_, n) => (await fetch(`/${n}`)).arrayBuffer()),
+  );
+  window.show = async () => {
+    const rows = bodies.flatMap((body) =>
+      decode(body).map(({ candle_time: time, open, high, low, close }) => {
+        return { time, open, high, low, close };
+      }),
+    );
+    const chart = LightweightCharts.createChart(document.getElementById("chart"), {
+      width: 1400,
+      height: 800,
+    });
+    chart.addSeries(LightweightCharts.CandlestickSeries).setData(rows);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  };
+}
+"""
 
 SCRIPT = """
 import { readFileSync } from "node:fs";
@@ -115,7 +148,6 @@ def milliseconds(run: Callable[[], object]) -> float:
 def in_node(market: str) -> Comparison:
     """Compare decoding the newest cell to objects with JSON.parse."""
     candles = cells(recorded(market))[-1]
-    decoder = BASE_DIR / "frontend" / "src" / "sync" / "history-chunk.ts"
     node = str(Path(sys.executable).with_name("node"))
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("script.mjs", "chunk", "page")]
@@ -126,7 +158,7 @@ def in_node(market: str) -> Comparison:
         script, *bodies = map(str, files)
         command = [node, "--experimental-strip-types", "--no-warnings", script]
         done = subprocess.run(
-            [*command, str(decoder), *bodies, str(REPEATS)],
+            [*command, str(DECODER), *bodies, str(REPEATS)],
             check=True,
             capture_output=True,
             timeout=300,
@@ -135,8 +167,8 @@ def in_node(market: str) -> Comparison:
     return Comparison(f"{market}: decoding in Node", "ms", ours, limit, Target(0.35))
 
 
-def million() -> str:
-    """Return what a million candles of a minute take, in cells."""
+def million() -> Iterator[str]:
+    """Report the bytes of a million candles of a minute, and how soon a browser shows them."""
     candles = recorded("DOGE_USDT-1m")
     span = candles[-1].candle_time - candles[0].candle_time + 60
     copies = range(-(-MILLION // len(candles)))
@@ -146,9 +178,64 @@ def million() -> str:
     )
     taken = [candle for candle, _ in zip(many, range(MILLION), strict=False)]
     found = [taken[start : start + CELL_CANDLES] for start in range(0, MILLION, CELL_CANDLES)]
-    total = sum(len(compressed(encode(part))) for part in found)
+    chunks = [encode(part) for part in found]
+    total = sum(len(compressed(each)) for each in chunks)
     verdict = "met" if total < MAX_MILLION_BYTES else "MISSED"
-    return f"{MILLION} candles: {total} bytes in {len(found)} chunks  target < 9 MB: {verdict}"
+    yield f"{MILLION} candles: {total} bytes in {len(chunks)} chunks  target < 9 MB: {verdict}"
+    times = in_browser(chunks)
+    shown = statistics.median(times)
+    verdict = "met" if shown <= MAX_SHOWN_MS else "MISSED"
+    yield (
+        f"{MILLION} candles from the last byte to the screen: {shown:.0f} ms of the main thread"
+        f" ({min(times):.0f} to {max(times):.0f})  target <= {MAX_SHOWN_MS} ms: {verdict}"
+    )
+
+
+def main_thread_ms(session: CDPSession) -> float:
+    """Return the processor time that the main thread has used since the session enabled it."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return 1000 * float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+
+
+def in_browser(chunks: Sequence[bytes]) -> list[float]:
+    """Return what the main thread needs from the last byte to the frame with all candles.
+
+    Milliseconds of processor time, which other programs disturb little, of each round.
+    """
+    node = str(Path(sys.executable).with_name("node"))
+    decoder = subprocess.run(
+        [node, "--no-warnings", "-e", STRIP, str(DECODER)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+    def answer(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2]
+        body = chunks[int(name)] if name.isdigit() else b"<div id=chart></div>"
+        route.fulfill(body=body, content_type="text/html")
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        times = []
+        for _ in range(3):
+            view = browser.new_page(viewport={"width": 1440, "height": 900})
+            view.set_default_timeout(300_000)
+            view.route("**/*", answer)
+            view.goto("http://chunks.test/")
+            view.add_script_tag(path=LIBRARY)
+            view.add_script_tag(content=f"{decoder}\nwindow.decode = decodeChunk;", type="module")
+            view.wait_for_function("() => window.decode !== undefined")
+            view.evaluate(ARRIVE, len(chunks))
+            session = view.context.new_cdp_session(view)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
+            before = main_thread_ms(session)
+            view.evaluate("window.show()")
+            times.append(main_thread_ms(session) - before)
+            view.close()
+        browser.close()
+    return times
 
 
 def main() -> None:
@@ -157,7 +244,8 @@ def main() -> None:
     for measured in (sizes, in_node, in_python):
         for market in MARKETS:
             print(measured(market), flush=True)
-    print(million())
+    for line in million():
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tests.clients import Client
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "ws-protocol.md").read_text()
+DEBUG_PAGE = (ROOT / "docs" / "debug-stream.md").read_text()
 SERIES = "binance:futures:PAGE/USDT:1m"
 CLIENTS = {
     "python": ("client.py", [sys.executable]),
@@ -148,7 +149,9 @@ def close_codes() -> set[int]:
 
 def test_page_describes_every_message_type():
     described = set(re.findall(r"^### (\w+)$", PAGE, re.MULTILINE))
-    assert {"candle_closed", "gap", "error"} <= message_types() <= described
+    debug = set(re.findall(r'^\{"type":"(\w+)"', DEBUG_PAGE, re.MULTILINE))
+    assert {"candle_closed", "gap", "error"} <= message_types() - debug <= described
+    assert debug <= message_types()
 
 
 def test_page_explains_every_error_code():

@@ -36,9 +36,10 @@ RANGE_LIMIT = 5000
 STREAM_INTERVAL_S = 5
 RANKING_S, REST_S = 10.0, 60.0
 REWRITTEN_S, REWRITTEN_SPREAD_S = 0.4, 0.6
+KEEP_AFTER_S, LEAST_KEPT = 5.0, 1000
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 ASSET = re.compile(rb'(?:src|href)="(/[^"]+\.(?:js|css|svg))"')
-CANDLES = "/api/market/candles"
+CANDLES, HISTORY = "/api/market/candles", "/api/market/history"
 RANKING, RANKING_STREAM = "/api/market/top_markets", "/api/market/top_markets/stream"
 REQUESTS, HTTP_BYTES, ASSETS = "requests ", "bytes over HTTP", "assets"
 FAILED = "failed requests"
@@ -110,6 +111,7 @@ class BrowserPage:
         # The tick of its prices, where the ranking did not have it.
         symbol = self._series.rpartition(":")[0]
         self._begin(self._get_whole("/api/market/symbols", {"query": symbol, "limit": "1"}))
+        self._begin(self._keep_history())
         return newest
 
     def subscription(self) -> dict[str, object]:
@@ -143,7 +145,9 @@ class BrowserPage:
         address = f"{path}?{urlencode(query)}" if query else path
         kept = self._kept.get(address)
         headers = {"If-None-Match": kept[0]} if kept else {}
-        self._record.counts[REQUESTS + (ASSETS if "." in path else path)] += 1
+        is_chunk = path.startswith(f"{HISTORY}/")
+        kind = ASSETS if "." in path else f"{HISTORY}/NAME" if is_chunk else path
+        self._record.counts[REQUESTS + kind] += 1
         try:
             async with self._open().get(self.url + address, headers=headers) as response:
                 body = await response.read()
@@ -192,6 +196,14 @@ class BrowserPage:
             if last is None or head is None or last >= head:
                 return last or newest
             newest = last
+
+    async def _keep_history(self) -> None:
+        """Read the newest chunk of history some time later, for the cache."""
+        await asyncio.sleep(KEEP_AFTER_S)
+        index = await self.get(HISTORY, {"series_id": self._series})
+        chunks = orjson.loads(plain(index.body))["chunks"] if index.status == 200 else []
+        if chunks and chunks[-1]["candles"] >= LEAST_KEPT:
+            await self.get(f"{HISTORY}/{chunks[-1]['name']}", {"series_id": self._series})
 
     async def _follow_ranking(self) -> None:
         """Ask for the top markets and then stream them, as a page with its list open does.

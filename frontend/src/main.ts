@@ -57,6 +57,7 @@ const reader = new HistoryReader({
   clock: browserClock,
   kept: new KeptChunks(() => window.localStorage),
   load: async () => new (await import("./sync/history")).History(fetchBeside),
+  isHidden: () => document.hidden,
 });
 const openSocket = new SharedSocket(openBrowserSocket, browserClock).open;
 const page = new Page(

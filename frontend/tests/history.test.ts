@@ -16,6 +16,8 @@ const FIRST = 1_699_999_980 - (1_699_999_980 % SPAN);
 class ChunkServer {
   readonly asked: string[] = [];
   isOff = false;
+  isHidden = false;
+  isUnloadable = false;
   private readonly server: FakeServer;
   private readonly bodies = new Map<string, ArrayBuffer>();
 
@@ -66,8 +68,12 @@ const storage = () => ({
 
 function visit(server: FakeServer, chunks: ChunkServer, clock: FakeClock): SyncSession {
   const kept = new KeptChunks(storage);
-  const load = async (): Promise<History> => new History(chunks.fetch);
-  const api = new HistoryReader({ api: server, clock, kept, load });
+  const load = async (): Promise<History> => {
+    if (chunks.isUnloadable) throw new Error("Failed to fetch dynamically imported module");
+    return new History(chunks.fetch);
+  };
+  const isHidden = (): boolean => chunks.isHidden;
+  const api = new HistoryReader({ api: server, clock, kept, load, isHidden });
   const dependencies = { api, clock, openSocket: server.openSocket, random: () => 0.5 };
   const session = new SyncSession(SERIES, dependencies, {
     changed: () => undefined,
@@ -184,6 +190,25 @@ describe("a second visit", () => {
     visit(server, chunks, clock);
     await clock.advance(0);
     expect(server.asked.at(-1)?.since).toBe(FIRST + 6 * SPAN - 1);
+  });
+
+  it("is prepared only while the page can be seen", async () => {
+    const { chunks, clock } = await world(5 * 2048);
+    chunks.isHidden = true;
+    await clock.advance(60_000);
+    expect(chunks.asked).toEqual([]);
+    chunks.isHidden = false;
+    await clock.advance(6_000);
+    expect(chunks.indexReads()).toBe(1);
+  });
+
+  it("is not prepared while the code for chunks can't be loaded", async () => {
+    const { chunks, clock, session } = await world(5 * 2048);
+    chunks.isUnloadable = true;
+    // Vitest fails for a rejection that is not handled.
+    await clock.advance(6_000);
+    expect(chunks.asked).toEqual([]);
+    expect(session.state.candles).not.toEqual([]);
   });
 
   it.each([

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,16 +22,19 @@ from tests.browser.conftest import SCREEN
 pytestmark = pytest.mark.browser
 
 LIVE = "sim:futures:BTC/USDT:1s"
-# Asked for only when drawings or candles changed between the first read and the subscribe.
-SOMETIMES = {POLL}
+# Asked for only when drawings or candles changed between the first read and the subscribe, and
+# where the series has a whole chunk of history.
+SOMETIMES = {POLL, "/api/market/history/NAME"}
 NEXT_PAGE = ("/api/market/candles", ("limit", "series_id", "since"))
-STREAM = "/api/market/top_markets/stream"
+# What is asked for last, some seconds after the rest.
+LATE = {"/api/market/top_markets/stream", "/api/market/history"}
 
 
 def shape(url):
     """The path of a request, and the names of what it asks with."""
     parts = urlsplit(url)
-    return parts.path, tuple(sorted(name for name, _ in parse_qsl(parts.query)))
+    path = re.sub(r"(?<=/history/).+", "NAME", parts.path)
+    return path, tuple(sorted(name for name, _ in parse_qsl(parts.query)))
 
 
 def shapes(urls):
@@ -54,7 +58,7 @@ def asked_by_the_page(browser, web):
     chart = ChartPage(page, web.url)
     chart.open(LIVE)
     chart.wait_for(status="live")
-    wait_until(lambda: page.title() and STREAM in {shape(url)[0] for url in chart.requests})
+    wait_until(lambda: page.title() and {shape(url)[0] for url in chart.requests} >= LATE)
     chart.wait_past(chart.number("last-time") + 3)
     yield shapes(chart.requests), fields(sent)
     context.close()
@@ -72,7 +76,7 @@ async def asked_by_a_member(url, monkeypatch):
     monkeypatch.setattr(Socket, "send", lambda self, data: sent.append(data) or send(self, data))
     crew = Crew(Order(urls=(url,), series=(LIVE,), watchers=1, pages=True))
     joined = await crew.attach()
-    await eventually(lambda: STREAM in {shape(each)[0] for each in urls})
+    await eventually(lambda: {shape(each)[0] for each in urls} >= LATE)
     await crew.finish({}, wait=False)
     await crew.close()
     assert joined.live == 1

@@ -22,6 +22,8 @@ export interface HistoryDependencies {
   readonly kept: KeptChunks;
   /** Loads the code for chunks. */
   readonly load: () => Promise<History>;
+  /** Whether the page can't be seen; then it requests nothing that can wait. */
+  readonly isHidden: () => boolean;
 }
 
 export class HistoryReader implements CandleReader {
@@ -39,9 +41,7 @@ export class HistoryReader implements CandleReader {
     const joined = chunk === null ? null : await this.joined(seriesId, chunk, query);
     const page = joined ?? (await api.candles(seriesId, query));
     const end = ((chunk?.since ?? -Infinity) + spanOf(seriesId)) * 1000;
-    if (joined === null || clock.now() > end) {
-      clock.setTimeout(() => void this.keep(seriesId), KEEP_AFTER_MS);
-    }
+    if (joined === null || clock.now() > end) this.keepLater(seriesId);
     return page;
   }
 
@@ -79,9 +79,21 @@ export class HistoryReader implements CandleReader {
     }
   }
 
+  private keepLater(seriesId: string): void {
+    const { clock, isHidden } = this.dependencies;
+    clock.setTimeout(() => {
+      if (isHidden()) this.keepLater(seriesId);
+      else void this.keep(seriesId);
+    }, KEEP_AFTER_MS);
+  }
+
   private async keep(seriesId: string): Promise<void> {
-    const chunk = await (await this.history()).keepNewest(seriesId);
-    if (chunk !== null) this.dependencies.kept.set(seriesId, chunk);
+    try {
+      const chunk = await (await this.history()).keepNewest(seriesId);
+      if (chunk !== null) this.dependencies.kept.set(seriesId, chunk);
+    } catch {
+      // The server is away, or has another release by now: the next visit reads whole pages.
+    }
   }
 
   private history(): Promise<History> {

@@ -197,7 +197,14 @@ if REDIS_URL:
 
 CORS_ALLOWED_ORIGINS = [o.strip() for o in SWITCHES.cors_origins.split(",") if o.strip()]
 CORS_ALLOW_CREDENTIALS = True
-CORS_EXPOSE_HEADERS = ["ETag", "X-Draw-Cursor", "X-Series-Epoch", "X-Series-Generation"]
+CORS_EXPOSE_HEADERS = [
+    "ETag",
+    "X-Draw-Cursor",
+    "X-Series-Epoch",
+    "X-Series-Generation",
+    "X-Series-Id",
+    "X-Server-Head-Time",
+]
 
 # The pipeline's stages after the store, in order, in the transaction of each batch.
 STAGES = {

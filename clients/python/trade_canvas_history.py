@@ -35,6 +35,8 @@ def _decode(chunk: bytes) -> list[Row]:
     start = HEADER.size + 12 * odd
     if magic != b"TCH1" or len(chunk) != start + count * sum(widths):
         raise ValueError("not a chunk of history, or not a whole one")
+    if not count:
+        return []
     columns = []
     for width in widths:
         columns.append(_column(chunk, start, count, width))

@@ -18,6 +18,9 @@ const SETTINGS = "trade_canvas.settings";
 /** Where `KeptChunks` notes what the browser keeps of each series. */
 const HISTORY = "trade_canvas.history";
 
+/** As `Api` asks for candles. */
+const ACCEPT = "application/vnd.trade-canvas.candles, application/json;q=0.9";
+
 const SERIES = /^[^:]+:[^:]+:.+:[1-9][0-9]*[smhdw]$/;
 
 interface Settings {
@@ -51,8 +54,11 @@ if (typeof series === "string" && SERIES.test(series)) {
   if (since !== null) query.set("since", String(since));
   const path = `/api/market/candles?${query}`;
   const answer = window
-    .fetch(new URL(`.${path}`, window.location.href), { cache: "no-cache" })
-    .then(async (response) => ({ response, text: await response.text() }));
+    .fetch(new URL(`.${path}`, window.location.href), {
+      cache: "no-cache",
+      headers: { Accept: ACCEPT },
+    })
+    .then(async (response) => ({ response, body: await response.arrayBuffer() }));
   // The failure is dealt with where the answer is used.
   answer.catch(() => undefined);
   window.early = { path, answer };

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
 import { Api, ApiError } from "../src/sync/api";
@@ -52,6 +53,55 @@ describe("Api", () => {
   it("rejects a page with a malformed candle", async () => {
     const api = apiAnswering({ candles: [{ ...candle(60), high: null }], server_head_time: 60 });
     const failure = await failureOf(api.candles("s", { limit: 1 }));
+    expect([failure.code, failure.transient]).toEqual(["unreadable_answer", true]);
+  });
+
+  const COMPACT = "application/vnd.trade-canvas.candles";
+  const vectors = JSON.parse(
+    readFileSync(new URL("../../tests/vectors/history.json", import.meta.url), "utf8"),
+  ) as { name: string; chunk: string; candles: number[][] }[];
+
+  function answeringColumns(body: ArrayBuffer, headers: Record<string, string> = {}): Api {
+    const given = { "Content-Type": COMPACT, ...headers };
+    return new Api(async (_, init) => {
+      const accept = new Headers(init.headers).get("Accept") ?? "";
+      return accept.startsWith(COMPACT)
+        ? new Response(body, { headers: given })
+        : new Response("{}", { status: 406 });
+    });
+  }
+
+  it.each(vectors)("reads the same from columns and from JSON: $name", async (vector) => {
+    const candles = vector.candles.map(([candle_time, open, high, low, close, volume]) => {
+      return { candle_time, open, high, low, close, volume };
+    });
+    const past = {
+      date: "Tue, 14 Nov 2023 22:13:20 GMT",
+      "x-series-epoch": "12",
+      "x-series-generation": "1.a",
+    };
+    const chunk = Uint8Array.from(Buffer.from(vector.chunk, "base64")).buffer;
+    const columns = answeringColumns(chunk, { ...past, "X-Server-Head-Time": "60" });
+    // JSON.stringify writes -0 as 0.
+    const json = JSON.stringify({ candles, server_head_time: 60 }, (_, value: unknown) =>
+      Object.is(value, -0) ? "-0" : value,
+    ).replaceAll('"-0"', "-0.0");
+    const read = await columns.candles("s", { limit: 5 });
+    expect(read).toStrictEqual(await apiAnswering(json, { headers: past }).candles("s", { limit: 5 }));
+    expect(read.candles).toHaveLength(vector.candles.length);
+  });
+
+  it("reads an empty page in columns", async () => {
+    const empty = new Uint8Array(36);
+    empty.set(new TextEncoder().encode("TCH1"));
+    const page = await answeringColumns(empty.buffer).candles("s", { limit: 5 });
+    expect([page.candles, page.serverHead]).toEqual([[], null]);
+  });
+
+  it("rejects a page in columns that is not whole", async () => {
+    const failure = await failureOf(
+      answeringColumns(new ArrayBuffer(20)).candles("s", { limit: 1 }),
+    );
     expect([failure.code, failure.transient]).toEqual(["unreadable_answer", true]);
   });
 

@@ -17,14 +17,17 @@ describe("withEarlyAnswer", () => {
   async function texts(early: EarlyAnswer | undefined, ...paths: string[]): Promise<string[]> {
     const either = withEarlyAnswer(fetch, early);
     const found: string[] = [];
-    for (const path of paths) found.push(await (await either(path, { signal })).text());
+    for (const path of paths) {
+      const body = await (await either(path, { signal })).arrayBuffer();
+      found.push(new TextDecoder().decode(body));
+    }
     return found;
   }
 
   beforeEach(() => void requested.splice(0));
 
   it("gives the answer once, to a request for the same", async () => {
-    const read = { response: answer("read"), text: "early" };
+    const read = { response: answer("read"), body: new TextEncoder().encode("early").buffer };
     const early = { path: "/a", answer: Promise.resolve(read) };
     expect(await texts(early, "/b", "/a", "/a")).toEqual(["fetched", "early", "fetched"]);
     expect(await texts(undefined, "/a")).toEqual(["fetched"]);
@@ -47,12 +50,19 @@ describe("withEarlyAnswer", () => {
 
 describe("early.ts", () => {
   const fetched: string[] = [];
+  const accepted: (string | null)[] = [];
+  const accept = (init?: RequestInit): string | null => new Headers(init?.headers).get("Accept");
 
   beforeEach(() => {
     fetched.splice(0);
+    accepted.splice(0);
     vi.resetModules();
     window.localStorage.clear();
-    vi.stubGlobal("fetch", async (url: URL) => (fetched.push(url.href), answer("{}")));
+    vi.stubGlobal("fetch", async (url: URL, init?: RequestInit) => {
+      fetched.push(url.href);
+      accepted.push(accept(init));
+      return answer("{}");
+    });
     window.fetch = globalThis.fetch;
     delete window.early;
   });
@@ -70,10 +80,11 @@ describe("early.ts", () => {
 
   it("requests what the page will request for the series of the link, beside the page", async () => {
     const early = await load(`http://host/prefix/?series=${SERIES}`);
-    const asked: string[] = [];
-    const api = new Api(async (path) => (asked.push(path), answer("{}")));
+    const asked: [string, string | null][] = [];
+    const api = new Api(async (path, init) => (asked.push([path, accept(init)]), answer("{}")));
     await api.candles(SERIES, { since: null, limit: 2000, signal }).catch(() => undefined);
-    expect(asked).toEqual([early?.path]);
+    expect(asked).toEqual([[early?.path, accepted[0]]]);
+    expect(accepted[0]).toContain("candles");
     expect(fetched).toEqual([`http://host/prefix${early?.path}`]);
   });
 

@@ -1,4 +1,4 @@
-"""The answer to a request for candles: its content coding, its headers, and whether it is a 304."""
+"""The answer to a request for candles: form and coding, headers, and whether it is a 304."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ from market.domain.store import SeriesState
 EPOCH_HEADER = b"x-series-epoch"
 GENERATION_HEADER = b"x-series-generation"
 
+JSON_TYPE = "application/json"
+
+# A page of candles in the columns of docs/history-format.md.
+COMPACT_TYPE = "application/vnd.trade-canvas.candles"
+
 # Depends on this request header, besides those that Django's middleware names.
 VARY = "Accept-Encoding"
+
+# Pages of candles have two forms.
+CANDLES_VARY = f"Accept, {VARY}"
 
 # A 304 has the headers of the full answer, except those that describe its body.
 OF_A_BODY = frozenset({b"content-length", b"content-encoding", b"content-type"})
 
-# Longer than any browser's; such a client gets a plain body.
-MAX_ACCEPT_ENCODING = 256
+# Longer than any browser's; such a client gets plain JSON.
+MAX_ACCEPT = 256
 
 
 class Body(NamedTuple):
@@ -38,10 +46,17 @@ class Answer(NamedTuple):
     content: bytes
 
 
-def body_of(content: bytes, etag: str, *, state: SeriesState, encoding: str | None = None) -> Body:
+def body_of(
+    content: bytes,
+    etag: str,
+    *,
+    state: SeriesState,
+    encoding: str | None = None,
+    content_type: str = JSON_TYPE,
+) -> Body:
     """A body with its headers; `state` is the series' when its candles were read."""
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", content_type.encode()),
         (b"content-length", b"%d" % len(content)),
         (b"etag", etag.encode()),
         (b"cache-control", b"no-cache"),
@@ -69,16 +84,33 @@ def is_unchanged(if_none_match: str, etag: str) -> bool:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3)."""
-    return len(accept_encoding) <= MAX_ACCEPT_ENCODING and _allows_gzip(accept_encoding)
+    return len(accept_encoding) <= MAX_ACCEPT and _allows_gzip(accept_encoding)
+
+
+def prefers_compact(accept: str) -> bool:
+    """Whether an Accept header names the compact form, and does not prefer JSON."""
+    return len(accept) <= MAX_ACCEPT and _names_compact(accept)
 
 
 @lru_cache(maxsize=256)
 def _allows_gzip(header: str) -> bool:
+    weights = _weights(header)
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
+
+
+@lru_cache(maxsize=256)
+def _names_compact(header: str) -> bool:
+    weights = _weights(header)
+    weight = weights.get(COMPACT_TYPE, 0.0)
+    return weight > 0 and weight >= weights.get(JSON_TYPE, 0.0)
+
+
+def _weights(header: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for part in header.lower().split(","):
-        coding, _, parameter = part.partition(";")
-        weights[coding.strip()] = _weight(parameter)
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
+        name, _, parameter = part.partition(";")
+        weights[name.strip()] = _weight(parameter)
+    return weights
 
 
 def _weight(parameter: str) -> float:

@@ -11,7 +11,7 @@ import time
 
 from market.api import metrics
 from market.api.asgi import Application, Receive, Scope, Send, respond
-from market.api.candle_answer import VARY, accepts_gzip, answer_with
+from market.api.candle_answer import CANDLES_VARY, accepts_gzip, answer_with
 from market.api.candle_pages import candle_pages, page_sent
 from market.api.candle_query import PageQuery, query_of
 from market.api.common_headers import CommonHeaders
@@ -29,7 +29,9 @@ class CandleFront:
     def __init__(self, application: Application, *, reader: StatesReader[SeriesState]) -> None:
         self._application = application
         # Without a query: 422.
-        self._common_headers = CommonHeaders(application, method="GET", status=422, vary=VARY)
+        self._common_headers = CommonHeaders(
+            application, method="GET", status=422, vary=CANDLES_VARY
+        )
         self._states = SeriesStates(reader)
         self._reads: SharedReads[PageKey] = SharedReads(application)
 
@@ -49,6 +51,7 @@ class CandleFront:
         if query is None or common is None or state is None:
             await self._application(scope, receive, send)
             return
+        query = query.in_form(given.get(b"accept", b"").decode("latin-1"))
         gzip = accepts_gzip(given.get(b"accept-encoding", b"").decode("latin-1"))
         page = candle_pages().cached(query, state, gzip=gzip)
         # Waited for once only: a page that may not be cached is read by each.

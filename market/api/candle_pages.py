@@ -3,7 +3,7 @@
 A page is looked up by series, cursor and limit. It is valid while the series' epoch and the store's
 generation are the same and, unless it is full and ends behind the head, while the head is the same.
 A full page remains valid when the head moves on: only the few bytes in front of its candles are
-made anew.
+made anew. A page in the compact form has them in its headers, and its body stays as it is.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from urllib.parse import quote
 
 import orjson
 
 from market.api import metrics
-from market.api.candle_answer import Body, body_of
+from market.api.candle_answer import COMPACT_TYPE, Body, body_of
 from market.api.candle_query import PageQuery
-from market.api.gzip_body import deflated, gzipped
+from market.api.gzip_body import deflated, gzipped, packed
 from market.debug_events import emit
 from market.domain.candle import Candle
 from market.domain.freshness import clamp_cursor, is_withheld
+from market.domain.history_format import encode
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState
 from market.runtime import candle_store
@@ -38,6 +40,10 @@ PAGE_OVERHEAD_BYTES = 3_000
 MIN_GZIP_BYTES = 600
 
 ENDING = b"}"
+
+# What JSON has beside the candles, where they are in the compact form.
+HEAD_HEADER = b"x-server-head-time"
+SERIES_HEADER = b"x-series-id"
 
 
 @dataclass(slots=True)
@@ -160,12 +166,15 @@ class CandlePages:
             if not page.needs_gzip:
                 return
             content = page.plain.content
-            middle = page.deflated or deflated(memoryview(content)[page.candles_at : -len(ENDING)])
-            whole, at = gzipped(content, head=page.candles_at, tail=len(ENDING), middle=middle)
-            tag = f'"{page.digest}.{page.head}.gz"'
+            if page.query.compact:
+                whole, at = packed(content), slice(0)
+            else:
+                part = memoryview(content)[page.candles_at : -len(ENDING)]
+                middle = page.deflated or deflated(part)
+                whole, at = gzipped(content, head=page.candles_at, tail=len(ENDING), middle=middle)
             with self._lock:
                 before = page.size
-                page.compressed = body_of(whole, tag, state=page.state, encoding="gzip")
+                page.compressed = _body(page.query, page.state, page.digest, whole, gzip=True)
                 page.deflated, page.deflated_at = None, at
                 if self._pages.get(page.query) is page:
                     self._bytes += page.size - before
@@ -244,8 +253,25 @@ def _lasts(candles: list[Candle], series: SeriesId, head: int | None, *, now: fl
 
 
 def _page(query: PageQuery, state: SeriesState, candles: list[Candle]) -> Page:
+    if query.compact:
+        beginning, rows, ending = b"", encode(candles), b""
+    else:
+        beginning, rows, ending = _beginning(query.series, state.head), _json(candles), ENDING
+    # Another generation is another page, so that a client gets it with its headers.
+    digest = blake2b(rows, digest_size=12, key=state.generation.encode()[:64]).hexdigest()
+    return Page(
+        query=query,
+        state=state,
+        rows=len(candles),
+        digest=digest,
+        candles_at=len(beginning),
+        plain=_body(query, state, digest, b"".join((beginning, rows, ending))),
+    )
+
+
+def _json(candles: list[Candle]) -> bytes:
     # Unpacked here: as_object costs a call for each of thousands of candles.
-    rows = orjson.dumps(
+    return orjson.dumps(
         [
             {
                 "candle_time": candle_time,
@@ -258,30 +284,42 @@ def _page(query: PageQuery, state: SeriesState, candles: list[Candle]) -> Page:
             for candle_time, open_, high, low, close, volume in candles
         ]
     )
-    # Another generation is another page, so that a client gets it with its headers.
-    digest = blake2b(rows, digest_size=12, key=state.generation.encode()[:64]).hexdigest()
-    beginning = _beginning(query.series, state.head)
-    content = b"".join((beginning, rows, ENDING))
-    return Page(
-        query=query,
-        state=state,
-        rows=len(candles),
-        digest=digest,
-        candles_at=len(beginning),
-        plain=body_of(content, f'"{digest}.{state.head}"', state=state),
-    )
+
+
+def _body(
+    query: PageQuery, state: SeriesState, digest: str, content: bytes, *, gzip: bool = False
+) -> Body:
+    tag = f'"{digest}.{state.head}.gz"' if gzip else f'"{digest}.{state.head}"'
+    encoding = "gzip" if gzip else None
+    if not query.compact:
+        return body_of(content, tag, state=state, encoding=encoding)
+    body = body_of(content, tag, state=state, encoding=encoding, content_type=COMPACT_TYPE)
+    body.headers.append((SERIES_HEADER, quote(str(query.series), safe=":/").encode()))
+    if state.head is not None:
+        body.headers.append((HEAD_HEADER, b"%d" % state.head))
+    return body
 
 
 def _moved(page: Page, state: SeriesState) -> Page:
     """The same candles behind a head that moved on."""
+    query, digest, compressed = page.query, page.digest, page.compressed
+    if query.compact:
+        packed_before = compressed and _body(query, state, digest, compressed.content, gzip=True)
+        return replace(
+            page,
+            state=state,
+            plain=_body(query, state, digest, page.plain.content),
+            compressed=packed_before,
+            lock=threading.Lock(),
+        )
     beginning = _beginning(page.query.series, state.head)
     content = b"".join((beginning, memoryview(page.plain.content)[page.candles_at :]))
     return replace(
         page,
         state=state,
         candles_at=len(beginning),
-        plain=body_of(content, f'"{page.digest}.{state.head}"', state=state),
-        deflated=page.compressed.content[page.deflated_at] if page.compressed else page.deflated,
+        plain=_body(query, state, digest, content),
+        deflated=compressed.content[page.deflated_at] if compressed else page.deflated,
         compressed=None,
         lock=threading.Lock(),
     )

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import QueryDict
 
+from market.api.candle_answer import prefers_compact
 from market.api.checks import check_query
 from market.api.errors import ApiError
 from market.api.requests import CandlesQuery
@@ -20,11 +22,21 @@ MAX_REMEMBERED_BYTES = 512
 
 
 class PageQuery(NamedTuple):
-    """A page of a series: the oldest `limit` candles after `since`, or the newest without it."""
+    """A page of a series: the oldest `limit` candles after `since`, or the newest without it.
+
+    `compact`: in the columns of docs/history-format.md instead of JSON.
+    """
 
     series: SeriesId
     since: int | None
     limit: int
+    compact: bool = False
+
+    def in_form(self, accept: str) -> PageQuery:
+        """The same page in the form that an Accept header asks for."""
+        if prefers_compact(accept) and settings.SWITCHES.enable_compact_history:
+            return self._replace(compact=True)
+        return self
 
 
 def page_query(parameters: Mapping[str, str]) -> PageQuery:

@@ -51,7 +51,9 @@ class Scaled(NamedTuple):
 
 
 def encode(candles: Sequence[Candle]) -> bytes:
-    """At least one candle, ascending and finite, as one uncompressed chunk."""
+    """Candles, ascending and finite, as one uncompressed chunk."""
+    if not candles:
+        return HEADER.pack(MAGIC, *[0] * 12)
     times = [candle.candle_time for candle in candles]
     steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
     step = min(steps, default=0)
@@ -87,19 +89,27 @@ def _scaled(columns: Columns, *, field: int) -> Scaled | None:
     """The columns, of which `field` is the first; None if they are better written as doubles."""
     decimals = _common_decimals([value for column in columns for value in column])
     scale = 10**decimals
-    # Rounding and bounding keep the order of a candle's prices.
-    units = [
-        [round(max(-MAX_UNITS, min(value * scale, MAX_UNITS))) for value in column]
-        for column in columns
-    ]
+    units = [_whole_numbers(column, scale) for column in columns]
     exceptions = [
         (row * 5 + column, value)
         for column, (whole, exact) in enumerate(zip(units, columns, strict=True), field)
+        # Most columns have none: comparing them whole takes a third of the time.
+        if 0 in whole or [unit / scale for unit in whole] != list(exact)
         for row, (unit, value) in enumerate(zip(whole, exact, strict=True))
         if unit / scale != value or (unit == 0 and math.copysign(1, value) < 0)
     ]
     is_worth_it = len(exceptions) * 4 <= len(columns) * len(columns[0])
     return Scaled(decimals, units, exceptions) if is_worth_it and _has_order(units) else None
+
+
+def _whole_numbers(column: Sequence[float], scale: int) -> list[int]:
+    """The values as multiples of 1 / `scale`, as near as possible.
+
+    Rounding and bounding keep the order of a candle's prices.
+    """
+    if min(column) * scale >= -MAX_UNITS and max(column) * scale <= MAX_UNITS:
+        return [round(value * scale) for value in column]
+    return [round(max(-MAX_UNITS, min(value * scale, MAX_UNITS))) for value in column]
 
 
 def _has_order(units: Units) -> bool:

@@ -1,7 +1,8 @@
 /** Typed client of the HTTP API: every call has a time limit, every answer is validated. */
 
 import { shownLanguage, t } from "../i18n/words";
-import { parseCandles } from "./candle";
+import { parseCandles, type Candle } from "./candle";
+import { decodeChunk } from "./history-chunk";
 import { DRAWN_CANDLES } from "../drawings/drawings";
 import { parseCatalog, type Factor } from "../studies/factor-catalog";
 import {
@@ -59,8 +60,17 @@ export class ApiError extends Error {
 
 const TIMEOUT_MS = 15_000;
 
+/** Candles in columns (docs/history-format.md); JSON is answered where compact history is off. */
+const COMPACT = "application/vnd.trade-canvas.candles";
+const CANDLES = `${COMPACT}, application/json;q=0.9`;
+
 type Fetch = (input: string, init: RequestInit) => Promise<Answer>;
 type Json = Record<string, unknown>;
+
+interface Read<Body> {
+  readonly body: Body;
+  readonly headers: Headers;
+}
 
 export class Api implements CandleReader, OverlayReader, OlderReader, SymbolReader {
   private readonly fetch: Fetch;
@@ -74,12 +84,10 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
   async candles(seriesId: string, query: CandleQuery): Promise<CandlePage> {
     const parameters = new URLSearchParams({ series_id: seriesId, limit: String(query.limit) });
     if (query.since != null) parameters.set("since", String(query.since));
-    const { body, headers } = await this.get(`/api/market/candles?${parameters}`, query.signal);
-    const candles = parseCandles(body["candles"]);
-    if (candles === null) throw unreadable("candles");
+    const path = `/api/market/candles?${parameters}`;
+    const { body, headers } = await this.read(path, query.signal, CANDLES);
     return {
-      candles,
-      serverHead: finite(body["server_head_time"]),
+      ...candlesIn(body, headers),
       serverTimeMs: dateOf(headers),
       epoch: epochOf(headers),
       generation: headers.get("x-series-generation"),
@@ -162,19 +170,26 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
     return { ...readDelta(record["draw_delta"]), cursor, generation };
   }
 
-  private async get(
+  private async get(path: string, signal?: AbortSignal): Promise<Read<Json>> {
+    const { body, headers } = await this.read(path, signal);
+    return { body: readJson(body), headers };
+  }
+
+  /** The body of an answer; an error answer is thrown as ApiError. */
+  private async read(
     path: string,
     signal?: AbortSignal,
-  ): Promise<{ body: Json; headers: Headers }> {
+    accept = "*/*",
+  ): Promise<Read<ArrayBuffer>> {
     const limit = AbortSignal.timeout(this.timeoutMs);
     const signals = signal ? AbortSignal.any([signal, limit]) : limit;
     try {
       // "no-cache" revalidates: the server answers 304 when nothing changed.
       // Errors are explained in the page's language, which may not be the browser's.
-      const headers = { "Accept-Language": shownLanguage() };
+      const headers = { Accept: accept, "Accept-Language": shownLanguage() };
       const response = await this.fetch(path, { signal: signals, cache: "no-cache", headers });
-      const body = await readJson(response);
-      if (!response.ok) throw errorOf(response.status, body);
+      const body = await response.arrayBuffer();
+      if (!response.ok) throw errorOf(response.status, jsonIn(body) ?? {});
       return { body, headers: response.headers };
     } catch (error) {
       if (error instanceof ApiError || signal?.aborted) throw error;
@@ -211,16 +226,40 @@ export function asApiError(error: unknown): ApiError {
   return error instanceof ApiError ? error : new ApiError(0, "unknown", String(error));
 }
 
-async function readJson(response: Answer): Promise<Json> {
-  const text = await response.text();
+/** An object; null for anything else, as a proxy's error page. */
+function jsonIn(body: ArrayBuffer): Json | null {
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null) return value as Json;
+    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    return typeof value === "object" ? (value as Json | null) : null;
   } catch {
-    // A proxy's error page: the status is enough.
+    return null;
   }
-  if (response.ok) throw unreadable("answer");
-  return {};
+}
+
+function readJson(body: ArrayBuffer): Json {
+  const value = jsonIn(body);
+  if (value === null) throw unreadable("answer");
+  return value;
+}
+
+/** What a page has besides its headers, in whichever form it came. */
+function candlesIn(body: ArrayBuffer, headers: Headers): Pick<CandlePage, "candles" | "serverHead"> {
+  if (headers.get("content-type") === COMPACT) {
+    const head = headers.get("x-server-head-time");
+    return { candles: readColumns(body), serverHead: head === null ? null : finite(Number(head)) };
+  }
+  const json = readJson(body);
+  const candles = parseCandles(json["candles"]);
+  if (candles === null) throw unreadable("candles");
+  return { candles, serverHead: finite(json["server_head_time"]) };
+}
+
+function readColumns(body: ArrayBuffer): Candle[] {
+  try {
+    return decodeChunk(body);
+  } catch {
+    throw unreadable("candles");
+  }
 }
 
 function errorOf(status: number, body: Json): ApiError {

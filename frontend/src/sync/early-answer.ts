@@ -1,13 +1,13 @@
 /** An answer that was requested before the page's script had loaded. */
 
 /** The part of a response that `Api` uses. */
-export type Answer = Pick<Response, "ok" | "status" | "headers" | "text">;
+export type Answer = Pick<Response, "ok" | "status" | "headers" | "arrayBuffer">;
 type Fetch = (path: string, init: RequestInit) => Promise<Answer>;
 
 export interface EarlyAnswer {
   /** What was requested, as `Api` writes it. */
   readonly path: string;
-  readonly answer: Promise<{ readonly response: Response; readonly text: string }>;
+  readonly answer: Promise<{ readonly response: Response; readonly body: ArrayBuffer }>;
 }
 
 /**
@@ -25,9 +25,9 @@ export function withEarlyAnswer(fetch: Fetch, early: EarlyAnswer | undefined): F
   };
 }
 
-function read({ response, text }: { response: Response; text: string }): Answer {
+function read({ response, body }: { response: Response; body: ArrayBuffer }): Answer {
   const { ok, status, headers } = response;
-  return { ok, status, headers, text: () => Promise.resolve(text) };
+  return { ok, status, headers, arrayBuffer: () => Promise.resolve(body) };
 }
 
 /** Rejects when the request is given up, as fetch does. */

@@ -9,9 +9,11 @@ from collections import Counter
 from types import FunctionType, ModuleType
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clients.python.trade_canvas_history import decode
 from market.api.candle_pages import CandlePages
 from market.api.candle_query import PageQuery
 from market.domain.freshness import clamp_cursor, is_withheld
@@ -116,15 +118,17 @@ def test_row_newer_than_the_state_is_left_out():
         assert b'"candle_time":180' not in content
 
 
-def test_cache_keeps_no_more_bytes_alive_than_its_bound():
+@pytest.mark.parametrize("compact", [False, True], ids=["JSON", "compact"])
+def test_cache_keeps_no_more_bytes_alive_than_its_bound(compact):
     times = range(0, 60_000, 60)
     store, pages = pages_over(*times, now=1e6, max_bytes=200_000)
-    for number, since in enumerate(times[:100]):
-        page(pages, since, 100, gzip=number % 2 == 0)
+    queries = [PageQuery(MINUTE, since, 100, compact) for since in times[:100]]
+    for number, query in enumerate(queries):
+        pages.read(query, gzip=number % 2 == 0)
         if number % 20 == 0:
             Pipeline(store).ingest(MINUTE, candles(60_000 + 60 * number))
-    for since in times[90:100]:
-        page(pages, since, 100, gzip=True)
+    for query in queries[90:]:
+        pages.read(query, gzip=True)
     assert 100_000 < alive(pages, without=store) <= 200_000
 
 
@@ -184,11 +188,16 @@ def test_every_answer_is_the_one_without_a_cache(steps):
         elif kind == "wait":
             now[0] += first
         else:
-            query = PageQuery(MINUTE, None if first is None else first * 60, second)
-            assert answered(pages.read(query)) == expected(store, query, now[0])
+            for compact in (False, True):
+                query = PageQuery(MINUTE, None if first is None else first * 60, second, compact)
+                assert answered(pages.read(query)) == expected(store, query, now[0])
 
 
 def answered(found):
+    if found.query.compact:
+        rows = decode(found.plain.content)
+        head = dict(found.plain.headers).get(b"x-server-head-time")
+        return head and int(head), [row[0] for row in rows], [row[4] for row in rows]
     body = orjson.loads(found.plain.content)
     rows = body["candles"]
     return (

@@ -49,6 +49,11 @@ def test_every_double_survives(numbers):
     survives()
 
 
+def test_no_candles_are_a_header():
+    assert len(encode([])) == HEADER.size
+    assert decode(encode([])) == []
+
+
 @pytest.mark.parametrize(
     "odd", [-0.0, 5e-324, 1.7976931348623157e308, -1e300, 1 / 3, 2.0**52 + 0.5]
 )

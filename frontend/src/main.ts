@@ -9,6 +9,7 @@ import { followAppearance } from "./settings/appearance";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
 import { labelPage } from "./shell/page-labels";
+import { decodeChunk } from "./sync/history-chunk";
 import { HistoryReader } from "./sync/history-reader";
 import { KeptChunks } from "./sync/kept-chunk";
 import { PriceSteps } from "./sync/price-steps";
@@ -56,7 +57,7 @@ const reader = new HistoryReader({
   api,
   clock: browserClock,
   kept: new KeptChunks(() => window.localStorage),
-  load: async () => new (await import("./sync/history")).History(fetchBeside),
+  load: async () => new (await import("./sync/history")).History(fetchBeside, decodeChunk),
   isHidden: () => document.hidden,
 });
 const openSocket = new SharedSocket(openBrowserSocket, browserClock).open;

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { decodeChunk } from "../src/sync/history-chunk";
 import { History } from "../src/sync/history";
 import { HistoryReader } from "../src/sync/history-reader";
 import { KeptChunks } from "../src/sync/kept-chunk";
@@ -70,7 +71,7 @@ function visit(server: FakeServer, chunks: ChunkServer, clock: FakeClock): SyncS
   const kept = new KeptChunks(storage);
   const load = async (): Promise<History> => {
     if (chunks.isUnloadable) throw new Error("Failed to fetch dynamically imported module");
-    return new History(chunks.fetch);
+    return new History(chunks.fetch, decodeChunk);
   };
   const isHidden = (): boolean => chunks.isHidden;
   const api = new HistoryReader({ api: server, clock, kept, load, isHidden });

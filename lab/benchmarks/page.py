@@ -310,7 +310,8 @@ def main(parts: list[str]) -> None:
     with stack(ledgers=True) as installation, bare_page(installation) as bare_url:
         exchange = installation.local_exchange()
         candles = fill(exchange)
-        switches = {f"{PREFIX}CORS_ORIGINS": bare_url, f"{PREFIX}ENABLE_DEBUG_API": "1"}
+        on = ("ENABLE_DEBUG_API", "ENABLE_COMPACT_HISTORY")
+        switches = {f"{PREFIX}CORS_ORIGINS": bare_url} | {f"{PREFIX}{name}": "1" for name in on}
         with web(installation, **switches) as process, chromium() as browser:
             pages, feed = Pages(browser, process.url, bare_url), Feed(process.url, candles)
             every: dict[str, Callable[[], Iterator[object]]] = {

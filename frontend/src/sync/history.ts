@@ -4,7 +4,6 @@
  * Chunks never change, so the browser keeps them: one that was read before costs no request.
  */
 
-import { decodeChunk } from "./history-chunk";
 import type { KeptChunk } from "./kept-chunk";
 import type { Candle } from "./candle";
 import type { OlderPage, OlderQuery } from "./readers";
@@ -34,12 +33,15 @@ class NotFound extends Error {}
 
 export class History {
   private readonly fetch: Fetch;
+  private readonly decode: (chunk: ArrayBuffer) => Candle[];
   private readonly indexes = new Map<string, IndexPage>();
   /** The server has no compact history. */
   private isOff = false;
 
-  constructor(fetch: Fetch) {
+  /** `decode` is `decodeChunk`: imported here it would be a script of its own, and a request. */
+  constructor(fetch: Fetch, decode: (chunk: ArrayBuffer) => Candle[]) {
     this.fetch = fetch;
+    this.decode = decode;
   }
 
   /** The candles before `first`; null where they are not in chunks. Throws like fetch. */
@@ -81,7 +83,7 @@ export class History {
   async candlesOf(seriesId: string, name: string, signal?: AbortSignal): Promise<Candle[]> {
     const query = new URLSearchParams({ series_id: seriesId });
     const response = await this.request(`/api/market/history/${name}?${query}`, { signal });
-    return decodeChunk(await response.arrayBuffer());
+    return this.decode(await response.arrayBuffer());
   }
 
   private async olderInChunks(seriesId: string, query: OlderQuery): Promise<OlderPage | null> {

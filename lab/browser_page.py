@@ -29,7 +29,10 @@ from lab.browser_drawings import (
     plain,
     shown_in,
 )
+from market.api.candle_answer import COMPACT_TYPE
+from market.domain.history_format import HEADER, MAGIC
 
+ACCEPT_CANDLES = f"{COMPACT_TYPE}, application/json;q=0.9"
 TIMEOUT_S = 15.0
 CONNECTIONS = 6
 RANGE_LIMIT = 5000
@@ -54,12 +57,29 @@ class Record(Protocol):
         """Keep something for the report."""
 
 
+def candle_facts(answer: Answer) -> tuple[int | None, int | None]:
+    """Return the newest open time of a candle page in either form, and the server's head."""
+    newest, head = _facts_of(answer.body)
+    named = answer.headers.get("X-Server-Head-Time")
+    return newest, int(named) if named else head
+
+
 @lru_cache(maxsize=256)
-def candle_facts(body: bytes) -> tuple[int | None, int | None]:
-    """Return the newest open time of a candle page, and the server's head."""
-    page = orjson.loads(plain(body))
+def _facts_of(body: bytes) -> tuple[int | None, int | None]:
+    content = plain(body)
+    if content.startswith(MAGIC):
+        return newest_in_columns(content), None
+    page = orjson.loads(content)
     candles = page["candles"]
     return (candles[-1]["candle_time"] if candles else None), page["server_head_time"]
+
+
+def newest_in_columns(content: bytes) -> int | None:
+    """Return the newest open time in candles of docs/history-format.md, by their times only."""
+    _, count, first, step, _, _, width, *_, odd = HEADER.unpack_from(content)
+    at = HEADER.size + 12 * odd
+    planes = (sum(content[at + n * count : at + (n + 1) * count]) << 8 * n for n in range(width))
+    return first + (count - 1) * step + sum(planes) if count else None
 
 
 @lru_cache(maxsize=512)
@@ -145,6 +165,8 @@ class BrowserPage:
         address = f"{path}?{urlencode(query)}" if query else path
         kept = self._kept.get(address)
         headers = {"If-None-Match": kept[0]} if kept else {}
+        if path == CANDLES:
+            headers["Accept"] = ACCEPT_CANDLES
         is_chunk = path.startswith(f"{HISTORY}/")
         kind = ASSETS if "." in path else f"{HISTORY}/NAME" if is_chunk else path
         self._record.counts[REQUESTS + kind] += 1
@@ -192,7 +214,7 @@ class BrowserPage:
                 )
                 self.known = {"epoch": epoch and int(epoch), "generation": generation}
                 self.drawings.begin_read()
-            last, head = candle_facts(answer.body)
+            last, head = candle_facts(answer)
             if last is None or head is None or last >= head:
                 return last or newest
             newest = last

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import hashlib
 import time
 from collections import Counter
@@ -13,6 +12,10 @@ from typing import Any
 
 import aiohttp
 import orjson
+
+from lab.browser_drawings import plain
+from lab.browser_page import ACCEPT_CANDLES
+from market.domain.history_format import HEADER, MAGIC
 
 TIMEOUT_S = 60.0
 PATH = "/api/market/candles"
@@ -56,13 +59,14 @@ class PageReader:
             return []
 
     async def load(self, jobs: Sequence[tuple[str, str]], limit: int) -> PageLoads:
-        """Request the newest `limit` candles of every (address, series) at once."""
+        """Request the newest `limit` candles of every (address, series) at once, as pages do."""
         loads = PageLoads(asked=len(jobs))
 
         async def one(url: str, series: str) -> None:
             began = time.monotonic()
             try:
-                status, body = await self._page(url, {"series_id": series, "limit": str(limit)})
+                query = {"series_id": series, "limit": str(limit)}
+                status, body = await self._page(url, query, accept=ACCEPT_CANDLES)
             except (aiohttp.ClientError, TimeoutError) as error:
                 loads.wrong[type(error).__name__] += 1
                 return
@@ -90,8 +94,11 @@ class PageReader:
             raise aiohttp.ClientError(f"{url} answers {status}")
         return [candle["candle_time"] for candle in _candles(body)]
 
-    async def _page(self, url: str, query: dict[str, str]) -> tuple[int, bytes]:
-        async with self._open().get(f"{url}{PATH}", params=query) as answer:
+    async def _page(
+        self, url: str, query: dict[str, str], *, accept: str = "*/*"
+    ) -> tuple[int, bytes]:
+        headers = {"Accept": accept}
+        async with self._open().get(f"{url}{PATH}", params=query, headers=headers) as answer:
             return answer.status, await answer.read()
 
     def _open(self) -> aiohttp.ClientSession:
@@ -109,11 +116,14 @@ class PageReader:
     def _length(self, body: bytes) -> int:
         key = hashlib.blake2b(body, digest_size=16).digest()
         if key not in self._lengths:
-            self._lengths[key] = len(_candles(body))
+            content = plain(body)
+            is_columns = content.startswith(MAGIC)
+            self._lengths[key] = (
+                HEADER.unpack_from(content)[1] if is_columns else len(_candles(content))
+            )
         return self._lengths[key]
 
 
 def _candles(body: bytes) -> list[dict[str, Any]]:
-    text = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
-    candles: list[dict[str, Any]] = orjson.loads(text)["candles"]
+    candles: list[dict[str, Any]] = orjson.loads(plain(body))["candles"]
     return candles

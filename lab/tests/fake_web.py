@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+from market.api.candle_answer import COMPACT_TYPE
+from market.domain.candle import Candle
+from market.domain.history_format import encode
+
 SERIES = "sim:spot:BTC/USDT:1m"
 HEAD = 6000
 STORED = [6060, 6120, 6180, 6240]
@@ -32,8 +36,11 @@ class FakeWeb:
     """Sends every watcher the messages of `script`, then a forming candle.
 
     `scripts` are those of single connections, by their number. `pages` are bodies and headers over
-    HTTP by path, besides candles; `asked` are the paths, with query, and the tags named.
+    HTTP by path, besides candles; `asked` are the paths, with query, and the tags named. Candles
+    are JSON, or with `answers_columns` in the compact form for those who ask for it.
     """
+
+    answers_columns = False
 
     def __init__(self):
         self.script = []
@@ -57,8 +64,11 @@ class FakeWeb:
         path = request.path.partition("?")[0]
         if path == "/api/market/candles":
             times = self.after if "since" in request.path else [HEAD]
+            past = {"X-Series-Epoch": "3", "X-Series-Generation": "g"}
+            if self.answers_columns and COMPACT_TYPE in request.headers.get("Accept", ""):
+                return _columns(connection, times, past)
             body = {"candles": [candle(t) for t in times], "server_head_time": times[-1]}
-            return _respond(connection, body, {"X-Series-Epoch": "3", "X-Series-Generation": "g"})
+            return _respond(connection, body, past)
         if path not in self.pages:
             return connection.respond(404, "{}")
         return _respond(connection, *self.pages[path])
@@ -73,6 +83,15 @@ class FakeWeb:
         with suppress(ConnectionClosed):
             async for message in connection:
                 self.subscribed.append(json.loads(message))
+
+
+def _columns(connection, times, headers):
+    response = connection.respond(200, "")
+    response.body = encode([Candle(**candle(time)) for time in times])
+    del response.headers["Content-Length"], response.headers["Content-Type"]
+    named = {"Content-Type": COMPACT_TYPE, "Content-Length": str(len(response.body))}
+    response.headers.update({**headers, **named, "X-Server-Head-Time": str(times[-1])})
+    return response
 
 
 def _respond(connection, body, headers):

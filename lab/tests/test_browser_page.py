@@ -12,10 +12,13 @@ import pytest
 
 from lab import browser_drawings
 from lab.browser_drawings import FRAME, MISSED, PAST, POLL, Answer, BrowserDrawings
+from lab.browser_page import newest_in_columns
 from lab.client import Order
 from lab.crowd_process import DIFFERING, Crew
 from lab.tests.fake_web import HEAD, SERIES, STORED, FakeWeb, closed
 from lab.waiting import eventually
+from market.domain.candle import Candle
+from market.domain.history_format import encode
 
 BASE = 1000
 
@@ -301,14 +304,24 @@ async def test_page_asks_for_all_that_its_first_load_shows():
     }
 
 
-async def test_page_subscribes_with_what_it_has():
+@pytest.mark.parametrize("answers_columns", [False, True], ids=["JSON", "columns"])
+async def test_page_subscribes_with_what_it_has(answers_columns):
     web = a_web()
+    web.answers_columns = answers_columns
     web.script = SOUND
     await run_pages(web)
     hello, subscribe = web.subscribed[0], next(each for each in web.subscribed if "since" in each)
     assert hello == {"type": "hello", "heartbeat": True, "health": True}
     assert (subscribe["since"], subscribe["epoch"], subscribe["generation"]) == (HEAD, 3, "g")
     assert subscribe["drawings"] in (0, BASE)
+
+
+@pytest.mark.parametrize(
+    "times", [[], [60], [60, 120, 180], [0, 60, 3600, 10_000_000], [7, 8, 10**11]], ids=str
+)
+def test_newest_candle_is_found_by_the_times_of_columns(times):
+    chunk = encode([Candle(time, 1.5, 1.5, 1.5, -0.0, 1 / 3) for time in times])
+    assert newest_in_columns(chunk) == (times[-1] if times else None)
 
 
 async def test_pages_count_the_drawings_of_every_candle():

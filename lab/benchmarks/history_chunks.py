@@ -1,8 +1,9 @@
 """Chunks of compact history against candle pages: bytes, and decoding in Node and in Python.
 
 The candles are the recorded markets of `shared/data` beside the checkout, in whole cells. A page
-has the same candles, as the server sends it: JSON, compressed at its level. Both sides decode what
-the network stack hands over (in Node), or what arrives (in Python), to candles of the same form.
+has the same candles, as the server sends it: JSON, compressed at its level. Pages in both forms are
+made from a store in memory. Both sides decode what the network stack hands over (in Node), or what
+arrives (in Python), to candles of the same form.
 The million is the recorded minutes of DOGE/USDT, one copy after the other; Chromium decodes them
 for a chart of the library without anything else.
 """
@@ -29,11 +30,16 @@ from clients.python.trade_canvas_history import decode
 from lab.benchmarks.harness import Comparison, Target, interleave, print_machine
 from lab.benchmarks.page import LIBRARY
 from lab.browser import ARGUMENTS, CHROMIUM
+from market.api.candle_pages import CandlePages
+from market.api.candle_query import PageQuery
 from market.api.gzip_body import LEVEL
 from market.api.history_chunks import CELL_CANDLES, compressed
 from market.csv_candles import read_candles
 from market.domain.candle import Candle
 from market.domain.history_format import encode
+from market.domain.series import SeriesId
+from market.pipeline import Pipeline
+from market.stores.memory import MemoryCandleStore
 from trade_canvas.environment import BASE_DIR
 
 RECORDED = BASE_DIR.parent / "shared" / "data"
@@ -41,6 +47,7 @@ MARKETS = ("BTC_USDT-5m", "DOGE_USDT-1m", "XRP_ETH-1m-with-gaps")
 MILLION = 1_000_000
 MAX_MILLION_BYTES = 9_000_000
 MAX_SHOWN_MS = 2_000
+PAGE_CANDLES = 2000
 REPEATS = 20
 DECODER = BASE_DIR / "frontend" / "src" / "sync" / "history-chunk.ts"
 
@@ -108,6 +115,20 @@ def cells(candles: Sequence[Candle]) -> list[Sequence[Candle]]:
 def page(candles: Sequence[Candle]) -> bytes:
     """Return the body of a candle page."""
     return orjson.dumps({"candles": [candle.as_object() for candle in candles]})
+
+
+def pages_made(market: str) -> Comparison:
+    """Compare making a page of the newest candles as columns with making it as JSON, compressed."""
+    series = SeriesId.parse("test:spot:PAGE/MADE:1m")
+    store = MemoryCandleStore()
+    Pipeline(store).ingest(series, recorded(market))
+    query = PageQuery(series, None, PAGE_CANDLES)
+
+    def make(asked: PageQuery) -> float:
+        return milliseconds(lambda: CandlePages(store).read(asked, gzip=True))
+
+    ours, limit = interleave(lambda: make(query._replace(compact=True)), lambda: make(query))
+    return Comparison(f"{market}: a page of {PAGE_CANDLES} made", "ms", ours, limit)
 
 
 def sizes(market: str) -> Comparison:
@@ -241,7 +262,7 @@ def in_browser(chunks: Sequence[bytes]) -> list[float]:
 def main() -> None:
     """Print the comparisons."""
     print_machine()
-    for measured in (sizes, in_node, in_python):
+    for measured in (sizes, pages_made, in_node, in_python):
         for market in MARKETS:
             print(measured(market), flush=True)
     for line in million():

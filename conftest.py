@@ -11,12 +11,16 @@ import contextlib
 import importlib
 import os
 import shutil
+import sys
 import tempfile
+import threading
+import traceback
 from pathlib import Path
 
 import psycopg2
 import pytest
 
+from lab.waiting import WaitTimeout
 from market import singletons
 from tests.examples import IS_THOROUGH, load_profile
 from trade_canvas import embedded
@@ -145,6 +149,20 @@ def _addresses(pytestconfig: pytest.Config) -> None:
     """Make the addresses by the session's switches, before a test turns one off."""
     if SESSION_KEY in pytestconfig.stash:
         importlib.import_module("trade_canvas.urls")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Show where every thread stands when a test has waited in vain."""
+    report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(WaitTimeout):
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        stacks = (
+            f"{names.get(ident)}:\n{''.join(traceback.format_stack(frame))}"
+            for ident, frame in sys._current_frames().items()
+        )
+        report.sections.append(("threads", "\n".join(stacks)))
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -98,12 +98,32 @@ class Committer:
             return
         # One batch is committed in its caller's context, for logs and costs; several in none.
         context = group[0].context if len(group) == 1 else Context()
+        begun = threading.Event()
         try:
-            context.run(blocking.submit, partial(self._commit, group))
+            running = context.run(blocking.submit, partial(self._commit, group, begun))
         except Exception as error:
-            self._ended(group, commits=1)
-            for queued in group:
-                queued.settle(error)
+            self._fail(group, error)
+        else:
+            running.add_done_callback(partial(self._fail_unless, begun, group))
+
+    def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
+        """Return an error to all callers of a group whose commit never began."""
+        self._ended(group, commits=1)
+        for queued in group:
+            queued.settle(error)
+        self._begin()
+
+    def _fail_unless(
+        self, begun: threading.Event, group: Sequence[_Queued], running: Future[None]
+    ) -> None:
+        """Fail a group whose thread ended before the commit: its connection could not be checked.
+
+        Otherwise its callers would wait in vain, and its place would stay taken for ever.
+        """
+        if begun.is_set():
+            return
+        closed = blocking.PoolBusy("the threads for the database were ended")
+        self._fail(group, closed if running.cancelled() else running.exception() or closed)
 
     def _take(self) -> list[_Queued]:
         """The next group: the oldest batch of each series that is not being committed."""
@@ -132,8 +152,9 @@ class Committer:
             self._commits -= commits
             self._running.difference_update(queued.batch.series for queued in group)
 
-    def _commit(self, group: Sequence[_Queued]) -> None:
+    def _commit(self, group: Sequence[_Queued], begun: threading.Event) -> None:
         """Commit a group, then begin with what has queued meanwhile. Blocking."""
+        begun.set()
         outcomes: Sequence[Outcome | Exception]
         began_s = time.thread_time()
         try:

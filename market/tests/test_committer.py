@@ -207,3 +207,17 @@ async def test_group_costs_each_caller_its_share(store, monkeypatch):
     await asyncio.gather(*tasks)
     assert store.transactions[1] == SERIES[:2]
     assert costs[0].ms == costs[1].ms > 0
+
+
+async def test_commit_that_never_began_fails_and_leaves_its_place(store, monkeypatch):
+    commits = Committer(Pipeline(store))
+    calls = [(series, [candle(60)]) for series in SERIES[: committer.AT_ONCE]]
+    with monkeypatch.context() as patched:
+        patched.setattr(blocking, "close_old_connections", lost_connection)
+        ended = await asyncio.gather(*await queued(commits, calls), return_exceptions=True)
+    assert {type(each) for each in ended} == {ConnectionError}
+    assert (await commits.ingest(SERIES[5], [candle(60)])).fresh
+
+
+def lost_connection():
+    raise ConnectionError("lost")

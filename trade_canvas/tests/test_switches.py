@@ -6,12 +6,14 @@ import pytest
 
 from trade_canvas.switches import SwitchError, Switches, refuse_unused
 
-# On by the contract: candles drive factors and drawings. The throttle of log-ins is turned off only
-# to admit an administrator who is locked out.
+# On by the contract: candles drive factors and drawings, and what is stored can be replayed. The
+# throttle of log-ins is turned off only to admit an administrator who is locked out.
 DRIVEN = {
     "enable_factor_ingest",
     "enable_factor_fingerprint_rebuild",
     "enable_overlay_ingest",
+    "enable_replay_v1",
+    "enable_replay_ensure_coverage",
     "enable_log_in_throttle",
 }
 

@@ -116,7 +116,7 @@ STEPS = (
     Step(
         stop="history in chunks",
         switches=("ENABLE_COMPACT_HISTORY",),
-        then="404; pages read older candles from candle pages",
+        then="404; pages read all candles from candle pages, which are JSON",
         gone=("/api/market/history",),
     ),
     Step(

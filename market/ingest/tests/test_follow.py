@@ -352,7 +352,8 @@ async def test_forming_is_paced_and_ends_with_the_newest_state():
             it.feed.send_forming(candle_at(10, price))
             await asyncio.sleep(0)
         await eventually(lambda: it.ports.publisher.forming[-1:] == [(SERIES, candle_at(10, 119))])
-        assert len(it.ports.publisher.forming) == 2
+        # One at once, if the machine gets to it before the others come, and the newest.
+        assert len(it.ports.publisher.forming) <= 2
 
 
 async def test_forming_of_an_unwatched_series_is_not_announced():

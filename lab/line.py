@@ -126,7 +126,8 @@ class Line:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on data, and at last the end of the connection, whenever the line is whole."""
-        with contextlib.suppress(ConnectionError):
+        # uvloop raises RuntimeError for a connection that was aborted on this side.
+        with contextlib.suppress(ConnectionError, RuntimeError):
             while data := await reader.read(CHUNK):
                 await self._is_whole.wait()
                 writer.write(data)

@@ -9,7 +9,7 @@ const row = (time: number, close = 1) => {
   return { time: time as UTCTimestamp, open: 1, high: 9, low: 0, close };
 };
 
-function split(): SplitSeries<"Candlestick"> {
+function split(): SplitSeries {
   const color = "rgb(1, 2, 3)";
   const layout = { background: { color }, textColor: color, attributionLogo: false };
   const chart = createChart(chartRoot(), { layout });

@@ -68,7 +68,7 @@ export interface ChartEvents {
 export class CandleChart {
   private readonly axis = new ZonedAxis();
   private readonly chart: IChartApiBase<Time>;
-  private readonly prices: SplitSeries<"Candlestick">;
+  private readonly prices: SplitSeries;
   private readonly ahead: TimesAhead;
   private readonly lastPrice = new LastPrice();
   private readonly shown = new ShownCandles();

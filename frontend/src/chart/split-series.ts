@@ -7,21 +7,20 @@
 
 import { MismatchDirection, type ISeriesApi, type SeriesDataItemTypeMap } from "lightweight-charts";
 
-type Kind = "Candlestick" | "Histogram";
-type Row<K extends Kind> = SeriesDataItemTypeMap[K];
+type Row = SeriesDataItemTypeMap["Candlestick"];
 
 /** Rows of the end after it was shortened, and before that. */
 export const SHORT_END = 200;
 export const LONG_END = 400;
 
-export class SplitSeries<K extends Kind> {
+export class SplitSeries {
   /** Both are drawn alike; on the end, prices have coordinates wherever the view is. */
-  readonly body: ISeriesApi<K>;
-  readonly end: ISeriesApi<K>;
-  private rows: Row<K>[] = [];
+  readonly body: ISeriesApi<"Candlestick">;
+  readonly end: ISeriesApi<"Candlestick">;
+  private rows: Row[] = [];
 
   /** `add` adds one of the two series to the chart. */
-  constructor(add: () => ISeriesApi<K>) {
+  constructor(add: () => ISeriesApi<"Candlestick">) {
     this.body = add();
     this.end = add();
   }
@@ -42,14 +41,14 @@ export class SplitSeries<K extends Kind> {
     return row === null ? null : (row.time as number);
   }
 
-  replace(rows: readonly Row<K>[]): void {
+  replace(rows: readonly Row[]): void {
     this.rows = rows.slice(-SHORT_END);
     this.body.setData(rows.slice(0, rows.length - this.rows.length));
     this.end.setData([...this.rows]);
   }
 
   /** Changes the last row, or adds one behind it. */
-  update(row: Row<K>): void {
+  update(row: Row): void {
     if (this.rows.at(-1)?.time === row.time) this.rows[this.rows.length - 1] = row;
     else this.rows.push(row);
     this.end.update(row);
@@ -57,7 +56,7 @@ export class SplitSeries<K extends Kind> {
   }
 
   /** Applies options to both series. */
-  applyOptions(options: Parameters<ISeriesApi<K>["applyOptions"]>[0]): void {
+  applyOptions(options: Parameters<ISeriesApi<"Candlestick">["applyOptions"]>[0]): void {
     this.body.applyOptions(options);
     this.end.applyOptions(options);
   }

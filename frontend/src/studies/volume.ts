@@ -1,9 +1,9 @@
 /** The volume of each candle, in a short pane of its own. */
 
 import { t } from "../i18n/words";
-import { HistogramSeries, type HistogramData, type UTCTimestamp } from "lightweight-charts";
+import { CandlestickSeries, type CandlestickData, type ISeriesApi, type UTCTimestamp } from "lightweight-charts";
 
-import { SplitSeries } from "../chart/split-series";
+import { ShownCandles } from "../chart/shown-candles";
 import { formatVolume } from "../i18n/format";
 import type { Candle } from "../sync/candle";
 import type { ChartChange } from "../sync/chart-change";
@@ -12,11 +12,16 @@ import type { SeriesState } from "../sync/series-state";
 import type { Factor } from "./factor-catalog";
 import type { FeatureSwitches } from "./feature-switches";
 import type { LegendEntry, Study, StudyHost } from "./study";
+import { VolumeBars } from "./volume-bars";
 
 const KEY = "volume";
 /** Heights of the pane of prices and of this one, as shares. */
 const PRICES_SHARE = 5;
 const VOLUME_SHARE = 1;
+/** Rows of the series that has the scale, before they are replaced by one. */
+const MOST_ROWS = 400;
+/** Of a series that has a scale, but nothing to draw. */
+const UNSEEN = { upColor: "transparent", downColor: "transparent", wickVisible: false, borderVisible: false };
 
 /** The volume as a feature that can be switched. */
 export function volumeFeature(): Factor {
@@ -26,10 +31,15 @@ export function volumeFeature(): Factor {
 export class VolumeStudy implements Study {
   private readonly switches: FeatureSwitches;
   private readonly unsubscribe: () => void;
+  private readonly candles = new ShownCandles();
+  private readonly bars = new VolumeBars(this.candles);
   private host: StudyHost | null = null;
-  private series: SplitSeries<"Histogram"> | null = null;
+  /** Has the pane and its scale: a volume of nothing at the newest candles. */
+  private scale: ISeriesApi<"Candlestick"> | null = null;
+  private rows = 0;
+  /** Time of its last row, UTC seconds. */
+  private newest = -Infinity;
   private theme: ChartTheme | null = null;
-  private state: SeriesState | null = null;
 
   constructor(switches: FeatureSwitches) {
     this.switches = switches;
@@ -39,24 +49,26 @@ export class VolumeStudy implements Study {
   attach(host: StudyHost): void {
     this.host = host;
     this.theme = host.theme;
+    this.bars.color = ({ open, close }) =>
+      (close >= open ? this.theme?.upVolume : this.theme?.downVolume) ?? "";
     this.switched();
   }
 
   apply(state: SeriesState, change: ChartChange): void {
-    this.state = state;
+    this.candles.show(state);
     if (change.kind === "replace") this.replace();
     else if (change.kind === "update") {
-      for (const candle of change.candles) this.series?.update(this.row(candle));
+      for (const { candle_time: time } of change.candles) this.follow(time);
     }
   }
 
   legend(candle: Candle): readonly LegendEntry[] {
-    return this.series === null ? [] : [{ name: "V", text: formatVolume(candle.volume) }];
+    return this.scale === null ? [] : [{ name: "V", text: formatVolume(candle.volume) }];
   }
 
   restyle(theme: ChartTheme): void {
     this.theme = theme;
-    this.replace();
+    this.scale?.applyOptions({});
   }
 
   detach(): void {
@@ -68,42 +80,46 @@ export class VolumeStudy implements Study {
   private switched(): void {
     if (this.host === null) return;
     const on = this.switches.visibility().get(KEY) !== false;
-    if (on && this.series === null) this.show(this.host);
+    if (on && this.scale === null) this.show(this.host);
     else if (!on) this.hide();
   }
 
   private show({ chart }: StudyHost): void {
-    this.series = new SplitSeries(() =>
-      chart.addSeries(
-        HistogramSeries,
-        { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false },
-        1,
-      ),
+    this.scale = chart.addSeries(
+      CandlestickSeries,
+      { ...UNSEEN, priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false },
+      1,
     );
-    this.series.end.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0 } });
+    this.scale.attachPrimitive(this.bars);
+    this.scale.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0 } });
     const [prices, own] = chart.panes();
     prices?.setStretchFactor(PRICES_SHARE);
     own?.setStretchFactor(VOLUME_SHARE);
     this.replace();
   }
 
-  /** The pane goes with the last of its series. */
+  /** The pane goes with its series. */
   private hide(): void {
-    for (const part of this.series === null ? [] : [this.series.body, this.series.end]) {
-      this.host?.chart.removeSeries(part);
-    }
-    this.series = null;
+    if (this.scale !== null) this.host?.chart.removeSeries(this.scale);
+    this.scale = null;
   }
 
   private replace(): void {
-    const { state } = this;
-    if (state === null || this.series === null) return;
-    const shown = state.forming === null ? state.candles : [...state.candles, state.forming];
-    this.series.replace(shown.map((candle) => this.row(candle)));
+    const newest = this.candles.at(this.candles.count - 1);
+    this.rows = newest === undefined ? 0 : 1;
+    this.newest = newest?.candle_time ?? -Infinity;
+    this.scale?.setData(newest === undefined ? [] : [nothingAt(newest.candle_time)]);
   }
 
-  private row({ candle_time: time, open, close, volume }: Candle): HistogramData<UTCTimestamp> {
-    const color = close >= open ? this.theme?.upVolume : this.theme?.downVolume;
-    return { time: time as UTCTimestamp, value: volume, ...(color ? { color } : {}) };
+  /** The library scales a pane by series that have a row in view or later: the newest is enough. */
+  private follow(time: number): void {
+    if (time !== this.newest) this.rows += 1;
+    this.newest = time;
+    if (this.rows > MOST_ROWS) this.replace();
+    else this.scale?.update(nothingAt(time));
   }
+}
+
+function nothingAt(time: number): CandlestickData<UTCTimestamp> {
+  return { time: time as UTCTimestamp, open: 0, high: 0, low: 0, close: 0 };
 }

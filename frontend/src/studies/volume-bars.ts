@@ -1,0 +1,89 @@
+/**
+ * The volume of the candles in view, painted from the candles themselves.
+ *
+ * A series of the library would hold every volume twice more, as a row and as something to draw,
+ * and go through all of them with each new one.
+ */
+
+import type {
+  AutoscaleInfo,
+  IPrimitivePaneView,
+  ISeriesPrimitive,
+  SeriesAttachedParameter,
+  Time,
+} from "lightweight-charts";
+
+import { scalesOf, xOf } from "../drawings/scales";
+import type { ShownCandles } from "../chart/shown-candles";
+import type { Candle } from "../sync/candle";
+
+type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
+
+/** Narrower bars are all of one width: a pixel more would show. Pixels of the screen. */
+const LEAST_UNEVEN = 4;
+
+export class VolumeBars implements ISeriesPrimitive<Time> {
+  /** The colour of a candle's bar. */
+  color: (candle: Candle) => string = () => "";
+  private readonly candles: ShownCandles;
+  private attachment: SeriesAttachedParameter<Time> | null = null;
+  private readonly views: readonly IPrimitivePaneView[];
+
+  constructor(candles: ShownCandles) {
+    this.candles = candles;
+    const renderer = { draw: (target: Target) => this.paint(target) };
+    this.views = [{ zOrder: () => "normal", renderer: () => renderer }];
+  }
+
+  attached(attachment: SeriesAttachedParameter<Time>): void {
+    this.attachment = attachment;
+  }
+
+  detached(): void {
+    this.attachment = null;
+  }
+
+  paneViews(): readonly IPrimitivePaneView[] {
+    return this.views;
+  }
+
+  /** From zero to the largest volume between two positions. */
+  autoscaleInfo(from: number, to: number): AutoscaleInfo {
+    let maxValue = 0;
+    const last = this.lastUpTo(to);
+    for (let index = Math.max(0, Math.ceil(from)); index <= last; index += 1) {
+      maxValue = Math.max(maxValue, this.candles.at(index)?.volume ?? 0);
+    }
+    return { priceRange: { minValue: 0, maxValue } };
+  }
+
+  private lastUpTo(index: number): number {
+    return Math.min(this.candles.count - 1, Math.floor(index));
+  }
+
+  private paint(target: Target): void {
+    const scales = this.attachment === null ? null : scalesOf(this.attachment);
+    const [base, one] = [scales?.y(0) ?? null, scales?.y(1) ?? null];
+    if (scales === null || base === null || one === null) return;
+    target.useBitmapCoordinateSpace((scope) => {
+      const { context, mediaSize, horizontalPixelRatio: across, verticalPixelRatio: down } = scope;
+      const { origin, spacing } = scales;
+      const bottom = Math.round(base * down);
+      const step = spacing * across;
+      const gap = step <= 1 ? 0 : Math.max(1, Math.floor(across));
+      const even = step < LEAST_UNEVEN ? Math.max(1, Math.floor(step) - gap) : null;
+      const leftOf = (index: number): number =>
+        Math.round((xOf(scales, index) - spacing / 2) * across);
+      const last = this.lastUpTo(Math.ceil((mediaSize.width - origin) / spacing));
+      let index = Math.max(0, Math.floor(-origin / spacing));
+      for (let left = leftOf(index); index <= last; index += 1) {
+        const candle = this.candles.at(index) as Candle;
+        const next = leftOf(index + 1);
+        const height = Math.max(1, Math.round(candle.volume * (base - one) * down));
+        context.fillStyle = this.color(candle);
+        context.fillRect(left, bottom - height, even ?? next - left - gap, height);
+        left = next;
+      }
+    });
+  }
+}

@@ -16,7 +16,7 @@ import { PriceSteps } from "./sync/price-steps";
 import { SharedSocket } from "./sync/shared-socket";
 import { liveSource } from "./sync/sync-session";
 import { parseSeriesId, type SeriesId } from "./sync/series-id";
-import { withEarlyAnswer } from "./sync/early-answer";
+import { takeEarlyAnswer, withEarlyAnswer } from "./sync/early-answer";
 import { exposeTradeCanvas } from "./chart/test-surface";
 import "./shell/base.css";
 import "./shell/header.css";
@@ -52,7 +52,7 @@ const appearance = followAppearance(
 );
 const fetchBeside = (path: string, init: RequestInit): Promise<Response> =>
   window.fetch(besideThePage(path), init);
-const api = new Api(withEarlyAnswer(fetchBeside, window.early));
+const api = new Api(withEarlyAnswer(fetchBeside, takeEarlyAnswer()));
 const reader = new HistoryReader({
   api,
   clock: browserClock,

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Api } from "../src/sync/api";
 import { KeptChunks } from "../src/sync/kept-chunk";
 import { SettingsStore } from "../src/settings/settings";
-import { withEarlyAnswer, type EarlyAnswer } from "../src/sync/early-answer";
+import { takeEarlyAnswer, withEarlyAnswer, type EarlyAnswer } from "../src/sync/early-answer";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const answer = (text: string): Response => new Response(text);
@@ -86,6 +86,12 @@ describe("early.ts", () => {
     expect(asked).toEqual([[early?.path, accepted[0]]]);
     expect(accepted[0]).toContain("candles");
     expect(fetched).toEqual([`http://host/prefix${early?.path}`]);
+  });
+
+  it("is taken once: the window does not keep the text of the answer", async () => {
+    const early = await load(`http://host/?series=${SERIES}`);
+    expect(early).toBeDefined();
+    expect([takeEarlyAnswer(), window.early, takeEarlyAnswer()]).toEqual([early, undefined, undefined]);
   });
 
   it("requests what the page will request beside the chunk that the browser keeps", async () => {

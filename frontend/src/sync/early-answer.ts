@@ -10,6 +10,13 @@ export interface EarlyAnswer {
   readonly answer: Promise<{ readonly response: Response; readonly body: ArrayBuffer }>;
 }
 
+/** What `early.ts` requested. The window no longer has it: its text would stay in memory. */
+export function takeEarlyAnswer(): EarlyAnswer | undefined {
+  const { early } = window;
+  delete window.early;
+  return early;
+}
+
 /**
  * `fetch`, but the first request for the path of `early` gets that answer, unless it failed.
  *

@@ -270,6 +270,11 @@ class LedgerStage(Generic[State, Item, Entry]):
         """Delete what is stale, then add what is missing."""
         known = ledger.position()
         stale_from = self._stale_from(change, given, known)
+        if stale_from is not None:
+            origin = ledger.checkpoints.origin()
+            if origin is not None and stale_from <= origin:
+                # The states that could go on from there are removed, and candles before them.
+                stale_from = 0
         try:
             run = self._resume(given, ledger, kept, known=known, stale_from=stale_from)
         except StateError as error:

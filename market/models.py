@@ -53,13 +53,18 @@ class Installation(models.Model):
 
 
 class Series(models.Model):
-    """One series with its head; `fence` is the newest writer's token (market.domain.store)."""
+    """One series with its head; `fence` is the newest writer's token (market.domain.store).
+
+    Retention removes what is before `kept_from`, and has done so up to `removed_to`.
+    """
 
     id = models.AutoField(primary_key=True)
     name = models.TextField(_("series"), unique=True, validators=[validate_series_id])
     head_time = models.BigIntegerField(_("newest candle"), null=True)
     epoch = models.BigIntegerField(_("epoch"), default=0, db_default=0)
     fence = models.BigIntegerField(default=0, db_default=0)
+    kept_from = models.BigIntegerField(default=0, db_default=0)
+    removed_to = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         db_table = "series"

@@ -8,7 +8,9 @@ from django.conf import settings
 
 from market.committer import Committer
 from market.domain.derived import DerivedBook
+from market.domain.retention import Bounds, oldest_kept, parse_retention
 from market.domain.rollup import NONE_DERIVED, DerivedTimeframes
+from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 from market.pipeline import Pipeline, load_stages
 from market.singletons import once
@@ -56,3 +58,19 @@ def parsed_timeframes(base: str, derived: str) -> DerivedTimeframes:
 def committer() -> Committer:
     """Where every closed candle of this process enters the pipeline."""
     return Committer(pipeline())
+
+
+def retention_bounds() -> Bounds:
+    """How long candles are kept, by timeframe."""
+    switches = settings.SWITCHES
+    return _parsed_bounds(switches.retention, switches.least_kept_candles)
+
+
+@lru_cache(maxsize=16)
+def _parsed_bounds(text: str, least_candles: int) -> Bounds:
+    return parse_retention(text, least_candles=least_candles)
+
+
+def oldest_wanted(series: SeriesId, newest: int) -> int:
+    """The oldest open time that is fetched for a series whose newest candle is `newest`."""
+    return oldest_kept(retention_bounds(), series.timeframe, newest)

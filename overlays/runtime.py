@@ -8,12 +8,13 @@ from django.conf import settings
 
 from factors import runtime as factors
 from market.domain.series import SeriesId
-from market.runtime import candle_store
+from market.runtime import candle_store, derived_book, derived_timeframes, retention_bounds
 from market.singletons import once
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.ledger import OverlayLedger
 from overlays.domain.renderer import OverlayEngine
 from overlays.reads import Reads
+from overlays.retention import Retention
 from overlays.stores.memory import MemoryOverlayLedger
 from overlays.stores.postgres import PostgresOverlayLedger
 
@@ -37,6 +38,19 @@ def overlay_ledger() -> OverlayLedger:
     if not settings.SWITCHES.enable_pg_store:
         return MemoryOverlayLedger()
     return PostgresOverlayLedger(dense=settings.SWITCHES.enable_dense_ledger)
+
+
+def retention() -> Retention:
+    """Retention as the switches say, over this process's stores."""
+    return Retention(
+        bounds=retention_bounds(),
+        engine=factors.engine(),
+        overlays=engine(),
+        fingerprint=fingerprint(),
+        book=derived_book(),
+        timeframes=derived_timeframes(),
+        store=candle_store(),
+    )
 
 
 def head_time(series: SeriesId) -> int | None:

@@ -1,18 +1,32 @@
-"""The Celery task of replay: builds packages, part by part.
+"""The Celery tasks of replay packages and of retention, part by part.
 
-A build that is delivered twice, lost or interrupted leaves its parts; the next one goes on there.
+A task that is delivered twice, lost or interrupted leaves its parts; the next one goes on there.
 """
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from celery import shared_task
+from django.conf import settings
+from django.db import DatabaseError
 
 from market import blocking
+from market.domain.lease_store import LeaseStoreUnavailable
+from market.domain.store import StoreUnavailable
 from market.ingest import dispatch
+from market.ingest.runtime import lease_store
+from market.ingest.supervisor import RETENTION_INTERVAL_S
 from market.tasks import STOP
+from overlays import runtime
 from overlays.replay import jobs
+from overlays.retention import NotNow, Retention
+
+log = logging.getLogger(__name__)
+
+REMOVED_AT_ONCE = 100_000
+"""Rows after which one run of the retention task leaves the rest to the next."""
 
 BUILD_REPLAY = "overlays.tasks.build_replay"
 QUEUE = "build"
@@ -42,3 +56,39 @@ async def build_beside(key: str) -> None:
     parts = jobs.parts(key)
     while await blocking.run(next, parts, None) is not None:
         pass
+
+
+@shared_task(name=dispatch.RETENTION)
+def retention() -> None:
+    """Remove what is older than its timeframe keeps, up to REMOVED_AT_ONCE rows.
+
+    A second call within half an interval does nothing.
+    """
+    if not (settings.SWITCHES.enable_retention and settings.SWITCHES.enable_pg_store):
+        return
+    try:
+        if not lease_store().claim("retention", ttl=RETENTION_INTERVAL_S / 2):
+            return
+    except LeaseStoreUnavailable as error:
+        log.warning("retention: %s", error)
+        return
+    blocking.call(remove_some, runtime.retention())
+
+
+def remove_some(work: Retention, most: int = REMOVED_AT_ONCE) -> int:
+    """Remove what is due of all series; return how many rows. One that fails is left to later."""
+    removed = 0
+    for series in work.series():
+        before = removed
+        try:
+            for done in work.remove(series):
+                removed += sum(done.values())
+                if STOP.is_set or removed >= most:
+                    return removed
+        except NotNow as reason:
+            log.debug("%s: nothing is removed: %s", series, reason)
+        except (StoreUnavailable, DatabaseError) as error:
+            log.warning("%s: removing old candles is left to later: %s", series, error)
+        if removed > before:
+            log.info("%s: %d rows removed by retention", series, removed - before)
+    return removed

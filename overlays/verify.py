@@ -1,8 +1,8 @@
 """Whether both ledgers of a series hold exactly what its candles give, row by row.
 
-Everything is recomputed in memory by the same engines, from nothing that was saved. A version that
-only repeats what its instruction showed already (after a revision) is no difference: clients see
-none.
+Everything is recomputed in memory by the same engines, from nothing that was saved but, after
+retention removed candles, the state behind the last of them. A version that only repeats what its
+instruction showed already (after a revision) is no difference: clients see none.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Verifier:
         positions.add([] if before.head is None else self._positions(series), self._found(series))
         fold = _Fold(self, series)
         count = 0
-        for page in self._pages(series, before.head):
+        for page in self._pages(series, fold.after, before.head):
             fold.take(page)
             count += len(page)
             progress(len(page))
@@ -120,8 +120,7 @@ class Verifier:
         rows: list[Row] = [] if facts is None else [("factors", *facts)]
         return rows if drawn is None else [*rows, ("overlays", *drawn.position)]
 
-    def _pages(self, series: SeriesId, head: int | None) -> Iterator[list[Candle]]:
-        after = -1
+    def _pages(self, series: SeriesId, after: int, head: int | None) -> Iterator[list[Candle]]:
         while head is not None and after < head:
             page = self.candles.read_after(series, after, PAGE)
             page = [candle for candle in page if candle.candle_time <= head]
@@ -140,10 +139,19 @@ class _Fold:
         self._facts = verifier.factor_engine.initial(series.timeframe)
         self._drawn = verifier.overlay_engine.initial(series.timeframe)
         self._versions = _Versions(verifier.drawings.versions(series))
+        self.after = -1
         self._events = Comparison("events")
         self._heads = Comparison("heads")
         self._drawings = Comparison("versions")
         self._current: dict[str, Definition] = {}
+        facts, drawn = verifier.facts.origin(series), verifier.drawings.origin(series)
+        if facts is not None and drawn is not None and facts.candle_time == drawn.candle_time:
+            # What was computed of removed candles can't be computed again.
+            self.after = facts.candle_time
+            self._facts = verifier.factor_engine.restore(facts.data, self._read)
+            self._drawn = verifier.overlay_engine.restore(drawn.data, self._read)
+            self._versions.up_to(self.after)
+            self._current.update(self._versions.shown)
 
     def take(self, page: Sequence[Candle]) -> None:
         """Compare what the ledgers hold of these candles."""
@@ -191,7 +199,7 @@ class _Versions:
     def __init__(self, versions: VersionReader) -> None:
         self._read = versions
         self._cursor = 0
-        self._shown: dict[str, Definition] = {}
+        self.shown: dict[str, Definition] = {}
         self._ahead: deque[InstructionVersion] = deque()
 
     def up_to(self, time: int | None) -> list[Row]:
@@ -203,8 +211,8 @@ class _Versions:
             version = self._ahead.popleft()
             if version.kind == POINT:
                 taken.append(version[1:])
-            elif self._shown.get(version.instruction_id, {}) != version.definition:
-                self._shown[version.instruction_id] = version.definition
+            elif self.shown.get(version.instruction_id, {}) != version.definition:
+                self.shown[version.instruction_id] = version.definition
                 taken.append(version[1:])
         return taken
 

@@ -46,6 +46,7 @@ COMMANDS = {
     "prepare": ("--without-static",),
     "prune_series": (),
     "rebuild": (SERIES,),
+    "retention": (),
     "series": (),
     "startfactor": ("pivot",),
     "timescale": ("status",),

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from market.domain.retention import LEAST_CANDLES, Bounds, RetentionError, parse_retention
+from market.domain.rollup import DerivedTimeframes
 from market.domain.timeframe import Timeframe, TimeframeError
 
 PREFIX = "TRADE_CANVAS_"
@@ -118,6 +120,10 @@ class Switches:
     # Ledgers
     enable_dense_ledger: bool = False
 
+    # Retention
+    retention: str = ""
+    enable_retention: bool = False
+
     # Live
     enable_ws_push: bool = False
     ws_outbox_bytes: int = _number(4_194_304, 65_536)
@@ -177,7 +183,30 @@ class Switches:
             switches = replace(switches, derived_base_timeframe="1m")
         if switches.enable_pg_only and not switches.enable_pg_store:
             raise SwitchError("pg_store_required_when_pg_only_enabled")
+        try:
+            bounds = parse_retention(switches.retention, least_candles=switches.least_kept_candles)
+            switches.require_buckets_kept(bounds)
+        except RetentionError as error:
+            raise SwitchError(f"retention_invalid: {PREFIX}RETENTION: {error}") from error
         return switches
+
+    @property
+    def least_kept_candles(self) -> int:
+        """Candles that retention must leave: what drawings reach back, and a start-up sync."""
+        synced = self.startup_kline_sync_target_candles if self.enable_startup_kline_sync else 0
+        return max(LEAST_CANDLES, self.overlay_window_candles, synced)
+
+    def require_buckets_kept(self, bounds: Bounds) -> None:
+        """Raise RetentionError if candles would go before their derived candles are made."""
+        timeframes = DerivedTimeframes.parse(self.derived_base_timeframe, self.derived_timeframes)
+        if not self.enable_derived_timeframes or timeframes.base not in bounds:
+            return
+        longest = max(timeframes.derived, default=timeframes.base)
+        if bounds[timeframes.base] < 2 * longest.seconds:
+            raise RetentionError(
+                f"{timeframes.base} is kept for less than two candles of {longest}, which is"
+                " derived of it"
+            )
 
     @property
     def ingest_in_process(self) -> bool:

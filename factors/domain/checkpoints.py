@@ -13,6 +13,12 @@ from typing import NamedTuple, Protocol
 EVERY = 512
 """Candles between two states near the newest candle."""
 
+ORIGIN = 0
+"""The candle count of the state after the last candle that retention lets a ledger forget.
+
+It replaces all states before it, and is not thinned out: a revision behind it is computed from it.
+"""
+
 NEAR = 8
 """The newest states, so many of them, are never thinned out."""
 
@@ -31,6 +37,9 @@ class Checkpoints(Protocol):
     def newest(self, before: int) -> Checkpoint | None:
         """The newest state of a candle before the time `before`."""
 
+    def origin(self) -> int | None:
+        """The candle time of the ORIGIN state; None as long as no candle was removed."""
+
     def counts(self) -> list[int]:
         """The candle counts of the saved states, ascending."""
 
@@ -46,7 +55,7 @@ def save_and_thin_out(
 ) -> None:
     """Save new states, and thin out the older ones of a series of `newest` candles."""
     if checkpoints:
-        saved.save(checkpoints, keep=kept_between(0, newest, every=every))
+        saved.save(checkpoints, keep=kept_between(0, newest, every=every) | {ORIGIN})
 
 
 def is_kept(count: int, newest: int, *, every: int = EVERY) -> bool:

@@ -134,6 +134,11 @@ class Engine:
         state.head_time, state.count = document["head_time"], document["count"]
         return state
 
+    def reads_from(self, state: EngineState) -> int | None:
+        """The open time from which on a restored state may read candles; None: it reads none."""
+        times = [spec.reads_from(state.states[spec.name]) for spec in self.factors]
+        return min((time for time in times if time is not None), default=None)
+
     def _document(self, data: bytes) -> dict[str, Any]:
         try:
             document: dict[str, Any] = json.loads(data)

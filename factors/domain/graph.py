@@ -53,6 +53,10 @@ def unchanged(head: Payload, at_time: int) -> Payload:
     return head
 
 
+def reads_nothing(_: Any) -> None:
+    """A state that has all it needs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorSpec:
     """One factor: its name, place in the graph, catalog entry and logic.
@@ -61,7 +65,8 @@ class FactorSpec:
     may read the states of the factors in `depends_on`, which have taken the same candle already,
     by name. It returns None when there is nothing to report. `freeze` turns a state into JSON
     values, `thaw` turns them back. `read` makes the slice from events and head, None when there is
-    nothing to show. `carry` returns a stored head as it reads at a later candle.
+    nothing to show. `carry` returns a stored head as it reads at a later candle. `reads_from` is
+    the time from which on a thawed state may read candles (PastCandles): retention leaves those.
 
     `version` must grow whenever the same candles would give other facts.
     """
@@ -80,6 +85,7 @@ class FactorSpec:
     thaw: Callable[[Any, Setup, PastCandles], Any]
     read: Callable[[History, Payload | None], Slice | None]
     carry: Callable[[Payload, int], Payload] = unchanged
+    reads_from: Callable[[Any], int | None] = reads_nothing
 
 
 def in_order(specs: Iterable[FactorSpec]) -> tuple[FactorSpec, ...]:

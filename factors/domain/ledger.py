@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from factors.domain.checkpoints import Checkpoints
+from factors.domain.checkpoints import Checkpoint, Checkpoints
 from factors.domain.values import Event, Head, Payload, StepResult
 from market.domain.series import SeriesId
 from market.domain.store import Outpaced, SeriesWriter
@@ -110,6 +110,9 @@ class FactorLedger(Protocol):
 
     def position(self, series: SeriesId) -> Position | None:
         """Where the ledger is; None for an unknown series."""
+
+    def origin(self, series: SeriesId) -> Checkpoint | None:
+        """The state from which on the ledger is what its candles give; None: from the first."""
 
     def view(self, series: SeriesId, *, start: int, at_time: int, limit: int) -> LedgerView:
         """The ledger at one moment: the oldest `limit` events from `start` to `at_time`, and heads.

@@ -248,6 +248,12 @@ def _freeze_closes(state: SrState) -> Any:
     return state.closes.oldest(needed)
 
 
+def reads_from(state: SrState) -> int | None:
+    """The open time of the first candle whose close is needed."""
+    time: int = _freeze_closes(state)[1]
+    return time if state.count else None
+
+
 def thaw(data: Any, setup: Setup, past: PastCandles) -> SrState:
     """The state that was frozen; closes are read from `past` when a pivot needs them."""
     state = initial(setup)
@@ -307,4 +313,5 @@ SPEC = FactorSpec(
     freeze=freeze,
     thaw=thaw,
     read=read,
+    reads_from=reads_from,
 )

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from factors.domain.checkpoints import Checkpoint
+from factors.domain.checkpoints import ORIGIN, Checkpoint
 from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
 from factors.domain.values import Event, Head, StepResult
 from factors.stores.shared import MemoryCheckpoints
@@ -104,6 +104,10 @@ class MemoryFactorLedger(FactorLedger):
     @override
     def position(self, series: SeriesId) -> Position | None:
         return self._of(series).position
+
+    @override
+    def origin(self, series: SeriesId) -> Checkpoint | None:
+        return self._of(series).checkpoints.get(ORIGIN)
 
     @override
     def view(self, series: SeriesId, *, start: int, at_time: int, limit: int) -> LedgerView:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 from typing_extensions import override
 
+from factors.domain.checkpoints import Checkpoint
 from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
 from factors.domain.values import Event, Head, Payload, StepResult
 from factors.lazy_json import LazyObject
@@ -28,7 +29,7 @@ from factors.stores.chains import (
     unpack_events,
 )
 from factors.stores.dense import depth_of, packed, unpacked
-from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
+from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in, stored_origin
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import SERIES_KEY, read_rows
@@ -249,6 +250,10 @@ class PostgresFactorLedger(FactorLedger):
             (str(series),),
         )
         return Position(*rows[0]) if rows else None
+
+    @override
+    def origin(self, series: SeriesId) -> Checkpoint | None:
+        return stored_origin("factor_checkpoints", series)
 
     @override
     def view(self, series: SeriesId, *, start: int, at_time: int, limit: int) -> LedgerView:

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from factors.domain.checkpoints import Checkpoint, Checkpoints
+from factors.domain.checkpoints import ORIGIN, Checkpoint, Checkpoints
 from factors.domain.ledger import Position
+from market.domain.series import SeriesId
+from market.stores.postgres import SERIES_KEY, read_rows
 from market.stores.postgres_writer import Compose, PostgresWriter, listed
 
 
@@ -26,6 +28,10 @@ class MemoryCheckpoints(Checkpoints):
     def newest(self, before: int) -> Checkpoint | None:
         older = [each for each in self.saved.values() if each.candle_time < before]
         return max(older, key=attrgetter("candle_time"), default=None)
+
+    @override
+    def origin(self) -> int | None:
+        return self.saved[ORIGIN].candle_time if ORIGIN in self.saved else None
 
     @override
     def counts(self) -> list[int]:
@@ -66,6 +72,17 @@ class PostgresCheckpoints(Checkpoints):
         )
         row = cursor.fetchone()
         return None if row is None else Checkpoint(row[0], row[1], inflated(bytes(row[2])))
+
+    @override
+    def origin(self) -> int | None:
+        cursor = self._writer.cursor
+        cursor.execute(
+            f"SELECT candle_time FROM {self._table}"
+            f" WHERE series_id = %s AND candle_count = {ORIGIN}",
+            (self._key,),
+        )
+        row = cursor.fetchone()
+        return None if row is None else int(row[0])
 
     @override
     def counts(self) -> list[int]:
@@ -162,3 +179,13 @@ def _copied(value: float | str | bytes | None) -> str:
         value = value.replace("\\", "\\\\").replace("\t", "\\t")
         return value.replace("\n", "\\n").replace("\r", "\\r")
     return value
+
+
+def stored_origin(table: str, series: SeriesId) -> Checkpoint | None:
+    """The ORIGIN state in a table of checkpoints."""
+    rows = read_rows(
+        f"SELECT candle_time, candle_count, data FROM {table}"
+        f" WHERE series_id = {SERIES_KEY} AND candle_count = {ORIGIN}",
+        (str(series),),
+    )
+    return Checkpoint(rows[0][0], rows[0][1], inflated(bytes(rows[0][2]))) if rows else None

@@ -66,6 +66,7 @@ class History(Endpoint):
             state.generation,
             state.epoch,
             tail,
+            candle_store().kept_from(series),
             asked.before,
             asked.limit,
         )

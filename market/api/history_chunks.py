@@ -73,6 +73,7 @@ class KeptCells:
     """The cells of a series that are known, by their start, as of `state`."""
 
     state: SeriesState
+    kept_from: int = 0
     cells: dict[int, Cell] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -118,12 +119,12 @@ class HistoryChunks:
         end = tail if before is None else min(tail, cell_of(series, before))
         found: list[Chunk] = []
         with kept.lock:
-            start = self._newest_before(series, end)
+            start = self._newest_before(series, end, kept)
             computed = listed = 0
             while start is not None and listed < limit and computed < COMPUTED_CELLS:
                 cell = kept.cells.get(start)
                 if cell is None:
-                    cell = kept.cells[start] = self._computed(series, start)
+                    cell = kept.cells[start] = self._computed(series, start, kept)
                     computed += 1
                 found[:0] = cell.chunks
                 listed += 1
@@ -142,12 +143,14 @@ class HistoryChunks:
         with self._lock:
             return self._bodies.get((series, name))
 
-    def _newest_before(self, series: SeriesId, end: int) -> int | None:
+    def _newest_before(self, series: SeriesId, end: int, kept: KeptCells) -> int | None:
         newest = self._store.floor(series, end - 1)
-        return None if newest is None else cell_of(series, newest)
+        # What retention removes is in no index, removed already or not.
+        is_kept = newest is not None and newest >= kept.kept_from
+        return cell_of(series, newest) if newest is not None and is_kept else None
 
-    def _computed(self, series: SeriesId, start: int) -> Cell:
-        return Cell(self._chunks(series, start), self._newest_before(series, start))
+    def _computed(self, series: SeriesId, start: int, kept: KeptCells) -> Cell:
+        return Cell(self._chunks(series, start), self._newest_before(series, start, kept))
 
     def _chunks(
         self, series: SeriesId, start: int, *, wanted: str | None = None
@@ -197,6 +200,13 @@ class HistoryChunks:
                     if revised is None or start + span > revised:
                         del kept.cells[start]
             kept.state = state
+            removed_to = self._store.kept_from(series)
+            if removed_to != kept.kept_from:
+                # Retention removed cells, and the next older one of the oldest that is left.
+                first = cell_of(series, removed_to)
+                for start in [at for at, each in kept.cells.items() if _is_cut(at, each, first)]:
+                    del kept.cells[start]
+                kept.kept_from = removed_to
         return kept
 
     def _evict_cells(self) -> None:
@@ -206,6 +216,10 @@ class HistoryChunks:
             while total > self._max_cells and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
                 total -= len(dropped.cells)
+
+
+def _is_cut(start: int, cell: Cell, first: int) -> bool:
+    return start <= first or (cell.older is not None and cell.older <= first)
 
 
 def compressed(content: bytes) -> bytes:

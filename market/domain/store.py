@@ -206,6 +206,9 @@ class CandleStore(Protocol):
     def first(self, series: SeriesId) -> int | None:
         """The earliest open time."""
 
+    def kept_from(self, series: SeriesId) -> int:
+        """The time before which retention removes candles; 0: none were removed."""
+
     def floor(self, series: SeriesId, time: int) -> int | None:
         """The greatest stored open time at or before `time`."""
 

@@ -79,11 +79,17 @@ async def fill(
     Each page is a transaction of its own, so an interrupted fill is resumed by another one. Holes
     that remain between stored candles go into the gap ledger: as absent, because the exchange
     answered without them, or as open when a FeedError is raised. Raises FeedError and its kinds,
-    PipelineError and StaleFence. For a derived series its base is filled.
+    PipelineError and StaleFence. For a derived series its base is filled. What retention removes
+    is not fetched.
     """
     series, start, end = derive.source_range(series, start, end)
     ports = ports or runtime_ports()
     stored, through = 0, None
+    if series.timeframe in runtime.retention_bounds():
+        head = (await blocking.run(ports.store.state, series)).head
+        start = max(start, runtime.oldest_wanted(series, max(head or 0, end)))
+        if start > end:
+            return FillResult(0, [], None)
     try:
         async for page in feed.history(series, start, end):
             stored += await store_batch(ports, series, page, fence=fence)

@@ -15,7 +15,7 @@ from celery.schedules import schedule
 from django.conf import settings
 
 from market.ingest import dispatch
-from market.ingest.supervisor import DERIVE_INTERVAL_S, REPAIR_INTERVAL_S
+from market.ingest.supervisor import DERIVE_INTERVAL_S, REPAIR_INTERVAL_S, RETENTION_INTERVAL_S
 
 
 class SteadyClock:
@@ -57,3 +57,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
 }
 if settings.SWITCHES.enable_derived_timeframes:
     SCHEDULE["derive"] = entry(dispatch.DERIVE, DERIVE_INTERVAL_S, useful_s=DERIVE_INTERVAL_S)
+if settings.SWITCHES.enable_retention and settings.SWITCHES.retention:
+    SCHEDULE["retention"] = entry(
+        dispatch.RETENTION, RETENTION_INTERVAL_S, useful_s=RETENTION_INTERVAL_S
+    )

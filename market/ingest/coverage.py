@@ -26,7 +26,7 @@ from market.ingest.gap_ranges import GapState, Range
 from market.ingest.progress import REPAIR, TAIL, ProgressReport
 from market.ingest.runtime import call, lease_store
 from market.pipeline import PipelineError
-from market.runtime import candle_store, derived_timeframes
+from market.runtime import candle_store, derived_timeframes, oldest_wanted
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,8 @@ def _source_of(series: SeriesId, candles: int) -> tuple[SeriesId, int]:
 
 def _tail(series: SeriesId, candles: int) -> Range:
     end = series.timeframe.latest_closed(time.time())
-    return max(series.timeframe.offset, end - (candles - 1) * series.timeframe.seconds), end
+    start = end - (candles - 1) * series.timeframe.seconds
+    return max(series.timeframe.offset, start, oldest_wanted(series, end)), end
 
 
 def _is_covered(series: SeriesId, start: int, end: int) -> bool:

@@ -142,6 +142,9 @@ class _Work:
             is_over = self._series.timeframe.close_of(candle.candle_time) <= over_until
             if not is_over or candle.candle_time < 0:
                 continue
+            if not bucket.is_whole and candle.candle_time < self._with.store.kept_from(self._base):
+                # Retention removed base candles of it: what was made of them stays.
+                continue
             if bucket.is_whole or self._with.keeps_partial:
                 self._made.append(candle)
             if not bucket.is_whole:

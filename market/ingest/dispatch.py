@@ -25,6 +25,7 @@ BACKFILL = "market.tasks.backfill"
 RECONCILE = "market.tasks.reconcile"
 REPAIR_GAPS = "market.tasks.repair_gaps"
 DERIVE = "market.tasks.derive"
+RETENTION = "overlays.tasks.retention"
 
 QUEUE_OF = {
     FOLLOW: "follow",
@@ -32,6 +33,7 @@ QUEUE_OF = {
     RECONCILE: "control",
     REPAIR_GAPS: "backfill",
     DERIVE: "backfill",
+    RETENTION: "build",
 }
 
 # An expiry is a time of the sender's clock that the worker's clock is compared with, and the two

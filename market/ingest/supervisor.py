@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 START_TTL_S = 10.0
 REPAIR_INTERVAL_S = 30.0
 DERIVE_INTERVAL_S = 15.0
+RETENTION_INTERVAL_S = 60.0
 PINNED = -1
 
 

@@ -44,7 +44,9 @@ COMPARE = """
 WITH rolled AS (
     SELECT bucket AS candle_time, open, high, low, close, volume FROM {source}
     WHERE series_id = (SELECT id FROM series WHERE name = %(base)s)
-      AND bucket >= %(since)s AND bucket + {length} <= %(over)s
+      AND bucket >= %(since)s
+      AND bucket >= (SELECT max(kept_from) FROM series WHERE name IN (%(base)s, %(name)s))
+      AND bucket + {length} <= %(over)s
       AND (found = {length} / {base_length} OR %(partial)s)
 ), stored AS (
     SELECT candle_time, open, high, low, close, volume FROM candles
@@ -52,6 +54,7 @@ WITH rolled AS (
       AND candle_time >= %(since)s AND candle_time + {length} <= %(over)s
       AND candle_time >= (SELECT min(candle_time) FROM candles
                           WHERE series_id = (SELECT id FROM series WHERE name = %(base)s))
+      AND candle_time >= (SELECT max(kept_from) FROM series WHERE name IN (%(base)s, %(name)s))
 )
 SELECT count(*), count(*) FILTER (WHERE stored.candle_time IS NULL),
        count(*) FILTER (WHERE rolled.candle_time IS NULL),

@@ -228,6 +228,11 @@ class MemoryCandleStore(CandleStore):
         return times[0] if times else None
 
     @override
+    def kept_from(self, series: SeriesId) -> int:
+        # Nothing outlives this process, so nothing is removed.
+        return 0
+
+    @override
     def floor(self, series: SeriesId, time: int) -> int | None:
         times, _ = self._view(series)
         at = bisect_right(times, time)

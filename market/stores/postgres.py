@@ -182,6 +182,11 @@ class PostgresCandleStore(CandleStore):
         return rows[0].candle_time if rows else None
 
     @override
+    def kept_from(self, series: SeriesId) -> int:
+        rows = read_rows("SELECT kept_from FROM series WHERE name = %s", (str(series),))
+        return int(rows[0][0]) if rows else 0
+
+    @override
     def floor(self, series: SeriesId, time: int) -> int | None:
         rows = self._up_to(series, 1, time)
         return rows[0].candle_time if rows else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from factors.domain.checkpoints import Checkpoint
 from factors.domain.ledger import LedgerWriter, Position
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
@@ -51,6 +52,9 @@ class OverlayLedger(Protocol):
 
     def state(self, series: SeriesId) -> LedgerState | None:
         """Position and counters; None for an unknown series."""
+
+    def origin(self, series: SeriesId) -> Checkpoint | None:
+        """The state from which on the ledger is what its candles give; None: from the first."""
 
     def versions(self, series: SeriesId) -> VersionReader:
         """The versions of one series."""

@@ -65,6 +65,9 @@ class ReplayReader:
         """
         past, reached = self.past(series, with_factors=with_factors)
         walk = SeriesWalk(self, series, window, past, reached, with_factors)
+        if at < self.candles.kept_from(series):
+            # What is drawn at the first candle may have begun with candles that are removed.
+            at = max(at, self.candles.first(series) or at)
         walk.stand_at(at)
         return walk
 

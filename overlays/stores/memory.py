@@ -9,7 +9,7 @@ from itertools import chain, count
 
 from typing_extensions import override
 
-from factors.domain.checkpoints import Checkpoint
+from factors.domain.checkpoints import ORIGIN, Checkpoint
 from factors.domain.ledger import Position
 from factors.stores.shared import MemoryCheckpoints
 from market.domain.series import SeriesId
@@ -137,6 +137,10 @@ class MemoryOverlayLedger(OverlayLedger):
     @override
     def state(self, series: SeriesId) -> LedgerState | None:
         return self._of(series).state
+
+    @override
+    def origin(self, series: SeriesId) -> Checkpoint | None:
+        return self._of(series).checkpoints.get(ORIGIN)
 
     @override
     def versions(self, series: SeriesId) -> MemoryVersions:

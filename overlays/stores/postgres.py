@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import orjson
 from typing_extensions import override
 
+from factors.domain.checkpoints import Checkpoint
 from factors.domain.ledger import Position
-from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in
+from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in, stored_origin
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import SERIES_KEY, read_rows
@@ -353,6 +354,10 @@ class PostgresOverlayLedger(OverlayLedger):
             (str(series),),
         )
         return LedgerState(Position(*rows[0][:3]), *rows[0][3:]) if rows else None
+
+    @override
+    def origin(self, series: SeriesId) -> Checkpoint | None:
+        return stored_origin("overlay_checkpoints", series)
 
     @override
     def versions(self, series: SeriesId) -> PostgresVersions:

@@ -129,3 +129,32 @@ def test_guarded_read_instance_may_not_start_ingest_jobs(guard, role, enabled):
         "TRADE_CANVAS_INGEST_ROLE": role,
     }
     assert Switches.from_environment(environment).ingest_jobs_enabled is enabled
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"TRADE_CANVAS_RETENTION": "1m=2 years"},
+        {"TRADE_CANVAS_RETENTION": "1m=1d"},
+        {"TRADE_CANVAS_RETENTION": "1m=3d", "TRADE_CANVAS_OVERLAY_WINDOW_CANDLES": "5000"},
+        {
+            "TRADE_CANVAS_RETENTION": "1m=3d",
+            "TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC": "1",
+            "TRADE_CANVAS_STARTUP_KLINE_SYNC_TARGET_CANDLES": "5000",
+        },
+        {
+            "TRADE_CANVAS_RETENTION": "1m=13d",
+            "TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES": "1",
+            "TRADE_CANVAS_DERIVED_TIMEFRAMES": "5m,1w",
+        },
+    ],
+)
+def test_retention_that_would_remove_too_much_is_refused(environment):
+    with pytest.raises(SwitchError, match="^retention_invalid: TRADE_CANVAS_RETENTION: "):
+        Switches.from_environment(environment)
+
+
+def test_retention_is_off_by_default():
+    assert Switches().retention == "" and not Switches().enable_retention
+    given = {"TRADE_CANVAS_RETENTION": "1s=7d,1m=2y"}
+    assert Switches.from_environment(given).retention == "1s=7d,1m=2y"

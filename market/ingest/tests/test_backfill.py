@@ -122,3 +122,14 @@ def test_missing_ranges_cover_the_ends_and_the_holes(ports):
 
 def test_near_ranges_are_read_as_one():
     assert merged([(0, 60), (120, 180), (900, 960)], reach=300) == [(0, 180), (900, 960)]
+
+
+async def test_what_retention_removes_is_not_fetched_back(feed, ports, monkeypatch):
+    bounds = {SERIES.timeframe: 4 * STEP}
+    monkeypatch.setattr("market.runtime.retention_bounds", lambda: bounds)
+    ports.committer.pipeline.ingest(SERIES, [candle_at(9)])
+    # Neither by a request for an old range, which a repair makes, nor by one that begins there.
+    assert await run(feed, ports, last=3) == (0, [], None)
+    assert stored(ports) == [candle_at(9)] and noted(ports) == []
+    assert (await run(feed, ports)).stored == 4
+    assert stored(ports) == [candle_at(number) for number in range(5, 10)]

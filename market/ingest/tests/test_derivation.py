@@ -284,6 +284,28 @@ def test_a_failing_stage_of_a_derived_series_leaves_the_base_alone(parts):
     assert len(all_of(store, FIVE)) == 2
 
 
+@pytest.mark.parametrize("keeps_partial", [False, True])
+def test_bucket_whose_base_was_partly_removed_stays(transactional_db, keeps_partial):
+    store = PostgresCandleStore()
+    chart = Chart(store, PostgresDerivedBook(), keeps_partial=keeps_partial)
+    chart.post(*[minute(number) for number in range(22)])
+    before = all_of(store, FIVE)
+    cut = START + 12 * 60
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM candles WHERE candle_time < %s AND series_id ="
+            " (SELECT id FROM series WHERE name = %s)",
+            (cut, str(BASE)),
+        )
+        cursor.execute("UPDATE series SET kept_from = %s WHERE name = %s", (cut, str(BASE)))
+    # A revision in the bucket that the cut divides, and one behind it.
+    chart.post(minute(13, 5.0), minute(16, 7.0))
+    after = all_of(store, FIVE)
+    assert after[:-1] == before[:-1]
+    assert after[-1] == chart.expected(FIVE)[-1] != before[-1]
+    assert chart.derivation.book.incomplete(FIVE, 0, 2**40, limit=9) == []
+
+
 def test_base_that_has_no_candles_derives_nothing(chart):
     assert list(chart.derivation.bring_up(FIVE))[0].is_empty
     assert chart.derivation.book.known() == {}

@@ -193,6 +193,14 @@ def test_tail_is_asked_for_with_progress_once_in_a_while(asked, lease_store, mon
     assert not request_tail(BTC, 100)
 
 
+def test_tail_is_no_longer_than_retention_keeps(asked, monkeypatch):
+    monkeypatch.setattr(coverage, "is_admitted", lambda series: True)
+    monkeypatch.setattr("market.runtime.retention_bounds", lambda: {BTC.timeframe: 3000})
+    assert request_tail(BTC, 100)
+    ((_, start, end, _),) = asked
+    assert end - start == 50 * 60
+
+
 def test_tail_of_a_made_up_series_is_not_asked_for(asked, monkeypatch):
     monkeypatch.setattr(coverage, "is_admitted", lambda series: False)
     assert not request_tail(BTC, 100)

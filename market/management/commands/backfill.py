@@ -30,9 +30,9 @@ from market.ingest.backfill import (
     runtime_ports,
 )
 from market.ingest.gap_ranges import Range
-from market.management.arguments import require_database, series_argument, time_argument
+from market.management.arguments import require_database, series_argument, shown, time_argument
 from market.pipeline import PipelineError
-from market.runtime import derived_timeframes
+from market.runtime import derived_timeframes, oldest_wanted
 
 ATTEMPTS = 8
 # Ranges closer to each other than this many candles are read as one.
@@ -112,6 +112,12 @@ class Command(BaseCommand):
         except FeedRefused as error:
             raise CommandError(str(error)) from error
         span = _on_grid(series, options["start"], options["end"])
+        oldest = oldest_wanted(series, series.timeframe.latest_closed(time.time()))
+        if span[1] < oldest:
+            raise CommandError(f"{series} is kept from {shown(oldest)} on (TRADE_CANVAS_RETENTION)")
+        if span[0] < oldest:
+            self.stderr.write(f"read from {shown(oldest)} on only (TRADE_CANVAS_RETENTION)")
+            span = (oldest, span[1])
         try:
             is_complete = asyncio.run(self._run(feed, series, span))
         except (FeedError, PipelineError) as error:

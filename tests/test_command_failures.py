@@ -34,7 +34,7 @@ COMMANDS = {
     "backfill": (SERIES, "--from", "2024-01-01"),
     "capacity": ("--help",),
     "containers": ("--help",),
-    "dense_ledger": (),
+    "dense_ledger": ("--undo", "--dry-run"),
     "drill": ("--list",),
     "explain": (SERIES, "--at", "2024-01-01"),
     "export_candles": (SERIES,),

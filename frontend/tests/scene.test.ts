@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
 import { activeDrawings, fromBaseline, type Drawing } from "../src/drawings/drawings";
-import { buildScene, idsByFeature, type Loaded } from "../src/drawings/scene";
+import type { Loaded } from "../src/drawings/axis";
+import { idsByFeature, type Scene } from "../src/drawings/scene";
+import { SceneBuilder } from "../src/drawings/scene-builder";
 import { candle, candles } from "./fakes/candles";
 import { delta, grownLine, line, looksWith, mark, version } from "./fakes/drawings";
 import { NO_LOOKS, type Look } from "../src/drawings/look";
@@ -10,6 +12,9 @@ import type { BoxDefinition, Definition, PolylineDefinition } from "../src/drawi
 /** Candles from 600 to 1140, positions 0 to 9. */
 const LOADED: Loaded = { candles: candles(600, 10), forming: null, step: 60 };
 const ALL = new Map<string, boolean>();
+
+const buildScene = (...given: Parameters<SceneBuilder["build"]>): Scene =>
+  new SceneBuilder().build(...given);
 
 function drawings(definitions: Readonly<Record<string, Definition>>): Drawing[] {
   const versions = Object.entries(definitions).map(([id, definition], index) =>

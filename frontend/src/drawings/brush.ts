@@ -6,6 +6,12 @@ import type { Mark } from "./marks";
 import { xOf, type Scales } from "./scales";
 import type { Place, SceneBox, SceneLabel, SceneLine } from "./scene";
 
+/** The canvas, pixels. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
 /** What texts are written with. */
 export interface Lettering {
   readonly font: string;
@@ -24,19 +30,21 @@ export class Brush {
   private readonly context: CanvasRenderingContext2D;
   private readonly scales: Scales;
   private readonly width: number;
+  private readonly height: number;
   private readonly ink: Ink;
   private readonly lettering: Lettering;
 
   constructor(
     context: CanvasRenderingContext2D,
     scales: Scales,
-    width: number,
+    size: Size,
     ink: Ink,
     lettering: Lettering,
   ) {
     this.context = context;
     this.scales = scales;
-    this.width = width;
+    this.width = size.width;
+    this.height = size.height;
     this.ink = ink;
     this.lettering = lettering;
     context.lineJoin = "round";
@@ -49,6 +57,7 @@ export class Brush {
     const [left, right] = [this.x(box.from), this.x(box.to)];
     const [upper, lower] = [this.scales.y(box.top), this.scales.y(box.bottom)];
     if (right < 0 || left > this.width || upper === null || lower === null) return;
+    if (this.isOutside(Math.min(upper, lower), Math.max(upper, lower), box.width)) return;
     context.globalAlpha = box.fillOpacity;
     context.fillStyle = this.ink(box.fill);
     context.fillRect(left, upper, right - left, lower - upper);
@@ -112,7 +121,6 @@ export class Brush {
    */
   names(
     lines: readonly SceneLine[],
-    height: number,
     price: number,
     format: (price: number) => string,
   ): string[] {
@@ -123,7 +131,7 @@ export class Brush {
     this.context.textAlign = "right";
     for (const line of named) {
       const lineY = this.scales.y(priceOf(line));
-      if (lineY === null || lineY < NAME_HEIGHT || lineY > height) continue;
+      if (lineY === null || lineY < NAME_HEIGHT || lineY > this.height) continue;
       const y = lineY - NAME_HEIGHT / 2;
       if (taken.some((other) => Math.abs(other - y) < NAME_HEIGHT)) continue;
       taken.push(y);
@@ -151,18 +159,28 @@ export class Brush {
     this.context.stroke(path);
   }
 
+  /** Whether what is between two heights is above or below the canvas. */
+  private isOutside(upper: number, lower: number, width: number): boolean {
+    const margin = width + HALO_WIDTH;
+    return lower < -margin || upper > this.height + margin;
+  }
+
   /** Null when no part of it is visible. */
-  private path({ places, toAxis }: SceneLine): Path2D | null {
+  private path({ places, toAxis, width }: SceneLine): Path2D | null {
     const [first, last] = [places[0], places.at(-1)];
     if (first === undefined || last === undefined) return null;
     const end = toAxis ? this.width : this.x(last.index);
     if (end < 0 || this.x(first.index) > this.width) return null;
     const path = new Path2D();
     let y: number | null = null;
+    let [upper, lower] = [Infinity, -Infinity];
     for (const place of visible(places, this.scales, this.width)) {
       y = this.scales.y(place.price);
-      if (y !== null) path.lineTo(this.x(place.index), y);
+      if (y === null) continue;
+      path.lineTo(this.x(place.index), y);
+      [upper, lower] = [Math.min(upper, y), Math.max(lower, y)];
     }
+    if (this.isOutside(upper, lower, width)) return null;
     if (toAxis && y !== null && end > this.x(last.index)) path.lineTo(end, y);
     return path;
   }

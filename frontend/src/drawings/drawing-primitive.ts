@@ -9,17 +9,12 @@ import type {
 } from "lightweight-charts";
 
 import { repaint } from "../chart/repaint";
-import { Brush, type Lettering } from "./brush";
+import { Brush, type Lettering, type Size } from "./brush";
 import { hitAt, type Hit } from "./hits";
 import type { Ink } from "./ink";
 import { marksOn, type Mark } from "./marks";
 import { scalesOf, type Scales } from "./scales";
 import { EMPTY_SCENE, type Scene } from "./scene";
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
 
 type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
 type Draw = (brush: Brush, size: Size, scales: Scales) => void;
@@ -46,10 +41,10 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
       this.marks = marksOn(this.shown.markers, scales, width);
       this.marks.forEach((mark) => brush.mark(mark));
     }),
-    this.view("top", (brush, { height }) => {
+    this.view("top", (brush) => {
       this.draw(brush, (layer) => layer > 0);
       this.shown.labels.forEach((label) => brush.label(label));
-      this.named = brush.names(this.shown.lines, height, this.price, this.format);
+      this.named = brush.names(this.shown.lines, this.price, this.format);
     }),
   ];
 
@@ -126,7 +121,7 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
       const scales = scalesOf(attachment);
       if (scales === null) return;
       context.save();
-      const brush = new Brush(context, scales, mediaSize.width, palette.ink, palette);
+      const brush = new Brush(context, scales, mediaSize, palette.ink, palette);
       draw(brush, mediaSize, scales);
       context.restore();
     });

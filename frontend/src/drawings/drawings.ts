@@ -1,5 +1,6 @@
 /** The drawings of one series: the newest version of each active instruction, and the cursor. */
 
+import { firstNot } from "../bisect";
 import type {
   Definition,
   DrawChange,
@@ -51,19 +52,9 @@ export function fromBaseline(delta: DrawDelta): Drawings {
  * withdrawn only returns with a new version. A new version ends the points from its time on.
  */
 export function applyDelta(before: Drawings, delta: DrawDelta): Drawings {
-  const newest = new Map(before.catalog);
-  const points = new Map(before.points);
-  for (const version of delta.patch) {
-    const { instructionId: id, visibleTime } = version;
-    const held = newest.get(id);
-    if (held !== undefined && version.versionId <= held.versionId) continue;
-    newest.set(id, version);
-    const kept = points.get(id)?.filter(({ time }) => time < visibleTime);
-    if (kept !== undefined) points.set(id, kept);
-  }
-  for (const [id, added] of delta.points) points.set(id, appended(points.get(id) ?? [], added));
+  const { catalog, points } = merged(before, delta);
   return {
-    catalog: only(newest, delta.activeIds),
+    catalog: only(catalog, delta.activeIds),
     points: only(points, delta.activeIds),
     activeIds: delta.activeIds,
     cursor: Math.max(before.cursor, delta.cursor),
@@ -73,24 +64,65 @@ export function applyDelta(before: Drawings, delta: DrawDelta): Drawings {
 
 /** Applies a change, which must begin at the cursor of these drawings. */
 export function applyChange(before: Drawings, change: DrawChange): Drawings {
-  const { removedIds, ...delta } = change;
-  const shown = new Set(before.activeIds);
-  for (const { instructionId } of change.patch) shown.add(instructionId);
-  for (const id of removedIds) shown.delete(id);
-  const isSame = shown.size === before.activeIds.length && removedIds.length === 0;
-  const activeIds = isSame ? before.activeIds : [...shown].sort();
-  return applyDelta(before, { ...delta, activeIds });
+  const { catalog, points } = merged(before, change);
+  const activeIds = changedIds(before, change);
+  for (const id of change.removedIds) {
+    catalog.delete(id);
+    points.delete(id);
+  }
+  for (const id of change.points.keys()) {
+    if (!catalog.has(id) && !activeIds.includes(id)) points.delete(id);
+  }
+  const cursor = Math.max(before.cursor, change.cursor);
+  return { catalog, points, activeIds, cursor, toTime: change.toTime };
 }
 
 /** The drawings to show, in the order of the active ids. */
 export function activeDrawings({ catalog, points, activeIds }: Drawings): Drawing[] {
-  return activeIds.flatMap((id): Drawing[] => {
+  const drawings: Drawing[] = [];
+  for (const id of activeIds) {
     const definition = catalog.get(id)?.definition ?? null;
-    if (definition === null) return [];
-    if (definition.type !== "line") return [{ id, definition }];
-    const own = (points.get(id) ?? []).filter(({ time }) => time >= definition.start);
-    return [{ id, definition: { ...definition, points: own } }];
-  });
+    if (definition === null) continue;
+    if (definition.type !== "line") drawings.push({ id, definition });
+    else {
+      const own = (points.get(id) ?? []).filter(({ time }) => time >= definition.start);
+      drawings.push({ id, definition: { ...definition, points: own } });
+    }
+  }
+  return drawings;
+}
+
+/** Versions and points with those of a delta, still with those of inactive ids. */
+function merged(
+  before: Drawings,
+  { patch, points: added }: Pick<DrawDelta, "patch" | "points">,
+): { catalog: Map<string, InstructionVersion>; points: Map<string, readonly DrawPoint[]> } {
+  const catalog = new Map(before.catalog);
+  const points = new Map(before.points);
+  for (const version of patch) {
+    const { instructionId: id, visibleTime } = version;
+    const held = catalog.get(id);
+    if (held !== undefined && version.versionId <= held.versionId) continue;
+    catalog.set(id, version);
+    const kept = points.get(id)?.filter(({ time }) => time < visibleTime);
+    if (kept !== undefined) points.set(id, kept);
+  }
+  for (const [id, own] of added) points.set(id, appended(points.get(id) ?? [], own));
+  return { catalog, points };
+}
+
+/** The active ids after a change, ascending; the same list where none came or went. */
+function changedIds({ activeIds, catalog }: Drawings, change: DrawChange): readonly string[] {
+  const { patch, removedIds } = change;
+  const isKnown = patch.every(({ instructionId }) => catalog.has(instructionId));
+  if (isKnown && removedIds.length === 0) return activeIds;
+  const removed = new Set(removedIds);
+  const ids = removed.size === 0 ? [...activeIds] : activeIds.filter((id) => !removed.has(id));
+  for (const { instructionId: id } of patch) {
+    const place = firstNot(ids, (other) => other < id);
+    if (ids[place] !== id && !removed.has(id)) ids.splice(place, 0, id);
+  }
+  return ids;
 }
 
 /** Points with newer ones, of which the oldest are dropped when there are very many. */

@@ -10,7 +10,7 @@ import {
   type OverlayDependencies,
   type OverlayStep,
 } from "../drawings/overlay-session";
-import { buildScene } from "../drawings/scene";
+import { SceneBuilder } from "../drawings/scene-builder";
 import { lastClosedTime, type SeriesState } from "../sync/series-state";
 import { Timers } from "../sync/timers";
 import type { Candle } from "../sync/candle";
@@ -45,6 +45,7 @@ export class FactorStudy implements Study {
   private readonly events: FactorEvents;
   private readonly unsubscribe: () => void;
   private readonly timers: Timers<"draw">;
+  private readonly scenes = new SceneBuilder();
   private layer: Layer | null = null;
   private session: OverlaySession | null = null;
   private step: OverlayStep = NOTHING;
@@ -166,7 +167,7 @@ export class FactorStudy implements Study {
     const { series, step, layer, looks } = this;
     if (series === null || layer === null) return;
     const loaded = { ...series, step: series.timeframe.seconds };
-    const scene = buildScene(this.drawings(), this.switches.visibility(), loaded, looks);
+    const scene = this.scenes.build(this.drawings(), this.switches.visibility(), loaded, looks);
     layer.show(scene, looks, (series.forming ?? series.candles.at(-1))?.close ?? 0);
     this.events.drawn(step, this.older, layer);
   }

@@ -122,12 +122,12 @@ class BrowserPage:
         """
         document = await self.get("/")
         await asyncio.gather(*(self.get(path.decode()) for path in ASSET.findall(document.body)))
-        self._begin(self._get_whole("/api/factor/catalog"))
         self._begin(self._follow_ranking())
         # Again only when the user comes back to the page, or clicks.
         self._begin(self._get_whole("/api/market/whitelist"))
         self._begin(self.drawings.follow())
         newest = await self._read_candles()
+        self._begin(self._get_whole("/api/factor/catalog"))
         # The tick of its prices, where the ranking did not have it.
         symbol = self._series.rpartition(":")[0]
         self._begin(self._get_whole("/api/market/symbols", {"query": symbol, "limit": "1"}))

@@ -85,7 +85,7 @@ function study(): FactorStudy {
   const storage = { getItem: () => kept, setItem: (_: string, value: string) => (kept = value) };
   switches = new FeatureSwitches(new SettingsStore(() => storage));
   const dependencies = { api, clock, random: () => 0.5 };
-  void readCatalog(dependencies, (catalog) => switches.declare(catalog));
+  void readCatalog(dependencies, switches);
   const made = new FactorStudy(dependencies, switches, { drawn: () => undefined });
   made.show(layer);
   return made;
@@ -109,6 +109,7 @@ async function drawn(): Promise<FactorStudy> {
   const made = study();
   api.baselines.push(BASELINE);
   made.apply(loaded());
+  made.painted();
   await settle();
   return made;
 }
@@ -131,6 +132,30 @@ describe("FactorStudy", () => {
     expect(Object.keys(layer.drawn())).toEqual(["pen.confirmed"]);
     choose("pivot", true);
     expect(Object.keys(layer.drawn())).toEqual(["pivot.major", "pivot.minor", "pen.confirmed"]);
+  });
+
+  it("reads nothing before the candles are painted", async () => {
+    const made = study();
+    api.baselines.push(BASELINE);
+    made.apply(loaded());
+    await clock.advance(1_000);
+    expect(api.asked).toEqual([]);
+    made.painted();
+    await settle();
+    expect(api.asked).toEqual([`baseline ${SERIES}`]);
+  });
+
+  it("draws nothing before it has the catalog, and then in its looks", async () => {
+    const look = { color: "amber" };
+    const [pivot] = CATALOG as [Factor];
+    const features = pivot.subFeatures.map((feature) => ({ ...feature, look }));
+    let answer: (catalog: Factor[]) => void = () => undefined;
+    api.factorCatalog = () => new Promise((resolve) => (answer = resolve));
+    await drawn();
+    expect([api.asked.length, layer.shows]).toEqual([1, 0]);
+    answer([{ ...pivot, subFeatures: features }]);
+    await settle();
+    expect([layer.shows, layer.scene.markers.map(({ color }) => color)]).toEqual([1, ["amber"]]);
   });
 
   it("draws everything where the server has no catalog", async () => {
@@ -179,6 +204,7 @@ describe("FactorStudy", () => {
     expect(layer.drawn()).toEqual({});
     api.baselines.push(delta(180, [version(9, "other", mark("pivot.major", 60))]));
     made.apply(loaded(OTHER));
+    made.painted();
     await settle();
     expect([layer.drawn(), api.asked.at(-1)]).toEqual([
       { "pivot.major": ["other"] },
@@ -198,6 +224,7 @@ describe("FactorStudy", () => {
       epoch: 0,
     };
     made.apply(reduce(initialState(SERIES.replace("1m", "1h")), long).state);
+    made.painted();
     await settle();
     made.viewed(2000 * HOUR);
     await settle();

@@ -52,6 +52,15 @@ async function look(from: number, more: Partial<typeof VIEW> = {}): Promise<void
 }
 
 describe("older drawings", () => {
+  it("join a line once while its parts are the same, and anew with other looks", () => {
+    const [newer, before] = [line("pen.confirmed", [60, 120]), line("pen.confirmed", [0, 60])];
+    const whole = (of: Looks): Definition | undefined =>
+      joined([[{ id: "a", definition: newer }], [{ id: "a", definition: before }]], of)[0]?.definition;
+    expect(whole(LOOKS)).toMatchObject({ points: [{ time: 0 }, { time: 60 }, { time: 120 }] });
+    expect(whole(LOOKS)).toBe(whole(LOOKS));
+    expect(whole(NO_LOOKS)).toBe(newer);
+  });
+
   it("are not requested while the live ones cover the view", async () => {
     await look(5001);
     expect([server.asked, steps]).toEqual([[], []]);

@@ -193,6 +193,7 @@ export class ChartCell {
     this.held = null;
     this.shownTo = null;
     this.opened = series;
+    this.completed = null;
     this.viewedFrom = Infinity;
     this.chartRoot.setAttribute("aria-label", t("Candlestick chart of {series}", { series: series.text }));
     this.chart.setZone(this.zone);
@@ -353,12 +354,14 @@ export class ChartCell {
   }
 
 
-  /** Once the candles are painted, which do not wait for it: the step of prices, the zone's name. */
+  /** Once the candles are painted: what they do not wait for. */
   private completeSoon(): void {
     const { opened } = this;
     if (opened === null || opened === this.completed) return;
     this.completed = opened;
     afterPaint(() => {
+      if (opened !== this.opened) return;
+      this.each((study) => study.painted?.());
       this.dependencies.priceSteps.want(opened);
       this.nameZone();
     });

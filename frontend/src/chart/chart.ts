@@ -30,6 +30,7 @@ import { LastPrice, type LastPriceLook } from "./last-price";
 import { ShownCandles } from "./shown-candles";
 import { SplitSeries } from "./split-series";
 import { TimesAhead } from "./times-ahead";
+import { ViewWatch, type ViewEvents } from "./view-watch";
 import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
 import type { Candle } from "../sync/candle";
 import type { ChartChange } from "../sync/chart-change";
@@ -44,8 +45,6 @@ const NARROW_BAR_SPACING = 6;
 const UNIT_SAMPLE = 300;
 const LEAST_SPACING = 0.5;
 const MOST_SPACING = 50;
-const EDGE_CANDLES = 40;
-const REST_MS = 150;
 const RECENT_HOLES = 500;
 
 /** Asked of the window: the root's own width would have the whole page laid out for it. */
@@ -54,15 +53,9 @@ const NARROW = window.matchMedia("(max-width: 639px)");
 /** Users who want less motion get a chart that stops with the finger. */
 const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-export interface ChartEvents {
-  /** The user is close to the first candle. */
-  nearStart(): void;
+export interface ChartEvents extends ViewEvents {
   /** Time under the crosshair, UTC seconds; null when it left the chart. */
   pointed(time: number | null): void;
-  /** The view stopped moving; its first candle has this time, UTC seconds. */
-  viewed(from: number): void;
-  /** The newest candle came into view or left it. */
-  atEnd(atEnd: boolean): void;
 }
 
 export class CandleChart {
@@ -70,6 +63,7 @@ export class CandleChart {
   private readonly chart: IChartApiBase<Time>;
   private readonly prices: SplitSeries;
   private readonly ahead: TimesAhead;
+  private readonly watch: ViewWatch;
   private readonly lastPrice = new LastPrice();
   private readonly shown = new ShownCandles();
   private readonly gapMarks = new GapMarks(this.shown);
@@ -82,7 +76,6 @@ export class CandleChart {
   private sample: readonly number[] = [];
   private unit = priceUnit(null, []);
   private withSeconds = false;
-  private restTimer = 0;
   private moves = { candles: 0, zoom: 1 };
   private moveFrame = 0;
 
@@ -103,7 +96,8 @@ export class CandleChart {
     this.chart.subscribeCrosshairMove((move) => {
       events.pointed(typeof move.time === "number" ? move.time : null);
     });
-    this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.watchRange(events));
+    const timeFrom = (index: number): number | null => this.prices.timeFrom(index);
+    this.watch = new ViewWatch(this.chart.timeScale(), timeFrom, events);
     CALM.addEventListener("change", this.calmed);
   }
 
@@ -180,7 +174,7 @@ export class CandleChart {
   }
 
   remove(): void {
-    window.clearTimeout(this.restTimer);
+    this.watch.end();
     window.cancelAnimationFrame(this.moveFrame);
     CALM.removeEventListener("change", this.calmed);
     this.chart.remove();
@@ -188,8 +182,7 @@ export class CandleChart {
 
   /** Whether the view is close to the first candle. */
   get isNearStart(): boolean {
-    const range = this.chart.timeScale().getVisibleLogicalRange();
-    return range !== null && range.from < EDGE_CANDLES;
+    return this.watch.isNearStart;
   }
 
   /** A price as the library writes it. */
@@ -314,6 +307,7 @@ export class CandleChart {
     const newest = shown.slice(-UNIT_SAMPLE);
     this.sample = newest.flatMap(({ open, close }) => [open, close]);
     this.fitUnit();
+    this.watch.forget();
     this.ahead.clear();
     this.prices.replace(shown.map(priceRow));
     const last = shown.at(-1);
@@ -344,22 +338,6 @@ export class CandleChart {
     this.shownHoles = holes;
     const times = holes.slice(-RECENT_HOLES).map(({ to }) => to);
     this.gapMarks.show(times, this.theme.gap);
-  }
-
-  private watchRange(events: ChartEvents): void {
-    const scale = this.chart.timeScale();
-    const range = scale.getVisibleLogicalRange();
-    if (range === null) return;
-    events.atEnd(scale.scrollPosition() > -3);
-    window.clearTimeout(this.restTimer);
-    this.restTimer = window.setTimeout(() => this.rested(events), REST_MS);
-  }
-
-  private rested(events: ChartEvents): void {
-    const from = this.chart.timeScale().getVisibleLogicalRange()?.from ?? Infinity;
-    const first = this.prices.timeFrom(Math.floor(from));
-    if (first !== null) events.viewed(first);
-    if (from < EDGE_CANDLES) events.nearStart();
   }
 }
 

@@ -11,7 +11,7 @@ import { asApiError, type ApiError } from "../sync/api";
 import { BackOff } from "../sync/back-off";
 import { activeDrawings, fromBaseline, type Drawing } from "./drawings";
 import { Timers } from "../sync/timers";
-import type { DrawDelta, DrawPoint, LineDefinition, PolylineDefinition } from "./instruction";
+import type { Definition, DrawDelta, DrawPoint, LineDefinition, PolylineDefinition } from "./instruction";
 import type { Looks } from "./look";
 import type { OverlayDependencies } from "./overlay-session";
 import type { OlderReader } from "../sync/readers";
@@ -187,10 +187,27 @@ export function joined(newestFirst: readonly (readonly Drawing[])[], looks: Look
     if (held === undefined) byId.set(drawing.id, drawing);
     else {
       const { chained: isChained } = looks.of(drawing.id, drawing.definition.feature);
-      byId.set(drawing.id, continued(held, drawing, isChained === true));
+      byId.set(drawing.id, continuedOnce(held, drawing, isChained === true));
     }
   }
   return [...byId.values()];
+}
+
+/** By the newer definition: the same parts give the same object, which stays laid out. */
+const known = new WeakMap<Definition, Continued>();
+
+interface Continued {
+  readonly older: Definition;
+  readonly isChained: boolean;
+  readonly whole: Drawing;
+}
+
+function continuedOnce(newer: Drawing, older: Drawing, isChained: boolean): Drawing {
+  const before = known.get(newer.definition);
+  if (before?.older === older.definition && before.isChained === isChained) return before.whole;
+  const whole = continued(newer, older, isChained);
+  known.set(newer.definition, { older: older.definition, isChained, whole });
+  return whole;
 }
 
 function continued(newer: Drawing, older: Drawing, isChained: boolean): Drawing {

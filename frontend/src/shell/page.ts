@@ -89,8 +89,6 @@ export class Page {
       },
     );
     this.switches.declare([volumeFeature()]);
-    // Before the drawings, which look as it describes them.
-    void readCatalog(dependencies, (catalog) => this.switches.declare(catalog));
     this.lamps = new HealthLamps(
       {
         ...dependencies,
@@ -190,6 +188,7 @@ export class Page {
   private readonly settle = (): void => {
     if (this.panels !== null) return;
     const { cell, switches, dependencies } = this;
+    void readCatalog(dependencies, switches);
     const drawn = (): Record<string, string[]> => this.layer?.drawn() ?? {};
     const panels = new Panels({ cell, switches, drawn }, dependencies, {
       chosen: (seriesId) => this.events.chosen(seriesId),

@@ -4,6 +4,7 @@ import { asApiError } from "../sync/api";
 import { BackOff } from "../sync/back-off";
 import type { Clock } from "../sync/ports";
 import type { Factor } from "./factor-catalog";
+import type { FeatureSwitches } from "./feature-switches";
 
 export interface CatalogDependencies {
   readonly api: { factorCatalog(): Promise<Factor[]> };
@@ -11,17 +12,18 @@ export interface CatalogDependencies {
   readonly random: () => number;
 }
 
-/** Calls `onCatalog` once; never where the server has no catalog. */
+/** Declares the catalog, and nothing after a first failure; ends where the server has none. */
 export async function readCatalog(
   { api, clock, random }: CatalogDependencies,
-  onCatalog: (catalog: readonly Factor[]) => void,
+  switches: Pick<FeatureSwitches, "isSettled" | "settle">,
 ): Promise<void> {
   const backOff = new BackOff(2_000, 60_000, random);
   for (;;) {
     try {
-      onCatalog(await api.factorCatalog());
+      switches.settle(await api.factorCatalog());
       return;
     } catch (error) {
+      if (!switches.isSettled) switches.settle([]);
       if (!asApiError(error).transient) return;
       await new Promise<void>((resolve) => clock.setTimeout(resolve, backOff.next()));
     }

@@ -54,6 +54,8 @@ export class FactorStudy implements Study {
   /** The first visible candle, UTC seconds. */
   private viewedFrom = Infinity;
   private series: SeriesState | null = null;
+  /** The candles come first: drawings are read once those are painted. */
+  private mayRead = false;
   private declared: readonly Factor[] = [];
   private looks: Looks = NO_LOOKS;
 
@@ -82,10 +84,16 @@ export class FactorStudy implements Study {
     this.series = state;
     const last = lastClosedTime(state);
     const closed = last !== (before && lastClosedTime(before));
-    if (closed && last !== null) this.session?.candleClosed(last);
+    if (closed && last !== null && this.mayRead) this.session?.candleClosed(last);
     if (before !== null && sameTimes(before, state)) return;
     if (before === null || !isAppended(before.candles, state.candles)) this.draw();
     else if (!this.timers.isArmed("draw")) this.timers.arm("draw", SOON_MS, () => this.draw());
+  }
+
+  painted(): void {
+    this.mayRead = true;
+    const last = this.series && lastClosedTime(this.series);
+    if (last !== null) this.session?.candleClosed(last);
   }
 
   viewed(from: number): void {
@@ -129,6 +137,7 @@ export class FactorStudy implements Study {
   private open({ seriesId: id, timeframe }: SeriesState): void {
     this.stop();
     this.series = null;
+    this.mayRead = false;
     this.older = NO_OLDER;
     this.step = NOTHING;
     this.viewedFrom = Infinity;
@@ -165,7 +174,8 @@ export class FactorStudy implements Study {
   private draw(): void {
     this.timers.clear("draw");
     const { series, step, layer, looks } = this;
-    if (series === null || layer === null) return;
+    // Nothing is drawn before it is known how it looks.
+    if (series === null || layer === null || !this.switches.isSettled) return;
     const loaded = { ...series, step: series.timeframe.seconds };
     const scene = this.scenes.build(this.drawings(), this.switches.visibility(), loaded, looks);
     layer.show(scene, looks, (series.forming ?? series.candles.at(-1))?.close ?? 0);

@@ -8,6 +8,7 @@ export class FeatureSwitches {
   private readonly settings: SettingsStore;
   private readonly listeners = new Set<() => void>();
   private declared: readonly Factor[] = [];
+  private settled = false;
   private current: Visibility;
 
   constructor(settings: SettingsStore) {
@@ -22,6 +23,17 @@ export class FeatureSwitches {
   declare(features: readonly Factor[]): void {
     this.declared = [...this.declared, ...features];
     this.refresh();
+  }
+
+  /** Declares the features of the server; none where it does not answer yet, or has no catalog. */
+  settle(features: readonly Factor[]): void {
+    this.settled = true;
+    this.declare(features);
+  }
+
+  /** Whether it is known how drawings look, as far as the server answers. */
+  get isSettled(): boolean {
+    return this.settled;
   }
 
   /** What was declared, in that order. */

@@ -33,6 +33,8 @@ export interface Study {
   apply(state: SeriesState, change: ChartChange): void;
   /** The figures of a candle; empty while the study is switched off. */
   legend?(candle: Candle): readonly LegendEntry[];
+  /** The first candles of the series are painted: what they did not need may be read now. */
+  painted?(): void;
   /** The view stopped moving; its first candle has this time (UTC seconds). */
   viewed?(from: number): void;
   /** Data that the server derives from the candles may have been rewritten. */

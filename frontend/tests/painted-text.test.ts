@@ -1,58 +1,119 @@
 // @vitest-environment happy-dom
-import { expect, it, vi } from "vitest";
+import { beforeEach, expect, it, vi } from "vitest";
 
-import { PaintedText } from "../src/painted-text";
+import { PaintedTexts, type PaintedText } from "../src/painted-text";
 
-function painted() {
-  const calls: string[] = [];
-  const context = {
-    measureText: (text: string) => ({
-      width: 7 * text.length,
-      fontBoundingBoxAscent: 11,
-      fontBoundingBoxDescent: 3,
-    }),
-    clearRect: () => undefined,
-    setTransform: () => undefined,
-    fillText: (text: string) => calls.push(text),
-  };
-  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue(context as never);
-  const root = document.createElement("span");
-  document.body.replaceChildren(root);
-  return { text: new PaintedText(root, 20), root, context, calls };
+const calls: [string, number, number][] = [];
+const fills: unknown[] = [];
+const context = {
+  measureText: (text: string) => ({
+    width: 7 * text.length,
+    fontBoundingBoxAscent: 11,
+    fontBoundingBoxDescent: 3,
+  }),
+  fillText: (text: string, x: number, y: number) => calls.push([text, x, y]),
+  set fillStyle(value: unknown) {
+    fills.push(value);
+  },
+};
+for (const name of ["clearRect", "setTransform", "save", "restore", "beginPath", "rect", "clip"]) {
+  Object.assign(context, { [name]: () => undefined });
 }
 
-it("paints a text once, and keeps it for screen readers", () => {
-  const { text, root, calls } = painted();
-  text.show("100.0");
-  text.show("100.0");
-  text.show("100.1");
-  expect([root.textContent, calls]).toEqual(["100.1", ["100.0", "100.1"]]);
+let root: HTMLElement;
+let texts: PaintedTexts;
+/** Reports the size of what is observed, as the browser does with the next frame. */
+let frame: () => void;
+
+class FakeObserver {
+  private waits = false;
+
+  constructor(report: () => void) {
+    frame = () => {
+      if (this.waits) report();
+      this.waits = false;
+    };
+  }
+
+  observe(): void {
+    this.waits = true;
+  }
+
+  unobserve(): void {}
+}
+
+beforeEach(() => {
+  [calls.length, fills.length] = [0, 0];
+  vi.stubGlobal("ResizeObserver", FakeObserver);
+  const given = (): unknown => context;
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockImplementation(given as never);
+  root = document.createElement("span");
+  document.body.replaceChildren(root);
+  texts = new PaintedTexts(root);
 });
 
-it("lays nothing out while the text has room", () => {
-  const { text, root } = painted();
+/** A text whose place stands so far from the left. */
+function textAt(left: number): { text: PaintedText; place: HTMLCanvasElement } {
+  const text = texts.add(root, 20);
+  const place = root.lastElementChild as HTMLCanvasElement;
+  Object.defineProperty(place, "offsetLeft", { get: () => left });
+  return { text, place };
+}
+
+it("paints what changed in its place, and keeps it for screen readers", () => {
+  const [price, volume] = [textAt(0), textAt(50)];
+  price.text.show("100.0");
+  volume.text.show("7");
+  expect(calls).toEqual([]);
+  frame();
+  expect(calls.splice(0)).toEqual([
+    ["100.0", 0, 11],
+    ["7", 50, 11],
+  ]);
+  volume.text.show("8");
+  volume.text.show("8");
+  frame();
+  expect([calls, root.textContent]).toEqual([[["8", 50, 11]], "100.08"]);
+});
+
+it("lays nothing out while a text has room, and finds all places again when one has not", () => {
+  const { text, place } = textAt(0);
+  const other = textAt(80);
+  other.text.show("7");
   text.show("1,000.0");
+  frame();
   const written = new MutationObserver(() => undefined);
   written.observe(root, { subtree: true, attributes: true });
   text.show("999.9");
   text.show("1,000.1");
   expect(written.takeRecords()).toEqual([]);
+  calls.length = 0;
   text.show("10,000.0");
-  const width = (): string | undefined => root.querySelector("canvas")?.style.width;
-  expect(width()).toBe("56px");
+  expect([place.style.width, calls]).toEqual(["56px", []]);
+  frame();
+  expect(calls.map(([shown]) => shown)).toEqual(["10,000.0", "7"]);
   text.show("1.0");
-  expect(width()).toBe("21px");
+  expect(place.style.width).toBe("21px");
 });
 
-it("takes its colour from its place or from a token, again after a change of theme", () => {
-  const { text, root, context } = painted();
-  const fills: unknown[] = [];
-  Object.defineProperty(context, "fillStyle", { set: (value) => fills.push(value) });
+it("paints no more what was removed", () => {
+  const [price, volume] = [textAt(0), textAt(50)];
+  price.text.show("1");
+  volume.text.show("7");
+  texts.remove([volume.text]);
+  frame();
+  expect(calls).toEqual([["1", 0, 11]]);
+});
+
+it("takes its colour from the root or from a token, again after a change of theme", () => {
   root.style.color = "rgb(1, 2, 3)";
   root.style.setProperty("--up", "rgb(4, 5, 6)");
+  const { text } = textAt(0);
   text.show("1.0");
+  frame();
   text.show("1.0", "--up");
+  root.style.color = "rgb(3, 2, 1)";
   root.style.setProperty("--up", "rgb(7, 8, 9)");
-  text.restyle();
+  texts.restyle();
   expect(fills).toEqual(["rgb(1, 2, 3)", "rgb(4, 5, 6)", "rgb(7, 8, 9)"]);
 });

@@ -3,7 +3,7 @@
 import { lowerBound } from "../sync/candle-list";
 import { element, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
-import { PaintedText, PRICE_SLACK_PX } from "../painted-text";
+import { PaintedTexts, PRICE_SLACK_PX, type PaintedText } from "../painted-text";
 import { displaySymbol, parseSeriesId } from "../sync/series-id";
 import type { Candle } from "../sync/candle";
 import type { SeriesState } from "../sync/series-state";
@@ -15,24 +15,20 @@ const FIELDS = ["O", "H", "L", "C"] as const;
 
 export class Legend {
   private readonly name = element("span", { class: "legend-name" });
-  private readonly values = FIELDS.map(() => valueText(PRICE_SLACK_PX));
-  private readonly change = valueText(SLACK_PX);
   private readonly studies = element("span", { class: "legend-studies" });
-  private readonly figures: HTMLElement;
+  private readonly figures = element("span", { class: "legend-figures" });
+  private readonly painted = new PaintedTexts(this.figures);
+  private readonly values: readonly PaintedText[];
+  private readonly change: PaintedText;
   private named = "";
   private shown: readonly LegendEntry[] = [];
   private shownTexts: readonly PaintedText[] = [];
   private pointed: number | null = null;
 
   constructor(root: HTMLElement) {
-    const pairs = FIELDS.map((field, index) =>
-      pairOf(field, (this.values[index] as PaintedText).root),
-    );
-    this.figures = element("span", { class: "legend-figures" }, [
-      ...pairs,
-      this.studies,
-      this.change.root,
-    ]);
+    this.values = FIELDS.map((field) => this.valueIn(pairOf(field, this.figures), PRICE_SLACK_PX));
+    this.figures.append(this.studies);
+    this.change = this.valueIn(this.figures, SLACK_PX);
     root.append(this.name, this.figures);
   }
 
@@ -65,20 +61,27 @@ export class Legend {
 
   /** Takes over what changed of the style sheet, the theme or the screen. */
   restyle(): void {
-    for (const text of [...this.values, ...this.shownTexts, this.change]) text.restyle();
+    this.painted.restyle();
   }
 
   /** New figures of the same studies change their texts alone. */
   private showStudies(entries: readonly LegendEntry[], token: string): void {
     const names = (list: readonly LegendEntry[]): string => list.map(({ name }) => name).join(" ");
     if (names(entries) !== names(this.shown)) {
-      this.shownTexts = entries.map(() => valueText(SLACK_PX));
-      const roots = this.shownTexts.map(({ root }) => root);
-      const pairs = roots.map((root, index) => pairOf(entries[index]?.name ?? "", root));
-      this.studies.replaceChildren(...pairs);
+      this.painted.remove(this.shownTexts);
+      this.studies.replaceChildren();
+      this.shownTexts = entries.map(({ name }) =>
+        this.valueIn(pairOf(name, this.studies), SLACK_PX),
+      );
     }
     entries.forEach(({ text }, index) => this.shownTexts[index]?.show(text, token));
     this.shown = entries;
+  }
+
+  private valueIn(parent: HTMLElement, slackPx: number): PaintedText {
+    const value = element("span", { class: "legend-value" });
+    parent.append(value);
+    return this.painted.add(value, slackPx);
   }
 
   private candleOf(state: SeriesState): Candle | undefined {
@@ -89,11 +92,10 @@ export class Legend {
   }
 }
 
-function pairOf(name: string, value: HTMLElement): HTMLElement {
+/** Adds the name of a figure to a parent; returns the pair, which has room for the figure. */
+function pairOf(name: string, parent: HTMLElement): HTMLElement {
   const key = element("span", { class: "legend-key", text: name });
-  return element("span", { class: `legend-pair legend-${name}` }, [key, value]);
-}
-
-function valueText(slackPx: number): PaintedText {
-  return new PaintedText(element("span", { class: "legend-value" }), slackPx);
+  const pair = element("span", { class: `legend-pair legend-${name}` }, [key]);
+  parent.append(pair);
+  return pair;
 }

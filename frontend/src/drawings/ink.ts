@@ -27,13 +27,18 @@ const LEAST_CONTRAST = 1.6;
 /** Replaces colours that can't be seen on `background` by `text`; both are `#rrggbb` or `#rgb`. */
 export function inkOn(background: string, text: string, inks: Inks = {}): Ink {
   const ground = luminance(background);
-  return (color) => {
-    const shade = inks[color];
-    if (shade) return shade;
+  const seen = (color: string): string => {
     const light = luminance(color);
     if (ground === null || light === null) return color;
     const [upper, lower] = light > ground ? [light, ground] : [ground, light];
     return (upper + 0.05) / (lower + 0.05) < LEAST_CONTRAST ? text : color;
+  };
+  // Each of few colours is asked for with every frame.
+  const known = new Map<string, string>();
+  return (color) => {
+    const shade = inks[color] || (known.get(color) ?? seen(color));
+    known.set(color, shade);
+    return shade;
   };
 }
 

@@ -6,7 +6,7 @@ import { isFresh } from "../chart/connection-text";
 import { byId, setData, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
 import { HealthLamps, type HealthLampsDependencies, type Lamps } from "../panels/health-lamps";
-import { PaintedText, PRICE_SLACK_PX } from "../painted-text";
+import { PaintedTexts, PRICE_SLACK_PX } from "../painted-text";
 import { readCatalog, type CatalogDependencies } from "../studies/catalog";
 import { NOTHING_HELD } from "../drawings/overlay-layer";
 import { FactorStudy, type FactorDependencies, type Layer } from "../studies/factors";
@@ -59,7 +59,8 @@ export class Page {
   private lit: Lamps | null = null;
   private closedTime: number | null = null;
   private sign = "";
-  private readonly price = new PaintedText(byId("quote-price"), PRICE_SLACK_PX);
+  private readonly painted = new PaintedTexts(byId("quote-price"));
+  private readonly price = this.painted.add(byId("quote-price"), PRICE_SLACK_PX);
   private readonly title = new TabTitle();
   private whitelist: readonly string[] = [];
   private derived: readonly string[] = [];
@@ -104,7 +105,7 @@ export class Page {
     for (const type of TOUCHES) {
       document.addEventListener(type, this.settle, { capture: true, once: true });
     }
-    window.addEventListener("resize", () => this.price.restyle());
+    window.addEventListener("resize", () => this.painted.restyle());
     window.setInterval(() => this.renderTime(), TICK_MS);
   }
 
@@ -161,7 +162,7 @@ export class Page {
   /** Takes over changed colours of the style sheet. */
   restyle(): void {
     this.cell.restyle();
-    this.price.restyle();
+    this.painted.restyle();
   }
 
   /** Draws for paper, or for the screen again. */

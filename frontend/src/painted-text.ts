@@ -3,11 +3,11 @@
  *
  * Changing the text of an element makes the browser lay out and paint the page, which costs as much
  * as half a frame of the chart. Here the browser lays out a place for each text, and does so again
- * only when the text needs another size. The place has the text as its content, which screen readers
- * read and the browser does not lay out.
+ * only when the text needs another size. The place has the text as its label for screen readers, to
+ * which no style applies.
  */
 
-import { element, setText } from "./dom";
+import { element } from "./dom";
 
 /** How the style sheet wants the texts. */
 interface Look {
@@ -159,7 +159,7 @@ export class PaintedText {
   private readonly texts: PaintedTexts;
   private readonly slackPx: number;
   /** Nothing is painted on it. */
-  private readonly place = element("canvas");
+  private readonly place = element("canvas", { attributes: { role: "img" } });
 
   constructor(parent: HTMLElement, slackPx: number, texts: PaintedTexts) {
     this.slackPx = slackPx;
@@ -172,7 +172,7 @@ export class PaintedText {
     if (text === this.text && token === this.token) return;
     this.text = text;
     this.token = token;
-    setText(this.place, text);
+    this.place.setAttribute("aria-label", text);
     this.texts.changed(this);
   }
 

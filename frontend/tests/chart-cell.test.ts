@@ -64,7 +64,12 @@ function addCell(openSource: OpenSource, ...more: readonly Study[]): ChartCell {
 }
 
 const legends = (): string[] =>
-  [...document.querySelectorAll(".legend")].map((legend) => legend.textContent ?? "");
+  [...document.querySelectorAll(".legend")].map((legend) => {
+    const pairs = [...legend.querySelectorAll(".legend-pair")].map(
+      (pair) => `${pair.textContent}${pair.querySelector("canvas")?.getAttribute("aria-label")}`,
+    );
+    return [legend.querySelector(".legend-name")?.textContent, ...pairs].join(" ");
+  });
 
 describe("ChartCell", () => {
   it("shows the candles of any source, and leaves it for another series", () => {

@@ -49,15 +49,22 @@ describe("once", () => {
 });
 
 describe("TabTitle", () => {
-  it("shows another subject at once, and another price with the next tick", () => {
+  it("shows another subject at once, and another price with the third tick", () => {
     const title = new TabTitle();
     title.show("1 BTC", "BTC");
     expect(document.title).toBe("1 BTC");
     title.show("2 BTC", "BTC");
+    title.tick();
+    title.tick();
     expect(document.title).toBe("1 BTC");
     title.tick();
     expect(document.title).toBe("2 BTC");
     title.show("3 ETH", "ETH");
     expect(document.title).toBe("3 ETH");
+    Object.defineProperty(document, "hidden", { value: true, configurable: true });
+    title.show("4 ETH", "ETH");
+    title.tick();
+    expect(document.title).toBe("4 ETH");
+    Object.defineProperty(document, "hidden", { value: false, configurable: true });
   });
 });

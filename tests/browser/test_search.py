@@ -57,8 +57,9 @@ def test_series_is_found_opened_starred_and_kept_in_a_list(
         return len(text.replace(",", "").partition(".")[2])
 
     def are_by_the_tick():
-        legend = page.text_content(".legend-C .legend-value")
-        shown = [page.text_content("#quote-price"), legend, page.title().split(" ")[0]]
+        painted = ("#quote-price [aria-label]", ".legend-C [aria-label]")
+        shown = [page.get_attribute(each, "aria-label") for each in painted]
+        shown.append(page.title().split(" ")[0])
         shown.append(page.evaluate("window.tradeCanvas.lastPrice()"))
         return {decimals_of(text) for text in shown} == {decimals}
 

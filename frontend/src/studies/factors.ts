@@ -87,7 +87,10 @@ export class FactorStudy implements Study {
     if (closed && last !== null && this.mayRead) this.session?.candleClosed(last);
     if (before !== null && sameTimes(before, state)) return;
     if (before === null || !isAppended(before.candles, state.candles)) this.draw();
-    else if (!this.timers.isArmed("draw")) this.timers.arm("draw", SOON_MS, () => this.draw());
+    // What the server is about to send of the candle draws it.
+    else if (!(closed && this.expectsChange()) && !this.timers.isArmed("draw")) {
+      this.timers.arm("draw", SOON_MS, () => this.draw());
+    }
   }
 
   painted(): void {

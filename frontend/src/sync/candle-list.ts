@@ -14,6 +14,10 @@ export function mergeCandles(current: readonly Candle[], incoming: readonly Cand
   const arrivals = ascendingUnique(incoming);
   const first = arrivals[0];
   if (first === undefined) return { candles: current, changedFrom: null };
+  const last = current.at(-1);
+  if (last === undefined || first.candle_time > last.candle_time) {
+    return { candles: current.concat(arrivals), changedFrom: first.candle_time };
+  }
   const start = lowerBound(current, first.candle_time);
   const merged: Candle[] = current.slice(0, start);
   let changedFrom: number | null = null;

@@ -29,6 +29,7 @@ export class SharedSocket {
   private readonly channels = new Set<Channel>();
   private real: Socket | null = null;
   private isOpen = false;
+  private heardAt = 0;
   /** False once the server answered that it knows none. */
   private hasHeartbeats = true;
 
@@ -92,7 +93,17 @@ export class SharedSocket {
   }
 
   private watchSilence(): void {
-    if (this.hasHeartbeats) this.timers.arm("silence", SILENCE_MS, () => this.end(LOST));
+    this.heardAt = this.clock.now();
+    if (this.hasHeartbeats && !this.timers.isArmed("silence")) this.expectWithin(SILENCE_MS);
+  }
+
+  /** Setting a timer anew with each message would cost more than reading the message. */
+  private expectWithin(delayMs: number): void {
+    this.timers.arm("silence", delayMs, () => {
+      const left = SILENCE_MS - (this.clock.now() - this.heardAt);
+      if (left <= 0) this.end(LOST);
+      else this.expectWithin(Math.min(left, SILENCE_MS));
+    });
   }
 
   private received(data: unknown): void {

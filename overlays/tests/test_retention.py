@@ -21,6 +21,7 @@ from overlays.retention import NotNow, Retention
 from overlays.stores import removal
 from overlays.tests import ledgers
 from overlays.tests.ledgers import FACTORS, OVERLAYS, Worker, postgres_stores
+from tests.recordings import recorded_candles
 
 WINDOW = 60
 KEPT = 200
@@ -130,6 +131,22 @@ def test_reads_at_kept_candles_are_the_same(stores):
     assert stores.is_exact(series)
     assert not work.report(series).parts
     assert removed_all(work, series) == dict.fromkeys(removal.TABLES, 0)
+
+
+@pytest.mark.parametrize("name", ["DOGE_USDT-1m", "XRP_ETH-1m-with-gaps"])
+def test_reads_of_recorded_candles_are_the_same(stores, name):
+    series, candles = new_series(), recorded_candles(name)[:1_500]
+    worker_of(stores).ingest(series, candles)
+    work = retention(stores, series)
+    report = work.report(series)
+    kept = [each.candle_time for each in candles if each.candle_time >= report.before]
+    assert KEPT // 2 <= len(kept) < 1_300
+    before = answers(stores, series, kept[:2] + kept[2::211])
+    gone = removed_all(work, series)
+    assert gone == {table: part.rows for table, part in report.parts.items()}
+    assert gone["versions"] and gone["events"]
+    assert answers(stores, series, kept[:2] + kept[2::211]) == before
+    assert stores.is_exact(series)
 
 
 def test_removal_goes_on_after_a_kill(stores):

@@ -81,18 +81,20 @@ def lock_series(cursor: Any, series: SeriesId) -> SeriesRow:
 
 
 def lock_free_series(cursor: Any, series: Sequence[SeriesId]) -> dict[SeriesId, SeriesRow]:
-    """Lock those whose lock is free; return their rows."""
+    """Lock those whose lock is free; return their rows, in the order of `series`."""
     asked = {str(each): each for each in series}
     cursor.execute(TRY_LOCKS, (list(asked),))
     names = [name for (name,) in cursor.fetchall()]
     # A statement of its own: it sees what the last holders of the locks committed.
     cursor.execute(READ_LOCKED, (names,))
-    return {
+    rows = {
         asked[name]: SeriesRow(
             key, SeriesState(head, epoch or 0, generation), Fence(fence or 0, generation)
         )
         for name, key, head, epoch, fence, generation in cursor.fetchall()
     }
+    # The server joins in any order.
+    return {each: rows[each] for each in series if each in rows}
 
 
 def raise_fence(cursor: Any, series: SeriesId, row: SeriesRow, fence: Fence) -> None:

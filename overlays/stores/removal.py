@@ -20,6 +20,9 @@ from overlays.domain.versions import NEVER
 LONGEST_WINDOW = 5_000
 """Candles that a read may ask to show at most."""
 
+MOST_LEFT = 500
+"""More events than stay before the window, as all chains that are needed together."""
+
 EVENT = "series_id, candle_time, id, factor_name, kind, event_key, payload, data"
 LAST_OF_KIND = f"""
 SELECT DISTINCT ON (factor_name, kind) {EVENT} FROM factor_events
@@ -177,11 +180,10 @@ class Removal:
 
     def _remove_events(self, most: int) -> int:
         """Delete the oldest events but those that others are packed behind."""
-        kept = self._kept_events(self.cut.window)
         self._run(
             "SELECT candle_time FROM factor_events WHERE series_id = %(key)s"
             " AND candle_time < %(window)s ORDER BY candle_time, id OFFSET %(most)s LIMIT 1",
-            {"most": most + len(kept)},
+            {"most": most + MOST_LEFT},
         )
         row = self.cursor.fetchone()
         end = self.cut.window if row is None else int(row[0]) + 1
@@ -191,7 +193,7 @@ class Removal:
             " FOR UPDATE",
             {"end": end},
         )
-        kept |= self._kept_events(end)
+        kept = self._kept_events(end)
         self._run(
             "DELETE FROM factor_events WHERE series_id = %(key)s AND candle_time < %(end)s"
             " AND NOT id = ANY(%(kept)s)",

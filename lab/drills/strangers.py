@@ -152,8 +152,9 @@ def hostile_watcher(installation: Installation, watch: Watch) -> None:
             lambda: _latest_fence(installation) > handed_over, HAND_OVER_WAIT_S, "a hand-over"
         )
         watch.note(_summary(strangers))
-    listed = {*local_series(LISTED), *installation.series}
-    grown = _names(installation) - rows - listed
+    # A market that exists may have derived series besides.
+    listed = {_market_of(name) for name in (*local_series(LISTED), *installation.series)}
+    grown = {name for name in _names(installation) - rows if _market_of(name) not in listed}
     watch.expect(not grown, f"{len(grown)} series recorded that do not exist")
     refusals = {"unknown_symbol", "exchange_not_served", "capacity"}
     watch.expect(refusals <= strangers.codes.keys(), f"refused with {set(strangers.codes)} only")
@@ -164,6 +165,10 @@ def hostile_watcher(installation: Installation, watch: Watch) -> None:
 def _summary(strangers: Strangers) -> str:
     counts = ", ".join(f"{code} {count:,}" for code, count in sorted(strangers.codes.items()))
     return f"refused: {counts or 'nothing'}"
+
+
+def _market_of(name: str) -> str:
+    return name.rpartition(":")[0]
 
 
 def _names(installation: Installation) -> set[str]:

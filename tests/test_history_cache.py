@@ -60,9 +60,9 @@ def web(shared_stack):
     return process
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def nginx(web, tmp_path_factory):
-    """nginx in front of it, with the cache and the location of the file that is deployed."""
+    """nginx in front of it, with an empty cache and the locations of the file that is deployed."""
     if NGINX is None:
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
         missing("nginx is not installed")

@@ -114,6 +114,11 @@ STEPS = (
         then="new rows are plain; dense ones are read as before",
     ),
     Step(
+        stop="removal of old candles",
+        switches=("ENABLE_RETENTION",),
+        then="nothing more is removed; what is removed stays so",
+    ),
+    Step(
         stop="history in chunks",
         switches=("ENABLE_COMPACT_HISTORY",),
         then="404; pages read all candles from candle pages, which are JSON",

@@ -65,7 +65,8 @@ class ReplayReader:
         """
         past, reached = self.past(series, with_factors=with_factors)
         walk = SeriesWalk(self, series, window, past, reached, with_factors)
-        if at < self.candles.kept_from(series):
+        kept_from = self.candles.kept_from(series)
+        if kept_from and at < kept_from:
             # What is drawn at the first candle may have begun with candles that are removed.
             at = max(at, self.candles.first(series) or at)
         walk.stand_at(at)

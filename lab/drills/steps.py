@@ -114,9 +114,10 @@ STEPS = (
         then="new rows are plain; dense ones are read as before",
     ),
     Step(
-        stop="removal of old candles",
+        stop="removing old candles",
         switches=("ENABLE_RETENTION",),
-        then="nothing more is removed; what is removed stays so",
+        then="what is removed is gone; nothing older is fetched while `TRADE_CANVAS_RETENTION` "
+        "names its timeframe",
     ),
     Step(
         stop="history in chunks",

@@ -92,44 +92,45 @@ class Committer:
             return await asyncio.wrap_future(queued.result)
 
     def _begin(self) -> None:
-        """Commit what is queued, unless as many commits run as may."""
-        group = self._take()
-        if not group:
-            return
-        # One batch is committed in its caller's context, for logs and costs; several in none.
-        context = group[0].context if len(group) == 1 else Context()
+        """Have what is queued committed, unless as many commits as may be run or wait for a thread.
+
+        A commit takes its batches when it has a thread: what queues while it waits for one behind
+        other work goes with it.
+        """
+        with self._lock:
+            is_ready = any(each.batch.series not in self._running for each in self._queue)
+            if self._commits == AT_ONCE or not is_ready:
+                return
+            self._commits += 1
         begun = threading.Event()
         try:
-            running = context.run(blocking.submit, partial(self._commit, group, begun))
+            running = Context().run(blocking.submit, partial(self._commit, begun))
         except Exception as error:
-            self._fail(group, error)
+            self._fail(error)
         else:
-            running.add_done_callback(partial(self._fail_unless, begun, group))
+            running.add_done_callback(partial(self._fail_unless, begun))
 
-    def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
-        """Return an error to all callers of a group whose commit never began."""
+    def _fail(self, error: BaseException) -> None:
+        """Return an error to the callers whose commit never began."""
+        group = self._take()
         self._ended(group, commits=1)
         for queued in group:
             queued.settle(error)
         self._begin()
 
-    def _fail_unless(
-        self, begun: threading.Event, group: Sequence[_Queued], running: Future[None]
-    ) -> None:
-        """Fail a group whose thread ended before the commit: its connection could not be checked.
+    def _fail_unless(self, begun: threading.Event, running: Future[None]) -> None:
+        """Fail a commit whose thread ended before it: its connection could not be checked.
 
         Otherwise its callers would wait in vain, and its place would stay taken for ever.
         """
         if begun.is_set():
             return
         closed = blocking.PoolBusy("the threads for the database were ended")
-        self._fail(group, closed if running.cancelled() else running.exception() or closed)
+        self._fail(closed if running.cancelled() else running.exception() or closed)
 
     def _take(self) -> list[_Queued]:
         """The next group: the oldest batch of each series that is not being committed."""
         with self._lock:
-            if self._commits == AT_ONCE:
-                return []
             group: list[_Queued] = []
             left: list[_Queued] = []
             seen = set(self._running)
@@ -142,9 +143,7 @@ class Committer:
                     group.append(queued)
                     seen.add(series)
             self._queue.extendleft(reversed(left))
-            if group:
-                self._commits += 1
-                self._running.update(queued.batch.series for queued in group)
+            self._running.update(queued.batch.series for queued in group)
             return group
 
     def _ended(self, group: Iterable[_Queued], *, commits: int) -> None:
@@ -152,16 +151,21 @@ class Committer:
             self._commits -= commits
             self._running.difference_update(queued.batch.series for queued in group)
 
-    def _commit(self, group: Sequence[_Queued], begun: threading.Event) -> None:
-        """Commit a group, then begin with what has queued meanwhile. Blocking."""
+    def _commit(self, begun: threading.Event) -> None:
+        """Commit the next group, then begin with what has queued meanwhile. Blocking."""
         begun.set()
-        outcomes: Sequence[Outcome | Exception]
+        group = self._take()
+        outcomes: Sequence[Outcome | Exception] = []
         began_s = time.thread_time()
+        # One batch is committed in its caller's context, for its log lines.
+        context = group[0].context if len(group) == 1 else Context()
         try:
-            outcomes = self.pipeline.ingest_group([queued.batch for queued in group])
+            if group:
+                batches = [queued.batch for queued in group]
+                outcomes = context.run(self.pipeline.ingest_group, batches)
         except Exception as error:
             outcomes = [error] * len(group)
-        if len(group) > 1:
+        if group:
             share_ms = 1000 * (time.thread_time() - began_s) / len(group)
             for queued in group:
                 if queued.cost is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -217,6 +218,17 @@ async def test_commit_that_never_began_fails_and_leaves_its_place(store, monkeyp
         ended = await asyncio.gather(*await queued(commits, calls), return_exceptions=True)
     assert {type(each) for each in ended} == {ConnectionError}
     assert (await commits.ingest(SERIES[5], [candle(60)])).fresh
+
+
+async def test_batches_that_come_before_a_thread_is_free_go_together(store, settings):
+    settings.SWITCHES = replace(settings.SWITCHES, blocking_workers=1)
+    commits, other = Committer(Pipeline(store)), threading.Event()
+    busy = asyncio.create_task(blocking.run(other.wait, patience(20)))
+    await asyncio.sleep(0)
+    tasks = await queued(commits, [(series, [candle(60)]) for series in SERIES])
+    other.set()
+    await asyncio.gather(busy, *tasks)
+    assert store.transactions == [SERIES]
 
 
 def lost_connection():

@@ -4,30 +4,22 @@
  * The plugin of the library goes through all candles with each new price.
  */
 
-import type {
-  IPrimitivePaneView,
-  ISeriesPrimitive,
-  Logical,
-  SeriesAttachedParameter,
-  Time,
-} from "lightweight-charts";
+import type { IPrimitivePaneView, Logical } from "lightweight-charts";
 
-import { repaint } from "./repaint";
+import { Primitive, type Target } from "./primitive";
 import type { ShownCandles } from "./shown-candles";
-
-type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
 
 const SIZE = 7;
 const DISTANCE = 3;
 
-export class GapMarks implements ISeriesPrimitive<Time> {
+export class GapMarks extends Primitive {
   private readonly candles: ShownCandles;
   private times: readonly number[] = [];
   private color = "";
-  private attachment: SeriesAttachedParameter<Time> | null = null;
-  private readonly views: readonly IPrimitivePaneView[];
+  protected readonly views: readonly IPrimitivePaneView[];
 
   constructor(candles: ShownCandles) {
+    super();
     this.candles = candles;
     const renderer = { draw: (target: Target) => this.paint(target) };
     this.views = [{ zOrder: () => "normal", renderer: () => renderer }];
@@ -38,19 +30,7 @@ export class GapMarks implements ISeriesPrimitive<Time> {
     const nothing = times.length === 0 && this.times.length === 0;
     this.times = times;
     this.color = color;
-    if (!nothing && this.attachment !== null) repaint(this.attachment);
-  }
-
-  attached(attachment: SeriesAttachedParameter<Time>): void {
-    this.attachment = attachment;
-  }
-
-  detached(): void {
-    this.attachment = null;
-  }
-
-  paneViews(): readonly IPrimitivePaneView[] {
-    return this.views;
+    if (!nothing) this.repaint();
   }
 
   private paint(target: Target): void {

@@ -1,16 +1,8 @@
 /** The last price on the chart: a line, its label on the axis, and a countdown under the label. */
 
-import type {
-  IPrimitivePaneView,
-  ISeriesPrimitive,
-  ISeriesPrimitiveAxisView,
-  SeriesAttachedParameter,
-  Time,
-} from "lightweight-charts";
+import type { IPrimitivePaneView, ISeriesPrimitiveAxisView } from "lightweight-charts";
 
-import { repaint } from "./repaint";
-
-type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
+import { Primitive, type Target } from "./primitive";
 
 /** The last price as it is shown. */
 export interface LastPriceLook {
@@ -33,11 +25,10 @@ const AWAY = -10_000;
  * Unlike the label of the library it shows the newest price also when the newest candle is out of
  * view.
  */
-export class LastPrice implements ISeriesPrimitive<Time> {
+export class LastPrice extends Primitive {
   private look: LastPriceLook | null = null;
-  private attachment: SeriesAttachedParameter<Time> | null = null;
   private readonly labels = [this.label(), this.countdown()];
-  private readonly views: readonly IPrimitivePaneView[] = [
+  protected readonly views: readonly IPrimitivePaneView[] = [
     { zOrder: () => "bottom", renderer: () => ({ draw: (target) => this.drawLine(target) }) },
   ];
 
@@ -52,7 +43,7 @@ export class LastPrice implements ISeriesPrimitive<Time> {
     const isWider = (look?.text.length ?? 0) > (this.look?.text.length ?? 0);
     this.look = look;
     if (isWider) this.attachment?.requestUpdate();
-    else if (!chartChanges && this.attachment !== null) repaint(this.attachment);
+    else if (!chartChanges) this.repaint();
   }
 
   /** What is shown, for tests. */
@@ -60,20 +51,8 @@ export class LastPrice implements ISeriesPrimitive<Time> {
     return this.look;
   }
 
-  attached(attachment: SeriesAttachedParameter<Time>): void {
-    this.attachment = attachment;
-  }
-
-  detached(): void {
-    this.attachment = null;
-  }
-
   priceAxisViews(): readonly ISeriesPrimitiveAxisView[] {
     return this.labels;
-  }
-
-  paneViews(): readonly IPrimitivePaneView[] {
-    return this.views;
   }
 
   private y(): number | null {

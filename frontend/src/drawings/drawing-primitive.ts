@@ -1,14 +1,8 @@
 /** Draws a scene on the chart's canvas: one primitive for everything that is drawn. */
 
-import type {
-  IPrimitivePaneView,
-  ISeriesPrimitive,
-  PrimitivePaneViewZOrder,
-  SeriesAttachedParameter,
-  Time,
-} from "lightweight-charts";
+import type { IPrimitivePaneView, PrimitivePaneViewZOrder } from "lightweight-charts";
 
-import { repaint } from "../chart/repaint";
+import { Primitive, type Target } from "../chart/primitive";
 import { Brush, type Lettering, type Size } from "./brush";
 import { hitAt, type Hit } from "./hits";
 import type { Ink } from "./ink";
@@ -16,7 +10,6 @@ import { marksOn, type Mark } from "./marks";
 import { scalesOf, type Scales } from "./scales";
 import { EMPTY_SCENE, type Scene } from "./scene";
 
-type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
 type Draw = (brush: Brush, size: Size, scales: Scales) => void;
 
 /** What drawings look like in a theme. */
@@ -24,14 +17,13 @@ export interface Palette extends Lettering {
   readonly ink: Ink;
 }
 
-export class DrawingPrimitive implements ISeriesPrimitive<Time> {
+export class DrawingPrimitive extends Primitive {
   private shown: Scene = EMPTY_SCENE;
   private price = 0;
-  private attachment: SeriesAttachedParameter<Time> | null = null;
   private palette: Palette;
   private marks: readonly Mark[] = [];
   private named: readonly string[] = [];
-  private readonly views = [
+  protected readonly views = [
     this.view("bottom", (brush) => {
       this.shown.boxes.forEach((box) => brush.box(box));
       this.draw(brush, (layer) => layer < 0);
@@ -53,6 +45,7 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
     this.attachment?.series.priceFormatter().format(price) ?? String(price);
 
   constructor(palette: Palette) {
+    super();
     this.palette = palette;
   }
 
@@ -87,22 +80,6 @@ export class DrawingPrimitive implements ISeriesPrimitive<Time> {
   hit(x: number, y: number): Hit | null {
     const scales = this.attachment === null ? null : scalesOf(this.attachment);
     return scales === null ? null : hitAt(this.shown, this.marks, scales, { x, y });
-  }
-
-  attached(attachment: SeriesAttachedParameter<Time>): void {
-    this.attachment = attachment;
-  }
-
-  detached(): void {
-    this.attachment = null;
-  }
-
-  paneViews(): readonly IPrimitivePaneView[] {
-    return this.views;
-  }
-
-  private repaint(): void {
-    if (this.attachment !== null) repaint(this.attachment);
   }
 
   private draw(brush: Brush, isOn: (layer: number) => boolean): void {

@@ -5,46 +5,27 @@
  * and go through all of them with each new one.
  */
 
-import type {
-  AutoscaleInfo,
-  IPrimitivePaneView,
-  ISeriesPrimitive,
-  SeriesAttachedParameter,
-  Time,
-} from "lightweight-charts";
+import type { AutoscaleInfo, IPrimitivePaneView } from "lightweight-charts";
 
+import { Primitive, type Target } from "../chart/primitive";
 import { scalesOf, xOf } from "../drawings/scales";
 import type { ShownCandles } from "../chart/shown-candles";
 import type { Candle } from "../sync/candle";
 
-type Target = Parameters<NonNullable<ReturnType<IPrimitivePaneView["renderer"]>>["draw"]>[0];
-
 /** Narrower bars are all of one width: a pixel more would show. Pixels of the screen. */
 const LEAST_UNEVEN = 4;
 
-export class VolumeBars implements ISeriesPrimitive<Time> {
+export class VolumeBars extends Primitive {
   /** The colour of a candle's bar. */
   color: (candle: Candle) => string = () => "";
   private readonly candles: ShownCandles;
-  private attachment: SeriesAttachedParameter<Time> | null = null;
-  private readonly views: readonly IPrimitivePaneView[];
+  protected readonly views: readonly IPrimitivePaneView[];
 
   constructor(candles: ShownCandles) {
+    super();
     this.candles = candles;
     const renderer = { draw: (target: Target) => this.paint(target) };
     this.views = [{ zOrder: () => "normal", renderer: () => renderer }];
-  }
-
-  attached(attachment: SeriesAttachedParameter<Time>): void {
-    this.attachment = attachment;
-  }
-
-  detached(): void {
-    this.attachment = null;
-  }
-
-  paneViews(): readonly IPrimitivePaneView[] {
-    return this.views;
   }
 
   /** From zero to the largest volume between two positions. */

@@ -6,7 +6,6 @@ builder holds the lock of its folder, which the system frees when the process en
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -21,7 +20,7 @@ from typing import Any
 import orjson
 
 from factors.lazy_json import as_json
-from market.files import whole_file
+from market.files import try_lock, whole_file
 from overlays.replay.package import SCHEMA
 
 log = logging.getLogger(__name__)
@@ -63,10 +62,8 @@ class Folder:
         """Be the only builder of the folder while the block runs; raise Busy if there is one."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Busy from None
+            if not try_lock(descriptor):
+                raise Busy
             yield
         finally:
             os.close(descriptor)

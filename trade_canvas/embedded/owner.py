@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from typing import IO
+
+from market.files import try_lock
 
 _locks: dict[Path, IO[str]] = {}
 
@@ -30,15 +31,6 @@ def take_ownership(data_dir: Path) -> bool:
 def owner_pid(data_dir: Path) -> str:
     """Return the process id of the last owner of `data_dir`, for messages."""
     return _lock_file(data_dir).read_text(errors="replace").strip("\0") or "unknown"
-
-
-def try_lock(file: IO[str]) -> bool:
-    """Lock an open file exclusively; return False if another process holds it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _lock_file(data_dir: Path) -> Path:

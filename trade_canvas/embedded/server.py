@@ -21,9 +21,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from market.files import write_whole
+from market.files import try_lock, write_whole
 from trade_canvas.embedded.account import Account, server_account, server_directory
-from trade_canvas.embedded.owner import try_lock
 
 GUARD = Path(__file__).with_name("guard.py")
 # Below the ports that the system gives to clients: a client could take a port of ours, or connect

@@ -21,10 +21,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lab.waiting import patience, wait_until
+from market.files import try_lock
 from trade_canvas import embedded
 from trade_canvas.embedded import account
 from trade_canvas.embedded import server as module
-from trade_canvas.embedded.owner import try_lock
 from trade_canvas.embedded.server import is_port_free
 
 ROOT = Path(__file__).parents[2]

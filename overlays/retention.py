@@ -8,13 +8,14 @@ under the lock of the series. An interrupted removal goes on where it stopped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
 from factors.domain.engine import Engine
+from factors.domain.slices import LONGEST_WINDOW
 from factors.domain.values import StateError
 from factors.stores.shared import inflated
 from market.api.history_chunks import CELL_CANDLES
@@ -26,7 +27,7 @@ from market.domain.store import CandleStore
 from market.stores.postgres import PostgresCandleStore, read_rows
 from market.stores.postgres_writer import PostgresWriter
 from overlays.domain.renderer import OverlayEngine
-from overlays.stores.removal import LONGEST_WINDOW, Cut, Part, Removal
+from overlays.stores.removal import Cut, Part, Removal
 
 log = logging.getLogger(__name__)
 
@@ -216,17 +217,17 @@ class Retention:
         return sorted(self.overlays.restore(inflated(bytes(data)), _read_nothing).sheet.drawn)
 
     def _aligned(
-        self, series: SeriesId, time: int, origin: int | None = None, drawn: list[str] | None = None
+        self, series: SeriesId, time: int, origin: int | None = None, drawn: Sequence[str] = ()
     ) -> Cut | None:
         cell = self.cell_candles * series.timeframe.seconds
         time = time // cell * cell
-        return self._cut(series, time, origin, drawn or []) if time > 0 else None
+        return self._cut(series, time, origin, drawn) if time > 0 else None
 
     def _cut(
-        self, series: SeriesId, time: int, origin: int | None = None, drawn: list[str] | None = None
+        self, series: SeriesId, time: int, origin: int | None = None, drawn: Sequence[str] = ()
     ) -> Cut:
         window = max(0, time - LONGEST_WINDOW * series.timeframe.seconds)
-        return Cut(time, window, origin, drawn or [])
+        return Cut(time, window, origin, drawn)
 
     def _require_derived(self, series: SeriesId) -> None:
         """Raise NotNow while derived series lack something that would go."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from factors.domain.slices import LONGEST_WINDOW
 from market.api.requests import SeriesText, Time
 
 WINDOW_CANDLES = 2000
@@ -22,4 +23,4 @@ class SlicesQuery(BaseModel):
 
     series_id: SeriesText
     at_time: Annotated[Time, Field(description="Unix seconds; the newest candle at or before it")]
-    window_candles: Annotated[int, Field(ge=1, le=5000)] = WINDOW_CANDLES
+    window_candles: Annotated[int, Field(ge=1, le=LONGEST_WINDOW)] = WINDOW_CANDLES

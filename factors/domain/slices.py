@@ -16,6 +16,9 @@ from market.domain.timeframe import Timeframe
 
 SCHEMA_VERSION = 1
 
+LONGEST_WINDOW = 5_000
+"""Candles that a read may ask to show at most."""
+
 EVENT_LIMIT = 20_000
 """Most events of the window that a slice shows; the oldest come first."""
 

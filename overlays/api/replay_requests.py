@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from factors.domain.slices import LONGEST_WINDOW
 from market.api.errors import validation_error
 from market.api.requests import SeriesText, Time, no_boolean
 from market.domain.series import SeriesId
@@ -30,7 +31,9 @@ class PrepareBody(BaseModel):
 
     series_id: SeriesText
     to_time: BodyTime = None
-    window_candles: Annotated[int | None, Field(ge=1, le=5000), BeforeValidator(no_boolean)] = None
+    window_candles: Annotated[
+        int | None, Field(ge=1, le=LONGEST_WINDOW), BeforeValidator(no_boolean)
+    ] = None
 
     @property
     def candles(self) -> int:
@@ -53,7 +56,7 @@ class BuildBody(BaseModel):
     to_time: BodyTime = None
     window_candles: Annotated[
         int | None,
-        Field(ge=1, le=5000, description="candles of the package, and what each shows"),
+        Field(ge=1, le=LONGEST_WINDOW, description="candles of the package, and what each shows"),
         BeforeValidator(no_boolean),
     ] = None
     window_size: Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from factors.domain.slices import LONGEST_WINDOW
 from market.api.requests import SeriesText, Time, no_boolean
 
 # Greater than any number in use, and still a bigint.
@@ -13,7 +14,7 @@ GREATEST = 2**62
 
 Number = Annotated[int, Field(ge=0), AfterValidator(lambda value: min(value, GREATEST))]
 Slices = Annotated[bool, Field(description="`false`: without the field `factor_slices`")]
-Window = Annotated[int, Field(ge=1, le=5000, description="how many candles back to show")]
+Window = Annotated[int, Field(ge=1, le=LONGEST_WINDOW, description="how many candles back to show")]
 
 
 class DrawDeltaQuery(BaseModel):

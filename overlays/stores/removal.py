@@ -17,9 +17,6 @@ from factors.stores.postgres import NAMES_OF_KEY
 from overlays.domain.delta import FRESH_LIMIT
 from overlays.domain.versions import NEVER
 
-LONGEST_WINDOW = 5_000
-"""Candles that a read may ask to show at most."""
-
 MOST_LEFT = 500
 """More events than stay before the window, as all chains that are needed together."""
 

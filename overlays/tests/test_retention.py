@@ -38,7 +38,6 @@ def _short_look_back(monkeypatch):
     }
     engine = Engine(FACTORS.factors, own)
     monkeypatch.setattr(ledgers, "FACTORS", engine)
-    monkeypatch.setattr(removal, "LONGEST_WINDOW", WINDOW)
     monkeypatch.setattr("overlays.retention.LONGEST_WINDOW", WINDOW)
 
 

@@ -36,11 +36,14 @@ def test_page_has_the_version(name):
 
 def test_metadata_reads_the_version_and_describes_an_application():
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert set(content["project"]["dynamic"]) == {"version", "dependencies"}
+    changing = {"version", "dependencies", "optional-dependencies"}
+    assert set(content["project"]["dynamic"]) == changing
     assert content["tool"]["setuptools"]["packages"] == []
     dynamic = content["tool"]["setuptools"]["dynamic"]
     assert dynamic["version"] == {"attr": "trade_canvas.__version__"}
-    for file in [*content["project"]["license-files"], *dynamic["dependencies"]["file"]]:
+    required = dynamic["dependencies"]["file"]
+    extra = dynamic["optional-dependencies"]["arrow"]["file"]
+    for file in [*content["project"]["license-files"], *required, *extra]:
         assert (ROOT / file).is_file()
 
 

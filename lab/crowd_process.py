@@ -324,4 +324,6 @@ def run(order: Order, pipe: Connection, log: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with log.open("ab") as file:
         os.dup2(file.fileno(), 2)
-    uvloop.run(serve(order, pipe))
+    # Pages cancel requests that are connecting, after which uvloop may close another's socket.
+    start = asyncio.run if order.pages else uvloop.run
+    start(serve(order, pipe))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from market.domain.candle import Candle
@@ -60,6 +61,48 @@ class RateLimited(FeedError):
         self.retry_after_s = retry_after_s
 
 
+class Missing(StrEnum):
+    """Why candles that were asked for are not in the answer."""
+
+    QUIET = "quiet"
+    """One answer has candles on both sides: nothing was traded. Final."""
+    UNSERVED = "unserved"
+    """Too old for this endpoint of the exchange."""
+    UNANSWERED = "unanswered"
+    """The answer was empty or unreadable: ask again later."""
+    DROPPED = "dropped"
+    """Our check refused the rows that the exchange sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """Missing candles, by the open times of the first and the last one (inclusive).
+
+    `detail` is for people: the reason of the first refused row, or what the exchange refused.
+    `rows` counts the refused rows of a DROPPED hole.
+    """
+
+    from_time: int
+    to_time: int
+    why: Missing
+    detail: str = ""
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryPage:
+    """One answer of an exchange.
+
+    `candles` are closed, checked, on the grid, ascending, each once. `asked` are the open times of
+    the first and the last candle that the request asked for. `holes` cover every candle of `asked`
+    that is missing, in ascending order.
+    """
+
+    candles: list[Candle]
+    asked: tuple[int, int]
+    holes: tuple[Hole, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """A candle that has closed (the exchange may still revise it)."""
@@ -97,11 +140,11 @@ class Feed(Protocol):
         """The exchange's clock in Unix seconds, in doubt a little behind."""
         ...
 
-    def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[list[Candle]]:
+    def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
         """Closed candles with ``start <= candle_time <= end``, page by page, ascending.
 
-        Only checked candles on the grid, each once. Raises FeedError and its subclasses; candles
-        yielded before the error are valid.
+        Empty answers are pages as well. Candles that have not closed yet are no holes. Raises
+        FeedError and its subclasses; pages yielded before the error are valid.
         """
         ...
 

@@ -31,3 +31,19 @@ def find_gaps(times: Iterable[int], timeframe: Timeframe) -> Iterator[Gap]:
         if previous is not None and time - previous > timeframe.seconds:
             yield Gap(previous, time)
         previous = time
+
+
+def missing_runs(
+    times: Iterable[int], first: int, last: int, timeframe: Timeframe
+) -> Iterator[tuple[int, int]]:
+    """What ascending open times lack of the grid from `first` to `last`, both inclusive.
+
+    Each run is given by its first and last missing open time.
+    """
+    expected = first
+    for time in times:
+        if time > expected:
+            yield expected, time - timeframe.seconds
+        expected = time + timeframe.seconds
+    if expected <= last:
+        yield expected, last

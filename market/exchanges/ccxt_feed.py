@@ -9,8 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from market.domain.candle import Candle
-from market.domain.feed import Feed, FeedEvent
+from market.domain.feed import Feed, FeedEvent, HistoryPage
 from market.domain.series import SeriesId
 from market.exchanges.binance_stream import BinanceStream
 from market.exchanges.ccxt_client import (
@@ -50,7 +49,7 @@ class CcxtFeed(Feed):
         return await self._history.now()
 
     @override
-    def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[list[Candle]]:
+    def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
         return self._history.pages(series, start, end)
 
     @override

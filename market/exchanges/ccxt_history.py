@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
 from market.domain.candle import Candle, CandleError, check_candle, in_time_order, is_closed
-from market.domain.feed import FeedError
+from market.domain.feed import FeedError, HistoryPage, Hole, Missing
+from market.domain.gaps import missing_runs
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
 from market.exchanges.ccxt_client import (
@@ -116,7 +117,7 @@ class History:
         listing_of(self._exchange, series)
         return timeframe_of(self._exchange, series)
 
-    async def pages(self, series: SeriesId, start: int, end: int) -> AsyncIterator[list[Candle]]:
+    async def pages(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
         """Closed candles with ``start <= candle_time <= end``, ascending, page by page."""
         name = await self.load(series)
         timeframe = series.timeframe
@@ -128,10 +129,11 @@ class History:
             # be a forming one.
             limit = min(size, (end - cursor) // timeframe.seconds + 2)
             rows = await self._rows(series, name, cursor, limit)
+            following = _next_cursor(rows, cursor, limit * timeframe.seconds, timeframe)
+            asked = (cursor, min(end, following - timeframe.seconds))
             page = [candle for candle in rows if cursor <= candle.candle_time <= end]
-            if page:
-                yield page
-            cursor = _next_cursor(rows, cursor, limit * timeframe.seconds, timeframe)
+            yield HistoryPage(candles=page, asked=asked, holes=_holes(rows, asked, timeframe))
+            cursor = following
 
     async def recent(self, series: SeriesId, count: int) -> Recent:
         """The newest `count` closed candles and the forming one."""
@@ -193,6 +195,21 @@ def candle_of(row: Any, timeframe: Timeframe) -> Candle:
         raise CandleError("candle_time", "not on a whole second")
     check_candle(candle, timeframe)
     return candle
+
+
+def _holes(rows: list[Candle], asked: tuple[int, int], timeframe: Timeframe) -> tuple[Hole, ...]:
+    times = [row.candle_time for row in rows]
+    inside = [time for time in times if asked[0] <= time <= asked[1]]
+    return tuple(
+        Hole(
+            from_time=first,
+            to_time=last,
+            why=Missing.QUIET
+            if times and times[0] < first and last < times[-1]
+            else Missing.UNANSWERED,
+        )
+        for first, last in missing_runs(inside, *asked, timeframe)
+    )
 
 
 def _first_open(timeframe: Timeframe, start: int) -> int:

@@ -92,10 +92,12 @@ async def fill(
             return FillResult(0, [], None)
     try:
         async for page in feed.history(series, start, end):
-            stored += await store_batch(ports, series, page, fence=fence)
-            through = page[-1].candle_time
+            if not page.candles:
+                continue
+            stored += await store_batch(ports, series, page.candles, fence=fence)
+            through = page.candles[-1].candle_time
             if on_page is not None:
-                on_page(page)
+                on_page(page.candles)
     except FeedError:
         await blocking.run(note_holes, ports, series, (start, end), state=GapState.OPEN)
         raise

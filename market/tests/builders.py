@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from market.domain.candle import Candle
+from market.domain.feed import HistoryPage, Hole, Missing
+from market.domain.gaps import missing_runs
 from market.domain.series import SeriesId
 from market.stores.memory import MemoryCandleStore
 
@@ -17,6 +19,25 @@ def candle(time: int, close: float = 1.5, volume: float = 10.0) -> Candle:
 def candles(*times: int) -> list[Candle]:
     """One candle for each open time."""
     return [candle(time) for time in times]
+
+
+def history_page(
+    found: list[Candle],
+    asked: tuple[int, int],
+    series: SeriesId = MINUTE,
+    why: Missing = Missing.UNANSWERED,
+) -> HistoryPage:
+    """One answer: holes between its candles are quiet, holes at its ends are missing for `why`."""
+    times = [one.candle_time for one in found]
+    holes = (
+        Hole(
+            from_time=first,
+            to_time=last,
+            why=Missing.QUIET if times and times[0] < first and last < times[-1] else why,
+        )
+        for first, last in missing_runs(times, *asked, series.timeframe)
+    )
+    return HistoryPage(candles=found, asked=asked, holes=tuple(holes))
 
 
 class ReplacedStore:

@@ -89,7 +89,7 @@ def truth(exchange, series, start, end):
 
 
 async def read(feed, series, start, end):
-    return [candle async for page in feed.history(series, start, end) for candle in page]
+    return [candle async for page in feed.history(series, start, end) for candle in page.candles]
 
 
 def closed_times(events, series=SPOT):

@@ -13,6 +13,7 @@ from market.ingest.backfill import IngestPorts
 from market.ingest.gap_ledger import MemoryGapLedger
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
+from market.tests.builders import history_page
 
 START = 1_700_000_040
 STEP = 60
@@ -76,11 +77,16 @@ class FakeFeed:
         known = self.candles[series]
         end = min(end, series.timeframe.latest_closed(self.time))
         wanted = [known[time] for time in sorted(known) if start <= time <= end]
+        step = series.timeframe.seconds
         for number, first in enumerate(range(0, len(wanted), self.page)):
             if fault is not None and number >= self.pages_before_fault:
                 raise fault
             await asyncio.sleep(0)
-            yield wanted[first : first + self.page]
+            found = wanted[first : first + self.page]
+            is_last = first + self.page >= len(wanted)
+            asked = (start, end if is_last else found[-1].candle_time)
+            yield history_page(found, asked, series)
+            start = asked[1] + step
         if fault is not None:
             raise fault
 

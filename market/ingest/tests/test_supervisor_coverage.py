@@ -29,6 +29,7 @@ from market.ingest.gap_ranges import GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.gaps import record_gap
 from market.runtime import candle_store, pipeline
+from market.tests.builders import history_page
 
 BTC = SeriesId.parse("sim:spot:BTC/USDT:1m")
 ETH = SeriesId.parse("sim:spot:ETH/USDT:1m")
@@ -60,7 +61,8 @@ class FakeFeed:
             await asyncio.to_thread(self.gate.wait, 5)
         inside = [candle(m) for m in self.minutes if start <= m * 60 <= end]
         for at in range(0, len(inside), 3):
-            yield inside[at : at + 3]
+            found = inside[at : at + 3]
+            yield history_page(found, (found[0].candle_time, found[-1].candle_time), BTC)
         if self.error is not None:
             raise self.error
 

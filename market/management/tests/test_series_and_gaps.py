@@ -11,7 +11,7 @@ from market.domain.feed import FeedError
 from market.domain.series import SeriesId
 from market.management.arguments import time_argument
 from market.pipeline import Pipeline
-from market.tests.builders import MINUTE, candles
+from market.tests.builders import MINUTE, candles, history_page
 
 SERIES = str(MINUTE)
 OTHER = SeriesId.parse("sim:spot:A/B:5m")
@@ -78,7 +78,8 @@ class Exchange:
         self.asked.append((start, end))
         if self.failure:
             raise self.failure
-        yield candles(*(time for time in range(start, end + 1, 60) if time != 420))
+        times = [time for time in range(start, end + 1, 60) if time != 420]
+        yield history_page(candles(*times), (start, end))
 
     async def close(self):
         self.closed = True

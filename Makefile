@@ -63,7 +63,8 @@ SBOM := output/sbom
 .PHONY: sbom
 sbom: $(DEV_READY)
 	@mkdir -p $(SBOM)
-	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+	@cat requirements.lock requirements-arrow.lock \
+		| $(BIN)/cyclonedx-py requirements - --pyproject pyproject.toml \
 		--mc-type application --output-reproducible --output-format JSON \
 		--output-file $(SBOM)/python.cdx.json
 	@$(NPM) sbom --package-lock-only --omit dev --sbom-format cyclonedx --sbom-type application \
@@ -119,6 +120,8 @@ lock: $(DEV_READY)
 	$(LOCK) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
 	$(LOCK) --constraint requirements-dev.lock --output-file requirements-bench.lock \
 		requirements-bench.txt
+	$(LOCK) --constraint requirements-dev.lock --output-file requirements-arrow.lock \
+		requirements-arrow.txt
 
 # Keeps the data; `rm -r .data` deletes it.
 clean:

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock")
+EXTRA = "requirements-arrow.lock"
 INSTALLING = (
     ROOT / "Makefile",
     *(ROOT / ".ci").iterdir(),
@@ -37,29 +38,36 @@ def versions(name):
     return {entry.split()[0] for entry in locked(name)}
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, EXTRA])
 def test_every_package_is_pinned_with_hashes(lock):
-    assert len(locked(lock)) > 30
+    assert len(locked(lock)) > (0 if lock == EXTRA else 30)
     for entry in locked(lock):
         assert re.fullmatch(r"[a-z0-9.-]+==\S+( ; [^#]+?)?( --hash=sha256:[0-9a-f]{64})+", entry)
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, "frontend/package-lock.json"])
+@pytest.mark.parametrize("lock", [*LOCKS, EXTRA, "frontend/package-lock.json"])
 def test_lock_names_no_registry(lock):
     text = (ROOT / lock).read_text()
     assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host|\"resolved\"", text)
-    if lock in LOCKS:
+    if lock != "frontend/package-lock.json":
         assert "://" not in text
 
 
 def test_dev_lock_contains_the_packages_that_run():
-    assert versions("requirements.lock") <= versions("requirements-dev.lock")
+    assert versions("requirements.lock") | versions(EXTRA) <= versions("requirements-dev.lock")
 
 
-def test_lock_has_the_versions_that_requirements_ask_for():
-    text = (ROOT / "requirements.txt").read_text()
+@pytest.mark.parametrize("lock", ["requirements.lock", EXTRA])
+def test_lock_has_the_versions_that_requirements_ask_for(lock):
+    text = (ROOT / lock).with_suffix(".txt").read_text()
     asked = {line.lower() for line in text.splitlines() if line and not line.startswith("#")}
-    assert asked <= versions("requirements.lock")
+    assert asked <= versions(lock)
+
+
+def test_image_has_the_extra_of_candle_files():
+    dockerfile = (ROOT / "docker/Dockerfile").read_text()
+    assert re.search(rf"^COPY .*\b{EXTRA} /tmp/$", dockerfile, re.M)
+    assert f"--requirement /tmp/{EXTRA}" in dockerfile
 
 
 def test_every_npm_package_has_a_checksum():

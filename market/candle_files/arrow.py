@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-ARROW_MISSING = "arrow_missing"
+ARROW_MISSING = "arrow_not_installed"
 
 
 class ArrowMissing(RuntimeError):
@@ -14,7 +14,7 @@ class ArrowMissing(RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             f"{ARROW_MISSING}: Parquet, Arrow and Feather files need the optional extra 'arrow':"
-            " pip install -r requirements-arrow.txt"
+            " pip install -r requirements-arrow.lock"
         )
 
 

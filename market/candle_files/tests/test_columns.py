@@ -18,5 +18,5 @@ def test_schema_has_the_columns_of_csv_in_their_order():
 def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert not has_arrow()
-    with pytest.raises(ArrowMissing, match=r"^arrow_missing: .*requirements-arrow.txt"):
+    with pytest.raises(ArrowMissing, match=r"^arrow_not_installed: .*requirements-arrow.lock"):
         pyarrow()

@@ -54,13 +54,21 @@ class Exchange(Program):
         """Return the true closed candles from `start` to `end` (open times, inclusive)."""
         return true_candles(self.url, series, start, end)
 
+    def absences(self, series: str, start: int, end: int) -> list[dict[str, Any]]:
+        """Return what can't be read over REST within two open times, and the true reasons."""
+        return list(_truth(self.url, series, start, end)["absences"])
+
 
 def true_candles(url: str, series: str, start: int, end: int) -> list[dict[str, Any]]:
     """Ask the local exchange at `url` for what `Exchange.truth` returns."""
+    return list(_truth(url, series, start, end)["candles"])
+
+
+def _truth(url: str, series: str, start: int, end: int) -> dict[str, Any]:
     query = "&".join(f"{name}={value}" for name, value in _key(series).items())
     status, answer = get(f"{url}/control/truth?{query}&start={start}&end={end}")
     assert status == 200, answer
-    return list(answer["candles"])
+    return dict(answer)
 
 
 def _key(series: str) -> dict[str, str]:

@@ -42,9 +42,12 @@ INTERVALS: Mapping[str, int] = {
 }
 
 
-def floor_to(moment_ms: int, size_ms: int) -> int:
-    """The open time of the candle of `size_ms` that contains `moment_ms` (both milliseconds)."""
-    origin = _MONDAY_MS if size_ms == WEEK_MS else 0
+def floor_to(moment_ms: int, size_ms: int, offset_ms: int = 0) -> int:
+    """The open time of the candle of `size_ms` that contains `moment_ms` (both milliseconds).
+
+    `offset_ms` is how much later than usual candles open.
+    """
+    origin = offset_ms + (_MONDAY_MS if size_ms == WEEK_MS else 0)
     return moment_ms - (moment_ms - origin) % size_ms
 
 
@@ -84,7 +87,7 @@ class Listing:
     """A symbol that trades in one market of the exchange, and its precision.
 
     A price tick is 10**-price_decimals of the quote, a volume step 10**-volume_decimals of the
-    base asset. `listed_ms` is when trading began.
+    base asset. `listed_ms` is when trading began; it is halted unless `is_trading`.
     """
 
     market: str
@@ -93,6 +96,7 @@ class Listing:
     price_decimals: int
     volume_decimals: int
     listed_ms: int
+    is_trading: bool = True
 
     @property
     def symbol(self) -> str:
@@ -119,6 +123,11 @@ class SeriesKey(NamedTuple):
 class CandleSource(Protocol):
     """Supplies the exchange with candles. All times are milliseconds, UTC."""
 
+    @property
+    def finest_ms(self) -> int:
+        """The length that every candle is made of whole ones of."""
+        ...
+
     def listings(self) -> Sequence[Listing]:
         """Everything that trades."""
         ...
@@ -128,9 +137,18 @@ class CandleSource(Protocol):
         ...
 
     def opens(
-        self, listing: Listing, interval_ms: int, *, first_ms: int, last_ms: int
+        self,
+        listing: Listing,
+        interval_ms: int,
+        *,
+        first_ms: int,
+        last_ms: int,
+        offset_ms: int = 0,
     ) -> Sequence[int]:
-        """Ascending open times of the candles that open within first_ms..last_ms, inclusive."""
+        """Ascending open times of the candles that open within first_ms..last_ms, inclusive.
+
+        They open `offset_ms`, a multiple of `finest_ms`, later than usual.
+        """
         ...
 
     def candle(

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from market.local_exchange.candles import FUTURES, SPOT, SeriesKey
+from market.local_exchange.faults import Fault
 
 # A client this many messages behind is disconnected, so that the server does not grow.
 OUTBOX = 4_096
@@ -45,6 +46,7 @@ class Connection:
         market: str,
         combined: bool,
         silent: Callable[[], bool],
+        limit: Callable[[], Fault | None] = lambda: None,
     ) -> None:
         self.market = market
         self.combined = combined
@@ -53,6 +55,7 @@ class Connection:
         self._socket = socket
         self._transport = transport
         self._silent = silent
+        self._limit = limit
         self._outbox: asyncio.Queue[tuple[float, str | bytes]] = asyncio.Queue(OUTBOX)
         self._recent: deque[float] = deque(maxlen=_MOST_REQUESTS[market] + 1)
         self._closing: asyncio.Task[None] | None = None
@@ -117,15 +120,17 @@ class Connection:
         elif message.type is WSMsgType.PING:
             await self._socket.pong(message.data)
         elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-            self.post(orjson.dumps(self._request(message.data, hub)).decode())
+            answer = self._request(message.data, hub)
+            if answer is not None:
+                self.post(orjson.dumps(answer).decode())
 
     def _too_fast(self) -> bool:
         self._recent.append(time.monotonic())
         full = len(self._recent) == self._recent.maxlen
         return full and self._recent[-1] - self._recent[0] < 1.0
 
-    def _request(self, data: str | bytes, hub: Subscriptions) -> dict[str, object]:
-        """Execute a request of the client and return the answer."""
+    def _request(self, data: str | bytes, hub: Subscriptions) -> dict[str, object] | None:
+        """Execute a request of the client and return the answer; None when there is none."""
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError as error:
@@ -142,10 +147,14 @@ class Connection:
 
     def _change(
         self, method: object, streams: list[str], number: object, hub: Subscriptions
-    ) -> dict[str, object]:
+    ) -> dict[str, object] | None:
         if method == "SUBSCRIBE":
-            if len(self.streams.keys() | set(streams)) > MOST_STREAMS:
-                return _refusal(2, f"Invalid request: more than {MOST_STREAMS} streams", number)
+            limit = self._limit()
+            most = MOST_STREAMS if limit is None else limit.request.most
+            if len(self.streams.keys() | set(streams)) > most:
+                if limit is not None and limit.request.unanswered:
+                    return None
+                return _refusal(2, f"Invalid request: more than {most} streams", number)
             for stream in streams:
                 hub.subscribe(self, stream, stream_key(self.market, stream))
         elif method == "UNSUBSCRIBE":

@@ -110,7 +110,13 @@ class Control:
             first, last = (_seconds(query.get(name)) for name in ("start", "end"))
         except ValueError:
             return _bad("start and end are whole seconds", "bad_time")
-        return _json({"candles": self._true_candles(series, first or 0, last or _LATEST_S)})
+        first, last = first or 0, last or _LATEST_S
+        return _json(
+            {
+                "candles": self._true_candles(series, first, last),
+                "absences": self._absences(series, first, last),
+            }
+        )
 
     def _true_candles(self, series: Series, first: int, last: int) -> list[dict[str, object]]:
         rows = self._book.truth(
@@ -128,6 +134,12 @@ class Control:
             }
             for open_ms, candle in rows
         ]
+
+    def _absences(self, series: Series, first: int, last: int) -> list[dict[str, object]]:
+        """What REST does not serve, and why; from the listing on if that is later."""
+        first_ms = max(first * 1000, series.listing.listed_ms)
+        absences = self._book.absences(series, first_ms=first_ms, last_ms=last * 1000)
+        return [absence.as_object for absence in absences]
 
     def _shown_faults(self) -> list[dict[str, object]]:
         return [fault.as_object() for fault in self._book.faults.all()]

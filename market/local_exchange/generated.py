@@ -171,6 +171,11 @@ class GeneratedCandles(CandleSource):
             for path in [PricePath(seed, _listing(market, character), character)]
         }
 
+    @property
+    @override
+    def finest_ms(self) -> int:
+        return TICK_MS
+
     @override
     def listings(self) -> Sequence[Listing]:
         return [path.listing for path in self._paths.values()]
@@ -181,11 +186,17 @@ class GeneratedCandles(CandleSource):
 
     @override
     def opens(
-        self, listing: Listing, interval_ms: int, *, first_ms: int, last_ms: int
+        self,
+        listing: Listing,
+        interval_ms: int,
+        *,
+        first_ms: int,
+        last_ms: int,
+        offset_ms: int = 0,
     ) -> Sequence[int]:
         # A generated market trades all the time.
         first_ms = max(first_ms, listing.listed_ms)
-        aligned = floor_to(first_ms, interval_ms)
+        aligned = floor_to(first_ms, interval_ms, offset_ms)
         return range(
             aligned if aligned == first_ms else aligned + interval_ms, last_ms + 1, interval_ms
         )

@@ -74,7 +74,8 @@ class ReplayedCandles(CandleSource):
         candles = [_tick_candle(row, prices, volumes) for row in rows]
         self._recorded = Run(opens, candles)
         self._listing = Listing(market, base, quote, prices, volumes, opens[0])
-        self._aggregated = {self.interval_ms: self._recorded}
+        # By length, and by how much later than usual the candles open.
+        self._aggregated = {(self.interval_ms, 0): self._recorded}
         self._unfolded = lru_cache(_UNFOLDED_KEPT)(self._unfold)
 
     @property
@@ -97,8 +98,13 @@ class ReplayedCandles(CandleSource):
         self._listing = Listing(
             old.market, old.base, old.quote, old.price_decimals, old.volume_decimals, shifted[0]
         )
-        self._aggregated = {self.interval_ms: self._recorded}
+        self._aggregated = {(self.interval_ms, 0): self._recorded}
         self._unfolded.cache_clear()
+
+    @property
+    @override
+    def finest_ms(self) -> int:
+        return self.interval_ms
 
     @override
     def listings(self) -> Sequence[Listing]:
@@ -110,9 +116,15 @@ class ReplayedCandles(CandleSource):
 
     @override
     def opens(
-        self, listing: Listing, interval_ms: int, *, first_ms: int, last_ms: int
+        self,
+        listing: Listing,
+        interval_ms: int,
+        *,
+        first_ms: int,
+        last_ms: int,
+        offset_ms: int = 0,
     ) -> Sequence[int]:
-        run = self._run(interval_ms)
+        run = self._run(interval_ms, offset_ms)
         return run.opens[run.between(first_ms, last_ms)]
 
     @override
@@ -123,7 +135,8 @@ class ReplayedCandles(CandleSource):
             return None
         # A closed candle as recorded; a forming one as far as it has unfolded.
         if open_ms + interval_ms <= now_ms:
-            return self._run(interval_ms).at(open_ms)
+            offset_ms = open_ms - floor_to(open_ms, interval_ms)
+            return self._run(interval_ms, offset_ms).at(open_ms)
         return self.window(listing, start_ms=open_ms, now_ms=now_ms)
 
     @override
@@ -139,15 +152,20 @@ class ReplayedCandles(CandleSource):
     def _unfold(self, open_ms: int, whole: TickCandle) -> tuple[TickCandle, ...]:
         return refine(whole, _UNFOLDING, keyed_random("replay", open_ms))
 
-    def _run(self, interval_ms: int) -> Run:
-        if interval_ms not in self._aggregated:
-            self._aggregated[interval_ms] = self._aggregate(interval_ms)
-        return self._aggregated[interval_ms]
+    def _run(self, interval_ms: int, offset_ms: int) -> Run:
+        key = (interval_ms, offset_ms)
+        if key not in self._aggregated:
+            self._aggregated[key] = self._aggregate(interval_ms, offset_ms)
+        return self._aggregated[key]
 
-    def _aggregate(self, interval_ms: int) -> Run:
+    def _aggregate(self, interval_ms: int, offset_ms: int) -> Run:
         rows = zip(self._recorded.opens, self._recorded.candles, strict=True)
         result = Run([], [])
-        for open_ms, group in groupby(rows, key=lambda row: floor_to(row[0], interval_ms)):
+
+        def opened(row: tuple[int, TickCandle]) -> int:
+            return floor_to(row[0], interval_ms, offset_ms)
+
+        for open_ms, group in groupby(rows, key=opened):
             result.opens.append(open_ms)
             result.candles.append(merge([candle for _, candle in group]))
         return result

@@ -20,6 +20,7 @@ from market.local_exchange import wire
 from market.local_exchange.book import Book, Series
 from market.local_exchange.candles import FUTURES, SPOT, Listing
 from market.local_exchange.faults import Kind
+from market.local_exchange.habits import MAINTENANCE, Range
 
 PREFIXES = {SPOT: "/api/v3", FUTURES: "/fapi/v1"}
 
@@ -27,6 +28,7 @@ _REFUSALS = {
     418: (-1003, "Way too much request weight used; IP banned. Please use WebSocket Streams."),
     429: (-1003, "Too much request weight used. Please use WebSocket Streams for live updates."),
 }
+_UNUSABLE: Mapping[str, object] = {"empty": [], "null": None, "maintenance": MAINTENANCE.encode()}
 _DEFAULT_LIMIT = 500
 _MOST_CANDLES = {SPOT: 1_000, FUTURES: 1_500}
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
@@ -120,7 +122,7 @@ def exchange_info_weight(market: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request: its JSON value and its weight."""
+    """The answer to a request: its JSON value, or a page of HTML as bytes, and its weight."""
 
     body: object
     weight: int
@@ -180,7 +182,9 @@ class RestApi:
         fault = self._book.faults.use(Kind.REST_STATUS, self.market, symbol, interval)
         if fault is not None:
             asked = fault.request
-            return _refused(asked.status, asked.retry_after_s)
+            response = _refused(asked.status, asked.retry_after_s, body=asked.body)
+            response.headers.update(asked.headers)
+            return response
         fault = self._book.faults.use(Kind.FLOOD, self.market, symbol, interval)
         if fault is not None:
             return _flood(fault.request.megabytes, gzip=fault.request.gzip)
@@ -215,14 +219,23 @@ class RestApi:
     def _klines(self, query: Mapping[str, str]) -> Answer:
         series = self._series(query)
         limit = self._limit(query)
-        page = self._book.page(
-            series,
-            first_ms=_moment(query, "startTime"),
-            last_ms=_moment(query, "endTime"),
-            limit=limit,
-        )
-        rows = [wire.kline_row(open_ms, candle, series) for open_ms, candle in page]
-        return Answer(rows, klines_weight(self.market, limit))
+        weight = klines_weight(self.market, limit)
+        first_ms, last_ms = _moment(query, "startTime"), _moment(query, "endTime")
+        _refuse_old(series, self._book, first_ms)
+        asked = self._book.asked(series, first_ms=first_ms, last_ms=last_ms, limit=limit)
+        unusable = series.habits.unusable(asked)
+        if unusable is not None:
+            self._book.unanswered.add(series.key, asked)
+            return Answer(_UNUSABLE[unusable.request.answer], weight)
+        short = series.habits.first(Kind.SHORT_PAGES)
+        if short is not None and short.request.keep == "oldest":
+            limit = min(limit, short.request.most)
+        page = self._book.page(series, first_ms=first_ms, last_ms=last_ms, limit=limit)
+        if short is not None and short.request.keep == "newest":
+            page = page[-short.request.most :]
+        if page:
+            self._book.unanswered.remove(series.key, Range(page[0][0], page[-1][0]))
+        return Answer([wire.kline_row(*each, series) for each in page], weight)
 
     def _tickers(self, query: Mapping[str, str]) -> Answer:
         wanted = self._wanted(query)
@@ -274,6 +287,16 @@ class RestApi:
         return min(limit, most)
 
 
+def _refuse_old(series: Series, book: Book, first_ms: int | None) -> None:
+    """Refuse a page that begins before what the exchange's habit of refusing old ones allows."""
+    fault = series.habits.first(Kind.REFUSE_OLD)
+    if fault is None or first_ms is None:
+        return
+    if first_ms < book.oldest_served_ms(series):
+        bars = fault.request.bars
+        raise BadRequest(-1130, f"Candlestick too long ago. Maximum {bars} points ago are allowed.")
+
+
 def _whole_number(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
@@ -302,11 +325,15 @@ def _symbol_list(text: str) -> list[str]:
 
 
 def _json(body: object, status: int) -> web.Response:
+    if isinstance(body, bytes):
+        return web.Response(body=body, status=status, content_type="text/html")
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
 
 
-def _refused(status: int, retry_after_s: int | None) -> web.Response:
-    if status >= 500:
+def _refused(status: int, retry_after_s: int | None, *, body: str | None = None) -> web.Response:
+    if body is not None:
+        response = web.Response(text=body, status=status)
+    elif status >= 500:
         # What a gateway in front of the exchange answers: no JSON.
         response = web.Response(text=f"<html><h1>{status}</h1></html>", status=status)
     else:

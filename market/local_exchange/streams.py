@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from market.local_exchange import wire
 from market.local_exchange.book import Book, Series, TimedCandle
-from market.local_exchange.candles import FUTURES, SPOT, SeriesKey, floor_to
+from market.local_exchange.candles import FUTURES, SPOT, SeriesKey
 from market.local_exchange.connection import (
     MOST_STREAMS,
     Connection,
@@ -66,6 +66,8 @@ class StreamHub(Subscriptions):
         self._ping_s = ping_s
         self._next_ping = time.monotonic() + ping_s
         self._channels: dict[SeriesKey, _Channel] = {}
+        # Of the faults that the channels' series were last looked up with.
+        self._version = 0
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of the streams."""
@@ -94,6 +96,7 @@ class StreamHub(Subscriptions):
                     market=market,
                     combined=combined,
                     silent=lambda: self._book.faults.first(Kind.SILENT, market) is not None,
+                    limit=lambda: self._book.faults.first(Kind.SUBSCRIPTION_LIMIT, market),
                 )
                 await self._serve(connection, _named_streams(request))
             return socket
@@ -103,7 +106,8 @@ class StreamHub(Subscriptions):
     async def _serve(self, connection: Connection, streams: list[str]) -> None:
         self.connections.add(connection)
         try:
-            for stream in streams:
+            limit = self._book.faults.first(Kind.SUBSCRIPTION_LIMIT, connection.market)
+            for stream in streams[: limit.request.most] if limit is not None else streams:
                 self.subscribe(connection, stream, stream_key(connection.market, stream))
             await connection.serve(self)
         finally:
@@ -118,8 +122,7 @@ class StreamHub(Subscriptions):
         if series is None:
             return
         if series.key not in self._channels:
-            now_ms = self._book.clock.now_ms()
-            opened = floor_to(now_ms, series.interval_ms)
+            opened = series.open_of(self._book.clock.now_ms())
             self._channels[series.key] = _Channel(series, stream, opened)
         self._channels[series.key].subscribers.add(connection)
 
@@ -152,17 +155,30 @@ class StreamHub(Subscriptions):
     def tick(self) -> None:
         """Send what is due: candles that closed since the last tick, then the forming ones."""
         now_ms = self._book.clock.now_ms()
+        self._look_up_series(now_ms)
         for channel in list(self._channels.values()):
             for open_ms in self._just_closed(channel, now_ms):
                 self._close(channel, open_ms, now_ms)
             self._push_open(channel, now_ms)
 
+    def _look_up_series(self, now_ms: int) -> None:
+        """Have every channel's series follow a change of the faults."""
+        self._book.faults.all()
+        if self._version == self._book.faults.version:
+            return
+        self._version = self._book.faults.version
+        for channel in self._channels.values():
+            before = channel.series
+            channel.series = self._book.find(before.key) or before
+            if channel.series.offset_ms != before.offset_ms:
+                channel.open_ms = channel.series.open_of(now_ms)
+
     def revised(self, fault: Fault) -> None:
         """Send the newly revised candles as final messages again."""
         now_ms = self._book.clock.now_ms()
         for channel in self._channels.values():
-            series = channel.series
-            if not fault.request.scope.covers(*series.key):
+            series = self._book.find(channel.series.key)
+            if series is None or not fault.request.scope.covers(*series.key):
                 continue
             page = self._book.page(series, first_ms=None, last_ms=None, limit=_MOST_FINALS)
             for open_ms, candle in page:
@@ -183,7 +199,7 @@ class StreamHub(Subscriptions):
         push_ms = max(1, int(self._push_ms * clock.speed))
         due = [now_ms - now_ms % push_ms + push_ms]
         due += [
-            floor_to(now_ms, channel.series.interval_ms) + channel.series.interval_ms
+            channel.series.open_of(now_ms) + channel.series.interval_ms
             for channel in self._channels.values()
         ]
         return max(0.001, clock.seconds_until(min(due)))
@@ -198,7 +214,7 @@ class StreamHub(Subscriptions):
     def _just_closed(self, channel: _Channel, now_ms: int) -> Iterator[int]:
         """Open times of the candles that closed since the last call."""
         step = channel.series.interval_ms
-        current_ms = floor_to(now_ms, step)
+        current_ms = channel.series.open_of(now_ms)
         first_ms = max(channel.open_ms, current_ms - _MOST_FINALS * step)
         # After the clock is set back, nothing closes until it has caught up.
         channel.open_ms = max(channel.open_ms, current_ms)
@@ -206,7 +222,7 @@ class StreamHub(Subscriptions):
 
     def _push_open(self, channel: _Channel, now_ms: int) -> None:
         series = channel.series
-        open_ms = floor_to(now_ms, series.interval_ms)
+        open_ms = series.open_of(now_ms)
         if open_ms < channel.open_ms or self._book.omits(series, open_ms, on_rest=False):
             return
         candle = self._book.candle(series, open_ms, now_ms=now_ms)

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from market.local_exchange.book import Series
-from market.local_exchange.candles import DAY_MS, FUTURES, Listing, TickCandle, decimal_text
+from market.local_exchange.candles import (
+    DAY_MS,
+    FUTURES,
+    SPOT,
+    Listing,
+    TickCandle,
+    decimal_text,
+)
+from market.local_exchange.habits import Figures, spoiled
 
 # Binance's mark of a contract that never expires.
 _NEVER_MS = 4_133_404_800_000
+
+_HALTED = {SPOT: "HALT", FUTURES: "SETTLING"}
 
 JsonObject = dict[str, object]
 
@@ -35,14 +45,22 @@ def _figures(candle: TickCandle, listing: Listing) -> tuple[str, str, str, str]:
     )
 
 
+def _shown(open_ms: int, candle: TickCandle, series: Series, volume: str, *, on: str) -> Figures:
+    """What REST (`rest`) or the streams (`streams`) show of a candle, which a habit may spoil."""
+    opened, high, low, closed = map(series.listing.price_text, candle[:4])
+    figures = Figures(open_ms, opened, high, low, closed, volume)
+    if not series.habits.faults:
+        return figures
+    fault = series.habits.bad_row(open_ms, series.interval_ms, on=on)
+    return figures if fault is None else spoiled(figures, fault)
+
+
 def kline_row(open_ms: int, candle: TickCandle, series: Series) -> list[object]:
     """One row of the klines endpoint."""
     listing = series.listing
     volume, value, taker_volume, taker_value = _figures(candle, listing)
     return [
-        open_ms,
-        *map(listing.price_text, candle[:4]),
-        volume,
+        *_shown(open_ms, candle, series, volume, on="rest"),
         open_ms + series.interval_ms - 1,
         value,
         _trades(candle),
@@ -58,23 +76,24 @@ def kline_event(
     """One message of a kline stream; `closed` marks the final one of a candle."""
     listing = series.listing
     volume, value, taker_volume, taker_value = _figures(candle, listing)
+    shown = _shown(open_ms, candle, series, volume, on="streams")
     trades = _trades(candle)
     return {
         "e": "kline",
         "E": event_ms,
         "s": listing.symbol,
         "k": {
-            "t": open_ms,
+            "t": shown.opened,
             "T": open_ms + series.interval_ms - 1,
             "s": listing.symbol,
             "i": series.key.interval,
             "f": open_ms if trades else -1,
             "L": open_ms + trades - 1 if trades else -1,
-            "o": listing.price_text(candle.open),
-            "c": listing.price_text(candle.close),
-            "h": listing.price_text(candle.high),
-            "l": listing.price_text(candle.low),
-            "v": volume,
+            "o": shown.open,
+            "c": shown.close,
+            "h": shown.high,
+            "l": shown.low,
+            "v": shown.volume,
             "n": trades,
             "x": closed,
             "q": value,
@@ -178,7 +197,7 @@ def exchange_info(listings: Iterable[Listing], *, now_ms: int, weight_limit: int
         "symbols": [
             {
                 "symbol": listing.symbol,
-                "status": "TRADING",
+                "status": "TRADING" if listing.is_trading else _HALTED[listing.market],
                 "baseAsset": listing.base,
                 "quoteAsset": listing.quote,
                 "quotePrecision": 8,

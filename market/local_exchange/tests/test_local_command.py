@@ -76,3 +76,22 @@ async def test_command_names_what_is_wrong_with_a_recording(tmp_path):
         _, errors = await process.communicate()
     assert process.returncode == 1
     assert b"the header must be" in errors and b"Traceback" not in errors
+
+
+async def test_command_starts_with_the_faults_it_is_given():
+    faults = ('{"kind": "short_pages", "most": 3}', '{"kind": "quiet", "every": 2}')
+    given = [part for fault in faults for part in ("--fault", fault)]
+    async with command("--port", "0", "--quiet", *given) as process:
+        url = await started(process)
+        rows = await read(url, "/api/v3/klines", symbol="BTCUSDT", interval="1m", startTime=0)
+        process.terminate()
+        await process.wait()
+    assert [row[0] - rows[0][0] for row in rows] == [0, 120_000, 240_000]
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("{", b"JSON"), ('{"kind": "quiet"}', b"needs")])
+async def test_command_refuses_an_invalid_fault(fault, reason):
+    async with command("--port", "0", "--fault", fault) as process:
+        _, errors = await process.communicate()
+    assert process.returncode != 0
+    assert reason in errors and b"Traceback" not in errors

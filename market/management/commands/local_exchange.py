@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import time
@@ -15,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from market.local_exchange.book import Clock
 from market.local_exchange.candles import INTERVALS, MARKETS, SPOT, CandleSource
+from market.local_exchange.faults import Request, parse_request
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.replayed import RecordingError, ReplayedCandles
 from market.local_exchange.rest import DEFAULT_LIMITS
@@ -29,6 +31,13 @@ def _within(low: float, high: float, kind: Callable[[str], float]) -> Callable[[
         return value
 
     return parse
+
+
+def _fault(text: str) -> Request:
+    try:
+        return parse_request(json.loads(text))
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def replay(options: dict[str, Any]) -> tuple[CandleSource, Clock]:
@@ -85,6 +94,14 @@ class Command(BaseCommand):
                 default=DEFAULT_LIMITS[market],
                 help=f"request weight that one address may use a minute ({market})",
             )
+        parser.add_argument(
+            "--fault",
+            action="append",
+            default=[],
+            type=_fault,
+            metavar="JSON",
+            help="a fault or habit to start with, as for POST /control/faults; may be repeated",
+        )
         parser.add_argument("--quiet", action="store_true", help="do not log faults and the end")
         self._add_replay_arguments(parser)
 
@@ -141,6 +158,8 @@ class Command(BaseCommand):
             push_ms=options["push_ms"],
             weight_limits={market: options[f"{market}_weight"] for market in MARKETS},
         )
+        for fault in options["fault"]:
+            exchange.control.add(fault)
         self.stdout.write(f"local exchange ready on {exchange.url}")
         self.stdout.flush()
         try:

@@ -26,15 +26,13 @@ from market.domain.feed import (
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
 from market.exchanges.answer_limit import LimitedResponse
+from market.exchanges.asked_pause import PAUSE_S, asked_pause, pause_of
 from market.exchanges.local_address import point_at
 from market.exchanges.rate_limit import RateLimit, rate_limit_of, take_turn
 
 LOCAL = "sim"
 SPOT, FUTURES = "spot", "futures"
 MARKETS = (SPOT, FUTURES)
-
-# How long to pause after a refusal without a Retry-After header, in seconds.
-_PAUSE_S = {429: 10.0, 418: 120.0}
 
 _REFUSALS = (
     ccxt.BadSymbol,
@@ -55,6 +53,17 @@ _FAILURES = (
 )
 
 
+_LIMITED = (ccxt.RateLimitExceeded, ccxt.DDoSProtection)
+
+
+class Paused(ccxt.DDoSProtection):  # type: ignore[misc]  # ccxt has no types
+    """The exchange refuses requests for `seconds`; an error of ccxt, whose sockets expect those."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class KlineSink(Protocol):
     """Receives the klines of Binance's sockets."""
 
@@ -73,7 +82,8 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
     # No underscores in these names: ccxt makes more attributes of names with them.
     limiter: RateLimit
     session: aiohttp.ClientSession
-    refusal = 0.0
+    pausing: set[asyncio.Future[None]]
+    id: str
     rateLimit: float  # noqa: N815 - ccxt's name: milliseconds a request of cost 1 uses up
 
     def open(self, *given: Any, **named: Any) -> None:
@@ -87,19 +97,38 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
         await take_turn(self.limiter, self.rateLimit * (1.0 if cost is None else cost))
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
-        """Note the pause that the exchange asks for, before ccxt raises."""
-        if code in _PAUSE_S:
-            self.refusal = _retry_after(rest[0]) or _PAUSE_S[code]
-        return super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
+        """Refuse by the status before ccxt reads the body; raises Paused."""
+        headers, body = rest[0], rest[1]
+        seconds = pause_of(self.id, code, headers, body)
+        if seconds is not None:
+            raise Paused(f"{self.id} {method} {url} {code} {reason}: {body}"[:200], seconds)
+        try:
+            return super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
+        except _LIMITED as error:
+            # Some exchanges answer 200 with the refusal in the body.
+            asked = asked_pause(self.id, code, headers, body)
+            raise Paused(str(error)[:200], asked or PAUSE_S) from error
 
     async def fetch(self, *request: Any, **named: Any) -> Any:
         """Send one request; a refusal for exceeding the rate pauses all workers."""
         try:
             return await super().fetch(*request, **named)  # type: ignore[misc]
-        except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
-            seconds, self.refusal = self.refusal or _PAUSE_S[429], 0.0
+        except _LIMITED as error:
+            seconds = error.seconds if isinstance(error, Paused) else PAUSE_S
             await self.limiter.pause(seconds)
             raise RateLimited(str(error)[:200], seconds) from error
+
+    def on_error(self, client: Any, error: Any) -> None:
+        """Handle a socket that broke; one refused for its rate at the handshake pauses us, too."""
+        super().on_error(client, error)  # type: ignore[misc]
+        cause = error.args[0] if getattr(error, "args", ()) else None
+        if isinstance(cause, aiohttp.WSServerHandshakeError):
+            seconds = pause_of(self.id, cause.status, cause.headers, "")
+            if seconds is not None:
+                pausing = asyncio.ensure_future(self.limiter.pause(seconds))
+                # The loop itself keeps no strong reference to a task.
+                self.pausing.add(pausing)
+                pausing.add_done_callback(self.pausing.discard)
 
     async def close(self, *given: Any) -> None:
         """Close sockets, sessions and the connection of the rate limit."""
@@ -137,15 +166,6 @@ class FinalFlag:  # mixed into ccxt.pro's Binance classes
     def _lost(self, client: Any, reason: str) -> None:
         if self.sink is not None:
             self.sink.lost(client, reason[:200])
-
-
-def _retry_after(headers: Any) -> float:
-    """The seconds of a Retry-After header; 0 without a valid one."""
-    for name, value in dict(headers or {}).items():
-        if name.lower() == "retry-after":
-            with contextlib.suppress(ValueError):
-                return max(0.0, float(value))
-    return 0.0
 
 
 @lru_cache(maxsize=1)
@@ -196,6 +216,7 @@ def open_exchange(exchange: str, market: str) -> Any:
         }
     )
     opened.limiter = rate_limit_of(exchange)
+    opened.pausing = set()
     if exchange == LOCAL:
         point_at(opened, settings.SWITCHES.sim_url)
     if _ccxt_name(exchange) == "binance":
@@ -213,8 +234,9 @@ def feed_errors(what: str) -> Iterator[None]:
         raise
     except _REFUSALS as error:
         raise FeedRefused(f"{what}: {error}"[:300]) from error
-    except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
-        raise RateLimited(f"{what}: {error}"[:300], _PAUSE_S[429]) from error
+    except _LIMITED as error:
+        seconds = error.seconds if isinstance(error, Paused) else PAUSE_S
+        raise RateLimited(f"{what}: {error}"[:300], seconds) from error
     except _FAILURES as error:
         raise FeedError(f"{what}: {type(error).__name__}: {error}"[:300]) from error
 

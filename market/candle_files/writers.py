@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import IO, Any, Protocol, cast
 
@@ -42,7 +43,7 @@ class Kind(StrEnum):
 
 
 class CandleWriter(Protocol):
-    """A file that is being written. It is not valid until `close` was called."""
+    """A file that is being written."""
 
     def write(self, series: SeriesId, candles: Sequence[Candle]) -> None:
         """Add ascending candles of a series; a series' candles come after one another."""
@@ -50,17 +51,30 @@ class CandleWriter(Protocol):
     def close(self) -> None:
         """Write what is left, and the end of the file; `sink` stays open."""
 
+    def abandon(self) -> None:
+        """Write nothing more: the file will not be whole."""
 
-def open_writer(
+
+@contextmanager
+def writing(
     kind: Kind, sink: IO[bytes], series: Sequence[SeriesId], *, with_column: bool = False
-) -> CandleWriter:
+) -> Iterator[CandleWriter]:
     """A file of these series, written into `sink`; raises ArrowMissing.
 
-    `with_column` begins each row with the id of its series: where there are several.
+    It is whole when the block has ended without an exception. `with_column` begins each row with
+    the id of its series: where there are several.
     """
+    writer: CandleWriter
     if kind.needs_arrow:
-        return ArrowWriter(kind, sink, series, with_column=with_column)
-    return CsvWriter(sink, packed=kind is Kind.CSV_GZ, with_column=with_column)
+        writer = ArrowWriter(kind, sink, series, with_column=with_column)
+    else:
+        writer = CsvWriter(sink, packed=kind is Kind.CSV_GZ, with_column=with_column)
+    try:
+        yield writer
+    except BaseException:
+        writer.abandon()
+        raise
+    writer.close()
 
 
 class CsvWriter(CandleWriter):
@@ -93,6 +107,12 @@ class CsvWriter(CandleWriter):
         if self._packed is not None:
             self._packed.close()
 
+    @override
+    def abandon(self) -> None:
+        if self._packed is not None:
+            # Or its finalizer would write the end of the file.
+            self._packed.fileobj = None  # type: ignore[assignment]
+
 
 class ArrowWriter(CandleWriter):
     """Parquet, and the file format of Arrow: doubles are stored as they are."""
@@ -104,7 +124,8 @@ class ArrowWriter(CandleWriter):
         self._places = {each: at for at, each in enumerate(series)} if with_column else {}
         self._schema = _schema(series, with_column=with_column)
         self._names = self._arrow.array([str(each) for each in series]) if with_column else None
-        self._writer = _opened(kind, self._arrow.PythonFile(sink, mode="w"), self._schema)
+        self._sink = _Sink(sink)
+        self._writer = _opened(kind, self._arrow.PythonFile(self._sink, mode="w"), self._schema)
         self._held: list[Any] = []
         self._rows = 0
 
@@ -136,6 +157,13 @@ class ArrowWriter(CandleWriter):
     def close(self) -> None:
         self._flush()
         self._writer.close()
+        self._sink.close()
+
+    @override
+    def abandon(self) -> None:
+        # Its finalizer would write the end of the file.
+        self._sink.close()
+        self._writer.close()
 
     def _flush(self) -> None:
         if self._held:
@@ -143,6 +171,23 @@ class ArrowWriter(CandleWriter):
             # One chunk of each column, so that the batches become one.
             self._writer.write_table(table.combine_chunks(), self._rows)
             self._held, self._rows = [], 0
+
+
+class _Sink:
+    """Passes bytes on until it is closed; what comes later is dropped."""
+
+    def __init__(self, sink: IO[bytes]) -> None:
+        self._sink = sink
+        self.closed = False
+
+    def write(self, content: bytes) -> int:
+        return len(content) if self.closed else self._sink.write(content)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def _schema(series: Sequence[SeriesId], *, with_column: bool) -> Any:

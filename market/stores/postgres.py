@@ -216,6 +216,12 @@ class PostgresCandleStore(CandleStore):
         return sorted(SeriesStats(SeriesId.parse(name), *stats) for name, *stats in rows)
 
 
+def stored_series() -> list[SeriesId]:
+    """Every series with candles; unlike `CandleStore.series` it reads none of them."""
+    rows = read_rows("SELECT name FROM series WHERE head_time IS NOT NULL", ())
+    return sorted(SeriesId.parse(name) for (name,) in rows)
+
+
 @contextmanager
 def _cursor() -> Iterator[Any]:
     """The driver's cursor on this thread's connection; errors are raised as Django's."""

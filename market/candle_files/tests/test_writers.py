@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import struct
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from market.candle_files import writers
 from market.candle_files.columns import COLUMNS, CSV_HEADER
 from market.candle_files.names import series_of, stem_of
-from market.candle_files.writers import SERIES_COLUMN, SERIES_KEY, Kind, open_writer
+from market.candle_files.writers import SERIES_COLUMN, SERIES_KEY, Kind, writing
 from market.csv_candles import HEADER
 from market.domain.candle import Candle
 from market.domain.series import SeriesId, SeriesIdError
@@ -40,10 +41,9 @@ def written(kind, *parts, with_column=False):
     """The bytes of a file: each part is a series with candles."""
     sink = io.BytesIO()
     series = list(dict.fromkeys(each for each, _ in parts)) or [MINUTE]
-    writer = open_writer(kind, sink, series, with_column=with_column)
-    for each, found in parts:
-        writer.write(each, found)
-    writer.close()
+    with writing(kind, sink, series, with_column=with_column) as writer:
+        for each, found in parts:
+            writer.write(each, found)
     return sink.getvalue()
 
 
@@ -152,17 +152,28 @@ class Nowhere(io.RawIOBase):
 def test_memory_does_not_grow_with_the_file(kind, monkeypatch):
     monkeypatch.setattr(writers, "BATCH_ROWS", 1000)
     page = candles(*range(0, 60_000, 60))
-    writer = open_writer(kind, Nowhere(), [MINUTE])
-    writer.write(MINUTE, page)
-    tracemalloc.start()
-    before = pa.total_allocated_bytes()
-    for _ in range(50):
+    with writing(kind, Nowhere(), [MINUTE]) as writer:
         writer.write(MINUTE, page)
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    # Fifty pages take 2.4 MB.
-    assert held + pa.total_allocated_bytes() - before < 400_000
-    writer.close()
+        tracemalloc.start()
+        before = pa.total_allocated_bytes()
+        for _ in range(50):
+            writer.write(MINUTE, page)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        # Fifty pages take 2.4 MB.
+        assert held + pa.total_allocated_bytes() - before < 400_000
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_file_that_is_given_up_has_no_end(kind):
+    sink = io.BytesIO()
+    with pytest.raises(KeyError), writing(kind, sink, [MINUTE]) as writer:
+        writer.write(MINUTE, candles(60))
+        size = len(sink.getvalue())
+        raise KeyError
+    del writer
+    gc.collect()
+    assert len(sink.getvalue()) == size
 
 
 NAMES = {

@@ -23,7 +23,7 @@ from market.domain.feed import (
     UnknownSymbol,
     UnknownTimeframe,
 )
-from market.domain.series import SeriesIdError
+from market.domain.series import SeriesAlias, SeriesIdError
 from market.domain.timeframe import TimeframeError
 from trade_canvas.environment import BASE_DIR
 
@@ -33,6 +33,7 @@ CATALOG = BASE_DIR / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
 LANGUAGE = "zh_Hans"
 # Errors whose first argument is a translatable text.
 EXPLAINED = (
+    SeriesAlias,
     SeriesIdError,
     TimeframeError,
     UnknownExchange,

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from typing import TextIO
 
-from market.domain.candle import Candle, CandleError, check_candle
+from market.domain.candle import Candle, CandleError, sourced
 from market.domain.timeframe import Timeframe
 
 COLUMNS = Candle._fields
@@ -32,7 +32,7 @@ def read_candles(lines: TextIO, timeframe: Timeframe | None) -> Iterator[tuple[i
         _require_header(next(rows, []))
         for row in rows:
             candle = _candle(row, rows.line_num)
-            _check(candle, rows.line_num, timeframe=timeframe, after=previous)
+            candle = _checked(candle, rows.line_num, timeframe=timeframe, after=previous)
             previous = candle.candle_time
             yield rows.line_num, candle
     except csv.Error as error:
@@ -67,13 +67,14 @@ def _is_number(name: str, text: str) -> bool:
     return True
 
 
-def _check(candle: Candle, line: int, *, timeframe: Timeframe | None, after: int) -> None:
+def _checked(candle: Candle, line: int, *, timeframe: Timeframe | None, after: int) -> Candle:
     try:
-        check_candle(candle, timeframe)
+        candle = sourced(candle, timeframe)
     except CandleError as error:
         raise CsvError(line, str(error)) from error
     if candle.candle_time <= after:
         raise CsvError(line, "candle_time must be later than on the line before")
+    return candle
 
 
 def write_candles(out: TextIO, candles: list[Candle]) -> int:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from typing_extensions import override
 
 from market.domain.identity import random_id
-from market.domain.series import SeriesId, SeriesIdError
+from market.domain.series import SeriesAlias, SeriesId, SeriesIdError
 from market.wording import explained
 
 
 def validate_series_id(text: str) -> None:
-    """Raise ValidationError unless a text is a complete series id in its canonical form."""
+    """Raise ValidationError unless a text is a complete series id, and the canonical one."""
     try:
         series = SeriesId.parse(text)
     except SeriesIdError as error:
@@ -25,6 +26,10 @@ def validate_series_id(text: str) -> None:
         raise ValidationError(
             _("write it as %(series)s"), code="invalid_series_id", params={"series": series}
         )
+    try:
+        series.require_canonical()
+    except SeriesAlias as alias:
+        raise ValidationError(explained(alias), code=alias.code) from alias
 
 
 class Installation(models.Model):
@@ -162,6 +167,13 @@ class WhitelistedSeries(models.Model):
 
     def __str__(self) -> str:
         return self.series_id
+
+    @override
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # Scripts and shells save without full_clean.
+        if self._state.adding:
+            validate_series_id(self.series_id)
+        super().save(*args, **kwargs)
 
 
 class GapRecord(models.Model):

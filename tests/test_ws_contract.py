@@ -185,6 +185,19 @@ def test_bad_messages_are_answered_and_keep_the_connection(web):
     assert answers == BAD_MESSAGES
 
 
+def test_subscribe_to_another_name_is_refused_with_the_canonical_one(web):
+    async def story(client):
+        follower = await client.connect()
+        alias = "binance:futures:BTC/USDT:USDT:60m"
+        await follower.send(type="subscribe", series_id=alias, since=0)
+        answer = await follower.next()
+        assert (answer["type"], answer["code"]) == ("error", "series_alias")
+        assert answer["series_id"] == alias
+        assert answer["canonical_series_id"] == "binance:futures:BTC/USDT:1h"
+
+    run(web, story)
+
+
 def test_heartbeats_come_to_the_client_that_asks_for_them(web):
     async def story(client):
         asking, other = await client.connect(), await client.connect()

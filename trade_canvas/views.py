@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
+from market.domain.series import SeriesId, SeriesIdError
 from trade_canvas import __version__, readiness
 from trade_canvas.edge.drain import DRAIN, Step
 
@@ -32,7 +33,12 @@ Run <code>make run</code>, or <code>make frontend</code> and start the server ag
 @never_cache
 @gzip_page
 def page(request: HttpRequest) -> HttpResponse:
-    """The chart page; it must not be cached, its assets have hashed names."""
+    """The chart page; it must not be cached, its assets have hashed names.
+
+    A link to another name of a series leads to the series.
+    """
+    if (canonical := _canonical_address(request)) is not None:
+        return redirect(canonical)
     path = settings.FRONTEND_DIST / "index.html"
     if not path.is_file():
         return HttpResponse(PAGE_NOT_BUILT, status=503)
@@ -43,6 +49,19 @@ def page(request: HttpRequest) -> HttpResponse:
     allowed = [SELF, *(_hash_source(script) for script in INLINE_SCRIPT.findall(content))]
     response._csp_update = {"script-src": allowed}  # type: ignore[attr-defined]
     return response
+
+
+def _canonical_address(request: HttpRequest) -> str | None:
+    """The page's address with the canonical id of the series that it names; None if it has it."""
+    try:
+        series = SeriesId.parse(request.GET.get("series", ""))
+    except SeriesIdError:
+        return None
+    if series.is_canonical:
+        return None
+    query = request.GET.copy()
+    query["series"] = str(series.canonical())
+    return f"{request.path}?{query.urlencode(safe='/:~')}"
 
 
 def _hash_source(script: bytes) -> str:

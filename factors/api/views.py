@@ -19,6 +19,7 @@ from factors.lazy_json import as_json
 from market import blocking
 from market.api.endpoint import Endpoint
 from market.api.errors import ApiError
+from market.api.readable import readable_series
 from market.api.schema import BAD_SERIES_ID, STORE_DOWN, errors_of, parameters_of, responses
 from market.domain.series import SeriesId
 from market.runtime import candle_store
@@ -58,7 +59,7 @@ class FactorHealth(Endpoint):
     )
     def get(self, request: Request) -> Response:
         """Health of one series."""
-        series = SeriesId.parse(self.query(FactorHealthQuery).series_id)
+        series = readable_series(self.query(FactorHealthQuery).series_id)
         return Response(health(series, blocking.call(read_heads, series)))
 
 
@@ -77,7 +78,7 @@ class Slices(Endpoint):
     def get(self, request: Request) -> Response:
         """The slices of one series."""
         asked = self.query(SlicesQuery)
-        series = SeriesId.parse(asked.series_id)
+        series = readable_series(asked.series_id)
         answer = blocking.call(read_slices, series, asked.at_time, asked.window_candles)
         return Response(as_json(answer))
 

@@ -519,7 +519,7 @@ describe("capacity", () => {
 });
 
 describe("refusals", () => {
-  it.each(["unknown_symbol", "exchange_not_served"])("of %s end the session", async (code) => {
+  it.each(["unknown_symbol", "exchange_not_served", "series_alias"])("of %s end the session", async (code) => {
     const { server, clock, session } = await following();
     server.socket.push({ ...capacity, code, message: "not here" });
     expect(session.state.status).toBe("error");

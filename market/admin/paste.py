@@ -20,7 +20,8 @@ from django.utils.translation import gettext_lazy
 
 from market.admin.pasted import MOST_CHARACTERS, MOST_ENTRIES, Entry, checked, entries_of
 from market.domain.lease_store import Venue
-from market.exchanges.ccxt_client import FUTURES, LOCAL, MARKETS, SPOT, known_exchanges
+from market.domain.series import FUTURES
+from market.exchanges.ccxt_client import LOCAL, MARKETS, SPOT, known_exchanges
 from market.models import WhitelistedSeries
 
 USUAL_EXCHANGE = "binance"

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.lease_store import Venue
-from market.domain.series import SeriesId, SeriesIdError
+from market.domain.series import SeriesAlias, SeriesId, SeriesIdError
 from market.domain.timeframe import TimeframeError
 from market.exchanges import listings
 from market.exchanges.ccxt_client import check_known
@@ -117,7 +117,10 @@ def checked(entries: Iterable[Entry], venue: Venue) -> list[Entry]:
 def _read(entry: Entry, venue: Venue) -> Entry:
     try:
         series = series_of_text(entry.text, venue)
+        series.require_canonical()
         check_known(series.exchange, series.market)
+    except SeriesAlias as alias:
+        return entry.with_outcome(alias.code, explained(alias))
     except SeriesIdError as error:
         is_timeframe = isinstance(error.__cause__, TimeframeError)
         code = Code.INVALID_TIMEFRAME if is_timeframe else Code.INVALID_SERIES_ID

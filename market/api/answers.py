@@ -12,6 +12,7 @@ class ErrorBody(BaseModel):
 
     detail: str
     code: str
+    canonical_series_id: str | None = Field(None, description="only with the code `series_alias`")
 
 
 class ValidationItem(BaseModel):

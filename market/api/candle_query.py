@@ -57,7 +57,9 @@ def query_of(query_string: bytes) -> PageQuery | None:
 
 def _parsed(query_string: bytes) -> PageQuery | None:
     try:
-        return page_query(QueryDict(query_string.decode()))
+        query = page_query(QueryDict(query_string.decode()))
+        # Whether another name of a series can be read depends on the store.
+        return query if query.series.is_canonical else None
     except (ApiError, SuspiciousOperation, ValueError):
         return None
 

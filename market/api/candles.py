@@ -23,6 +23,7 @@ from market.api.candle_answer import (
 from market.api.candle_pages import candle_pages, page_sent
 from market.api.candle_query import page_query
 from market.api.endpoint import Endpoint
+from market.api.readable import require_readable
 from market.api.requests import CandlesQuery
 from market.api.schema import BAD_SERIES_ID, SERIES_DAMAGED, STORE_DOWN, parameters_of, responses
 from market.api.tail import after_read
@@ -51,6 +52,7 @@ class Candles(Endpoint):
     def get(self, request: Request) -> HttpResponse:
         """A page of a series."""
         query = page_query(self.request.query_params).in_form(request.headers.get("Accept", ""))
+        require_readable(query.series)
         gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
         started = time.perf_counter()
         try:

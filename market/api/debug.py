@@ -14,6 +14,7 @@ from market import blocking
 from market.api.answers import IngestStateAnswer, MetricsAnswer, SeriesHealthAnswer
 from market.api.endpoint import Endpoint, require
 from market.api.metrics_json import metrics_as_object
+from market.api.readable import readable_series
 from market.api.requests import SeriesHealthQuery
 from market.api.schema import (
     BAD_SERIES_ID,
@@ -76,7 +77,7 @@ class SeriesHealth(Endpoint):
         """Extent and gaps of one series."""
         asked = self.query(SeriesHealthQuery)
         require(settings.SWITCHES.enable_debug_api)
-        series = SeriesId.parse(asked.series_id)
+        series = readable_series(asked.series_id)
         answer = blocking.call(
             series_extent,
             series,

@@ -12,9 +12,9 @@ from market import blocking
 from market.api.answers import DerivedAnswer
 from market.api.endpoint import Endpoint, require
 from market.api.errors import ApiError
+from market.api.readable import readable_series
 from market.api.requests import DerivedQuery
 from market.api.schema import BAD_SERIES_ID, STORE_DOWN, SWITCHED_OFF, parameters_of, responses
-from market.domain.series import SeriesId
 from market.domain.timeframe import MAX_TIME
 from market.runtime import derived_book, derived_timeframes
 
@@ -38,7 +38,7 @@ class Derived(Endpoint):
         """The incomplete buckets of a derived series."""
         require(settings.SWITCHES.enable_derived_timeframes)
         asked = self.query(DerivedQuery)
-        series = SeriesId.parse(asked.series_id)
+        series = readable_series(asked.series_id)
         base = derived_timeframes().base_of(series)
         if base is None:
             raise ApiError(422, "not_derived", _("the series is not a derived one"))

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from market.api.asgi import HeaderList, Scope, Send, header_list, respond_json
 from market.domain.lease_store import LeaseStoreUnavailable
-from market.domain.series import SeriesIdError
+from market.domain.series import SeriesAlias, SeriesIdError
 from market.domain.store import SeriesDamaged
 from market.pipeline import PipelineError
 from market.wording import in_language_of, language_headers, lazily_explained
@@ -34,6 +34,7 @@ class ApiError(Exception):
     """An error answer: status, stable code, and a detail text or list of validation items.
 
     A detail may be lazy: it is then in the language of the client, if that is one of ours.
+    `fields` come after detail and code.
     """
 
     def __init__(
@@ -43,17 +44,19 @@ class ApiError(Exception):
         detail: Any,
         *,
         headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(code)
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
+        self.fields = dict(fields or {})
 
     def body(self) -> dict[str, Any]:
         """The answer's body, in the language of the moment."""
         detail = str(self.detail) if isinstance(self.detail, Promise) else self.detail
-        return {"detail": detail, "code": self.code}
+        return {"detail": detail, "code": self.code, **self.fields}
 
     def answer(self, accept_language: str) -> tuple[dict[str, Any], dict[str, str]]:
         """Body and headers in the language that the client prefers."""
@@ -96,6 +99,11 @@ def _of_pipeline(error: PipelineError) -> ApiError:
     return ApiError(503, refusal.code, _(str(refusal)), headers=RETRY_SOON)
 
 
+def _of_alias(error: SeriesAlias) -> ApiError:
+    canonical = {"canonical_series_id": str(error.canonical)}
+    return ApiError(400, error.code, lazily_explained(error), fields=canonical)
+
+
 def _of_framework(error: Any) -> ApiError:
     """REST framework's own errors: method, media type and the like."""
     if isinstance(error, MethodNotAllowed):
@@ -105,6 +113,7 @@ def _of_framework(error: Any) -> ApiError:
 
 _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], ...] = (
     (ApiError, lambda error: error),
+    (SeriesAlias, _of_alias),
     (SeriesIdError, lambda error: ApiError(400, "invalid_series_id", lazily_explained(error))),
     (PipelineError, _of_pipeline),
     (SeriesDamaged, lambda error: ApiError(500, "series_damaged", _("a stored candle is damaged"))),

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from market import blocking
 from market.api.answers import HealthAnswer
 from market.api.endpoint import Endpoint, require
+from market.api.readable import readable_series
 from market.api.requests import HealthQuery
 from market.api.schema import (
     BAD_SERIES_ID,
@@ -45,7 +46,7 @@ class Health(Endpoint):
         asked = self.query(HealthQuery)
         switches = settings.SWITCHES
         require(switches.enable_kline_health_v2 or switches.enable_debug_api)
-        series = SeriesId.parse(asked.series_id)
+        series = readable_series(asked.series_id)
         now = int(time.time()) if asked.now_time is None else asked.now_time
         head = blocking.call(candle_store().state, series).head
         return Response(series_health(series, head, now=now, backfill=_progress(series)))

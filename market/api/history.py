@@ -19,6 +19,7 @@ from market.api.candles import http_response
 from market.api.endpoint import Endpoint, require
 from market.api.errors import ApiError
 from market.api.history_chunks import history_chunks
+from market.api.readable import readable_series
 from market.api.requests import HistoryChunkQuery, HistoryQuery
 from market.api.schema import (
     BAD_SERIES_ID,
@@ -28,7 +29,6 @@ from market.api.schema import (
     parameters_of,
     responses,
 )
-from market.domain.series import SeriesId
 from market.runtime import candle_store
 
 FORMAT = 1
@@ -55,7 +55,7 @@ class History(Endpoint):
         """A page of the index of a series."""
         require(settings.SWITCHES.enable_compact_history)
         asked = self.query(HistoryQuery)
-        series = SeriesId.parse(asked.series_id)
+        series = readable_series(asked.series_id)
         state = candle_store().state(series)
         chunks = history_chunks()
         tail = chunks.tail_start(series, state)
@@ -111,7 +111,7 @@ class HistoryChunk(Endpoint):
     def get(self, request: Request, name: str) -> HttpResponse:
         """The chunk of a series that has this name."""
         require(settings.SWITCHES.enable_compact_history)
-        series = SeriesId.parse(self.query(HistoryChunkQuery).series_id)
+        series = readable_series(self.query(HistoryChunkQuery).series_id)
         body = history_chunks().body(series, name) if NAME.fullmatch(name) else None
         if body is None:
             raise ApiError(404, "history.no_chunk", "no_chunk")

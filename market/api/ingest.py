@@ -54,6 +54,7 @@ def closed_candle(body: ClosedCandleBody) -> tuple[SeriesId, Candle]:
     derived series.
     """
     series = SeriesId.parse(body.series_id)
+    series.require_canonical()
     refuse_derived(series)
     return series, closed_candle_of(series, body.candle, time.time(), "body", "candle")
 
@@ -168,6 +169,7 @@ class FormingCandle(Endpoint):
         body = self.body(FormingCandleBody)
         require(settings.SWITCHES.enable_debug_api)
         series = SeriesId.parse(body.series_id)
+        series.require_canonical()
         candle = candle_of(body.candle, "body", "candle")
         async_to_sync(publish_forming)(series, candle)
         return Response(_ingested(series, candle))
@@ -201,6 +203,7 @@ class ClosedBatch(Endpoint):
         require_writer(request._request)
         body = self.body(ClosedBatchBody)
         series = SeriesId.parse(body.series_id)
+        series.require_canonical()
         refuse_derived(series)
         now = time.time()
         candles = [

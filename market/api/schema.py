@@ -36,7 +36,7 @@ def _plain(field: dict[str, Any]) -> dict[str, Any]:
     return plain | (alternatives[0] if alternatives else {})
 
 
-BAD_SERIES_ID = {400: "invalid_series_id"}
+BAD_SERIES_ID = {400: "invalid_series_id, series_alias"}
 SERIES_DAMAGED = {500: "series_damaged"}
 STORE_DOWN = {503: "store_unavailable"}
 SWITCHED_OFF = {404: "not_found: the feature is switched off"}

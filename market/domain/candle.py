@@ -57,6 +57,9 @@ class Candle(NamedTuple):
         }
 
 
+# How far apart two doubles may be that rounding made of one, relative to their size.
+DUST = 1e-12
+
 PRICE_FIELDS = ("open", "high", "low", "close")
 
 
@@ -78,6 +81,24 @@ def check_candle(candle: Candle, timeframe: Timeframe | None = None) -> None:
         raise CandleError("volume", "volume must not be negative")
     if timeframe is not None and not timeframe.is_aligned(candle.candle_time):
         raise CandleError("candle_time", f"candle_time is not on the {timeframe} grid")
+
+
+def sourced(candle: Candle, timeframe: Timeframe | None = None) -> Candle:
+    """The candle of an exchange or a file, checked; raises CandleError as check_candle does.
+
+    Four prices of zero are refused as well: they are a placeholder for no candle. Where rounding
+    alone puts open or close outside, low and high are widened: who computes bars adds and divides
+    doubles, and what they call the low is then above the open by a last digit.
+    """
+    if candle.high == candle.low == 0:
+        raise CandleError("open", "all four prices are zero")
+    lowest, highest = min(candle.open, candle.close), max(candle.open, candle.close)
+    if lowest < candle.low <= lowest + DUST * abs(lowest):
+        candle = candle._replace(low=lowest)
+    if highest > candle.high >= highest - DUST * abs(highest):
+        candle = candle._replace(high=highest)
+    check_candle(candle, timeframe)
+    return candle
 
 
 def in_time_order(candles: Iterable[Candle]) -> list[Candle]:

@@ -34,7 +34,7 @@ def parse_retention(text: str, *, least_candles: int = LEAST_CANDLES) -> dict[Ti
         if not mark:
             raise RetentionError(f"{part!r} is not TIMEFRAME=LENGTH, as 1m=2y")
         try:
-            timeframe = Timeframe.parse(name)
+            timeframe = Timeframe.parse(name).canonical()
         except TimeframeError as error:
             raise RetentionError(f"{part!r}: {error}") from error
         found = _LENGTH.fullmatch(length)

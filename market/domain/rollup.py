@@ -87,11 +87,11 @@ class DerivedTimeframes:
 
         In the comma-separated list, what is no timeframe, or can't be made of the base, is ignored.
         """
-        base_timeframe = Timeframe.parse(base)
+        base_timeframe = Timeframe.parse(base).canonical()
         found: dict[Timeframe, None] = {}
         for text in derived.split(","):
             try:
-                timeframe = Timeframe.parse(text)
+                timeframe = Timeframe.parse(text).canonical()
             except TimeframeError:
                 continue
             if is_derivable(base_timeframe, timeframe):

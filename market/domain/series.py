@@ -6,10 +6,13 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from market.domain.explained import Explained
+from market.domain.explained import Explained, translatable
 from market.domain.timeframe import Timeframe, TimeframeError
 
 MAX_LENGTH = 200
+
+# The market whose symbols are settled in their quote unless they name another asset.
+FUTURES = "futures"
 
 # Control characters are never part of a symbol, and PostgreSQL can't store NUL.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -17,6 +20,20 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 class SeriesIdError(Explained, ValueError):
     """An invalid series id. The message is part of the wire contract."""
+
+
+class SeriesAlias(SeriesIdError):
+    """Another name of a series; `canonical` is the one under which it is followed and stored."""
+
+    code = "series_alias"
+
+    def __init__(self, series: SeriesId) -> None:
+        self.canonical = series.canonical()
+        super().__init__(
+            translatable("%(series)s is another name of %(canonical)s: use that"),
+            series=series,
+            canonical=self.canonical,
+        )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,8 +62,30 @@ class SeriesId:
         """The same symbol on another timeframe."""
         return SeriesId(self.exchange, self.market, self.symbol, timeframe)
 
+    def canonical(self) -> SeriesId:
+        """The one id of this stream of candles: ``BTC/USDT:USDT`` on futures is ``BTC/USDT``."""
+        return _canonical(self)
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether it is written as it is followed and stored."""
+        return _canonical(self) == self
+
+    def require_canonical(self) -> None:
+        """Raise SeriesAlias for another name of a series."""
+        if not self.is_canonical:
+            raise SeriesAlias(self)
+
     def __str__(self) -> str:
         return f"{self.exchange}:{self.market}:{self.symbol}:{self.timeframe.text}"
+
+
+@lru_cache(maxsize=4096)
+def _canonical(series: SeriesId) -> SeriesId:
+    pair, colon, settle = series.symbol.partition(":")
+    is_usual = colon and series.market == FUTURES and settle == pair.rpartition("/")[2]
+    symbol = pair if is_usual and "/" in pair else series.symbol
+    return SeriesId(series.exchange, series.market, symbol, series.timeframe.canonical())
 
 
 @lru_cache(maxsize=4096)

@@ -66,8 +66,29 @@ class Timeframe:
         """The open time of the newest candle that has closed at `now`; 0 before the first one."""
         return max(0, self.open_of(now) - self.seconds)
 
+    def canonical(self) -> Timeframe:
+        """The one timeframe with this length and grid by which its series are stored: 1h for 60m.
+
+        It has the longest unit that fits, and no shift where there is a name without one: weeks
+        that open on Thursdays are 7d.
+        """
+        return _canonical(self.seconds, self.offset)
+
+    def with_grid(self, offset: int) -> Timeframe:
+        """The canonical timeframe of this length whose candles open `offset` after the epoch."""
+        return _canonical(self.seconds, offset % self.seconds)
+
     def __str__(self) -> str:
         return self.text
+
+
+@lru_cache(maxsize=256)
+def _canonical(seconds: int, offset: int) -> Timeframe:
+    units = [unit for unit, length in UNIT_SECONDS.items() if seconds % length == 0]
+    # Only weeks have a grid of their own.
+    unit = units[-1] if offset or units[-1] != "w" else "d"
+    by = (offset - (FIRST_MONDAY if unit == "w" else 0)) % seconds
+    return _parse(f"{seconds // UNIT_SECONDS[unit]}{unit}" + (f"{GRID_MARK}{by}s" if by else ""))
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,7 @@ from market.domain.feed import (
     UnknownSymbol,
     UnknownTimeframe,
 )
-from market.domain.series import SeriesId
+from market.domain.series import FUTURES, SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
 from market.exchanges.answer_limit import LimitedResponse
 from market.exchanges.asked_pause import PAUSE_S, asked_pause, pause_of
@@ -31,7 +31,7 @@ from market.exchanges.local_address import point_at
 from market.exchanges.rate_limit import RateLimit, rate_limit_of, take_turn
 
 LOCAL = "sim"
-SPOT, FUTURES = "spot", "futures"
+SPOT = "spot"
 MARKETS = (SPOT, FUTURES)
 
 _REFUSALS = (

@@ -8,13 +8,12 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
-from market.domain.candle import Candle, CandleError, check_candle, in_time_order, is_closed
+from market.domain.candle import Candle, CandleError, in_time_order, is_closed, sourced
 from market.domain.feed import FeedError, HistoryPage, Hole, Missing
 from market.domain.gaps import missing_runs
-from market.domain.series import SeriesId
+from market.domain.series import FUTURES, SeriesId
 from market.domain.timeframe import Timeframe
 from market.exchanges.ccxt_client import (
-    FUTURES,
     feed_errors,
     listing_of,
     symbol_of,
@@ -193,8 +192,7 @@ def candle_of(row: Any, timeframe: Timeframe) -> Candle:
         raise CandleError("candle", f"not a candle: {error}") from error
     if milliseconds % 1000:
         raise CandleError("candle_time", "not on a whole second")
-    check_candle(candle, timeframe)
-    return candle
+    return sourced(candle, timeframe)
 
 
 def _holes(rows: list[Candle], asked: tuple[int, int], timeframe: Timeframe) -> tuple[Hole, ...]:

@@ -22,10 +22,9 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from market.domain.feed import FeedError, FeedRefused
-from market.domain.series import SeriesId
+from market.domain.series import FUTURES, SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
 from market.exchanges.ccxt_client import (
-    FUTURES,
     check_known,
     feed_errors,
     no_symbol,

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple, TypeVar
 from django.conf import settings
 
 from market.domain.feed import FeedError
-from market.exchanges.ccxt_client import FUTURES, feed_errors, open_exchange
+from market.domain.series import FUTURES
+from market.exchanges.ccxt_client import feed_errors, open_exchange
 from market.exchanges.price_step import UNKNOWN, PriceStep, price_step
 from market.singletons import closed_by
 from market.stopping import stop

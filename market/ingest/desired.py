@@ -104,14 +104,15 @@ def combine(pinned: Iterable[SeriesId], leased: Iterable[LeasedSeries]) -> list[
 def whitelisted_series() -> list[SeriesId]:
     """The enabled series of the whitelist in its order, each once. Blocking.
 
-    Invalid entries are skipped with a warning; a missing or broken file is an empty list.
+    Invalid entries are skipped with a warning; a missing or broken file is an empty list. Another
+    name of a series (in the file, or a row that an earlier version accepted) means that series.
     """
     found: dict[SeriesId, None] = {}
     for entry in _rows() if settings.SWITCHES.enable_pg_store else _file_entries():
         if not isinstance(entry, str) or not entry.strip():
             continue
         try:
-            found[SeriesId.parse(entry.strip())] = None
+            found[SeriesId.parse(entry.strip()).canonical()] = None
         except SeriesIdError as error:
             log.warning("whitelist: %r is skipped: %s", entry, error)
     return list(found)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from market.domain.series import SeriesId
-from market.exchanges.ccxt_client import FUTURES, MARKETS, known_exchanges, symbol_of
+from market.domain.series import FUTURES, SeriesId
+from market.exchanges.ccxt_client import MARKETS, known_exchanges, symbol_of
 from market.exchanges.listings import (
     MAX_LISTINGS,
     KnownListing,

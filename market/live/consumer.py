@@ -16,7 +16,7 @@ from django.conf import settings
 
 from market.costs import cost_budget
 from market.domain.lease_store import FollowRefused
-from market.domain.series import SeriesId
+from market.domain.series import SeriesAlias, SeriesId
 from market.domain.store import SeriesDamaged
 from market.domain.throttle import Throttle
 from market.ingest.derive import first_fill
@@ -153,6 +153,11 @@ class Connection:
 
     async def _charged(self, request: Subscribe) -> str:
         """Subscribe, if the address has processor time left for a catch-up."""
+        if not request.series.is_canonical:
+            alias = SeriesAlias(request.series)
+            canonical = str(alias.canonical)
+            self._error(alias.code, str(alias), request.series, canonical_series_id=canonical)
+            return alias.code
         budget = cost_budget()
         if budget is None:
             return await self._subscribe(request)
@@ -202,7 +207,9 @@ class Connection:
             self._health.subscribed(self._watcher, series)
         return "ok"
 
-    def _error(self, code: str, message: str, series: SeriesId | None = None) -> None:
-        frame = error_frame(code, message, None if series is None else str(series))
+    def _error(
+        self, code: str, message: str, series: SeriesId | None = None, **fields: str
+    ) -> None:
+        frame = error_frame(code, message, None if series is None else str(series), **fields)
         self._watcher.wire.send(frame)
         metrics.frame_sent(frame.types, len(frame.data), 1)

@@ -80,10 +80,12 @@ def system_frame(series: SeriesId, notice: Notice) -> Frame:
     )
 
 
-def error_frame(code: str, message: str, series_id: str | None = None) -> Frame:
-    """An error that does not close the connection."""
+def error_frame(code: str, message: str, series_id: str | None = None, **fields: str) -> Frame:
+    """An error that does not close the connection; `fields` come last."""
     body = {"type": "error", "code": code, "message": message}
-    return Frame.of(body if series_id is None else {**body, "series_id": series_id})
+    if series_id is not None:
+        body["series_id"] = series_id
+    return Frame.of(body | fields)
 
 
 def _candle_message(kind: str, series: SeriesId, candle: Candle) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from market.domain.series import SeriesId, SeriesIdError
+from market.domain.series import SeriesAlias, SeriesId, SeriesIdError
 from market.domain.timeframe import MAX_TIME
 from market.runtime import candle_store
 
@@ -19,6 +19,16 @@ def series_argument(text: str) -> SeriesId:
         return SeriesId.parse(text)
     except SeriesIdError as error:
         raise ArgumentTypeError(str(error)) from error
+
+
+def written_series_argument(text: str) -> SeriesId:
+    """The id of a series that gets candles, for argparse: the canonical one alone."""
+    series = series_argument(text)
+    try:
+        series.require_canonical()
+    except SeriesAlias as alias:
+        raise ArgumentTypeError(f"{alias.code}: {alias}") from alias
+    return series
 
 
 def time_argument(text: str) -> int:

@@ -85,7 +85,9 @@ def query_of(path: str, query_string: bytes) -> DrawQuery | None:
 
 def _parsed(path: str, query_string: bytes) -> DrawQuery | None:
     try:
-        return draw_query(path, QueryDict(query_string.decode()))
+        query = draw_query(path, QueryDict(query_string.decode()))
+        # Whether another name of a series can be read depends on the store.
+        return query if query.series.is_canonical else None
     except (ApiError, SuspiciousOperation, ValueError):
         return None
 

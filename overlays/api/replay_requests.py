@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from factors.domain.slices import LONGEST_WINDOW
 from market.api.errors import validation_error
+from market.api.readable import readable_series
 from market.api.requests import SeriesText, Time, no_boolean
 from market.domain.series import SeriesId
 from overlays.api.requests import Window
@@ -116,12 +117,15 @@ class StreamQuery(BaseModel):
     factors: Annotated[bool, Field(description="with the slices of factors")] = False
 
     def series(self) -> tuple[SeriesId, ...]:
-        """All series, that of `series_id` first; raises SeriesIdError and ApiError 422."""
-        first = SeriesId.parse(self.series_id)
+        """All series, that of `series_id` first. Blocking.
+
+        Raises SeriesIdError and ApiError 422.
+        """
+        first = readable_series(self.series_id)
         found = {first: None}
         for level in filter(None, map(str.strip, self.levels.split(","))):
             whole = level if ":" in level else f"{self.series_id.rpartition(':')[0]}:{level}"
-            found[SeriesId.parse(whole)] = None
+            found[readable_series(whole)] = None
         if len(found) > MOST_SERIES:
             text = f"List should have at most {MOST_SERIES} items"
             item = {"type": "too_long", "loc": ["query", "levels"], "msg": text}

@@ -19,6 +19,7 @@ from market import blocking
 from market.api.candle_answer import accepts_gzip
 from market.api.endpoint import Endpoint, require
 from market.api.errors import RETRY_SOON, ApiError
+from market.api.readable import readable_series
 from market.api.schema import (
     BAD_SERIES_ID,
     NO_BODY,
@@ -95,7 +96,7 @@ class PrepareReplay(Endpoint):
     def post(self, request: Request) -> Response:
         """Prepare one series."""
         body = self.body(PrepareBody)
-        series = SeriesId.parse(body.series_id)
+        series = readable_series(body.series_id)
         try:
             done = blocking.call(prepare, series, body.to_time)
         except NoData:
@@ -144,6 +145,7 @@ class EnsureCoverage(Endpoint):
         if not settings.SWITCHES.enable_replay_ensure_coverage:
             raise ApiError(404, "replay.coverage.disabled", "not_found")
         series = SeriesId.parse(body.series_id)
+        series.require_canonical()
         job = blocking.call(CoverageJob.of, series, body.to_time, body.target_candles)
         if blocking.call(coverage.begin, job):
             charge(FETCH_MS * body.target_candles)
@@ -208,7 +210,7 @@ class BuildReplay(Endpoint):
         """Begin one build."""
         body = self.body(BuildBody)
         require(settings.SWITCHES.enable_replay_v1)
-        series = SeriesId.parse(body.series_id)
+        series = readable_series(body.series_id)
         try:
             spec = blocking.call(
                 jobs.spec_of,

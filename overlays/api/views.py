@@ -18,6 +18,7 @@ from market.api.candle_answer import accepts_gzip, answer_with
 from market.api.candles import http_response
 from market.api.endpoint import Endpoint, require
 from market.api.errors import ApiError
+from market.api.readable import readable_series, require_readable
 from market.api.schema import (
     BAD_SERIES_ID,
     NO_BODY,
@@ -29,7 +30,6 @@ from market.api.schema import (
 )
 from market.api.writes import require_writer
 from market.debug_events import emit, milliseconds_since
-from market.domain.series import SeriesId
 from market.pipeline import PipelineError
 from overlays import repair
 from overlays.api.answer_cache import answer_cache
@@ -79,6 +79,7 @@ def refusals() -> Iterator[None]:
 def answered(request: Request, path: str) -> HttpResponse:
     """Read what is asked at a path; overlays.api.draw_front answers what is read already."""
     query = draw_query(path, request.query_params)
+    require_readable(query.series)
     gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
     try:
         with refusals():
@@ -197,7 +198,7 @@ class RepairOverlay(Endpoint):
         body = self.body(RepairBody)
         require(switches.enable_dev_api and switches.enable_read_repair_api)
         require_writer(request._request)
-        series, started = SeriesId.parse(body.series_id), time.perf_counter()
+        series, started = readable_series(body.series_id), time.perf_counter()
         try:
             target = blocking.call(repair.target_of, series, body.to_time)
             parts = repair.parts_of(series)

@@ -28,6 +28,16 @@ def test_page_is_not_cached(client, settings, tmp_path):
     assert "no-cache" in answer["Cache-Control"]
 
 
+def test_link_to_another_name_of_a_series_leads_to_the_series(client, settings, tmp_path):
+    settings.FRONTEND_DIST = tmp_path
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    answer = client.get("/?series=binance:futures:BTC/USDT:USDT:60m&x=1")
+    assert answer.status_code == 302
+    assert answer["Location"] == "/?series=binance:futures:BTC/USDT:1h&x=1"
+    assert client.get(answer["Location"]).status_code == 200
+    assert client.get("/?series=nonsense").status_code == 200
+
+
 def test_page_may_run_its_own_inline_script_and_no_other(client, settings, tmp_path):
     settings.FRONTEND_DIST = tmp_path
     (tmp_path / "index.html").write_text("<script>early()</script><script src='/x.js'></script>")

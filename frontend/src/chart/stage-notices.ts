@@ -19,7 +19,12 @@ export interface MaskEvents {
 }
 
 /** Refusals after which no further attempt helps. */
-const ABSENT = new Set(["unknown_symbol", "exchange_not_served", "invalid_series_id"]);
+const ABSENT = new Set([
+  "unknown_symbol",
+  "exchange_not_served",
+  "invalid_series_id",
+  "series_alias",
+]);
 
 function isAbsent({ status, failure }: SeriesState): boolean {
   return status === "error" && failure !== null && ABSENT.has(failure.code);

@@ -30,7 +30,12 @@ const LEAST_SILENCE_MS = 30_000;
 const POLL_MS = 5_000;
 const ACCEPTED_AFTER_MS = 3_000;
 /** Refusals that trying again does not change. */
-const FINAL_REFUSALS = new Set(["bad_request", "unknown_symbol", "exchange_not_served"]);
+const FINAL_REFUSALS = new Set([
+  "bad_request",
+  "unknown_symbol",
+  "exchange_not_served",
+  "series_alias",
+]);
 
 const SERVER_SHUTDOWN = 1001;
 const SLOW_CONSUMER = 4008;

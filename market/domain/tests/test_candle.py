@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.domain.candle import Candle, CandleError, check_candle, in_time_order, is_closed
+from market.domain.candle import (
+    Candle,
+    CandleError,
+    check_candle,
+    in_time_order,
+    is_closed,
+    sourced,
+)
 from market.domain.freshness import clamp_cursor, is_withheld
 from market.domain.gaps import Gap, find_gaps
 from market.domain.timeframe import MAX_TIME, Timeframe
@@ -42,6 +49,35 @@ def test_candle_refuses(change, field):
 def test_candle_off_the_grid_is_possible_without_a_timeframe():
     check_candle(GOOD._replace(candle_time=61))
     check_candle(GOOD, MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("given", "widened"),
+    [
+        # What 0.1 + 0.2 is to 0.3.
+        (Candle(60, 0.3, 0.5, 0.30000000000000004, 0.4, 1.0), {"low": 0.3}),
+        (Candle(60, 0.2, 0.3, 0.1, 0.30000000000000004, 1.0), {"high": 0.30000000000000004}),
+        (Candle(60, -0.3, -0.1, -0.29999999999999993, -0.2, 1.0), {"low": -0.3}),
+        (GOOD, {}),
+    ],
+)
+def test_prices_of_a_source_that_rounding_put_outside_are_widened(given, widened):
+    assert sourced(given, MINUTE) == given._replace(**widened)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        GOOD._replace(open=0.0, high=0.0, low=0.0, close=-0.0),
+        GOOD._replace(open=0.0, high=-0.0, low=0.0, close=0.0, volume=0.0),
+        GOOD._replace(low=1.000001),
+        GOOD._replace(candle_time=61),
+        GOOD._replace(low=math.nan),
+    ],
+)
+def test_candle_of_a_source_is_refused_when_it_is_zeros_or_impossible(wrong):
+    with pytest.raises(CandleError):
+        sourced(wrong, MINUTE)
 
 
 def test_order_keeps_the_last_given_candle_of_each_time():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.domain.series import SeriesId, SeriesIdError
+from market.domain.series import SeriesAlias, SeriesId, SeriesIdError
 from market.domain.timeframe import UNIT_SECONDS, Timeframe, TimeframeError
 
 timeframes = st.builds(
@@ -133,6 +133,63 @@ def test_series_id_is_case_sensitive():
 
 def test_series_id_strips_its_parts():
     assert str(SeriesId.parse(" binance : spot: A/B :1m ")) == "binance:spot:A/B:1m"
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("60m", "1h"),
+        ("3600s", "1h"),
+        ("24h", "1d"),
+        ("90m", "90m"),
+        ("36h", "36h"),
+        ("1w", "1w"),
+        ("14d~4d", "2w"),
+        ("1w~3d", "7d"),
+        ("7d", "7d"),
+        ("7d~5d", "1w~1d"),
+        ("24h~960m", "1d~16h"),
+        ("1d~16h", "1d~16h"),
+    ],
+)
+def test_one_grid_has_one_canonical_timeframe(text, canonical):
+    timeframe = Timeframe.parse(text)
+    assert str(timeframe.canonical()) == canonical
+    assert timeframe.canonical().seconds == timeframe.seconds
+    assert timeframe.canonical().offset == timeframe.offset
+
+
+@given(timeframes, st.integers(0, 10**9))
+def test_canonical_timeframes_are_equal_exactly_where_grids_are(timeframe, offset):
+    shifted = timeframe.with_grid(offset)
+    assert shifted.canonical() == shifted == Timeframe.parse(shifted.text)
+    assert shifted.is_aligned(offset)
+    assert (shifted == timeframe.canonical()) is timeframe.is_aligned(offset)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("binance:futures:BTC/USDT:USDT:60m", "binance:futures:BTC/USDT:1h"),
+        ("binance:futures:BTC/USDT:1m", "binance:futures:BTC/USDT:1m"),
+        # Settled in another asset, or at a date: other streams.
+        ("okx:futures:BTC/USD:BTC:1m", "okx:futures:BTC/USD:BTC:1m"),
+        ("okx:futures:BTC/USDT:USDT-261225:1m", "okx:futures:BTC/USDT:USDT-261225:1m"),
+        ("okx:spot:BTC/USDT:USDT:1m", "okx:spot:BTC/USDT:USDT:1m"),
+        ("test:futures:A:A:1m", "test:futures:A:A:1m"),
+    ],
+)
+def test_one_stream_of_candles_has_one_canonical_id(text, canonical):
+    series = SeriesId.parse(text)
+    assert str(series.canonical()) == canonical
+    assert series.is_canonical is (text == canonical)
+
+
+def test_another_name_of_a_series_is_refused_with_the_canonical_one():
+    with pytest.raises(SeriesAlias) as raised:
+        SeriesId.parse("binance:futures:BTC/USDT:USDT:5m").require_canonical()
+    assert str(raised.value.canonical) == "binance:futures:BTC/USDT:5m"
+    assert "binance:futures:BTC/USDT:5m" in str(raised.value)
 
 
 def test_candle_id():

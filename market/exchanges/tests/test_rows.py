@@ -39,3 +39,14 @@ def test_malformed_row_is_left_out_and_the_others_stay(row):
     with pytest.raises(CandleError):
         candle_of(row, SERIES.timeframe)
     assert checked([row, ROW], SERIES) == [candle(60)]
+
+
+def test_row_of_zeros_is_left_out():
+    with pytest.raises(CandleError, match="zero"):
+        candle_of([60_000, 0, "0", 0.0, "0.000", 0], SERIES.timeframe)
+
+
+def test_prices_that_rounding_put_outside_are_widened():
+    low = math.nextafter(0.3, 1)
+    found = candle_of([60_000, 0.3, 0.5, low, 0.4, 1.0], SERIES.timeframe)
+    assert (found.low, found.open) == (0.3, 0.3)

@@ -130,8 +130,10 @@ def test_whitelist_entry_can_be_disabled_while_the_exchange_is_gone(client, exch
 
 def test_whitelist_page_shows_head_lag_status_and_error(client, lease_store, switched):
     switched(enable_whitelist_ingest=True)
-    for name in (str(BTC), str(ETH), "broken"):
-        WhitelistedSeries.objects.create(series_id=name, enabled=name != str(ETH))
+    names = (str(BTC), str(ETH), "broken")
+    WhitelistedSeries.objects.bulk_create(
+        [WhitelistedSeries(series_id=name, enabled=name != str(ETH)) for name in names]
+    )
     head = BTC.timeframe.latest_closed(time.time()) - 7 * 60
     pipeline().ingest(BTC, [Candle(head, 1.0, 2.0, 0.5, 1.5, 10.0)])
     failing = JobReport(

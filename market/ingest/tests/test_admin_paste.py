@@ -29,6 +29,8 @@ sim:options:BTC/USDT:1m
 NOPE/USDT 1m
 BTC/USDT 7m
 BTC/USDT 1x
+BTC/USDT 60m
+binance:futures:BTC/USDT:USDT:5m
 BTCUSDT 1m
 down:spot:BTC/USDT:1m
 sim:futures:OLD/USDT:1m
@@ -148,10 +150,12 @@ class TestCheck:
             (7, "sim:futures:NOPE/USDT:1m", "unknown_symbol"),
             (8, "sim:futures:BTC/USDT:7m", "unknown_timeframe"),
             (9, "None", "invalid_timeframe"),
-            (10, "None", "invalid_series_id"),
-            (11, "down:spot:BTC/USDT:1m", "unchecked"),
-            (12, "sim:futures:OLD/USDT:1m", "exists"),
-            (13, "sim:futures:OFF/USDT:1m", "exists"),
+            (10, "None", "series_alias"),
+            (11, "None", "series_alias"),
+            (12, "None", "invalid_series_id"),
+            (13, "down:spot:BTC/USDT:1m", "unchecked"),
+            (14, "sim:futures:OLD/USDT:1m", "exists"),
+            (15, "sim:futures:OFF/USDT:1m", "exists"),
         ]
         page = response.content.decode()
         for shown in (
@@ -161,6 +165,8 @@ class TestCheck:
             "sim has no futures market NOPE/USDT",
             "sim has no timeframe 7m",
             "unsupported timeframe unit: &#x27;x&#x27;",
+            "sim:futures:BTC/USDT:60m is another name of sim:futures:BTC/USDT:1h: use that",
+            "another name of binance:futures:BTC/USDT:5m",
             "write it as BTC/USDT 1m",
             "down did not answer, so the series is not checked.",
             "in the whitelist, but disabled",

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from importlib import import_module
 
 import pytest
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db import connection
 
+from market.domain.series import SeriesId
 from market.ingest.desired import whitelisted_series
 from market.models import WhitelistedSeries
 
@@ -48,5 +53,40 @@ def test_file_is_read_in_order_trimmed_and_once_each(whitelist_file, wrap, caplo
 def test_rows_are_read_in_the_order_they_were_added_without_disabled_ones(transactional_db):
     for name, enabled in ((ETH, True), ("sim:spot:OFF/USDT:1m", False), (BTC, True)):
         WhitelistedSeries.objects.create(series_id=name, enabled=enabled)
-    WhitelistedSeries.objects.create(series_id="not a series")
+    # As an earlier version has saved it.
+    WhitelistedSeries.objects.bulk_create([WhitelistedSeries(series_id="not a series")])
     assert names() == [ETH, BTC]
+
+
+def test_another_name_in_the_file_is_the_series_itself_and_once(whitelist_file):
+    entries = ["binance:futures:BTC/USDT:USDT:1m", BTC, "binance:futures:BTC/USDT:60s", ETH]
+    whitelist_file.write_text(json.dumps(entries))
+    assert names() == [BTC, ETH]
+
+
+@pytest.mark.parametrize("name", ["binance:futures:BTC/USDT:USDT:1m", "sim:spot:A/USDT:60m"])
+def test_row_with_another_name_is_refused_with_the_canonical_one(transactional_db, name):
+    row = WhitelistedSeries(series_id=name)
+    for refused in (row.full_clean, row.save):
+        with pytest.raises(ValidationError) as raised:
+            refused()
+        assert SeriesId.parse(name).canonical().timeframe.text in str(raised.value)
+    assert raised.value.code == "series_alias"
+    assert not WhitelistedSeries.objects.exists()
+
+
+def test_rows_with_another_name_are_renamed_or_merged(transactional_db):
+    def row(series_id, *, enabled=True):
+        return WhitelistedSeries(series_id=series_id, enabled=enabled)
+
+    rows = [
+        row("binance:futures:BTC/USDT:USDT:1m"),
+        row(BTC, enabled=False),
+        row("sim:spot:A/USDT:60m", enabled=False),
+        row("not a series"),
+    ]
+    WhitelistedSeries.objects.bulk_create(rows)
+    rename = import_module("market.migrations.0009_canonical_whitelist").rename
+    rename(apps, connection.schema_editor())
+    found = dict(WhitelistedSeries.objects.values_list("series_id", "enabled"))
+    assert found == {BTC: True, "sim:spot:A/USDT:1h": False, "not a series": True}

@@ -30,7 +30,12 @@ from market.ingest.backfill import (
     runtime_ports,
 )
 from market.ingest.gap_ranges import Range
-from market.management.arguments import require_database, series_argument, shown, time_argument
+from market.management.arguments import (
+    require_database,
+    shown,
+    time_argument,
+    written_series_argument,
+)
 from market.pipeline import PipelineError
 from market.runtime import derived_timeframes, oldest_wanted
 
@@ -90,7 +95,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument(
-            "series", type=series_argument, help="for example binance:spot:BTC/USDT:1m"
+            "series", type=written_series_argument, help="for example binance:spot:BTC/USDT:1m"
         )
         parser.add_argument(
             "--from",

@@ -23,7 +23,7 @@ from market.csv_candles import HEADER, CsvError, read_candles
 from market.domain.candle import Candle, is_closed
 from market.domain.series import SeriesId
 from market.ingest.derive import brought_up, derivation
-from market.management.arguments import require_database, series_argument
+from market.management.arguments import require_database, written_series_argument
 from market.pipeline import PipelineError
 from market.runtime import candle_store, derived_timeframes, pipeline
 
@@ -57,7 +57,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("file", type=Path, help="the file, for example candles.csv.gz")
-        parser.add_argument("series", type=series_argument, help="exchange:market:symbol:timeframe")
+        parser.add_argument(
+            "series", type=written_series_argument, help="exchange:market:symbol:timeframe"
+        )
         parser.add_argument(
             "--off-grid",
             action="store_true",

@@ -49,6 +49,7 @@ def test_second_import_reports_what_differs(run, empty_store, file):
 
 WRONG = {
     "is not a number": "180,1.0,2.0,x,1.5,1.0",
+    "all four prices are zero": "180,0,0.0,0,-0.0,0",
     "6 values expected, 5 found": "180,1.0,2.0,0.5,1.5",
     "low must not be above open or close": "180,1.0,2.0,1.2,1.5,1.0",
     "open must be a finite number": "180,nan,2.0,1.2,1.5,1.0",
@@ -152,3 +153,9 @@ def test_command_without_a_database_names_the_switch(run, switched_off, file, co
 @pytest.fixture
 def switched_off(settings):
     settings.SWITCHES = replace(settings.SWITCHES, enable_pg_store=False)
+
+
+def test_another_name_of_a_series_is_refused_with_the_canonical_one(run, file):
+    for command in (("import_candles", file(line(60))), ("backfill",)):
+        with pytest.raises(CommandError, match="series_alias.*sim:spot:CSV/USDT:1h"):
+            run(*map(str, command), "sim:spot:CSV/USDT:60m")

@@ -31,6 +31,7 @@ OURS = ("market", "factors", "overlays", "trade_canvas", "lab")
 SERIES = "sim:spot:NOBODY/STORED:1m"
 # One command line for each command. A new command fails the first test until it has one here.
 COMMANDS = {
+    "audit": (SERIES,),
     "backfill": (SERIES, "--from", "2024-01-01"),
     "capacity": ("--help",),
     "containers": ("--help",),
@@ -57,7 +58,7 @@ COMMANDS = {
 WITHOUT_SERVERS = environment.OWN_INSTALLATION - {"up"}
 WITHOUT_SERVERS |= {"containers", "local_exchange", "startfactor"}
 NEEDS_BUS = {"installation", "up", "web"}
-NAMES_SERIES = {"explain", "export_candles", "gaps", "rebuild", "verify"}
+NAMES_SERIES = {"audit", "explain", "export_candles", "gaps", "rebuild", "verify"}
 # These serve, or make the tables: an empty database is where they begin.
 BEGINS_EMPTY = {"prepare", "timescale", "up", "web"}
 # In `make test` one command of each kind meets a server that does not answer.

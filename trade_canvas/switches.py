@@ -82,6 +82,9 @@ class Switches:
     enable_startup_kline_sync: bool = False
     startup_kline_sync_target_candles: int = _number(2000, 100)
     enable_ccxt_backfill: bool = False
+    enable_revision_check: bool = False
+    revision_check_interval_s: float = _number(3600.0, 10.0)
+    revision_check_candles: int = _number(0, 0)
     ccxt_timeout_ms: int = _number(10_000, 1000)
     binance_exchangeinfo_ttl_s: int = _number(3600, 1)
     binance_ticker_ttl_s: int = _number(10, 1)

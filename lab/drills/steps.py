@@ -57,6 +57,12 @@ STEPS = (
         then="gaps are reported to watchers at once",
     ),
     Step(
+        stop="looking for late corrections",
+        switches=("ENABLE_REVISION_CHECK",),
+        then="only the newest candles are read again; `manage.py audit SERIES --repair` corrects"
+        " older ones",
+    ),
+    Step(
         stop="the circuit breaker",
         switches=("ENABLE_INGEST_LOOP_GUARDRAIL",),
         then="failing series are retried without end, with pauses",

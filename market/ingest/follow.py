@@ -20,6 +20,7 @@ from market.ingest.backfill import IngestPorts, runtime_ports
 from market.ingest.breaker import Breaker
 from market.ingest.due import FollowLimits
 from market.ingest.followed import FollowedSeries, FollowPorts, Report, Standing, Standings
+from market.ingest.revisions import RevisionPace, Revisions
 from market.stopping import stop as stop_tasks
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ class Follower:
 
     It owns its feed and closes it at the end of `run`. `report` is called on the event loop at
     every change and about once a second for each series; it must not block. By their `standings`,
-    forming candles are published for watched series only, and pinned series come first.
+    forming candles are published for watched series only, and pinned series come first. Closed
+    candles are read again at `revision_pace`.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Follower:
         limits: FollowLimits | None = None,
         new_breaker: Callable[[], Breaker] = Breaker,
         standings: Standings = lambda series: WANTED,
+        revision_pace: RevisionPace | None = None,
     ) -> None:
         self._feed = feed
         self._limits = limits or FollowLimits()
@@ -66,10 +69,13 @@ class Follower:
         )
         self._new_breaker = new_breaker
         self._jobs: dict[SeriesId, _Job] = {}
+        pace = revision_pace or RevisionPace()
+        self._revisions = Revisions(feed, ports, pace=pace, joined=self._joined)
 
     async def run(self, wanted: Wanted, stop: asyncio.Event) -> None:
         """Follow until `stop` is set; then everything ends within about two seconds."""
         dispatching = asyncio.create_task(self._dispatch_events())
+        revising = asyncio.create_task(self._revisions.run())
         try:
             while not stop.is_set():
                 await self._reconcile(wanted)
@@ -77,7 +83,7 @@ class Follower:
                     async with asyncio.timeout(self._limits.tick_s):
                         await stop.wait()
         finally:
-            await stop_tasks([dispatching, *(job.task for job in self._jobs.values())])
+            await stop_tasks([dispatching, revising, *(job.task for job in self._jobs.values())])
             self._jobs.clear()
             try:
                 async with asyncio.timeout(CLOSE_S):
@@ -110,6 +116,14 @@ class Follower:
         for job in self._jobs.values():
             if not job.task.done():
                 job.followed.send_report()
+
+    def _joined(self) -> dict[SeriesId, Fence]:
+        """The series that are followed up to the present, with their fencing tokens."""
+        return {
+            series: job.followed.fence
+            for series, job in self._jobs.items()
+            if job.followed.has_joined and not job.task.done()
+        }
 
     def _start(self, series: SeriesId, fence: Fence) -> None:
         followed = FollowedSeries(series, fence, ports=self._ports, breaker=self._new_breaker())
@@ -167,6 +181,15 @@ def limits_from_switches() -> FollowLimits:
     )
 
 
+def revision_pace_from_switches() -> RevisionPace:
+    """How closed candles are read again, as the switches ask."""
+    switches = settings.SWITCHES
+    return RevisionPace(
+        candles=switches.revision_check_candles,
+        interval_s=switches.revision_check_interval_s if switches.enable_revision_check else 0.0,
+    )
+
+
 def open_follower(exchange: str, market: str, *, report: Report, standings: Standings) -> Follower:
     """A follower on this process's store and bus; raises FeedRefused for an unknown exchange."""
     guarded = settings.SWITCHES.enable_ingest_loop_guardrail
@@ -177,4 +200,5 @@ def open_follower(exchange: str, market: str, *, report: Report, standings: Stan
         limits=limits_from_switches(),
         new_breaker=lambda: Breaker(enabled=guarded),
         standings=standings,
+        revision_pace=revision_pace_from_switches(),
     )

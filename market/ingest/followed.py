@@ -113,6 +113,11 @@ class FollowedSeries:
             Action.EXTEND: self._extend,
         }
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether history was read up to the present, and no failure is waited out."""
+        return self._due.has_joined and self._job.state == "running"
+
     # Events of the feed
 
     def closed(self, candle: Candle) -> None:

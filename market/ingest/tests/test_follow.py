@@ -17,6 +17,8 @@ from market.ingest.due import FollowLimits
 from market.ingest.follow import Follower
 from market.ingest.followed import READERS, Standing
 from market.ingest.gap_ranges import GapState
+from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.revisions import RevisionPace
 from market.ingest.runtime import lease_store
 from market.ingest.tests.exchange_fake import (
     OTHER,
@@ -63,6 +65,7 @@ class Following:
         new_breaker=quick_breaker,
         is_watched=lambda series: True,
         is_pinned=lambda series: True,
+        revision_pace=None,
     ):
         self.feed = FakeFeed()
         self.ports = memory_ports()
@@ -77,6 +80,7 @@ class Following:
             limits=limits,
             new_breaker=new_breaker,
             standings=lambda series: Standing(is_watched(series), is_pinned(series)),
+            revision_pace=revision_pace,
         )
 
     def report(self, series, report):
@@ -255,6 +259,21 @@ async def test_missing_candle_shows_by_the_clock_when_the_stream_is_silent():
         it.feed.time += 1
         it.feed.send_forming(candle_at(9))
         await it.reached(10)
+
+
+async def test_candle_corrected_far_behind_the_head_is_corrected_here(monkeypatch):
+    leases = MemoryLeaseStore()
+    monkeypatch.setattr("market.ingest.revisions.lease_store", lambda: leases)
+
+    def corrected_long_ago(at_work):
+        ten_candles(at_work)
+        at_work.ports.committer.pipeline.ingest(SERIES, [candle_at(n) for n in range(10)])
+        at_work.feed.add_candle(1, price=77.0)
+
+    pace = RevisionPace(interval_s=60.0, poll_s=0.01, page_pause_s=0.0)
+    async with following(setup=corrected_long_ago, revision_pace=pace) as it:
+        await eventually(lambda: stored(it.ports)[1] == candle_at(1, 77.0))
+        it.assert_true_to_the_exchange()
 
 
 async def test_duplicates_and_old_candles_change_nothing():

@@ -25,6 +25,7 @@ from market.domain.feed import (
 )
 from market.domain.series import SeriesAlias, SeriesIdError
 from market.domain.timeframe import TimeframeError
+from market.exchanges.grids import ShiftedGrid, UnevenGrid
 from trade_canvas.environment import BASE_DIR
 
 PACKAGES = ("market", "factors", "overlays", "trade_canvas")
@@ -34,6 +35,8 @@ LANGUAGE = "zh_Hans"
 # Errors whose first argument is a translatable text.
 EXPLAINED = (
     SeriesAlias,
+    ShiftedGrid,
+    UnevenGrid,
     SeriesIdError,
     TimeframeError,
     UnknownExchange,

@@ -18,6 +18,7 @@ from market.domain.timeframe import TimeframeError
 from market.exchanges import listings
 from market.exchanges.ccxt_client import check_known
 from market.models import WhitelistedSeries
+from market.runtime import derived_timeframes
 from market.wording import explained
 
 log = logging.getLogger(__name__)
@@ -191,7 +192,8 @@ async def _ask(series: list[SeriesId]) -> dict[SeriesId, str | FeedRefused]:
 
 async def _ask_one(series: SeriesId) -> str | FeedRefused:
     try:
-        await listings.check(series)
+        # Of a derived series the exchange need only have the base.
+        await listings.check(derived_timeframes().source_of(series))
     except FeedRefused as refused:
         return refused
     except (FeedError, TimeoutError) as error:

@@ -19,6 +19,7 @@ from market.api.endpoint import Endpoint
 from market.api.errors import ApiError
 from market.api.requests import SymbolsQuery
 from market.api.schema import STORE_DOWN, parameters_of, responses
+from market.exchanges.grids import grids
 from market.exchanges.listings import KnownListing
 from market.exchanges.symbol_match import matched_ranges, words_of
 from market.exchanges.symbol_search import Entry, SearchKey, SymbolQuery
@@ -92,8 +93,14 @@ def _listing(known: KnownListing) -> dict[str, Any]:
         "state": known.state,
         "read_at": known.read_at,
         "symbols": len(known.listing.symbols) if known.listing else None,
-        "timeframes": known.listing.timeframes if known.listing else None,
+        "timeframes": _timeframes(known),
     }
+
+
+def _timeframes(known: KnownListing) -> list[str] | None:
+    if known.listing is None:
+        return None
+    return grids().as_opened(known.exchange, known.market, known.listing.timeframes)
 
 
 def _cursor_of(key: SearchKey) -> str:

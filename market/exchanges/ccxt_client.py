@@ -24,7 +24,6 @@ from market.domain.feed import (
     UnknownTimeframe,
 )
 from market.domain.series import FUTURES, SeriesId
-from market.domain.timeframe import Timeframe, TimeframeError
 from market.exchanges.answer_limit import LimitedResponse
 from market.exchanges.asked_pause import PAUSE_S, asked_pause, pause_of
 from market.exchanges.local_address import point_at
@@ -255,17 +254,6 @@ def listing_of(exchange: Any, series: SeriesId) -> dict[str, Any]:
     if found is None or not found.get(wanted):
         raise no_symbol(series)
     return dict(found)
-
-
-def timeframe_of(exchange: Any, series: SeriesId) -> str:
-    """ccxt's name of a timeframe with the same length and grid; FeedRefused without one."""
-    for name in exchange.timeframes or {}:
-        with contextlib.suppress(TimeframeError):
-            offered = Timeframe.parse(name)
-            same_length = offered.seconds == series.timeframe.seconds
-            if same_length and offered.offset == series.timeframe.offset:
-                return str(name)
-    raise no_timeframe(series)
 
 
 def no_symbol(series: SeriesId) -> UnknownSymbol:

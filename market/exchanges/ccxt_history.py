@@ -17,8 +17,8 @@ from market.exchanges.ccxt_client import (
     feed_errors,
     listing_of,
     symbol_of,
-    timeframe_of,
 )
+from market.exchanges.grids import timeframe_of
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class History:
                     await self._exchange.load_markets(bool(self._loaded_at))
                 self._loaded_at = time.monotonic()
         listing_of(self._exchange, series)
-        return timeframe_of(self._exchange, series)
+        return await timeframe_of(self._exchange, series)
 
     async def pages(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
         """Closed candles with ``start <= candle_time <= end``, ascending, page by page."""

@@ -28,10 +28,10 @@ from market.exchanges.ccxt_client import (
     check_known,
     feed_errors,
     no_symbol,
-    no_timeframe,
     open_exchange,
     symbol_of,
 )
+from market.exchanges.grids import GridUnknown, grids, timeframe_of
 from market.exchanges.price_step import PriceStep, price_step
 from market.exchanges.top_markets import exchange_loop
 from market.singletons import once
@@ -66,18 +66,27 @@ class ListedSymbol(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The symbols of one market of an exchange, and its timeframes with their grids."""
+    """The symbols of one market of an exchange, and its timeframes, the shortest first."""
 
     symbols: Mapping[str, ListedSymbol]
     timeframes: tuple[str, ...]
-    grids: frozenset[tuple[int, int]]
+
+    def is_lacking(self, series: SeriesId) -> bool:
+        """Whether the listing has no such symbol, or no timeframe of that length."""
+        lengths = {Timeframe.parse(each).seconds for each in self.timeframes}
+        return symbol_of(series) not in self.symbols or series.timeframe.seconds not in lengths
 
     def refusal(self, series: SeriesId) -> FeedRefused | None:
-        """Why the exchange has no such series; None when it has it."""
+        """Why the exchange has no such series; None when it has it.
+
+        Raises GridUnknown when the grid of its timeframe has to be learned to decide.
+        """
         if symbol_of(series) not in self.symbols:
             return no_symbol(series)
-        if _grid(series.timeframe) not in self.grids:
-            return no_timeframe(series)
+        try:
+            grids().name_of(series, self.timeframes)
+        except FeedRefused as refused:
+            return refused
         return None
 
 
@@ -132,11 +141,14 @@ class Listings:
         self._clock = clock
         self._known: OrderedDict[Venue, _Known] = OrderedDict()
         self._refreshing = False
+        # Reads of the candles of a venue by which the grid of one length is learned.
+        # The latest of each, with its time (monotonic).
+        self._learning: dict[tuple[str, str, int], tuple[asyncio.Task[None], float]] = {}
 
     def refusal(self, series: SeriesId) -> FeedRefused | None:
         """Answer from memory, from any thread, as `check` does.
 
-        Raises LookupError when the listing has to be read first.
+        Raises LookupError when the listing, or a grid, has to be read first.
         """
         known = self._known.get((series.exchange, series.market))
         if known is None or known.listing is None or self._is_due(known, series):
@@ -156,8 +168,36 @@ class Listings:
         if known.listing is None:
             reason = known.error or "its listing is still being read"
             raise FeedError(f"{series.exchange} {series.market}: {reason}")
-        if (refusal := known.listing.refusal(series)) is not None:
+        if (refusal := await self._refusal(known.listing, series)) is not None:
             raise refusal
+
+    async def _refusal(self, listing: Listing, series: SeriesId) -> FeedRefused | None:
+        """Why a listing has no such series, after its grid was learned if need be."""
+        with contextlib.suppress(GridUnknown):
+            return listing.refusal(series)
+        asked = (series.exchange, series.market, series.timeframe.seconds)
+        now = self._clock()
+        learning, begun_at = self._learning.get(asked, (None, -math.inf))
+        if learning is None or (learning.done() and now - begun_at >= RETRY_S):
+            learning = asyncio.create_task(self._learn(series))
+            self._learning[asked] = (learning, now)
+        done, _ = await asyncio.wait([learning], timeout=ANSWER_TIMEOUT_S)
+        if not done:
+            raise FeedError(f"{series.exchange} {series.market}: its candles are still being read")
+        learning.result()
+        return listing.refusal(series)
+
+    async def _learn(self, series: SeriesId) -> None:
+        """Learn the grid of a series' timeframe; raises FeedError."""
+        client = self._open(series.exchange, series.market)
+        try:
+            with feed_errors(f"candles of {series.exchange}"):
+                async with asyncio.timeout(READ_TIMEOUT_S):
+                    await client.load_markets()
+                    with contextlib.suppress(FeedRefused):
+                        await timeframe_of(client, series)
+        finally:
+            await _close(client)
 
     def known(self, venue: Venue) -> KnownListing:
         """What is in memory, from any thread."""
@@ -217,7 +257,7 @@ class Listings:
             return False
         if known.listing is None or now - known.read_at >= self._ttl_s:
             return True
-        is_lacking = series is not None and known.listing.refusal(series) is not None
+        is_lacking = series is not None and known.listing.is_lacking(series)
         return is_lacking and now - known.read_at >= RECHECK_S
 
     async def _read(self, known: _Known, exchange: str, market: str) -> None:
@@ -245,26 +285,24 @@ class Listings:
                 for name, one in found.items()
                 if one.get(wanted)
             }
-            frames = _timeframes(client.timeframes or {})
-            grids = frozenset(_grid(frame) for frame in frames)
-            return Listing(symbols, tuple(frame.text for frame in frames), grids)
+            return Listing(symbols, _timeframes(client.timeframes or {}))
         finally:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await client.close()
+            await _close(client)
 
 
-def _grid(timeframe: Timeframe) -> tuple[int, int]:
-    return timeframe.seconds, timeframe.offset
+async def _close(client: Any) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await client.close()
 
 
-def _timeframes(names: Any) -> list[Timeframe]:
-    """The timeframes that a series can have, the shortest first."""
-    found = set()
+def _timeframes(names: Any) -> tuple[str, ...]:
+    """ccxt's names of the timeframes that a series can have, the shortest first."""
+    found = {}
     for name in names:
         with contextlib.suppress(TimeframeError):
-            found.add(Timeframe.parse(name))
-    return sorted(found)
+            found[name] = Timeframe.parse(name)
+    return tuple(sorted(found, key=lambda name: found[name]))
 
 
 def _listed(name: str, one: Mapping[str, Any], mode: int) -> ListedSymbol:

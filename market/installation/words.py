@@ -35,6 +35,10 @@ _CAUSES = tuple(
             gettext_lazy("The exchange limits the rate of our requests."),
         ),
         (
+            r"on another grid|at uneven times",
+            gettext_lazy("The exchange opens candles of this timeframe at other times."),
+        ),
+        (
             r"\bhas no\b|unknown (exchange|market)|BadSymbol|NotSupported",
             gettext_lazy("The exchange does not have this series."),
         ),

@@ -26,7 +26,7 @@ from market.domain.feed import (
 )
 from market.domain.series import SeriesId
 from market.exchanges.answer_limit import MAX_MESSAGE_BYTES, LimitedResponse, ccxt_client
-from market.exchanges.ccxt_client import open_exchange, symbol_of, timeframe_of
+from market.exchanges.ccxt_client import symbol_of
 from market.exchanges.ccxt_feed import known_exchanges, open_feed
 from market.exchanges.ccxt_history import checked
 from market.exchanges.streams import StreamLimits
@@ -320,17 +320,6 @@ def test_every_ccxt_exchange_is_known_and_nothing_else():
 )
 def test_futures_symbols_get_their_settle_currency(text, symbol):
     assert symbol_of(SeriesId.parse(text)) == symbol
-
-
-async def test_timeframes_are_matched_by_length_and_grid(settings):
-    settings.REDIS_URL = ""
-    binance = open_exchange("binance", "spot")
-    assert timeframe_of(binance, SeriesId.parse("binance:spot:BTC/USDT:60m")) == "1h"
-    # A week opens on Monday, seven days do not.
-    assert timeframe_of(binance, SeriesId.parse("binance:spot:BTC/USDT:1w")) == "1w"
-    with pytest.raises(FeedRefused):
-        timeframe_of(binance, SeriesId.parse("binance:spot:BTC/USDT:7d"))
-    await binance.close()
 
 
 # All together

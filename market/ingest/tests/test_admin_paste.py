@@ -15,6 +15,7 @@ from market.domain.feed import FeedError
 from market.domain.lease_store import Venue
 from market.domain.series import SeriesIdError
 from market.exchanges.ccxt_client import check_known, known_exchanges, no_symbol, no_timeframe
+from market.exchanges.grids import ShiftedGrid
 from market.models import WhitelistedSeries
 
 PAGE = "/admin/market/whitelistedseries/paste/"
@@ -177,6 +178,23 @@ class TestCheck:
         assert WhitelistedSeries.objects.count() == 2
         # Once each, and not what is refused or there already.
         assert sorted(asked) == sorted({*asked}) and len(asked) == 7
+
+    def test_derived_series_needs_only_its_base_on_the_exchange(self, adder, asked, switched):
+        switched(enable_derived_timeframes=True, derived_timeframes="7m")
+        assert outcomes(send(adder, "BTC/USDT 7m")) == [(1, "sim:futures:BTC/USDT:7m", "new")]
+        assert asked == ["sim:futures:BTC/USDT:1m"]
+
+    def test_series_on_another_grid_is_refused_with_the_one_there_is(self, adder, monkeypatch):
+        async def check(series):
+            raise ShiftedGrid(series, 16 * 3600)
+
+        monkeypatch.setattr(pasted.listings, "check", check)
+        response = send(adder, "BTC/USDT 1d")
+        assert outcomes(response) == [(1, "sim:futures:BTC/USDT:1d", "shifted_grid")]
+        assert "use sim:futures:BTC/USDT:1d~16h" in response.content.decode()
+        refused = adder.post(f"{LIST}add/", {"series_id": "sim:futures:BTC/USDT:1d"})
+        assert "use sim:futures:BTC/USDT:1d~16h" in refused.content.decode()
+        assert not WhitelistedSeries.objects.exists()
 
     def test_text_has_bounds(self, adder, asked):
         for text, code in (

@@ -15,6 +15,9 @@ from market.domain.identity import random_id
 from market.domain.series import SeriesAlias, SeriesId, SeriesIdError
 from market.wording import explained
 
+# Of why candles are missing, in characters.
+REASON_LENGTH = 300
+
 
 def validate_series_id(text: str) -> None:
     """Raise ValidationError unless a text is a complete series id, and the canonical one."""
@@ -177,13 +180,16 @@ class WhitelistedSeries(models.Model):
 
 
 class GapRecord(models.Model):
-    """A recorded gap in a series, and the state of its repair."""
+    """A recorded gap in a series, and the state of its repair (market.ingest.gap_rows).
+
+    Without a value for `next_attempt_at` the release before adds rows that are due at once.
+    """
 
     class State(models.TextChoices):
-        OPEN = "open", _("open")
-        REPAIRING = "repairing", _("repairing")
-        FILLED = "filled", _("filled")
-        ABSENT = "absent", _("absent: the exchange has no trades there")
+        OPEN = "open"
+        REPAIRING = "repairing"
+        FILLED = "filled"
+        ABSENT = "absent"
 
     series = models.ForeignKey(
         Series, models.CASCADE, db_constraint=False, verbose_name=_("series")
@@ -194,11 +200,15 @@ class GapRecord(models.Model):
     to_time = models.BigIntegerField(
         _("last missing"), help_text=_("open time of the last missing candle")
     )
-    reason = models.CharField(_("reason"), max_length=40)
+    reason = models.CharField(_("reason"), max_length=REASON_LENGTH)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.OPEN)
+    missing = models.CharField(max_length=10, default="", db_default="")
+    refused_rows = models.IntegerField(_("refused rows"), default=0, db_default=0)
+    evidence = models.JSONField(_("evidence"), null=True, default=None)
     attempts = models.IntegerField(_("attempts"), default=0)
-    detected_at = models.DateTimeField(_("noticed"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+    next_attempt_at = models.DateTimeField(_("next attempt"), null=True, db_default=Now())
+    detected_at = models.DateTimeField(_("noticed"), default=timezone.now)
+    updated_at = models.DateTimeField(_("changed"), default=timezone.now)
 
     class Meta:
         db_table = "gaps"
@@ -207,6 +217,14 @@ class GapRecord(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["series", "from_time"], name="gaps_one_a_start")
         ]
+        indexes: ClassVar = [
+            # Of hundreds of thousands of quiet gaps none is ever due.
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=models.Q(next_attempt_at__isnull=False),
+                name="gaps_due",
+            )
+        ]
 
     def __str__(self) -> str:
-        return f"{self.series} {self.from_time}..{self.to_time} {self.get_state_display()}"
+        return f"{self.series} {self.from_time}..{self.to_time}"

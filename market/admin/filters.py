@@ -12,11 +12,21 @@ from django.utils.translation import gettext_lazy as _
 from typing_extensions import override
 
 from market.admin.status import FollowState, statuses
+from market.ingest.gap_ranges import GapState
+from market.ingest.gap_rows import in_states
+from market.installation.words import GAP_STATES
 
-# As the gap ledger has them.
+# As the gap ledger has them; others are what an exchange or our check gave.
 REASONS = {
-    "not on the exchange": _("not on the exchange"),
+    "not asked for yet": _("not asked for yet"),
     "exchange unreachable": _("exchange unreachable"),
+    "nothing was traded": _("nothing was traded"),
+    "too old for the exchange": _("too old for the exchange"),
+    "not in the answer": _("not in the answer"),
+    "rows were refused": _("rows were refused"),
+    "unknown exchange": _("unknown exchange"),
+    # What the release before recorded, without evidence.
+    "not on the exchange": _("not on the exchange"),
 }
 
 Choices = Iterable[tuple[str, Any]]
@@ -106,6 +116,22 @@ class StoredFilter(SimpleListFilter):
             if name == self.value():
                 return queryset.filter(condition)
         return queryset
+
+
+class GapStateFilter(SimpleListFilter):
+    """The state of a gap."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        return [(state.value, title) for state, title in GAP_STATES.items()]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = [state for state in GapState if state == self.value()]
+        return queryset.filter(in_states(chosen)) if chosen else queryset
 
 
 class ReasonFilter(SimpleListFilter):

@@ -15,3 +15,10 @@ def report_requested(where: Any, request: HttpRequest, requested: int, *, of: in
     counts = {"requested": requested, "all": of}
     text = _("%(requested)d of %(all)d backfills requested.") % counts
     where.message_user(request, text, level)
+
+
+def report_asked_again(where: Any, request: HttpRequest, asked: int, *, of: int) -> None:
+    """Report how many gaps are asked for again; a warning unless all are."""
+    level = messages.SUCCESS if asked == of else messages.WARNING
+    text = _("%(asked)d of %(all)d gaps will be tried again.") % {"asked": asked, "all": of}
+    where.message_user(request, text, level)

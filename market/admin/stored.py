@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -18,14 +18,17 @@ from market.admin.filters import (
     REASONS,
     ExchangeFilter,
     ForeignExchange,
+    GapStateFilter,
     ReasonFilter,
     StoredFilter,
 )
-from market.admin.requests import report_requested
+from market.admin.requests import report_asked_again
 from market.admin.status import series_of
-from market.ingest.coverage import is_supported, request_backfill
-from market.ingest.gap_ranges import UNSETTLED
-from market.installation.words import as_time, gap_progress
+from market.ingest.backfill import NOT_ASKED
+from market.ingest.coverage import is_supported, request_repairs
+from market.ingest.gap_ranges import UNSETTLED, GapState
+from market.ingest.gap_rows import columns_of, entry_of, in_states, state_of
+from market.installation.words import as_time, gap_evidence, gap_progress, gap_state
 from market.models import GapRecord, Series
 from market.stores.pruning import prune
 
@@ -61,7 +64,7 @@ class SeriesAdmin(ReadOnlyAdmin):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Series]:
-        unsettled = Q(gaprecord__state__in=[state.value for state in UNSETTLED])
+        unsettled = in_states(UNSETTLED, prefix="gaprecord__")
         rows: QuerySet[Series] = super().get_queryset(request)
         return rows.annotate(open_gaps=Count("gaprecord", filter=unsettled))
 
@@ -77,7 +80,7 @@ class SeriesAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("open gaps"), ordering="open_gaps")
     def open_gaps(self, row: Any) -> int:
-        """Number of recorded gaps that are neither filled nor absent."""
+        """Number of recorded gaps that the exchange is asked for again."""
         return int(row.open_gaps)
 
     def has_prune_permission(self, request: HttpRequest) -> bool:
@@ -102,9 +105,11 @@ class SeriesAdmin(ReadOnlyAdmin):
 class GapRecordAdmin(ReadOnlyAdmin):
     """The gap ledger."""
 
-    list_display = ("series", "chart", "first", "last", "state", "progress", "why")
+    list_display = (
+        *("series", "chart", "first", "last", "gap_state", "why", "shown_by", "progress"),
+    )
     fields = readonly_fields = (*list_display, "detected_at", "updated_at")
-    list_filter = (ForeignExchange, "state", ReasonFilter)
+    list_filter = (ForeignExchange, GapStateFilter, ReasonFilter)
     list_select_related = ("series",)
     search_fields = ("series__name",)
     ordering = ("series__name", "from_time")
@@ -125,15 +130,25 @@ class GapRecordAdmin(ReadOnlyAdmin):
         """Open time of the last missing candle."""
         return as_time(row.to_time)
 
-    @admin.display(description=gettext_lazy("repair"), ordering="attempts")
-    def progress(self, row: GapRecord) -> str:
-        """Attempts so far and the next one, as a sentence."""
-        return gap_progress(row.state, row.attempts, row.updated_at.timestamp())
+    @admin.display(description=gettext_lazy("state"), ordering="state")
+    def gap_state(self, row: GapRecord) -> str:
+        """Whether it is known why the candles are missing, and whether they are asked for."""
+        return gap_state(state_of(row))
 
     @admin.display(description=gettext_lazy("reason"), ordering="reason")
     def why(self, row: GapRecord) -> str:
         """Why the candles are missing."""
         return str(REASONS.get(row.reason, row.reason))
+
+    @admin.display(description=gettext_lazy("evidence (UTC)"))
+    def shown_by(self, row: GapRecord) -> str:
+        """What an answer of the exchange showed."""
+        return gap_evidence(entry_of(row))
+
+    @admin.display(description=gettext_lazy("attempts"), ordering="next_attempt_at")
+    def progress(self, row: GapRecord) -> str:
+        """Attempts so far and the next one, as a sentence."""
+        return gap_progress(entry_of(row))
 
     def has_repair_permission(self, request: HttpRequest) -> bool:
         """Whether the user may request a repair: those who may change gaps."""
@@ -141,17 +156,28 @@ class GapRecordAdmin(ReadOnlyAdmin):
         user: Any = request.user
         return bool(user.has_perm("market.change_gaprecord"))
 
-    @admin.action(description=gettext_lazy("Repair now"), permissions=["repair"])
+    @admin.action(description=gettext_lazy("Try again"), permissions=["repair"])
     def repair(self, request: HttpRequest, rows: QuerySet[GapRecord]) -> None:
-        """Request the candles from the exchange again, counting attempts from zero."""
+        """Ask the exchange for the candles again, counting attempts from zero."""
         # Read first: the list may be filtered by the state that changes now.
         chosen = list(rows.select_related("series"))
-        rows.exclude(state=GapRecord.State.FILLED).update(
-            state=GapRecord.State.OPEN, attempts=0, updated_at=datetime.now(UTC)
+        now = datetime.now(UTC)
+        missing = [row.pk for row in chosen if state_of(row) is not GapState.REPAIRED]
+        GapRecord.objects.filter(pk__in=missing).update(
+            **columns_of(GapState.OPEN),
+            reason=NOT_ASKED,
+            evidence=None,
+            refused_rows=0,
+            attempts=0,
+            next_attempt_at=now,
+            updated_at=now,
         )
-        requested = 0
-        for row in chosen:
-            series = series_of(row.series.name)
-            if series is not None and is_supported(series):
-                requested += request_backfill(series, row.from_time, row.to_time)
-        report_requested(self, request, requested, of=len(chosen))
+        asked = [
+            entry_of(row)
+            for row in chosen
+            if (series := series_of(row.series.name)) is not None
+            and is_supported(series)
+            and state_of(row) is not GapState.REPAIRED
+        ]
+        request_repairs(asked)
+        report_asked_again(self, request, len(asked), of=len(chosen))

@@ -15,8 +15,7 @@ from market.domain.candle import Candle
 from market.domain.feed import Feed, HistoryPage, Missing
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, Fence
-from market.ingest.backfill import IngestPorts, note_holes, store_batch
-from market.ingest.gap_ranges import GapState
+from market.ingest.backfill import IngestPorts, settle_stored, store_batch
 
 # Stored candles that are compared at a time: an answer may cover a window of any length.
 CHUNK = 10_000
@@ -115,7 +114,7 @@ async def audit(
         if repair and wrong:
             report.repaired += await store_batch(ports, series, wrong, fence=fence)
             span = (wrong[0].candle_time, wrong[-1].candle_time)
-            await blocking.run(note_holes, ports, series, span, state=GapState.OPEN)
+            await blocking.run(settle_stored, ports, series, span)
         on_page(page)
         await asyncio.sleep(pause_s)
     return report

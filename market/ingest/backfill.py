@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from market import blocking, runtime
 from market.committer import Committer
 from market.domain.candle import Candle
 from market.domain.change import Change
-from market.domain.feed import Feed, FeedError
+from market.domain.feed import Feed, FeedError, FeedRefused, HistoryPage, Hole
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, Fence
 from market.ingest import derive
 from market.ingest.gap_ledger import GapLedger, ledger
-from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, without_all
+from market.ingest.gap_ranges import (
+    Evidence,
+    GapEntry,
+    GapState,
+    Range,
+    common,
+    without_all,
+)
+from market.models import REASON_LENGTH
 
-OnPage = Callable[[Sequence[Candle]], object]
+OnPage = Callable[[HistoryPage], object]
+
+# Why candles are missing, where the exchange gave no other reason.
+NOT_ASKED = "not asked for yet"
+UNREACHABLE = "exchange unreachable"
+REASONS = {
+    GapState.QUIET: "nothing was traded",
+    GapState.UNSERVED: "too old for the exchange",
+    GapState.UNANSWERED: "not in the answer",
+    GapState.DROPPED: "rows were refused",
+}
 
 
 class Publisher(Protocol):
@@ -56,12 +75,14 @@ class FillResult(NamedTuple):
     """The result of a fill.
 
     `stored` counts candles that are new or changed; `missing_ranges` are the holes that remain, by
-    their first and last open time; `through` is the newest open time that the exchange returned.
+    their first and last open time; `through` is the newest open time that the exchange returned;
+    `reasons` has the first reason of each kind of hole that was met.
     """
 
     stored: int
     missing_ranges: list[Range]
     through: int | None
+    reasons: Mapping[GapState, str] = {}
 
 
 async def fill(
@@ -77,10 +98,9 @@ async def fill(
     """Fetch ``start..end`` (open times, inclusive), store it and publish the changes.
 
     Each page is a transaction of its own, so an interrupted fill is resumed by another one. Holes
-    that remain between stored candles go into the gap ledger: as absent, because the exchange
-    answered without them, or as open when a FeedError is raised. Raises FeedError and its kinds,
-    PipelineError and StaleFence. For a derived series its base is filled. What retention removes
-    is not fetched.
+    go into the gap ledger with the reason that their page has; when a FeedError is raised, what was
+    not asked for is open. Raises FeedError and its kinds, PipelineError and StaleFence. For a
+    derived series its base is filled. What retention removes is not fetched.
     """
     series, start, end = derive.source_range(series, start, end)
     ports = ports or runtime_ports()
@@ -90,19 +110,23 @@ async def fill(
         start = max(start, runtime.oldest_wanted(series, max(head or 0, end)))
         if start > end:
             return FillResult(0, [], None)
+    notes = HoleNotes(ports, series, (start, end))
     try:
         async for page in feed.history(series, start, end):
-            if not page.candles:
-                continue
-            stored += await store_batch(ports, series, page.candles, fence=fence)
-            through = page.candles[-1].candle_time
+            if page.candles:
+                stored += await store_batch(ports, series, page.candles, fence=fence)
+                through = page.candles[-1].candle_time
+            if notes.takes(page):
+                await blocking.run(notes.note, page)
             if on_page is not None:
-                on_page(page.candles)
-    except FeedError:
-        await blocking.run(note_holes, ports, series, (start, end), state=GapState.OPEN)
+                on_page(page)
+    except FeedError as error:
+        refusal = str(error) if isinstance(error, FeedRefused) else ""
+        state = GapState.UNSERVED if refusal else GapState.OPEN
+        await blocking.run(notes.end, state, refusal or UNREACHABLE)
         raise
-    missing = await blocking.run(note_holes, ports, series, (start, end), state=GapState.ABSENT)
-    return FillResult(stored, missing, through)
+    missing = await blocking.run(notes.end, GapState.OPEN, NOT_ASKED)
+    return FillResult(stored, missing, through, notes.reasons)
 
 
 async def store_batch(
@@ -115,37 +139,120 @@ async def store_batch(
     return len(change.fresh) + len(change.past)
 
 
-def note_holes(
-    ports: IngestPorts, series: SeriesId, span: Range, *, state: GapState
-) -> list[Range]:
-    """Bring the gap ledger up to date within `span`; return the holes there. Blocking.
+class HoleNotes:
+    """Brings the gap ledger up to date with the pages of one fill."""
 
-    Holes are recorded with `state`; recorded holes that are stored by now become filled.
-    """
-    holes = holes_between(ports.store, series, span)
-    noted = ports.ledger.entries(series, states=UNSETTLED)
-    if any(entry.part(*span) for entry in noted):
-        _settle(ports, series, noted, span=span)
-    reason = "not on the exchange" if state is GapState.ABSENT else "exchange unreachable"
-    for first, last in holes:
-        ports.ledger.record(
-            GapEntry(series=series, from_time=first, to_time=last, reason=reason, state=state)
+    def __init__(self, ports: IngestPorts, series: SeriesId, span: Range) -> None:
+        self.reasons: dict[GapState, str] = {}
+        self._ports = ports
+        self._series = series
+        self._span = span
+        self._asked: list[Range] = []
+        # These wait for a page with candles: the ledger knows no series that never had one.
+        self._known: list[GapEntry] = []
+        # Recorded when candles are stored on both sides, at the end.
+        self._unanswered: list[GapEntry] = []
+
+    def takes(self, page: HistoryPage) -> bool:
+        """Count a page as asked for; True when it has holes to note."""
+        step = self._series.timeframe.seconds
+        self._asked = merged(sorted([*self._asked, page.asked]), reach=step)
+        if self._unanswered and self._unanswered[-1].to_time >= page.asked[0]:
+            # Asked for again: the newer answer counts.
+            first, last = page.asked[0] - step, page.asked[1] + step
+            parts = [
+                part
+                for entry in self._unanswered
+                for part in (entry.part(0, first), entry.part(last, entry.to_time))
+            ]
+            self._unanswered = [part for part in parts if part is not None]
+        return bool(page.holes)
+
+    def note(self, page: HistoryPage) -> None:
+        """Record the holes of a page, whose candles are stored. Blocking."""
+        times = [candle.candle_time for candle in page.candles]
+        missing = missing_between(self._ports.store, self._series, page.asked)
+        spans = [(hole.from_time, hole.to_time) for hole in page.holes]
+        for (start, end), number in common(spans, missing):
+            entry = self._entry(page.holes[number], page.asked, times)
+            entry = replace(entry, from_time=start, to_time=end)
+            self.reasons.setdefault(entry.state, entry.reason)
+            is_known = entry.state is not GapState.UNANSWERED
+            (self._known if is_known else self._unanswered).append(entry)
+        if page.candles:
+            self._ports.ledger.record(*self._known)
+            self._known.clear()
+
+    def _entry(self, hole: Hole, asked: Range, times: Sequence[int]) -> GapEntry:
+        state = GapState(hole.why.value)
+        index, bars = bisect_left(times, hole.from_time), None
+        if state is GapState.QUIET and 0 < index < len(times):
+            bars = (times[index - 1], times[index])
+        return GapEntry(
+            series=self._series,
+            from_time=hole.from_time,
+            to_time=hole.to_time,
+            reason=hole.detail[:REASON_LENGTH] or REASONS[state],
+            state=state,
+            rows=hole.rows,
+            evidence=Evidence(asked=asked, bars=bars),
         )
-    return holes
+
+    def end(self, state: GapState, reason: str) -> list[Range]:
+        """Record what the pages left; return the holes between stored candles. Blocking.
+
+        Holes that no page asked for get `state`. Recorded holes that are stored by now become
+        repaired.
+        """
+        settle_stored(self._ports, self._series, self._span)
+        holes = holes_between(self._ports.store, self._series, self._span)
+        self._unanswered.sort(key=lambda entry: entry.from_time)
+        waiting = [(entry.from_time, entry.to_time) for entry in self._unanswered]
+        unasked = without_all(self._span, self._asked, self._series.timeframe.seconds)
+        self._ports.ledger.record(
+            *self._known,
+            *(
+                replace(self._unanswered[number], from_time=start, to_time=end)
+                for (start, end), number in common(waiting, holes)
+            ),
+            *(
+                noted_hole(self._series, part, state=state, reason=reason)
+                for part, _ in common(unasked, holes)
+            ),
+        )
+        return holes
 
 
-def _settle(
-    ports: IngestPorts, series: SeriesId, noted: Sequence[GapEntry], *, span: Range
-) -> None:
-    """Mark recorded holes within `span` as filled where they are stored by now."""
+def noted_hole(series: SeriesId, hole: Range, *, state: GapState, reason: str) -> GapEntry:
+    """An entry for a hole without evidence."""
+    return GapEntry(series=series, from_time=hole[0], to_time=hole[1], reason=reason, state=state)
+
+
+def settle_stored(ports: IngestPorts, series: SeriesId, span: Range) -> None:
+    """Mark recorded holes within `span` as repaired where they are stored by now. Blocking."""
+    states = set(GapState) - {GapState.REPAIRED}
+    noted = ports.ledger.entries(series, states=states, within=span)
+    if not noted:
+        return
     step = series.timeframe.seconds
     missing = missing_between(ports.store, series, span)
-    for entry in noted:
-        inside = entry.part(*span)
-        if inside is None:
-            continue
-        for stored in without_all((inside.from_time, inside.to_time), missing, step):
-            ports.ledger.set_state(series, stored, state=GapState.FILLED, was=entry.state)
+    # Both ascend, so each range is looked at once.
+    parts = [part for entry in noted if (part := entry.part(*span)) is not None]
+    stored = without_all(span, missing, step)
+    spans = [(part.from_time, part.to_time) for part in parts]
+    ports.ledger.record(
+        *(
+            replace(
+                parts[number],
+                from_time=start,
+                to_time=end,
+                state=GapState.REPAIRED,
+                evidence=None,
+                rows=0,
+            )
+            for (start, end), number in common(spans, stored)
+        )
+    )
 
 
 def holes_between(store: CandleStore, series: SeriesId, span: Range) -> list[Range]:

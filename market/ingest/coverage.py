@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from django.conf import settings
 from django.db import DatabaseError
 
 from market import blocking
-from market.domain.feed import Feed, FeedError
+from market.domain.feed import Feed, FeedError, FeedRefused
 from market.domain.lease_store import BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.domain.store import SeriesDamaged
 from market.exchanges import ccxt_feed
 from market.ingest import dispatch
 from market.ingest.admission import is_admitted
-from market.ingest.backfill import fill
+from market.ingest.backfill import REASONS, UNREACHABLE, fill, missing_between
 from market.ingest.derive import source_range
-from market.ingest.gap_ledger import MAX_ATTEMPTS, GapLedger, ledger
-from market.ingest.gap_ranges import GapState, Range
+from market.ingest.gap_ledger import GapLedger, ledger
+from market.ingest.gap_ranges import GapEntry, GapState, Range, is_due, without_all
 from market.ingest.progress import REPAIR, TAIL, ProgressReport
 from market.ingest.runtime import call, lease_store
+from market.models import REASON_LENGTH
 from market.pipeline import PipelineError
 from market.runtime import candle_store, derived_timeframes, oldest_wanted
 
@@ -37,10 +38,19 @@ MAX_BACKFILL_S = 600.0
 # A request that no worker has taken after this time is dropped, and may be made again.
 REQUEST_TTL_S = 120.0
 TAIL_COOL_DOWN_S = 2.0
+# Of one round: requests for history, and holes. Holes at most REPAIR_REACH candles apart are asked
+# for together, as long as that are at most REPAIR_LENGTH candles.
 REPAIRS_AT_ONCE = 20
+DUE_AT_ONCE = 1_000
+REPAIR_REACH = 200
+REPAIR_LENGTH = 5_000
 # Of the base, for the newest candles of a derived series: a page of days is a million minutes.
 MOST_BASE_CANDLES = 20_000
 POLL_S = 0.05
+
+
+# What the exchange has answered: it is asked again only when that is due.
+_ANSWERED = (GapState.QUIET, GapState.UNSERVED, GapState.UNANSWERED, GapState.DROPPED)
 
 
 def is_supported(series: SeriesId) -> bool:
@@ -78,6 +88,17 @@ def request_backfill(series: SeriesId, start: int, end: int, *, reason: str = GA
     except LeaseStoreUnavailable as error:
         log.warning("backfill of %s can't be requested: %s", series, error)
     return False
+
+
+def request_repairs(entries: Sequence[GapEntry]) -> int:
+    """Have gaps asked for again soon; return how many requests were made. Blocking.
+
+    The rest of very many is left to the rounds of `repair_due`.
+    """
+    groups = _together(entries)[:REPAIRS_AT_ONCE]
+    return sum(
+        request_backfill(group[0].series, group[0].from_time, group[-1].to_time) for group in groups
+    )
 
 
 def is_requested(series: SeriesId, start: int, end: int) -> bool:
@@ -148,10 +169,23 @@ def _tail(series: SeriesId, candles: int) -> Range:
 
 
 def _is_covered(series: SeriesId, start: int, end: int) -> bool:
-    step = series.timeframe.seconds
-    absent = (e.part(start, end) for e in ledger().entries(series, states=[GapState.ABSENT]))
-    known = sum((part.to_time - part.from_time) // step + 1 for part in absent if part)
-    return candle_store().count(series, start, end) + known >= (end - start) // step + 1
+    """Whether nothing is missing, or nothing that the exchange would be asked for now."""
+    expected = (end - start) // series.timeframe.seconds + 1
+    return candle_store().count(series, start, end) >= expected or not _asked_now(
+        series, start, end
+    )
+
+
+def _asked_now(series: SeriesId, start: int, end: int) -> bool:
+    """Whether candles are missing that are neither final nor wait for their next attempt."""
+    now, step = time.time(), series.timeframe.seconds
+    known = [
+        (entry.from_time, entry.to_time)
+        for entry in ledger().entries(series, states=_ANSWERED, within=(start, end))
+        if not is_due(entry, now)
+    ]
+    missing = missing_between(candle_store(), series, (start, end))
+    return any(without_all(each, known, step) for each in missing)
 
 
 async def repair_gap(series: SeriesId, start: int, end: int, timeout: float) -> bool:
@@ -175,10 +209,7 @@ async def repair_gap(series: SeriesId, start: int, end: int, timeout: float) -> 
 
 
 def _request_repair(series: SeriesId, start: int, end: int) -> bool:
-    noted = ledger().entries(series, states=[GapState.ABSENT])
-    if any(entry.from_time <= start and end <= entry.to_time for entry in noted):
-        return False
-    return request_backfill(series, start, end)
+    return _asked_now(series, start, end) and request_backfill(series, start, end)
 
 
 async def _fetched(series: SeriesId, start: int, end: int) -> None:
@@ -209,7 +240,7 @@ async def backfill_range(
     the store failed: the gaps stay open.
     """
     series, start, end = source_range(series, start, end)
-    error, is_whole = "", False
+    error, refused, result = "", False, None
     wanted = max(0, end - start) // series.timeframe.seconds + 1
     report = ProgressReport(series, TAIL if reason == TAIL else REPAIR, wanted=wanted)
     await report.begin()
@@ -217,15 +248,24 @@ async def backfill_range(
         async with asyncio.timeout(MAX_BACKFILL_S):
             feed = open_feed(series.exchange, series.market)
             try:
-                result = await fill(feed, series, start, end, on_page=report.page_read)
+                span = await blocking.run(_with_neighbours, series, start, end)
+                result = await fill(feed, series, *span, on_page=report.page_read)
             finally:
                 await feed.close()
-            is_whole = result.through == end and not result.missing_ranges
     except (FeedError, PipelineError, SeriesDamaged, TimeoutError) as failure:
-        error = str(failure) or type(failure).__name__
+        error, refused = str(failure) or type(failure).__name__, isinstance(failure, FeedRefused)
         log.warning("backfill of %s from %d to %d failed: %s", series, start, end, error)
-    await blocking.run(settle, ledger(), series, (start, end), answered=not error)
-    await report.end(error=error, is_whole=is_whole)
+    await blocking.run(
+        settle, ledger(), series, (start, end), error=error, refusal=error if refused else ""
+    )
+    await report.end(
+        error=error,
+        is_whole=result is not None
+        and result.through is not None
+        and result.through >= end
+        and not result.missing_ranges,
+        reason=result.reasons.get(GapState.UNSERVED, "") if result is not None else "",
+    )
     try:
         await call(lease_store().unclaim, _marker(series, start, end))
     except LeaseStoreUnavailable as failure:
@@ -233,36 +273,76 @@ async def backfill_range(
     return not error
 
 
-def settle(ledger: GapLedger, series: SeriesId, span: Range, *, answered: bool) -> None:
+def _with_neighbours(series: SeriesId, start: int, end: int) -> Range:
+    """A range with the stored candle on each side: only an answer with both shows it quiet."""
+    store, step = candle_store(), series.timeframe.seconds
+    before, behind = start - step, end + step
+    if store.count(series, before, before):
+        start = before
+    if store.count(series, behind, behind):
+        end = behind
+    return start, end
+
+
+def settle(
+    ledger: GapLedger, series: SeriesId, span: Range, *, error: str = "", refusal: str = ""
+) -> None:
     """End the repairs within `span` that the fill has not settled. Blocking.
 
-    After the last attempt a gap is absent if the exchange answered; otherwise it is open again.
+    A refusal of the whole series is final until "try again"; after an `error`, and after an answer
+    that shows nothing, the gap is asked for again.
     """
-    for entry in ledger.entries(series, states=[GapState.REPAIRING]):
-        if (tried := entry.part(*span)) is not None:
-            is_absent = answered and entry.attempts >= MAX_ATTEMPTS
-            state = GapState.ABSENT if is_absent else GapState.OPEN
-            here = (tried.from_time, tried.to_time)
-            ledger.set_state(series, here, state=state, was=GapState.REPAIRING)
+    if refusal:
+        state, reason = GapState.UNSERVED, refusal[:REASON_LENGTH]
+    elif error:
+        state, reason = GapState.OPEN, UNREACHABLE
+    else:
+        state, reason = GapState.UNANSWERED, REASONS[GapState.UNANSWERED]
+    ledger.set_state(series, span, state=state, was=[GapState.REPAIRING], reason=reason)
 
 
 async def repair_due(
     *, stopping: Callable[[], bool], open_feed: OpenFeed = ccxt_feed.open_feed
 ) -> int:
-    """Retry the gaps whose time has come; return how many were retried."""
+    """Ask again for the gaps whose time has come; return how many requests that took."""
     gaps = ledger()
+    due = await blocking.run(gaps.due, limit=DUE_AT_ONCE)
     tried = 0
-    for entry in await blocking.run(gaps.due, limit=REPAIRS_AT_ONCE):
+    for entries in _together(due)[:REPAIRS_AT_ONCE]:
         if stopping():
             break
-        if is_supported(entry.series) and await blocking.run(gaps.begin_repair, entry):
-            tried += 1
-            span = (entry.from_time, entry.to_time)
-            try:
-                await backfill_range(entry.series, *span, open_feed=open_feed)
-            except (LeaseStoreUnavailable, DatabaseError):
-                raise
-            except Exception:
-                # It stays as repairing and becomes due again; the others must not wait for it.
-                log.exception("the repair of a gap of %s failed", entry.series)
+        begun = await blocking.run(gaps.begin_repairs, entries)
+        if not begun:
+            continue
+        series, span = begun[0].series, (begun[0].from_time, begun[-1].to_time)
+        if not is_supported(series):
+            # Its pauses grow, so that it is not in the way of others.
+            await blocking.run(settle, gaps, series, span, error="unknown exchange")
+            continue
+        tried += 1
+        try:
+            await backfill_range(series, *span, open_feed=open_feed)
+        except (LeaseStoreUnavailable, DatabaseError):
+            raise
+        except Exception:
+            # It stays as repairing and becomes due again; the others must not wait for it.
+            log.exception("the repair of a gap of %s failed", series)
     return tried
+
+
+def _together(due: Sequence[GapEntry]) -> list[list[GapEntry]]:
+    """Due gaps that one request each can ask for, those due longest first."""
+    groups: list[list[GapEntry]] = []
+    for entry in sorted(due, key=lambda entry: (str(entry.series), entry.from_time)):
+        step = entry.series.timeframe.seconds
+        last = groups[-1] if groups else None
+        if (
+            last is not None
+            and last[0].series == entry.series
+            and entry.from_time - last[-1].to_time <= REPAIR_REACH * step
+            and entry.to_time - last[0].from_time < REPAIR_LENGTH * step
+        ):
+            last.append(entry)
+        else:
+            groups.append([entry])
+    return sorted(groups, key=lambda group: min(each.next_attempt_at or 0.0 for each in group))

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
@@ -19,13 +19,20 @@ from typing import NamedTuple
 from market import blocking, log_context
 from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
-from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
+from market.domain.feed import Feed, FeedError, FeedRefused, HistoryPage, RateLimited
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.domain.store import Fence, StaleFence
 from market.exchanges.rate_limit import YIELDS
 from market.ingest import metrics
-from market.ingest.backfill import FillResult, IngestPorts, OnPage, fill, note_holes
+from market.ingest.backfill import (
+    NOT_ASKED,
+    FillResult,
+    IngestPorts,
+    OnPage,
+    fill,
+    noted_hole,
+)
 from market.ingest.breaker import Breaker, BreakerState, is_store_away, store_pace
 from market.ingest.derived_forming import DerivedForming
 from market.ingest.due import Action, Due, FollowLimits
@@ -266,13 +273,13 @@ class FollowedSeries:
         if not self._held.joining():
             self._succeeded()
 
-    def _page_stored(self, held_before: Mapping[int, Candle], page: Sequence[Candle]) -> None:
-        self._held.superseded(page, held_before=held_before)
+    def _page_stored(self, held_before: Mapping[int, Candle], page: HistoryPage) -> None:
+        self._held.superseded(page.candles, held_before=held_before)
         self._derived.forget()
-        if page:
+        if page.candles:
             # At once: the next page may fail, and no forming candle may follow its close.
             head = -1 if self._held.head is None else self._held.head
-            self._move_head(max(page[-1].candle_time, head))
+            self._move_head(max(page.candles[-1].candle_time, head))
         self._succeeded()
 
     async def _skip_hole(self) -> None:
@@ -282,7 +289,8 @@ class FollowedSeries:
             return
         await self._store([candle])
         hole = (expected, candle.candle_time - self.series.timeframe.seconds)
-        await blocking.run(note_holes, self._ports.ingest, self.series, hole, state=GapState.OPEN)
+        entry = noted_hole(self.series, hole, state=GapState.OPEN, reason=NOT_ASKED)
+        await blocking.run(self._ports.ingest.ledger.record, entry)
 
     async def _extend(self) -> None:
         """Fetch history before the first stored candle, as far as the start-up sync asks."""
@@ -301,7 +309,11 @@ class FollowedSeries:
                     ports=self._ports.ingest,
                 )
                 async with self._ports.readers(self.series):
-                    await self._synced(filled, span)
+                    try:
+                        await self._synced(filled, span)
+                    except FeedRefused as error:
+                        # Its present is served: a refusal of the past must not end that.
+                        logger.info("%s: older history is refused: %s", self.series, error)
         self._due.extended()
 
     async def _synced(
@@ -318,23 +330,24 @@ class FollowedSeries:
         report = ProgressReport(self.series, START_UP, wanted=wanted, missing_seconds=missing)
         covered = 0
 
-        def page_read(page: Sequence[Candle]) -> None:
+        def page_read(page: HistoryPage) -> None:
             nonlocal covered
-            covered += len(page)
+            covered += len(page.candles)
             report.page_read(page)
             if on_page is not None:
                 on_page(page)
 
         await report.begin()
-        error, is_whole = "", False
+        error, is_whole, reason = "", False, ""
         try:
             result = await filled(on_page=page_read)
             is_whole = result.through == end and not result.missing_ranges
+            reason = result.reasons.get(GapState.UNSERVED, "")
         except Exception as failure:
             error = _reason_of(failure)
             raise
         finally:
-            await report.end(error=error, is_whole=is_whole)
+            await report.end(error=error, is_whole=is_whole, reason=reason)
             after = self._held.head
             emit(
                 "write.startup.kline_sync.series_done",

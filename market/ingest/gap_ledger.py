@@ -1,70 +1,87 @@
 """The gap ledger: every hole in a series is recorded, in memory or in PostgreSQL.
 
-A hole is open when it is noticed, repairing during each attempt (with growing pauses between them),
-and ends as filled or absent.
+A hole is open when it is noticed, and repairing during each attempt. Only an answer of the exchange
+ends it: as repaired, as quiet, or as unserved. What was not answered, or was dropped by our check,
+is asked for again, hours apart and at most MAX_ATTEMPTS times.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q
 from typing_extensions import override
 
 from market.domain.series import SeriesId
-from market.ingest.gap_ranges import UNSETTLED, GapEntry, GapState, Range, changed, noticed
+from market.ingest.gap_ranges import (
+    REPAIR_TIMEOUT_S,
+    SETTLED,
+    UNSETTLED,
+    GapEntry,
+    GapState,
+    Range,
+    changed,
+    is_due,
+    noticed,
+)
+from market.ingest.gap_rows import columns_of, entry_of, in_states, moment_of, row_of
 from market.models import GapRecord, Series
 from market.singletons import once
 
-MAX_ATTEMPTS = 5
-FIRST_PAUSE_S = 30.0
-# A repair that takes longer than this has died with its worker.
-REPAIR_TIMEOUT_S = 900.0
-# Settled entries kept for each series; a dropped one would only be noticed again.
-KEPT_SETTLED = 10_000
+# Entries kept for each series, of those that are asked for again and of the others. The oldest are
+# dropped: they would only be noticed again.
+KEPT = 10_000
+_KINDS = (UNSETTLED, SETTLED)
+_ANY = tuple(GapState)
 
 
 class GapLedger(Protocol):
-    """Noticed holes of every series; both implementations pass one contract test."""
+    """Noticed holes of every series; both implementations pass one contract test. Blocking."""
 
-    def record(self, entry: GapEntry) -> None:
-        """Record a hole; it is merged with entries of the same and of adjacent times."""
+    def record(self, *entries: GapEntry) -> None:
+        """Record holes of one series; they are merged with entries of the same or adjacent times.
+
+        `market.ingest.gap_ranges.noticed` states which older entries stay.
+        """
 
     def set_state(
-        self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
+        self,
+        series: SeriesId,
+        span: Range,
+        *,
+        state: GapState,
+        was: Iterable[GapState] = _ANY,
+        reason: str | None = None,
     ) -> None:
-        """Change the state of every entry within `span` (both ends inclusive)."""
+        """Change the state of what lies within `span` (both ends inclusive).
+
+        Only of entries in one of the states `was`; a `reason` replaces theirs.
+        """
 
     def entries(
-        self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
+        self,
+        series: SeriesId | None = None,
+        *,
+        states: Iterable[GapState] = _ANY,
+        within: Range | None = None,
     ) -> list[GapEntry]:
-        """The entries, ascending by series and time."""
+        """The entries, ascending by series and time; those that touch `within`, if it is given."""
 
     def due(self, *, limit: int) -> list[GapEntry]:
-        """Open holes whose next repair is due, and repairs that died; the oldest first."""
+        """Holes whose next repair is due, and repairs that died; those due longest first."""
 
-    def begin_repair(self, entry: GapEntry) -> bool:
-        """Mark a due hole as repairing; False when it was changed meanwhile."""
+    def begin_repairs(self, entries: Sequence[GapEntry]) -> list[GapEntry]:
+        """Mark due holes of one series as repairing; return those not changed meanwhile."""
 
-
-def pause_after(attempts: int) -> float:
-    """Seconds between so many failed repairs and the next one."""
-    return FIRST_PAUSE_S * 2**attempts / 2 if attempts else 0.0
-
-
-def is_due(entry: GapEntry, now: float) -> bool:
-    """Whether a repair of the hole should begin now."""
-    if entry.state is GapState.REPAIRING:
-        return now - entry.updated_at >= REPAIR_TIMEOUT_S
-    due = now - entry.updated_at >= pause_after(entry.attempts)
-    return entry.state is GapState.OPEN and entry.attempts < MAX_ATTEMPTS and due
+    def unsettled_counts(self) -> Mapping[SeriesId, int]:
+        """How many holes of each series are asked for again."""
 
 
 class MemoryGapLedger(GapLedger):
@@ -76,165 +93,198 @@ class MemoryGapLedger(GapLedger):
         self._entries: dict[SeriesId, list[GapEntry]] = {}
 
     @override
-    def record(self, entry: GapEntry) -> None:
+    def record(self, *entries: GapEntry) -> None:
         with self._lock:
-            new = replace(entry, updated_at=self._clock())
-            known = noticed(self._entries.get(entry.series, []), new)
-            settled = sum(each.state not in UNSETTLED for each in known)
-            for each in [e for e in known if e.state not in UNSETTLED][: settled - KEPT_SETTLED]:
-                known.remove(each)
-            self._entries[entry.series] = known
+            for entry in entries:
+                known = self._entries.get(entry.series, [])
+                self._entries[entry.series] = noticed(known, entry.at(self._clock()))
+            for series in {entry.series for entry in entries}:
+                self._entries[series] = _kept(self._entries[series])
 
     @override
     def set_state(
-        self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
+        self,
+        series: SeriesId,
+        span: Range,
+        *,
+        state: GapState,
+        was: Iterable[GapState] = _ANY,
+        reason: str | None = None,
     ) -> None:
         with self._lock:
             known = self._entries.get(series, [])
             now = self._clock()
-            self._entries[series] = changed(known, span, state=state, was=was, now=now)
+            self._entries[series] = changed(
+                known, span, state=state, was=set(was), now=now, reason=reason
+            )
 
     @override
     def entries(
-        self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
+        self,
+        series: SeriesId | None = None,
+        *,
+        states: Iterable[GapState] = _ANY,
+        within: Range | None = None,
     ) -> list[GapEntry]:
         wanted = set(states)
         with self._lock:
             names = sorted(self._entries, key=str) if series is None else [series]
-            return [e for n in names for e in self._entries.get(n, []) if e.state in wanted]
+            found = [e for n in names for e in self._entries.get(n, []) if e.state in wanted]
+        return [e for e in found if within is None or e.part(*within) is not None]
 
     @override
     def due(self, *, limit: int) -> list[GapEntry]:
         now = self._clock()
         waiting = [e for e in self.entries(states=UNSETTLED) if is_due(e, now)]
-        return sorted(waiting, key=lambda entry: entry.updated_at)[:limit]
+        return sorted(waiting, key=lambda entry: entry.next_attempt_at or 0.0)[:limit]
 
     @override
-    def begin_repair(self, entry: GapEntry) -> bool:
+    def begin_repairs(self, entries: Sequence[GapEntry]) -> list[GapEntry]:
+        begun = []
         with self._lock:
-            known = self._entries.get(entry.series, [])
-            if entry not in known:
-                return False
-            known[known.index(entry)] = _begun(entry, self._clock())
-            return True
+            for entry in entries:
+                known = self._entries.get(entry.series, [])
+                if entry in known:
+                    begun.append(entry.begun(self._clock()))
+                    known[known.index(entry)] = begun[-1]
+        return begun
+
+    @override
+    def unsettled_counts(self) -> Mapping[SeriesId, int]:
+        return Counter(entry.series for entry in self.entries(states=UNSETTLED))
 
 
 class PostgresGapLedger(GapLedger):
     """Rows of the `gaps` table."""
 
     @override
-    def record(self, entry: GapEntry) -> None:
-        step = entry.series.timeframe.seconds
-        new = replace(entry, updated_at=time.time())
-        span = (entry.from_time - step, entry.to_time + step)
-        self._rewrite(entry.series, span, lambda known: noticed(known, new))
-        settled = GapRecord.objects.filter(series__name=str(entry.series)).exclude(
-            state__in=UNSETTLED
-        )
-        old = settled.order_by("-from_time").values_list("pk", flat=True)[KEPT_SETTLED:]
-        GapRecord.objects.filter(pk__in=list(old)).delete()
+    def record(self, *entries: GapEntry) -> None:
+        if not entries:
+            return
+        now = time.time()
+
+        def with_new(known: list[GapEntry]) -> list[GapEntry]:
+            for entry in entries:
+                known = noticed(known, entry.at(now))
+            return known
+
+        series = entries[0].series
+        span = (min(e.from_time for e in entries), max(e.to_time for e in entries))
+        if self._rewrite(series, span, with_new):
+            for states in _KINDS:
+                rows = GapRecord.objects.filter(in_states(states), series__name=str(series))
+                old = rows.order_by("-from_time").values("pk")[KEPT:]
+                GapRecord.objects.filter(pk__in=old).delete()
 
     @override
     def set_state(
-        self, series: SeriesId, span: Range, *, state: GapState, was: GapState | None = None
+        self,
+        series: SeriesId,
+        span: Range,
+        *,
+        state: GapState,
+        was: Iterable[GapState] = _ANY,
+        reason: str | None = None,
     ) -> None:
-        step = series.timeframe.seconds
-        near = (span[0] - step, span[1] + step)
-        now = time.time()
-        self._rewrite(series, near, lambda e: changed(e, span, state=state, was=was, now=now))
+        now, states = time.time(), set(was)
+        self._rewrite(
+            series,
+            span,
+            lambda known: changed(known, span, state=state, was=states, now=now, reason=reason),
+        )
 
     def _rewrite(
-        self, series: SeriesId, near: Range, change: Callable[[list[GapEntry]], list[GapEntry]]
-    ) -> None:
-        """Replace the rows that touch a range by the result of `change`."""
+        self, series: SeriesId, span: Range, change: Callable[[list[GapEntry]], list[GapEntry]]
+    ) -> bool:
+        """Replace the rows that touch a range by the result of `change`; True when some are new."""
+        step = series.timeframe.seconds
         with transaction.atomic():
             with connection.cursor() as cursor:
                 lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
                 cursor.execute(lock, [f"gaps of {series}"])
             key = Series.objects.filter(name=str(series)).first()
             if key is None:
-                # A gap lies between stored candles, and this series has none.
-                return
+                # A gap lies beside stored candles, and this series has none.
+                return False
             touched = GapRecord.objects.filter(
-                series=key, from_time__lte=near[1], to_time__gte=near[0]
+                series=key, from_time__lte=span[1] + step, to_time__gte=span[0] - step
             )
-            before = [_entry(row) for row in touched.select_related("series").order_by("from_time")]
+            rows = touched.select_related("series").order_by("from_time")
+            before = [entry_of(row) for row in rows]
             after = change(before)
-            gone = [each.from_time for each in before if each not in after]
-            touched.filter(from_time__in=gone).delete()
-            GapRecord.objects.bulk_create(_row(key, each) for each in after if each not in before)
+            gone = set(before).difference(after)
+            if gone:
+                touched.filter(from_time__in=[entry.from_time for entry in gone]).delete()
+            fresh = set(after).difference(before)
+            GapRecord.objects.bulk_create(row_of(key, entry) for entry in after if entry in fresh)
+            return bool(fresh)
 
     @override
     def entries(
-        self, series: SeriesId | None = None, *, states: Iterable[GapState] = tuple(GapState)
+        self,
+        series: SeriesId | None = None,
+        *,
+        states: Iterable[GapState] = _ANY,
+        within: Range | None = None,
     ) -> list[GapEntry]:
-        rows = GapRecord.objects.filter(state__in=[state.value for state in states])
+        rows = GapRecord.objects.filter(in_states(states))
         if series is not None:
             rows = rows.filter(series__name=str(series))
-        found = [_entry(row) for row in rows.select_related("series").order_by("from_time")]
+        if within is not None:
+            rows = rows.filter(from_time__lte=within[1], to_time__gte=within[0])
+        found = [entry_of(row) for row in rows.select_related("series").order_by("from_time")]
         return sorted(found, key=lambda entry: (str(entry.series), entry.from_time))
 
     @override
     def due(self, *, limit: int) -> list[GapEntry]:
         now = datetime.now(UTC)
-        died = now - timedelta(seconds=REPAIR_TIMEOUT_S)
-        waiting = Q(state=GapState.REPAIRING, updated_at__lte=died)
-        for attempts in range(MAX_ATTEMPTS):
-            since = now - timedelta(seconds=pause_after(attempts))
-            waiting |= Q(state=GapState.OPEN, attempts=attempts, updated_at__lte=since)
-        rows = GapRecord.objects.filter(waiting).select_related("series")
-        return [_entry(row) for row in rows.order_by("updated_at")[:limit]]
+        # The release before begins a repair without planning the next one.
+        died = Q(updated_at__lte=now - timedelta(seconds=REPAIR_TIMEOUT_S))
+        waiting = GapRecord.objects.filter(
+            ~Q(state=GapRecord.State.REPAIRING) | died,
+            in_states(UNSETTLED),
+            next_attempt_at__lte=now,
+        )
+        rows = waiting.select_related("series").order_by("next_attempt_at")[:limit]
+        return [entry_of(row) for row in rows]
 
     @override
-    def begin_repair(self, entry: GapEntry) -> bool:
-        begun = _begun(entry, time.time())
-        rows: QuerySet[GapRecord] = GapRecord.objects.filter(
-            series__name=str(entry.series),
-            from_time=entry.from_time,
-            to_time=entry.to_time,
-            state=entry.state.value,
-            attempts=entry.attempts,
-        )
-        return bool(
-            rows.update(
-                state=begun.state.value, attempts=begun.attempts, updated_at=datetime.now(UTC)
+    def begin_repairs(self, entries: Sequence[GapEntry]) -> list[GapEntry]:
+        if not entries:
+            return []
+        now, wanted = time.time(), set(entries)
+        with transaction.atomic():
+            found = GapRecord.objects.select_for_update(of=("self",)).filter(
+                series__name=str(entries[0].series),
+                from_time__in=[entry.from_time for entry in entries],
             )
-        )
+            rows = [row for row in found.select_related("series") if entry_of(row) in wanted]
+            begun = [entry_of(row).begun(now) for row in rows]
+            for row, entry in zip(rows, begun, strict=True):
+                row.state, row.missing = columns_of(entry.state).values()
+                row.attempts = entry.attempts
+                row.next_attempt_at = moment_of(entry.next_attempt_at or now)
+                row.updated_at = moment_of(entry.updated_at)
+            fields = ("state", "missing", "attempts", "next_attempt_at", "updated_at")
+            GapRecord.objects.bulk_update(rows, fields, batch_size=500)
+        return sorted(begun, key=lambda entry: entry.from_time)
+
+    @override
+    def unsettled_counts(self) -> Mapping[SeriesId, int]:
+        rows = GapRecord.objects.filter(in_states(UNSETTLED)).values_list("series__name")
+        return {SeriesId.parse(name): count for name, count in rows.annotate(Count("pk"))}
 
 
-def _begun(entry: GapEntry, now: float) -> GapEntry:
-    return replace(entry, state=GapState.REPAIRING, attempts=entry.attempts + 1, updated_at=now)
-
-
-def _entry(row: GapRecord) -> GapEntry:
-    return GapEntry(
-        series=SeriesId.parse(row.series.name),
-        from_time=row.from_time,
-        to_time=row.to_time,
-        reason=row.reason,
-        state=GapState(row.state),
-        attempts=row.attempts,
-        updated_at=row.updated_at.timestamp(),
-    )
-
-
-def _row(key: Series, entry: GapEntry) -> GapRecord:
-    return GapRecord(
-        series=key,
-        from_time=entry.from_time,
-        to_time=entry.to_time,
-        reason=entry.reason[:40],
-        state=entry.state.value,
-        attempts=entry.attempts,
-    )
+def _kept(entries: list[GapEntry]) -> list[GapEntry]:
+    """The entries without the oldest of those that are more than KEPT of a kind."""
+    for states in _KINDS:
+        surplus = sum(entry.state in states for entry in entries) - KEPT
+        for entry in [each for each in entries if each.state in states][: max(0, surplus)]:
+            entries.remove(entry)
+    return entries
 
 
 @once
 def ledger() -> GapLedger:
     """The ledger of this process: PostgreSQL with its switch on, memory otherwise."""
     return PostgresGapLedger() if settings.SWITCHES.enable_pg_store else MemoryGapLedger()
-
-
-def open_gaps(series: SeriesId | None = None) -> list[GapEntry]:
-    """Every hole that is neither filled nor known to be absent. Blocking."""
-    return ledger().entries(series, states=UNSETTLED)

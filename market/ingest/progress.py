@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-from market.domain.candle import Candle
+from market.domain.feed import HistoryPage
 from market.domain.lease_store import BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest.runtime import call, lease_store
@@ -63,9 +63,9 @@ class ProgressReport:
             self._progress = known
         await self._send()
 
-    def page_read(self, page: Sequence[Candle]) -> None:
+    def page_read(self, page: HistoryPage) -> None:
         """Count a page of candles; reported at most every REPORT_S, without waiting."""
-        self._read += len(page)
+        self._read += len(page.candles)
         is_free = self._under_way is None or self._under_way.done()
         if is_free and self._monotonic() >= self._due:
             self._due = self._monotonic() + REPORT_S
@@ -73,17 +73,17 @@ class ProgressReport:
             self._progress = self._now(note=note)
             self._under_way = asyncio.create_task(self._send())
 
-    async def end(self, *, error: str = "", is_whole: bool) -> None:
-        """Report the end: whole, partial, or failed with an error."""
+    async def end(self, *, error: str = "", is_whole: bool, reason: str = "") -> None:
+        """Report the end: whole, partial (for a `reason`), or failed with an error."""
         if self._under_way is not None:
             await self._under_way
-        reason = self._progress.reason
+        kind = self._progress.reason
         if error:
-            note = f"{reason}_best_effort_failed"
+            note = f"{kind}_best_effort_failed"
             self._progress = self._now(state="failed", note=note, error=error)
         else:
-            note = f"{reason}_done" if is_whole else f"{reason}_partial"
-            self._progress = self._now(state="succeeded", note=note)
+            note = f"{kind}_done" if is_whole else f"{kind}_partial"
+            self._progress = self._now(state="succeeded", note=note, error=reason or None)
         await self._send()
 
     def _now(

@@ -28,7 +28,7 @@ BY_SERIES = (
     ("breaker_open", "1 while the series' circuit breaker is open."),
     ("failures", "Failures since its follower began."),
     ("leases", "Web processes that have watchers of the series."),
-    ("open_gaps", "Noticed holes that are neither filled nor known to be absent."),
+    ("open_gaps", "Noticed holes that the exchange is asked for again."),
 )
 PREFIX = "market_series_"
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,10 +19,9 @@ from market import blocking
 from market.domain.lease_store import JobReport, LeasedSeries, LeaseStoreUnavailable, Member
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState
-from market.ingest import gap_ledger
 from market.ingest.breaker import BreakerState
 from market.ingest.desired import Desired, combine, pinned_series
-from market.ingest.gap_ranges import GapEntry
+from market.ingest.gap_ledger import ledger
 from market.ingest.queues import QueueStanding, queue_standings
 from market.ingest.runtime import lease_store
 from market.runtime import candle_store
@@ -107,8 +105,8 @@ def read_status() -> InstallationStatus:
     states = read(DATABASE, lambda: blocking.call(candle_store().states, names), {})
     reports: dict[SeriesId, JobReport]
     reports = read(LEASE_STORE, lambda: lease_store().reports(names), {})
-    gaps: list[GapEntry] = read(DATABASE, lambda: blocking.call(gap_ledger.open_gaps), [])
-    open_gaps = Counter(gap.series for gap in gaps)
+    open_gaps: Mapping[SeriesId, int]
+    open_gaps = read(DATABASE, lambda: blocking.call(ledger().unsettled_counts), {})
     no_queues: tuple[list[QueueStanding], int] = ([], 0)
     queues, taken = read(BROKER, queue_standings, no_queues)
     members: list[Member] = read(LEASE_STORE, lambda: lease_store().members(), [])
@@ -117,7 +115,7 @@ def read_status() -> InstallationStatus:
             desired=each,
             state=states.get(each.series, EMPTY),
             report=reports.get(each.series),
-            open_gaps=open_gaps[each.series],
+            open_gaps=open_gaps.get(each.series, 0),
             at=at,
         )
         for each in desired

@@ -12,8 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from market.domain.lease_store import JobReport
-from market.ingest.gap_ledger import MAX_ATTEMPTS, pause_after
-from market.ingest.gap_ranges import GapState
+from market.ingest.gap_ranges import MAX_ATTEMPTS, GapEntry, GapState
 
 NOTHING = "–"
 
@@ -24,6 +23,24 @@ STATES = {
     "open_breaker": gettext_lazy("open breaker"),
 }
 TROUBLED = ("waiting", "open_breaker")
+
+GAP_STATES = {
+    GapState.OPEN: gettext_lazy("open"),
+    GapState.REPAIRING: gettext_lazy("repairing"),
+    GapState.REPAIRED: gettext_lazy("repaired"),
+    GapState.QUIET: gettext_lazy("quiet"),
+    GapState.UNSERVED: gettext_lazy("unserved"),
+    GapState.UNANSWERED: gettext_lazy("unanswered"),
+    GapState.DROPPED: gettext_lazy("dropped"),
+}
+# Of gaps that are not asked for again.
+_GAP_ENDS = {
+    GapState.REPAIRED: gettext_lazy("Stored by now."),
+    GapState.QUIET: gettext_lazy("Final: nothing was traded."),
+    GapState.UNSERVED: gettext_lazy(
+        "Not served by the exchange: use import_candles or backfill --from-trades."
+    ),
+}
 
 # What an error means, by what is in its text: ours name the class of ccxt's exception. The first
 # that fits counts.
@@ -126,23 +143,42 @@ def _next_attempt(guardrail: Mapping[str, Any], now: float) -> list[str]:
     return [_("The next attempt is in %(seconds)d s.") % {"seconds": left}]
 
 
-def gap_progress(state: str, attempts: int, updated_at: float) -> str:
-    """How the repair of a gap is going; `updated_at` is the time of its latest change."""
-    counts = {"attempts": attempts, "most": MAX_ATTEMPTS}
-    if state == GapState.FILLED:
-        return _("Filled.")
-    if state == GapState.ABSENT:
-        return _("The exchange has no candles there.")
-    if state == GapState.REPAIRING:
+def gap_state(state: GapState) -> str:
+    """The state of a gap in a word or two."""
+    return str(GAP_STATES[state])
+
+
+def gap_evidence(entry: GapEntry) -> str:
+    """What an answer of the exchange showed about a gap."""
+    found = []
+    evidence = entry.evidence
+    if evidence is not None:
+        asked = {"from": as_time(evidence.asked[0]), "to": as_time(evidence.asked[1])}
+        found.append(_("Requested %(from)s to %(to)s.") % asked)
+        if evidence.bars is not None:
+            bars = {"before": as_time(evidence.bars[0]), "after": as_time(evidence.bars[1])}
+            found.append(_("The answer has candles at %(before)s and %(after)s.") % bars)
+    if entry.rows:
+        refused = ngettext("%(count)d row was refused.", "%(count)d rows were refused.", entry.rows)
+        found.append(refused % {"count": entry.rows})
+    return " ".join(found) or NOTHING
+
+
+def gap_progress(entry: GapEntry) -> str:
+    """How the repair of a gap is going."""
+    counts = {"attempts": entry.attempts, "most": MAX_ATTEMPTS}
+    if entry.state in _GAP_ENDS:
+        return str(_GAP_ENDS[entry.state])
+    if entry.state is GapState.REPAIRING:
         return _("Attempt %(attempts)d of %(most)d is running.") % counts
-    if not attempts:
-        return _("Not tried yet.")
-    if attempts >= MAX_ATTEMPTS:
-        return _("All %(most)d attempts have failed; “Repair now” starts anew.") % counts
-    due = {"time": as_time(updated_at + pause_after(attempts))}
+    if entry.next_attempt_at is None:
+        return _("All %(most)d attempts have failed; “Try again” starts anew.") % counts
+    due = _("The next is due at %(time)s UTC.") % {"time": as_time(entry.next_attempt_at)}
+    if not entry.attempts:
+        return _("Not tried again so far.") + " " + due
     failed = ngettext(
         "%(attempts)d of %(most)d attempts has failed.",
         "%(attempts)d of %(most)d attempts have failed.",
-        attempts,
+        entry.attempts,
     )
-    return f"{failed % counts} " + _("The next is due at %(time)s UTC.") % due
+    return f"{failed % counts} {due}"

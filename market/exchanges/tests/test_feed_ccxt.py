@@ -385,13 +385,13 @@ async def test_following_loses_nothing(exchange, faults):
         assert ports.ledger.entries(SPOT) == []
 
 
-async def test_candles_that_the_exchange_lacks_are_noted_as_absent(exchange):
+async def test_candles_that_the_exchange_lacks_are_noted_as_quiet(exchange):
     async with following() as ports:
         exchange.fault(kind="omit", next=2, rest=True)
         await _goes_on(ports, 5)
         await eventually(lambda: ports.ledger.entries(SPOT))
         [gap] = ports.ledger.entries(SPOT)
-        assert gap.state is GapState.ABSENT
+        assert gap.state is GapState.QUIET
         [hole] = ports.store.gaps(SPOT)
         assert (gap.from_time, gap.to_time) == (hole.prev_time + 1, hole.next_time - 1)
 

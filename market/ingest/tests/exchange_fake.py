@@ -7,7 +7,15 @@ from collections import defaultdict
 
 from market.committer import Committer
 from market.domain.candle import Candle
-from market.domain.feed import Closed, FeedRefused, Forming, Interrupted
+from market.domain.feed import (
+    Closed,
+    FeedRefused,
+    Forming,
+    HistoryPage,
+    Hole,
+    Interrupted,
+    Missing,
+)
 from market.domain.series import SeriesId
 from market.ingest.backfill import IngestPorts
 from market.ingest.gap_ledger import MemoryGapLedger
@@ -26,10 +34,17 @@ def candle_at(number, price=100.0):
     return Candle(START + number * STEP, price, price + 2, price - 2, price + 1, 1.0 + number)
 
 
+def unserved_page(start, end):
+    """What an exchange answers about times that are too old for it."""
+    hole = Hole(from_time=start, to_time=end, why=Missing.UNSERVED, detail="at most 720 candles")
+    return HistoryPage(candles=[], asked=(start, end), holes=(hole,))
+
+
 class FakeFeed:
     """An exchange whose truth is `candles`, whose clock is set, and whose stream is scripted.
 
-    Each item of `faults` is raised by one read of history after `pages_before_fault` pages.
+    Each item of `faults` is raised by one read of history after `pages_before_fault` pages. What is
+    before `served_from` is not served by REST, and a read from before `refuses_before` is refused.
     """
 
     exchange = "binance"
@@ -41,6 +56,7 @@ class FakeFeed:
         self.page = page
         self.faults = []
         self.pages_before_fault = 0
+        self.served_from = self.refuses_before = 0
         self.reads = []
         self.followed = self.pinned = frozenset()
         self.gates = {}
@@ -69,13 +85,16 @@ class FakeFeed:
 
     async def history(self, series, start, end):
         self.reads.append((series, start, end))
-        if series.symbol == "NO/SUCH":
+        if series.symbol == "NO/SUCH" or start < self.refuses_before:
             raise FeedRefused("no such symbol")
         for gate in filter(None, (self.gate, self.gates.get(series))):
             await gate.wait()
         fault = self.faults.pop(0) if self.faults else None
         known = self.candles[series]
         end = min(end, series.timeframe.latest_closed(self.time))
+        if start < self.served_from:
+            yield unserved_page(start, min(end, self.served_from - STEP))
+            start = self.served_from
         wanted = [known[time] for time in sorted(known) if start <= time <= end]
         step = series.timeframe.seconds
         for number, first in enumerate(range(0, len(wanted), self.page)):

@@ -15,7 +15,8 @@ from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_client import check_known
 from market.ingest import coverage
-from market.ingest.gap_ranges import GapState
+from market.ingest.gap_ledger import ledger
+from market.ingest.gap_ranges import Evidence, GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.gaps import record_gap
 from market.installation import words
@@ -239,7 +240,7 @@ def test_whitelist_actions_enable_disable_and_backfill(client, asked):
 
 def test_series_page_shows_heads_and_open_gaps_and_changes_nothing(client):
     pipeline().ingest(BTC, [Candle(60, 1.0, 2.0, 0.5, 1.5, 10.0)])
-    for time_, state in ((120, GapState.OPEN), (240, GapState.ABSENT), (360, GapState.OPEN)):
+    for time_, state in ((120, GapState.OPEN), (240, GapState.QUIET), (360, GapState.OPEN)):
         record_gap(BTC, time_, time_, state)
     response = client.get(SERIES)
     (row,) = response.context["cl"].result_list
@@ -250,16 +251,43 @@ def test_series_page_shows_heads_and_open_gaps_and_changes_nothing(client):
     assert Series.objects.count() == 1
 
 
-def test_gap_page_repairs_an_absent_gap_too(client, asked):
-    record_gap(BTC, 120, 180, GapState.ABSENT)
+@pytest.mark.parametrize("state", ["quiet", "unserved", "unanswered"])
+def test_gap_page_tries_again_whatever_the_state(client, asked, state):
+    record_gap(BTC, 120, 180, GapState(state), attempts=10)
     row = GapRecord.objects.get()
-    GapRecord.objects.update(attempts=5)
-    assert "absent" in client.get(GAPS).content.decode()
-    response = act(client, f"{GAPS}?state__exact=absent", "repair", row)
-    assert "1 of 1 backfills" in messages_of(response)
+    assert state in client.get(GAPS).content.decode()
+    response = act(client, f"{GAPS}?state={state}", "repair", row)
+    assert "1 of 1 gaps will be tried again" in messages_of(response)
     assert asked == [(str(BTC), 120, 180, "gap")]
-    row.refresh_from_db()
-    assert (row.state, row.attempts) == ("open", 0)
+    (entry,) = ledger().entries()
+    assert (entry.state, entry.attempts, entry.evidence) == (GapState.OPEN, 0, None)
+    assert ledger().due(limit=1) == [entry]
+
+
+def test_gap_page_asks_for_many_gaps_together_and_for_no_repaired_one(client, asked):
+    for minute in (10, 20, 30):
+        record_gap(BTC, minute * 60, minute * 60, GapState.UNANSWERED)
+    record_gap(BTC, 2_400, 2_400, GapState.REPAIRED)
+    response = act(client, GAPS, "repair", *GapRecord.objects.all())
+    assert "3 of 4 gaps will be tried again" in messages_of(response)
+    assert asked == [(str(BTC), 600, 1_800, "gap")]
+    assert ledger().entries()[-1].state is GapState.REPAIRED
+
+
+def test_gap_page_shows_state_reason_evidence_and_next_attempt(client):
+    seen = Evidence(asked=(0, 600), bars=(60, 240))
+    record_gap(BTC, 120, 180, GapState.QUIET, evidence=seen, reason="nothing was traded")
+    record_gap(BTC, 900, 960, GapState.DROPPED, rows=2, reason="low above open")
+    page = client.get(GAPS).content.decode()
+    for text in (
+        "has candles at 1970-01-01 00:01:00 and",
+        "2 rows were refused",
+        "low above open",
+    ):
+        assert text in page
+    assert "The next is due at" in page and "Final: nothing was traded." in page
+    for state, count in (("quiet", 1), ("dropped", 1), ("open", 0), ("nonsense", 2)):
+        assert len(client.get(GAPS, {"state": state}).context["cl"].result_list) == count
 
 
 def test_gap_page_refuses_repairs_of_a_viewer(client, asked, django_user_model):

@@ -107,7 +107,7 @@ async def test_repair_settles_the_recorded_gap(feed, ports):
         GapEntry(series=SERIES, from_time=at(2), to_time=at(2), reason="test", state=GapState.OPEN)
     )
     await run(feed, ports, last=3, repair=True)
-    assert [entry.state for entry in ports.ledger.entries(SERIES)] == [GapState.FILLED]
+    assert [entry.state for entry in ports.ledger.entries(SERIES)] == [GapState.REPAIRED]
 
 
 @pytest.mark.parametrize("why", [Missing.UNSERVED, Missing.UNANSWERED, Missing.DROPPED])

@@ -47,9 +47,9 @@ def noted(ports):
 async def test_fill_stores_and_announces_page_by_page(feed, ports):
     pages = []
     result = await run(feed, ports, on_page=pages.append)
-    assert result == (10, [], at(9))
+    assert result == (10, [], at(9), {})
     assert stored(ports) == [candle_at(number) for number in range(10)]
-    assert [len(page) for page in pages] == [3, 3, 3, 1]
+    assert [len(page.candles) for page in pages] == [3, 3, 3, 1]
     assert ports.publisher.fresh[SERIES] == [at(number) for number in range(10)]
 
 
@@ -68,11 +68,11 @@ async def test_interrupted_fill_keeps_its_pages_and_is_resumed_later(feed, ports
     assert (await run(feed, ports, first=6)).stored == 4
 
 
-async def test_fill_notes_what_the_exchange_lacks_as_absent(feed, ports):
+async def test_fill_notes_a_hole_between_the_candles_of_one_answer_as_quiet(feed, ports):
     del feed.candles[SERIES][at(4)], feed.candles[SERIES][at(5)]
     result = await run(feed, ports)
     assert result.missing_ranges == [(at(4), at(5))]
-    assert noted(ports) == [(at(4), at(5), GapState.ABSENT)]
+    assert noted(ports) == [(at(4), at(5), GapState.QUIET)]
 
 
 async def test_fill_notes_a_hole_it_could_not_read_as_open(feed, ports):
@@ -91,7 +91,7 @@ async def test_fill_marks_a_noted_hole_as_filled_only_where_it_is(feed, ports):
     await run(feed, ports, first=3, last=5)
     assert noted(ports) == [
         (at(1), at(2), GapState.OPEN),
-        (at(3), at(5), GapState.FILLED),
+        (at(3), at(5), GapState.REPAIRED),
         (at(6), at(8), GapState.OPEN),
     ]
 
@@ -129,7 +129,7 @@ async def test_what_retention_removes_is_not_fetched_back(feed, ports, monkeypat
     monkeypatch.setattr("market.runtime.retention_bounds", lambda: bounds)
     ports.committer.pipeline.ingest(SERIES, [candle_at(9)])
     # Neither by a request for an old range, which a repair makes, nor by one that begins there.
-    assert await run(feed, ports, last=3) == (0, [], None)
+    assert await run(feed, ports, last=3) == (0, [], None, {})
     assert stored(ports) == [candle_at(9)] and noted(ports) == []
     assert (await run(feed, ports)).stored == 4
     assert stored(ports) == [candle_at(number) for number in range(5, 10)]

@@ -216,13 +216,63 @@ async def test_candle_missing_in_the_stream_is_read_before_the_next_is_stored():
         assert it.fresh[-2:] == [at(10), at(11)]
 
 
-async def test_candle_that_the_exchange_lacks_becomes_an_absent_gap():
+async def test_candle_that_the_exchange_lacks_becomes_a_quiet_gap():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
         it.stream(12)
         await it.reached(12)
         [gap] = await _entries(it, 1)
-        assert (gap.from_time, gap.to_time, gap.state) == (at(10), at(11), GapState.ABSENT)
+        assert (gap.from_time, gap.to_time, gap.state) == (at(10), at(11), GapState.QUIET)
+
+
+async def test_live_candles_flow_behind_what_is_too_old_for_the_exchange():
+    def stopped_long_ago(at_work):
+        at_work.ports.committer.pipeline.ingest(SERIES, [candle_at(-900)])
+        ten_candles(at_work)
+        at_work.feed.served_from = at(4)
+
+    async with following(setup=stopped_long_ago) as it:
+        await it.reached(9)
+        await it.first_message()
+        it.stream(10)
+        await it.reached(10)
+        assert it.fresh[-7:] == [at(n) for n in range(4, 11)]
+        [_, gap] = await _entries(it, 2)
+        assert (gap.from_time, gap.to_time) == (at(-899), at(3))
+        assert (gap.state, gap.reason) == (GapState.UNSERVED, "at most 720 candles")
+        report = it.reports[SERIES]
+        assert (report.state, report.crashes, report.last_error) == ("running", 0, None)
+
+
+async def test_new_series_begins_with_what_is_served_and_shows_why_there_is_no_more():
+    def short_of_history(at_work):
+        ten_candles(at_work)
+        at_work.feed.served_from = at(7)
+
+    limits = FollowLimits(new_series_candles=5, sync_candles=8, tick_s=0.02, recheck_candles=0)
+    async with following(setup=short_of_history, limits=limits) as it:
+        await it.reached(9)
+        it.stream(10)
+        await it.reached(10)
+        assert [candle.candle_time for candle in stored(it.ports)] == [at(n) for n in range(7, 11)]
+        await eventually(lambda: lease_store().progress(SERIES).error == "at most 720 candles")
+        [gap] = it.ports.ledger.entries(SERIES)
+        assert (gap.to_time, gap.state) == (at(6), GapState.UNSERVED)
+
+
+async def test_refusal_of_older_history_stops_no_live_candle():
+    def refusing(at_work):
+        ten_candles(at_work)
+        at_work.ports.committer.pipeline.ingest(SERIES, [candle_at(9)])
+        at_work.feed.refuses_before = at(8)
+
+    limits = FollowLimits(new_series_candles=5, sync_candles=8, tick_s=0.02, recheck_candles=0)
+    async with following(setup=refusing, limits=limits) as it:
+        await it.reached(9)
+        await eventually(lambda: lease_store().progress(SERIES).state == "failed")
+        it.stream(10)
+        await it.reached(10)
+        await eventually(lambda: it.reports[SERIES].state == "running")
 
 
 async def test_hole_that_rest_never_reaches_is_left_open_after_some_reads():

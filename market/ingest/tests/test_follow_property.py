@@ -114,7 +114,7 @@ class Play:
         noted = {
             time
             for entry in self.ports.ledger.entries(SERIES)
-            if entry.state is not GapState.FILLED
+            if entry.state is not GapState.REPAIRED
             for time in range(entry.from_time, entry.to_time + STEP, STEP)
         }
         return set(range(times[0], times[-1], STEP)) - set(times) - noted

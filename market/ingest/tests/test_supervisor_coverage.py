@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from lab.waiting import eventually, patience
 from market import blocking
 from market.domain.candle import Candle
-from market.domain.feed import FeedError
+from market.domain.feed import FeedError, FeedRefused, HistoryPage, Hole, Missing
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest import coverage, dispatch, gap_ledger, progress
@@ -25,9 +26,10 @@ from market.ingest.coverage import (
     request_tail,
 )
 from market.ingest.dispatch import Background
-from market.ingest.gap_ranges import GapState
+from market.ingest.gap_ranges import MAX_ATTEMPTS, GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.gaps import record_gap
+from market.models import GapRecord
 from market.runtime import candle_store, pipeline
 from market.tests.builders import history_page
 
@@ -45,8 +47,10 @@ def candle(minute):
 class FakeFeed:
     """An exchange that has the given minutes, or an error."""
 
-    def __init__(self, minutes=(), error=None, gate=None):
+    def __init__(self, minutes=(), error=None, gate=None, *, page=3, nothing=None):
         self.minutes = list(minutes)
+        self.page = page
+        self.nothing = nothing
         self.error = error
         self.gate = gate
         self.closed = 0
@@ -60,11 +64,16 @@ class FakeFeed:
         if self.gate is not None:
             await asyncio.to_thread(self.gate.wait, 5)
         inside = [candle(m) for m in self.minutes if start <= m * 60 <= end]
-        for at in range(0, len(inside), 3):
-            found = inside[at : at + 3]
-            yield history_page(found, (found[0].candle_time, found[-1].candle_time), BTC)
+        for at in range(0, len(inside), self.page):
+            found = inside[at : at + self.page]
+            is_last = at + self.page >= len(inside) and self.error is None
+            last = end if is_last else found[-1].candle_time
+            yield history_page(found, (start, last), BTC)
+            start = last + 60
         if self.error is not None:
             raise self.error
+        if not inside:
+            yield self.nothing or history_page([], (start, end), BTC)
 
     async def close(self):
         self.closed += 1
@@ -112,6 +121,11 @@ def note(first, last, *, series=BTC, state=GapState.OPEN):
     blocking.call(record_gap, series, first * 60, last * 60, state)
 
 
+def make_due():
+    """Let the time of every next attempt come."""
+    GapRecord.objects.update(next_attempt_at=datetime.now(UTC))
+
+
 async def test_backfill_stores_and_closes_its_feed():
     feed = FakeFeed([1, 2, 3, 4, 5])
     assert await backfill_range(BTC, 60, 240, open_feed=feed.open)
@@ -122,13 +136,67 @@ async def test_backfill_stores_and_closes_its_feed():
 async def test_backfill_of_a_noted_hole_fills_it_and_notes_what_the_exchange_lacks():
     store(1, 8)
     note(2, 7)
-    feed = FakeFeed([1, 2, 3, 5, 6, 7, 8])
+    feed = FakeFeed([1, 2, 3, 5, 6, 7, 8], page=10)
     assert await backfill_range(BTC, 120, 420, open_feed=feed.open)
     assert noted() == [
-        (2, 3, GapState.FILLED),
-        (4, 4, GapState.ABSENT),
-        (5, 7, GapState.FILLED),
+        (2, 3, GapState.REPAIRED),
+        (4, 4, GapState.QUIET),
+        (5, 7, GapState.REPAIRED),
     ]
+
+
+async def test_repair_asks_for_the_candles_on_both_sides_to_see_that_a_hole_is_quiet():
+    store(1, 4)
+    note(2, 3)
+    feed = FakeFeed([1, 4])
+    assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 1
+    assert feed.asked == [(1, 4)]
+    assert noted() == [(2, 3, GapState.QUIET)]
+    assert entries()[0].evidence.bars == (60, 240)
+    assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 0
+
+
+async def test_empty_answer_is_no_proof_and_is_asked_for_again(monkeypatch):
+    store(1, 4)
+    note(2, 3)
+    assert await repair_due(stopping=lambda: False, open_feed=FakeFeed().open) == 1
+    assert noted() == [(2, 3, GapState.UNANSWERED)]
+    assert (entries()[0].attempts, entries()[0].evidence.asked) == (1, (60, 240))
+    assert await repair_due(stopping=lambda: False, open_feed=FakeFeed([2, 3]).open) == 0
+    later = entries()[0].next_attempt_at
+    assert later - time.time() == pytest.approx(7_200, abs=patience(60))
+    await blocking.run(make_due)
+    assert await repair_due(stopping=lambda: False, open_feed=FakeFeed([2, 3]).open) == 1
+    assert (stored(), noted()) == ([1, 2, 3, 4], [(2, 3, GapState.REPAIRED)])
+
+
+async def test_holes_near_each_other_are_asked_for_together():
+    store(1, 3, 5, 7)
+    for minute in (2, 4, 6):
+        note(minute, minute)
+    feed = FakeFeed([1, 3, 5, 7], page=10)
+    assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 1
+    assert feed.asked == [(1, 7)]
+    assert noted() == [(minute, minute, GapState.QUIET) for minute in (2, 4, 6)]
+
+
+async def test_refusal_of_the_series_ends_its_repairs():
+    store(1, 4)
+    note(2, 3)
+    feed = FakeFeed(error=FeedRefused("sim has no BTC/USDT"))
+    assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 1
+    assert noted() == [(2, 3, GapState.UNSERVED)]
+    assert entries()[0].reason == "sim has no BTC/USDT"
+    assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 0
+
+
+async def test_progress_of_what_is_not_served_shows_the_reason(lease_store):
+    hole = Hole(from_time=60, to_time=180, why=Missing.UNSERVED, detail="at most 720 candles")
+    page = HistoryPage(candles=[], asked=(60, 180), holes=(hole,))
+    await backfill_range(BTC, 60, 180, reason=TAIL, open_feed=FakeFeed(nothing=page).open)
+    found = lease_store.progress(BTC)
+    assert (found.state, found.note) == ("succeeded", "tail_coverage_partial")
+    assert found.error == "at most 720 candles"
 
 
 async def test_failed_repair_leaves_the_hole_open_and_counts():
@@ -136,7 +204,7 @@ async def test_failed_repair_leaves_the_hole_open_and_counts():
     note(2, 7)
     feed = FakeFeed([2], error=FeedError("down"))
     assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 1
-    assert noted() == [(2, 2, GapState.FILLED), (3, 7, GapState.OPEN)]
+    assert noted() == [(2, 2, GapState.REPAIRED), (3, 7, GapState.OPEN)]
     assert entries()[1].attempts == 1
     assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 0
 
@@ -147,7 +215,7 @@ async def test_repair_fills_due_holes_until_it_is_stopped():
     feed = FakeFeed([2, 3])
     assert await repair_due(stopping=lambda: True, open_feed=feed.open) == 0
     assert await repair_due(stopping=lambda: False, open_feed=feed.open) == 1
-    assert (stored(), noted()) == ([1, 2, 3, 4], [(2, 3, GapState.FILLED)])
+    assert (stored(), noted()) == ([1, 2, 3, 4], [(2, 3, GapState.REPAIRED)])
 
 
 async def test_repair_that_fails_unexpectedly_keeps_no_other_waiting():
@@ -170,17 +238,16 @@ async def test_repair_leaves_unknown_exchanges_alone():
     assert await repair_due(stopping=lambda: False, open_feed=FakeFeed().open) == 0
 
 
-async def test_hole_at_the_end_is_absent_after_its_last_attempt():
+async def test_hole_at_the_end_is_no_longer_asked_for_after_its_last_attempt():
     store(1)
     note(2, 3)
-    ledger = gap_ledger.ledger()
-    for attempt in range(1, gap_ledger.MAX_ATTEMPTS + 1):
-        (entry,) = entries()
-        assert blocking.call(ledger.begin_repair, entry)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        assert blocking.call(gap_ledger.ledger().begin_repairs, entries())
         await backfill_range(BTC, 120, 180, open_feed=FakeFeed().open)
         (entry,) = entries()
         assert entry.attempts == attempt
-    assert noted() == [(2, 3, GapState.ABSENT)]
+    assert noted() == [(2, 3, GapState.UNANSWERED)]
+    assert entry.next_attempt_at is None
 
 
 def test_tail_is_asked_for_with_progress_once_in_a_while(asked, lease_store, monkeypatch):
@@ -209,12 +276,28 @@ def test_tail_of_a_made_up_series_is_not_asked_for(asked, monkeypatch):
     assert asked == []
 
 
-def test_tail_that_is_stored_or_known_absent_is_not_asked_for(asked):
+@pytest.mark.parametrize("state", [GapState.QUIET, GapState.UNSERVED, GapState.UNANSWERED])
+def test_tail_that_is_stored_or_was_answered_is_not_asked_for(asked, state):
     end = BTC.timeframe.latest_closed(time.time()) // 60
     store(end + 1, end, end - 2, end - 3)
-    note(end - 1, end - 1, state=GapState.ABSENT)
+    note(end - 1, end - 1, state=state)
     assert not request_tail(BTC, 4)
     assert asked == []
+
+
+def test_tail_whose_next_attempt_is_due_is_asked_for(asked):
+    end = BTC.timeframe.latest_closed(time.time()) // 60
+    store(end, end - 2)
+    note(end - 1, end - 1, state=GapState.UNANSWERED)
+    make_due()
+    assert request_tail(BTC, 3)
+
+
+def test_quiet_minute_that_is_stored_meanwhile_hides_no_missing_one(asked):
+    end = BTC.timeframe.latest_closed(time.time()) // 60
+    note(end - 1, end - 1, state=GapState.QUIET)
+    store(end, end - 1)
+    assert request_tail(BTC, 3)
 
 
 def test_tail_needs_the_switch_and_a_known_exchange(asked, switched):
@@ -321,11 +404,19 @@ async def test_repair_returns_when_its_time_is_over(asked):
     assert asked == [(str(BTC), 120, 180, GAP)]
 
 
-async def test_known_absent_gap_is_not_asked_for(asked, switched):
-    note(1, 4, state=GapState.ABSENT)
+@pytest.mark.parametrize("state", [GapState.QUIET, GapState.UNSERVED, GapState.UNANSWERED])
+async def test_gap_that_was_answered_is_not_asked_for(asked, switched, state):
+    note(1, 4, state=state)
     assert not await repair_gap(BTC, 120, 180, 5.0)
     switched(enable_ccxt_backfill=False)
     assert not await repair_gap(BTC, 600, 660, 5.0)
+    assert asked == []
+
+
+async def test_gap_of_several_holes_that_were_answered_is_not_asked_for(asked):
+    note(2, 3, state=GapState.QUIET)
+    note(4, 5, state=GapState.UNANSWERED)
+    assert not await repair_gap(BTC, 120, 300, 5.0)
     assert asked == []
 
 

@@ -6,8 +6,15 @@ import pytest
 
 from market.domain.lease_store import JobReport
 from market.ingest.breaker import Breaker, BreakerConfig
-from market.ingest.gap_ledger import MAX_ATTEMPTS
-from market.installation.words import cause_of, gap_progress, problem_of
+from market.ingest.gap_ranges import MAX_ATTEMPTS, Evidence, GapEntry, GapState
+from market.ingest.tests.exchange_fake import SERIES
+from market.installation.words import (
+    NOTHING,
+    cause_of,
+    gap_evidence,
+    gap_progress,
+    problem_of,
+)
 
 NOW = 1_600_000_000.0
 
@@ -70,21 +77,40 @@ def test_problem_that_is_over_is_marked_as_solved():
     assert not problem.is_present
 
 
+def gap(state=GapState.OPEN, **fields):
+    return GapEntry(
+        series=SERIES, from_time=60, to_time=120, reason="test", state=state, **fields
+    ).at(NOW)
+
+
 @pytest.mark.parametrize(
     ("state", "attempts", "words"),
     [
-        ("filled", 2, "Filled."),
-        ("absent", 5, "The exchange has no candles there."),
+        ("repaired", 2, "Stored by now."),
+        ("quiet", 0, "Final: nothing was traded."),
+        ("unserved", 1, "use import_candles or backfill --from-trades."),
         ("repairing", 2, f"Attempt 2 of {MAX_ATTEMPTS} is running."),
-        ("open", 0, "Not tried yet."),
+        ("open", 0, "Not tried again so far. The next is due at 2020-09-13 12:26:40 UTC."),
         (
             "open",
             1,
             f"1 of {MAX_ATTEMPTS} attempts has failed. The next is due at 2020-09-13 12:27:10 UTC.",
         ),
-        ("open", 2, f"2 of {MAX_ATTEMPTS} attempts have failed."),
-        ("open", MAX_ATTEMPTS, f"All {MAX_ATTEMPTS} attempts have failed"),
+        ("unanswered", 0, "The next is due at 2020-09-13 13:26:40 UTC."),
+        ("unanswered", 2, f"2 of {MAX_ATTEMPTS} attempts have failed."),
+        ("dropped", 1, "The next is due at 2020-09-13 14:26:40 UTC."),
+        ("open", MAX_ATTEMPTS, f"All {MAX_ATTEMPTS} attempts have failed; “Try again”"),
     ],
 )
 def test_repair_of_a_gap_is_a_sentence(state, attempts, words):
-    assert words in gap_progress(state, attempts, NOW)
+    assert words in gap_progress(gap(GapState(state), attempts=attempts))
+
+
+def test_evidence_of_a_gap_is_what_an_answer_showed():
+    assert gap_evidence(gap()) == NOTHING
+    shown = gap(rows=2, evidence=Evidence(asked=(0, 600), bars=(0, 180)))
+    assert gap_evidence(shown) == (
+        "Requested 1970-01-01 00:00:00 to 1970-01-01 00:10:00. "
+        "The answer has candles at 1970-01-01 00:00:00 and 1970-01-01 00:03:00. "
+        "2 rows were refused."
+    )

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import time
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -16,8 +16,7 @@ from tenacity.retry import retry_if_exception
 from tqdm import tqdm
 
 from market import blocking
-from market.domain.candle import Candle
-from market.domain.feed import Feed, FeedError, FeedRefused, RateLimited
+from market.domain.feed import Feed, FeedError, FeedRefused, HistoryPage, RateLimited
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import open_feed
 from market.ingest.backfill import (
@@ -29,13 +28,14 @@ from market.ingest.backfill import (
     missing_between,
     runtime_ports,
 )
-from market.ingest.gap_ranges import Range
+from market.ingest.gap_ranges import GapEntry, GapState, Range, without_all
 from market.management.arguments import (
     require_database,
     shown,
     time_argument,
     written_series_argument,
 )
+from market.management.outcomes import counts_by_state, failed, unserved
 from market.pipeline import PipelineError
 from market.runtime import derived_timeframes, oldest_wanted
 
@@ -56,21 +56,39 @@ def _is_temporary(error: BaseException) -> bool:
 
 async def backfill(
     feed: Feed, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
-) -> None:
-    """Read what is not stored of `span`; raises FeedError after ATTEMPTS attempts."""
-    ranges = await blocking.run(missing_between, ports.store, series, span)
-    for first, last in merged(ranges, reach=REACH * series.timeframe.seconds):
-        await _read(feed, series, (first, last), ports=ports, on_page=on_page)
+) -> dict[GapState, str]:
+    """Read what is not stored of `span` and not known to be quiet.
+
+    Return the first reason of each kind of hole. Raises FeedError after ATTEMPTS attempts.
+    """
+    step = series.timeframe.seconds
+    reasons: dict[GapState, str] = {}
+    for first, last in merged(await blocking.run(_wanted, ports, series, span), reach=REACH * step):
+        found = await _read(feed, series, (first, last), ports=ports, on_page=on_page)
+        reasons = {**found, **reasons}
+    return reasons
+
+
+def _wanted(ports: IngestPorts, series: SeriesId, span: Range) -> list[Range]:
+    """What is missing, with the candle on each side: only an answer with both shows it quiet."""
+    step = series.timeframe.seconds
+    quiet = ports.ledger.entries(series, states=[GapState.QUIET], within=span)
+    known = [(entry.from_time, entry.to_time) for entry in quiet]
+    return [
+        (max(span[0], first - step), min(span[1], last + step))
+        for missing in missing_between(ports.store, series, span)
+        for first, last in without_all(missing, known, step)
+    ]
 
 
 async def _read(
     feed: Feed, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
-) -> None:
+) -> Mapping[GapState, str]:
     start = span[0]
 
-    def on_stored(page: Sequence[Candle]) -> None:
+    def on_stored(page: HistoryPage) -> None:
         nonlocal start
-        start = page[-1].candle_time + series.timeframe.seconds
+        start = page.asked[1] + series.timeframe.seconds
         on_page(page)
 
     async for attempt in AsyncRetrying(
@@ -80,7 +98,8 @@ async def _read(
         reraise=True,
     ):
         with attempt:
-            await fill(feed, series, start, span[1], on_page=on_stored, ports=ports)
+            result = await fill(feed, series, start, span[1], on_page=on_stored, ports=ports)
+    return result.reasons
 
 
 class Command(BaseCommand):
@@ -88,7 +107,9 @@ class Command(BaseCommand):
 
     help = (
         "Read the candles of SERIES between --from and --to from its exchange. Only what is not "
-        "stored yet is read, so an interrupted backfill resumes where it stopped."
+        "stored yet is read, so an interrupted backfill resumes where it stopped. It ends with 1 "
+        "and the reason when the exchange does not serve some of them, and with 69 when it can't "
+        "be reached now."
     )
     requires_system_checks: list[str] = []
 
@@ -115,7 +136,7 @@ class Command(BaseCommand):
         try:
             feed = open_feed(series.exchange, series.market)
         except FeedRefused as error:
-            raise CommandError(str(error)) from error
+            raise failed(error) from error
         span = _on_grid(series, options["start"], options["end"])
         oldest = oldest_wanted(series, series.timeframe.latest_closed(time.time()))
         if span[1] < oldest:
@@ -124,14 +145,20 @@ class Command(BaseCommand):
             self.stderr.write(f"read from {shown(oldest)} on only (TRADE_CANVAS_RETENTION)")
             span = (oldest, span[1])
         try:
-            is_complete = asyncio.run(self._run(feed, series, span))
+            reasons = asyncio.run(self._run(feed, series, span))
         except (FeedError, PipelineError) as error:
-            raise CommandError(f"{error}; run it again to resume") from error
-        if not is_complete:
+            raise failed(error) from error
+        if reasons is None:
             raise CommandError("interrupted; run it again to resume", returncode=130)
+        refused = _noted(runtime_ports(), series, span, GapState.UNSERVED)
+        if refused or GapState.UNSERVED in reasons:
+            reason = refused[0].reason if refused else reasons[GapState.UNSERVED]
+            raise unserved(reason, sum(entry.missing_candles for entry in refused))
 
-    async def _run(self, feed: Feed, series: SeriesId, span: Range) -> bool:
-        """Return whether the whole span was read; Ctrl-C interrupts between two pages."""
+    async def _run(
+        self, feed: Feed, series: SeriesId, span: Range
+    ) -> Mapping[GapState, str] | None:
+        """Return the reasons of what is missing; None when Ctrl-C interrupted between two pages."""
         ports = runtime_ports()
         working = asyncio.current_task()
         assert working is not None
@@ -141,13 +168,16 @@ class Command(BaseCommand):
         before = await blocking.run(ports.store.count, series, *span)
         with tqdm(total=total, initial=before, unit="candle", disable=None) as bar:
             try:
-                await backfill(
-                    feed, series, span, ports=ports, on_page=lambda page: bar.update(len(page))
+                return await backfill(
+                    feed,
+                    series,
+                    span,
+                    ports=ports,
+                    on_page=lambda page: bar.update(len(page.candles)),
                 )
-                return True
             except asyncio.CancelledError:
                 working.uncancel()
-                return False
+                return None
             finally:
                 await feed.close()
                 bar.close()
@@ -165,6 +195,16 @@ class Command(BaseCommand):
             f"{series}: {after - before} candles stored, {after} in the store now, "
             f"{candles} missing, in {len(holes)} gaps between candles"
         )
+        noted = await blocking.run(_noted, ports, series, span)
+        for state, count in counts_by_state(noted).items():
+            self.stdout.write(f"  {count} {state}")
+
+
+def _noted(ports: IngestPorts, series: SeriesId, span: Range, *states: GapState) -> list[GapEntry]:
+    """What the gap ledger has of a span, in one of the states if any are given."""
+    wanted = states or tuple(set(GapState) - {GapState.REPAIRED})
+    entries = ports.ledger.entries(series, states=wanted, within=span)
+    return [part for entry in entries if (part := entry.part(*span)) is not None]
 
 
 def _on_grid(series: SeriesId, start: int, end: int | None) -> Range:

@@ -13,11 +13,15 @@ from django.core.management import CommandError, call_command
 
 from lab.waiting import wait_until
 from market import blocking
+from market.domain.feed import HistoryPage, Hole, Missing
 from market.domain.series import SeriesId
+from market.ingest.gap_ledger import ledger
+from market.ingest.gap_ranges import GapState
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 from market.management.commands import backfill as command
 from market.runtime import candle_store
+from market.tests.builders import candles, history_page
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")
 START = 1_700_000_040
@@ -76,8 +80,9 @@ def test_backfill_retries_a_failing_exchange(exchange, monkeypatch):
 def test_backfill_stops_retrying_with_advice(exchange, monkeypatch):
     monkeypatch.setattr(command, "_backoff", lambda state: 0.0)
     exchange.fault(kind="rest_status", status=503, duration_s=60)
-    with pytest.raises(CommandError, match="run it again to resume"):
+    with pytest.raises(CommandError, match="exchange_unavailable: .*run it again") as ended:
         run(0, 9)
+    assert ended.value.returncode == 69
 
 
 def test_interrupted_backfill_keeps_what_it_has(exchange):
@@ -107,13 +112,74 @@ def test_interrupted_backfill_keeps_what_it_has(exchange):
     ("series", "words"),
     [
         ("nonsense", "series_id must be"),
-        ("nowhere:spot:BTC/USDT:1m", "unknown exchange"),
-        ("sim:spot:NO/SUCH:1m", "no spot market"),
+        ("nowhere:spot:BTC/USDT:1m", "^unknown_exchange: unknown exchange"),
+        ("sim:spot:NO/SUCH:1m", "^unknown_symbol: .*no spot market"),
     ],
 )
 def test_backfill_of_what_does_not_exist_is_refused(exchange, series, words):
-    with pytest.raises(CommandError, match=words):
+    with pytest.raises(CommandError, match=words) as ended:
         call_command("backfill", series, "--from=2024-01-01", "--to=2024-01-02")
+    assert "again" not in str(ended.value)
+
+
+class PartlyServed:
+    """A feed that serves nothing before a time, and one empty answer for what is left out."""
+
+    def __init__(self, served_from, left_out=()):
+        self.served_from = served_from
+        self.left_out = left_out
+
+    async def history(self, series, start, end):
+        old = min(end, self.served_from - 60)
+        if start <= old:
+            hole = Hole(
+                from_time=start, to_time=old, why=Missing.UNSERVED, detail="at most 720 candles"
+            )
+            yield HistoryPage(candles=[], asked=(start, old), holes=(hole,))
+        for time in range(max(start, self.served_from), end + 1, 60):
+            found = [] if time in self.left_out else candles(time)
+            yield history_page(found, (time, time), series)
+
+    async def close(self):
+        pass
+
+
+def test_backfill_of_what_is_too_old_ends_with_the_reason_and_the_ways_left(exchange, monkeypatch):
+    monkeypatch.setattr(command, "open_feed", lambda *_: PartlyServed(at(4)))
+    out = io.StringIO()
+    with pytest.raises(CommandError) as ended:
+        call_command("backfill", str(SERIES), f"--from={at(0)}", f"--to={at(9)}", stdout=out)
+    assert str(ended.value) == (
+        "unserved: 4 candles: at most 720 candles; use import_candles or backfill --from-trades"
+    )
+    assert ended.value.returncode == 1
+    assert "6 candles stored, 6 in the store now, 4 missing" in out.getvalue()
+    assert "  4 unserved" in out.getvalue()
+    [entry] = ledger().entries(SERIES)
+    assert (entry.from_time, entry.to_time, entry.state) == (at(0), at(3), GapState.UNSERVED)
+
+
+def test_backfill_of_only_what_is_too_old_ends_with_the_reason(exchange, monkeypatch):
+    monkeypatch.setattr(command, "open_feed", lambda *_: PartlyServed(at(99)))
+    with pytest.raises(CommandError, match="^unserved: at most 720 candles"):
+        run(0, 9)
+
+
+def test_backfill_reports_what_was_not_answered_and_asks_for_it_again(exchange, monkeypatch):
+    feed = PartlyServed(at(0), left_out=(at(4), at(5)))
+    monkeypatch.setattr(command, "open_feed", lambda *_: feed)
+    assert "  2 unanswered" in run(0, 9)
+    feed.left_out = ()
+    assert "2 candles stored, 10 in the store now, 0 missing" in run(0, 9)
+
+
+def test_backfill_asks_for_no_quiet_minute_twice(exchange):
+    exchange.fault(kind="omit", candle_times=[at(3), at(4)], rest=True)
+    assert "  2 quiet" in run(0, 9)
+    answers = exchange.exchange.control.apis[0].counts
+    before = answers[200]
+    assert "0 candles stored, 8 in the store now, 2 missing" in run(0, 9)
+    assert answers[200] == before
 
 
 def test_backfill_without_a_closed_candle_between_is_refused(exchange):

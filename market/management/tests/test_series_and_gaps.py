@@ -7,8 +7,11 @@ import json
 import pytest
 from django.core.management import CommandError
 
-from market.domain.feed import FeedError
+from market.domain.feed import FeedError, UnknownSymbol
 from market.domain.series import SeriesId
+from market.ingest.gap_ledger import ledger
+from market.ingest.gap_ranges import Evidence, GapState
+from market.ingest.tests.gaps import record_gap
 from market.management.arguments import time_argument
 from market.pipeline import Pipeline
 from market.tests.builders import MINUTE, candles, history_page
@@ -63,7 +66,44 @@ def test_gaps_are_listed_with_totals(run, stored):
 
 def test_gaps_keep_to_their_range_and_come_as_json(run, stored):
     found = json.loads(run("gaps", SERIES, "--json", "--from", "180"))
-    assert found == [{"from_time": 300, "to_time": 540, "missing_candles": 5}]
+    assert found == [{"from_time": 300, "to_time": 540, "missing_candles": 5, "parts": []}]
+
+
+def test_gaps_are_listed_with_what_is_known_of_why(run, stored):
+    seen = Evidence(asked=(0, 600), bars=(60, 180))
+    record_gap(MINUTE, 120, 120, GapState.QUIET, reason="nothing was traded", evidence=seen)
+    record_gap(MINUTE, 300, 420, GapState.UNANSWERED, reason="not in the answer", attempts=1)
+    record_gap(MINUTE, 480, 540, GapState.DROPPED, reason="low above open", rows=2)
+    record_gap(MINUTE, 720, 780, GapState.UNSERVED, reason="at most 720 candles")
+    first, second, unanswered, dropped, outside, total = run("gaps", SERIES).splitlines()
+    assert first == (
+        "1970-01-01 00:02:00 .. 1970-01-01 00:02:00  1  quiet: nothing was traded; "
+        "candles at 1970-01-01 00:01:00 and 1970-01-01 00:03:00 in one answer"
+    )
+    assert second == "1970-01-01 00:05:00 .. 1970-01-01 00:09:00  5"
+    assert "00:07:00  3  unanswered: not in the answer; attempt 2 at " in unanswered
+    assert "00:09:00  2  dropped: low above open (2 rows); attempt 1 at " in dropped
+    assert outside.startswith("not stored yet: 1970-01-01 00:12:00 .. 1970-01-01 00:13:00  2  ")
+    assert outside.endswith(
+        "unserved: at most 720 candles; use import_candles or backfill --from-trades"
+    )
+    assert total == (f"{SERIES}: 2 gaps, 6 candles missing (1 quiet, 3 unanswered, 2 dropped)")
+    (parts,) = [gap["parts"] for gap in json.loads(run("gaps", SERIES, "--json"))][:1]
+    assert (parts[0]["state"], parts[0]["asked"], parts[0]["bars"]) == (
+        "quiet",
+        [0, 600],
+        [60, 180],
+    )
+
+
+def test_gap_that_was_imported_is_repaired_in_the_ledger(run, stored):
+    record_gap(MINUTE, 300, 540, GapState.UNSERVED)
+    Pipeline(stored).ingest(MINUTE, candles(300, 360, 420))
+    run("gaps", SERIES)
+    assert [(e.from_time, e.to_time, e.state) for e in ledger().entries(MINUTE)] == [
+        (300, 420, GapState.REPAIRED),
+        (480, 540, GapState.UNSERVED),
+    ]
 
 
 class Exchange:
@@ -95,17 +135,26 @@ def exchange(monkeypatch):
 def test_repair_fills_what_the_exchange_has(run, stored, exchange):
     run("gaps", SERIES, "--repair")
     assert exchange.closed
-    # Close to each other, so one request reads both.
-    assert exchange.asked == [(120, 540)]
+    # Close to each other, so one request reads both, with the candle on each side.
+    assert exchange.asked == [(60, 600)]
     assert [gap.prev_time for gap in stored.gaps(MINUTE)] == [360, 600]
 
 
 def test_failed_repair_reports_the_reason(run, stored, exchange):
     exchange.failure = FeedError("unreachable")
-    with pytest.raises(CommandError, match="unreachable"):
+    with pytest.raises(CommandError, match="exchange_unavailable: unreachable; run it") as ended:
         run("gaps", SERIES, "--repair")
+    assert ended.value.returncode == 69
     assert exchange.closed
     assert len(stored.gaps(MINUTE)) == 3
+
+
+def test_repair_that_is_refused_advises_no_repetition(run, stored, exchange):
+    exchange.failure = UnknownSymbol("sim has no spot market A/B")
+    with pytest.raises(CommandError, match="^unknown_symbol: sim has no") as ended:
+        run("gaps", SERIES, "--repair")
+    assert ended.value.returncode == 1 and "again" not in str(ended.value)
+    assert {entry.state for entry in ledger().entries(MINUTE)} == {GapState.UNSERVED}
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "99999999999999", "2020-13-01"])

@@ -10,7 +10,9 @@ import importlib
 import logging
 import random
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from market import log_context, metrics
@@ -284,10 +286,13 @@ def _unchanged(writer: SeriesWriter, requests: Iterable[object]) -> Change:
 def _store(writer: SeriesWriter, batch: list[Candle]) -> Change:
     before = writer.state
     done = writer.upsert(batch)
-    changed = {*done.inserted, *done.revised}
+    changed = batch
+    if done.unchanged:
+        times = {*done.inserted, *done.revised}
+        changed = [candle for candle in batch if candle.candle_time in times]
     old_head = before.head if before.head is not None else -1
-    fresh = tuple(c for c in batch if c.candle_time > old_head and c.candle_time in changed)
-    past = tuple(c for c in batch if c.candle_time <= old_head and c.candle_time in changed)
+    begin = bisect_right(changed, old_head, key=itemgetter(0))
+    past, fresh = tuple(changed[:begin]), tuple(changed[begin:])
     revised_from = past[0].candle_time if past else None
     state = before
     if changed:
@@ -300,6 +305,7 @@ def _store(writer: SeriesWriter, batch: list[Candle]) -> Change:
         fresh=fresh,
         past=past,
         revised_from=revised_from,
+        replaced=len(done.revised),
         notices=[]
         if revised_from is None
         else [revision_notice(writer.series, revised_from, state.epoch)],

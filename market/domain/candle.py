@@ -6,6 +6,7 @@ Prices and volumes are IEEE-754 doubles: they are displayed and compared, never 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import NamedTuple, TypedDict
 
@@ -103,7 +104,11 @@ def sourced(candle: Candle, timeframe: Timeframe | None = None) -> Candle:
 
 def in_time_order(candles: Iterable[Candle]) -> list[Candle]:
     """Candles in ascending order, one for each time: of several, the last given is kept."""
-    by_time = {candle.candle_time: candle for candle in candles}
+    given = list(candles)
+    times = [candle[0] for candle in given]
+    if all(map(operator.lt, times, times[1:])):
+        return given
+    by_time = dict(zip(times, given, strict=True))
     return [by_time[time] for time in sorted(by_time)]
 
 

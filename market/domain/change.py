@@ -55,6 +55,7 @@ class Change:
     """What one batch changed in a series; all times are open times in Unix seconds.
 
     `fresh` are the candles beyond the old head, in order, and `predecessor` is that old head.
+    `past` are those before it; `replaced` of them had other values, the others filled holes.
     `revised_from` is the earliest time at which stored history changed, None if none did.
     `results` holds what a stage leaves for later stages of the batch.
     """
@@ -65,6 +66,7 @@ class Change:
     fresh: tuple[Candle, ...] = ()
     past: tuple[Candle, ...] = ()
     revised_from: int | None = None
+    replaced: int = 0
     notices: list[Notice] = field(default_factory=list)
     results: Results = field(default_factory=Results)
 

@@ -7,11 +7,12 @@ for one kind of write become one statement, and all statements one round trip.
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from psycopg2.errors import DivisionByZero
+from psycopg2.errors import DivisionByZero, UniqueViolation
 from typing_extensions import override
 
 from market.domain.candle import Candle
@@ -54,8 +55,20 @@ FROM changed
 
 # TimescaleDB decompresses up to a thousand rows for each row written, and by default not more than
 # 100,000 in a transaction. A larger batch shall be slow rather than fail.
-LOAD_TABLE = """
-SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
+UNLIMITED = "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
+
+# Candles beyond the head are in nobody's way: they need no look for a row to update, which takes
+# an upsert half of its time.
+APPEND = f"COPY candles (series_id, {COLUMNS}) FROM STDIN WITH (FORMAT binary)"
+COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_END = b"\xff\xff"
+# The number of columns, then each with its length before it: 8 bytes, a key 4.
+ROW = struct.Struct(">hiqididididid")
+KEYED_ROW = struct.Struct(">hiiiqididididid")
+
+LOAD = f"COPY candle_load ({COLUMNS}) FROM STDIN WITH (FORMAT binary)"
+LOAD_TABLE = f"""
+{UNLIMITED};
 CREATE TEMPORARY TABLE IF NOT EXISTS candle_load (
     candle_time bigint, open float8, high float8, low float8, close float8, volume float8
 ) ON COMMIT DELETE ROWS;
@@ -104,6 +117,10 @@ def _values(key: int, candles: Sequence[Candle]) -> str:
         "(%d,%d::bigint,%r::float8,%r::float8,%r::float8,%r::float8,%r::float8)" % (key, *candle)  # noqa: UP031
         for candle in candles
     )
+
+
+def _copied(rows: Iterable[bytes]) -> io.BytesIO:
+    return io.BytesIO(b"".join([COPY_BEGIN, *rows, COPY_END]))
 
 
 class PostgresWriter(Callbacks, SeriesWriter):
@@ -159,8 +176,9 @@ class PostgresWriter(Callbacks, SeriesWriter):
             # new head travel in one round trip with what the stages write.
             self.defer(_write_fresh, _Fresh(key, candles))
         elif is_new:
-            text = f"{WRITE % self._loaded(candles)};{HEAD % (candles[-1].candle_time, key)}"
-            self.cursor.execute(text)
+            if not self._is_appended(key, candles):
+                self.cursor.execute(WRITE % self._loaded(candles))
+            self.cursor.execute(HEAD % (candles[-1].candle_time, key))
         else:
             given = (
                 f"VALUES {_values(key, candles)}"
@@ -193,12 +211,33 @@ class PostgresWriter(Callbacks, SeriesWriter):
         ((_, key),) = create_rows(self._cursor, [(self.series, self._fence)])
         return key
 
+    def _is_appended(self, key: int, candles: Sequence[Candle]) -> bool:
+        """Copy candles beyond the head into the table; False if one is there all the same."""
+        # The fastest way that there is without compiled code; this loop is much of an import.
+        pack = KEYED_ROW.pack
+        rows = [
+            pack(7, 4, key, 8, time, 8, open_, 8, high, 8, low, 8, close, 8, volume)
+            for time, open_, high, low, close, volume in candles
+        ]
+        self.cursor.execute(f"{UNLIMITED}; SAVEPOINT append")
+        try:
+            self.cursor.copy_expert(APPEND, _copied(rows))
+        except UniqueViolation:
+            # Only a change by hand leaves candles beyond the head.
+            self.cursor.execute("ROLLBACK TO SAVEPOINT append; RELEASE SAVEPOINT append")
+            return False
+        self.cursor.execute("RELEASE SAVEPOINT append")
+        return True
+
     def _loaded(self, candles: Sequence[Candle]) -> str:
         """Copy candles into a temporary table; return the query for them."""
         self.cursor.execute(LOAD_TABLE)
-        # Formatting the tuple is the fastest way, and this loop is most of an import.
-        rows = "\n".join(["%d\t%r\t%r\t%r\t%r\t%r" % candle for candle in candles])  # noqa: UP031
-        self.cursor.copy_expert(f"COPY candle_load ({COLUMNS}) FROM STDIN", io.StringIO(rows))
+        pack = ROW.pack
+        rows = [
+            pack(6, 8, time, 8, open_, 8, high, 8, low, 8, close, 8, volume)
+            for time, open_, high, low, close, volume in candles
+        ]
+        self.cursor.copy_expert(LOAD, _copied(rows))
         return f"SELECT {self.key}, {COLUMNS} FROM candle_load"
 
 

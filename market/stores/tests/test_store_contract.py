@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from lab.waiting import patience
+from market.domain.candle import Candle
 from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState, SeriesStats, StaleFence, Upserted
@@ -50,6 +51,30 @@ def test_upsert_in_bulk_gives_the_same_result(store):
     done = put(store, [*changed, candle(rows[-1].candle_time + 60)])
     assert done == Upserted([rows[-1].candle_time + 60], [rows[-1].candle_time], len(rows) - 1)
     assert store.count(MINUTE) == len(rows) + 1
+
+
+def test_bulk_beyond_the_head_is_appended(store):
+    first = candles(*range(60, 60 * (COPY_FROM_ROWS + 2), 60))
+    assert put(store, first) == Upserted([row.candle_time for row in first], [], 0)
+    start = first[-1].candle_time + 60
+    hard = Candle(start, 0.1 + 0.2, 1.7e308, -1e300, 5e-324, 0.0)
+    rows = [hard, *candles(*range(start + 60, start + 60 * (COPY_FROM_ROWS + 2), 60))]
+    with store.writing(MINUTE) as writer:
+        done = writer.upsert(rows)
+        state = writer.advance(rows[-1].candle_time, revised_from=None)
+    assert done == Upserted([row.candle_time for row in rows], [], 0)
+    assert store.read_after(MINUTE, 0, 999) == first + rows
+    assert store.state(MINUTE) == state
+
+
+def test_bulk_that_fails_leaves_nothing(store):
+    rows = candles(*range(60, 60 * (COPY_FROM_ROWS + 2), 60))
+    with pytest.raises(RuntimeError), store.writing(MINUTE) as writer:
+        writer.upsert(rows)
+        raise RuntimeError
+    assert store.series() == []
+    put(store, rows)
+    assert store.count(MINUTE) == len(rows)
 
 
 def test_upsert_of_nothing(store):

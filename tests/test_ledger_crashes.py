@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import random
 
 import pytest
@@ -10,8 +9,9 @@ import pytest
 from lab.http import post
 from lab.program import manage
 from lab.waiting import wait_until
-from market.csv_candles import HEADER, write_candles
+from market.candle_files.writers import CsvWriter
 from market.domain.candle import Candle
+from market.domain.series import SeriesId
 
 SERIES = "binance:futures:BTC/USDT:1m"
 COUNT = 8_000
@@ -32,9 +32,10 @@ def walk(count):
 @pytest.fixture
 def file(open_folder):
     path = open_folder / "candles.csv.gz"
-    with gzip.open(path, "wt") as out:
-        out.write(HEADER + "\n")
-        write_candles(out, walk(COUNT))
+    with path.open("wb") as out:
+        writer = CsvWriter(out, packed=True)
+        writer.write(SeriesId.parse(SERIES), walk(COUNT))
+        writer.close()
     return path
 
 

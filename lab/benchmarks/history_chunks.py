@@ -10,7 +10,6 @@ for a chart of the library without anything else.
 
 from __future__ import annotations
 
-import io
 import json
 import statistics
 import subprocess
@@ -29,12 +28,14 @@ from playwright.sync_api import CDPSession, Route, sync_playwright
 from clients.python.trade_canvas_history import decode
 from lab.benchmarks.harness import Comparison, Target, interleave, print_machine
 from lab.benchmarks.page import LIBRARY
+from lab.benchmarks.samples import new_series
 from lab.browser import ARGUMENTS, CHROMIUM
 from market.api.candle_pages import CandlePages
 from market.api.candle_query import PageQuery
 from market.api.gzip_body import LEVEL
 from market.api.history_chunks import CELL_CANDLES, compressed
-from market.csv_candles import read_candles
+from market.candle_files.judge import Judges, Rules
+from market.candle_files.reading import read
 from market.domain.candle import Candle
 from market.domain.history_format import encode
 from market.domain.series import SeriesId
@@ -102,8 +103,9 @@ console.log(JSON.stringify(rounds.slice(2)));
 def recorded(market: str) -> list[Candle]:
     """Return the recorded candles of a market."""
     path = RECORDED / f"{market}.csv.gz"
-    text = zlib.decompress(path.read_bytes(), zlib.MAX_WBITS | 16).decode()
-    return [candle for _, candle in read_candles(io.StringIO(text), None)]
+    judges = Judges(new_series(), Rules(now=time.time(), off_grid=True))
+    with path.open("rb") as file:
+        return [candle for rows in read(file, judges).rows for candle in rows.candles]
 
 
 def cells(candles: Sequence[Candle]) -> list[Sequence[Candle]]:

@@ -14,6 +14,12 @@ COLUMNS = Candle._fields
 TIME_COLUMN, *VALUE_COLUMNS = COLUMNS
 CSV_HEADER = ",".join(COLUMNS)
 
+SERIES_COLUMN = "series_id"
+"""The first column of a file with several series."""
+
+SERIES_KEY = b"trade_canvas.series_id"
+"""Metadata of a Parquet, Arrow or Feather file with one series: its id."""
+
 
 def arrow_schema() -> Any:
     """The schema of candles in Arrow and Parquet files; raises ArrowMissing."""

@@ -13,15 +13,9 @@ from typing import IO, Any, Protocol, cast
 from typing_extensions import override
 
 from market.candle_files.arrow import pyarrow
-from market.candle_files.columns import CSV_HEADER, arrow_schema
+from market.candle_files.columns import CSV_HEADER, SERIES_COLUMN, SERIES_KEY, arrow_schema
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
-
-SERIES_COLUMN = "series_id"
-"""The first column of a file with several series."""
-
-SERIES_KEY = b"trade_canvas.series_id"
-"""Metadata of a Parquet, Arrow or Feather file with one series: its id."""
 
 # A row group of Parquet, a record batch of Arrow: 3 MB before compression.
 BATCH_ROWS = 65_536

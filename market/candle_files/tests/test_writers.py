@@ -20,7 +20,6 @@ from market.candle_files import writers
 from market.candle_files.columns import COLUMNS, CSV_HEADER
 from market.candle_files.names import series_of, stem_of
 from market.candle_files.writers import SERIES_COLUMN, SERIES_KEY, Kind, writing
-from market.csv_candles import HEADER
 from market.domain.candle import Candle
 from market.domain.series import SeriesId, SeriesIdError
 from market.domain.timeframe import MAX_TIME
@@ -90,8 +89,6 @@ def test_columns_have_names_types_and_the_series(kind):
 @pytest.mark.parametrize("kind", Kind)
 def test_file_without_candles_is_a_file(kind):
     assert rows(kind, written(kind)) == []
-    if not kind.needs_arrow:
-        assert CSV_HEADER == HEADER
 
 
 @pytest.mark.parametrize("kind", ARROW_KINDS)

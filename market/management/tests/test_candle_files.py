@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 from django.core.management import CommandError
 
-from market.csv_candles import HEADER
-from market.management.commands import import_candles
+from market.candle_files.columns import CSV_HEADER
 from market.tests.builders import MINUTE, candles
 
 SERIES = str(MINUTE)
@@ -21,7 +20,7 @@ def file(tmp_path):
 
     def write(*lines, name="candles.csv"):
         path = tmp_path / name
-        text = "".join(f"{line}\n" for line in (HEADER, *lines)).encode()
+        text = "".join(f"{line}\n" for line in (CSV_HEADER, *lines)).encode()
         path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
         return path
 
@@ -35,15 +34,26 @@ def line(time, close="1.5"):
 @pytest.mark.parametrize("name", ["candles.csv", "candles.csv.gz", "candles.txt.gz"])
 def test_file_is_imported_packed_or_not(run, empty_store, file, name):
     report = run("import_candles", file(line(60), line(120), name=name), SERIES)
-    assert report == f"{SERIES}: 2 inserted, 0 revised, 0 unchanged\n"
+    assert report.splitlines() == [
+        f"{SERIES}: 2 inserted, 0 revised, 0 repeated",
+        "  2 rows, from 1970-01-01 00:01:00 to 1970-01-01 00:02:00 UTC,"
+        " 0 holes (0 candles missing)",
+        "1 file, format: csv, times: seconds (2)",
+        "refused rows: 0",
+    ]
     assert empty_store.newest(MINUTE, 9) == candles(60, 120)
 
 
 def test_second_import_reports_what_differs(run, empty_store, file):
     run("import_candles", file(line(60), line(180)), SERIES)
     again = file(line(60), line(120), line(180, close="1.75"), line(240))
-    assert run("import_candles", again, SERIES).endswith(": 2 inserted, 1 revised, 1 unchanged\n")
-    assert run("import_candles", again, SERIES).endswith(": 0 inserted, 0 revised, 4 unchanged\n")
+    would = run("import_candles", again, SERIES, "--dry-run").splitlines()
+    assert would[-1] == "dry run: nothing was stored"
+    assert empty_store.count(MINUTE) == 2
+    report = run("import_candles", again, SERIES).splitlines()
+    assert would[0] == report[0] == f"{SERIES}: 2 inserted, 1 revised, 1 repeated"
+    report = run("import_candles", again, SERIES).splitlines()
+    assert report[0] == f"{SERIES}: 0 inserted, 0 revised, 4 repeated"
     assert empty_store.state(MINUTE).epoch == 1
 
 
@@ -56,9 +66,8 @@ WRONG = {
     "close must be a finite number": "180,1.0,2.0,1.2,inf,1.0",
     "volume must not be negative": "180,1.0,2.0,0.5,1.5,-1.0",
     "candle_time must lie between": "-60,1.0,2.0,0.5,1.5,1.0",
-    "candle_time is not a number": "60.5,1.0,2.0,0.5,1.5,1.0",
+    "candle_time is not whole seconds": "60.5,1.0,2.0,0.5,1.5,1.0",
     "candle_time is not on the 1m grid": "181,1.0,2.0,0.5,1.5,1.0",
-    "must be later than on the line before": "120,1.0,2.0,0.5,1.5,1.0",
     "volume is not a number": "180,1.0,2.0,0.5,1.5,1.0\0",
     "the candle is still open": "253402300740,1.0,2.0,0.5,1.5,1.0",
 }
@@ -74,20 +83,20 @@ def test_wrong_line_is_named_and_nothing_of_its_chunk_stored(
     assert empty_store.series() == []
 
 
-def test_chunks_before_the_wrong_line_remain(run, empty_store, file, monkeypatch):
-    monkeypatch.setattr(import_candles, "CHUNK", 2)
-    with pytest.raises(CommandError, match="line 6: .*\nstored before that: 4 inserted"):
-        run("import_candles", file(*map(line, (60, 120, 180, 240)), "x"), SERIES)
+def test_chunks_before_the_wrong_line_remain(run, empty_store, file):
+    path = file(*map(line, (60, 120, 180, 240, 300)), "x")
+    with pytest.raises(CommandError, match="line 7: .*\nstored before that: 4 inserted"):
+        run("import_candles", path, SERIES, "--chunk", "2")
     assert empty_store.newest(MINUTE, 9) == candles(60, 120, 180, 240)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "line 1: the header must be"),
-        (b"time,open\n1,2\n", "line 1: the header must be"),
-        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03rubbish", "line 1: "),
-        (gzip.compress(f"{HEADER}\n{line(60)}\n".encode())[:-9], "ended before"),
+        (b"", "line 1: unknown_format: the header must be"),
+        (b"time,open\n1,2\n", "line 1: unknown_format: the header must be"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03rubbish", "bad_gzip: "),
+        (gzip.compress(f"{CSV_HEADER}\n{line(60)}\n".encode())[:-9], "ended before"),
         (bytes(range(128, 256)) * 9, "UTF-8"),
     ],
     ids=["empty", "other header", "rubbish", "cut", "no text"],
@@ -120,16 +129,16 @@ def test_export_can_be_imported_to_the_same_candles(run, empty_store, file, tmp_
     run("export_candles", SERIES, "--output", target)
     packed = target.read_bytes()
     text = gzip.decompress(packed) if name.endswith(".gz") else packed
-    assert text.decode() == "".join(f"{each}\n" for each in (HEADER, *exact))
+    assert text.decode() == "".join(f"{each}\n" for each in (CSV_HEADER, *exact))
     again = run("import_candles", target, SERIES)
-    assert again.endswith(": 0 inserted, 0 revised, 2 unchanged\n")
+    assert again.startswith(f"{SERIES}: 0 inserted, 0 revised, 2 repeated\n")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_export_goes_to_standard_output_and_keeps_to_its_range(run, file):
     run("import_candles", file(*map(line, range(60, 600, 60))), SERIES)
     text = run("export_candles", SERIES, "--from", "120", "--to", "1970-01-01T00:04:00Z")
-    assert text.splitlines() == [HEADER, line(120), line(180), line(240)]
+    assert text.splitlines() == [CSV_HEADER, line(120), line(180), line(240)]
 
 
 def test_export_of_nothing_is_refused(run):

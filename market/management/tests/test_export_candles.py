@@ -17,9 +17,9 @@ from django.db import connection
 
 from market import runtime
 from market.candle_files import exported
+from market.candle_files.columns import CSV_HEADER
 from market.candle_files.exported import note_path
 from market.candle_files.writers import Kind
-from market.csv_candles import HEADER
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.files import try_lock
@@ -57,7 +57,7 @@ def rows(path):
     content = path.read_bytes()
     text = (gzip.decompress(content) if kind is Kind.CSV_GZ else content).decode()
     header, *lines = text.splitlines()
-    assert header == HEADER
+    assert header == CSV_HEADER
     found = [line.split(",") for line in lines]
     return [Candle(int(time), *map(float, values)) for time, *values in found]
 

@@ -223,7 +223,9 @@ class GapRecord(models.Model):
                 fields=["next_attempt_at"],
                 condition=models.Q(next_attempt_at__isnull=False),
                 name="gaps_due",
-            )
+            ),
+            # Mostly the newest gaps of a series are looked for.
+            models.Index(fields=["series", "to_time"], name="gaps_ends"),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -38,6 +38,8 @@ from market.singletons import once
 # Entries kept for each series, of those that are asked for again and of the others. The oldest are
 # dropped: they would only be noticed again.
 KEPT = 10_000
+# New rows of a series after which the oldest are dropped.
+TRIMMED_AFTER = 100
 _KINDS = (UNSETTLED, SETTLED)
 _ANY = tuple(GapState)
 
@@ -157,6 +159,10 @@ class MemoryGapLedger(GapLedger):
 class PostgresGapLedger(GapLedger):
     """Rows of the `gaps` table."""
 
+    def __init__(self) -> None:
+        # New rows of each series since it was last trimmed; other processes count for themselves.
+        self._untrimmed: defaultdict[SeriesId, int] = defaultdict(lambda: TRIMMED_AFTER)
+
     @override
     def record(self, *entries: GapEntry) -> None:
         if not entries:
@@ -170,11 +176,16 @@ class PostgresGapLedger(GapLedger):
 
         series = entries[0].series
         span = (min(e.from_time for e in entries), max(e.to_time for e in entries))
-        if self._rewrite(series, span, with_new):
-            for states in _KINDS:
-                rows = GapRecord.objects.filter(in_states(states), series__name=str(series))
-                old = rows.order_by("-from_time").values("pk")[KEPT:]
-                GapRecord.objects.filter(pk__in=old).delete()
+        self._untrimmed[series] += self._rewrite(series, span, with_new)
+        if self._untrimmed[series] > TRIMMED_AFTER:
+            self._trim(series)
+
+    def _trim(self, series: SeriesId) -> None:
+        self._untrimmed[series] = 0
+        for states in _KINDS:
+            rows = GapRecord.objects.filter(in_states(states), series__name=str(series))
+            old = rows.order_by("-from_time").values("pk")[KEPT:]
+            GapRecord.objects.filter(pk__in=old).delete()
 
     @override
     def set_state(
@@ -195,8 +206,8 @@ class PostgresGapLedger(GapLedger):
 
     def _rewrite(
         self, series: SeriesId, span: Range, change: Callable[[list[GapEntry]], list[GapEntry]]
-    ) -> bool:
-        """Replace the rows that touch a range by the result of `change`; True when some are new."""
+    ) -> int:
+        """Replace the rows that touch a range by what `change` returns; return how many are new."""
         step = series.timeframe.seconds
         with transaction.atomic():
             with connection.cursor() as cursor:
@@ -205,7 +216,7 @@ class PostgresGapLedger(GapLedger):
             key = Series.objects.filter(name=str(series)).first()
             if key is None:
                 # A gap lies beside stored candles, and this series has none.
-                return False
+                return 0
             touched = GapRecord.objects.filter(
                 series=key, from_time__lte=span[1] + step, to_time__gte=span[0] - step
             )
@@ -217,7 +228,7 @@ class PostgresGapLedger(GapLedger):
                 touched.filter(from_time__in=[entry.from_time for entry in gone]).delete()
             fresh = set(after).difference(before)
             GapRecord.objects.bulk_create(row_of(key, entry) for entry in after if entry in fresh)
-            return bool(fresh)
+            return len(fresh)
 
     @override
     def entries(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from typing import Any
 
@@ -36,6 +36,10 @@ _STATES_BY_NAME = {
     GapRecord.State.FILLED.value: GapState.REPAIRED,
     _ABSENT: GapState.UNANSWERED,
 }
+
+
+# Thousands of rows are of few series.
+_series_of = lru_cache(maxsize=1_024)(SeriesId.parse)
 
 
 def state_of(row: GapRecord) -> GapState:
@@ -75,7 +79,7 @@ def entry_of(row: GapRecord) -> GapEntry:
             bars=None if bars is None else (bars[0], bars[1]),
         )
     return GapEntry(
-        series=SeriesId.parse(row.series.name),
+        series=_series_of(row.series.name),
         from_time=row.from_time,
         to_time=row.to_time,
         reason=row.reason,

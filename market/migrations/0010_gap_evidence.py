@@ -93,4 +93,7 @@ class Migration(migrations.Migration):
                 name="gaps_due",
             ),
         ),
+        AddIndexConcurrently(
+            "gaprecord", models.Index(fields=["series", "to_time"], name="gaps_ends")
+        ),
     ]

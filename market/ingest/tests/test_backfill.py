@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from market.domain.feed import FeedError
+from market.domain.feed import FeedError, Missing, UnknownSymbol
 from market.domain.store import StaleFence
-from market.ingest.backfill import fill, merged, missing_between
-from market.ingest.gap_ranges import GapEntry, GapState
+from market.ingest.backfill import fill, merged, missing_between, noted_hole, settle_stored
+from market.ingest.gap_ranges import Evidence, GapEntry, GapState
 from market.ingest.tests.exchange_fake import (
     SERIES,
     START,
@@ -17,6 +19,7 @@ from market.ingest.tests.exchange_fake import (
     memory_ports,
     stored,
 )
+from market.tests.builders import history_page
 
 
 def at(number):
@@ -81,6 +84,112 @@ async def test_fill_notes_a_hole_it_could_not_read_as_open(feed, ports):
     with pytest.raises(FeedError):
         await run(feed, ports)
     assert noted(ports) == [(at(3), at(8), GapState.OPEN)]
+
+
+class Answers:
+    """An exchange with the given answers, one for each request, and then an error if any."""
+
+    def __init__(self, *pages, error=None):
+        self.pages = pages
+        self.error = error
+
+    async def history(self, series, start, end):
+        for page in self.pages:
+            yield page
+        if self.error is not None:
+            raise self.error
+
+
+def page(first, last, *numbers, why=Missing.UNANSWERED, detail="", rows=0):
+    """The answer to a request for candles `first` to `last` that has some of them."""
+    made = history_page([candle_at(n) for n in numbers], (at(first), at(last)), SERIES, why)
+    holes = tuple(replace(hole, detail=detail, rows=rows) for hole in made.holes)
+    return replace(made, holes=holes)
+
+
+@pytest.fixture
+def around(ports):
+    """The candles around a hole are stored."""
+    ports.committer.pipeline.ingest(SERIES, [candle_at(0), candle_at(9)])
+
+
+@pytest.mark.parametrize("why", [Missing.UNANSWERED, Missing.UNSERVED, Missing.DROPPED])
+async def test_answer_without_candles_is_no_proof(ports, around, why):
+    answer = page(1, 8, why=why, detail="as it said", rows=3)
+    result = await run(Answers(answer), ports)
+    assert noted(ports) == [(at(1), at(8), GapState(why.value))]
+    (entry,) = ports.ledger.entries(SERIES)
+    assert (entry.reason, entry.rows, entry.evidence) == (
+        "as it said",
+        3,
+        Evidence(asked=(at(1), at(8))),
+    )
+    assert result.reasons == {entry.state: "as it said"}
+
+
+async def test_quiet_hole_has_the_candles_next_to_it_as_evidence(ports):
+    await run(Answers(page(0, 9, 0, 1, 5, 6, 9)), ports)
+    assert [entry.evidence.bars for entry in ports.ledger.entries(SERIES)] == [
+        (at(1), at(5)),
+        (at(6), at(9)),
+    ]
+
+
+async def test_candle_that_is_stored_although_the_exchange_lacks_it_is_no_hole(ports):
+    ports.committer.pipeline.ingest(SERIES, [candle_at(3)])
+    await run(Answers(page(0, 9, 0, 1, 5, 6, 7, 8, 9)), ports)
+    assert noted(ports) == [(at(2), at(2), GapState.QUIET), (at(4), at(4), GapState.QUIET)]
+
+
+async def test_window_that_is_requested_again_counts_by_the_newer_answer(ports, around):
+    # The first answer has only the newest part; the older one is requested again.
+    pages = page(0, 9, 8, 9), page(0, 7, 0, 1, 2, 5, 6, 7)
+    await run(Answers(*pages), ports)
+    assert noted(ports) == [(at(3), at(4), GapState.QUIET)]
+
+
+async def test_times_that_no_answer_covers_are_open(ports, around):
+    await run(Answers(page(0, 4, 0, 1, 2)), ports)
+    assert noted(ports) == [
+        (at(3), at(4), GapState.UNANSWERED),
+        (at(5), at(8), GapState.OPEN),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("why", "expected"),
+    [
+        (Missing.UNANSWERED, []),
+        (Missing.UNSERVED, [(at(-5), at(-1), GapState.UNSERVED)]),
+        (Missing.DROPPED, [(at(-5), at(-1), GapState.DROPPED)]),
+    ],
+)
+async def test_times_before_the_first_candle_are_noted_only_with_a_reason(ports, why, expected):
+    await run(Answers(page(-5, -1, why=why), page(0, 2, 0, 1, 2)), ports, first=-5)
+    assert noted(ports) == expected
+
+
+async def test_refusal_of_the_series_leaves_what_was_not_read_as_unserved(ports, around):
+    feed = Answers(page(0, 3, 0, 1, 2, 3), error=UnknownSymbol("no longer listed"))
+    with pytest.raises(UnknownSymbol):
+        await run(feed, ports)
+    assert noted(ports) == [(at(4), at(8), GapState.UNSERVED)]
+    assert ports.ledger.entries(SERIES)[0].reason == "no longer listed"
+
+
+def test_what_was_stored_otherwise_is_repaired_in_the_ledger(ports, around):
+    ports.ledger.record(
+        noted_hole(SERIES, (at(1), at(8)), state=GapState.UNSERVED, reason="too old")
+    )
+    ports.committer.pipeline.ingest(SERIES, [candle_at(n) for n in (3, 4, 7)])
+    settle_stored(ports, SERIES, (at(0), at(9)))
+    assert noted(ports) == [
+        (at(1), at(2), GapState.UNSERVED),
+        (at(3), at(4), GapState.REPAIRED),
+        (at(5), at(6), GapState.UNSERVED),
+        (at(7), at(7), GapState.REPAIRED),
+        (at(8), at(8), GapState.UNSERVED),
+    ]
 
 
 async def test_fill_marks_a_noted_hole_as_filled_only_where_it_is(feed, ports):

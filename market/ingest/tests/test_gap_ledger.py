@@ -312,6 +312,7 @@ def test_release_before_finds_states_that_it_knows(transactional_db):
 
 def test_only_the_newest_holes_of_each_kind_are_kept(ledger, monkeypatch):
     monkeypatch.setattr(gap_ledger, "KEPT", 2)
+    monkeypatch.setattr(gap_ledger, "TRIMMED_AFTER", 0)
     for minute in (0, 2, 4):
         ledger.record(hole(minute, minute))
         ledger.record(hole(minute + 10, minute + 10, QUIET))

@@ -16,7 +16,8 @@ from market.domain.candle import CandleError
 from market.domain.feed import Closed, FeedError, FeedRefused, Forming, Interrupted
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_client import feed_errors, listing_of, symbol_of
-from market.exchanges.ccxt_history import History, candle_of
+from market.exchanges.ccxt_history import History
+from market.exchanges.rows import candle_of
 from market.exchanges.streams import (
     UNSUBSCRIBE_TIMEOUT_S,
     EventQueue,

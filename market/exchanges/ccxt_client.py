@@ -26,6 +26,7 @@ from market.domain.feed import (
 from market.domain.series import FUTURES, SeriesId
 from market.exchanges.answer_limit import LimitedResponse
 from market.exchanges.asked_pause import PAUSE_S, asked_pause, pause_of
+from market.exchanges.asked_window import TRACE
 from market.exchanges.local_address import point_at
 from market.exchanges.rate_limit import RateLimit, rate_limit_of, take_turn
 
@@ -39,7 +40,7 @@ _REFUSALS = (
     ccxt.ArgumentsRequired,
     ccxt.AuthenticationError,
 )
-# ccxt raises one of the last four for an unexpected body.
+# ccxt raises one of the last six for an unexpected body.
 _FAILURES = (
     ccxt.BaseError,
     aiohttp.ClientError,
@@ -49,6 +50,8 @@ _FAILURES = (
     KeyError,
     TypeError,
     IndexError,
+    AttributeError,
+    ArithmeticError,
 )
 
 
@@ -97,6 +100,8 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
         """Refuse by the status before ccxt reads the body; raises Paused."""
+        if (trace := TRACE.get()) is not None:
+            trace.status = code
         headers, body = rest[0], rest[1]
         seconds = pause_of(self.id, code, headers, body)
         if seconds is not None:
@@ -110,6 +115,8 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
 
     async def fetch(self, *request: Any, **named: Any) -> Any:
         """Send one request; a refusal for exceeding the rate pauses all workers."""
+        if (trace := TRACE.get()) is not None:
+            trace.url, trace.body = request[0], request[3] if len(request) > 3 else None
         try:
             return await super().fetch(*request, **named)  # type: ignore[misc]
         except _LIMITED as error:
@@ -128,6 +135,21 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
                 # The loop itself keeps no strong reference to a task.
                 self.pausing.add(pausing)
                 pausing.add_done_callback(self.pausing.discard)
+
+    def parse_ohlcvs(self, ohlcvs: Any, market: Any = None, *given: Any, **named: Any) -> Any:
+        """Read every row that was sent: ccxt drops those before `since` or beyond `limit`.
+
+        They show what the exchange has around a hole; a row that is unreadable stops no other.
+        """
+        if TRACE.get() is None or not isinstance(ohlcvs, list):
+            return super().parse_ohlcvs(ohlcvs, market, *given, **named)  # type: ignore[misc]
+        rows = []
+        for row in ohlcvs:
+            try:
+                rows.append(self.parse_ohlcv(row, market))  # type: ignore[attr-defined]
+            except _FAILURES:
+                rows.append(row)
+        return rows
 
     async def close(self, *given: Any) -> None:
         """Close sockets, sessions and the connection of the rate limit."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-from market.domain.candle import Candle, CandleError, in_time_order, is_closed, sourced
-from market.domain.feed import FeedError, HistoryPage, Hole, Missing
-from market.domain.gaps import missing_runs
+from market.domain.candle import Candle, is_closed
+from market.domain.feed import FeedError, HistoryPage
 from market.domain.series import FUTURES, SeriesId
-from market.domain.timeframe import Timeframe
 from market.exchanges.ccxt_client import (
     feed_errors,
     listing_of,
     symbol_of,
 )
 from market.exchanges.grids import timeframe_of
+from market.exchanges.history_read import HistoryRead, Learned
+from market.exchanges.rows import checked
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,7 @@ class History:
         self._clock = ExchangeClock(exchange)
         self._loading = asyncio.Lock()
         self._loaded_at = 0.0
+        self._learned = Learned()
 
     async def now(self) -> float:
         """The exchange's clock, Unix seconds."""
@@ -117,22 +118,18 @@ class History:
         return await timeframe_of(self._exchange, series)
 
     async def pages(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
-        """Closed candles with ``start <= candle_time <= end``, ascending, page by page."""
+        """Closed candles with ``start <= candle_time <= end``, ascending, answer by answer."""
         name = await self.load(series)
-        timeframe = series.timeframe
-        end = min(end, timeframe.latest_closed(await self.now()))
-        size = page_size(self._exchange, series.market)
-        cursor = _first_open(timeframe, start)
-        while cursor <= end:
-            # One more than needed: some exchanges omit the candle at `since`, and the last row may
-            # be a forming one.
-            limit = min(size, (end - cursor) // timeframe.seconds + 2)
-            rows = await self._rows(series, name, cursor, limit)
-            following = _next_cursor(rows, cursor, limit * timeframe.seconds, timeframe)
-            asked = (cursor, min(end, following - timeframe.seconds))
-            page = [candle for candle in rows if cursor <= candle.candle_time <= end]
-            yield HistoryPage(candles=page, asked=asked, holes=_holes(rows, asked, timeframe))
-            cursor = following
+        read = HistoryRead(
+            self._exchange,
+            series,
+            name,
+            closed=series.timeframe.latest_closed(await self.now()),
+            size=page_size(self._exchange, series.market),
+            learned=self._learned,
+        )
+        async for page in read.pages(start, end):
+            yield page
 
     async def recent(self, series: SeriesId, count: int) -> Recent:
         """The newest `count` closed candles and the forming one."""
@@ -158,64 +155,3 @@ def page_size(exchange: Any, market: str) -> int:
         part = (features.get("swap") or {}).get("linear") or {}
     stated = (part.get("fetchOHLCV") or {}).get("limit")
     return int(stated) if stated else PAGE
-
-
-def checked(rows: Iterable[Any], series: SeriesId) -> list[Candle]:
-    """ccxt's rows as candles, ascending, each time once; invalid ones are logged and dropped."""
-    candles = []
-    for row in rows:
-        try:
-            candles.append(candle_of(row, series.timeframe))
-        except CandleError as error:
-            logger.warning("%s: an invalid row from the exchange: %s %r", series, error, row)
-    return in_time_order(candles)
-
-
-def candle_of(row: Any, timeframe: Timeframe) -> Candle:
-    """One row ``[milliseconds, open, high, low, close, volume]``, copied and checked.
-
-    Raises CandleError for anything else: whatever one row is, the others are read.
-    """
-    try:
-        opened, first, high, low, last, volume = row[:6]
-        milliseconds = int(opened)
-        candle = Candle(
-            candle_time=milliseconds // 1000,
-            open=float(first),
-            high=float(high),
-            low=float(low),
-            close=float(last),
-            # Some exchanges send no volume for an index or for a candle without trades.
-            volume=float(volume or 0.0),
-        )
-    except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
-        raise CandleError("candle", f"not a candle: {error}") from error
-    if milliseconds % 1000:
-        raise CandleError("candle_time", "not on a whole second")
-    return sourced(candle, timeframe)
-
-
-def _holes(rows: list[Candle], asked: tuple[int, int], timeframe: Timeframe) -> tuple[Hole, ...]:
-    times = [row.candle_time for row in rows]
-    inside = [time for time in times if asked[0] <= time <= asked[1]]
-    return tuple(
-        Hole(
-            from_time=first,
-            to_time=last,
-            why=Missing.QUIET
-            if times and times[0] < first and last < times[-1]
-            else Missing.UNANSWERED,
-        )
-        for first, last in missing_runs(inside, *asked, timeframe)
-    )
-
-
-def _first_open(timeframe: Timeframe, start: int) -> int:
-    opened = timeframe.open_of(max(0, start))
-    return opened if opened >= max(0, start) else opened + timeframe.seconds
-
-
-def _next_cursor(rows: list[Candle], cursor: int, window: int, timeframe: Timeframe) -> int:
-    """After the last row; after the whole window when it was empty: there may be more behind it."""
-    newest = rows[-1].candle_time if rows else -1
-    return newest + timeframe.seconds if newest >= cursor else cursor + window

@@ -20,8 +20,9 @@ from market.domain.candle import Candle
 from market.domain.feed import Closed, FeedError, FeedEvent, FeedRefused, Forming, Interrupted
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_client import feed_errors, symbol_of
-from market.exchanges.ccxt_history import History, checked
+from market.exchanges.ccxt_history import History
 from market.exchanges.rate_limit import YIELDS
+from market.exchanges.rows import checked
 from market.exchanges.streams import (
     UNSUBSCRIBE_TIMEOUT_S,
     EventQueue,

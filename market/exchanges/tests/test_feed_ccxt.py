@@ -28,7 +28,7 @@ from market.domain.series import SeriesId
 from market.exchanges.answer_limit import MAX_MESSAGE_BYTES, LimitedResponse, ccxt_client
 from market.exchanges.ccxt_client import symbol_of
 from market.exchanges.ccxt_feed import known_exchanges, open_feed
-from market.exchanges.ccxt_history import checked
+from market.exchanges.rows import checked
 from market.exchanges.streams import StreamLimits
 from market.ingest.due import FollowLimits
 from market.ingest.follow import Follower

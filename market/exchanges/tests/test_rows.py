@@ -8,7 +8,7 @@ import pytest
 
 from market.domain.candle import CandleError
 from market.domain.series import SeriesId
-from market.exchanges.ccxt_history import candle_of, checked
+from market.exchanges.rows import candle_of, checked
 from market.tests.builders import candle
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")

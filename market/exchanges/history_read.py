@@ -80,6 +80,8 @@ class HistoryRead:
         # The newest candle seen before the cursor, and the first candle of a hole before it.
         self._left: int | None = None
         self._hole_from: int | None = None
+        # Ask from the cursor on, not from the candle before.
+        self._is_at_start = False
         self._extra = MOST_EXTRA
         self._unreadable = 0
         self._was_read = False
@@ -110,7 +112,8 @@ class HistoryRead:
 
     def _window(self) -> tuple[int, int]:
         """Since and limit of the next request: a candle more than needed on both sides."""
-        since = max(self._floor, self._cursor - self._step)
+        before = 0 if self._is_at_start else self._step
+        since = max(self._floor, self._cursor - before)
         if self._learned.needs_until is False:
             # The count goes back from the present, whatever `since` is.
             return since, self._size
@@ -172,6 +175,11 @@ class HistoryRead:
     async def _page(self, answer: Answer, limit: int) -> HistoryPage | None:
         """The page of an answer; None to ask again, for another window."""
         first, last = answer.window
+        if last is not None and last < self._cursor and not self._is_at_start:
+            # A request for one day: without the candle before, it is the next day.
+            self._is_at_start = True
+            return None
+        self._is_at_start = False
         if first is not None and last is not None and first > self._cursor:
             asked_for = (last - first) // self._step + 1
             if asked_for < limit:
@@ -300,7 +308,7 @@ class HistoryRead:
                 series,
                 name,
                 max(0, around - 3 * coarse.seconds),
-                5,
+                self._size if self._learned.needs_until is False else 5,
                 until=until,
             )
         except RateLimited:

@@ -45,6 +45,7 @@ class Switches:
     enable_kline_health_v2: bool = False
     kline_health_backfill_recent_seconds: int = _number(120, 5)
     enable_compact_history: bool = False
+    enable_candle_export: bool = False
     cors_origins: str = "http://localhost:5173,http://127.0.0.1:5173"
     ingest_token: str = ""
     api_requests_per_s: int = _number(0, 0)

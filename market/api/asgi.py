@@ -15,6 +15,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HeaderList = list[tuple[bytes, bytes]]
 
+# The key of the scope's "state" under which the server's protocol puts the connection.
+CONNECTION = "connection"
+
 
 async def respond(send: Send, status: int, headers: HeaderList, body: bytes = b"") -> None:
     """Send a whole answer."""

@@ -18,7 +18,7 @@ MAX_INPUT_BYTES = 2_000
 MAX_INPUT_CHARACTERS = 200
 
 
-def check_query(model: type[M], query: Mapping[str, str]) -> M:
+def check_query(model: type[M], query: Mapping[str, Any]) -> M:
     """The query as `model`; raises ApiError 422."""
     names = (field.alias or name for name, field in model.model_fields.items())
     values = {name: query[name] for name in names if name in query}

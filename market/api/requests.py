@@ -15,6 +15,9 @@ from market.domain.timeframe import MAX_TIME
 
 MAX_BATCH = 20_000
 
+# Series in one file.
+MOST_EXPORTED = 100
+
 
 def no_boolean(value: Any) -> Any:
     """Reject booleans, which Python would accept as 1 and 0."""
@@ -85,6 +88,30 @@ class CandlesQuery(BaseModel):
         Time | None, Field(description="exclusive lower bound; absent: the newest candles")
     ] = None
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
+
+
+class ExportQuery(BaseModel):
+    """A range of one series or several, as a file."""
+
+    series_id: Annotated[
+        list[SeriesText],
+        Field(min_length=1, max_length=MOST_EXPORTED, description="repeat it for several series"),
+    ]
+    start: Annotated[Time, Field(alias="from", description="earliest open time")] = 0
+    end: Annotated[Time, Field(alias="to", description="latest open time; absent: the newest")] = (
+        MAX_TIME
+    )
+    since: Annotated[
+        Time | None,
+        Field(description="the newest open time that the client has; with one `series_id` only"),
+    ] = None
+    epoch: Annotated[
+        int | None, Field(ge=0, description="with `since`: `X-Series-Epoch` of what it has")
+    ] = None
+    generation: Annotated[
+        str | None,
+        Field(max_length=100, description="with `since`: `X-Series-Generation` of what it has"),
+    ] = None
 
 
 class HistoryQuery(BaseModel):

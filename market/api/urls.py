@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from market.api.candle_files import CandleFile
 from market.api.candles import Candles
 from market.api.debug import IngestState, Metrics, SeriesHealth
 from market.api.derived import Derived
@@ -17,6 +18,7 @@ from market.api.whitelist import Whitelist
 
 urlpatterns = [
     path("candles", Candles.as_view()),
+    path("candles.<str:kind>", CandleFile.as_view()),
     path("history", History.as_view()),
     path("history/<str:name>", HistoryChunk.as_view()),
     path("ingest/candle_closed", ClosedCandle.as_view()),

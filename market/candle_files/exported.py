@@ -102,9 +102,11 @@ def bring_up(
     return BroughtUp(True, count, first)
 
 
-def pages(store: CandleStore, series: SeriesId, start: int, end: int) -> Iterator[list[Candle]]:
-    """The candles of a range, some at a time."""
-    while page := store.read_range(series, start, end, limit=PAGE):
+def pages(
+    store: CandleStore, series: SeriesId, start: int, end: int, *, size: int = 0
+) -> Iterator[list[Candle]]:
+    """The candles of a range (inclusive), `size` at a time, or PAGE."""
+    while page := store.read_range(series, start, end, limit=size or PAGE):
         yield page
         start = page[-1].candle_time + 1
 

@@ -9,9 +9,9 @@ from rest_framework.request import Request
 from market.api.candle_answer import accepts_gzip
 from market.api.endpoint import Endpoint
 from market.api.schema import BAD_SERIES_ID, errors_of, parameters_of
+from market.api.streamed import streamed
 from overlays.api.replay_answers import StreamLine
 from overlays.api.replay_requests import StreamQuery
-from overlays.api.streamed import streamed
 from overlays.api.views import DRAW_OUT_OF_SYNC, refusals
 from overlays.replay import jobs
 from overlays.replay.stream import StreamSpec, lines

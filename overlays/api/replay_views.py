@@ -28,6 +28,7 @@ from market.api.schema import (
     parameters_of,
     responses,
 )
+from market.api.streamed import streamed
 from market.bus.publish import publish_change
 from market.costs import charge
 from market.domain.series import SeriesId
@@ -47,7 +48,6 @@ from overlays.api.replay_requests import (
     StatusQuery,
     WindowQuery,
 )
-from overlays.api.streamed import streamed
 from overlays.reads import NoData, OutOfSync
 from overlays.replay import coverage, jobs, package
 from overlays.replay.coverage import CoverageJob

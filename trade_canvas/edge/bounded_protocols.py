@@ -13,8 +13,9 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from market.api.asgi import CONNECTION
 from market.timeouts import Timeout
-from trade_canvas.edge.unread_answers import CONNECTION, Connection
+from trade_canvas.edge.unread_answers import Connection
 
 MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 20.0

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from market.api.asgi import Application, HeaderList, Message, Receive, Scope, Send
+from market.api.asgi import CONNECTION, Application, HeaderList, Message, Receive, Scope, Send
 
 MOST_BYTES = 24 * 1024 * 1024
 
@@ -25,9 +25,6 @@ SMALL_BYTES = 65_536
 # A client is only disconnected after this long, or a burst of honest ones would be.
 PATIENCE_S = 1.0
 LOOK_S = 0.1
-
-# The key of the scope's "state" under which the server's protocol puts the connection.
-CONNECTION = "connection"
 
 
 class Connection(NamedTuple):

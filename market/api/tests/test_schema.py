@@ -10,6 +10,7 @@ pytestmark = pytest.mark.usefixtures("in_memory")
 
 ENDPOINTS = {
     ("get", "/api/market/candles"): {"200", "304", "400", "422", "503"},
+    ("get", "/api/market/candles.{kind}"): {"200", "304", "400", "404", "422", "501", "503"},
     ("post", "/api/market/ingest/candle_closed"): {"200", "400", "401", "403", "409", "413", "500"},
     ("post", "/api/market/ingest/candle_forming"): {"200", "400", "401", "403", "404"},
     ("post", "/api/dev/market/ingest/candles_closed_batch"): {"200", "404", "409", "422", "500"},

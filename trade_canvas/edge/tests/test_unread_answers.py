@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from lab.waiting import eventually, patience
+from market.api.asgi import CONNECTION
 from trade_canvas.edge import unread_answers
-from trade_canvas.edge.unread_answers import CONNECTION, SMALL_BYTES, Connection, UnreadAnswers
+from trade_canvas.edge.unread_answers import SMALL_BYTES, Connection, UnreadAnswers
 
 SIZE = 2 * SMALL_BYTES
 

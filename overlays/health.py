@@ -12,6 +12,7 @@ from factors.health import Heads, health, read_heads
 from market.api.health import series_health
 from market.domain.lease_store import IDLE, BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
+from market.ingest.halted import halted_markets
 from market.ingest.runtime import lease_store
 from market.live.health import Health
 from market.stores.postgres import read_rows
@@ -51,13 +52,16 @@ def _market(heads: Mapping[SeriesId, int | None], now: int) -> dict[SeriesId, di
     for each, head in heads.items():
         is_current = head is not None and head >= each.timeframe.latest_closed(now)
         times[each] = now if is_current else now - GRACE_S
+    halted = halted_markets().among(heads)
     found = {
-        each: series_health(each, head, now=times[each], backfill=IDLE)
+        each: series_health(each, head, now=times[each], backfill=IDLE, is_halted=each in halted)
         for each, head in heads.items()
     }
     late = [each for each, answer in found.items() if answer["status"] != "green"]
     for each, progress in _progress(late).items():
-        found[each] = series_health(each, heads[each], now=times[each], backfill=progress)
+        found[each] = series_health(
+            each, heads[each], now=times[each], backfill=progress, is_halted=each in halted
+        )
     return found
 
 
@@ -74,5 +78,6 @@ def _health(market: dict[str, Any] | None, factor: dict[str, Any]) -> Health:
         backfill = market["backfill"]
         percent = backfill["progress_pct"]
         signature += [market["status_reason"], market["missing_candles"], backfill["state"]]
+        signature.append("is_halted" in market)
         signature.append(None if percent is None else int(percent))
     return Health(tuple(signature), {"market": market, "factor": factor})

@@ -11,6 +11,7 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from market.domain.freshness import late_by
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId, SeriesIdError
 from market.ingest.supervisor import reports_of
@@ -26,6 +27,7 @@ class FollowState(TextChoices):
     WAITING = "waiting", gettext_lazy("waiting")
     OPEN_BREAKER = "open_breaker", gettext_lazy("open breaker")
     UNFOLLOWED = "unfollowed", gettext_lazy("waiting for a worker")
+    HALTED = "halted", gettext_lazy("halted or delisted")
     DISABLED = "disabled", gettext_lazy("disabled")
     FAILING = "failing", gettext_lazy("with a problem")
     BEHIND = "behind", gettext_lazy("behind or empty")
@@ -66,7 +68,10 @@ class FollowStatus:
 
     def problem(self) -> Problem | None:
         """What is wrong with following it, as sentences."""
-        return problem_of(self.report, time.time())
+        now, late_s = time.time(), 0.0
+        if self.series is not None and self.head is not None:
+            late_s = late_by(self.head, self.series.timeframe, now)
+        return problem_of(self.report, now, late_s=late_s)
 
     def is_in(self, state: FollowState, *, is_enabled: bool) -> bool:
         """Whether a row with this status is shown by the filter of a state."""
@@ -77,6 +82,8 @@ class FollowStatus:
                 return is_enabled and self.behind() != 0
             case FollowState.UNFOLLOWED:
                 return is_enabled and self.report is None
+            case FollowState.HALTED:
+                return is_enabled and self.report is not None and self.report.is_halted
             case FollowState.FAILING:
                 problem = self.problem()
                 return is_enabled and problem is not None and problem.is_present

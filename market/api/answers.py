@@ -159,6 +159,10 @@ class HealthAnswer(BaseModel):
     status: Literal["green", "yellow", "red", "gray"]
     status_reason: str
     backfill: BackfillAnswer
+    is_halted: bool | None = Field(
+        None,
+        description="true where the exchange lists the market as halted or delisted, else absent",
+    )
 
 
 class GapAnswer(BaseModel):

@@ -25,6 +25,7 @@ from market.api.schema import (
 from market.domain.lease_store import IDLE, BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
+from market.ingest.halted import halted_markets
 from market.ingest.runtime import lease_store
 from market.runtime import candle_store
 
@@ -49,7 +50,10 @@ class Health(Endpoint):
         series = readable_series(asked.series_id)
         now = int(time.time()) if asked.now_time is None else asked.now_time
         head = blocking.call(candle_store().state, series).head
-        return Response(series_health(series, head, now=now, backfill=_progress(series)))
+        is_halted = bool(halted_markets().among([series]))
+        return Response(
+            series_health(series, head, now=now, backfill=_progress(series), is_halted=is_halted)
+        )
 
 
 def _progress(series: SeriesId) -> BackfillProgress:
@@ -61,14 +65,23 @@ def _progress(series: SeriesId) -> BackfillProgress:
 
 
 def series_health(
-    series: SeriesId, head: int | None, *, now: int, backfill: BackfillProgress
+    series: SeriesId,
+    head: int | None,
+    *,
+    now: int,
+    backfill: BackfillProgress,
+    is_halted: bool = False,
 ) -> dict[str, Any]:
-    """The health answer at `now` (Unix seconds) for a series whose newest candle is `head`."""
+    """The health answer at `now` (Unix seconds) for a series whose newest candle is `head`.
+
+    `is_halted` is in the answer only where it is true.
+    """
     timeframe = series.timeframe
     expected = timeframe.latest_closed(now)
     missing = None if head is None else max(0, expected - head)
     shown = _backfill(backfill, timeframe, missing or 0, now=now)
     status, reason = _status(head, expected, shown)
+    halted = {"is_halted": True} if is_halted else {}
     return {
         "series_id": str(series),
         "timeframe_seconds": timeframe.seconds,
@@ -81,6 +94,7 @@ def series_health(
         "status": status,
         "status_reason": reason,
         "backfill": shown,
+        **halted,
     }
 
 

@@ -162,6 +162,13 @@ class Feed(Protocol):
         """Events of the followed series, in order per series, until the feed is closed."""
         ...
 
+    def is_halted(self, series: SeriesId) -> bool:
+        """Whether the exchange lists the market of a series as halted or delisted.
+
+        From memory, as of when its listing was read last; False before that.
+        """
+        ...
+
     async def close(self) -> None:
         """Disconnect and free all resources; events() ends."""
         ...

@@ -138,7 +138,9 @@ class JobReport:
 
     `state` is ``running``, ``backfilling``, ``waiting`` (before the next try) or ``open_breaker``.
     `guardrail` is the circuit breaker's state as the contract's ingest_state shows it; `owner`
-    names the process that follows.
+    names the process that follows. `is_halted`: the exchange lists the market as halted or
+    delisted. `refused_rows` counts the rows of the exchange that were dropped since following
+    began, the last of them at `refused_at`, because they are no candles of the series.
     """
 
     state: str
@@ -149,6 +151,9 @@ class JobReport:
     last_crash_at: float | None = None
     guardrail: Mapping[str, Any] | None = None
     owner: str | None = None
+    is_halted: bool = False
+    refused_rows: int = 0
+    refused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

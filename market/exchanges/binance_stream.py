@@ -17,6 +17,7 @@ from market.domain.feed import Closed, FeedError, FeedRefused, Forming, Interrup
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_client import feed_errors, listing_of, symbol_of
 from market.exchanges.ccxt_history import History
+from market.exchanges.refused_rows import refused_rows
 from market.exchanges.rows import candle_of
 from market.exchanges.streams import (
     UNSUBSCRIBE_TIMEOUT_S,
@@ -120,7 +121,7 @@ class BinanceStream(LiveStream):
                 row = [kline[name] for name in ("t", "o", "h", "l", "c", "v")]
                 candle = candle_of(row, series.timeframe)
             except (KeyError, CandleError) as error:
-                logger.warning("%s: an invalid candle from the stream: %s %r", series, error, kline)
+                refused_rows().note(series, 1, f"from the stream: {error}")
                 continue
             subscription.last_at, subscription.quiet = now, 0
             socket = subscription.socket

@@ -65,6 +65,10 @@ class CcxtFeed(Feed):
         return self._queue.events()
 
     @override
+    def is_halted(self, series: SeriesId) -> bool:
+        return self._history.is_halted(series)
+
+    @override
     async def close(self) -> None:
         if self._running is not None:
             await stop([self._running])

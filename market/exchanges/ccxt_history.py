@@ -101,6 +101,11 @@ class History:
         """Request the exchange's time again, as after a disturbance."""
         self._clock.distrust()
 
+    def is_halted(self, series: SeriesId) -> bool:
+        """Whether the exchange lists the market as inactive, as far as it was loaded."""
+        listed = (self._exchange.markets or {}).get(symbol_of(series)) or {}
+        return listed.get("active") is False
+
     async def load(self, series: SeriesId) -> str:
         """Load the exchange's markets when needed; return ccxt's name of the series' timeframe.
 

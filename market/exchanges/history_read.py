@@ -8,7 +8,6 @@ quiet only between two candles of one answer.
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,8 +19,7 @@ from market.domain.feed import FeedError, FeedRefused, HistoryPage, Hole, Missin
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
 from market.exchanges.answers import Answer, RequestRefused, UnreadableAnswer, ask, holes_of
-
-logger = logging.getLogger(__name__)
+from market.exchanges.refused_rows import refused_rows
 
 # Unreadable answers in a row after which the exchange counts as out of order.
 MOST_UNREADABLE = 3
@@ -33,7 +31,6 @@ SMALLEST_PAGE = 10
 PROBE = 2
 # How far the edge moves between two reads, in candles, before it is searched from scratch.
 EDGE_MOVES = 16
-_KEPT_REFUSALS = 500
 
 Reason = tuple[Missing, str]
 UNANSWERED: Reason = (Missing.UNANSWERED, "")
@@ -49,8 +46,6 @@ class Learned:
     includes_first: bool = False
     # How many candles back a timeframe is served, by its text.
     served: dict[str, int] = field(default_factory=dict)
-    # Refused rows that were logged: once for each series and reason.
-    logged: set[tuple[SeriesId, str]] = field(default_factory=set)
 
 
 class HistoryRead:
@@ -128,7 +123,8 @@ class HistoryRead:
         self._unreadable = self._unreadable + 1 if answer.problem else 0
         self._was_read |= bool(answer.candles)
         self._learned.includes_first |= any(c.candle_time == since for c in answer.candles)
-        self._log(answer)
+        if answer.refused:
+            refused_rows().note(self._series, len(answer.refused), answer.refused[0].reason)
         return answer
 
     def _must_be_wrong(self, answer: Answer, since: int) -> bool:
@@ -159,16 +155,6 @@ class HistoryRead:
     async def _sent(self, since: int, limit: int) -> Answer:
         until = since + limit * self._step if self._learned.needs_until else None
         return await ask(self._exchange, self._series, self._name, since, limit, until=until)
-
-    def _log(self, answer: Answer) -> None:
-        if not answer.refused:
-            return
-        reason = answer.refused[0].reason
-        known = self._learned.logged
-        if (self._series, reason.partition(":")[0]) not in known and len(known) < _KEPT_REFUSALS:
-            known.add((self._series, reason.partition(":")[0]))
-            count = len(answer.refused)
-            logger.warning("%s: %d rows refused, the first: %s", self._series, count, reason)
 
     # Answers
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from market.domain.candle import Candle, CandleError, in_time_order, sourced
 from market.domain.series import SeriesId
 from market.domain.timeframe import MAX_TIME, Timeframe
-
-logger = logging.getLogger(__name__)
+from market.exchanges.refused_rows import refused_rows
 
 NOT_A_CANDLE = "candle"
 
@@ -48,16 +46,11 @@ def read_rows(rows: Iterable[Any], timeframe: Timeframe) -> Rows:
 
 
 def checked(rows: Iterable[Any], series: SeriesId) -> list[Candle]:
-    """ccxt's rows as candles, ascending, each time once; invalid ones are logged and dropped."""
+    """ccxt's rows as candles, ascending, each time once; invalid ones are noted and dropped."""
     candles, refused = read_rows(rows, series.timeframe)
     if refused:
-        log_refused(series, refused)
+        refused_rows().note(series, len(refused), refused[0].reason)
     return candles
-
-
-def log_refused(series: SeriesId, refused: list[RefusedRow]) -> None:
-    """Log the refused rows of one answer in one line."""
-    logger.warning("%s: %d invalid rows, the first: %s", series, len(refused), refused[0].reason)
 
 
 def candle_of(row: Any, timeframe: Timeframe) -> Candle:

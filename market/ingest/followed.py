@@ -24,6 +24,7 @@ from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.domain.store import Fence, StaleFence
 from market.exchanges.rate_limit import YIELDS
+from market.exchanges.refused_rows import refused_rows
 from market.ingest import metrics
 from market.ingest.backfill import (
     NOT_ASKED,
@@ -165,10 +166,17 @@ class FollowedSeries:
     def send_report(self) -> None:
         """Report the state of this series to the job."""
         is_open = self._breaker.state is BreakerState.OPEN
+        refused = refused_rows().of(self.series)
+        if refused is not None and refused.at != self._job.refused_at:
+            reason = f"rows refused: {refused.reason}"[:_LAST_ERROR_LENGTH]
+            self._job = replace(
+                self._job, refused_rows=refused.rows, refused_at=refused.at, last_error=reason
+            )
         report = replace(
             self._job,
             state="open_breaker" if is_open else self._job.state,
             last_candle_time=self._held.head,
+            is_halted=self._ports.feed.is_halted(self.series),
             guardrail=self._breaker.as_object() if self._breaker.enabled else None,
         )
         self._ports.report(self.series, report)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import orjson
@@ -215,7 +215,7 @@ class ValkeyLeaseStore(LeaseStore):
     @override
     def reports(self, series: Collection[SeriesId]) -> dict[SeriesId, JobReport]:
         found = self._many("report", list(series))
-        return {each: JobReport(**orjson.loads(text)) for each, text in found if text is not None}
+        return {each: _report_in(text) for each, text in found if text is not None}
 
     @override
     def drop_reports(self, series: Collection[SeriesId]) -> None:
@@ -287,6 +287,9 @@ class ValkeyLeaseStore(LeaseStore):
         return list(zip(names, values, strict=True))
 
 
+_REPORTED = [each.name for each in fields(JobReport)]
+
+
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
@@ -305,6 +308,12 @@ def _reaching() -> Iterator[None]:
         yield
     except (RedisError, identity.IdentityUnknown) as error:
         raise LeaseStoreUnavailable(str(error)) from error
+
+
+def _report_in(text: str | bytes) -> JobReport:
+    """The report, without fields that only a newer version knows."""
+    found = orjson.loads(text)
+    return JobReport(**{name: found[name] for name in _REPORTED if name in found})
 
 
 def _progress_in(text: str | bytes | None) -> BackfillProgress:

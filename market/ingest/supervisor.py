@@ -114,6 +114,8 @@ def _job(desired: Desired, report: JobReport | None) -> dict[str, Any]:
         "state": shown.state,
         "last_error": shown.last_error,
         "last_candle_time": shown.last_candle_time,
+        "is_halted": shown.is_halted,
+        "refused_rows": shown.refused_rows,
     }
 
 

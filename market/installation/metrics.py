@@ -28,6 +28,7 @@ BY_SERIES = (
     ("breaker_open", "1 while the series' circuit breaker is open."),
     ("failures", "Failures since its follower began."),
     ("leases", "Web processes that have watchers of the series."),
+    ("halted", "1 while the exchange lists the market as halted or delisted."),
     ("open_gaps", "Noticed holes that the exchange is asked for again."),
 )
 PREFIX = "market_series_"
@@ -94,6 +95,7 @@ def _values(each: SeriesStatus) -> dict[str, float | None]:
         "breaker_open": float(each.is_breaker_open),
         "failures": each.report.crashes if each.report else 0.0,
         "leases": each.desired.lease.leases if each.desired.lease else 0.0,
+        "halted": float(each.report is not None and each.report.is_halted),
         "open_gaps": each.open_gaps,
     }
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from market import blocking
+from market.domain.freshness import late_by
 from market.domain.lease_store import JobReport, LeasedSeries, LeaseStoreUnavailable, Member
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState
@@ -55,6 +56,13 @@ class SeriesStatus:
         if self.state.head is None:
             return None
         return float(max(0, self.series.timeframe.latest_closed(self.at) - self.state.head))
+
+    @property
+    def late_s(self) -> float:
+        """By how many seconds the next candle is late, 0 while it may still be missing."""
+        if self.state.head is None:
+            return 0.0
+        return late_by(self.state.head, self.series.timeframe, self.at)
 
     @property
     def breaker(self) -> str | None:

@@ -23,6 +23,8 @@ STATES = {
     "open_breaker": gettext_lazy("open breaker"),
 }
 TROUBLED = ("waiting", "open_breaker")
+# How long after the last one dropped rows are a problem.
+REFUSED_SHOWN_S = 3_600.0
 
 GAP_STATES = {
     GapState.OPEN: gettext_lazy("open"),
@@ -50,6 +52,10 @@ _CAUSES = tuple(
         (
             r"\b(429|418)\b|RateLimit|DDoSProtection|asked for a pause|too many requests",
             gettext_lazy("The exchange limits the rate of our requests."),
+        ),
+        (
+            r"\brows refused\b",
+            gettext_lazy("The exchange sent rows that are no candles of this series."),
         ),
         (
             r"on another grid|at uneven times",
@@ -102,7 +108,9 @@ def as_time(unix_seconds: float | None) -> str:
 
 
 def state_of(report: JobReport) -> str:
-    """The state of a follow job in a word or two."""
+    """The state of a follow job in a word or two; of a halted market that."""
+    if report.is_halted:
+        return _("halted or delisted")
     return str(STATES.get(report.state, report.state.replace("_", " ")))
 
 
@@ -111,16 +119,42 @@ def cause_of(error: str) -> str:
     return str(next((text for pattern, text in _CAUSES if pattern.search(error)), _UNKNOWN_CAUSE))
 
 
-def problem_of(report: JobReport | None, now: float) -> Problem | None:
-    """What is wrong with following a series at `now` (Unix seconds), or was; None for nothing."""
-    if report is None or not report.last_error:
+def problem_of(report: JobReport | None, now: float, *, late_s: float = 0) -> Problem | None:
+    """What is wrong with following a series at `now` (Unix seconds), or was; None for nothing.
+
+    `late_s`: by how much its next candle is late (market.domain.freshness.late_by).
+    """
+    if report is None:
         return None
-    cause = cause_of(report.last_error)
-    if report.state not in TROUBLED:
-        return Problem(_("Solved: %(cause)s") % {"cause": cause}, report.last_error, False)
+    if report.is_halted:
+        text = _("The exchange lists this market as halted or delisted: it has no new candles.")
+        return Problem(text, report.last_error or "")
+    if report.state in TROUBLED and report.last_error:
+        return _trouble(report, report.last_error, now)
+    if report.refused_at is not None and now - report.refused_at < REFUSED_SHOWN_S:
+        text = ngettext(
+            "The exchange sent %(count)d row that is no candle of this series: it is dropped.",
+            "The exchange sent %(count)d rows that are not candles of this series: all dropped.",
+            report.refused_rows,
+        )
+        return Problem(text % {"count": report.refused_rows}, report.last_error or "")
+    if late_s:
+        text = _(
+            "Nothing has failed, and the newest candle is %(minutes)d minutes late: "
+            "nothing is traded, or the exchange does not send it."
+        )
+        return Problem(text % {"minutes": late_s // 60}, report.last_error or "")
+    if not report.last_error:
+        return None
+    cause = {"cause": cause_of(report.last_error)}
+    return Problem(_("Solved: %(cause)s") % cause, report.last_error, False)
+
+
+def _trouble(report: JobReport, error: str, now: float) -> Problem:
+    cause = cause_of(error)
     guardrail = report.guardrail or {}
     sentences = [cause, *_attempts(guardrail, report.crashes), *_next_attempt(guardrail, now)]
-    return Problem(" ".join(sentences), report.last_error)
+    return Problem(" ".join(sentences), error)
 
 
 def _attempts(guardrail: Mapping[str, Any], crashes: int) -> list[str]:

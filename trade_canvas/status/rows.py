@@ -38,8 +38,6 @@ BREAKER_STATES = {
 MISSING_AFTER_S = 15.0
 ROUND_LATE_AFTER_S = 30.0
 OLD_TASK_S = 60.0
-LAG_TIMEFRAMES = 2
-LAG_SLACK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +158,7 @@ def _series(each: SeriesStatus) -> Row:
         _chart(each.series),
         Cell(as_time(each.state.head)),
         _lag(each),
-        Cell(state_of(report)) if report else Cell(_("not followed"), True),
+        Cell(state_of(report), report.is_halted) if report else Cell(_("not followed"), True),
         Cell((report.owner if report else None) or NOTHING),
         Cell(_wanted(each)),
         _breaker(each),
@@ -178,8 +176,7 @@ def _chart(series: SeriesId) -> Cell:
 def _lag(each: SeriesStatus) -> Cell:
     if each.lag_s is None:
         return Cell(_("empty"), True)
-    most = LAG_TIMEFRAMES * each.series.timeframe.seconds + LAG_SLACK_S
-    return Cell(_seconds(each.lag_s) if each.lag_s else _("up to date"), each.lag_s > most)
+    return Cell(_seconds(each.lag_s) if each.lag_s else _("up to date"), each.late_s > 0)
 
 
 def _wanted(each: SeriesStatus) -> str:
@@ -199,7 +196,7 @@ def _breaker(each: SeriesStatus) -> Cell:
 
 
 def _problem(each: SeriesStatus) -> Cell:
-    problem = problem_of(each.report, each.at)
+    problem = problem_of(each.report, each.at, late_s=each.late_s)
     return Cell(NOTHING) if problem is None else Cell(problem.text, detail=problem.detail)
 
 

@@ -66,6 +66,10 @@ def test_healthy_installation_has_nothing_marked():
         ({"report": None}, "not followed"),
         ({"open_gaps": 3}, "3"),
         (
+            {"report": JobReport(state="running", started_at=1, is_halted=True)},
+            "halted or delisted",
+        ),
+        (
             {"report": JobReport(state="open_breaker", started_at=1, guardrail={"state": "open"})},
             "open",
         ),

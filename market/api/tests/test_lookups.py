@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from market.api.tests.asking import SERIES, items, refusal, store
-from market.domain.lease_store import BackfillProgress
+from market.domain.lease_store import BackfillProgress, JobReport
 from market.domain.series import SeriesId
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.models import WhitelistedSeries
@@ -53,6 +53,16 @@ def test_health_has_the_written_shape(api, lease_store):
         b'"reason":null,"note":null,"error":null,"recent":false,"start_missing_seconds":0,'
         b'"start_missing_candles":0,"current_missing_seconds":0,"current_missing_candles":0}}'
     )
+
+
+def test_health_names_a_halted_market(api, lease_store, monkeypatch):
+    monkeypatch.setattr("market.ingest.halted.lease_store", lambda: lease_store)
+    store([420])
+    halted = JobReport(state="running", started_at=1.0, is_halted=True)
+    lease_store.report({SeriesId.parse(SERIES): halted}, ttl=30)
+    answer = api.get(HEALTH, series_id=SERIES, now_time=500).json()
+    assert (answer["is_halted"], answer["status"]) == (True, "green")
+    assert "is_halted" not in api.get(HEALTH, series_id=FIVE, now_time=500).json()
 
 
 RUNNING = BackfillProgress(

@@ -16,7 +16,7 @@ from market.domain.candle import (
     is_closed,
     sourced,
 )
-from market.domain.freshness import clamp_cursor, is_withheld
+from market.domain.freshness import clamp_cursor, is_withheld, late_by
 from market.domain.gaps import Gap, find_gaps
 from market.domain.timeframe import MAX_TIME, Timeframe
 from market.tests.builders import candle, candles
@@ -110,6 +110,22 @@ def test_candle_is_closed_when_its_time_is_over(now, closed):
 )
 def test_only_a_plausible_open_candle_is_withheld(time, withheld):
     assert is_withheld(time, MINUTE, now=630) is withheld
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "age", "late"),
+    [
+        # The next candle closed two lengths after the head opened.
+        ("1m", 300, 0),
+        ("1m", 301, 181),
+        ("1h", 2 * 3_600 + 900, 0),
+        ("1h", 2 * 3_600 + 901, 901),
+        ("1d", 2 * 86_400 + 900, 0),
+        ("1d", 2 * 86_400 + 3_600, 3_600),
+    ],
+)
+def test_series_is_late_after_two_candles_and_a_while(timeframe, age, late):
+    assert late_by(0, Timeframe.parse(timeframe), age) == late
 
 
 @pytest.mark.parametrize(("cursor", "clamped"), [(480, 480), (600, 540), (10**9, 10**9)])

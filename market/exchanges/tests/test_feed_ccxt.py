@@ -322,6 +322,15 @@ def test_futures_symbols_get_their_settle_currency(text, symbol):
     assert symbol_of(SeriesId.parse(text)) == symbol
 
 
+async def test_halted_market_is_known_once_its_listing_is_read(exchange):
+    exchange.fault(kind="halt", scope={"symbol": "ETHUSDT"})
+    halted, trading = (SeriesId.parse(f"sim:spot:{each}/USDT:1m") for each in ("ETH", "BTC"))
+    async with feeding() as feed:
+        assert not feed.is_halted(halted)
+        await read(feed, halted, int(time.time()) - 300, int(time.time()))
+        assert feed.is_halted(halted) and not feed.is_halted(trading)
+
+
 # All together
 
 

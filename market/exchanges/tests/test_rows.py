@@ -8,6 +8,7 @@ import pytest
 
 from market.domain.candle import CandleError
 from market.domain.series import SeriesId
+from market.exchanges.refused_rows import refused_rows
 from market.exchanges.rows import candle_of, checked
 from market.tests.builders import candle
 
@@ -50,3 +51,9 @@ def test_prices_that_rounding_put_outside_are_widened():
     low = math.nextafter(0.3, 1)
     found = candle_of([60_000, 0.3, 0.5, low, 0.4, 1.0], SERIES.timeframe)
     assert (found.low, found.open) == (0.3, 0.3)
+
+
+def test_rows_that_are_left_out_are_counted_and_remembered():
+    assert checked([ROW, [61_000, *ROW[1:]], [0, 0, 0, 0, 0, 0]], SERIES) == [candle(60)]
+    assert refused_rows().of(SERIES).rows == 2
+    assert "off the grid" in refused_rows().of(SERIES).reason

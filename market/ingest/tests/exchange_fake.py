@@ -58,7 +58,7 @@ class FakeFeed:
         self.pages_before_fault = 0
         self.served_from = self.refuses_before = 0
         self.reads = []
-        self.followed = self.pinned = frozenset()
+        self.followed = self.pinned = self.halted = frozenset()
         self.gates = {}
         self.closed = False
         self.gate = None
@@ -111,6 +111,9 @@ class FakeFeed:
 
     async def follow(self, series, *, pinned=frozenset()):
         self.followed, self.pinned = series, pinned
+
+    def is_halted(self, series):
+        return series in self.halted
 
     async def events(self):
         while (event := await self._queue.get()) is not None:

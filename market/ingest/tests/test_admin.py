@@ -161,7 +161,8 @@ def ids_of(response):
 def test_whitelist_is_filtered_by_exchange_and_state(client, lease_store):
     head = BTC.timeframe.latest_closed(time.time())
     pipeline().ingest(BTC, [Candle(head, 1.0, 2.0, 0.5, 1.5, 10.0)])
-    lease_store.report({BTC: JobReport(state="running", started_at=1.0)}, ttl=30)
+    running = JobReport(state="running", started_at=1.0, is_halted=True)
+    lease_store.report({BTC: running}, ttl=30)
     failing = JobReport(state="waiting", started_at=1.0, last_error="TimeoutError")
     lease_store.report({ETH: failing}, ttl=30)
     other, off = "simon:spot:BTC/USDT:1m", "sim:spot:OFF/USDT:1m"
@@ -172,10 +173,11 @@ def test_whitelist_is_filtered_by_exchange_and_state(client, lease_store):
         "exchange=simon": {other},
         "exchange=nowhere": set(),
         "state=running": {str(BTC)},
-        "state=failing": {str(ETH)},
+        "state=failing": {str(BTC), str(ETH)},
         "state=unfollowed": {other},
         "state=disabled": {off},
         "state=behind": {str(ETH), other},
+        "state=halted": {str(BTC)},
         "state=nonsense": {str(BTC), str(ETH), other, off},
         "exchange=sim&state=waiting&enabled__exact=1": {str(ETH)},
     }.items():

@@ -12,6 +12,7 @@ from lab.waiting import eventually, patience
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, RateLimited
 from market.domain.series import SeriesId
+from market.exchanges.refused_rows import refused_rows
 from market.ingest.breaker import Breaker, BreakerConfig
 from market.ingest.due import FollowLimits
 from market.ingest.follow import Follower
@@ -464,6 +465,21 @@ async def test_rest_failure_is_tried_again_and_reported():
         assert (report.crashes, report.last_error) == (2, "503")
         assert "waiting" in it.states
         assert report.guardrail["state"] == "closed"
+
+
+async def test_halted_market_and_dropped_rows_show_in_the_report():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        await eventually(lambda: it.reports[SERIES].state == "running")
+        before = it.reports[SERIES]
+        assert (before.is_halted, before.refused_rows, before.last_error) == (False, 0, None)
+        it.feed.halted = frozenset({SERIES})
+        refused_rows().note(SERIES, 5, "off the grid of 1m: 61 s")
+        await eventually(lambda: it.reports[SERIES].refused_rows == 5)
+        report = it.reports[SERIES]
+        assert report.is_halted and report.refused_at is not None
+        assert report.last_error == "rows refused: off the grid of 1m: 61 s"
+        assert report.state == "running"
 
 
 async def test_rest_failure_does_not_hold_up_candles_that_join():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import orjson
 import pytest
 
 from lab.waiting import patience, wait_until
@@ -19,7 +20,7 @@ from market.domain.lease_store import (
     Member,
 )
 from market.domain.series import SeriesId
-from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
+from market.ingest.lease_store_valkey import ValkeyLeaseStore, _report_in, connect
 
 BTC = SeriesId.parse("binance:futures:BTC/USDT:1m")
 ETH = SeriesId.parse("binance:futures:ETH/USDT:1m")
@@ -210,6 +211,13 @@ def test_report_reads_back_equal_until_it_ends(lease_store):
     lease_store.drop_reports([])
     assert lease_store.reports([BTC]) == {}
     assert lease_store.reports([]) == {}
+
+
+def test_report_of_a_newer_version_is_read_without_what_is_unknown():
+    newer = orjson.dumps({**asdict(REPORT), "is_halted": True, "of_the_future": 1})
+    assert _report_in(newer) == replace(REPORT, is_halted=True)
+    older = {name: value for name, value in asdict(REPORT).items() if name != "refused_rows"}
+    assert _report_in(orjson.dumps(older)) == REPORT
 
 
 def test_members_read_back_by_kind_and_name_until_they_end(lease_store):

@@ -14,6 +14,7 @@ from market.installation.words import (
     gap_evidence,
     gap_progress,
     problem_of,
+    state_of,
 )
 
 NOW = 1_600_000_000.0
@@ -75,6 +76,34 @@ def test_problem_that_is_over_is_marked_as_solved():
     problem = problem_of(report(state="running", crashes=3), NOW)
     assert problem.text == "Solved: The connection to the exchange failed."
     assert not problem.is_present
+
+
+def test_halted_market_is_a_problem_whatever_else_there_is():
+    halted = report(state="running", is_halted=True, last_error=None)
+    problem = problem_of(halted, NOW, late_s=9_000)
+    assert problem.text.startswith("The exchange lists this market as halted or delisted")
+    assert problem.is_present
+    assert state_of(halted) == "halted or delisted"
+    assert state_of(report(state="running")) == "running"
+
+
+def test_dropped_rows_are_a_problem_for_an_hour():
+    dropping = report(
+        state="running", refused_rows=1_200, refused_at=NOW, last_error="rows refused: off the grid"
+    )
+    problem = problem_of(dropping, NOW + 3_599)
+    assert problem.is_present and "1200 rows" in problem.text
+    assert problem.detail == "rows refused: off the grid"
+    later = problem_of(dropping, NOW + 3_600)
+    assert not later.is_present
+    assert later.text == "Solved: The exchange sent rows that are no candles of this series."
+
+
+def test_series_that_is_late_without_a_failure_is_a_problem():
+    late = report(state="running", last_error=None)
+    problem = problem_of(late, NOW, late_s=2 * 86_400)
+    assert problem.is_present and "2880 minutes late" in problem.text
+    assert problem_of(late, NOW, late_s=0.0) is None
 
 
 def gap(state=GapState.OPEN, **fields):

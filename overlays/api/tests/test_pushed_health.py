@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from market import blocking
-from market.domain.lease_store import BackfillProgress
+from market.domain.lease_store import BackfillProgress, JobReport
 from market.domain.series import SeriesId
+from market.ingest.halted import halted_markets
 from market.ingest.runtime import lease_store
 from overlays import health
 from overlays.api.tests.drawn import SERIES as NAME
@@ -80,3 +81,16 @@ def test_many_series_are_read_together(clock):
 def test_market_is_null_where_its_endpoint_is_off(switch, clock):
     switch(enable_kline_health_v2=False, enable_debug_api=False)
     assert pushed().fields["market"] is None
+
+
+def test_halted_market_is_sent_with_its_health(clock, monkeypatch):
+    ingest(walk(20))
+    clock.now = 1260
+    before = pushed()
+    halted = JobReport(state="running", started_at=1.0, is_halted=True)
+    lease_store().report({SERIES: halted}, ttl=30)
+    halted_markets.reset()
+    after = pushed()
+    assert "is_halted" not in before.fields["market"]
+    assert after.fields["market"]["is_halted"] is True
+    assert before.signature != after.signature

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from market.candle_files.arrow import has_arrow, pyarrow
 from market.candle_files.columns import COLUMNS
 from market.candle_files.fast_columns import candles_of
@@ -18,7 +20,7 @@ class FastReader:
         arrow = pyarrow()
         self._judge = judge
         self._read = csv.read_csv
-        self._plain = b"0123456789.+-eE\r\n" + layout.delimiter.encode()
+        self._plain = b"0123456789.+-eE \r\n" + layout.delimiter.encode()
         names = [f"_{at}" for at in range(layout.width)]
         for name, at in zip(COLUMNS, layout.at, strict=True):
             assert isinstance(at, int)
@@ -47,7 +49,13 @@ class FastReader:
         return candles_of([table.column(name) for name in COLUMNS], self._judge)
 
 
-def fast_reader(layout: Layout, judge: Judge) -> FastReader | None:
-    """A fast reader, if pyarrow is installed and the lines are nothing but numbers."""
-    is_plain = isinstance(layout.at[0], int) and not layout.compact_dates and layout.width > 0
-    return FastReader(layout, judge) if is_plain and has_arrow() else None
+def fast_reader(layout: Layout, judge: Judge, data: bytes) -> FastReader | None:
+    """A fast reader, if pyarrow is installed and the lines are nothing but numbers.
+
+    `data` are the first lines: they show how many values an array of JSON has.
+    """
+    width = layout.width or data.split(b"\n", 1)[0].count(b",") + 1
+    is_plain = isinstance(layout.at[0], int) and not layout.compact_dates
+    if not is_plain or width < len(layout.at) or not has_arrow():
+        return None
+    return FastReader(replace(layout, width=width), judge)

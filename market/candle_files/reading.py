@@ -134,4 +134,5 @@ class _Peeked:
             return self._stream.read(size)
         end = len(self._rest) if size < 0 else size
         taken, self._rest = self._rest[:end], self._rest[end:]
-        return taken + (self._stream.read() if size < 0 else b"")
+        # As much as was asked for: the format is recognised by the first block that is read.
+        return taken + self._stream.read(size if size < 0 else size - len(taken))

@@ -101,7 +101,8 @@ class Sources:
         for folder, folders, names in os.walk(self.path):
             folders[:] = sorted(each for each in folders if not each.startswith("."))
             for path in (Path(folder, name) for name in sorted(names)):
-                if not path.is_symlink() and (_is_archive(path.name) or _has_candles(path.name)):
+                is_wanted = _is_archive(path.name) or _has_candles(path.name)
+                if is_wanted and path.is_file() and not path.is_symlink():
                     yield path
                 else:
                     self.skipped.append(str(path.relative_to(self.path)))

@@ -52,7 +52,7 @@ FORMATS = (
     TextFormat(name="binance", values=12),
     TextFormat(
         name="cryptodatadownload",
-        header=("unix*", "date", "symbol", *PRICES, "volume*"),
+        header=("unix", "date", "symbol", *PRICES, "volume*"),
         at=(0, 3, 4, 5, 6, 7),
     ),
     TextFormat(

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from market.candle_files.fast_blocks import fast_reader
+from market.candle_files.fast_blocks import FastReader, fast_reader
 from market.candle_files.judge import Judges
 from market.candle_files.refusals import RowRefused
 from market.candle_files.text_blocks import Block, not_utf_8
@@ -35,11 +35,13 @@ def text_rows(
 ) -> Iterator[Rows]:
     """The candles of each block, in the order of the file; raises RowRefused, FileRefused."""
     only = judges.only() if layout.series_at is None else None
-    fast = fast_reader(layout, only) if only else None
-    for block in blocks:
+    fast: FastReader | None = None
+    for number, block in enumerate(blocks):
         start = layout.skip + 1 - block.first
         if start > 0:
             block = _without_first(block, start)
+        if only and number == 0:
+            fast = fast_reader(layout, only, block.data)
         if only and fast and block.is_terminated:
             candles = fast.candles(block.data)
             if candles is not None:

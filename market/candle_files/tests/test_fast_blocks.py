@@ -24,6 +24,7 @@ LAYOUT = Layout(name="csv", at=(0, 1, 2, 3, 4, 5), width=len(COLUMNS))
 TAKEN = {
     "seconds": b"60,1,2,0.5,1.5,10\n120,1.0,2e0,0.5,1.5,0\n",
     "microseconds": b"1700000100000000,1,2,0.5,1.5,10\n",
+    "spaces": b"60, 1, 2, 0.5 , 1.5,10\n",
     "CRLF and blank lines": b"60,1,2,0.5,1.5,10\r\n\r\n120,1,2,0.5,1.5,10\r\n",
 }
 LEFT = {

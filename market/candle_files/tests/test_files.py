@@ -18,6 +18,7 @@ from market.candle_files.columns import CSV_HEADER
 from market.candle_files.judge import Judges, Rules
 from market.candle_files.reading import read
 from market.candle_files.refusals import FileRefused, Refusals
+from market.candle_files.text_formats import FORMATS, layout_of
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 
@@ -131,6 +132,7 @@ READ_AS_ONE = {
     "slashes": lines("1970/01/01 00:01,1,2,0.5,1.5,10"),
     "exponents": lines("6e1,1e0,.2e1,5E-1,1.5,+10."),
     "a comment": b"# downloaded today\n\n" + lines(line(60)),
+    "short comments": b"#\n# x\n#\n\n# y\n" + lines(line(60)),
     "JSON": b"[[60, 1, 2, 0.5, 1.5, 10]]",
     "JSON of several lines": b"[\n [\n  60,\n  1, 2, 0.5, 1.5, 10\n ]\n]\n",
     "JSON with texts, and more values": b'[[60,"1","2","0.5","1.5","10",119,"7"]]',
@@ -241,6 +243,20 @@ def test_file_that_is_something_else_is_refused(reason):
 def test_low_above_the_open_by_rounding_is_widened():
     content = lines("60,0.3,0.4,0.30000000000000004,0.35,1")
     assert Taken(content).candles == [Candle(60, 0.3, 0.4, 0.3, 0.35, 1.0)]
+
+
+@pytest.mark.parametrize("known", [each for each in FORMATS if each.header])
+def test_format_of_the_table_is_recognised_by_its_header(known):
+    header = ",".join(name.replace("*", " BTC") for name in known.header)
+    layout = layout_of([header, "1," * len(known.header)])
+    assert (layout.name, layout.at, layout.skip) == (known.name, known.at, 1)
+
+
+def test_arrays_of_json_may_differ_in_length():
+    rows = [[time, 1, 2, 0.5, 1.5, 10] for time in MINUTES]
+    assert Taken(json.dumps(rows).encode()).times == list(MINUTES)
+    rows[3].append("more")
+    assert Taken(json.dumps(rows).encode()).times == list(MINUTES)
 
 
 def test_format_that_was_asked_for_is_required():

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
-import { closingText, connectionSign, holeText, retryText } from "../src/chart/connection-text";
+import { closingText, connectionSign, holeText, isFresh, retryText } from "../src/chart/connection-text";
 import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
 import { candles } from "./fakes/candles";
 
@@ -31,6 +31,15 @@ describe("connectionSign", () => {
     expect(labelOf(live({ type: "capacity", reached: true }))).toBe("Capacity reached");
     expect(labelOf(live({ type: "waiting", retryAt: 0, failure }))).toBe("Reconnecting");
     expect(labelOf(live({ type: "failed", failure }))).toBe("Error");
+  });
+
+  it("of a halted market is never live, however new its candles are", () => {
+    const halted = live({ type: "halted", halted: true });
+    expect(labelOf(halted)).toBe("Halted");
+    expect(isFresh(halted, ON_TIME)).toBe(false);
+    expect(closingText(halted, ON_TIME)).toBeNull();
+    const traded = reduce(halted, { type: "halted", halted: false }).state;
+    expect(labelOf(traded)).toBe("Live");
   });
 
   it("warns when the newest candle is two candles late, not before", () => {

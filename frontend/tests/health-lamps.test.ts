@@ -27,12 +27,21 @@ class FakeHealth {
 let clock: FakeClock;
 let api: FakeHealth;
 let shown: Lamps;
+let heard: boolean[];
 let lamps: HealthLamps;
 
 beforeEach(async () => {
   clock = new FakeClock();
   api = new FakeHealth();
-  const dependencies = { api, clock, random: () => 0.5, zone: () => UTC, headSeen: () => undefined };
+  const dependencies = {
+    api,
+    clock,
+    random: () => 0.5,
+    zone: () => UTC,
+    headSeen: () => undefined,
+    halted: (isHalted: boolean) => heard.push(isHalted),
+  };
+  heard = [];
   lamps = new HealthLamps(dependencies, (now) => (shown = now));
   lamps.open("a");
   lamps.show("ready", "complete");
@@ -96,6 +105,7 @@ describe("the lamp of the candles", () => {
     backfillRunning: true,
     backfillPercent: 0,
     backfillFrom: 20 * HOUR,
+    isHalted: false,
   };
 
   async function opened(health: CandleHealth): Promise<void> {
@@ -103,6 +113,12 @@ describe("the lamp of the candles", () => {
     lamps.attend(true);
     await clock.advance(HOLD_MS);
   }
+
+  it("reports a halted market", async () => {
+    await opened({ ...behind, isHalted: true });
+    expect(shown.candles.label).toBe("Halted");
+    expect(heard).toEqual([true]);
+  });
 
   it("shows what the server reported while the chart has no more", async () => {
     await opened(behind);

@@ -42,6 +42,8 @@ const drawingWords = (more: object, drawn: Partial<DrawingsState> = {}): unknown
 describe("the candle lamp", () => {
   it.each([
     [{}, ["ok", "good", "Latest"]],
+    [{ is_halted: true }, ["lagging", "warning", "Halted"]],
+    [{ is_halted: true, status: "red", missing_seconds: 9_000 }, ["lagging", "warning", "Halted"]],
     [
       {
         status: "yellow",

@@ -96,6 +96,15 @@ describe("Notices", () => {
     expect(visibleText(root)).toBe("");
   });
 
+  it("of a halted market stay while its candles are shown", () => {
+    const notices = new Notices(root, () => undefined);
+    const halted: Action = { type: "halted", halted: true };
+    notices.render(after(loaded, opened, halted), 0, UTC);
+    expect(visibleText(root)).toContain("halted or delisted this market");
+    notices.render(after(loaded, opened), 0, UTC);
+    expect(visibleText(root)).toBe("");
+  });
+
   it("write nothing while nothing changes", () => {
     const parts = [document.createElement("div"), document.createElement("div")] as const;
     root.append(...parts);

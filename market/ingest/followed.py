@@ -65,6 +65,8 @@ Standings = Callable[[SeriesId], Standing]
 # Series of one job that read history at the same time: a start must not flood exchange and store.
 # Pinned ones do not wait for others.
 READERS = 4
+# A market whose stream sent something within this time is traded, whatever its listing says.
+TRADED_S = 60.0
 _LAST_ERROR_LENGTH = 300
 
 
@@ -112,6 +114,7 @@ class FollowedSeries:
             watched=lambda: ports.standings(series).derived,
         )
         self._job = JobReport(state="backfilling", started_at=time.time())
+        self._spoke_at = float("-inf")
         self._actions: dict[Action, Callable[[], Awaitable[None]]] = {
             Action.LEARN_HEAD: self._learn_head,
             Action.STORE: self._store_joining,
@@ -140,6 +143,7 @@ class FollowedSeries:
         self._stream_spoke()
 
     def _stream_spoke(self) -> None:
+        self._spoke_at = time.monotonic()
         if self._due.stream_spoke():
             self._breaker.succeeded()
         self._wake.set()
@@ -176,10 +180,15 @@ class FollowedSeries:
             self._job,
             state="open_breaker" if is_open else self._job.state,
             last_candle_time=self._held.head,
-            is_halted=self._ports.feed.is_halted(self.series),
+            is_halted=self._is_halted(),
             guardrail=self._breaker.as_object() if self._breaker.enabled else None,
         )
         self._ports.report(self.series, report)
+
+    def _is_halted(self) -> bool:
+        """Whether the listing has the market as halted, and no candle shows that it is traded."""
+        is_silent = time.monotonic() - self._spoke_at > TRADED_S
+        return is_silent and self._ports.feed.is_halted(self.series)
 
     async def _step(self) -> float:
         """Do what is due; return the seconds to wait when nothing is."""

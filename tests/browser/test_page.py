@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import WebSocketRoute
 
 from lab.http import post
 from lab.line import Line
@@ -271,3 +273,34 @@ def test_page_is_in_the_browsers_language_until_the_user_chooses(open_chart):
     page.wait_for_selector('html[lang="en"]')
     chart.wait_for(status="live")
     assert page.inner_text("#status-word") == "Live"
+
+
+@pytest.mark.parametrize(
+    ("screen", "scheme", "locale", "word", "sentence"),
+    [
+        (SCREEN, "dark", "en-GB", "Halted", "halted or delisted this market"),
+        (PHONE, "light", "zh-CN", "已停牌", "停牌或下架"),
+    ],
+    ids=["wide", "phone"],
+)
+def test_halted_market_does_not_look_live(
+    open_chart, screenshot, screen, scheme, locale, word, sentence
+):
+    chart = open_chart(MINUTES, screen=screen, scheme=scheme, locale=locale)
+
+    def halted(text: str) -> str:
+        message = json.loads(text)
+        if message["type"] == "health":
+            message["market"]["is_halted"] = True
+        return json.dumps(message)
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(server.send)
+        server.on_message(lambda text: socket.send(halted(str(text))))
+
+    chart.page.route_web_socket("**/ws/market", pass_on)
+    chart.page.reload()
+    chart.page.wait_for_selector(f'#status-button[data-tone="warning"]:has-text("{word}")')
+    chart.page.wait_for_selector(f'.notice:has-text("{sentence}")')
+    screenshot(chart, f"halted-{locale}.png")

@@ -226,6 +226,11 @@ export class ChartCell {
     this.source?.headSeen?.(time);
   }
 
+  /** Whether the exchange lists the market as halted or delisted. */
+  halted(isHalted: boolean): void {
+    this.source?.halted?.(isHalted);
+  }
+
   /** Renders everything that depends on the clock as well as on the state. */
   renderTime(): void {
     const { state } = this;

@@ -44,6 +44,13 @@ export function isFresh(state: SeriesState, nowMs: number): boolean {
 }
 
 function followingSign(state: SeriesState, nowMs: number): Sign {
+  if (state.halted) {
+    return {
+      tone: "warning",
+      label: t("Halted"),
+      explanation: t("The exchange has halted or delisted this market: no new candles come."),
+    };
+  }
   if (state.atCapacity) {
     return {
       tone: "warning",
@@ -83,7 +90,7 @@ export function retryText(state: SeriesState, nowMs: number): string {
 
 /** Time left until the open candle closes; null unless the series is live. */
 export function closingText(state: SeriesState, nowMs: number): string | null {
-  if (state.status !== "live" || state.timeframe.seconds < 10) return null;
+  if (state.status !== "live" || state.halted || state.timeframe.seconds < 10) return null;
   const now = (nowMs + state.clockOffsetMs) / 1000;
   return formatCountdown(openTimeAt(state.timeframe, now) + state.timeframe.seconds - now);
 }

@@ -113,6 +113,12 @@ function maskWords(state: SeriesState, nowMs: number): readonly [string, string]
     case "reconnecting":
       return [t("Server not reachable"), retryText(state, nowMs)];
     case "empty":
+      if (state.halted) {
+        return [
+          t("No candles"),
+          t("The exchange has halted or delisted this market: no new candles come."),
+        ];
+      }
       return [
         t("No candles yet"),
         t("Waiting for background sync. The chart starts by itself."),
@@ -134,6 +140,10 @@ export class Notices {
     class: "notice notice-warning",
     text: t("Capacity reached: this series is read every few seconds instead of live."),
   });
+  private readonly halted = element("div", {
+    class: "notice notice-warning",
+    text: t("The exchange has halted or delisted this market: no new candles come."),
+  });
   private readonly gaps = element("details", { class: "notice notice-gap" });
   private readonly gapSummary = element("summary");
   private readonly gapList = element("ul", { attributes: { "aria-live": "off" } });
@@ -148,7 +158,7 @@ export class Notices {
     });
     this.banner.append(this.bannerText, this.countdown, this.retry);
     this.gaps.append(this.gapSummary, this.gapList);
-    root.append(this.banner, this.capacity, this.gaps);
+    root.append(this.banner, this.capacity, this.halted, this.gaps);
     this.gaps.addEventListener("toggle", () => this.listGaps());
   }
 
@@ -156,6 +166,8 @@ export class Notices {
   render(state: SeriesState, nowMs: number, zone: Zone): void {
     this.renderBanner(state, nowMs);
     setHidden(this.capacity, !state.atCapacity);
+    // Without candles the mask has the sentence.
+    setHidden(this.halted, !state.halted || state.candles.length === 0);
     this.renderGaps(state, zone);
   }
 

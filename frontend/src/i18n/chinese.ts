@@ -60,6 +60,7 @@ export const CHINESE = {
   "Futures": "合约",
   "Gaps": "缺口",
   "Green": "绿色",
+  "Halted": "已停牌",
   "History begins {time}": "历史始于 {time}",
   "Holes in the loaded range": "已加载范围内的缺口",
   "Keyboard shortcuts": "键盘快捷键",
@@ -141,6 +142,8 @@ export const CHINESE = {
   "The drawings can not be read; trying again": "无法读取图形，正在重试",
   'The link names "{text}".': "链接中的名称是“{text}”。",
   "The search does not answer; these are the markets on this page.": "搜索无应答，仅显示本页已知的市场。",
+  "The exchange has halted or delisted this market: no new candles come.":
+    "该市场已被交易所停牌或下架：不再有新的K线。",
   "The server can not be reached.": "无法连接服务器。",
   "The server did not answer in time.": "服务器未及时应答。",
   "The server does not report this": "服务器不报告此项",

@@ -19,6 +19,8 @@ export interface HealthLampsDependencies extends HealthWatchDependencies {
   readonly zone: () => Zone;
   /** Called with the newest closed candle that the server has, UTC seconds. */
   readonly headSeen: (time: number) => void;
+  /** Called with whether the exchange lists the market as halted or delisted. */
+  readonly halted: (isHalted: boolean) => void;
 }
 
 /** Null where the server has nothing of the kind. */
@@ -129,7 +131,8 @@ export class HealthLamps {
     this.candles = reading;
     this.report();
     if (reading === null || "error" in reading) return;
-    const { headTime } = reading.health;
+    const { headTime, isHalted } = reading.health;
+    this.dependencies.halted(isHalted);
     if (headTime !== null) this.dependencies.headSeen(headTime);
   }
 

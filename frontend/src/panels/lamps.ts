@@ -25,6 +25,7 @@ export function candleLamp(reading: Reading<CandleHealth>, zone: Zone): Lamp {
   const { health } = reading;
   const explain = explained(t("Newest stored candle {time}", { time: timeText(health.headTime, zone) }));
   const missing = t("missing {time}", { time: minutesText(health.missingSeconds) });
+  if (health.isHalted) return explain("lagging", "warning", t("Halted"));
   if (health.status === "green") return explain("ok", "good", t("Latest"));
   if (health.headTime === null) return explain("lagging", "bad", t("No candles"));
   if (health.reason === "head_ahead_of_closed_window") {

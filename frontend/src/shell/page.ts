@@ -34,7 +34,7 @@ export type PageDependencies = CellDependencies &
   PickerDependencies &
   FactorDependencies &
   CatalogDependencies &
-  Omit<HealthLampsDependencies, "zone" | "headSeen">;
+  Omit<HealthLampsDependencies, "zone" | "headSeen" | "halted">;
 
 export interface PageEvents {
   /** The user chose another series. */
@@ -95,6 +95,7 @@ export class Page {
         ...dependencies,
         zone: () => this.cell.zone,
         headSeen: (time) => this.cell.headSeen(time),
+        halted: (isHalted) => this.cell.halted(isHalted),
       },
       (lamps) => {
         this.lit = lamps;

@@ -17,6 +17,8 @@ export interface CandleSource {
   wake?(): void;
   /** The server has this closed candle of the series, UTC seconds. */
   headSeen?(time: number): void;
+  /** Whether the exchange lists the market as halted or delisted. */
+  halted?(isHalted: boolean): void;
 }
 
 export interface SourceEvents {

@@ -16,6 +16,8 @@ export interface CandleHealth {
   readonly backfillPercent: number | null;
   /** What was missing when the backfill began, seconds; null when unknown. */
   readonly backfillFrom: number | null;
+  /** The exchange lists the market as halted or delisted. */
+  readonly isHalted: boolean;
 }
 
 export interface FactorHealth {
@@ -47,6 +49,7 @@ export function parseCandleHealth(body: Json): CandleHealth | null {
     backfillRunning: backfill["state"] === "running",
     backfillPercent: finite(backfill["progress_pct"]),
     backfillFrom: finite(backfill["start_missing_seconds"]),
+    isHalted: body["is_halted"] === true,
   };
 }
 

@@ -58,6 +58,8 @@ export interface SeriesState {
   readonly atCapacity: boolean;
   /** The socket has been silent for too long. */
   readonly stale: boolean;
+  /** The exchange lists the market as halted or delisted: no new candles come. */
+  readonly halted: boolean;
   readonly failure: Failure | null;
   /** Server clock minus local clock, milliseconds. */
   readonly clockOffsetMs: number;
@@ -106,6 +108,7 @@ export type Action =
   | { readonly type: "waiting"; readonly retryAt: number; readonly failure: Failure | null }
   | { readonly type: "capacity"; readonly reached: boolean }
   | { readonly type: "stale"; readonly stale: boolean }
+  | { readonly type: "halted"; readonly halted: boolean }
   | { readonly type: "failed"; readonly failure: Failure };
 
 export interface Step {
@@ -145,6 +148,7 @@ export function initialState(seriesId: string): SeriesState {
     retryAt: null,
     atCapacity: false,
     stale: false,
+    halted: false,
     failure: null,
     clockOffsetMs: 0,
     keep: DEFAULT_KEEP,
@@ -209,7 +213,7 @@ function apply(state: SeriesState, action: SeriesAction): SeriesState {
 
 type ConnectionAction = Extract<
   SeriesAction,
-  { type: "connecting" | "socket_opened" | "waiting" | "capacity" | "stale" | "failed" }
+  { type: "connecting" | "socket_opened" | "waiting" | "capacity" | "stale" | "halted" | "failed" }
 >;
 
 function applyConnection(state: SeriesState, action: ConnectionAction): SeriesState {
@@ -231,6 +235,8 @@ function applyConnection(state: SeriesState, action: ConnectionAction): SeriesSt
       return { ...state, atCapacity: action.reached };
     case "stale":
       return { ...state, stale: action.stale };
+    case "halted":
+      return { ...state, halted: action.halted };
     case "failed":
       return { ...state, connection: "idle", retryAt: null, failure: action.failure };
   }

@@ -130,6 +130,11 @@ export class SyncSession implements CandleSource {
     if (closed !== null && time > closed) this.startProbe();
   }
 
+  /** Whether the exchange lists the market as halted or delisted. */
+  halted(isHalted: boolean): void {
+    if (this.current.halted !== isHalted) this.dispatch({ type: "halted", halted: isHalted });
+  }
+
   /** Reads the candles before the first one. */
   loadOlder(): void {
     void this.reads.readOlder();

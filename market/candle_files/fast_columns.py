@@ -40,8 +40,7 @@ def candles_of(
         return None
     judge.forms[unit.name] += len(times)
     with _without_collections():
-        # Adding zero turns -0.0 into 0.0, as every store does.
-        numbers = [compute.add(column, 0.0).to_pylist() for column in values]
+        numbers = [column.to_pylist() for column in values]
         rows = zip(seconds.to_pylist(), *numbers, strict=True)
         # What Candle._make does, without a call of Python code for each row.
         return list(map(tuple.__new__, repeat(Candle), rows))

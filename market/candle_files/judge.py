@@ -65,8 +65,7 @@ class Judge:
 
     def row(self, line: int, time: int, numbers: list[float]) -> Candle | None:
         """The candle of a row of numbers; None if the row was refused."""
-        # Adding zero turns -0.0 into 0.0, as every store does.
-        given = Candle(time, *(number + 0.0 for number in numbers))
+        given = Candle(time, *numbers)
         try:
             candle = sourced(given)
             self._check_time(line, time)

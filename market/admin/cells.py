@@ -31,3 +31,11 @@ def problem_cell(problem: Problem | None) -> str | SafeString:
         _("Details"),
         problem.detail,
     )
+
+
+def state_cell(state: str, reason: str, evidence: str) -> str | SafeString:
+    """A state with its reason; what shows it opens below."""
+    shown: str | SafeString = ""
+    if evidence != NOTHING:
+        shown = format_html("<details><summary>{}</summary> {}</details>", _("Evidence"), evidence)
+    return format_html('<div class="problem"><strong>{}</strong> {} {}</div>', state, reason, shown)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from typing_extensions import override
 
-from market.admin.cells import chart_link
+from market.admin.cells import chart_link, state_cell
 from market.admin.filters import (
     REASONS,
     ExchangeFilter,
@@ -105,10 +105,11 @@ class SeriesAdmin(ReadOnlyAdmin):
 class GapRecordAdmin(ReadOnlyAdmin):
     """The gap ledger."""
 
-    list_display = (
+    list_display = ("series", "chart", "first", "last", "explained", "progress")
+    fields = readonly_fields = (
         *("series", "chart", "first", "last", "gap_state", "why", "shown_by", "progress"),
+        *("detected_at", "updated_at"),
     )
-    fields = readonly_fields = (*list_display, "detected_at", "updated_at")
     list_filter = (ForeignExchange, GapStateFilter, ReasonFilter)
     list_select_related = ("series",)
     search_fields = ("series__name",)
@@ -130,7 +131,7 @@ class GapRecordAdmin(ReadOnlyAdmin):
         """Open time of the last missing candle."""
         return as_time(row.to_time)
 
-    @admin.display(description=gettext_lazy("state"), ordering="state")
+    @admin.display(description=gettext_lazy("state"))
     def gap_state(self, row: GapRecord) -> str:
         """Whether it is known why the candles are missing, and whether they are asked for."""
         return gap_state(state_of(row))
@@ -139,6 +140,11 @@ class GapRecordAdmin(ReadOnlyAdmin):
     def why(self, row: GapRecord) -> str:
         """Why the candles are missing."""
         return str(REASONS.get(row.reason, row.reason))
+
+    @admin.display(description=gettext_lazy("state"), ordering="state")
+    def explained(self, row: GapRecord) -> str | SafeString:
+        """The state and its reason, with the evidence behind them."""
+        return state_cell(self.gap_state(row), self.why(row), self.shown_by(row))
 
     @admin.display(description=gettext_lazy("evidence (UTC)"))
     def shown_by(self, row: GapRecord) -> str:

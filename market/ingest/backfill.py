@@ -185,9 +185,14 @@ class HoleNotes:
 
     def _entry(self, hole: Hole, asked: Range, times: Sequence[int]) -> GapEntry:
         state = GapState(hole.why.value)
-        index, bars = bisect_left(times, hole.from_time), None
-        if state is GapState.QUIET and 0 < index < len(times):
-            bars = (times[index - 1], times[index])
+        bars = None
+        if state is GapState.QUIET:
+            # At an end of the window the answer's candle lies just outside of it.
+            index, step = bisect_left(times, hole.from_time), self._series.timeframe.seconds
+            bars = (
+                times[index - 1] if index else hole.from_time - step,
+                times[index] if index < len(times) else hole.to_time + step,
+            )
         return GapEntry(
             series=self._series,
             from_time=hole.from_time,

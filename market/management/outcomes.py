@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from django.core.management.base import CommandError
 
 from market.domain.feed import FeedError, FeedRefused
+from market.exchanges.answers import RequestRefused
 from market.ingest.breaker import is_store_away
 from market.ingest.gap_ranges import GapEntry, GapState
 from market.management.arguments import shown
@@ -20,6 +21,8 @@ def failed(error: Exception) -> CommandError:
     """The end of a command that an error ended; it advises to repeat what a repetition can help."""
     if isinstance(error, FeedRefused):
         return CommandError(f"{error.code}: {error}")
+    if isinstance(error, RequestRefused):
+        return CommandError(f"request_refused: {error}")
     if isinstance(error, FeedError):
         code = "exchange_unavailable"
         return CommandError(

@@ -9,6 +9,7 @@ from django.core.management import CommandError
 
 from market.domain.feed import FeedError, UnknownSymbol
 from market.domain.series import SeriesId
+from market.exchanges.answers import RequestRefused
 from market.ingest.gap_ledger import ledger
 from market.ingest.gap_ranges import Evidence, GapState
 from market.ingest.tests.gaps import record_gap
@@ -149,12 +150,19 @@ def test_failed_repair_reports_the_reason(run, stored, exchange):
     assert len(stored.gaps(MINUTE)) == 3
 
 
-def test_repair_that_is_refused_advises_no_repetition(run, stored, exchange):
-    exchange.failure = UnknownSymbol("sim has no spot market A/B")
-    with pytest.raises(CommandError, match="^unknown_symbol: sim has no") as ended:
+@pytest.mark.parametrize(
+    ("failure", "code", "state"),
+    [
+        (UnknownSymbol("sim has no A/B"), "unknown_symbol", GapState.UNSERVED),
+        (RequestRefused("sim has no A/B"), "request_refused", GapState.OPEN),
+    ],
+)
+def test_repair_that_is_refused_advises_no_repetition(run, stored, exchange, failure, code, state):
+    exchange.failure = failure
+    with pytest.raises(CommandError, match=f"^{code}: sim has no") as ended:
         run("gaps", SERIES, "--repair")
     assert ended.value.returncode == 1 and "again" not in str(ended.value)
-    assert {entry.state for entry in ledger().entries(MINUTE)} == {GapState.UNSERVED}
+    assert {entry.state for entry in ledger().entries(MINUTE)} == {state}
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "99999999999999", "2020-13-01"])

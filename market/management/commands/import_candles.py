@@ -24,6 +24,7 @@ from market.candle_files.text_rows import Rows
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import known_exchanges
 from market.ingest import file_import
+from market.ingest.backfill import runtime_ports, settle_stored
 from market.ingest.file_import import Importer, SeriesTally
 from market.management.arguments import require_database, shown, written_series_argument
 from market.management.progress import BytesProgress
@@ -138,6 +139,8 @@ class Command(BaseCommand):
             raise CommandError(_failure(error.reason, importer)) from error
         except (OSError, FileRefused, ArrowMissing) as error:
             raise CommandError(_failure(str(error), importer)) from error
+        if not options["dry_run"]:
+            _settle_gaps(importer)
         self._report(path, importer, found, is_dry=options["dry_run"])
 
     def _import(
@@ -214,6 +217,14 @@ def _rows(
         yield from reading.rows
     finally:
         found.forms += judges.forms
+
+
+def _settle_gaps(importer: Importer) -> None:
+    """Mark recorded gaps that were imported as repaired."""
+    ports = runtime_ports()
+    for series, tally in importer.tallies.items():
+        if tally.runs.span is not None:
+            settle_stored(ports, series, tally.runs.span)
 
 
 def _refuse_derived(series: SeriesId) -> None:

@@ -107,6 +107,18 @@ def test_gap_that_was_imported_is_repaired_in_the_ledger(run, stored):
     ]
 
 
+def test_import_repairs_the_gaps_that_it_fills(run, stored, tmp_path):
+    record_gap(MINUTE, 300, 540, GapState.UNSERVED)
+    file = tmp_path / "candles.csv"
+    rows = "".join(f"{time},1,2,0.5,1.5,10\n" for time in (480, 540))
+    file.write_text(f"candle_time,open,high,low,close,volume\n{rows}")
+    run("import_candles", str(file), SERIES)
+    assert [(e.from_time, e.to_time, e.state) for e in ledger().entries(MINUTE)] == [
+        (300, 420, GapState.UNSERVED),
+        (480, 540, GapState.REPAIRED),
+    ]
+
+
 class Exchange:
     """A feed that has every candle but one, or none at all."""
 

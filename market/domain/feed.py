@@ -127,6 +127,25 @@ class Interrupted:
     reason: str
 
 
+class SourceKind(StrEnum):
+    """How live candles arrive; the values are shown by ingest_state."""
+
+    STREAM = "stream"
+    POLL = "poll"
+
+
+NO_STREAM = "the exchange has no stream of candles"
+"""The reason of a source where nothing is wrong: all its series are polled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How the live candles of a series arrive, and why not by a stream (empty when they do)."""
+
+    kind: SourceKind
+    reason: str = ""
+
+
 FeedEvent = Closed | Forming | Interrupted
 
 
@@ -167,6 +186,10 @@ class Feed(Protocol):
 
         From memory, as of when its listing was read last; False before that.
         """
+        ...
+
+    def source(self, series: SeriesId) -> Source | None:
+        """How the live candles of a followed series arrive; None while that is not decided."""
         ...
 
     async def close(self) -> None:

@@ -140,7 +140,8 @@ class JobReport:
     `guardrail` is the circuit breaker's state as the contract's ingest_state shows it; `owner`
     names the process that follows. `is_halted`: the exchange lists the market as halted or
     delisted. `refused_rows` counts the rows of the exchange that were dropped since following
-    began, the last of them at `refused_at`, because they are no candles of the series.
+    began, the last of them at `refused_at`, because they are no candles of the series. `polled` is
+    why live candles come over REST, None while they come by a stream.
     """
 
     state: str
@@ -154,6 +155,7 @@ class JobReport:
     is_halted: bool = False
     refused_rows: int = 0
     refused_at: float | None = None
+    polled: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

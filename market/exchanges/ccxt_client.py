@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -66,6 +66,10 @@ class Paused(ccxt.DDoSProtection):  # type: ignore[misc]  # ccxt has no types
         self.seconds = seconds
 
 
+class NotSubscribed(ccxt.ExchangeError):  # type: ignore[misc]  # ccxt has no types
+    """The exchange refused to subscribe; the sink has been given the reason."""
+
+
 class KlineSink(Protocol):
     """Receives the klines of Binance's sockets."""
 
@@ -75,6 +79,10 @@ class KlineSink(Protocol):
 
     def lost(self, client: Any, reason: str) -> None:
         """Take note that a socket is closed."""
+        ...
+
+    def refused(self, client: Any, pairs: Collection[tuple[str, str]], reason: str) -> None:
+        """Take note that a socket does not subscribe these pairs of symbol and timeframe."""
         ...
 
 
@@ -157,6 +165,10 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
         await self.limiter.close()
 
 
+# How ccxt names subscriptions to candles: ohlcv::BTC/USDT::1m.
+_OHLCV = "ohlcv::"
+
+
 class FinalFlag:  # mixed into ccxt.pro's Binance classes
     """Exposes what ccxt hides: whether a kline is final, and that a socket closed."""
 
@@ -173,6 +185,27 @@ class FinalFlag:  # mixed into ccxt.pro's Binance classes
         super().handle_ohlcv(client, message)  # type: ignore[misc]
         if self.sink is not None:
             self.sink.kline(message["k"])
+
+    def handle_ws_error(self, client: Any, message: Any) -> None:
+        """Pass on that a request to subscribe was refused; ccxt leaves some of these unnoticed."""
+        number = str(message.get("id"))
+        refused = [
+            name
+            for name, request in client.subscriptions.items()
+            if name.startswith(_OHLCV)
+            and isinstance(request, dict)
+            and str(request.get("id")) == number
+        ]
+        if self.sink is None or not refused:
+            super().handle_ws_error(client, message)  # type: ignore[misc]
+            return
+        reason = str((message.get("error") or {}).get("msg") or message)
+        pairs = [tuple(name.removeprefix(_OHLCV).rsplit("::", 1)) for name in refused]
+        self.sink.refused(client, pairs, reason)
+        for name in refused:
+            client.subscriptions.pop(name, None)
+            if name in client.futures:
+                client.reject(NotSubscribed(reason), name)
 
     def on_error(self, client: Any, error: Any) -> None:
         """Handle a socket that broke or could not be opened."""
@@ -238,11 +271,34 @@ def open_exchange(exchange: str, market: str) -> Any:
     )
     opened.limiter = rate_limit_of(exchange)
     opened.pausing = set()
+    opened.venue = f"{exchange}:{market}"
     if exchange == LOCAL:
         point_at(opened, settings.SWITCHES.sim_url)
     if _ccxt_name(exchange) == "binance":
         # The other lists are long, and an outage of one would fail all.
         opened.options["fetchMarkets"] = {"types": ["linear" if market == FUTURES else "spot"]}
+    return opened
+
+
+# What load_markets() sets.
+_LOADED = (
+    "markets",
+    "markets_by_id",
+    "symbols",
+    "ids",
+    "currencies",
+    "currencies_by_id",
+    "baseCurrencies",
+    "quoteCurrencies",
+    "codes",
+)
+
+
+def open_sibling(exchange: Any) -> Any:
+    """Another ccxt object for the same venue, with sockets of its own and the same markets."""
+    opened = open_exchange(*exchange.venue.split(":"))
+    for name in _LOADED:
+        setattr(opened, name, getattr(exchange, name))
     return opened
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from market.domain.feed import Feed, FeedEvent, HistoryPage
+from market.domain.feed import Feed, FeedEvent, HistoryPage, Source
 from market.domain.series import SeriesId
 from market.exchanges.binance_stream import BinanceStream
 from market.exchanges.ccxt_client import (
@@ -67,6 +67,10 @@ class CcxtFeed(Feed):
     @override
     def is_halted(self, series: SeriesId) -> bool:
         return self._history.is_halted(series)
+
+    @override
+    def source(self, series: SeriesId) -> Source | None:
+        return self._stream.source(series)
 
     @override
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from market.domain.feed import FeedError, FeedEvent, Forming, Interrupted
+from market.domain.feed import FeedError, FeedEvent, Forming, Interrupted, Source
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
 
@@ -33,14 +33,32 @@ class StreamLimits:
     check_every: float = 0.5
     first_retry: float = 0.5
     longest_retry: float = 30.0
-    # Series on one socket: far below the 1024 streams that Binance allows.
+    # A socket that breaks sooner than this after it was opened has refused what is on it.
+    settled: float = 60.0
+    # Before a series that the exchange does not stream is tried again; doubles up to an hour.
+    first_restream: float = 60.0
+    # Series on one socket, until the exchange refuses one: far below the 1024 streams that Binance
+    # allows. And sockets of one job.
     series_a_socket: int = 100
+    sockets: int = 40
 
     def patience_of(self, timeframe: Timeframe) -> float:
         """How long a series of this timeframe may be silent."""
         if timeframe.seconds <= 5:
             return self.fast_patience
         return max(self.patience, 3.0 * timeframe.seconds)
+
+    def doubt_of(self, timeframe: Timeframe) -> float:
+        """How long a new subscription may send nothing before REST is compared with it.
+
+        Two of these are within one timeframe of the first candle due, or ten seconds.
+        """
+        return min(self.patience, max(self.fast_patience, timeframe.seconds) / 2)
+
+    def restream_after(self, attempts: int) -> float:
+        """How long a series is polled until it is subscribed again, with jitter."""
+        longest = min(self.longest_patience, self.first_restream * 2.0 ** min(attempts - 1, 16))
+        return longest * random.uniform(0.75, 1.0)
 
     def retry_after(self, failures: int) -> float:
         """The pause after so many failures in a row (1 and up), with jitter."""
@@ -57,6 +75,10 @@ class LiveStream(Protocol):
 
     async def run(self) -> None:
         """Work until cancelled."""
+        ...
+
+    def source(self, series: SeriesId) -> Source | None:
+        """How the candles of a series arrive now; None while it has no place yet."""
         ...
 
     async def close(self) -> None:

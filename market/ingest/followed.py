@@ -19,7 +19,14 @@ from typing import NamedTuple
 from market import blocking, log_context
 from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
-from market.domain.feed import Feed, FeedError, FeedRefused, HistoryPage, RateLimited
+from market.domain.feed import (
+    Feed,
+    FeedError,
+    FeedRefused,
+    HistoryPage,
+    RateLimited,
+    SourceKind,
+)
 from market.domain.lease_store import JobReport
 from market.domain.series import SeriesId
 from market.domain.store import Fence, StaleFence
@@ -176,12 +183,14 @@ class FollowedSeries:
             self._job = replace(
                 self._job, refused_rows=refused.rows, refused_at=refused.at, last_error=reason
             )
+        source = self._ports.feed.source(self.series)
         report = replace(
             self._job,
             state="open_breaker" if is_open else self._job.state,
             last_candle_time=self._held.head,
             is_halted=self._is_halted(),
             guardrail=self._breaker.as_object() if self._breaker.enabled else None,
+            polled=source.reason if source and source.kind is SourceKind.POLL else None,
         )
         self._ports.report(self.series, report)
 

@@ -209,7 +209,7 @@ class ValkeyLeaseStore(LeaseStore):
     def report(self, reports: Mapping[SeriesId, JobReport], *, ttl: float) -> None:
         with _reaching(), self._client.pipeline(transaction=False) as calls:
             for series, report in reports.items():
-                calls.set(self._key("report", series), _pack(report), px=_ms(ttl))
+                calls.set(self._key("report", series), _pack_report(report), px=_ms(ttl))
             calls.execute()
 
     @override
@@ -298,7 +298,22 @@ def _name_of(member: Member) -> str:
     return f"{member.kind} {member.name}"
 
 
-def _pack(value: JobReport | BackfillProgress | Member) -> bytes:
+# Reports without these can be read by processes of the version before they were added.
+_ADDED = {
+    each.name: each.default
+    for each in fields(JobReport)
+    if each.name in {"is_halted", "refused_rows", "refused_at", "polled"}
+}
+
+
+def _pack_report(report: JobReport) -> bytes:
+    known = asdict(report).items()
+    return orjson.dumps(
+        {name: value for name, value in known if name not in _ADDED or value != _ADDED[name]}
+    )
+
+
+def _pack(value: BackfillProgress | Member) -> bytes:
     return orjson.dumps(asdict(value))
 
 

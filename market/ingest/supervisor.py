@@ -116,6 +116,8 @@ def _job(desired: Desired, report: JobReport | None) -> dict[str, Any]:
         "last_candle_time": shown.last_candle_time,
         "is_halted": shown.is_halted,
         "refused_rows": shown.refused_rows,
+        "live": None if report is None else "stream" if report.polled is None else "poll",
+        "polled_because": shown.polled,
     }
 
 

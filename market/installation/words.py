@@ -11,6 +11,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from market.domain.feed import NO_STREAM
 from market.domain.lease_store import JobReport
 from market.ingest.gap_ranges import MAX_ATTEMPTS, GapEntry, GapState
 
@@ -111,7 +112,8 @@ def state_of(report: JobReport) -> str:
     """The state of a follow job in a word or two; of a halted market that."""
     if report.is_halted:
         return _("halted or delisted")
-    return str(STATES.get(report.state, report.state.replace("_", " ")))
+    state = str(STATES.get(report.state, report.state.replace("_", " ")))
+    return state if report.polled is None else _("%(state)s, polled") % {"state": state}
 
 
 def cause_of(error: str) -> str:
@@ -138,6 +140,9 @@ def problem_of(report: JobReport | None, now: float, *, late_s: float = 0) -> Pr
             report.refused_rows,
         )
         return Problem(text % {"count": report.refused_rows}, report.last_error or "")
+    if report.polled not in (None, NO_STREAM):
+        text = _("Its candles are polled and come later: the exchange does not stream it.")
+        return Problem(text, report.polled or "")
     if late_s:
         text = _(
             "Nothing has failed, and the newest candle is %(minutes)d minutes late: "

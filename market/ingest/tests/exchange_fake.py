@@ -60,6 +60,7 @@ class FakeFeed:
         self.reads = []
         self.followed = self.pinned = self.halted = frozenset()
         self.gates = {}
+        self.sources = {}
         self.closed = False
         self.gate = None
         self._queue = asyncio.Queue()
@@ -79,6 +80,9 @@ class FakeFeed:
 
     def send_interrupted(self, series=None):
         self._queue.put_nowait(Interrupted(series, "test"))
+
+    def source(self, series):
+        return self.sources.get(series)
 
     async def now(self):
         return self.time

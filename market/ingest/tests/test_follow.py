@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 
 from lab.waiting import eventually, patience
 from market.domain.candle import Candle
-from market.domain.feed import FeedError, RateLimited
+from market.domain.feed import FeedError, RateLimited, Source, SourceKind
 from market.domain.series import SeriesId
 from market.exchanges.refused_rows import refused_rows
 from market.ingest.breaker import Breaker, BreakerConfig
@@ -483,6 +483,16 @@ async def test_halted_market_and_dropped_rows_show_in_the_report():
         # Listings are wrong at times: a market that is traded is not halted.
         it.stream(10)
         await eventually(lambda: not it.reports[SERIES].is_halted)
+
+
+async def test_report_has_why_a_series_is_polled():
+    async with following(setup=ten_candles) as it:
+        await it.reached(9)
+        assert it.reports[SERIES].polled is None
+        it.feed.sources[SERIES] = Source(SourceKind.POLL, "refused: too many")
+        await eventually(lambda: it.reports[SERIES].polled == "refused: too many")
+        it.feed.sources[SERIES] = Source(SourceKind.STREAM)
+        await eventually(lambda: it.reports[SERIES].polled is None)
 
 
 async def test_rest_failure_does_not_hold_up_candles_that_join():

@@ -20,7 +20,7 @@ from market.domain.lease_store import (
     Member,
 )
 from market.domain.series import SeriesId
-from market.ingest.lease_store_valkey import ValkeyLeaseStore, _report_in, connect
+from market.ingest.lease_store_valkey import ValkeyLeaseStore, _pack_report, _report_in, connect
 
 BTC = SeriesId.parse("binance:futures:BTC/USDT:1m")
 ETH = SeriesId.parse("binance:futures:ETH/USDT:1m")
@@ -218,6 +218,17 @@ def test_report_of_a_newer_version_is_read_without_what_is_unknown():
     assert _report_in(newer) == replace(REPORT, is_halted=True)
     older = {name: value for name, value in asdict(REPORT).items() if name != "refused_rows"}
     assert _report_in(orjson.dumps(older)) == REPORT
+
+
+def test_report_of_a_polled_series_reads_back_equal(lease_store):
+    polled = replace(REPORT, polled="refused")
+    lease_store.report({BTC: polled, ETH: REPORT}, ttl=30)
+    assert lease_store.reports([BTC, ETH]) == {BTC: polled, ETH: REPORT}
+
+
+def test_report_can_be_read_by_the_version_before():
+    before = {"is_halted", "refused_rows", "refused_at", "polled"}
+    assert orjson.loads(_pack_report(REPORT)).keys().isdisjoint(before)
 
 
 def test_members_read_back_by_kind_and_name_until_they_end(lease_store):

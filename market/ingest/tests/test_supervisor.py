@@ -206,7 +206,9 @@ def test_ingest_state_has_the_shape_of_the_contract(ingesting, shared, whitelist
     whitelist.extend([ETH, BTC])
     for series, instance in ((XRP, "web-1"), (XRP, "web-2"), (BTC, "web-1")):
         watch(shared, series, instance)
-    shared.report({BTC: JobReport(state="running", started_at=5.0, crashes=2)}, ttl=30)
+    polled = JobReport(state="running", started_at=6.0, polled="refused")
+    running = JobReport(state="running", started_at=5.0, crashes=2)
+    shared.report({BTC: running, ETH: polled}, ttl=30)
     state = ingest_state()
     assert state["whitelist_series_ids"] == [str(ETH), str(BTC)]
     assert (state["ingest_role"], state["ingest_jobs_enabled"]) == ("hybrid", True)
@@ -217,6 +219,12 @@ def test_ingest_state_has_the_shape_of_the_contract(ingesting, shared, whitelist
     assert jobs[str(XRP)]["refcount"] == 2
     assert (jobs[str(XRP)]["running"], jobs[str(XRP)]["started_at"]) == (False, None)
     assert jobs[str(ETH)]["source"] == "sim_ws"
+    live = {name: (job["live"], job["polled_because"]) for name, job in jobs.items()}
+    assert live == {
+        str(BTC): ("stream", None),
+        str(ETH): ("poll", "refused"),
+        str(XRP): (None, None),
+    }
 
 
 def test_ingest_state_shows_since_when_a_series_is_idle(ingesting, shared, whitelist):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from market.domain.feed import NO_STREAM
 from market.domain.lease_store import JobReport
 from market.ingest.breaker import Breaker, BreakerConfig
 from market.ingest.gap_ranges import MAX_ATTEMPTS, Evidence, GapEntry, GapState
@@ -104,6 +105,20 @@ def test_series_that_is_late_without_a_failure_is_a_problem():
     problem = problem_of(late, NOW, late_s=2 * 86_400)
     assert problem.is_present and "2880 minutes late" in problem.text
     assert problem_of(late, NOW, late_s=0.0) is None
+
+
+def test_series_that_is_polled_says_so_and_why():
+    refused = report(state="running", polled="refused: too many subscriptions")
+    assert state_of(refused) == "running, polled"
+    problem = problem_of(refused, NOW)
+    assert problem.text.startswith("Its candles are polled") and problem.is_present
+    assert problem.detail == "refused: too many subscriptions"
+
+
+def test_exchange_without_streams_is_no_problem():
+    polled = report(state="running", polled=NO_STREAM, last_error=None)
+    assert state_of(polled) == "running, polled"
+    assert problem_of(polled, NOW) is None
 
 
 def gap(state=GapState.OPEN, **fields):

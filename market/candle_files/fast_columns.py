@@ -6,48 +6,67 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import Any
+from math import inf, isfinite
+from operator import le
 
-from market.candle_files.arrow import pyarrow
 from market.candle_files.judge import Judge
 from market.candle_files.times import TimeRefused, Unit, unit_of
 from market.domain.candle import Candle, is_closed
 
 
 def candles_of(
-    columns: Sequence[Any], judge: Judge, unit: Unit | None = None
+    times: Sequence[int], values: Sequence[Sequence[float]], judge: Judge, unit: Unit | None = None
 ) -> list[Candle] | None:
-    """Candles of an int64 and five float64 columns; None if any of them may be wrong.
+    """Candles of a column of times and five of numbers; None if any of them may be wrong.
 
     `unit` is that of the times; without it, it is recognised by their size.
     """
-    compute = pyarrow("pyarrow.compute")
-    times, *values = columns
-    if not len(times):
+    if not times:
         return []
-    if any(column.null_count for column in columns) or not _are_sound(values):
-        return None
-    span = compute.min_max(times).as_py()
     try:
-        unit = unit or unit_of(span["min"])
-        if unit_of(span["max"]) != unit:
+        unit = unit or unit_of(min(times))
+        if unit_of(max(times)) != unit:
             return None
     except TimeRefused:
         return None
-    seconds = times if unit.per_second == 1 else compute.divide(times, unit.per_second)
-    is_whole = unit.per_second == 1 or compute.multiply(seconds, unit.per_second).equals(times)
-    if not is_whole or not _are_open_times(seconds, judge):
+    per_second = unit.per_second
+    if per_second > 1:
+        if any(time % per_second for time in times):
+            return None
+        times = [time // per_second for time in times]
+    if not _are_open_times(times, judge) or not _are_sound(values):
         return None
     judge.forms[unit.name] += len(times)
-    with _without_collections():
-        numbers = [column.to_pylist() for column in values]
-        rows = zip(seconds.to_pylist(), *numbers, strict=True)
-        # What Candle._make does, without a call of Python code for each row.
-        return list(map(tuple.__new__, repeat(Candle), rows))
+    rows = zip(times, *values, strict=True)
+    # What Candle._make does, without a call of Python code for each row.
+    return list(map(tuple.__new__, repeat(Candle), rows))
+
+
+def _are_open_times(times: Sequence[int], judge: Judge) -> bool:
+    """Whether all are open times of closed candles, on the grid."""
+    timeframe = judge.series.timeframe
+    if min(times) < 0 or not is_closed(max(times), timeframe, judge.rules.now):
+        return False
+    length, offset = timeframe.seconds, timeframe.offset
+    return judge.rules.off_grid or not any((time - offset) % length for time in times)
+
+
+def _are_sound(values: Sequence[Sequence[float]]) -> bool:
+    """Whether all are possible candles; some that are possible fail, those with a price below 0."""
+    open_, high, low, close, volume = values
+    # No comparison with NaN is true; what lies between two finite numbers is finite.
+    pairs = ((low, open_), (low, close), (open_, high), (close, high))
+    return (
+        all(all(map(le, lower, upper)) for lower, upper in pairs)
+        and min(low) > 0
+        and max(high) < inf
+        and all(map(isfinite, volume))
+        and min(volume) >= 0
+    )
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Put off garbage collections, which would look at every row made so far again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -56,30 +75,3 @@ def _without_collections() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _are_open_times(seconds: Any, judge: Judge) -> bool:
-    """Whether all are open times of closed candles, on the grid."""
-    compute = pyarrow("pyarrow.compute")
-    span = compute.min_max(seconds).as_py()
-    if span["min"] < 0 or not is_closed(span["max"], judge.series.timeframe, judge.rules.now):
-        return False
-    if judge.rules.off_grid:
-        return True
-    length, offset = judge.series.timeframe.seconds, judge.series.timeframe.offset
-    shifted = compute.subtract(seconds, offset)
-    on_grid = compute.multiply(compute.divide(shifted, length), length)
-    return bool(on_grid.equals(shifted))
-
-
-def _are_sound(values: Sequence[Any]) -> bool:
-    """Whether all are possible candles; some that are possible fail, those with a price below 0."""
-    compute = pyarrow("pyarrow.compute")
-    open_, high, low, close, volume = values
-    if not all(compute.all(compute.is_finite(column)).as_py() for column in values):
-        return False
-    if compute.min(low).as_py() <= 0 or compute.min(volume).as_py() < 0:
-        return False
-    lower = compute.less_equal(low, compute.min_element_wise(open_, close))
-    upper = compute.greater_equal(high, compute.max_element_wise(open_, close))
-    return bool(compute.all(compute.and_(lower, upper)).as_py())

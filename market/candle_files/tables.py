@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from market.candle_files.arrow import pyarrow
 from market.candle_files.columns import SERIES_COLUMN, SERIES_KEY, VALUE_COLUMNS
-from market.candle_files.fast_columns import candles_of
+from market.candle_files.fast_columns import candles_of, without_collections
 from market.candle_files.judge import Judge, Judges
 from market.candle_files.refusals import FileRefused, RowRefused
 from market.candle_files.text_formats import named_places
@@ -109,16 +109,14 @@ def _candles(batch: Any, first: int, judge: Judge) -> list[Candle]:
     numbers = [
         _numbers(arrow, name, column) for name, column in zip(VALUE_COLUMNS, values, strict=True)
     ]
-    if times is not None:
-        candles = candles_of([times, *numbers], judge, unit)
-        if candles is not None:
-            return candles
-    rows = zip(
-        time.to_pylist() if times is None else times.to_pylist(),
-        *(column.to_pylist() for column in numbers),
-        strict=True,
-    )
-    found = (_candle(row, each, unit, judge) for row, each in enumerate(rows, first))
+    columns = [column.to_pylist() for column in (time if times is None else times, *numbers)]
+    is_plain = times is not None and not any(column.null_count for column in (times, *numbers))
+    with without_collections():
+        candles = candles_of(columns[0], columns[1:], judge, unit) if is_plain else None
+    if candles is not None:
+        return candles
+    rows = enumerate(zip(*columns, strict=True), first)
+    found = (_candle(row, each, unit, judge) for row, each in rows)
     return [candle for candle in found if candle is not None]
 
 

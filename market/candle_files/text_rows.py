@@ -1,4 +1,4 @@
-"""Blocks of lines as candles, with the csv module: the reader that decides what is wrong.
+"""Blocks of lines as candles, row by row: the reader that decides what is wrong.
 
 The fast reader of market.candle_files.fast_blocks only takes blocks without any fault, and leaves
 all others to this one: so both give the same candles and the same errors.

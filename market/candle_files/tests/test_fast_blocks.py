@@ -1,4 +1,4 @@
-"""The reader with pyarrow: it takes what is right, and nothing that the csv module would refuse."""
+"""The fast reader, with pyarrow and without: it takes what is right, and nothing else."""
 
 from __future__ import annotations
 
@@ -40,17 +40,26 @@ LEFT = {
 }
 
 
+@pytest.fixture(params=["pyarrow", "csv"])
+def has_arrow(request, monkeypatch):
+    """Read with pyarrow, and without it."""
+    if request.param == "csv":
+        monkeypatch.setattr(fast_blocks, "has_arrow", lambda: False)
+
+
 def fast(data):
     return FastReader(LAYOUT, Judges(SERIES, Rules(now=NOW)).only()).candles(data)
 
 
+@pytest.mark.usefixtures("has_arrow")
 @pytest.mark.parametrize("name", TAKEN)
 def test_block_without_a_fault_is_taken(name):
     assert fast(TAKEN[name])
 
 
+@pytest.mark.usefixtures("has_arrow")
 @pytest.mark.parametrize("name", LEFT)
-def test_block_with_a_fault_is_left_to_the_csv_module(name):
+def test_block_with_a_fault_is_left_to_be_judged_row_by_row(name):
     assert fast(LEFT[name]) is None
 
 
@@ -78,9 +87,11 @@ ends = st.sampled_from(["\n", "\r\n", "\n\n", "\n \n"])
 
 
 @given(st.lists(st.tuples(rows, ends), min_size=1, max_size=4))
-def test_both_readers_read_the_same_and_refuse_the_same(lines):
+def test_all_readers_read_the_same_and_refuse_the_same(lines):
     content = (f"{CSV_HEADER}\n" + "".join(row + end for row, end in lines)).encode()
+    with_arrow = result(content)
     with pytest.MonkeyPatch.context() as patch:
-        with_arrow = result(content)
         patch.setattr(fast_blocks, "has_arrow", lambda: False)
-        assert result(content) == with_arrow
+        without_arrow = result(content)
+        patch.setattr(FastReader, "candles", lambda reader, data: None)
+        assert result(content) == without_arrow == with_arrow

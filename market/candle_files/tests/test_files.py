@@ -1,4 +1,4 @@
-"""Files as people have them: what is read of each, by both readers of text."""
+"""Files as people have them: what is read of each, by all readers of text."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ MINUTES = range(1_700_000_100, 1_700_000_700, 60)
 HOURS = range(1_699_982_100, 1_700_000_101, 3_600)
 
 
-@pytest.fixture(params=["pyarrow", "csv"], autouse=True)
+@pytest.fixture(params=["pyarrow", "csv", "rows"], autouse=True)
 def reader(request, monkeypatch):
-    """Read every file of this page with pyarrow, and without it."""
+    """Read every file of this page with pyarrow, without it, and row by row."""
     if request.param == "csv":
         monkeypatch.setattr(fast_blocks, "has_arrow", lambda: False)
+    if request.param == "rows":
+        monkeypatch.setattr(fast_blocks.FastReader, "candles", lambda reader, data: None)
 
 
 class Taken:

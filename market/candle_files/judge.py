@@ -24,7 +24,7 @@ MAX_SHOWN = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How the rows of a file are judged; `now` (Unix seconds) tells closed candles from open ones.
+    """How the rows of a file are judged; candles are closed as of `now` (Unix seconds).
 
     `off_grid` accepts open times that do not lie on the timeframe's grid. `zone` is the time zone
     of times that name none.
@@ -115,7 +115,7 @@ class Judges:
         """
         series = self._given or (parsed_series(named) if named else None)
         if series is None:
-            message = "neither the file nor its name tells the series: give it as an argument"
+            message = "neither the file nor its name has a series: give it as an argument"
             raise FileRefused("no_series", message)
         return self._judge(series)
 

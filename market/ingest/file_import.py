@@ -27,6 +27,9 @@ from market.runtime import candle_store, pipeline
 
 CHUNK = 50_000
 
+MOST_OPEN = 4 * CHUNK
+"""The candles that are held until their chunk is full, where rows of many series are mixed."""
+
 MOST_HELD = 4_000_000
 """The candles of a file with the newest first that are held in memory; they take 200 MB."""
 
@@ -108,16 +111,20 @@ def chunks(rows: Iterable[Rows], size: int) -> Iterator[Chunk]:
     everything: Iterator[Rows] = itertools.chain([first], found)
     if first.candles[0].candle_time > first.candles[-1].candle_time:
         everything = _reversed(everything)
-    for series, same in itertools.groupby(everything, key=lambda each: each.series):
-        row, held = 0, list[Candle]()
-        for each in same:
-            row = row if held else each.first
-            held += each.candles
-            while len(held) >= size:
-                yield Chunk(series, row, held[:size])
-                row, held = each.first, held[size:]
-        if held:
-            yield Chunk(series, row, held)
+    held: dict[SeriesId, Chunk] = {}
+    count = 0
+    for series, row, candles in everything:
+        chunk = held.setdefault(series, Chunk(series, row, []))
+        chunk.candles.extend(candles)
+        count += len(candles)
+        while len(chunk.candles) >= size:
+            yield Chunk(series, chunk.row, chunk.candles[:size])
+            chunk = held[series] = Chunk(series, row, chunk.candles[size:])
+            count -= size
+        if count >= MOST_OPEN:
+            yield from (each for each in held.values() if each.candles)
+            held, count = {}, 0
+    yield from (each for each in held.values() if each.candles)
 
 
 def _reversed(rows: Iterable[Rows]) -> Iterator[Rows]:

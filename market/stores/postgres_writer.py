@@ -57,7 +57,7 @@ FROM changed
 # 100,000 in a transaction. A larger batch shall be slow rather than fail.
 UNLIMITED = "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
 
-# Candles beyond the head are in nobody's way: they need no look for a row to update, which takes
+# No row is there to update for candles beyond the head: the look for one takes
 # an upsert half of its time.
 APPEND = f"COPY candles (series_id, {COLUMNS}) FROM STDIN WITH (FORMAT binary)"
 COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)

@@ -16,9 +16,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from market.candle_files.arrow import ArrowMissing
 from market.candle_files.judge import Judges, Rules
-from market.candle_files.named import FUTURES, SPOT, series_of_path
 from market.candle_files.reading import AUTO, FORMAT_NAMES, read
 from market.candle_files.refusals import FileRefused, Refusals
+from market.candle_files.series_by_name import FUTURES, SPOT, series_of_path
 from market.candle_files.sources import Source, Sources
 from market.candle_files.text_rows import Rows
 from market.domain.series import SeriesId
@@ -76,13 +76,13 @@ class Command(BaseCommand):
             "--skip-refused", action="store_true", help="leave wrong rows out, store all others"
         )
         parser.add_argument(
-            "--exchange", default="", help="the exchange of files whose names do not tell it"
+            "--exchange", default="", help="the exchange of files whose names have none"
         )
         parser.add_argument(
             "--market",
             choices=(SPOT, FUTURES),
             default="",
-            help="the market of files whose names do not tell it",
+            help="the market of files whose names have none",
         )
         parser.add_argument(
             "--time-zone",

@@ -126,7 +126,7 @@ def test_folder_is_imported_by_the_names_of_its_files(run, empty_store, file, tm
         call_command("import_candles", str(tmp_path / "data"), stdout=out, stderr=io.StringIO())
     assert str(error.value).splitlines() == [
         "2 of 5 files refused:",
-        "data/unknown.csv: no_series: neither the file nor its name tells the series:"
+        "data/unknown.csv: no_series: neither the file nor its name has a series:"
         " give it as an argument",
         "data/binance/BAD_USDT-1h.csv: line 2: bad_time: candle_time is not a time: 'x'",
     ]
@@ -214,6 +214,23 @@ def test_progress_is_printed_when_there_is_no_terminal(empty_store, file, monkey
     err = io.StringIO()
     call_command("import_candles", path, SERIES, "--no-progress", stdout=io.StringIO(), stderr=err)
     assert err.getvalue() == ""
+
+
+@pytest.mark.parametrize("most_open", [3, 1000])
+def test_mixed_rows_of_many_series_are_stored_in_few_chunks(
+    run, empty_store, file, monkeypatch, most_open
+):
+    monkeypatch.setattr(file_import, "MOST_OPEN", most_open)
+    series = [f"okx:spot:{base}/USDT:1m" for base in ("BTC", "ETH")]
+    rows = [f"{each},{line(time)}" for time in range(60, 600, 60) for each in series]
+    calls, ingest = [], type(runtime.pipeline()).ingest
+    monkeypatch.setattr(
+        type(runtime.pipeline()), "ingest", lambda *given: calls.append(1) or ingest(*given)
+    )
+    run("import_candles", file(*rows, header=f"series_id,{CSV_HEADER}"), "--chunk", "5")
+    for each in series:
+        assert empty_store.newest(SeriesId.parse(each), 99) == candles(*range(60, 600, 60))
+    assert most_open == 3 or len(calls) == 4
 
 
 def test_interrupted_import_reports_what_it_stored(run, empty_store, file, monkeypatch):

@@ -86,7 +86,7 @@ def series_of_path(
 ) -> SeriesId | None:
     """The series that a file's name stands for; None if it stands for none.
 
-    `exchange` and `market` count before what the path says. Of its folders only those count that
+    `exchange` and `market` count before the path. Of its folders only those count that
     are named like one of `exchanges`, or like a market. Raises FileRefused if a part is missing.
     """
     stem = _stem(path)
@@ -107,9 +107,9 @@ def series_of_path(
     exchange = exchange or naming.exchange or parts.get("exchange", "").lower()
     exchange = exchange or _first(folders, exchanges)
     if not market:
-        raise FileRefused("no_series", "the name tells no market: give --market spot or futures")
+        raise FileRefused("no_series", "the name has no market: give --market spot or futures")
     if not exchange:
-        raise FileRefused("no_series", "the name tells no exchange: give --exchange")
+        raise FileRefused("no_series", "the name has no exchange: give --exchange")
     timeframe = TIMEFRAMES.get(parts["timeframe"], parts["timeframe"])
     return parsed_series(f"{exchange}:{market}:{_symbol(parts)}:{timeframe}")
 

@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from market.candle_files.named import series_of_path
 from market.candle_files.refusals import FileRefused
+from market.candle_files.series_by_name import series_of_path
 
 EXCHANGES = ("binance", "okx", "gemini")
 
@@ -33,8 +33,8 @@ def test_name_stands_for_its_series(path):
 
 
 UNCLEAR = {
-    "/home/BTC_USDT-1h.feather": "tells no exchange",
-    "/home/BTCUSDT-1m-2024-01.csv": "tells no market",
+    "/home/BTC_USDT-1h.feather": "has no exchange",
+    "/home/BTCUSDT-1m-2024-01.csv": "has no market",
     "/data/futures/cm/BTCUSD-1m-2024-01.csv": "coins as margin",
     "/data/spot/BTCXYZ-1m-2024-01.csv": "quote currency of BTCXYZ is not known",
     "/data/okx/BTC_USDT-0m.json": "no_series",

@@ -16,6 +16,8 @@ from tests.clients import Client
 
 PINNED = "sim:futures:BTC/USDT:1s"
 STARTED_S = 60.0
+# tests/conftest.py
+SYNCED = 2500
 CANDLES = {"candle_closed", "candle_forming"}
 
 LOST = "sim:spot:SOL/USDT:1s"
@@ -46,6 +48,14 @@ def exchange(installed):
 def head_of(web, series_id):
     page = get(f"{web.url}/api/market/candles?series_id={series_id}&limit=1")[1]
     return page["server_head_time"]
+
+
+def is_whole(web, series_id):
+    """Whether the series reaches back as far as the start-up sync asks."""
+    head = head_of(web, series_id) or 0
+    since = head - SYNCED
+    page = get(f"{web.url}/api/market/candles?series_id={series_id}&since={since}&limit=1")[1]
+    return head and page["candles"][0]["candle_time"] < head - 0.9 * SYNCED
 
 
 def job_of(web, series_id):
@@ -133,21 +143,26 @@ async def watch_through(web, exchange, series_id, *faults):
     """Put faults in force on a live series, and watch until they are well past."""
     async with Client(web.url) as client:
         watcher = await client.follow(series_id)
+        await asyncio.to_thread(
+            wait_until, lambda: is_whole(web, series_id), STARTED_S, "the history"
+        )
         live = await read_live(watcher, 0)
+        # Of a new series the newest page comes first; the rest is a revision.
+        before = len(watcher.messages)
         for fault in faults:
             await asyncio.to_thread(exchange.fault, series=series_id, **fault)
         await read_past(watcher, live + 6)
         # They may come later than the candles that they are about.
-        while len(events_of(watcher)) < len(EVENTS.get(series_id, [])):
+        while len(events_of(watcher, before)) < len(EVENTS.get(series_id, [])):
             await watcher.next()
         assert_consecutive(watcher.closed_times())
         await assert_true(client, exchange, series_id)
-        return events_of(watcher)
+        return events_of(watcher, before)
 
 
-def events_of(watcher):
-    """Everything but candles: the names of events, and other messages whole."""
-    others = [each for each in watcher.messages if each["type"] not in CANDLES]
+def events_of(watcher, before):
+    """Everything but candles since then: the names of events, and other messages whole."""
+    others = [each for each in watcher.messages[before:] if each["type"] not in CANDLES]
     return [each.get("event", each) for each in others]
 
 

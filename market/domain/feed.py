@@ -149,7 +149,19 @@ class Source:
 FeedEvent = Closed | Forming | Interrupted
 
 
-class Feed(Protocol):
+class HistorySource(Protocol):
+    """Where the history of series is read."""
+
+    def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
+        """Closed candles with ``start <= candle_time <= end``, page by page, ascending.
+
+        Empty answers are pages as well. Candles that have not closed yet are no holes. Raises
+        FeedError and its subclasses; pages yielded before the error are valid.
+        """
+        ...
+
+
+class Feed(HistorySource, Protocol):
     """One market of one exchange, bound to the event loop that uses it first."""
 
     exchange: str
@@ -159,12 +171,8 @@ class Feed(Protocol):
         """The exchange's clock in Unix seconds, in doubt a little behind."""
         ...
 
-    def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
-        """Closed candles with ``start <= candle_time <= end``, page by page, ascending.
-
-        Empty answers are pages as well. Candles that have not closed yet are no holes. Raises
-        FeedError and its subclasses; pages yielded before the error are valid.
-        """
+    def page_candles(self, series: SeriesId) -> int:
+        """How many candles one request for history brings at most."""
         ...
 
     async def follow(

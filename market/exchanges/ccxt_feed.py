@@ -17,7 +17,7 @@ from market.exchanges.ccxt_client import (
     known_exchanges,
     open_exchange,
 )
-from market.exchanges.ccxt_history import History
+from market.exchanges.ccxt_history import History, page_size
 from market.exchanges.plain_stream import PlainStream
 from market.exchanges.streams import EventQueue, LiveStream, StreamLimits
 from market.stopping import stop
@@ -47,6 +47,10 @@ class CcxtFeed(Feed):
     @override
     async def now(self) -> float:
         return await self._history.now()
+
+    @override
+    def page_candles(self, series: SeriesId) -> int:
+        return page_size(self._client, series.market)
 
     @override
     def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:

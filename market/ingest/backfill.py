@@ -11,7 +11,7 @@ from market import blocking, runtime
 from market.committer import Committer
 from market.domain.candle import Candle
 from market.domain.change import Change
-from market.domain.feed import Feed, FeedError, FeedRefused, HistoryPage, Hole
+from market.domain.feed import FeedError, FeedRefused, HistoryPage, HistorySource, Hole
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, Fence
 from market.ingest import derive
@@ -86,7 +86,7 @@ class FillResult(NamedTuple):
 
 
 async def fill(
-    feed: Feed,
+    feed: HistorySource,
     series: SeriesId,
     start: int,
     end: int,

@@ -19,7 +19,8 @@ from market.domain.store import SeriesDamaged
 from market.exchanges import ccxt_feed
 from market.ingest import dispatch
 from market.ingest.admission import is_admitted
-from market.ingest.backfill import REASONS, UNREACHABLE, fill, missing_between
+from market.ingest.backfill import REASONS, UNREACHABLE, missing_between
+from market.ingest.backwards import fill_span
 from market.ingest.derive import source_range
 from market.ingest.gap_ledger import GapLedger, ledger
 from market.ingest.gap_ranges import GapEntry, GapState, Range, is_due, without_all
@@ -249,7 +250,7 @@ async def backfill_range(
             feed = open_feed(series.exchange, series.market)
             try:
                 span = await blocking.run(_with_neighbours, series, start, end)
-                result = await fill(feed, series, *span, on_page=report.page_read)
+                result = await fill_span(feed, series, *span, on_page=report.page_read)
             finally:
                 await feed.close()
     except (FeedError, PipelineError, SeriesDamaged, TimeoutError) as failure:

@@ -22,9 +22,9 @@ SHORTEST_WAIT_S = 0.001
 class FollowLimits:
     """How following is paced; times in seconds.
 
-    A new series is given `new_series_candles` of history; an older one must reach back
-    `sync_candles` as well (0: it only goes on from its head). After a disturbance, and every
-    `recheck_s`, the newest `recheck_candles` are read again for late corrections.
+    A new series is given `new_series_candles` of history, the newest page first; an older one must
+    reach back `sync_candles` as well (0: it only goes on from its head). After a disturbance, and
+    every `recheck_s`, the newest `recheck_candles` are read again for late corrections.
     """
 
     new_series_candles: int = 500
@@ -60,7 +60,7 @@ class Action(Enum):
     SKIP_HOLE = auto()
     """Note a hole that REST does not fill as open, and go on behind it."""
     EXTEND = auto()
-    """Fetch older history, once, as far back as the start-up sync asks."""
+    """Fetch older history, once: for a new series, and as far as the start-up sync asks."""
     WAIT = auto()
     """Wait for an event, or for `Step.wait_s`."""
 
@@ -81,7 +81,7 @@ class Due:
         self.has_joined = False
         self._timeframe = timeframe
         self._limits = limits
-        self._is_extended = not limits.sync_candles
+        self._is_extended = False
         # Corrections are looked for at once after a disturbance, and at `_recheck_at`.
         self._recheck = True
         self._recheck_at = 0.0

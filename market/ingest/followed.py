@@ -17,7 +17,6 @@ from functools import partial
 from typing import NamedTuple
 
 from market import blocking, log_context
-from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
 from market.domain.feed import (
     Feed,
@@ -37,17 +36,23 @@ from market.ingest.backfill import (
     NOT_ASKED,
     FillResult,
     IngestPorts,
-    OnPage,
     fill,
     noted_hole,
+)
+from market.ingest.backwards import (
+    fill_backwards,
+    fill_newest,
+    is_unfinished,
+    note_finished,
+    note_unfinished,
 )
 from market.ingest.breaker import Breaker, BreakerState, is_store_away, store_pace
 from market.ingest.derived_forming import DerivedForming
 from market.ingest.due import Action, Due, FollowLimits
 from market.ingest.forming import FormingCandle
-from market.ingest.gap_ranges import GapState, Range
+from market.ingest.gap_ranges import GapState
 from market.ingest.held import Held
-from market.ingest.progress import START_UP, ProgressReport
+from market.ingest.start_up_sync import LAST_ERROR_LENGTH, reason_of, synced
 from market.pipeline import PipelineError
 
 logger = logging.getLogger(__name__)
@@ -74,7 +79,6 @@ Standings = Callable[[SeriesId], Standing]
 READERS = 4
 # A market whose stream sent something within this time is traded, whatever its listing says.
 TRADED_S = 60.0
-_LAST_ERROR_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +112,7 @@ class FollowedSeries:
         self._wake = asyncio.Event()
         self._held = Held(series.timeframe, most=ports.limits.held_max)
         self._due = Due(series.timeframe, ports.limits)
+        self._is_new = False
         self._forming = FormingCandle(
             series,
             ports.ingest.publisher,
@@ -157,7 +162,7 @@ class FollowedSeries:
 
     def interrupted(self, reason: str) -> None:
         """Something may have been missed."""
-        self._job = replace(self._job, last_error=reason[:_LAST_ERROR_LENGTH])
+        self._job = replace(self._job, last_error=reason[:LAST_ERROR_LENGTH])
         self._due.interrupted()
         self._wake.set()
 
@@ -179,7 +184,7 @@ class FollowedSeries:
         is_open = self._breaker.state is BreakerState.OPEN
         refused = refused_rows().of(self.series)
         if refused is not None and refused.at != self._job.refused_at:
-            reason = f"rows refused: {refused.reason}"[:_LAST_ERROR_LENGTH]
+            reason = f"rows refused: {refused.reason}"[:LAST_ERROR_LENGTH]
             self._job = replace(
                 self._job, refused_rows=refused.rows, refused_at=refused.at, last_error=reason
             )
@@ -274,23 +279,21 @@ class FollowedSeries:
             exchange_now = await self._ports.feed.now()
             end = max(timeframe.latest_closed(exchange_now), self._held.newest, 0)
             if self._held.expected is None:
-                wanted = max(limits.new_series_candles, limits.sync_candles) - 1
-                first = end - wanted * timeframe.seconds
+                # What lies before the newest page follows in `_extend`.
+                self._is_new = True
+                await note_unfinished(self.series)
+                wanted = max(limits.new_series_candles, limits.sync_candles)
+                first = max(0, end - (wanted - 1) * timeframe.seconds)
+                filled = self._filling(fill_newest, first, end)
             else:
-                first = self._held.expected - limits.recheck_candles * timeframe.seconds
-            first = max(0, first)
-            filled = partial(
-                fill,
-                self._ports.feed,
-                self.series,
-                first,
-                end,
-                fence=self.fence,
-                ports=self._ports.ingest,
-            )
+                recheck = limits.recheck_candles * timeframe.seconds
+                first = max(0, self._held.expected - recheck)
+                filled = self._filling(fill, first, end)
             on_page = partial(self._page_stored, self._held.by_time())
             if is_sync:
-                result = await self._synced(filled, (first, end), on_page=on_page)
+                result = await synced(
+                    self.series, filled, (first, end), head=self._head, on_page=on_page
+                )
             else:
                 result = await filled(on_page=on_page)
             await self._learn_head()
@@ -319,77 +322,41 @@ class FollowedSeries:
         await blocking.run(self._ports.ingest.ledger.record, entry)
 
     async def _extend(self) -> None:
-        """Fetch history before the first stored candle, as far as the start-up sync asks."""
-        step = self.series.timeframe.seconds
-        first = await blocking.run(self._ports.ingest.store.first, self.series)
-        if first is not None and self._held.head is not None:
-            wanted = max(0, self._held.head - (self._ports.limits.sync_candles - 1) * step)
-            if wanted < first:
-                span = (wanted, first - step)
-                filled = partial(
-                    fill,
-                    self._ports.feed,
-                    self.series,
-                    *span,
-                    fence=self.fence,
-                    ports=self._ports.ingest,
-                )
+        """Fetch the history of a new series, and what the start-up sync asks for."""
+        limits, store = self._ports.limits, self._ports.ingest.store
+        is_new = self._is_new or await is_unfinished(self.series)
+        wanted = max(limits.sync_candles, limits.new_series_candles if is_new else 0)
+        first = await blocking.run(store.first, self.series)
+        if wanted and first is not None and self._held.head is not None:
+            start = max(0, self._held.head - (wanted - 1) * self.series.timeframe.seconds)
+            if start < first:
+                filled = self._filling(fill_backwards, start, between=self._store_waiting)
                 async with self._ports.readers(self.series):
                     try:
-                        await self._synced(filled, span)
+                        if limits.sync_candles:
+                            await synced(self.series, filled, (start, first), head=self._head)
+                        else:
+                            await filled(on_page=lambda page: None)
                     except FeedRefused as error:
                         # Its present is served: a refusal of the past must not end that.
                         logger.info("%s: older history is refused: %s", self.series, error)
+        await note_finished(self.series)
         self._due.extended()
 
-    async def _synced(
-        self,
-        filled: Callable[..., Awaitable[FillResult]],
-        span: Range,
-        *,
-        on_page: OnPage | None = None,
-    ) -> FillResult:
-        """Fill a span as a part of the start-up sync, which is reported."""
-        (first, end), before, started = span, self._held.head, time.perf_counter()
-        missing = end - first if before is None else max(0, end - before)
-        wanted = (end - first) // self.series.timeframe.seconds + 1
-        report = ProgressReport(self.series, START_UP, wanted=wanted, missing_seconds=missing)
-        covered = 0
+    def _filling(
+        self, fill: Callable[..., Awaitable[FillResult]], *span: int, **options: object
+    ) -> Callable[..., Awaitable[FillResult]]:
+        feed, ports = self._ports.feed, self._ports.ingest
+        return partial(fill, feed, self.series, *span, fence=self.fence, ports=ports, **options)
 
-        def page_read(page: HistoryPage) -> None:
-            nonlocal covered
-            covered += len(page.candles)
-            report.page_read(page)
-            if on_page is not None:
-                on_page(page)
+    def _head(self) -> int | None:
+        return self._held.head
 
-        await report.begin()
-        error, is_whole, reason = "", False, ""
-        try:
-            result = await filled(on_page=page_read)
-            is_whole = result.through == end and not result.missing_ranges
-            reason = result.reasons.get(GapState.UNSERVED, "")
-        except Exception as failure:
-            error = _reason_of(failure)
-            raise
-        finally:
-            await report.end(error=error, is_whole=is_whole, reason=reason)
-            after = self._held.head
-            emit(
-                "write.startup.kline_sync.series_done",
-                self.series,
-                {
-                    "target_time": end,
-                    "before_head_time": before,
-                    "after_head_time": after,
-                    "covered_candles": covered,
-                    "lagging": not error and (after is None or after < end),
-                    "duration_ms": milliseconds_since(started),
-                },
-                message=error,
-                level="error" if error else "info",
-            )
-        return result
+    async def _store_waiting(self) -> None:
+        """Store what the stream sent meanwhile."""
+        self._derived.forget()
+        if self._held.joining():
+            await self._store_joining()
 
     # Results
 
@@ -401,7 +368,7 @@ class FollowedSeries:
     def _failed(self, error: Exception) -> None:
         self._job = replace(self._job, crashes=self._job.crashes + 1, last_crash_at=time.time())
         metrics.follow_failed(self.series)
-        reason = _reason_of(error)
+        reason = reason_of(error)
         # The traceback of a stage once, not at every attempt.
         is_new = isinstance(error, PipelineError) and reason != self._job.last_error
         logger.warning("%s: %s", self.series, reason, exc_info=error if is_new else None)
@@ -409,13 +376,7 @@ class FollowedSeries:
         self._pause(error, pace.failed(reason), is_ours=not isinstance(error, FeedError))
 
     def _pause(self, error: Exception, seconds: float, *, is_ours: bool = False) -> None:
-        last_error = _reason_of(error)
+        last_error = reason_of(error)
         self._job = replace(self._job, state="waiting", last_error=last_error)
         self._due.failed(time.monotonic(), seconds, is_ours=is_ours)
         self.send_report()
-
-
-def _reason_of(error: Exception) -> str:
-    """What the operator reads of an error; of a failed stage also what it raised."""
-    text = error.reason if isinstance(error, PipelineError) else str(error)
-    return text[:_LAST_ERROR_LENGTH]

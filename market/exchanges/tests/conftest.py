@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 
@@ -17,9 +18,11 @@ def server():
 
 
 @pytest.fixture
-def exchange(server, settings):
+def exchange(server, settings, monkeypatch):
     """The local exchange, with no faults and nothing remembered of earlier ones."""
     settings.REDIS_URL = ""
+    leases = MemoryLeaseStore()
+    monkeypatch.setattr("market.ingest.backwards.lease_store", lambda: leases)
     settings.SWITCHES = replace(settings.SWITCHES, sim_url=server.url)
     yield server
     server.clear()

@@ -87,6 +87,9 @@ class FakeFeed:
     async def now(self):
         return self.time
 
+    def page_candles(self, series):
+        return self.page
+
     async def history(self, series, start, end):
         self.reads.append((series, start, end))
         if series.symbol == "NO/SUCH" or start < self.refuses_before:

@@ -32,6 +32,8 @@ class Case:
         self.held.head = 300
         self.due = Due(MINUTE, limits)
         self.due.knows_head = True
+        if not limits.sync_candles:
+            self.due.extended()
         if after_read:
             self.read()
             self.due.stream_spoke()

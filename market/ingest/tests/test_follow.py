@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 from django.db import InterfaceError, OperationalError
@@ -48,6 +49,15 @@ FAST = FollowLimits(
 QUICK = BreakerConfig(backoff_initial_s=0.02, backoff_max_s=0.05, open_cooldown_s=0.1)
 
 
+@pytest.fixture(autouse=True)
+def leases(monkeypatch):
+    """The marks that jobs leave for each other."""
+    store = MemoryLeaseStore()
+    monkeypatch.setattr("market.ingest.backwards.lease_store", lambda: store)
+    monkeypatch.setattr("market.ingest.revisions.lease_store", lambda: store)
+    return store
+
+
 def at(number):
     return START + number * STEP
 
@@ -67,9 +77,11 @@ class Following:
         is_watched=lambda series: True,
         is_pinned=lambda series: True,
         revision_pace=None,
+        page=20,
+        ports=None,
     ):
-        self.feed = FakeFeed()
-        self.ports = memory_ports()
+        self.feed = FakeFeed(page)
+        self.ports = ports or memory_ports()
         self.reports = {}
         self.states = []
         self.tokens = {one: self.ports.store.next_fence(one) for one in series}
@@ -141,6 +153,48 @@ async def test_new_series_begins_with_the_wanted_history():
     async with following(setup=ten_candles) as it:
         await it.reached(9)
         assert [candle.candle_time for candle in stored(it.ports)] == [at(n) for n in range(5, 10)]
+
+
+async def test_new_series_has_its_newest_page_first():
+    async with following(setup=ten_candles, page=2) as it:
+        await eventually(lambda: len(stored(it.ports)) == 5)
+        # So the head was never an old one.
+        assert it.fresh == [at(8), at(9)]
+        it.assert_true_to_the_exchange()
+
+
+def always_failing_after_the_first_page(at_work):
+    ten_candles(at_work)
+    at_work.feed.faults = [None, *[FeedError("gone")] * 1000]
+
+
+async def test_history_of_a_new_series_is_completed_by_the_next_job():
+    async with following(setup=always_failing_after_the_first_page, page=2) as it:
+        await it.reached(9)
+        await eventually(lambda: len(it.feed.reads) > 2)
+        assert len(stored(it.ports)) == 2
+    async with following(setup=ten_candles, page=2, ports=it.ports) as again:
+        await eventually(lambda: len(stored(again.ports)) == 5)
+        again.assert_true_to_the_exchange()
+
+
+async def test_live_candles_are_stored_while_the_history_of_a_new_series_fails():
+    async with following(setup=always_failing_after_the_first_page, page=2) as it:
+        await it.reached(9)
+        it.stream(10)
+        await it.reached(10)
+
+
+async def test_older_series_is_not_extended():
+    def short(at_work):
+        ten_candles(at_work)
+        at_work.ports.committer.pipeline.ingest(SERIES, [candle_at(8)])
+
+    limits = replace(FAST, recheck_candles=0)
+    async with following(setup=short, limits=limits) as it:
+        await it.reached(9)
+        await it.first_message()
+        assert it.ports.store.first(SERIES) == at(8)
 
 
 async def test_known_series_is_filled_from_its_head():
@@ -313,10 +367,7 @@ async def test_missing_candle_shows_by_the_clock_when_the_stream_is_silent():
         await it.reached(10)
 
 
-async def test_candle_corrected_far_behind_the_head_is_corrected_here(monkeypatch):
-    leases = MemoryLeaseStore()
-    monkeypatch.setattr("market.ingest.revisions.lease_store", lambda: leases)
-
+async def test_candle_corrected_far_behind_the_head_is_corrected_here():
     def corrected_long_ago(at_work):
         ten_candles(at_work)
         at_work.ports.committer.pipeline.ingest(SERIES, [candle_at(n) for n in range(10)])

@@ -59,6 +59,9 @@ class FakeFeed:
     def open(self, exchange, market):
         return self
 
+    def page_candles(self, series):
+        return 1000
+
     async def history(self, series, start, end):
         self.asked.append((start // 60, end // 60))
         if self.gate is not None:

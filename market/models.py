@@ -179,6 +179,12 @@ class WhitelistedSeries(models.Model):
         super().save(*args, **kwargs)
 
 
+# What `market.ingest.gap_rows.in_states` selects for UNSETTLED, as one condition.
+UNSETTLED_GAPS = models.Q(state__in=["open", "repairing"]) | (
+    models.Q(state="absent") & ~models.Q(missing__in=["quiet", "unserved"])
+)
+
+
 class GapRecord(models.Model):
     """A recorded gap in a series, and the state of its repair (market.ingest.gap_rows).
 
@@ -226,6 +232,8 @@ class GapRecord(models.Model):
             ),
             # Mostly the newest gaps of a series are looked for.
             models.Index(fields=["series", "to_time"], name="gaps_ends"),
+            # Counted at every scrape of the metrics.
+            models.Index(fields=["series"], condition=UNSETTLED_GAPS, name="gaps_unsettled"),
         ]
 
     def __str__(self) -> str:

@@ -96,4 +96,19 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             "gaprecord", models.Index(fields=["series", "to_time"], name="gaps_ends")
         ),
+        AddIndexConcurrently(
+            "gaprecord",
+            models.Index(
+                condition=models.Q(
+                    ("state__in", ["open", "repairing"]),
+                    models.Q(
+                        ("state", "absent"),
+                        models.Q(("missing__in", ["quiet", "unserved"]), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                fields=["series"],
+                name="gaps_unsettled",
+            ),
+        ),
     ]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -308,6 +309,26 @@ def test_release_before_finds_states_that_it_knows(transactional_db):
     assert {entry.state for entry in ledger.entries()} == {OPEN, UNANSWERED, DROPPED}
     GapRecord.objects.update(state="absent")
     assert {entry.state for entry in ledger.entries()} == {QUIET, UNSERVED, UNANSWERED}
+
+
+@pytest.mark.parametrize(
+    ("indexes", "read"),
+    [
+        ("gaps_due gaps_unsettled", lambda known: known.due(limit=10)),
+        ("gaps_unsettled", lambda known: known.unsettled_counts()),
+        ("gaps_ends", lambda known: known.entries(BTC, within=(HOUR, 2 * HOUR))),
+    ],
+)
+def test_frequent_reads_pass_by_what_is_settled(transactional_db, indexes, read):
+    with CaptureQueriesContext(connection) as queries:
+        read(PostgresGapLedger())
+    with connection.cursor() as cursor:
+        # As for very many rows.
+        cursor.execute("SET enable_seqscan = off")
+        cursor.execute("EXPLAIN " + queries[-1]["sql"])
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan")
+    assert any(index in plan for index in indexes.split()), plan
 
 
 def test_only_the_newest_holes_of_each_kind_are_kept(ledger, monkeypatch):

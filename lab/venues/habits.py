@@ -32,9 +32,9 @@ class Habits:
     counts_time: bool = False
     # Only this many of the newest are known, whatever is asked for.
     newest_only: int = 0
-    # Older windows are refused: as one that is too old, or in an empty answer.
+    # Older windows are refused, or older rows are left out of the answer.
     oldest_points: int = 0
-    old_is_empty: bool = False
+    leaves_old_out: bool = False
     # Windows of more than `cap` are refused.
     refuses_long: bool = False
     # Fewer rows than there are, in every answer: this many.

@@ -17,7 +17,7 @@ from market.domain.candle import Candle
 from market.domain.series import FUTURES, SeriesId
 from market.domain.timeframe import Timeframe
 from market.exchanges.ccxt_client import SharedLimit
-from market.exchanges.ccxt_history import History, page_size
+from market.exchanges.ccxt_history import page_size
 from market.exchanges.rate_limit import LocalRateLimit
 
 PAGE = "<html><head><title>Maintenance</title></head><body>We'll be back soon</body></html>"
@@ -63,14 +63,18 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
     def _answer(self, given: dict[str, Any]) -> tuple[int, str]:
         habits, step = self.habits, self.frame.seconds
         first, last, count = self._window(given)
-        self.asked.append((first, last))
+        meant = int(given.get(self.venue.count) or 0)
+        is_counted = bool(meant and self.venue.start in given)
+        counted = min(last, first + (meant - 1) * step) if is_counted else last
+        self.asked.append((first, counted))
+        if habits.keeps_newest:
+            last = counted
         newest = self.frame.open_of(self.truth.now)
-        if habits.oldest_points and first < newest - habits.oldest_points * step:
-            if habits.old_is_empty:
-                return 200, json.dumps(self._wrapped([]))
-            return 400, json.dumps({"label": "INVALID", "message": "too long ago"})
-        if habits.refuses_long and (last - first) // step + 1 > self.cap:
-            return 400, json.dumps({"label": "INVALID", "message": "range too broad"})
+        oldest = newest - habits.oldest_points * step if habits.oldest_points else first
+        if habits.leaves_old_out:
+            first = max(first, oldest)
+        if (refusal := self._refusal(first, counted, oldest)) is not None:
+            return 400, json.dumps({"label": "INVALID", "message": refusal})
         if habits.newest_only:
             first = newest - (habits.newest_only - 1) * step
             last, count = newest, habits.newest_only
@@ -84,6 +88,13 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
             case wrong:
                 rows = self._rows(first, last, count, wrong)
                 return 200, json.dumps(self._wrapped(rows))
+
+    def _refusal(self, first: int, last: int, oldest: int) -> str | None:
+        if first < oldest:
+            return "too long ago"
+        if self.habits.refuses_long and (last - first) // self.frame.seconds + 1 > self.cap:
+            return "range too broad"
+        return None
 
     def _window(self, given: dict[str, Any]) -> tuple[int, int, int]:
         """Open times of the first and the last candle asked for, and the most rows."""
@@ -217,14 +228,11 @@ def open_venue(venue: Venue, truth: Truth, habits: Habits | None = None) -> Any:
     exchange.habits = habits or venue.habits
     exchange.cap = exchange.habits.cap or page_size(exchange, venue.market)
     exchange.limiter = LocalRateLimit()
+    # Nothing is connected, so there is nothing to wait for.
+    exchange.timeout_on_exit = 0
     exchange.has["fetchTime"] = True
     exchange.set_markets([_market(exchange, venue.market)])
     return exchange
-
-
-def history_of(exchange: Any) -> History:
-    """The reads of history that the product makes of it."""
-    return History(exchange)
 
 
 def _market(exchange: Any, market: str) -> dict[str, Any]:

@@ -37,7 +37,6 @@ _NOT_THE_WINDOW = (
     ccxt.NotSupported,
     ccxt.ArgumentsRequired,
     ccxt.AuthenticationError,
-    ccxt.OperationFailed,
 )
 
 
@@ -97,9 +96,9 @@ async def ask(
                     symbol_of(series), name, since * 1000, limit, params
                 )
             except (ccxt.BaseError, *_UNREADABLE) as error:
-                if _is_refusal(error, trace.status):
+                if _is_refusal(error, trace):
                     raise RequestRefused(f"{series}: {error}"[:300]) from error
-                if not _is_unreadable(error, trace.status):
+                if not _is_unreadable(error, trace):
                     raise
                 problem = f"unreadable answer: {type(error).__name__}: {error}"[:200]
     finally:
@@ -114,22 +113,24 @@ async def ask(
     ]
     if refused and not candles and all(row.is_unreadable for row in refused):
         problem = f"{len(refused)} unreadable rows, the first: {refused[0].reason}"
+        refused = []
     return Answer(window=window, candles=candles, refused=refused, problem=problem)
 
 
-def _is_refusal(error: Exception, status: int) -> bool:
-    if status in _REFUSING:
-        return not isinstance(error, _NOT_THE_WINDOW[:-1])
-    is_answer = 0 < status < _SERVER_ERROR
-    return (
-        is_answer
-        and isinstance(error, ccxt.ExchangeError)
-        and not isinstance(error, _NOT_THE_WINDOW)
-    )
+def _is_refusal(error: Exception, trace: Trace) -> bool:
+    if trace.status in _REFUSING:
+        # ccxt takes an unknown body with such a status for an outage.
+        return not isinstance(error, (*_NOT_THE_WINDOW, ccxt.RateLimitExceeded))
+    is_answer = 0 < trace.status < _SERVER_ERROR and trace.is_json
+    is_ours = isinstance(error, (*_NOT_THE_WINDOW, ccxt.OperationFailed))
+    return is_answer and isinstance(error, ccxt.ExchangeError) and not is_ours
 
 
-def _is_unreadable(error: Exception, status: int) -> bool:
-    return isinstance(error, _UNREADABLE) and status < _SERVER_ERROR
+def _is_unreadable(error: Exception, trace: Trace) -> bool:
+    if trace.status >= _SERVER_ERROR:
+        return False
+    is_page = trace.status > 0 and not trace.is_json and isinstance(error, ccxt.ExchangeError)
+    return isinstance(error, _UNREADABLE) or is_page
 
 
 def holes_of(

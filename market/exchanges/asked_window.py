@@ -35,6 +35,8 @@ class Trace:
     body: Any = None
     # 0 before there is an answer.
     status: int = 0
+    # Whether the answer's body is JSON.
+    is_json: bool = True
 
 
 TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
@@ -72,7 +74,8 @@ def asked_window(trace: Trace, since: int, limit: int, timeframe: Timeframe) -> 
     starts = [time for time in found.times if time < since + step]
     ends = [time for time in found.times if time >= since + step]
     if starts:
-        counted = since + (count - 1) * step
+        opened = -int(-min(starts) // step) * step
+        counted = min(since, opened) + (count - 1) * step
         last = timeframe.open_of(min(ends) - 0.001) if ends else counted
         return Window(since, min(meant, counted, last))
     if not ends:

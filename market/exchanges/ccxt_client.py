@@ -109,7 +109,7 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
         """Refuse by the status before ccxt reads the body; raises Paused."""
         if (trace := TRACE.get()) is not None:
-            trace.status = code
+            trace.status, trace.is_json = code, rest[2] is not None
         headers, body = rest[0], rest[1]
         seconds = pause_of(self.id, code, headers, body)
         if seconds is not None:

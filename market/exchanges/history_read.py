@@ -23,6 +23,8 @@ from market.exchanges.refused_rows import refused_rows
 
 # Unreadable answers in a row after which the exchange counts as out of order.
 MOST_UNREADABLE = 3
+# Answers without candles, between two with some, that are asked for once more.
+MOST_DOUBTS = 2
 # Requests beside the normal ones between two pages with candles.
 MOST_EXTRA = 12
 # An answer with fewer candles than this is no sign of the size of a page.
@@ -31,6 +33,8 @@ SMALLEST_PAGE = 10
 PROBE = 2
 # How far the edge moves between two reads, in candles, before it is searched from scratch.
 EDGE_MOVES = 16
+
+ONLY_NEWEST = "only the newest candles are served"
 
 Reason = tuple[Missing, str]
 UNANSWERED: Reason = (Missing.UNANSWERED, "")
@@ -42,8 +46,6 @@ class Learned:
 
     # Whether requests need ccxt's `until` to ask for anything but the newest candles.
     needs_until: bool | None = None
-    # Whether an answer includes the candle at `since`.
-    includes_first: bool = False
     # How many candles back a timeframe is served, by its text.
     served: dict[str, int] = field(default_factory=dict)
 
@@ -78,6 +80,7 @@ class HistoryRead:
         # Ask from the cursor on, not from the candle before.
         self._is_at_start = False
         self._extra = MOST_EXTRA
+        self._doubts = MOST_DOUBTS
         self._unreadable = 0
         self._was_read = False
 
@@ -115,23 +118,17 @@ class HistoryRead:
         return since, min(self._size, (self._end - self._cursor) // self._step + 3)
 
     async def _asked(self, since: int, limit: int) -> Answer:
-        """The answer for a window; an unusable one is asked for once more."""
+        """The answer for a window; one without candles is asked for once more."""
         answer = await self._ask(since, limit)
-        if answer.problem or self._must_be_wrong(answer, since):
-            again = await self._ask(since, limit)
-            answer = again if answer.problem or again.candles else answer
+        is_empty = not (answer.candles or answer.refused)
+        if is_empty and self._doubts > 0:
+            self._doubts -= 1
+            answer = await self._ask(since, limit)
         self._unreadable = self._unreadable + 1 if answer.problem else 0
         self._was_read |= bool(answer.candles)
-        self._learned.includes_first |= any(c.candle_time == since for c in answer.candles)
         if answer.refused:
             refused_rows().note(self._series, len(answer.refused), answer.refused[0].reason)
         return answer
-
-    def _must_be_wrong(self, answer: Answer, since: int) -> bool:
-        """Whether an empty answer lacks a candle that is known to exist."""
-        is_empty = not (answer.candles or answer.refused)
-        is_known = self._left is not None and self._left >= since
-        return is_empty and is_known and self._learned.includes_first
 
     async def _ask(self, since: int, limit: int) -> Answer:
         learned = self._learned
@@ -200,20 +197,24 @@ class HistoryRead:
         self._hole_from = None
         self._extra = MOST_EXTRA
         if candles:
+            self._doubts = MOST_DOUBTS
             self._left = candles[-1].candle_time
         return HistoryPage(candles=candles, asked=asked, holes=holes)
 
     def _empty(self, answer: Answer) -> HistoryPage:
         """The page of an answer without a candle from the cursor on."""
-        if answer.window.last is None:
-            # The newest candles, whatever is asked for.
+        why, detail, last = Missing.UNANSWERED, answer.problem, answer.window.last
+        if last is None:
+            # Only the newest page can be asked for, with the forming candle.
+            oldest = self._closed - (self._size - 2) * self._step
             last = self._end
-        else:
-            last = min(self._end, max(self._cursor, answer.window.last))
-        asked = (self._cursor, last)
-        hole = Hole(from_time=asked[0], to_time=last, why=Missing.UNANSWERED, detail=answer.problem)
-        self._hole_from = self._cursor if self._hole_from is None else self._hole_from
-        self._cursor = last + self._step
+            if self._cursor < oldest:
+                why, detail, last = Missing.UNSERVED, ONLY_NEWEST, oldest - self._step
+        asked = (self._cursor, min(self._end, max(self._cursor, last)))
+        hole = Hole(from_time=asked[0], to_time=asked[1], why=why, detail=detail)
+        if why is Missing.UNANSWERED and self._hole_from is None:
+            self._hole_from = self._cursor
+        self._cursor = asked[1] + self._step
         return HistoryPage(candles=[], asked=asked, holes=(hole,))
 
     # The hole before an answer's first candle
@@ -254,8 +255,7 @@ class HistoryRead:
         """Where to ask from, so that one answer may show both sides of a hole."""
         left = hole_from - self._step if self._left is None else self._left
         close, far = left - self._step, first - (self._size - 2) * self._step
-        if close >= far:
-            yield max(self._floor, 0, close)
+        yield max(self._floor, 0, close)
         if self._left is None:
             yield max(self._floor, 0, far)
 
@@ -267,7 +267,7 @@ class HistoryRead:
         """
         longer = self._longer()
         if longer is None and self._learned.needs_until is False:
-            return Missing.UNSERVED, "only the newest candles are served"
+            return Missing.UNSERVED, ONLY_NEWEST
         if longer is not None and await self._traded_before(opening, *longer):
             return Missing.UNSERVED, f"not served, although candles of {longer[0]} show trade"
         return UNANSWERED
@@ -315,6 +315,8 @@ class HistoryRead:
         if self._extra <= 0:
             raise refusal
         self._extra -= 1
+        if await self._is_served(since, limit):
+            return None
         newest = max(since, self._closed - (limit - 2) * self._step)
         if newest == since or not await self._is_served(newest, limit):
             if limit <= SMALLEST_PAGE:
@@ -322,6 +324,8 @@ class HistoryRead:
             self._size = max(SMALLEST_PAGE, limit // 4)
             return None
         edge = await self._edge(since, newest)
+        if await self._is_served(since, limit):
+            raise FeedError(f"{self._series}: refused now and then: {refusal}")
         self._floor = edge
         self._learned.served[self._timeframe.text] = (self._closed - edge) // self._step
         if edge <= self._cursor:

@@ -191,7 +191,7 @@ def _refuse_coarser(
     """Raise RowRefused if all candles of a file so far lie on the grid of a coarser timeframe."""
     length = series.timeframe.seconds
     known = steps.get(series, 0)
-    if known == length:
+    if 0 < known <= length:
         return
     distances = {later[0] - earlier[0] for earlier, later in pairwise(candles)}
     steps[series] = step = gcd(known, *distances)

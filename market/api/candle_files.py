@@ -25,6 +25,7 @@ from market.api.candle_answer import VARY, accepts_gzip, is_unchanged
 from market.api.checks import check_query
 from market.api.endpoint import Endpoint, require
 from market.api.errors import ApiError, validation_error
+from market.api.readable import readable_series
 from market.api.requests import ExportQuery
 from market.api.schema import BAD_SERIES_ID, SWITCHED_OFF, errors_of, parameters_of
 from market.api.streamed import in_chunks
@@ -153,7 +154,7 @@ class CandleFile(Endpoint):
             raise ApiError(404, "not_found", "not_found")
         given = self.request.query_params
         asked = check_query(ExportQuery, given.dict() | {"series_id": given.getlist("series_id")})
-        series = list(dict.fromkeys(map(SeriesId.parse, asked.series_id)))
+        series = list(dict.fromkeys(map(readable_series, asked.series_id)))
         if asked.since is not None and len(series) > 1:
             text = "of one series only: each has its own"
             item = {"type": "value_error", "loc": ["query", "since"], "msg": text}

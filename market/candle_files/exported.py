@@ -33,6 +33,9 @@ FORMAT = 1
 PAGE = 10_000
 COPIED_BYTES = 1_048_576
 
+# Pages of a series with few candles may stretch over so many times the usual time.
+MOST_SPANS = 256
+
 
 class ExportRefused(ValueError):
     """A file that can't be brought up; the message says what to do."""
@@ -105,10 +108,27 @@ def bring_up(
 def pages(
     store: CandleStore, series: SeriesId, start: int, end: int, *, size: int = 0
 ) -> Iterator[list[Candle]]:
-    """The candles of a range (inclusive), `size` at a time, or PAGE."""
-    while page := store.read_range(series, start, end, limit=size or PAGE):
-        yield page
-        start = page[-1].candle_time + 1
+    """The candles of a range (inclusive), at most `size` at a time, or PAGE.
+
+    Each read is bounded in time as well: PostgreSQL, as long as it has no statistics of the table,
+    reads and sorts the whole rest of a series for a page of it.
+    """
+    size = size or PAGE
+    span = shortest = size * series.timeframe.seconds
+    while start <= end:
+        until = min(end, start + span - 1)
+        page = store.read_range(series, start, until, limit=size)
+        if page:
+            yield page
+            # Off the grid there may be more of them.
+            start = page[-1].candle_time + 1 if len(page) == size else until + 1
+            if len(page) == size:
+                span = max(span // 2, shortest)
+            elif len(page) < size // 2:
+                span = min(2 * span, MOST_SPANS * shortest)
+        else:
+            later = store.read_range(series, until + 1, end, limit=1)
+            start = later[0].candle_time if later else end + 1
 
 
 def changed_since(

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import gzip
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -236,6 +237,8 @@ def refused(kind, **query):
 def test_wrong_question_is_refused():
     assert refused("xls") == (404, "not_found")
     assert refused("csv", series_id="abc") == (400, "invalid_series_id")
+    alias, content = answered("csv", series_id="binance:futures:BTC/USDT:USDT:60m")
+    assert (alias.status_code, json.loads(content)["code"]) == (400, "series_alias")
     assert refused("csv", series_id=[]) == (422, "validation_error")
     assert refused("csv", series_id=[SERIES] * 101) == (422, "validation_error")
     assert refused("csv", series_id=[SERIES, OTHER], since=60) == (422, "validation_error")

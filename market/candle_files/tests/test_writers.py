@@ -16,13 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.candle_files import writers
+from market.candle_files import exported, writers
 from market.candle_files.columns import COLUMNS, CSV_HEADER
+from market.candle_files.exported import pages
 from market.candle_files.names import series_of, stem_of
 from market.candle_files.writers import SERIES_COLUMN, SERIES_KEY, Kind, writing
 from market.domain.candle import Candle
 from market.domain.series import SeriesId, SeriesIdError
 from market.domain.timeframe import MAX_TIME
+from market.pipeline import Pipeline
+from market.stores.memory import MemoryCandleStore
 from market.tests.builders import MINUTE, candles
 
 OTHER = SeriesId.parse("sim:spot:ETH/USDT:USDT:1h")
@@ -171,6 +174,43 @@ def test_file_that_is_given_up_has_no_end(kind):
     del writer
     gc.collect()
     assert len(sink.getvalue()) == size
+
+
+class Asked(MemoryCandleStore):
+    """Notes how many seconds each read of a page spans."""
+
+    def __init__(self):
+        super().__init__()
+        self.spans = []
+
+    def read_range(self, series, start, end, *, limit):
+        if limit > 1:
+            self.spans.append(end - start + 1)
+        return super().read_range(series, start, end, limit=limit)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        range(60, 60 * 500, 60),
+        # Off the grid, a long hole, and one candle an hour.
+        [*range(60, 3000, 7), *range(9_000_000, 9_001_000, 60)],
+        range(0, 3600 * 500, 3600),
+        [0],
+        [],
+    ],
+)
+def test_pages_have_every_candle_once_and_span_little_time(times):
+    store = Asked()
+    if times:
+        Pipeline(store, []).ingest(MINUTE, candles(*times))
+    found = list(pages(store, MINUTE, 0, MAX_TIME, size=10))
+    assert [each.candle_time for page in found for each in page] == list(times)
+    assert all(0 < len(page) <= 10 for page in found)
+    assert max(store.spans) <= exported.MOST_SPANS * 600
+    assert len(store.spans) <= len(times) / 5 + 60
+    inside = [each for page in pages(store, MINUTE, 600, 1200, size=4) for each in page]
+    assert [each.candle_time for each in inside] == [at for at in times if 600 <= at <= 1200]
 
 
 NAMES = {

@@ -10,15 +10,20 @@ from django.conf import settings
 
 from factors.health import Heads, health, read_heads
 from market.api.health import series_health
+from market.domain.derived import Incomplete
 from market.domain.lease_store import IDLE, BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.ingest.halted import halted_markets
 from market.ingest.runtime import lease_store
 from market.live.health import Health
+from market.runtime import derived_book, derived_timeframes
 from market.stores.postgres import read_rows
 
 # A candle that is late by less than this counts as there: one closes before it arrives.
 GRACE_S = 3
+
+# Of partial candles the newest are named; the rest are in GET /api/market/derived.
+MOST_PARTIAL = 100
 
 HEADS = """
 SELECT name, series.head_time, nullif(facts.head_time, -1), nullif(drawn.head_time, -1)
@@ -32,7 +37,23 @@ def read_health(series: Sequence[SeriesId]) -> dict[SeriesId, Health]:
     """The health of several series at this moment."""
     heads, now = _heads(series), int(time.time())
     market = _market({each: heads[each].store for each in series}, now)
-    return {each: _health(market.get(each), health(each, heads[each])) for each in series}
+    partial = _partial(series)
+    return {
+        each: _health(market.get(each), health(each, heads[each]), partial.get(each))
+        for each in series
+    }
+
+
+def _partial(series: Sequence[SeriesId]) -> dict[SeriesId, list[Incomplete]]:
+    """The newest partial candles of the derived series among these, where such are kept."""
+    if not settings.SWITCHES.enable_derived_partial_candles:
+        return {}
+    base_of = derived_timeframes().base_of
+    derived = [each for each in series if base_of(each) is not None]
+    if not derived:
+        return {}
+    found = derived_book().newest_incomplete(derived, limit=MOST_PARTIAL)
+    return {each: found.get(each, []) for each in derived}
 
 
 def _heads(series: Sequence[SeriesId]) -> dict[SeriesId, Heads]:
@@ -72,7 +93,11 @@ def _progress(series: Sequence[SeriesId]) -> Mapping[SeriesId, BackfillProgress]
         return {}
 
 
-def _health(market: dict[str, Any] | None, factor: dict[str, Any]) -> Health:
+def _health(
+    market: dict[str, Any] | None,
+    factor: dict[str, Any],
+    partial: Sequence[Incomplete] | None,
+) -> Health:
     signature: list[Any] = [factor["status_reason"], factor["max_delay_candles"]]
     if market is not None:
         backfill = market["backfill"]
@@ -80,4 +105,15 @@ def _health(market: dict[str, Any] | None, factor: dict[str, Any]) -> Health:
         signature += [market["status_reason"], market["missing_candles"], backfill["state"]]
         signature.append("is_halted" in market)
         signature.append(None if percent is None else int(percent))
-    return Health(tuple(signature), {"market": market, "factor": factor})
+    fields: dict[str, Any] = {"market": market, "factor": factor}
+    if partial is not None:
+        signature.append(tuple(partial))
+        fields["partial"] = [
+            {
+                "candle_time": each.candle_time,
+                "base_candles": each.found,
+                "expected": each.expected,
+            }
+            for each in partial
+        ]
+    return Health(tuple(signature), fields)

@@ -17,6 +17,7 @@ import { FakeClock } from "./fakes/clock";
 import { FakeServer, FakeSocket } from "./fakes/server";
 import { FakeSymbols, found, page } from "./fakes/symbols";
 import { PriceSteps } from "../src/sync/price-steps";
+import { parseServerMessage } from "../src/sync/messages";
 import { FakeSource } from "./fakes/candle-source";
 import type { Action } from "../src/sync/series-state";
 import type { Study } from "../src/studies/study";
@@ -90,6 +91,26 @@ describe("ChartCell", () => {
     expect(document.querySelector(".toast")?.textContent).toBe("Drawings were computed again");
     cell.open(parseSeriesId(ETH));
     expect([sources[0]?.stopped, sources[1]?.state.seriesId]).toEqual([true, ETH]);
+  });
+
+  it("names how much of its base a partial candle has, until it is whole", () => {
+    let source: FakeSource | null = null;
+    const cell = addCell((id, events) => (source = new FakeSource(id, events)));
+    cell.open(parseSeriesId(BTC));
+    const found = (): FakeSource => source as unknown as FakeSource;
+    found().act({ type: "candles_batch", candles: candles(60, 3) });
+    const health = (partial: unknown): void => {
+      const text = JSON.stringify({ type: "health", series_id: BTC, market: null, factor: null, partial });
+      const message = parseServerMessage(text);
+      if (message?.type === "health") found().push(message);
+    };
+    expect(legends()[0]).not.toContain("Partial");
+    health([{ candle_time: 180, base_candles: 4, expected: 5 }, { candle_time: "x" }, null]);
+    expect(legends()[0]).toContain("Partial4/5");
+    health([{ candle_time: 120, base_candles: 4, expected: 5 }]);
+    expect(legends()[0]).not.toContain("Partial");
+    health(undefined);
+    expect(legends()[0]).not.toContain("Partial");
   });
 
   it("shows a closed candle with its drawings, or soon without them", async () => {

@@ -159,6 +159,7 @@ describe("the lamp of the candles", () => {
       type: "health",
       series_id: "a",
       candles: null,
+      partial: [],
       factors: { status, reason: "", ...heads },
     });
   };

@@ -6,7 +6,7 @@ names exactly what is left to do. One contract test covers both implementations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from market.domain.series import SeriesId
@@ -61,6 +61,11 @@ class DerivedBook(Protocol):
 
     def known(self) -> dict[SeriesId, Progress]:
         """The progress of every derived series."""
+
+    def newest_incomplete(
+        self, series: Collection[SeriesId], *, limit: int
+    ) -> dict[SeriesId, list[Incomplete]]:
+        """The newest `limit` incomplete buckets of each series that has any, ascending."""
 
     def incomplete(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Incomplete]:
         """The newest `limit` incomplete buckets from `start` to `end`, ascending."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from typing_extensions import override
 
@@ -48,6 +48,14 @@ class MemoryDerivedBook(DerivedBook):
     def known(self) -> dict[SeriesId, Progress]:
         with self._mutex:
             return dict(self._progress)
+
+    @override
+    def newest_incomplete(
+        self, series: Collection[SeriesId], *, limit: int
+    ) -> dict[SeriesId, list[Incomplete]]:
+        with self._mutex:
+            known = {each: sorted(self._incomplete.get(each, {}).values()) for each in series}
+        return {each: buckets[-limit:] for each, buckets in known.items() if buckets}
 
     @override
     def incomplete(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Incomplete]:

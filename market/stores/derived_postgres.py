@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from typing_extensions import override
@@ -26,6 +26,14 @@ NOTE = "INSERT INTO incomplete_buckets (name, candle_time, found, expected) VALU
 INCOMPLETE = """
 SELECT candle_time, found, expected FROM incomplete_buckets
 WHERE name = %s AND candle_time BETWEEN %s AND %s ORDER BY candle_time DESC LIMIT %s
+"""
+NEWEST_INCOMPLETE = """
+SELECT asked.name, candle_time, found, expected FROM unnest(%s::text[]) AS asked (name),
+    LATERAL (
+        SELECT candle_time, found, expected FROM incomplete_buckets AS noted
+        WHERE noted.name = asked.name ORDER BY candle_time DESC LIMIT %s
+    ) AS newest
+ORDER BY asked.name, candle_time
 """
 
 
@@ -77,6 +85,16 @@ class PostgresDerivedBook(DerivedBook):
     def known(self) -> dict[SeriesId, Progress]:
         rows = read_rows("SELECT name, since, base_head, base_epoch FROM derived_series", ())
         return {SeriesId.parse(name): Progress(*values) for name, *values in rows}
+
+    @override
+    def newest_incomplete(
+        self, series: Collection[SeriesId], *, limit: int
+    ) -> dict[SeriesId, list[Incomplete]]:
+        names = {str(each): each for each in series}
+        found: dict[SeriesId, list[Incomplete]] = {}
+        for name, *bucket in read_rows(NEWEST_INCOMPLETE, (list(names), limit)):
+            found.setdefault(names[name], []).append(Incomplete(*bucket))
+        return found
 
     @override
     def incomplete(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Incomplete]:

@@ -13,11 +13,13 @@ import { afterPaint } from "../later";
 import { describeChart } from "./test-surface";
 import { REPLACE } from "../sync/chart-change";
 import type { CandleSource, OpenSource } from "../sync/candle-source";
+import type { Candle } from "../sync/candle";
 import type { Clock } from "../sync/ports";
+import type { PartialCandle } from "../sync/health";
 import type { PushedMessage } from "../sync/messages";
 import type { PriceSteps } from "../sync/price-steps";
 import type { SettingsStore } from "../settings/settings";
-import type { Study } from "../studies/study";
+import type { LegendEntry, Study } from "../studies/study";
 import type { SeriesId } from "../sync/series-id";
 import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
 import { Timers } from "../sync/timers";
@@ -67,6 +69,7 @@ export class ChartCell {
   private readonly zoneSign = element("span", { class: "zone-sign" });
   private readonly chart: CandleChart;
   private readonly legend: Legend;
+  private partial: ReadonlyMap<number, PartialCandle> = new Map();
   private readonly toast: Toast;
   private readonly mask: Mask;
   private readonly notices: Notices;
@@ -193,6 +196,7 @@ export class ChartCell {
     this.held = null;
     this.shownTo = null;
     this.opened = series;
+    this.showPartial([]);
     this.completed = null;
     this.viewedFrom = Infinity;
     this.chartRoot.setAttribute("aria-label", t("Candlestick chart of {series}", { series: series.text }));
@@ -203,7 +207,8 @@ export class ChartCell {
       rewritten: (reason) => this.rewritten(reason),
       drawings: () => this.studies.find((study) => study.cursor)?.cursor?.() ?? null,
       pushed: (message) => {
-        if (message.type !== "health") this.showHeld();
+        if (message.type === "health") this.showPartial(message.partial);
+        else this.showHeld();
         this.each((study) => study.pushed?.(message));
         this.events.pushed?.(message);
       },
@@ -336,9 +341,22 @@ export class ChartCell {
   }
 
   private renderLegend(state: SeriesState): void {
-    this.legend.render(state, this.chart.priceUnit, (candle) =>
-      this.studies.flatMap((study) => study.legend?.(candle) ?? []),
-    );
+    this.legend.render(state, this.chart.priceUnit, (candle) => [
+      ...this.studies.flatMap((study) => study.legend?.(candle) ?? []),
+      ...this.partialEntry(candle),
+    ]);
+  }
+
+  /** Marks the candles that lack some of their base. */
+  private showPartial(partial: readonly PartialCandle[]): void {
+    this.partial = new Map(partial.map((each) => [each.time, each]));
+    this.chart.markPartial([...this.partial.keys()]);
+    if (this.state !== null) this.renderLegend(this.state);
+  }
+
+  private partialEntry({ candle_time }: Candle): LegendEntry[] {
+    const found = this.partial.get(candle_time);
+    return found ? [{ name: t("Partial"), text: `${found.found}/${found.expected}` }] : [];
   }
 
   private zoneChosen(setting: string): void {

@@ -45,6 +45,7 @@ const NARROW_BAR_SPACING = 6;
 const UNIT_SAMPLE = 300;
 const LEAST_SPACING = 0.5;
 const MOST_SPACING = 50;
+const PARTIAL_SIZE_PX = 4;
 const RECENT_HOLES = 500;
 
 /** Asked of the window: the root's own width would have the whole page laid out for it. */
@@ -67,6 +68,7 @@ export class CandleChart {
   private readonly lastPrice = new LastPrice();
   private readonly shown = new ShownCandles();
   private readonly gapMarks = new GapMarks(this.shown);
+  private readonly partialMarks = new GapMarks(this.shown, PARTIAL_SIZE_PX);
   private readonly calmed = (): void => this.chart.applyOptions({ kineticScroll: kineticScroll() });
   private theme: ChartTheme;
   private shownSeries = "";
@@ -93,6 +95,7 @@ export class CandleChart {
     this.ahead = new TimesAhead(add());
     this.prices.end.attachPrimitive(this.lastPrice);
     this.prices.end.attachPrimitive(this.gapMarks);
+    this.prices.end.attachPrimitive(this.partialMarks);
     this.chart.subscribeCrosshairMove((move) => {
       events.pointed(typeof move.time === "number" ? move.time : null);
     });
@@ -331,6 +334,11 @@ export class CandleChart {
     if (unit.tick === this.unit.tick && unit.decimals === this.unit.decimals) return;
     this.unit = unit;
     this.prices.applyOptions({ priceFormat: priceFormatOf(unit) });
+  }
+
+  /** Marks partial candles by their times (UTC seconds), instead of the former ones. */
+  markPartial(times: readonly number[]): void {
+    this.partialMarks.show(times, this.theme.countdown);
   }
 
   private markHoles(holes: readonly Hole[]): void {

@@ -1,5 +1,5 @@
 /**
- * Marks below the candles after which some are missing: those in view, and no others.
+ * Marks below candles in view, and no others: those after which some are missing, or partial ones.
  *
  * The plugin of the library goes through all candles with each new price.
  */
@@ -9,18 +9,20 @@ import type { IPrimitivePaneView, Logical } from "lightweight-charts";
 import { Primitive, type Target } from "./primitive";
 import type { ShownCandles } from "./shown-candles";
 
-const SIZE = 7;
+const USUAL_SIZE_PX = 7;
 const DISTANCE = 3;
 
 export class GapMarks extends Primitive {
   private readonly candles: ShownCandles;
+  private readonly size: number;
   private times: readonly number[] = [];
   private color = "";
   protected readonly views: readonly IPrimitivePaneView[];
 
-  constructor(candles: ShownCandles) {
+  constructor(candles: ShownCandles, sizePx = USUAL_SIZE_PX) {
     super();
     this.candles = candles;
+    this.size = sizePx;
     const renderer = { draw: (target: Target) => this.paint(target) };
     this.views = [{ zOrder: () => "normal", renderer: () => renderer }];
   }
@@ -48,7 +50,8 @@ export class GapMarks extends Primitive {
         const x = scale.logicalToCoordinate(index as Logical);
         const y = attachment.series.priceToCoordinate(candles.at(index)?.low ?? 0);
         if (x === null || y === null) continue;
-        context.fillRect(Math.round(x - SIZE / 2), Math.round(y + DISTANCE), SIZE, SIZE);
+        const { size } = this;
+        context.fillRect(Math.round(x - size / 2), Math.round(y + DISTANCE), size, size);
       }
     });
   }

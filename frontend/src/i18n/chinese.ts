@@ -105,6 +105,7 @@ export const CHINESE = {
   "Oldest candle that is loaded": "已加载的最早K线",
   "On the chart now": "当前图上",
   "Page": "页面",
+  "Partial": "不完整",
   "Perhaps outdated: {venues}.": "可能已过时：{venues}。",
   "Quiet": "安静",
   "Reading": "读取中",

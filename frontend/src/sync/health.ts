@@ -31,6 +31,13 @@ export interface FactorHealth {
   readonly delaySeconds: number | null;
 }
 
+/** A derived candle that lacks some of its base. */
+export interface PartialCandle {
+  readonly time: number;
+  readonly found: number;
+  readonly expected: number;
+}
+
 type Json = Readonly<Record<string, unknown>>;
 
 const STATUSES: readonly unknown[] = ["green", "yellow", "red", "gray"];
@@ -79,6 +86,17 @@ export function withCandlesUpTo(health: CandleHealth, closed: number | null): Ca
   const done = from ? (100 * Math.max(0, from - missingSeconds)) / from : health.backfillPercent;
   const newer = { ...health, headTime: closed, missingSeconds, backfillPercent: done };
   return missingSeconds === 0 ? { ...newer, status: "green", reason: "up_to_date" } : newer;
+}
+
+/** The partial candles of a message; what is none of them is left out. */
+export function parsePartial(listed: unknown): PartialCandle[] {
+  if (!Array.isArray(listed)) return [];
+  return listed.flatMap((each: Json | null) => {
+    const time = finite(each?.["candle_time"]);
+    const found = finite(each?.["base_candles"]);
+    const expected = finite(each?.["expected"]);
+    return time === null || found === null || expected === null ? [] : [{ time, found, expected }];
+  });
 }
 
 function statusOf(body: Json): HealthStatus | null {

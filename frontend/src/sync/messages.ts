@@ -5,8 +5,10 @@ import { parseCandle, parseCandles, type Candle } from "./candle";
 import {
   parseCandleHealth,
   parseFactorHealth,
+  parsePartial,
   type CandleHealth,
   type FactorHealth,
+  type PartialCandle,
 } from "./health";
 
 /** What the server sends beside candles to those who ask for it. */
@@ -30,6 +32,8 @@ export type PushedMessage =
       /** Null: the server does not report it. */
       readonly candles: CandleHealth | null;
       readonly factors: FactorHealth | null;
+      /** The newest candles of a derived series that lack some of their base. */
+      readonly partial: readonly PartialCandle[];
     };
 
 export type ServerMessage =
@@ -140,7 +144,8 @@ function readPushed(
   const { market, factor } = value as Record<string, Record<string, unknown> | null | undefined>;
   const candles = market ? parseCandleHealth(market) : null;
   const factors = factor ? parseFactorHealth(factor) : null;
-  return { type: "health", series_id, candles, factors };
+  const partial = parsePartial(value["partial"]);
+  return { type: "health", series_id, candles, factors, partial };
 }
 
 function readSystem(value: Record<string, unknown>, series_id: string): ServerMessage | null {

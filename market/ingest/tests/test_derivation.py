@@ -230,6 +230,14 @@ def test_a_partial_candle_is_kept_and_marked_by_setting(parts):
     assert book.incomplete(FIVE, 0, START + 900, limit=9) == [Incomplete(START, 4, 5)]
 
 
+def test_the_newest_incomplete_buckets_of_several_series_are_read_together(chart):
+    chart.post(*[minute(number) for number in range(21) if number not in (2, 7, 12)])
+    book = chart.derivation.book
+    newest = [Incomplete(START + 300, 4, 5), Incomplete(START + 600, 4, 5)]
+    assert book.newest_incomplete([FIVE, BASE], limit=2) == {FIVE: newest}
+    assert book.newest_incomplete([], limit=2) == {}
+
+
 def test_a_bucket_that_ends_without_its_last_candle_is_named(chart):
     chart.post(*map(minute, range(4)))
     chart.post(minute(5))

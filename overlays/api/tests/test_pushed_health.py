@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from market import blocking
 from market.domain.lease_store import BackfillProgress, JobReport
 from market.domain.series import SeriesId
+from market.domain.timeframe import Timeframe
+from market.ingest.derive import catch_up_all, first_fill
 from market.ingest.halted import halted_markets
 from market.ingest.runtime import lease_store
 from overlays import health
@@ -94,3 +97,27 @@ def test_halted_market_is_sent_with_its_health(clock, monkeypatch):
     assert "is_halted" not in before.fields["market"]
     assert after.fields["market"]["is_halted"] is True
     assert before.signature != after.signature
+
+
+def test_partial_candles_are_sent_until_they_are_whole(clock, switch):
+    switch(
+        enable_derived_timeframes=True,
+        derived_timeframes="5m",
+        enable_derived_partial_candles=True,
+    )
+    five = SERIES.with_timeframe(Timeframe.parse("5m"))
+    candles = walk(24)[4:]
+    missing = candles.pop(7)
+    ingest(candles, stages=[])
+    async_to_sync(first_fill)(five)
+    before = pushed(five)
+    opened = five.timeframe.open_of(missing.candle_time)
+    assert before.fields["partial"] == [
+        {"candle_time": opened, "base_candles": 4, "expected": 5},
+    ]
+    assert "partial" not in pushed().fields
+    ingest([missing], stages=[])
+    async_to_sync(catch_up_all)(stopping=lambda: False)
+    whole = pushed(five)
+    assert whole.fields["partial"] == []
+    assert whole.signature != before.signature

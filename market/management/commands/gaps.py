@@ -62,15 +62,15 @@ class Command(BaseCommand):
         self._repair(series, found)
         left = _gaps(series, options)
         filled = _missing(found) - _missing(left)
+        known, _ = _explained(left, self._entries(series, ports.ledger, options))
         self.stderr.write(
             f"{filled:,} candles filled, {_missing(left):,} in {len(left):,} gaps are left"
+            + _by_state(known)
         )
 
     def _print(self, series: SeriesId, ledger: GapLedger, options: dict[str, Any]) -> None:
         gaps = _gaps(series, options)
-        states = set(GapState) - {GapState.REPAIRED}
-        entries = ledger.entries(series, states=states, within=_span(options))
-        known, outside = _explained(gaps, entries)
+        known, outside = _explained(gaps, self._entries(series, ledger, options))
         if options["json"]:
             rows = [
                 {**gap, "parts": [_as_part(part) for part in parts]}
@@ -82,10 +82,14 @@ class Command(BaseCommand):
             self._print_gap(gap, parts)
         for entry in outside:
             self.stdout.write(f"not stored yet: {_line(entry)}")
-        counts = counts_by_state([part for parts in known for part in parts])
-        by_state = ", ".join(f"{count:,} {state}" for state, count in counts.items())
         total = f"{series}: {len(gaps):,} gaps, {_missing(gaps):,} candles missing"
-        self.stdout.write(f"{total} ({by_state})" if by_state else total)
+        self.stdout.write(total + _by_state(known))
+
+    def _entries(
+        self, series: SeriesId, ledger: GapLedger, options: dict[str, Any]
+    ) -> list[GapEntry]:
+        states = set(GapState) - {GapState.REPAIRED}
+        return ledger.entries(series, states=states, within=_span(options))
 
     def _print_gap(self, gap: dict[str, int], parts: list[GapEntry]) -> None:
         first, last = shown(gap["from_time"]), shown(gap["to_time"])
@@ -141,6 +145,11 @@ def _explained(
         part = replace(entries[number], from_time=start, to_time=end)
         known[bisect_left(spans, start, key=lambda span: span[1])].append(part)
     return known, [entry for number, entry in enumerate(entries) if number not in met]
+
+
+def _by_state(known: list[list[GapEntry]]) -> str:
+    counts = counts_by_state([part for parts in known for part in parts])
+    return f" ({', '.join(f'{count:,} {state}' for state, count in counts.items())})" * bool(counts)
 
 
 def _as_row(gap: Gap, series: SeriesId) -> dict[str, int]:

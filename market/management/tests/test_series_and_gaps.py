@@ -151,6 +151,8 @@ def test_repair_fills_what_the_exchange_has(run, stored, exchange):
     # Close to each other, so one request reads both, with the candle on each side.
     assert exchange.asked == [(60, 600)]
     assert [gap.prev_time for gap in stored.gaps(MINUTE)] == [360, 600]
+    last = run("gaps", SERIES).splitlines()[-1]
+    assert last == f"{SERIES}: 1 gaps, 1 candles missing (1 quiet)"
 
 
 def test_failed_repair_reports_the_reason(run, stored, exchange):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import signal
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -15,11 +17,13 @@ from lab.waiting import wait_until
 from market import blocking
 from market.domain.feed import HistoryPage, Hole, Missing
 from market.domain.series import SeriesId
+from market.ingest.coverage import repair_due
 from market.ingest.gap_ledger import ledger
 from market.ingest.gap_ranges import GapState
 from market.local_exchange.generated import GeneratedCandles
 from market.local_exchange.server import running_exchange
 from market.management.commands import backfill as command
+from market.models import GapRecord
 from market.runtime import candle_store
 from market.tests.builders import candles, history_page
 
@@ -185,3 +189,36 @@ def test_backfill_asks_for_no_quiet_minute_twice(exchange):
 def test_backfill_without_a_closed_candle_between_is_refused(exchange):
     with pytest.raises(CommandError, match="no closed candle"):
         run(5, 4)
+
+
+def holes():
+    """What the ledger has, by the numbers of the first and last missing candle."""
+    return [
+        ((entry.from_time - START) // 60, (entry.to_time - START) // 60, entry.state.value)
+        for entry in ledger().entries(SERIES)
+    ]
+
+
+def test_every_hole_is_named_with_its_true_reason_and_maintenance_is_made_up_for(exchange):
+    scope = {"symbol": "BTCUSDT", "interval": "1m"}
+    exchange.fault(kind="quiet", span=[at(100), at(104) + 59], scope=scope)
+    exchange.fault(kind="bad_rows", row="zeros", candle_times=[at(200), at(201)], scope=scope)
+    exchange.fault(
+        kind="unusable",
+        answer="maintenance",
+        span=[at(1_400), at(1_500)],
+        duration_s=600,
+        scope=scope,
+    )
+    run(0, 2_999)
+    named = holes()
+    assert [named[0], named[1]] == [(100, 104, "quiet"), (200, 201, "dropped")]
+    assert [state for _, _, state in named[2:]] == ["unanswered"]
+    assert ledger().entries(SERIES)[1].rows == 2
+    exchange.clear()
+    GapRecord.objects.update(next_attempt_at=datetime.now(UTC))
+    assert asyncio.run(repair_due(stopping=lambda: False)) == 2
+    assert holes() == [
+        (first, last, state if state == "quiet" else "repaired") for first, last, state in named
+    ]
+    assert candle_store().count(SERIES, at(0), at(2_999)) == 3_000 - 5

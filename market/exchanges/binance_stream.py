@@ -38,6 +38,7 @@ from market.exchanges.streams import (
     StreamLimits,
     close_sockets,
     detach,
+    is_sending,
     unless_closed,
 )
 from market.stopping import stop
@@ -293,8 +294,12 @@ class BinanceStream(LiveStream):
     async def _ask(self, subscription: Subscription) -> None:
         YIELDS.set(subscription.series not in self._pinned)
         connection, doubt = subscription.connection, subscription.doubt
+        is_unserved = False
         try:
-            is_unserved = doubt is not None and await doubt.is_unserved()
+            if doubt is not None and is_sending(self._clients(connection)):
+                doubt.put_off()
+            elif doubt is not None:
+                is_unserved = await doubt.is_unserved()
         finally:
             subscription.is_asked = False
         # Meanwhile it may have been answered, moved or left.

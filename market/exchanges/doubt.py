@@ -25,8 +25,8 @@ LONGEST_PAUSE_S = 600.0
 class Doubt:
     """Compares two looks at the newest candles; begins when a series is subscribed.
 
-    The second look is at most two thirds of a minute or one candle after the subscription,
-    whichever is longer for short candles: within one timeframe of the first candle due.
+    The second look is one timeframe after the subscription (at least 10 s, at most a minute), so
+    within one timeframe of the first candle due.
     """
 
     def __init__(self, series: SeriesId, history: History, limits: StreamLimits) -> None:
@@ -36,6 +36,11 @@ class Doubt:
         self._before: Recent | None = None
         self._failures = 0
         self._limits = limits
+        self.check_at = time.monotonic() + self._pause_s
+
+    def put_off(self) -> None:
+        """Begin again: the subscription is not sent yet."""
+        self._before = None
         self.check_at = time.monotonic() + self._pause_s
 
     async def is_unserved(self) -> bool:

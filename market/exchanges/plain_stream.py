@@ -45,6 +45,7 @@ from market.exchanges.streams import (
     StreamLimits,
     close_sockets,
     detach,
+    is_sending,
     unless_closed,
 )
 from market.stopping import stop
@@ -301,6 +302,9 @@ class PlainStream(LiveStream):
     async def _ask(self, connection: _Connection, series: SeriesId, doubt: Doubt) -> None:
         """Look at REST for a series on whose subscription nothing has arrived yet."""
         socket = connection.socket
+        if is_sending(connection.exchange.clients.values()):
+            doubt.put_off()
+            return
         doubted = sorted(series for series in socket.series if series in self._doubts)
         if not socket.answered and series not in doubted[:DOUBTS]:
             # The first few stand for all while nothing was received at all.

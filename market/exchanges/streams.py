@@ -123,6 +123,11 @@ class EventQueue:
                 yield Interrupted(None, "more events than could be taken")
 
 
+def is_sending(clients: Iterable[Any]) -> bool:
+    """Whether ccxt still holds back messages to these sockets, as the exchange's rate asks."""
+    return any(client.throttle is not None and client.throttle.queue for client in clients)
+
+
 def detach(exchange: Any, clients: Iterable[Any]) -> list[Any]:
     """Take sockets out of a ccxt object, so that it opens new ones; they are still to be closed."""
     detached = list(clients)

@@ -92,15 +92,22 @@ def limited(exchange, monkeypatch):
 
 
 def _would_have(connection, streams):
-    return len(connection.streams.keys() | set(streams))
+    return len(_streams_of(connection) | set(streams))
+
+
+def _streams_of(connection):
+    # Without the end of the address, which the exchange takes for a stream.
+    return {name for name in connection.streams if "@" in name}
 
 
 KINDS = {"binance": BinanceStream, "plain": PlainStream}
 
 
 @contextlib.asynccontextmanager
-async def listening(kind, series, *, pinned=(), limits=LIMITS):
+async def listening(kind, series, *, pinned=(), limits=LIMITS, message_ms=None):
     client = open_exchange("sim", "spot")
+    if message_ms is not None:
+        client.tokenBucket["refillRate"] = 1 / message_ms
     queue = EventQueue()
     stream = KINDS[kind](client, History(client), queue=queue, limits=limits)
     events = []
@@ -155,9 +162,36 @@ async def test_series_beyond_the_limit_of_a_socket_are_streamed_by_others(
             seconds=20,
         )
         assert {source.kind for source in sources(stream).values()} == {SourceKind.STREAM}
-        sockets = [one.streams for one in exchange.exchange.hub.connections if one.streams]
+        sockets = [_streams_of(one) for one in exchange.exchange.hub.connections]
         assert max(map(len, sockets)) <= MOST
         assert len(sockets) <= len(SERIES)
+
+
+async def test_subscription_that_waits_for_the_rate_of_messages_is_not_ignored(exchange):
+    async with listening("plain", SERIES, message_ms=600) as (_, events):
+        await eventually(lambda: all(closed_times(events, one) for one in SERIES), seconds=30)
+        sockets = [_streams_of(one) for one in exchange.exchange.hub.connections]
+        assert sorted(map(len, sockets))[-1] == len(SERIES)
+
+
+async def test_the_31st_subscription_of_a_socket_is_refused_and_goes_to_another(exchange, limited):
+    limited("refused", lambda connection, streams: _would_have(connection, streams) > 30)
+    timeframes = ("1s", "1m", "3m", "5m", "15m", "30m", "1h")
+    series = [
+        SeriesId.parse(f"sim:spot:{symbol}:{timeframe}")
+        for symbol, timeframe in itertools.product(SYMBOLS, timeframes)
+    ]
+    async with listening("binance", series[:30]) as (stream, events):
+        subscribers = exchange.exchange.hub.subscribers
+        await eventually(lambda: len(subscribers()) == 30, seconds=20)
+        await eventually(lambda: {e.series for e in events} >= set(series[:30]), seconds=20)
+        stream.follow(frozenset(series[:31]), frozenset())
+        await eventually(lambda: len(subscribers()) == 31, seconds=40)
+        await eventually(lambda: any(e.series == series[30] for e in events), seconds=20)
+        assert stream.source(series[30]).kind is SourceKind.STREAM
+        sockets = sorted(len(_streams_of(one)) for one in exchange.exchange.hub.connections)
+        assert sockets[-2:] == [1, 30]
+        assert not [each for each in events if isinstance(each, Interrupted)]
 
 
 @examples(

@@ -165,6 +165,15 @@ class HealthAnswer(BaseModel):
     )
 
 
+class NotedHole(BaseModel):
+    """A part of a gap as the gap ledger has it: why its candles are missing."""
+
+    from_time: int
+    to_time: int
+    state: Literal["open", "repairing", "quiet", "unserved", "unanswered", "dropped"]
+    reason: str
+
+
 class GapAnswer(BaseModel):
     """A gap between two neighbouring candles."""
 
@@ -172,6 +181,7 @@ class GapAnswer(BaseModel):
     next_time: int
     delta_seconds: int
     missing_candles: int
+    noted: list[NotedHole]
 
 
 class BucketAnswer(BaseModel):

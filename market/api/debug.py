@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,8 @@ from market.api.schema import (
 from market.domain.gaps import Gap
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
+from market.ingest.gap_ledger import ledger
+from market.ingest.gap_ranges import GapState
 from market.ingest.supervisor import ingest_state
 from market.runtime import candle_store
 
@@ -103,19 +106,37 @@ def series_extent(series: SeriesId, *, now: int, gaps: int, buckets: int) -> dic
         "candle_count": store.count(series),
         "gap_count": len(found),
         "max_gap_seconds": max((gap.delta_seconds for gap in found), default=None),
-        "recent_gaps": [_gap(gap, series.timeframe) for gap in reversed(found[-gaps:])],
+        "recent_gaps": _gaps(series, found[-gaps:]),
         "base_series_id": str(series.with_timeframe(MINUTE)),
         "base_bucket_completeness": _completeness(series, buckets),
     }
 
 
-def _gap(gap: Gap, timeframe: Timeframe) -> dict[str, int]:
-    return {
-        "prev_time": gap.prev_time,
-        "next_time": gap.next_time,
-        "delta_seconds": gap.delta_seconds,
-        "missing_candles": gap.missing_candles(timeframe),
-    }
+def _gaps(series: SeriesId, found: Sequence[Gap]) -> list[dict[str, Any]]:
+    """Gaps, the newest first, with what the gap ledger knows of why."""
+    if not found:
+        return []
+    around = (found[0].prev_time, found[-1].next_time)
+    entries = ledger().entries(series, states=set(GapState) - {GapState.REPAIRED}, within=around)
+    return [
+        {
+            "prev_time": gap.prev_time,
+            "next_time": gap.next_time,
+            "delta_seconds": gap.delta_seconds,
+            "missing_candles": gap.missing_candles(series.timeframe),
+            "noted": [
+                {
+                    "from_time": part.from_time,
+                    "to_time": part.to_time,
+                    "state": part.state.value,
+                    "reason": part.reason,
+                }
+                for entry in entries
+                if (part := entry.part(gap.prev_time + 1, gap.next_time - 1)) is not None
+            ],
+        }
+        for gap in reversed(found)
+    ]
 
 
 def _completeness(series: SeriesId, buckets: int) -> list[dict[str, int]]:

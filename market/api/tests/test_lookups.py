@@ -10,8 +10,11 @@ import pytest
 from market.api.tests.asking import SERIES, items, refusal, store
 from market.domain.lease_store import BackfillProgress, JobReport
 from market.domain.series import SeriesId
+from market.ingest.gap_ranges import GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.tests.gaps import record_gap
 from market.models import WhitelistedSeries
+from market.tests.builders import MINUTE
 
 HEALTH = "/api/market/health"
 STATE = "/api/market/debug/ingest_state"
@@ -148,6 +151,7 @@ def test_ingest_state_has_the_written_fields(api, lease_store, monkeypatch):
 @pytest.mark.usefixtures("either_store")
 def test_series_health_counts_the_gaps(api):
     store([0, 100, 160, 220, 280, 333, 400, 460])
+    record_gap(MINUTE, 60, 60, GapState.UNSERVED, reason="too old for the exchange")
     found = api.get(EXTENT, series_id=SERIES).json()
     now = found.pop("now_time")
     assert found == {
@@ -160,8 +164,27 @@ def test_series_health_counts_the_gaps(api):
         "gap_count": 2,
         "max_gap_seconds": 100,
         "recent_gaps": [
-            {"prev_time": 333, "next_time": 400, "delta_seconds": 67, "missing_candles": 0},
-            {"prev_time": 0, "next_time": 100, "delta_seconds": 100, "missing_candles": 0},
+            {
+                "prev_time": 333,
+                "next_time": 400,
+                "delta_seconds": 67,
+                "missing_candles": 0,
+                "noted": [],
+            },
+            {
+                "prev_time": 0,
+                "next_time": 100,
+                "delta_seconds": 100,
+                "missing_candles": 0,
+                "noted": [
+                    {
+                        "from_time": 60,
+                        "to_time": 60,
+                        "state": "unserved",
+                        "reason": "too old for the exchange",
+                    }
+                ],
+            },
         ],
         "base_series_id": SERIES,
         "base_bucket_completeness": [],

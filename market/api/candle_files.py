@@ -20,6 +20,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 
+from market.api import metrics
 from market.api.asgi import CONNECTION
 from market.api.candle_answer import VARY, accepts_gzip, is_unchanged
 from market.api.checks import check_query
@@ -78,12 +79,18 @@ class Export:
         """The bytes of the file as they are written; many are empty, because candles are held."""
         series = [part.series for part in self.parts]
         sink = io.BytesIO()
-        with writing(self.kind, sink, series, with_column=len(series) > 1) as writer:
-            for part in self.parts:
-                for page in pages(candle_store(), *part, size=PAGE):
-                    writer.write(part.series, page)
-                    yield _taken(sink)
-        yield _taken(sink)
+        result = "cut"
+        try:
+            with writing(self.kind, sink, series, with_column=len(series) > 1) as writer:
+                for part in self.parts:
+                    for page in pages(candle_store(), *part, size=PAGE):
+                        writer.write(part.series, page)
+                        metrics.EXPORTED_CANDLES.inc(len(page))
+                        yield _taken(sink)
+            yield _taken(sink)
+            result = "whole"
+        finally:
+            metrics.EXPORTS.inc(1, self.kind, result)
 
 
 class CandleFile(Endpoint):

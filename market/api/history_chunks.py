@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
+from market.api import metrics
 from market.domain.freshness import is_withheld
 from market.domain.history_format import encode
 from market.domain.series import SeriesId
@@ -123,6 +124,7 @@ class HistoryChunks:
             computed = listed = 0
             while start is not None and listed < limit and computed < COMPUTED_CELLS:
                 cell = kept.cells.get(start)
+                metrics.HISTORY_CELLS.inc(1, "computed" if cell is None else "kept")
                 if cell is None:
                     cell = kept.cells[start] = self._computed(series, start, kept)
                     computed += 1
@@ -137,11 +139,14 @@ class HistoryChunks:
         with self._lock:
             if (body := self._bodies.get((series, name))) is not None:
                 self._bodies.move_to_end((series, name))
+                metrics.HISTORY_CHUNKS.inc(1, "cache")
                 return body
         start = int(name.partition("-")[0])
         self._chunks(series, start, wanted=name)
         with self._lock:
-            return self._bodies.get((series, name))
+            body = self._bodies.get((series, name))
+        metrics.HISTORY_CHUNKS.inc(1, "none" if body is None else "store")
+        return body
 
     def _newest_before(self, series: SeriesId, end: int, kept: KeptCells) -> int | None:
         newest = self._store.floor(series, end - 1)
@@ -184,6 +189,8 @@ class HistoryChunks:
             self._bytes += len(body) - len(replaced)
             while self._bytes > self._max_bytes and len(self._bodies) > 1:
                 self._bytes -= len(self._bodies.popitem(last=False)[1])
+                metrics.HISTORY_EVICTED.inc()
+            metrics.HISTORY_BYTES.set(self._bytes)
 
     def _kept_cells(self, series: SeriesId, state: SeriesState) -> KeptCells:
         """The known cells of the series that hold in `state`."""

@@ -60,6 +60,30 @@ QUERY_HEAD_LAG = Gauge(
 )
 
 
+HISTORY_CHUNKS = Counter(
+    "market_history_chunks_total",
+    "Requests for a chunk of compact history, by where it came from: cache, store, or none.",
+    labels=("source",),
+)
+HISTORY_CELLS = Counter(
+    "market_history_cells_total",
+    "Cells of an index of compact history, by whether their names were kept or computed.",
+    labels=("source",),
+)
+HISTORY_EVICTED = Counter(
+    "market_history_evicted_total",
+    "Chunks of compact history that made room for others in memory.",
+)
+HISTORY_BYTES = Gauge("market_history_cache_bytes", "Bytes of compact history in memory.")
+
+EXPORTS = Counter(
+    "market_exports_total",
+    "Exports of candles as files over HTTP: whole, or cut off in the midst.",
+    labels=("kind", "result"),
+)
+EXPORTED_CANDLES = Counter("market_exported_candles_total", "Candles written into such files.")
+
+
 def ingested(started: float, *, batch: bool, failed_step: str | None) -> None:
     """Record the end of a request that posted closed candles; `started` is of perf_counter."""
     if not COLLECTING.is_on:

@@ -31,6 +31,7 @@ from market.candle_files.columns import COLUMNS
 from market.candle_files.writers import SERIES_COLUMN
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
+from market.metrics_registry import collecting
 
 OTHER = "okx:spot:ETH/USDT:USDT:1m"
 KINDS = ["csv", "parquet", "arrow"]
@@ -375,6 +376,18 @@ def test_failure_in_the_midst_does_not_end_the_file_well(long, pages_read, monke
     with pytest.raises(TimeoutError):
         answered("csv")
     assert candle_files.places.taken == 0
+
+
+def test_exports_are_counted(long, api, switch, monkeypatch):
+    switch(enable_debug_api=True, enable_runtime_metrics=True)
+    with collecting():
+        answered("parquet", to=600)
+        monkeypatch.setattr(candle_files, "_taken", {}.pop)
+        assert answered("csv")[0].status_code == 500
+        counters = api.get("/api/market/debug/metrics").json()["counters"]
+    assert counters["market_exports_total{kind=parquet,result=whole}"] == 1.0
+    assert counters["market_exports_total{kind=csv,result=cut}"] == 1.0
+    assert counters["market_exported_candles_total"] == 17.0
 
 
 def test_pyarrow_is_imported_only_when_it_is_needed():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from market import runtime
+from market.api import history_chunks
 from market.api.metrics_json import keyed, metrics_as_object
-from market.api.tests.asking import CANDLES, CLOSED, SERIES, candle, refusal
+from market.api.tests.asking import CANDLES, CLOSED, SERIES, candle, refusal, store
 from market.live import metrics as live
 from market.metrics_registry import REGISTRY, collecting
 
@@ -39,6 +41,33 @@ def test_metrics_count_an_ingested_and_read_candle(in_memory, counted, api):
     assert [list(each) for each in (counters, gauges, timers)] == [
         sorted(each) for each in (counters, gauges, timers)
     ]
+
+
+def test_metrics_count_chunks_of_history(in_memory, counted, switch, api, monkeypatch):
+    switch(enable_compact_history=True)
+    monkeypatch.setattr(history_chunks, "CELL_CANDLES", 8)
+    store(range(0, 60 * 25, 60))
+    history = "/api/market/history"
+    made = history_chunks.HistoryChunks(runtime.candle_store(), max_bytes=1)
+    monkeypatch.setattr("market.api.history.history_chunks", lambda: made)
+    for _ in range(2):
+        found = api.get(history, series_id=SERIES).json()["chunks"]
+    names = [each["name"] for each in found]
+    assert len(names) == 3
+    # The index made the body of each; the oldest was made last.
+    for name in (names[0], names[2], "0-" + "0" * 24):
+        api.get(f"{history}/{name}", series_id=SERIES)
+    shown = api.get(METRICS).json()
+    counters = {key: value for key, value in shown["counters"].items() if "market_history" in key}
+    assert counters == {
+        "market_history_cells_total{source=computed}": 3.0,
+        "market_history_cells_total{source=kept}": 3.0,
+        "market_history_chunks_total{source=cache}": 1.0,
+        "market_history_chunks_total{source=none}": 1.0,
+        "market_history_chunks_total{source=store}": 1.0,
+        "market_history_evicted_total": 3.0,
+    }
+    assert shown["gauges"]["market_history_cache_bytes"] > 0
 
 
 @pytest.mark.parametrize("missing", ["enable_debug_api", "enable_runtime_metrics"])

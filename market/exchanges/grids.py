@@ -120,12 +120,15 @@ class Grids:
             if len(times) < 2:
                 # A halted market has older ones.
                 times = await _times(client, series, name, None)
-        offsets = {each % nominal.seconds for each in times}
-        kept_s = KEPT_S if len(times) >= 2 else RETRY_S
-        offset = nominal.offset if len(times) < 2 else None if len(offsets) > 1 else offsets.pop()
-        self._learned[series.exchange, series.market, name] = _Learned(
-            offset, self._clock() + kept_s
-        )
+        # The forming one has the time of its newest trade on some exchanges.
+        settled = times[:-1] if len(times) > 2 else times
+        offsets = {each % nominal.seconds for each in settled}
+        if len(times) < 2:
+            learned = _Learned(nominal.offset, self._clock() + RETRY_S)
+        else:
+            offset = offsets.pop() if len(offsets) == 1 else None
+            learned = _Learned(offset, self._clock() + KEPT_S)
+        self._learned[series.exchange, series.market, name] = learned
         while len(self._learned) > MAX_KEPT:
             self._learned.popitem(last=False)
 

@@ -338,7 +338,7 @@ export class CandleChart {
 
   /** Marks partial candles by their times (UTC seconds), instead of the former ones. */
   markPartial(times: readonly number[]): void {
-    this.partialMarks.show(times, this.theme.countdown);
+    this.partialMarks.show(times, this.theme.text);
   }
 
   private markHoles(holes: readonly Hole[]): void {

@@ -103,10 +103,16 @@ async def test_candles_of_a_halted_market_show_the_grid():
 
 
 async def test_uneven_candles_are_refused():
-    exchange = Exchange(_1d=[*opens(DAY, 0, 4), int(time.time()) // DAY * DAY + 3_600])
+    months = [each - number * 3_600 for number, each in enumerate(opens(DAY, 0))]
+    exchange = Exchange(_1d=months)
     with pytest.raises(UnevenGrid) as raised:
         await timeframe_of(exchange, series("1d"))
     assert raised.value.code == "uneven_grid"
+
+
+async def test_forming_candle_with_another_time_hides_no_grid():
+    exchange = Exchange(_1d=[*opens(DAY, SHANGHAI, 4), int(time.time())])
+    assert await timeframe_of(exchange, series("1d~16h")) == "1d"
 
 
 async def test_grid_is_learned_again_after_a_day_or_soon_when_there_were_no_candles():
@@ -181,7 +187,9 @@ async def test_days_of_an_exchange_are_read_under_the_name_of_their_grid(exchang
 
 async def test_timeframes_are_named_by_their_grids_as_far_as_they_are_known():
     grids = Grids()
-    exchange = Exchange(_1d=opens(DAY, SHANGHAI), _1w=[*opens(7 * DAY, 0, 4), int(time.time())])
+    exchange = Exchange(
+        _1d=opens(DAY, SHANGHAI), _1w=[*opens(7 * DAY, 0, 2), *opens(7 * DAY, 9, 2)]
+    )
     for name in ("1d", "1w"):
         await grids.learn(exchange, series("1d"), name)
     assert grids.as_opened("okx", "spot", NAMES[:-1]) == ["1m", "4h", "12h", "1d~16h"]

@@ -18,6 +18,7 @@ from babel.messages.pofile import read_po, write_po
 from django.utils.translation.template import templatize
 
 from market.domain.feed import (
+    TradesNotServed,
     UnknownExchange,
     UnknownMarket,
     UnknownSymbol,
@@ -39,9 +40,11 @@ EXPLAINED = (
     UnevenGrid,
     SeriesIdError,
     TimeframeError,
+    TradesNotServed,
     UnknownExchange,
     UnknownMarket,
     UnknownSymbol,
+    TradesNotServed,
     UnknownTimeframe,
 )
 KEYWORDS = DEFAULT_KEYWORDS | {"pgettext_lazy": DEFAULT_KEYWORDS["pgettext"]}

@@ -53,6 +53,12 @@ class UnknownTimeframe(FeedRefused):
     code = "unknown_timeframe"
 
 
+class TradesNotServed(FeedRefused):
+    """An exchange's trades can't be read from a given time on."""
+
+    code = "trades_not_served"
+
+
 class RateLimited(FeedError):
     """The exchange refuses requests for `retry_after_s` seconds."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from market.domain.feed import Feed, FeedEvent, HistoryPage, Source
+from market.domain.feed import Feed, FeedEvent, HistoryPage, HistorySource, Source
 from market.domain.series import SeriesId
 from market.exchanges.binance_stream import BinanceStream
 from market.exchanges.ccxt_client import (
@@ -18,6 +18,7 @@ from market.exchanges.ccxt_client import (
     open_exchange,
 )
 from market.exchanges.ccxt_history import History, page_size
+from market.exchanges.ccxt_trades import TradeHistory
 from market.exchanges.plain_stream import PlainStream
 from market.exchanges.streams import EventQueue, LiveStream, StreamLimits
 from market.stopping import stop
@@ -56,6 +57,10 @@ class CcxtFeed(Feed):
     def history(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
         return self._history.pages(series, start, end)
 
+    def trade_history(self) -> HistorySource:
+        """History made of trades; refused where they can't be read from a given time on."""
+        return TradeHistory(self._client, self._history)
+
     @override
     async def follow(
         self, series: frozenset[SeriesId], *, pinned: frozenset[SeriesId] = frozenset()
@@ -93,7 +98,7 @@ class CcxtFeed(Feed):
                 await asyncio.sleep(1.0)
 
 
-def open_feed(exchange: str, market: str, *, limits: StreamLimits | None = None) -> Feed:
+def open_feed(exchange: str, market: str, *, limits: StreamLimits | None = None) -> CcxtFeed:
     """The feed of ``spot`` or ``futures`` of an exchange; close() it after use.
 
     Raises FeedRefused when either is not known. Nothing is sent before it is used.

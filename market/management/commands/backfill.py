@@ -7,6 +7,7 @@ import contextlib
 import signal
 import time
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,9 @@ from tenacity.retry import retry_if_exception
 from tqdm import tqdm
 
 from market import blocking
-from market.domain.feed import Feed, FeedError, FeedRefused, HistoryPage, RateLimited
+from market.domain.feed import FeedError, FeedRefused, HistoryPage, HistorySource, RateLimited
 from market.domain.series import SeriesId
-from market.exchanges.ccxt_feed import open_feed
+from market.exchanges.ccxt_feed import CcxtFeed, open_feed
 from market.ingest.backfill import (
     IngestPorts,
     OnPage,
@@ -29,6 +30,7 @@ from market.ingest.backfill import (
     runtime_ports,
 )
 from market.ingest.gap_ranges import GapEntry, GapState, Range, without_all
+from market.ingest.trade_check import check_trades
 from market.management.arguments import (
     require_database,
     shown,
@@ -55,7 +57,7 @@ def _is_temporary(error: BaseException) -> bool:
 
 
 async def backfill(
-    feed: Feed, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
+    feed: HistorySource, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
 ) -> dict[GapState, str]:
     """Read what is not stored of `span` and not known to be quiet.
 
@@ -82,7 +84,7 @@ def _wanted(ports: IngestPorts, series: SeriesId, span: Range) -> list[Range]:
 
 
 async def _read(
-    feed: Feed, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
+    feed: HistorySource, series: SeriesId, span: Range, *, ports: IngestPorts, on_page: OnPage
 ) -> Mapping[GapState, str]:
     start = span[0]
 
@@ -128,6 +130,16 @@ class Command(BaseCommand):
         parser.add_argument(
             "--to", dest="end", type=time_argument, help="ISO date or Unix seconds (default: now)"
         )
+        parser.add_argument(
+            "--from-trades",
+            action="store_true",
+            help="make the candles of trades, where the exchange serves those further back",
+        )
+        parser.add_argument(
+            "--allow-differences",
+            action="store_true",
+            help="with --from-trades: go on although they differ from the exchange's own candles",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Read with a progress bar, and report what is stored and what is missing."""
@@ -145,7 +157,7 @@ class Command(BaseCommand):
             self.stderr.write(f"read from {shown(oldest)} on only (TRADE_CANVAS_RETENTION)")
             span = (oldest, span[1])
         try:
-            reasons = asyncio.run(self._run(feed, series, span))
+            reasons = asyncio.run(self._run(feed, series, span, options))
         except (FeedError, PipelineError) as error:
             raise failed(error) from error
         if reasons is None:
@@ -156,7 +168,7 @@ class Command(BaseCommand):
             raise unserved(reason, sum(entry.missing_candles for entry in refused))
 
     async def _run(
-        self, feed: Feed, series: SeriesId, span: Range
+        self, feed: CcxtFeed, series: SeriesId, span: Range, options: Mapping[str, Any]
     ) -> Mapping[GapState, str] | None:
         """Return the reasons of what is missing; None when Ctrl-C interrupted between two pages."""
         ports = runtime_ports()
@@ -168,8 +180,12 @@ class Command(BaseCommand):
         before = await blocking.run(ports.store.count, series, *span)
         with tqdm(total=total, initial=before, unit="candle", disable=None) as bar:
             try:
+                source: HistorySource = feed
+                if options["from_trades"]:
+                    source = feed.trade_history()
+                    await self._check(feed, source, series, options["allow_differences"])
                 return await backfill(
-                    feed,
+                    source,
                     series,
                     span,
                     ports=ports,
@@ -182,6 +198,22 @@ class Command(BaseCommand):
                 await feed.close()
                 bar.close()
                 await self._sum_up(ports, series, span, before=before)
+
+    async def _check(
+        self, feed: CcxtFeed, trades: HistorySource, series: SeriesId, allows: bool
+    ) -> None:
+        """Compare candles made of trades with the exchange's own; raise CommandError if unlike."""
+        found = await check_trades(feed, trades, series)
+        fields = Counter(name for each in found.differences for name in each.fields)
+        words = ", ".join(f"{name} {count}" for name, count in fields.items())
+        text = f"{found.compared} candles made of trades compared with the exchange's"
+        if not found.differences:
+            self.stderr.write(f"{text}: {'equal' if found.compared else 'none to compare now'}")
+            return
+        text += f": {len(found.differences)} differ ({words or 'in which there are'})"
+        if not allows:
+            raise CommandError(f"{text}; nothing was read (--allow-differences)")
+        self.stderr.write(text)
 
     async def _sum_up(
         self, ports: IngestPorts, series: SeriesId, span: Range, *, before: int

@@ -9,6 +9,7 @@ import signal
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -25,7 +26,7 @@ from market.local_exchange.server import running_exchange
 from market.management.commands import backfill as command
 from market.models import GapRecord
 from market.runtime import candle_store
-from market.tests.builders import candles, history_page
+from market.tests.builders import candle, candles, history_page
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")
 START = 1_700_000_040
@@ -222,3 +223,74 @@ def test_every_hole_is_named_with_its_true_reason_and_maintenance_is_made_up_for
         (first, last, state if state == "quiet" else "repaired") for first, last, state in named
     ]
     assert candle_store().count(SERIES, at(0), at(2_999)) == 3_000 - 5
+
+
+class Trades:
+    """The feed of an exchange that serves trades further back than candles."""
+
+    def __init__(self, known, served):
+        self.known, self.served = known, served
+        self.is_closed = False
+
+    async def now(self):
+        return float(max(self.known) + 120)
+
+    def trade_history(self):
+        return self
+
+    async def close(self):
+        self.is_closed = True
+
+
+@pytest.fixture
+def traded(monkeypatch, transactional_db, settings):
+    """Candles made of trades, all of them, and the newest ten that are served as candles."""
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    known = {at(number): candle(at(number)) for number in range(40) if number not in (5, 6)}
+    served = {time: one for time, one in known.items() if time >= at(30)}
+
+    def source(candles, why):
+        async def history(series, start, end):
+            found = [candles[time] for time in sorted(candles) if start <= time <= end]
+            yield history_page(found, (start, end), why=why)
+
+        return SimpleNamespace(history=history)
+
+    feed = Trades(known, served)
+    feed.history = lambda *span: source(feed.served, Missing.UNSERVED).history(*span)
+    feed.trade_history = lambda: source(known, Missing.UNANSWERED)
+    monkeypatch.setattr(command, "open_feed", lambda *_: feed)
+    return feed
+
+
+def run_from_trades(*options):
+    out, error = io.StringIO(), io.StringIO()
+    span = (f"--from={at(0)}", f"--to={at(30)}")
+    arguments = ("backfill", str(SERIES), *span, "--from-trades", *options)
+    call_command(*arguments, stdout=out, stderr=error)
+    return out.getvalue(), error.getvalue()
+
+
+def test_backfill_from_trades_reaches_back_further_than_the_candles(traded):
+    with pytest.raises(CommandError, match="unserved"):
+        run(0, 30)
+    out, error = run_from_trades()
+    assert "28 candles stored, 29 in the store now, 2 missing, in 1 gaps" in out
+    assert "2 quiet" in out
+    assert "candles made of trades compared with the exchange's: equal" in error
+    assert candle_store().count(SERIES, at(0), at(30)) == 29
+
+
+def test_backfill_from_trades_that_differ_reads_nothing(traded):
+    traded.served[at(35)] = candle(at(35), volume=77.0)
+    with pytest.raises(CommandError, match=r"1 differ \(volume 1\); nothing was read"):
+        run_from_trades()
+    assert candle_store().count(SERIES) == 0
+    assert traded.is_closed
+    out, error = run_from_trades("--allow-differences")
+    assert "29 candles stored" in out and "1 differ" in error
+
+
+def test_backfill_from_trades_is_refused_where_they_are_not_served(exchange):
+    with pytest.raises(CommandError, match=r"trades_not_served: the trades of sim can't be read"):
+        run_from_trades()

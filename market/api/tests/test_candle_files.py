@@ -387,7 +387,7 @@ def test_exports_are_counted(long, api, switch, monkeypatch):
         counters = api.get("/api/market/debug/metrics").json()["counters"]
     assert counters["market_exports_total{kind=parquet,result=whole}"] == 1.0
     assert counters["market_exports_total{kind=csv,result=cut}"] == 1.0
-    assert counters["market_exported_candles_total"] == 17.0
+    assert counters["market_exported_candles_total"] == 16.0
 
 
 def test_pyarrow_is_imported_only_when_it_is_needed():

@@ -87,7 +87,7 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
                 return 200, PAGE
             case wrong:
                 rows = self._rows(first, last, count, wrong)
-                return 200, json.dumps(self._wrapped(rows))
+                return 200, json.dumps(self._wrapped(rows, wrong))
 
     def _refusal(self, first: int, last: int, oldest: int) -> str | None:
         if first < oldest:
@@ -137,21 +137,20 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
             return candle._replace(high=candle.low - 1)
         if wrong is Wrong.NULL_PRICES:
             return candle._replace(open=None, high=None, low=None, close=None)  # type: ignore[arg-type]
-        factor = {Wrong.SECONDS: 0.001, Wrong.MICROSECONDS: 1_000}.get(wrong or Wrong.EMPTY, 1)
-        return candle._replace(candle_time=int(candle.candle_time * factor))
+        return candle
 
-    def _wrapped(self, rows: list[Candle] | None) -> Any:
+    def _wrapped(self, rows: list[Candle] | None, wrong: Wrong | None = None) -> Any:
         answer: Any = None
         if rows is not None:
             ordered = rows[::-1] if self.habits.newest_first else rows
-            answer = self._laid_out(ordered)
+            answer = self._laid_out(ordered, wrong)
         for key in reversed(self.venue.envelope or ()):
             answer = [answer] if key == "0" else {key: answer}
         return answer | SUCCESS[self.venue.id] if self.venue.id in SUCCESS else answer
 
-    def _laid_out(self, rows: list[Candle]) -> Any:
+    def _laid_out(self, rows: list[Candle], wrong: Wrong | None) -> Any:
         kind, *names = self.venue.layout or ("L", *"012345")
-        values = [[self._spelled(row.candle_time), *row[1:]] for row in rows]
+        values = [[self._spelled(row.candle_time, wrong), *row[1:]] for row in rows]
         if kind == "C":
             return {"s": "ok"} | {
                 name: [value[at] for value in values] for at, name in enumerate(names)
@@ -172,10 +171,15 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
             lists.append(row)
         return lists
 
-    def _spelled(self, time: int) -> Any:
+    def _spelled(self, time: int, wrong: Wrong | None) -> Any:
+        number = time * UNITS.get(self.venue.unit, 1_000)
+        if wrong is Wrong.SECONDS:
+            return number // 1_000
+        if wrong is Wrong.MICROSECONDS:
+            return number * 1_000
         if self.venue.unit == "iso":
             return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        return time * UNITS.get(self.venue.unit, 1_000)
+        return number
 
 
 def _parameters(url: str, body: Any) -> dict[str, Any]:

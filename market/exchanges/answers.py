@@ -103,6 +103,8 @@ async def ask(
                 problem = f"unreadable answer: {type(error).__name__}: {error}"[:200]
     finally:
         TRACE.reset(token)
+    if not (rows or problem or trace.is_json):
+        problem = "unreadable answer: it is not JSON"
     window = asked_window(trace, since, limit, series.timeframe)
     candles, refused = read_rows(rows or [], series.timeframe)
     # Times in seconds, read as milliseconds, lie in 1970.

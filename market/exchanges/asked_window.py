@@ -35,7 +35,7 @@ class Trace:
     body: Any = None
     # 0 before there is an answer.
     status: int = 0
-    # Whether the answer's body is JSON.
+    # Whether the answer's body is JSON, or empty.
     is_json: bool = True
 
 

@@ -109,7 +109,7 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
         """Refuse by the status before ccxt reads the body; raises Paused."""
         if (trace := TRACE.get()) is not None:
-            trace.status, trace.is_json = code, rest[2] is not None
+            trace.status, trace.is_json = code, rest[2] is not None or not rest[1]
         headers, body = rest[0], rest[1]
         seconds = pause_of(self.id, code, headers, body)
         if seconds is not None:
@@ -143,6 +143,10 @@ class SharedLimit:  # mixed into a ccxt class, which is behind super()
                 # The loop itself keeps no strong reference to a task.
                 self.pausing.add(pausing)
                 pausing.add_done_callback(self.pausing.discard)
+
+    def insert_missing_candles(self, candles: Any, *given: Any) -> Any:
+        """Return what was sent: ccxt's class of BitoPro invents candles for quiet times."""
+        return candles
 
     def parse_ohlcvs(self, ohlcvs: Any, market: Any = None, *given: Any, **named: Any) -> Any:
         """Read every row that was sent: ccxt drops those before `since` or beyond `limit`.

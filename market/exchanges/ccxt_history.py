@@ -18,7 +18,6 @@ from market.exchanges.ccxt_client import (
 )
 from market.exchanges.grids import timeframe_of
 from market.exchanges.history_read import HistoryRead, Learned
-from market.exchanges.rows import checked
 
 logger = logging.getLogger(__name__)
 
@@ -124,32 +123,27 @@ class History:
 
     async def pages(self, series: SeriesId, start: int, end: int) -> AsyncIterator[HistoryPage]:
         """Closed candles with ``start <= candle_time <= end``, ascending, answer by answer."""
-        name = await self.load(series)
-        read = HistoryRead(
-            self._exchange,
-            series,
-            name,
-            closed=series.timeframe.latest_closed(await self.now()),
-            size=page_size(self._exchange, series.market),
-            learned=self._learned,
-        )
+        read = await self._read(series, await self.now())
         async for page in read.pages(start, end):
             yield page
 
     async def recent(self, series: SeriesId, count: int) -> Recent:
         """The newest `count` closed candles and the forming one."""
-        name = await self.load(series)
         now = await self.now()
-        since = series.timeframe.latest_closed(now) - (count - 1) * series.timeframe.seconds
-        rows = await self._rows(series, name, max(0, since), count + 2)
+        rows = await (await self._read(series, now)).newest(count)
         closed = [row for row in rows if is_closed(row.candle_time, series.timeframe, now)]
         forming = [row for row in rows if not is_closed(row.candle_time, series.timeframe, now)]
         return Recent(closed, forming[0] if forming else None)
 
-    async def _rows(self, series: SeriesId, name: str, since: int, limit: int) -> list[Candle]:
-        with feed_errors(str(series)):
-            rows = await self._exchange.fetch_ohlcv(symbol_of(series), name, since * 1000, limit)
-            return checked(rows, series)
+    async def _read(self, series: SeriesId, now: float) -> HistoryRead:
+        return HistoryRead(
+            self._exchange,
+            series,
+            await self.load(series),
+            closed=series.timeframe.latest_closed(now),
+            size=page_size(self._exchange, series.market),
+            learned=self._learned,
+        )
 
 
 def page_size(exchange: Any, market: str) -> int:

@@ -106,6 +106,24 @@ class HistoryRead:
         if problem and not self._was_read:
             raise UnreadableAnswer(f"{self._series}: {problem}")
 
+    async def newest(self, count: int) -> list[Candle]:
+        """The newest `count` closed candles and the open one, ascending; raises FeedError."""
+        since = max(0, self._closed - (count - 1) * self._step)
+        # From one before: where a window is counted back from an end, the first may be left out.
+        answer = await self._newest_from(max(0, since - self._step), count)
+        candles, last = answer.candles, answer.window.last
+        if last is not None and last < self._closed:
+            # A request for one day, and the next has begun.
+            candles = candles + (await self._newest_from(last + self._step, count)).candles
+        return [one for one in candles if one.candle_time >= since]
+
+    async def _newest_from(self, since: int, count: int) -> Answer:
+        answer = await self._ask(since, count + 3)
+        self._note(answer)
+        if answer.problem:
+            raise UnreadableAnswer(f"{self._series}: {answer.problem}")
+        return answer
+
     # Requests
 
     def _window(self) -> tuple[int, int]:
@@ -126,9 +144,12 @@ class HistoryRead:
             answer = await self._ask(since, limit)
         self._unreadable = self._unreadable + 1 if answer.problem else 0
         self._was_read |= bool(answer.candles)
+        self._note(answer)
+        return answer
+
+    def _note(self, answer: Answer) -> None:
         if answer.refused:
             refused_rows().note(self._series, len(answer.refused), answer.refused[0].reason)
-        return answer
 
     async def _ask(self, since: int, limit: int) -> Answer:
         learned = self._learned
@@ -225,7 +246,7 @@ class HistoryRead:
         """What the candles before an answer's first one are missing for; None to ask again."""
         bars = self._bars(answer)
         again = answer
-        for since in self._evidence_from(hole_from, first):
+        for since in self._evidence_from(answer, hole_from, first):
             if self._extra <= 0:
                 return bars, UNANSWERED
             self._extra -= 1
@@ -245,17 +266,22 @@ class HistoryRead:
 
     def _go_back(self, answer: Answer, hole_from: int, found: list[int]) -> None:
         """Ask again for what an answer lacked."""
-        if found[-1] >= self._cursor:
+        if found[-1] >= self._cursor and len(answer.candles) >= SMALLEST_PAGE:
             # The answer was only the newest part of its window.
-            self._size = max(SMALLEST_PAGE, min(self._size, len(answer.candles)))
+            self._size = min(self._size, len(answer.candles))
         self._cursor = max(hole_from, min(self._cursor, found[0]))
         self._hole_from = hole_from if hole_from < self._cursor else None
 
-    def _evidence_from(self, hole_from: int, first: int) -> Iterator[int]:
+    def _evidence_from(self, answer: Answer, hole_from: int, first: int) -> Iterator[int]:
         """Where to ask from, so that one answer may show both sides of a hole."""
         left = hole_from - self._step if self._left is None else self._left
-        close, far = left - self._step, first - (self._size - 2) * self._step
-        yield max(self._floor, 0, close)
+        yield max(self._floor, 0, left - self._step)
+        # A page back, as long as the exchange really has it.
+        opened, last = answer.window
+        size = self._size
+        if opened is not None and last is not None:
+            size = min(size, (last - opened) // self._step + 1)
+        far = first - (size - 2) * self._step
         if self._left is None:
             yield max(self._floor, 0, far)
 

@@ -9,9 +9,11 @@ from typing import Any
 from lab.http import get, send
 from lab.program import Program
 from market.domain.series import SeriesId
+from market.local_exchange.candles import INTERVALS
 
 SYMBOLS = ("BTC", "ETH", "SOL", "BNB", "XRP", "DOGE", "ADA", "LINK", "AVAX", "LTC")
 MARKETS = ("spot", "futures")
+_INTERVALS = {length_ms: name for name, length_ms in INTERVALS.items()}
 TIMEFRAMES = ("1s", "1m", "3m", "5m", "15m", "30m", "1h")
 
 
@@ -38,12 +40,18 @@ def seconds_of(series: str) -> int:
 class Exchange(Program):
     """A running local exchange (docs/local-exchange.md describes its control addresses)."""
 
-    def fault(self, kind: str, series: str = "", **details: Any) -> None:
-        """Start a fault, for one series or for all."""
+    def fault(self, kind: str, series: str = "", **details: Any) -> int:
+        """Start a fault or habit, for one series or for all; return its id."""
         scope = {"scope": _key(series)} if series else {}
         body = {"kind": kind, **scope, **details}
         status, answer = send("POST", f"{self.url}/control/faults", body)
         assert status == 201, answer
+        return int(answer["id"])
+
+    def end(self, fault: int) -> None:
+        """End the fault of this id."""
+        status, answer = send("DELETE", f"{self.url}/control/faults/{fault}")
+        assert status == 200, answer
 
     def clear(self) -> None:
         """End every fault."""
@@ -74,4 +82,6 @@ def _truth(url: str, series: str, start: int, end: int) -> dict[str, Any]:
 def _key(series: str) -> dict[str, str]:
     parsed = SeriesId.parse(series)
     symbol = parsed.symbol.replace("/", "")
-    return {"market": parsed.market, "symbol": symbol, "interval": str(parsed.timeframe)}
+    # The exchange names a length, whatever its grid.
+    interval = _INTERVALS[parsed.timeframe.seconds * 1000]
+    return {"market": parsed.market, "symbol": symbol, "interval": interval}

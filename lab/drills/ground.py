@@ -67,6 +67,12 @@ class Watch:
     revisions_expected: bool = False
     may_be_behind_s: float = math.inf
     """How far a watcher may fall behind, in seconds."""
+    delivered: int = 0
+    """With those below: what the drill counted itself, to be added to the outcome."""
+    lost: int = 0
+    duplicated: int = 0
+    out_of_order: int = 0
+    wrong: int = 0
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -181,11 +187,11 @@ def watched(
         Outcome(
             name=name,
             watchers=watchers,
-            delivered=received.counts["candles"],
-            lost=tally.expected - tally.delivered + missing,
-            duplicated=tally.duplicates,
-            out_of_order=tally.disorder,
-            wrong=wrong,
+            delivered=received.counts["candles"] + watch.delivered,
+            lost=tally.expected - tally.delivered + missing + watch.lost,
+            duplicated=tally.duplicates + watch.duplicated,
+            out_of_order=tally.disorder + watch.out_of_order,
+            wrong=wrong + watch.wrong,
             whole_after_s=max(0.0, whole_at - ended_at),
             most_behind_s=received.most_behind_s,
             notes=tuple(watch.notes),

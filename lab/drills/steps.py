@@ -126,6 +126,12 @@ STEPS = (
         "names its timeframe",
     ),
     Step(
+        stop="candles as files",
+        switches=("ENABLE_CANDLE_EXPORT",),
+        then="404; `manage.py export_candles` works",
+        gone=("/api/market/candles.csv",),
+    ),
+    Step(
         stop="history in chunks",
         switches=("ENABLE_COMPACT_HISTORY",),
         then="404; pages read all candles from candle pages, which are JSON",

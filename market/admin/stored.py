@@ -80,7 +80,7 @@ class SeriesAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("open gaps"), ordering="open_gaps")
     def open_gaps(self, row: Any) -> int:
-        """Number of recorded gaps that the exchange is asked for again."""
+        """Number of recorded gaps that the exchange is requested again."""
         return int(row.open_gaps)
 
     def has_prune_permission(self, request: HttpRequest) -> bool:
@@ -133,7 +133,7 @@ class GapRecordAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("state"))
     def gap_state(self, row: GapRecord) -> str:
-        """Whether it is known why the candles are missing, and whether they are asked for."""
+        """Whether it is known why the candles are missing, and whether they are requested."""
         return gap_state(state_of(row))
 
     @admin.display(description=gettext_lazy("reason"), ordering="reason")

@@ -291,7 +291,7 @@ def settle(
     """End the repairs within `span` that the fill has not settled. Blocking.
 
     A refusal of the whole series is final until "try again"; after an `error`, and after an answer
-    that shows nothing, the gap is asked for again.
+    that shows nothing, the gap is requested again.
     """
     if refusal:
         state, reason = GapState.UNSERVED, refusal[:REASON_LENGTH]

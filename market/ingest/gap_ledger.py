@@ -2,7 +2,7 @@
 
 A hole is open when it is noticed, and repairing during each attempt. Only an answer of the exchange
 ends it: as repaired, as quiet, or as unserved. What was not answered, or was dropped by our check,
-is asked for again, hours apart and at most MAX_ATTEMPTS times.
+is requested again, hours apart and at most MAX_ATTEMPTS times.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from market.ingest.gap_rows import columns_of, entry_of, in_states, moment_of, r
 from market.models import GapRecord, Series
 from market.singletons import once
 
-# Entries kept for each series, of those that are asked for again and of the others. The oldest are
+# Entries kept for each series, of those that are requested again and of the others. The oldest are
 # dropped: they would only be noticed again.
 KEPT = 10_000
 # New rows of a series after which the oldest are dropped.
@@ -83,7 +83,7 @@ class GapLedger(Protocol):
         """Mark due holes of one series as repairing; return those not changed meanwhile."""
 
     def unsettled_counts(self) -> Mapping[SeriesId, int]:
-        """How many holes of each series are asked for again."""
+        """How many holes of each series are requested again."""
 
 
 class MemoryGapLedger(GapLedger):

@@ -27,7 +27,7 @@ class GapState(StrEnum):
     OPEN = "open"
     """Noticed; the exchange was not asked for it, or could not be reached."""
     REPAIRING = "repairing"
-    """Being asked for."""
+    """A worker requests it."""
     REPAIRED = "repaired"
     """Stored by now."""
     QUIET = "quiet"
@@ -35,12 +35,12 @@ class GapState(StrEnum):
     UNSERVED = "unserved"
     """The exchange does not serve it by this way: import the candles, or build them from trades."""
     UNANSWERED = "unanswered"
-    """The answer was empty or unreadable: asked for again, hours apart."""
+    """The answer was empty or unreadable: requested again, hours apart."""
     DROPPED = "dropped"
-    """Our check refused the rows that the exchange sent: asked for again, hours apart."""
+    """Our check refused the rows that the exchange sent: requested again, hours apart."""
 
 
-# Those that are asked for again, and those that are not.
+# Those that are requested again, and those that are not.
 UNSETTLED = (GapState.OPEN, GapState.REPAIRING, GapState.UNANSWERED, GapState.DROPPED)
 SETTLED = tuple(state for state in GapState if state not in UNSETTLED)
 

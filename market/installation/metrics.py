@@ -29,7 +29,7 @@ BY_SERIES = (
     ("failures", "Failures since its follower began."),
     ("leases", "Web processes that have watchers of the series."),
     ("halted", "1 while the exchange lists the market as halted or delisted."),
-    ("open_gaps", "Noticed holes that the exchange is asked for again."),
+    ("open_gaps", "Noticed holes that the exchange is requested again."),
 )
 PREFIX = "market_series_"
 

@@ -36,7 +36,7 @@ GAP_STATES = {
     GapState.UNANSWERED: gettext_lazy("unanswered"),
     GapState.DROPPED: gettext_lazy("dropped"),
 }
-# Of gaps that are not asked for again.
+# Of gaps that are not requested again.
 _GAP_ENDS = {
     GapState.REPAIRED: gettext_lazy("Stored by now."),
     GapState.QUIET: gettext_lazy("Final: nothing was traded."),

@@ -11,13 +11,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from market.domain.feed import FeedError, FeedRefused, Missing
+from market.domain.feed import FeedError, Missing
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import open_feed
 from market.ingest.audit import AuditReport, Difference, audit
 from market.ingest.backfill import runtime_ports
 from market.ingest.gap_ranges import Range
 from market.management.arguments import require_candles, series_argument, shown, time_argument
+from market.management.outcomes import failed
 from market.pipeline import PipelineError
 from market.runtime import derived_timeframes, oldest_wanted
 
@@ -55,7 +56,8 @@ class Command(BaseCommand):
         "Compare the stored candles of SERIES with the exchange's, one page at a time, and report "
         "what is missing in the store, what differs and in which fields, and what only the store "
         "has. With --repair, store the exchange's candles where they differ or are missing. Exit "
-        "status 0: equal, or repaired; 1: different; 2: not everything could be compared."
+        "status 0: equal, or repaired; 1: different; 2: not everything could be compared; 69: the "
+        "exchange can't be reached now."
     )
     requires_system_checks: list[str] = []
 
@@ -80,10 +82,8 @@ class Command(BaseCommand):
         listed: list[Difference] = []
         try:
             report = asyncio.run(_audited(series, span, listed, repair=options["repair"]))
-        except FeedRefused as error:
-            raise CommandError(str(error)) from error
         except (FeedError, PipelineError) as error:
-            raise CommandError(f"{error}; run it again", returncode=NOT_COMPARED) from error
+            raise failed(error) from error
         if options["json"]:
             self.stdout.write(json.dumps(_as_object(series, span, report, listed), indent=2))
         else:

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 
 from market.domain.feed import FeedError, FeedRefused, Missing
 from market.domain.timeframe import Timeframe
+from market.ingest.derive import brought_up
 from market.management.commands import audit as command_module
 from market.pipeline import Pipeline
 from market.runtime import candle_store
@@ -156,7 +157,10 @@ def test_what_the_exchange_serves_no_more_is_named_and_no_failure(audited, excha
 
 @pytest.mark.parametrize(
     ("failure", "status", "text"),
-    [(FeedError("unreachable"), 2, "unreachable; run it again"), (FeedRefused("gone"), 1, "gone")],
+    [
+        (FeedError("gone"), 69, "exchange_unavailable: gone; run it again to resume"),
+        (FeedRefused("gone"), 1, "not_listed: gone"),
+    ],
 )
 def test_failure_of_the_exchange_names_the_reason(audited, exchange, failure, status, text):
     exchange.failure = failure
@@ -182,3 +186,17 @@ def test_audit_of_a_derived_series_is_that_of_its_base(audited, exchange, settin
     settings.SWITCHES = replace(settings.SWITCHES, enable_derived_timeframes=True)
     derived = MINUTE.with_timeframe(Timeframe.parse("5m"))
     assert audited(series=str(derived))[0].startswith(f"{MINUTE}: 10 compared")
+
+
+def test_repair_reaches_the_derived_candles(audited, exchange, settings):
+    settings.SWITCHES = replace(settings.SWITCHES, enable_derived_timeframes=True)
+    derived = MINUTE.with_timeframe(Timeframe.parse("5m"))
+    brought_up([derived])
+    bucket = candle_store().read_after(derived, -1, 10)[0]
+    last = bucket.candle_time + 4 * STEP
+    exchange.known[last] = candle(last, close=1.75, volume=11.0)
+    assert audited("--repair")[1] == 0
+    [corrected] = candle_store().read_range(
+        derived, bucket.candle_time, bucket.candle_time, limit=2
+    )
+    assert corrected == bucket._replace(close=1.75, volume=bucket.volume + 1.0)

@@ -160,7 +160,7 @@ class Command(BaseCommand):
                     if refusals.first is not None and not options["skip_refused"]:
                         raise refusals.first
                 except (FileRefused, ArrowMissing) as error:
-                    if sources.is_single:
+                    if sources.is_single and refusals.first is None:
                         raise
                     name = source.path.relative_to(path.absolute().parent)
                     found.refused.append(f"{name}: {error}")
@@ -187,6 +187,8 @@ class Command(BaseCommand):
             self.stdout.write(f"files that hold no candles: {_listed(found.skipped, ', ')}")
         if is_dry:
             self.stdout.write("dry run: nothing was stored")
+        if found.refused and found.files == 1:
+            raise CommandError(found.refused[0])
         if found.refused:
             refused = _listed(found.refused, "\n")
             raise CommandError(

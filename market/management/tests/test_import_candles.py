@@ -104,8 +104,10 @@ def test_refused_rows_are_skipped_on_request_and_counted_by_reason(run, empty_st
 
 def test_dry_run_goes_through_all_rows_and_fails_at_the_first_wrong_one(run, empty_store, file):
     path = file(line(60), line("x"), line(120), line("y"))
-    with pytest.raises(CommandError, match="^line 3: bad_time"):
-        run("import_candles", path, SERIES, "--dry-run")
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="^candles.csv: line 3: bad_time"):
+        call_command("import_candles", path, SERIES, "--dry-run", stdout=out, stderr=io.StringIO())
+    assert "refused rows: 2\n  2 × bad_time: candle_time is not a time" in out.getvalue()
     report = run("import_candles", path, SERIES, "--dry-run", "--skip-refused")
     assert f"{SERIES}: 2 inserted" in report
     assert empty_store.series() == []

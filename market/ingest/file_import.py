@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import gcd
@@ -172,7 +173,7 @@ class Importer:
         before that remain.
         """
         steps: dict[SeriesId, int] = {}
-        for series, row, given in chunks(rows, self._chunk):
+        for series, row, given in chunks(_read_ahead(iter(rows)), self._chunk):
             candles = in_time_order(given)
             if not self._allow_coarser:
                 _refuse_coarser(series, row, candles, steps)
@@ -183,6 +184,15 @@ class Importer:
             tally.rows += len(given)
             tally.runs.add(candles, series.timeframe.seconds)
             yield len(given)
+
+
+def _read_ahead(rows: Iterator[Rows]) -> Iterator[Rows]:
+    """Read the next rows while those before are stored, which is mostly waiting for the server."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as thread:
+        pending = thread.submit(next, rows, None)
+        while (found := pending.result()) is not None:
+            pending = thread.submit(next, rows, None)
+            yield found
 
 
 def _refuse_coarser(

@@ -27,7 +27,7 @@ UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 class Answered:  # mixed into a ccxt class, behind SharedLimit
     """Answers requests of candles from the truth, in the venue's own form and with its habits."""
 
-    venue: Venue
+    row: Venue
     truth: Truth
     habits: Habits
     asked: list[tuple[int, int]]
@@ -63,8 +63,8 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
     def _answer(self, given: dict[str, Any]) -> tuple[int, str]:
         habits, step = self.habits, self.frame.seconds
         first, last, count = self._window(given)
-        meant = int(given.get(self.venue.count) or 0)
-        is_counted = bool(meant and self.venue.start in given)
+        meant = int(given.get(self.row.count) or 0)
+        is_counted = bool(meant and self.row.start in given)
         counted = min(last, first + (meant - 1) * step) if is_counted else last
         self.asked.append((first, counted))
         if habits.keeps_newest:
@@ -99,9 +99,9 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
     def _window(self, given: dict[str, Any]) -> tuple[int, int, int]:
         """Open times of the first and the last candle asked for, and the most rows."""
         step, newest = self.frame.seconds, self.frame.open_of(self.truth.now)
-        venue = self.venue
-        start, end = _time(given.get(venue.start)), _time(given.get(venue.end))
-        asked = int(given.get(venue.count) or 0)
+        row = self.row
+        start, end = _time(given.get(row.start)), _time(given.get(row.end))
+        asked = int(given.get(row.count) or 0)
         count = min(asked or self.cap, self.cap)
         if day := given.get("path"):
             start, end = day
@@ -121,8 +121,8 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
 
     def _rows(self, first: int, last: int, count: int, wrong: Wrong | None) -> list[Candle]:
         habits = self.habits
-        if self.venue.start or self.venue.end or habits.newest_only:
-            keeps_newest = habits.keeps_newest or (not self.venue.start and not habits.newest_only)
+        if self.row.start or self.row.end or habits.newest_only:
+            keeps_newest = habits.keeps_newest or (not self.row.start and not habits.newest_only)
         else:
             keeps_newest = True
         reach = last if keeps_newest else min(last, first + 40_000 * self.frame.seconds)
@@ -144,12 +144,12 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
         if rows is not None:
             ordered = rows[::-1] if self.habits.newest_first else rows
             answer = self._laid_out(ordered, wrong)
-        for key in reversed(self.venue.envelope or ()):
+        for key in reversed(self.row.envelope or ()):
             answer = [answer] if key == "0" else {key: answer}
-        return answer | SUCCESS[self.venue.id] if self.venue.id in SUCCESS else answer
+        return answer | SUCCESS[self.row.id] if self.row.id in SUCCESS else answer
 
     def _laid_out(self, rows: list[Candle], wrong: Wrong | None) -> Any:
-        kind, *names = self.venue.layout or ("L", *"012345")
+        kind, *names = self.row.layout or ("L", *"012345")
         values = [[self._spelled(row.candle_time, wrong), *row[1:]] for row in rows]
         if kind == "C":
             return {"s": "ok"} | {
@@ -172,12 +172,12 @@ class Answered:  # mixed into a ccxt class, behind SharedLimit
         return lists
 
     def _spelled(self, time: int, wrong: Wrong | None) -> Any:
-        number = time * UNITS.get(self.venue.unit, 1_000)
+        number = time * UNITS.get(self.row.unit, 1_000)
         if wrong is Wrong.SECONDS:
             return number // 1_000
         if wrong is Wrong.MICROSECONDS:
             return number * 1_000
-        if self.venue.unit == "iso":
+        if self.row.unit == "iso":
             return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return number
 
@@ -228,7 +228,8 @@ def open_venue(venue: Venue, truth: Truth, habits: Habits | None = None) -> Any:
             "options": {"defaultType": "swap" if venue.market == FUTURES else "spot"},
         }
     )
-    exchange.venue, exchange.truth, exchange.asked = venue, truth, []
+    exchange.row, exchange.truth, exchange.asked = venue, truth, []
+    exchange.venue = f"{venue.id}:{venue.market}"
     exchange.habits = habits or venue.habits
     exchange.cap = exchange.habits.cap or page_size(exchange, venue.market)
     exchange.limiter = LocalRateLimit()

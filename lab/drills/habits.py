@@ -201,7 +201,7 @@ def _backfill(
 
 
 def _disturb(installation: Installation, every: tuple[Case, ...]) -> None:
-    """A halt, a refusal of everything for a while, and a worker that is killed."""
+    """A halt, a pause that is asked for, a worker that is killed and one that is replaced."""
     exchange = installation.exchange
     for case in every:
         if case.kind == "halt":
@@ -216,6 +216,10 @@ def _disturb(installation: Installation, every: tuple[Case, ...]) -> None:
         lambda: following_worker(installation) is not worker, TAKE_OVER_S, "another to follow"
     )
     worker.start().wait_ready()
+    # A listing is kept for a quarter of an hour: only a new process sees the halt at once.
+    for other in installation.workers:
+        if other.name.startswith("follower") and other is not worker:
+            other.restart()
 
 
 def _settled(

@@ -84,11 +84,16 @@ def draw_delta(
         newest.sort(key=lambda version: version.version_id)
         points = _points_in(versions, newest, to_time=to_time, cutoff=cutoff)
         return DrawDelta(to_time, shown, newest, points, versions.greatest_id(to_time))
-    found = versions.after(cursor, to_time, limit=allowed + 1)
+    # With the last one that the client has: it shows whether a candle is continued.
+    found = list(versions.after(max(0, cursor - 1), to_time, limit=allowed + 2))
+    last = found.pop(0) if found and found[0].version_id == cursor else None
+    found = found[: allowed + 1]
     is_whole = len(found) <= allowed
     next_cursor = versions.greatest_id(to_time) if is_whole else found[limit - 1].version_id
-    given = found if is_whole else found[:limit]
-    return DrawDelta(to_time, shown, *parted(given), next_cursor, is_whole)
+    patch, points = parted(found if is_whole else found[:limit])
+    if last is not None and patch and patch[0].visible_time == last.visible_time:
+        _repeat_points(versions, patch, points, cursor=cursor)
+    return DrawDelta(to_time, shown, patch, points, next_cursor, is_whole)
 
 
 def parted(
@@ -98,6 +103,24 @@ def parted(
     given = tuple(given)
     patch = [version for version in given if version.kind != POINT]
     return patch, _by_line(version for version in given if version.kind == POINT)
+
+
+def _repeat_points(
+    versions: VersionReader,
+    patch: Sequence[InstructionVersion],
+    points: dict[str, list[Point]],
+    *,
+    cursor: int,
+) -> None:
+    """Add again what a line gained with its definition, when the cursor lies between the two.
+
+    A definition removes the points of its line from its own candle on, as far as a client has them.
+    """
+    time = patch[0].visible_time
+    defined = {each.instruction_id for each in patch if each.visible_time == time}
+    for point in versions.points(time, cutoff=time):
+        if point.instruction_id in defined and point.version_id <= cursor:
+            points.setdefault(point.instruction_id, []).insert(0, (time, point.definition["value"]))
 
 
 def _points_in(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from market.domain.series import SeriesId
@@ -86,6 +86,15 @@ class Client:
         return found
 
 
+ENDS_BEHIND_ITS_POINT = [
+    [("a.one", "extend", 0), ("a.two", "extend", 0)],
+    [("a.one", "extend", 0)],
+    [("a.two", "extend", 0), ("a.two", "end", 0)],
+]
+
+
+# Answers of two versions end between the last point of a line and its end.
+@example(ENDS_BEHIND_ITS_POINT, 12, {0, 2})
 @given(programs, st.sampled_from([3, 12, 2000]), st.sets(st.integers(0, 40)))
 def test_every_way_of_reading_shows_the_same(program, window, reads):
     drawn, live = Drawn(), {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import authenticate
@@ -79,6 +80,22 @@ def test_prepare_collects_static_files_when_they_changed(db, settings):
     settings.FRONTEND_DIST.mkdir()
     (settings.FRONTEND_DIST / "index.html").write_text("new")
     assert "collecting" in prepare()
+
+
+def test_prepare_leaves_files_alone_that_are_being_served(db, settings, monkeypatch):
+    source, collected = settings.STATICFILES_DIRS[0], settings.STATIC_ROOT
+    for name in ("kept.js", "old.js"):
+        (source / name).write_text("x" * 1000)
+    prepare()
+    before = {name: (collected / name).stat().st_ctime_ns for name in ("kept.js", "kept.js.gz")}
+    (source / "old.js").unlink()
+    settings.FRONTEND_DIST.mkdir()
+    (settings.FRONTEND_DIST / "index.html").write_text("new")
+    removed = []
+    monkeypatch.setattr(Path, "unlink", lambda path, **_: removed.append(path.name))
+    assert "collecting" in prepare()
+    assert {name: (collected / name).stat().st_ctime_ns for name in before} == before
+    assert {name for name in removed if "part" not in name} == {"old.js", "old.js.gz"}
 
 
 @pytest.fixture

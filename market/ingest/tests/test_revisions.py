@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,7 @@ from market.stopping import stop
 
 PACE = RevisionPace(interval_s=600.0, candles=50, page_pause_s=0.0, retry_s=0.01, poll_s=0.01)
 COUNT = 40
+THIRD = replace(SERIES, symbol="ADA/USDT")
 
 
 def at(number):
@@ -87,11 +89,10 @@ async def test_window_ends_before_the_newest_and_begins_at_the_first_stored(feed
 
 
 async def test_series_is_read_again_once_an_interval_over_all_workers(feed, ports, leases):
-    async with checking(feed, ports), checking(feed, ports):
-        await eventually(lambda: feed.reads)
-    async with checking(feed, ports, series=(SERIES, OTHER)):
-        # Every round before this one's has ended.
-        await eventually(lambda: leases.is_claimed(f"revisions:{OTHER}"))
+    for other in (OTHER, THIRD):
+        async with checking(feed, ports, series=(SERIES, other)):
+            # A job reads one series at a time, so it is done with the one before.
+            await eventually(lambda other=other: leases.is_claimed(f"revisions:{other}"))
     assert len(feed.reads) == 1
 
 

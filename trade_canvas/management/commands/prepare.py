@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
@@ -62,9 +63,13 @@ class Command(BaseCommand):
             return
         self.stdout.write("collecting static files")
         settings.STATIC_ROOT.mkdir(exist_ok=True)
-        call_command(
-            "collectstatic", verbosity=0, interactive=False, clear=True, ignore_patterns=UNUSED
-        )
+        call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=UNUSED)
+        # Only now, and only what is left over: another process may be serving the files.
+        kept = {name for finder in get_finders() for name, _ in finder.list(UNUSED)} | {stamp.name}
+        for file in settings.STATIC_ROOT.rglob("*"):
+            name = file.relative_to(settings.STATIC_ROOT).as_posix()
+            if file.is_file() and name not in kept and name.removesuffix(".gz") not in kept:
+                file.unlink()
         write_whole(stamp, wanted)
 
     def _make_admin(self, password: str) -> None:

@@ -7,7 +7,7 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
@@ -64,10 +64,11 @@ class Sources:
         paths = [self.path, *self.path.rglob("*")]
         return sum(path.stat().st_size for path in paths if path.is_file())
 
-    def files(self) -> Iterator[Source]:
+    def files(self) -> Generator[Source]:
         """Each file, in the order of the names; an archive's in its own order.
 
-        A source is to be read before the next one is taken. Raises FileRefused and OSError.
+        A source is to be read before the next one is taken. To be closed by those who stop before
+        the last one. Raises FileRefused and OSError.
         """
         for count, source in enumerate(self._all()):
             if count == MAX_FILES:

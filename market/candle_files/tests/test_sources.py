@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from contextlib import closing
 
 import pytest
 
@@ -30,7 +31,8 @@ def tarred(path, members, mode="w:gz"):
 
 
 def contents(found):
-    return {source.path.name: whole(source.stream) for source in found.files()}
+    with closing(found.files()) as files:
+        return {source.path.name: whole(source.stream) for source in files}
 
 
 def whole(stream):
@@ -108,7 +110,8 @@ def test_broken_archive_is_refused_and_files_after_it_are_read(tmp_path):
     path = zipped(tmp_path / "1.zip", **{"1.csv": b"one" * 99})
     path.write_bytes(path.read_bytes()[:-30])
     (tmp_path / "2.csv").write_bytes(b"two")
-    first, second = Sources(tmp_path).files()
+    with closing(Sources(tmp_path).files()) as files:
+        first, second = files
     with pytest.raises(FileRefused, match="bad_archive"):
         first.stream.read()
     assert second.path.name == "2.csv"

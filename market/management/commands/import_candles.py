@@ -150,8 +150,9 @@ class Command(BaseCommand):
         sources = Sources(path)
         progress = BytesProgress(sources.size(), path.name, write)
         sources.opened = progress.opened
+        files = sources.files()
         try:
-            for source in sources.files():
+            for source in files:
                 found.files += 1
                 refusals = Refusals(continues=options["dry_run"] or options["skip_refused"])
                 try:
@@ -167,6 +168,7 @@ class Command(BaseCommand):
                 finally:
                     found.reasons += refusals.reasons
         finally:
+            files.close()
             progress.close()
             found.skipped = sources.skipped
 

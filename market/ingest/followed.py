@@ -326,10 +326,10 @@ class FollowedSeries:
         limits, store = self._ports.limits, self._ports.ingest.store
         is_new = self._is_new or await is_unfinished(self.series)
         wanted = max(limits.sync_candles, limits.new_series_candles if is_new else 0)
-        first = await blocking.run(store.first, self.series)
-        if wanted and first is not None and self._held.head is not None:
+        if wanted and self._held.head is not None:
             start = max(0, self._held.head - (wanted - 1) * self.series.timeframe.seconds)
-            if start < first:
+            first = await blocking.run(store.first, self.series)
+            if first is not None and start < first:
                 filled = self._filling(fill_backwards, start, between=self._store_waiting)
                 async with self._ports.readers(self.series):
                     try:
@@ -340,7 +340,8 @@ class FollowedSeries:
                     except FeedRefused as error:
                         # Its present is served: a refusal of the past must not end that.
                         logger.info("%s: older history is refused: %s", self.series, error)
-        await note_finished(self.series)
+        if is_new:
+            await note_finished(self.series)
         self._due.extended()
 
     def _filling(

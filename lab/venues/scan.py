@@ -17,7 +17,7 @@ from lab.venues.table import VENUES, Venue, venue_of
 from lab.venues.truth import Truth
 from lab.venues.venue import open_venue, series_at
 from market.domain.feed import FeedError, FeedRefused, Missing
-from market.domain.timeframe import Timeframe, TimeframeError
+from market.domain.timeframe import timeframes_named
 from market.exchanges.ccxt_client import MARKETS
 from market.exchanges.ccxt_history import History, page_size
 
@@ -121,13 +121,8 @@ async def scan(venue: Venue) -> Scanned:
 
 def _shortest(names: object) -> str:
     """The shortest timeframe of a minute or more."""
-    lengths = {}
-    for name in names if isinstance(names, dict) else ():
-        try:
-            lengths[str(name)] = Timeframe.parse(str(name)).seconds
-        except TimeframeError:
-            continue
-    return min((seconds, name) for name, seconds in lengths.items() if seconds >= 60)[1]
+    found = timeframes_named(names if isinstance(names, dict) else ())
+    return min((one.seconds, name) for name, one in found.items() if one.seconds >= 60)[1]
 
 
 def scan_all() -> Iterator[Scanned]:

@@ -13,6 +13,7 @@ from django.utils.cache import patch_vary_headers
 from market import blocking
 from market.api.candle_answer import VARY
 from market.api.top_market_stream import StreamPlaces
+from market.pieces import joined
 
 # Pieces are joined until they are worth a packet or two.
 CHUNK_BYTES = 64 * 1024
@@ -34,7 +35,9 @@ def streamed(
     ApiError 503 `too_many_streams`.
     """
     places.require_free()
-    return in_chunks(_joined(pieces), gzip=gzip, content_type=content_type, places=places)
+    return in_chunks(
+        joined(pieces, CHUNK_BYTES), gzip=gzip, content_type=content_type, places=places
+    )
 
 
 def in_chunks(
@@ -105,19 +108,6 @@ class Body:
         Without this the generator above would wait for the garbage collector.
         """
         self._held.close()
-
-
-def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Pieces joined into chunks."""
-    held: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= CHUNK_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
-    yield b"".join(held)
 
 
 def _packed(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -28,6 +28,7 @@ from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState
 from market.domain.timeframe import MAX_TIME
 from market.files import whole_file, write_whole
+from market.pieces import joined
 
 FORMAT = 1
 PAGE = 10_000
@@ -224,15 +225,8 @@ def _copy_lines_before(path: Path, kind: Kind, end: int, writer: CsvWriter) -> N
         if lines.readline().decode().rstrip("\n") != CSV_HEADER:
             raise ValueError("its header is another")
         earlier = takewhile(lambda line: int(line[: line.index(b",")]) < end, lines)
-        held: list[bytes] = []
-        size = 0
-        for line in earlier:
-            held.append(line)
-            size += len(line)
-            if size >= COPIED_BYTES:
-                writer.write_lines(b"".join(held))
-                held, size = [], 0
-        writer.write_lines(b"".join(held))
+        for part in joined(earlier, COPIED_BYTES):
+            writer.write_lines(part)
 
 
 def _batches_before(path: Path, kind: Kind, end: int) -> Iterator[Any]:

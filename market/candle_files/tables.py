@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from market.candle_files.arrow import pyarrow
 from market.candle_files.columns import SERIES_COLUMN, SERIES_KEY, VALUE_COLUMNS
 from market.candle_files.fast_columns import candles_of, without_collections
-from market.candle_files.judge import Judge, Judges
+from market.candle_files.judge import MAX_SHOWN, Judge, Judges
 from market.candle_files.refusals import FileRefused, RowRefused
 from market.candle_files.text_formats import named_places
 from market.candle_files.text_rows import Rows
@@ -17,7 +17,6 @@ from market.candle_files.times import UNITS, TimeRefused, Unit, whole_seconds
 from market.domain.candle import Candle
 
 BATCH_ROWS = 50_000
-MAX_SHOWN = 40
 
 PARQUET_MAGIC = b"PAR1"
 ARROW_MAGIC = b"ARROW1"

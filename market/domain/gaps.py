@@ -47,3 +47,14 @@ def missing_runs(
         expected = time + timeframe.seconds
     if expected <= last:
         yield expected, last
+
+
+def merged(ranges: Iterable[tuple[int, int]], *, reach: int) -> list[tuple[int, int]]:
+    """Ranges in the order of their starts; those at most `reach` seconds apart become one."""
+    joined: list[tuple[int, int]] = []
+    for first, last in ranges:
+        if joined and first - joined[-1][1] <= reach:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -117,3 +119,12 @@ def _unshifted(text: str) -> Timeframe:
     # "01m" and "1m" are the same timeframe, so they must give the same key in the store.
     offset = FIRST_MONDAY if unit == "w" else 0
     return Timeframe(int(count) * UNIT_SECONDS[unit], f"{int(count)}{unit}", offset)
+
+
+def timeframes_named(names: Iterable[object]) -> dict[str, Timeframe]:
+    """The timeframes among some names, such as an exchange's; other names are left out."""
+    found = {}
+    for name in map(str, names):
+        with suppress(TimeframeError):
+            found[name] = Timeframe.parse(name)
+    return found

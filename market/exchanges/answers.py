@@ -10,7 +10,7 @@ import ccxt
 
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, Hole, Missing
-from market.domain.gaps import missing_runs
+from market.domain.gaps import merged, missing_runs
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
 from market.exchanges.asked_window import TRACE, Trace, Window, asked_window
@@ -148,12 +148,12 @@ def holes_of(
     `bars` are the first and the last closed candle that one answer shows: what is missing between
     them is quiet. What is missing outside of them is so for the reason `edges`.
     """
-    step = timeframe.seconds
-    have = [one.candle_time for one in answer.candles if asked[0] <= one.candle_time <= asked[1]]
+    have = {one.candle_time for one in answer.candles if asked[0] <= one.candle_time <= asked[1]}
     slots = answer.slots(*asked)
+    unread = [time for time in slots if time not in have]
     holes = [
         _dropped(answer.refused, first, last)
-        for first, last in _runs(sorted(set(slots) - set(have)), step)
+        for first, last in merged(((time, time) for time in unread), reach=timeframe.seconds)
     ]
     # A refused row without a time may be any of the missing ones.
     stray = [row for row in answer.refused if row.slot is None]
@@ -178,13 +178,3 @@ def _dropped(refused: Sequence[RefusedRow], first: int, last: int) -> Hole:
         detail=inside[0].reason,
         rows=len(inside),
     )
-
-
-def _runs(times: Sequence[int], step: int) -> list[tuple[int, int]]:
-    runs: list[tuple[int, int]] = []
-    for time in times:
-        if runs and time == runs[-1][1] + step:
-            runs[-1] = (runs[-1][0], time)
-        else:
-            runs.append((time, time))
-    return runs

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from market.domain.explained import translatable
 from market.domain.feed import FeedRefused
 from market.domain.series import SeriesId
-from market.domain.timeframe import Timeframe, TimeframeError
+from market.domain.timeframe import Timeframe, timeframes_named
 from market.exchanges.ccxt_client import feed_errors, no_timeframe, symbol_of
 from market.singletons import once
 
@@ -156,11 +156,9 @@ async def _times(client: Any, series: SeriesId, name: str, since: int | None) ->
 
 
 def _of_length(timeframe: Timeframe, names: Iterable[str]) -> Iterator[tuple[str, Timeframe]]:
-    for name in names:
-        with contextlib.suppress(TimeframeError):
-            nominal = Timeframe.parse(str(name))
-            if nominal.seconds == timeframe.seconds:
-                yield str(name), nominal
+    for name, nominal in timeframes_named(names).items():
+        if nominal.seconds == timeframe.seconds:
+            yield name, nominal
 
 
 @once

@@ -12,6 +12,7 @@ from market.committer import Committer
 from market.domain.candle import Candle
 from market.domain.change import Change
 from market.domain.feed import FeedError, FeedRefused, HistoryPage, HistorySource, Hole
+from market.domain.gaps import merged
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, Fence
 from market.ingest import derive
@@ -290,14 +291,3 @@ def missing_between(store: CandleStore, series: SeriesId, span: Range) -> list[R
     first = inside[0].candle_time
     ranges = [(start, first - step), *holes_between(store, series, (first, last))]
     return [one for one in [*ranges, (last + step, end)] if one[0] <= one[1]]
-
-
-def merged(ranges: Sequence[Range], *, reach: int) -> list[Range]:
-    """Ascending ranges; those at most `reach` seconds apart are merged into one request."""
-    joined: list[Range] = []
-    for first, last in ranges:
-        if joined and first - joined[-1][1] <= reach:
-            joined[-1] = (joined[-1][0], last)
-        else:
-            joined.append((first, last))
-    return joined

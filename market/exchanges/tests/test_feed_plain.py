@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import ccxt
 import pytest
 
@@ -13,44 +10,19 @@ from market.domain.candle import Candle
 from market.domain.feed import Closed, FeedError, Forming, Interrupted
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_client import feed_errors, open_exchange
-from market.exchanges.ccxt_history import History
 from market.exchanges.plain_stream import NextOpens, PlainStream
 from market.exchanges.streams import EventQueue, StreamLimits
-from market.stopping import stop
+from market.exchanges.tests.listening import closed_times, events_of, is_gapless
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1s")
 OTHER = SeriesId.parse("sim:spot:ETH/USDT:1s")
 LIMITS = StreamLimits(fast_patience=1.5, first_retry=0.05, longest_retry=0.2)
 
 
-@contextlib.asynccontextmanager
-async def listening(*series, streams=True):
+def listening(*series, streams=True):
     client = open_exchange("sim", "spot")
     client.has["watchOHLCV"] = streams
-    queue = EventQueue()
-    stream = PlainStream(client, History(client), queue=queue, limits=LIMITS)
-    events = []
-
-    async def listen():
-        async for event in queue.events():
-            events.append(event)
-
-    stream.follow(frozenset(series), frozenset())
-    tasks = [asyncio.create_task(stream.run()), asyncio.create_task(listen())]
-    try:
-        yield stream, events
-    finally:
-        await stop(tasks)
-        await stream.close()
-        await client.close()
-
-
-def closed_times(events, series=SERIES):
-    return [e.candle.candle_time for e in events if isinstance(e, Closed) and e.series == series]
-
-
-def is_gapless(times):
-    return times == list(range(times[0], times[0] + len(times)))
+    return events_of(PlainStream, client, series, limits=LIMITS)
 
 
 @pytest.mark.parametrize("streams", [True, False], ids=["streamed", "polled"])
@@ -64,17 +36,17 @@ async def test_every_closed_candle_is_sent_once_and_in_order(exchange, streams):
 
 async def test_stream_reports_a_lost_connection_and_goes_on(exchange):
     async with listening(SERIES, OTHER) as (_, events):
-        await eventually(lambda: closed_times(events))
+        await eventually(lambda: closed_times(events, SERIES))
         exchange.fault(kind="drop_connections", abort=True)
         seen = {SERIES, OTHER}
         await eventually(lambda: seen <= {e.series for e in events if isinstance(e, Interrupted)})
-        before = len(closed_times(events))
-        await eventually(lambda: len(closed_times(events)) > before, seconds=15)
+        before = len(closed_times(events, SERIES))
+        await eventually(lambda: len(closed_times(events, SERIES)) > before, seconds=15)
 
 
 async def test_stream_that_falls_silent_is_opened_again(exchange):
     async with listening(SERIES, OTHER) as (_, events):
-        await eventually(lambda: closed_times(events))
+        await eventually(lambda: closed_times(events, SERIES))
         exchange.fault(kind="silent", duration_s=2.5)
         await eventually(lambda: any(isinstance(event, Interrupted) for event in events))
         counts = [len(closed_times(events, series)) for series in (SERIES, OTHER)]
@@ -89,22 +61,22 @@ async def test_stream_that_falls_silent_is_opened_again(exchange):
 
 async def test_unfollowed_series_ends_and_others_go_on(exchange):
     async with listening(SERIES, OTHER) as (stream, events):
-        await eventually(lambda: closed_times(events) and closed_times(events, OTHER))
+        await eventually(lambda: closed_times(events, SERIES) and closed_times(events, OTHER))
         stream.follow(frozenset({SERIES}), frozenset())
         subscribers = exchange.exchange.hub.subscribers
         await eventually(lambda: set(subscribers()) == {"spot:btcusdt@kline_1s"})
-        before = len(closed_times(events))
-        await eventually(lambda: len(closed_times(events)) >= before + 2)
-        assert is_gapless(closed_times(events))
+        before = len(closed_times(events, SERIES))
+        await eventually(lambda: len(closed_times(events, SERIES)) >= before + 2)
+        assert is_gapless(closed_times(events, SERIES))
 
 
 async def test_polling_reports_failures_of_the_exchange_and_goes_on(exchange):
     async with listening(SERIES, streams=False) as (_, events):
-        await eventually(lambda: closed_times(events))
+        await eventually(lambda: closed_times(events, SERIES))
         exchange.fault(kind="rest_status", status=503, count=2)
         await eventually(lambda: any(isinstance(event, Interrupted) for event in events))
-        before = len(closed_times(events))
-        await eventually(lambda: len(closed_times(events)) > before, seconds=15)
+        before = len(closed_times(events, SERIES))
+        await eventually(lambda: len(closed_times(events, SERIES)) > before, seconds=15)
 
 
 def candle(time, price=1.0):

@@ -7,23 +7,21 @@ one that exchanges have.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 
 import pytest
 
 from lab.waiting import eventually
-from market.domain.feed import Closed, Interrupted, SourceKind
+from market.domain.feed import Interrupted, SourceKind
 from market.domain.series import SeriesId
 from market.exchanges.binance_stream import BinanceStream
 from market.exchanges.ccxt_client import open_exchange
-from market.exchanges.ccxt_history import History
 from market.exchanges.plain_stream import PlainStream
 from market.exchanges.socket_plan import SocketPlan
-from market.exchanges.streams import EventQueue, StreamLimits
+from market.exchanges.streams import StreamLimits
+from market.exchanges.tests.listening import closed_times, events_of, is_gapless
 from market.local_exchange.connection import Connection
 from market.singletons import reset
-from market.stopping import stop
 from tests.examples import IS_THOROUGH
 
 MOST = 2
@@ -103,35 +101,11 @@ def _streams_of(connection):
 KINDS = {"binance": BinanceStream, "plain": PlainStream}
 
 
-@contextlib.asynccontextmanager
-async def listening(kind, series, *, pinned=(), limits=LIMITS, message_ms=None):
+def listening(kind, series, *, pinned=(), limits=LIMITS, message_ms=None):
     client = open_exchange("sim", "spot")
     if message_ms is not None:
         client.tokenBucket["refillRate"] = 1 / message_ms
-    queue = EventQueue()
-    stream = KINDS[kind](client, History(client), queue=queue, limits=limits)
-    events = []
-
-    async def listen():
-        async for event in queue.events():
-            events.append(event)
-
-    stream.follow(frozenset(series), frozenset(pinned))
-    tasks = [asyncio.create_task(stream.run()), asyncio.create_task(listen())]
-    try:
-        yield stream, events
-    finally:
-        await stop(tasks)
-        await stream.close()
-        await client.close()
-
-
-def closed_times(events, series):
-    return [e.candle.candle_time for e in events if isinstance(e, Closed) and e.series == series]
-
-
-def is_gapless(times):
-    return times == list(range(times[0], times[0] + len(times)))
+    return events_of(KINDS[kind], client, series, limits=limits, pinned=pinned)
 
 
 def sources(stream):

@@ -29,9 +29,14 @@ SERIES = SeriesId.parse("binance:spot:BTC/USDT:1m")
 OTHER = SeriesId.parse("binance:spot:ETH/USDT:1m")
 
 
+def at(number):
+    """The open time of candle number `number`."""
+    return START + number * STEP
+
+
 def candle_at(number, price=100.0):
     """The candle number `number` of the test's market, or another state of it."""
-    return Candle(START + number * STEP, price, price + 2, price - 2, price + 1, 1.0 + number)
+    return Candle(at(number), price, price + 2, price - 2, price + 1, 1.0 + number)
 
 
 def unserved_page(start, end):

@@ -10,17 +10,12 @@ from market.ingest.audit import audit
 from market.ingest.gap_ranges import GapEntry, GapState
 from market.ingest.tests.exchange_fake import (
     SERIES,
-    START,
-    STEP,
     FakeFeed,
+    at,
     candle_at,
     memory_ports,
     stored,
 )
-
-
-def at(number):
-    return START + number * STEP
 
 
 @pytest.fixture

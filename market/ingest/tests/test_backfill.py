@@ -7,23 +7,20 @@ from dataclasses import replace
 import pytest
 
 from market.domain.feed import FeedError, Missing, UnknownSymbol
+from market.domain.gaps import merged
 from market.domain.store import StaleFence
-from market.ingest.backfill import fill, merged, missing_between, noted_hole, settle_stored
+from market.ingest.backfill import fill, missing_between, noted_hole, settle_stored
 from market.ingest.gap_ranges import Evidence, GapEntry, GapState
 from market.ingest.tests.exchange_fake import (
     SERIES,
-    START,
     STEP,
     FakeFeed,
+    at,
     candle_at,
     memory_ports,
     stored,
 )
 from market.tests.builders import history_page
-
-
-def at(number):
-    return START + number * STEP
 
 
 @pytest.fixture
@@ -231,6 +228,8 @@ def test_missing_ranges_cover_the_ends_and_the_holes(ports):
 
 def test_near_ranges_are_read_as_one():
     assert merged([(0, 60), (120, 180), (900, 960)], reach=300) == [(0, 180), (900, 960)]
+    # A part that was asked for twice does not shorten the whole.
+    assert merged([(0, 600), (120, 180)], reach=60) == [(0, 600)]
 
 
 async def test_what_retention_removes_is_not_fetched_back(feed, ports, monkeypatch):

@@ -15,19 +15,15 @@ from market.ingest.backwards import fill_backwards, fill_newest, fill_span
 from market.ingest.gap_ranges import GapState
 from market.ingest.tests.exchange_fake import (
     SERIES,
-    START,
     STEP,
     FakeFeed,
     FlakyPipeline,
+    at,
     candle_at,
     memory_ports,
     stored,
 )
 from tests.examples import examples
-
-
-def at(number):
-    return START + number * STEP
 
 
 class Market:

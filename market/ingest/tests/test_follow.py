@@ -25,9 +25,9 @@ from market.ingest.runtime import lease_store
 from market.ingest.tests.exchange_fake import (
     OTHER,
     SERIES,
-    START,
     STEP,
     FakeFeed,
+    at,
     candle_at,
     memory_ports,
     stored,
@@ -56,10 +56,6 @@ def leases(monkeypatch):
     monkeypatch.setattr("market.ingest.backwards.lease_store", lambda: store)
     monkeypatch.setattr("market.ingest.revisions.lease_store", lambda: store)
     return store
-
-
-def at(number):
-    return START + number * STEP
 
 
 def quick_breaker():

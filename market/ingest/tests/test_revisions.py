@@ -18,9 +18,8 @@ from market.ingest.revisions import RevisionPace, Revisions
 from market.ingest.tests.exchange_fake import (
     OTHER,
     SERIES,
-    START,
-    STEP,
     FakeFeed,
+    at,
     candle_at,
     memory_ports,
     stored,
@@ -30,10 +29,6 @@ from market.stopping import stop
 PACE = RevisionPace(interval_s=600.0, candles=50, page_pause_s=0.0, retry_s=0.01, poll_s=0.01)
 COUNT = 40
 THIRD = replace(SERIES, symbol="ADA/USDT")
-
-
-def at(number):
-    return START + number * STEP
 
 
 @pytest.fixture(autouse=True)

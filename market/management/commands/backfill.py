@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from market import blocking
 from market.domain.feed import FeedError, FeedRefused, HistoryPage, HistorySource, RateLimited
+from market.domain.gaps import merged
 from market.domain.series import SeriesId
 from market.exchanges.ccxt_feed import CcxtFeed, open_feed
 from market.ingest.backfill import (
@@ -25,7 +26,6 @@ from market.ingest.backfill import (
     OnPage,
     fill,
     holes_between,
-    merged,
     missing_between,
     runtime_ports,
 )

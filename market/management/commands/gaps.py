@@ -13,11 +13,11 @@ from django.core.management.base import BaseCommand
 from tqdm import tqdm
 
 from market.domain.feed import FeedError
-from market.domain.gaps import Gap
+from market.domain.gaps import Gap, merged
 from market.domain.series import SeriesId
 from market.domain.timeframe import MAX_TIME
 from market.exchanges.ccxt_feed import open_feed
-from market.ingest.backfill import fill, merged, runtime_ports, settle_stored
+from market.ingest.backfill import fill, runtime_ports, settle_stored
 from market.ingest.gap_ledger import GapLedger
 from market.ingest.gap_ranges import GapEntry, GapState, Range, common
 from market.management.arguments import require_candles, series_argument, shown, time_argument

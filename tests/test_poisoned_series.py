@@ -81,6 +81,14 @@ class Following:
         time = candle_at(number).candle_time
         await blocking.run(wait_until, lambda: candle_store().state(series).head == time)
 
+    async def stored(self, count):
+        """Wait until both series have so many candles: no batch of them is in flight then."""
+
+        def is_stored():
+            return all(candle_store().count(series) == count for series in (BAD, GOOD))
+
+        await blocking.run(wait_until, is_stored)
+
     async def assert_bad_fails_alone(self, number, reason):
         """The good series goes on, and the job's report names the bad one's failure."""
         await eventually(lambda: reason in (self.reports[BAD].last_error or ""))
@@ -108,8 +116,8 @@ async def following():
     try:
         for number in range(5):
             both.close_candle(number)
-        await both.reached(BAD, 4)
-        await both.reached(GOOD, 4)
+        # The newest candles come first: at the head, older ones may still be on their way.
+        await both.stored(5)
         yield both
     finally:
         stop.set()

@@ -18,18 +18,19 @@ from factors.health import health, read_heads
 from factors.lazy_json import as_json
 from market import blocking
 from market.api.endpoint import Endpoint
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.readable import readable_series
 from market.api.schema import BAD_SERIES_ID, STORE_DOWN, errors_of, parameters_of, responses
 from market.domain.series import SeriesId
 from market.runtime import candle_store
 
-OUT_OF_SYNC = {409: "factor_read.ledger_out_of_sync: the ledger is behind that candle"}
+OUT_OF_SYNC = {409: ErrorCode.FACTOR_OUT_OF_SYNC}
 
 
 def ledger_behind() -> ApiError:
     """The error for a candle that the factor ledger has not reached."""
-    return ApiError(409, "factor_read.ledger_out_of_sync", "ledger_out_of_sync:factor")
+    return ApiError(409, ErrorCode.FACTOR_OUT_OF_SYNC, "ledger_out_of_sync:factor")
 
 
 class Catalog(Endpoint):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
+
+from market.api.error_codes import ErrorCode
 
 
 class ErrorBody(BaseModel):
     """An error: a text for people and a code for programs."""
 
     detail: str
-    code: str
+    code: ErrorCode
     canonical_series_id: str | None = Field(None, description="only with the code `series_alias`")
 
 
@@ -29,7 +31,11 @@ class ValidationBody(BaseModel):
     """A request that failed validation."""
 
     detail: list[ValidationItem]
-    code: Literal["validation_error", "candle_not_closed"]
+    code: ErrorCode
+
+
+class UnprocessableBody(RootModel[ValidationBody | ErrorBody]):
+    """A request that failed validation, or asks for what the series does not have."""
 
 
 class CandleAnswer(BaseModel):

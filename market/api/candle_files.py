@@ -25,6 +25,7 @@ from market.api.asgi import CONNECTION
 from market.api.candle_answer import VARY, accepts_gzip, is_unchanged
 from market.api.checks import check_query
 from market.api.endpoint import Endpoint, require
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError, validation_error
 from market.api.readable import readable_series
 from market.api.requests import ExportQuery
@@ -120,9 +121,9 @@ class CandleFile(Endpoint):
         | errors_of(
             BAD_SERIES_ID,
             SWITCHED_OFF,
-            {500: "series_damaged, found in the first candles; later ones end the file early"},
-            {501: "arrow_not_installed"},
-            {503: "store_unavailable, too_many_streams"},
+            {500: ErrorCode.SERIES_DAMAGED},
+            {501: ErrorCode.ARROW_NOT_INSTALLED},
+            {503: (ErrorCode.STORE_UNAVAILABLE, ErrorCode.TOO_MANY_STREAMS)},
         ),
     )
     def get(self, request: Request, kind: str) -> HttpResponseBase:
@@ -158,7 +159,7 @@ class CandleFile(Endpoint):
         require(settings.SWITCHES.enable_candle_export)
         kind = next((each for each in CONTENT_TYPES if each == text), None)
         if kind is None:
-            raise ApiError(404, "not_found", "not_found")
+            raise ApiError(404, ErrorCode.NOT_FOUND, "not_found")
         given = self.request.query_params
         asked = check_query(ExportQuery, given.dict() | {"series_id": given.getlist("series_id")})
         series = list(dict.fromkeys(map(readable_series, asked.series_id)))
@@ -170,7 +171,7 @@ class CandleFile(Endpoint):
             try:
                 pyarrow()
             except ArrowMissing as error:
-                raise ApiError(501, "arrow_not_installed", str(error)) from None
+                raise ApiError(501, ErrorCode.ARROW_NOT_INSTALLED, str(error)) from None
         return _export(kind, series, asked)
 
 

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from market import blocking
 from market.api.answers import DerivedAnswer
 from market.api.endpoint import Endpoint, require
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.readable import readable_series
 from market.api.requests import DerivedQuery
@@ -18,7 +19,7 @@ from market.api.schema import BAD_SERIES_ID, STORE_DOWN, SWITCHED_OFF, parameter
 from market.domain.timeframe import MAX_TIME
 from market.runtime import derived_book, derived_timeframes
 
-NOT_DERIVED = {422: "not_derived"}
+NOT_DERIVED = {422: ErrorCode.NOT_DERIVED}
 
 
 class Derived(Endpoint):
@@ -41,7 +42,7 @@ class Derived(Endpoint):
         series = readable_series(asked.series_id)
         base = derived_timeframes().base_of(series)
         if base is None:
-            raise ApiError(422, "not_derived", _("the series is not a derived one"))
+            raise ApiError(422, ErrorCode.NOT_DERIVED, _("the series is not a derived one"))
         end = MAX_TIME if asked.end is None else asked.end
         found = blocking.call(
             derived_book().incomplete, series, asked.start, end, limit=asked.limit

@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 from typing_extensions import override
 
 from market.api.checks import check_body, check_query
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.rendering import MAX_BODY_BYTES
 
@@ -61,4 +62,4 @@ class Endpoint(APIView):
 def require(switched_on: bool) -> None:
     """Raise ApiError 404 `not_found` for a feature that is off."""
     if not switched_on:
-        raise ApiError(404, "not_found", "not_found")
+        raise ApiError(404, ErrorCode.NOT_FOUND, "not_found")

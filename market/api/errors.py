@@ -18,6 +18,7 @@ from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.response import Response
 
 from market.api.asgi import HeaderList, Scope, Send, header_list, respond_json
+from market.api.error_codes import ErrorCode
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesAlias, SeriesIdError
 from market.domain.store import SeriesDamaged
@@ -40,7 +41,7 @@ class ApiError(Exception):
     def __init__(
         self,
         status: int,
-        code: str,
+        code: ErrorCode,
         detail: Any,
         *,
         headers: Mapping[str, str] | None = None,
@@ -74,7 +75,9 @@ class ApiError(Exception):
         return header_list(self.headers)
 
 
-def validation_error(items: list[dict[str, Any]], *, code: str = "validation_error") -> ApiError:
+def validation_error(
+    items: list[dict[str, Any]], *, code: ErrorCode = ErrorCode.VALIDATION_ERROR
+) -> ApiError:
     """422 with one item per error."""
     # The written order of an item's fields.
     names = ("type", "loc", "msg", "input", "ctx")
@@ -95,43 +98,51 @@ def _of_pipeline(error: PipelineError) -> ApiError:
     """503 if the store could not take anything, so that clients retry; else 500."""
     refusal = error.refusal
     if refusal is None:
-        return ApiError(500, "market.ingest_pipeline_failed", str(error))
-    return ApiError(503, refusal.code, _(str(refusal)), headers=RETRY_SOON)
+        return ApiError(500, ErrorCode.INGEST_PIPELINE_FAILED, str(error))
+    return ApiError(503, ErrorCode(refusal.code), _(str(refusal)), headers=RETRY_SOON)
 
 
 def _of_alias(error: SeriesAlias) -> ApiError:
     canonical = {"canonical_series_id": str(error.canonical)}
-    return ApiError(400, error.code, lazily_explained(error), fields=canonical)
+    return ApiError(400, ErrorCode.SERIES_ALIAS, lazily_explained(error), fields=canonical)
 
 
 def _of_framework(error: Any) -> ApiError:
     """REST framework's own errors: method, media type and the like."""
     if isinstance(error, MethodNotAllowed):
-        return ApiError(405, "method_not_allowed", _("Method Not Allowed"))
-    return ApiError(error.status_code, error.default_code, str(error.detail))
+        return ApiError(405, ErrorCode.METHOD_NOT_ALLOWED, _("Method Not Allowed"))
+    is_known = error.default_code in set(ErrorCode)
+    code = ErrorCode(error.default_code) if is_known else ErrorCode.BAD_REQUEST
+    return ApiError(error.status_code, code, str(error.detail))
 
 
 _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], ...] = (
     (ApiError, lambda error: error),
     (SeriesAlias, _of_alias),
-    (SeriesIdError, lambda error: ApiError(400, "invalid_series_id", lazily_explained(error))),
+    (
+        SeriesIdError,
+        lambda error: ApiError(400, ErrorCode.INVALID_SERIES_ID, lazily_explained(error)),
+    ),
     (PipelineError, _of_pipeline),
-    (SeriesDamaged, lambda error: ApiError(500, "series_damaged", _("a stored candle is damaged"))),
+    (
+        SeriesDamaged,
+        lambda error: ApiError(500, ErrorCode.SERIES_DAMAGED, _("a stored candle is damaged")),
+    ),
     (
         (DatabaseError, TimeoutError),
         lambda error: ApiError(
-            503, "store_unavailable", _("the store does not answer"), headers=RETRY_SOON
+            503, ErrorCode.STORE_UNAVAILABLE, _("the store does not answer"), headers=RETRY_SOON
         ),
     ),
     (
         LeaseStoreUnavailable,
         lambda error: ApiError(
-            503, "registry_unavailable", _("the ingest registry does not answer")
+            503, ErrorCode.REGISTRY_UNAVAILABLE, _("the ingest registry does not answer")
         ),
     ),
-    (Http404, lambda error: ApiError(404, "not_found", _("Not Found"))),
-    (PermissionDenied, lambda error: ApiError(403, "permission_denied", _("Forbidden"))),
-    (SuspiciousOperation, lambda error: ApiError(400, "bad_request", _("Bad Request"))),
+    (Http404, lambda error: ApiError(404, ErrorCode.NOT_FOUND, _("Not Found"))),
+    (PermissionDenied, lambda error: ApiError(403, ErrorCode.PERMISSION_DENIED, _("Forbidden"))),
+    (SuspiciousOperation, lambda error: ApiError(400, ErrorCode.BAD_REQUEST, _("Bad Request"))),
     (APIException, _of_framework),
 )
 
@@ -144,7 +155,7 @@ def answer_to(error: Exception, place: str) -> ApiError:
         logger.warning("%s: %s", place, error)
     elif answer is None or answer.status == 500:
         logger.error("%s failed", place, exc_info=error)
-    return answer or ApiError(500, "internal_error", _("Internal Server Error"))
+    return answer or ApiError(500, ErrorCode.INTERNAL_ERROR, _("Internal Server Error"))
 
 
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -159,7 +170,7 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 def _error_page(
-    status: int, code: str, detail: Promise, page: Callable[..., HttpResponseBase]
+    status: int, code: ErrorCode, detail: Promise, page: Callable[..., HttpResponseBase]
 ) -> Callable[..., HttpResponseBase]:
     """An error handler of Django: JSON below /api/, Django's `page` elsewhere."""
     error = ApiError(status, code, detail)
@@ -175,10 +186,12 @@ def _error_page(
     return handler
 
 
-page_not_found = _error_page(404, "not_found", _("Not Found"), defaults.page_not_found)
+page_not_found = _error_page(404, ErrorCode.NOT_FOUND, _("Not Found"), defaults.page_not_found)
 permission_denied = _error_page(
-    403, "permission_denied", _("Forbidden"), defaults.permission_denied
+    403, ErrorCode.PERMISSION_DENIED, _("Forbidden"), defaults.permission_denied
 )
-server_error = _error_page(500, "internal_error", _("Internal Server Error"), defaults.server_error)
+server_error = _error_page(
+    500, ErrorCode.INTERNAL_ERROR, _("Internal Server Error"), defaults.server_error
+)
 # For example for a Host header that is not allowed.
-bad_request = _error_page(400, "bad_request", _("Bad Request"), defaults.bad_request)
+bad_request = _error_page(400, ErrorCode.BAD_REQUEST, _("Bad Request"), defaults.bad_request)

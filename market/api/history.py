@@ -17,6 +17,7 @@ from market.api.answers import HistoryAnswer
 from market.api.candle_answer import VARY, accepts_gzip, answer_with, body_of
 from market.api.candles import http_response
 from market.api.endpoint import Endpoint, require
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.history_chunks import history_chunks
 from market.api.readable import readable_series
@@ -34,7 +35,7 @@ from market.runtime import candle_store
 FORMAT = 1
 IMMUTABLE = "public, max-age=31536000, immutable"
 NAME = re.compile(r"[0-9]{1,12}-[0-9a-f]{24}")
-NO_CHUNK = {404: "history.no_chunk; not_found: the feature is switched off"}
+NO_CHUNK = {404: (ErrorCode.HISTORY_NO_CHUNK, ErrorCode.NOT_FOUND)}
 
 
 class History(Endpoint):
@@ -114,7 +115,7 @@ class HistoryChunk(Endpoint):
         series = readable_series(self.query(HistoryChunkQuery).series_id)
         body = history_chunks().body(series, name) if NAME.fullmatch(name) else None
         if body is None:
-            raise ApiError(404, "history.no_chunk", "no_chunk")
+            raise ApiError(404, ErrorCode.HISTORY_NO_CHUNK, "no_chunk")
         gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
         response = HttpResponse(
             body if gzip else zlib.decompress(body, zlib.MAX_WBITS | 16),

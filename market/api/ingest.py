@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from market.api import metrics
 from market.api.answers import IngestedAnswer, IngestedBatchAnswer
 from market.api.endpoint import Endpoint, require
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.requests import (
     ClosedBatchBody,
@@ -41,7 +42,8 @@ from market.ingest.derive import derive
 from market.pipeline import PipelineError
 from market.runtime import committer, derived_timeframes
 
-DERIVED = {409: "derived_series"}
+DERIVED = {409: ErrorCode.DERIVED_SERIES}
+NOT_CLOSED = {422: ErrorCode.CANDLE_NOT_CLOSED}
 
 # 20,000 candles with generous numbers.
 MAX_BATCH_BYTES = 8_000_000
@@ -65,7 +67,7 @@ def refuse_derived(series: SeriesId) -> None:
     if base is not None:
         raise ApiError(
             409,
-            "derived_series",
+            ErrorCode.DERIVED_SERIES,
             _("%(series)s is derived: send the candles of %(base)s")
             % {"series": series, "base": base},
         )
@@ -142,7 +144,13 @@ class ClosedCandle(Endpoint):
         ),
         request=ClosedCandleBody,
         responses=responses(
-            IngestedAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, DERIVED, PIPELINE_FAILED
+            IngestedAnswer,
+            BAD_SERIES_ID,
+            NO_WRITER,
+            NO_BODY,
+            DERIVED,
+            NOT_CLOSED,
+            PIPELINE_FAILED,
         ),
     )
     def post(self, request: Request) -> Response:
@@ -194,6 +202,7 @@ class ClosedBatch(Endpoint):
             NO_BODY,
             SWITCHED_OFF,
             DERIVED,
+            NOT_CLOSED,
             PIPELINE_FAILED,
         ),
     )

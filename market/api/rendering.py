@@ -13,6 +13,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from typing_extensions import override
 
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError, validation_error
 
 MAX_BODY_BYTES = 1_000_000
@@ -61,7 +62,7 @@ class OrjsonParser(BaseParser):
 def too_large(bound: int) -> ApiError:
     """The answer to a body beyond the bound."""
     detail = format_lazy(_("the body is larger than {bound} bytes"), bound=bound)
-    return ApiError(413, "body_too_large", detail)
+    return ApiError(413, ErrorCode.BODY_TOO_LARGE, detail)
 
 
 def parse_json(body: bytes) -> Any:

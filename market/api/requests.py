@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from market.api.error_codes import ErrorCode
 from market.api.errors import validation_error
 from market.domain.candle import Candle, CandleError, check_candle
 from market.domain.freshness import is_withheld
@@ -228,5 +229,5 @@ def closed_candle_of(series: SeriesId, body: CandleBody, now: float, *loc: str |
             "msg": "the candle is still open",
             "input": candle.candle_time,
         }
-        raise validation_error([item], code="candle_not_closed")
+        raise validation_error([item], code=ErrorCode.CANDLE_NOT_CLOSED)
     return candle

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from pydantic import BaseModel
 
-from market.api.answers import ErrorBody, ValidationBody
+from market.api.answers import ErrorBody, UnprocessableBody, ValidationBody
+from market.api.error_codes import ErrorCode
 
 
 def parameters_of(model: type[BaseModel]) -> list[OpenApiParameter | type]:
@@ -36,32 +38,59 @@ def _plain(field: dict[str, Any]) -> dict[str, Any]:
     return plain | (alternatives[0] if alternatives else {})
 
 
-BAD_SERIES_ID = {400: "invalid_series_id, series_alias"}
-SERIES_DAMAGED = {500: "series_damaged"}
-STORE_DOWN = {503: "store_unavailable"}
-SWITCHED_OFF = {404: "not_found: the feature is switched off"}
+Errors = Mapping[int, ErrorCode | tuple[ErrorCode, ...]]
+"""The errors that an endpoint may answer: codes by status."""
+
+BAD_SERIES_ID = {400: (ErrorCode.INVALID_SERIES_ID, ErrorCode.SERIES_ALIAS)}
+SERIES_DAMAGED = {500: ErrorCode.SERIES_DAMAGED}
+STORE_DOWN = {503: ErrorCode.STORE_UNAVAILABLE}
+SWITCHED_OFF = {404: ErrorCode.NOT_FOUND}
 NO_WRITER = {
-    401: "not_authenticated, invalid_token",
-    403: "writes_disabled, csrf_failed",
+    401: (ErrorCode.NOT_AUTHENTICATED, ErrorCode.INVALID_TOKEN),
+    403: (ErrorCode.WRITES_DISABLED, ErrorCode.CSRF_FAILED, ErrorCode.ORIGIN_NOT_ALLOWED),
 }
-NO_BODY = {413: "body_too_large", 415: "unsupported_media_type"}
-PIPELINE_FAILED = {
-    500: "market.ingest_pipeline_failed",
-    503: "store_unavailable, store_full or store_read_only",
+NO_BODY = {413: ErrorCode.BODY_TOO_LARGE, 415: ErrorCode.UNSUPPORTED_MEDIA_TYPE}
+PIPELINE_FAILED: Errors = {
+    500: ErrorCode.INGEST_PIPELINE_FAILED,
+    503: (
+        ErrorCode.STORE_UNAVAILABLE,
+        ErrorCode.STORE_FULL,
+        ErrorCode.STORE_READ_ONLY,
+        ErrorCode.TIMESCALEDB_NOT_LOADED,
+    ),
 }
 
 
-def responses(answer: Any, *errors: dict[int, str]) -> dict[Any, Any]:
+# What the stack in front of every endpoint may answer.
+COMMON: Errors = {
+    400: ErrorCode.BAD_REQUEST,
+    422: ErrorCode.VALIDATION_ERROR,
+    429: ErrorCode.RATE_LIMITED,
+    500: ErrorCode.INTERNAL_ERROR,
+    503: (ErrorCode.SERVER_BUSY, ErrorCode.SERVER_SHUTTING_DOWN),
+}
+LISTED = {ErrorCode.VALIDATION_ERROR, ErrorCode.CANDLE_NOT_CLOSED}
+"""Codes whose `detail` is a list."""
+
+
+def responses(answer: Any, *errors: Errors) -> dict[Any, Any]:
     """The responses of an endpoint: its answer, and its errors with their codes."""
     return {200: answer} | errors_of(*errors)
 
 
-def errors_of(*errors: dict[int, str]) -> dict[Any, Any]:
-    """The errors of an endpoint by status, validation errors included."""
-    found: dict[Any, Any] = {
-        422: OpenApiResponse(ValidationBody, description="code: validation_error")
-    }
-    for each in errors:
+def errors_of(*errors: Errors) -> dict[Any, Any]:
+    """The errors of an endpoint by status, those that every endpoint may answer included."""
+    found: dict[int, dict[ErrorCode, None]] = {}
+    for each in (*errors, COMMON):
         for status, codes in each.items():
-            found[status] = OpenApiResponse(ErrorBody, description=f"code: {codes}")
-    return found
+            listed = codes if isinstance(codes, tuple) else (codes,)
+            found.setdefault(status, {}).update(dict.fromkeys(listed))
+    return {status: _error(list(codes)) for status, codes in sorted(found.items())}
+
+
+def _error(codes: list[ErrorCode]) -> OpenApiResponse:
+    """The response of a status: each code with what it means."""
+    body: type[BaseModel] = ErrorBody
+    if not LISTED.isdisjoint(codes):
+        body = ValidationBody if LISTED.issuperset(codes) else UnprocessableBody
+    return OpenApiResponse(body, "\n".join(f"- `{code}`: {code.meaning}" for code in codes))

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from market import blocking
 from market.api.answers import SymbolsAnswer
 from market.api.endpoint import Endpoint
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.requests import SymbolsQuery
 from market.api.schema import STORE_DOWN, parameters_of, responses
@@ -26,7 +27,7 @@ from market.exchanges.symbol_search import Entry, SearchKey, SymbolQuery
 from market.ingest.desired import whitelisted_series
 from market.ingest.symbols import followable_symbols, is_searchable
 
-ERRORS = {400: "unsupported_exchange or invalid_cursor"}
+ERRORS = {400: (ErrorCode.UNSUPPORTED_EXCHANGE, ErrorCode.INVALID_CURSOR)}
 
 _KEY = TypeAdapter(SearchKey)
 
@@ -50,7 +51,7 @@ class Symbols(Endpoint):
         after = None if asked.cursor is None else _key_of(asked.cursor)
         whitelist = blocking.call(whitelisted_series)
         if asked.exchange is not None and not is_searchable(asked.exchange, whitelist):
-            raise ApiError(400, "unsupported_exchange", _("unsupported exchange"))
+            raise ApiError(400, ErrorCode.UNSUPPORTED_EXCHANGE, _("unsupported exchange"))
         symbols, listings = followable_symbols().of(asked.exchange, whitelist)
         found = symbols.search(SymbolQuery(asked.query, asked.exchange, asked.market))
         page = symbols.page(found, limit=asked.limit, after=after)
@@ -111,4 +112,6 @@ def _key_of(cursor: str) -> SearchKey:
     try:
         return _KEY.validate_json(base64.urlsafe_b64decode(cursor))
     except (ValidationError, ValueError, binascii.Error) as error:
-        raise ApiError(400, "invalid_cursor", _("the cursor is of no earlier answer")) from error
+        raise ApiError(
+            400, ErrorCode.INVALID_CURSOR, _("the cursor is of no earlier answer")
+        ) from error

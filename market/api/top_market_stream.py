@@ -22,6 +22,7 @@ from market.api.asgi import Application, Receive, Scope, Send, header_list
 from market.api.checks import check_query
 from market.api.common_headers import CommonHeaders
 from market.api.endpoint import Endpoint
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.requests import TopMarketsStreamQuery
 from market.api.schema import errors_of, parameters_of
@@ -57,7 +58,7 @@ class StreamPlaces:
     def require_free(self) -> None:
         """Raise ApiError 503 `too_many_streams` when all are taken."""
         if self.taken >= self._most:
-            raise ApiError(503, "too_many_streams", _("too many streams are open"))
+            raise ApiError(503, ErrorCode.TOO_MANY_STREAMS, _("too many streams are open"))
 
     @contextlib.contextmanager
     def take(self) -> Iterator[None]:
@@ -86,7 +87,12 @@ class TopMarketsStream(Endpoint):
         ),
         parameters=parameters_of(TopMarketsStreamQuery),
         responses={(200, "text/event-stream"): TopMarketsEvent}
-        | errors_of({400: "unsupported_exchange", 503: "too_many_streams, store_unavailable"}),
+        | errors_of(
+            {
+                400: ErrorCode.UNSUPPORTED_EXCHANGE,
+                503: (ErrorCode.TOO_MANY_STREAMS, ErrorCode.STORE_UNAVAILABLE),
+            }
+        ),
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """The stream."""

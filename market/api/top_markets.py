@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from market import blocking
 from market.api.answers import TopMarketsAnswer
 from market.api.endpoint import Endpoint
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.requests import RankingQuery, TopMarketsQuery
 from market.api.schema import STORE_DOWN, parameters_of, responses
@@ -34,8 +35,8 @@ from market.singletons import once
 FORCE_INTERVAL_S = 2.0
 
 ERRORS = {
-    400: "unsupported_exchange",
-    502: "upstream_error",
+    400: ErrorCode.UNSUPPORTED_EXCHANGE,
+    502: ErrorCode.UPSTREAM_ERROR,
 }
 
 
@@ -59,7 +60,7 @@ def require_ranked_exchange(asked: RankingQuery) -> None:
 
 
 def _unsupported_exchange() -> ApiError:
-    return ApiError(400, "unsupported_exchange", _("unsupported exchange"))
+    return ApiError(400, ErrorCode.UNSUPPORTED_EXCHANGE, _("unsupported exchange"))
 
 
 def begin_ranking(asked: RankingQuery, *, force: bool) -> Future[Ranking]:
@@ -98,7 +99,7 @@ class TopMarkets(Endpoint):
             "is better than none."
         ),
         parameters=parameters_of(TopMarketsQuery),
-        responses=responses(TopMarketsAnswer, ERRORS, {429: "rate_limited"}, STORE_DOWN),
+        responses=responses(TopMarketsAnswer, ERRORS, {429: ErrorCode.RATE_LIMITED}, STORE_DOWN),
     )
     def get(self, request: Request) -> Response:
         """The symbols with the greatest volume."""
@@ -107,11 +108,13 @@ class TopMarkets(Endpoint):
         if asked.force:
             address = str(request.META.get("REMOTE_ADDR", ""))
             if force_throttle().admit((address, asked.exchange, asked.market)):
-                raise ApiError(429, "rate_limited", "rate_limited", headers={"Retry-After": "2"})
+                raise ApiError(
+                    429, ErrorCode.RATE_LIMITED, "rate_limited", headers={"Retry-After": "2"}
+                )
         try:
             ranking = begin_ranking(asked, force=asked.force).result(ANSWER_TIMEOUT_S + 1)
         except FeedRefused as error:
             raise _unsupported_exchange() from error
         except (TopMarketsUnavailable, TimeoutError) as error:
-            raise ApiError(502, "upstream_error", f"upstream_error:{error}") from error
+            raise ApiError(502, ErrorCode.UPSTREAM_ERROR, f"upstream_error:{error}") from error
         return Response(ranking_answer(asked, ranking))

@@ -20,6 +20,7 @@ from rest_framework.authentication import CSRFCheck
 
 from market.api.asgi import Scope
 from market.api.callers import PROXY_HEADERS, is_allowed_origin, is_loopback
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 
 SCHEME = "bearer "
@@ -66,13 +67,15 @@ def require_writer(request: HttpRequest) -> None:
         _require_own_page(request)
         return
     if authorization:
-        raise _unauthorised("invalid_token", _("the token is not valid"))
+        raise _unauthorised(ErrorCode.INVALID_TOKEN, _("the token is not valid"))
     if _is_admin(request):
         _require_csrf(request)
         return
     if settings.SWITCHES.ingest_token:
-        raise _unauthorised("not_authenticated", _("a bearer token or an admin session is needed"))
-    raise ApiError(403, "writes_disabled", _("no ingest token is configured"))
+        raise _unauthorised(
+            ErrorCode.NOT_AUTHENTICATED, _("a bearer token or an admin session is needed")
+        )
+    raise ApiError(403, ErrorCode.WRITES_DISABLED, _("no ingest token is configured"))
 
 
 def may_write(authorization: str, address: str, *, headers: Iterable[bytes]) -> bool:
@@ -109,7 +112,7 @@ def _require_own_page(request: HttpRequest) -> None:
     """Raise ApiError 403 for a page of another site: a browser here would send its requests."""
     origin = request.headers.get("Origin")
     if origin is not None and not is_allowed_origin(origin, request.headers.get("Host", "")):
-        raise ApiError(403, "origin_not_allowed", _("pages of that origin may not write"))
+        raise ApiError(403, ErrorCode.ORIGIN_NOT_ALLOWED, _("pages of that origin may not write"))
 
 
 def _is_admin(request: HttpRequest) -> bool:
@@ -134,8 +137,8 @@ def _require_csrf(request: HttpRequest) -> None:
     reason = check.process_view(request, _no_view, (), {})
     if reason:
         detail = format_lazy(_("CSRF failed: {reason}"), reason=reason)
-        raise ApiError(403, "csrf_failed", detail)
+        raise ApiError(403, ErrorCode.CSRF_FAILED, detail)
 
 
-def _unauthorised(code: str, detail: Promise) -> ApiError:
+def _unauthorised(code: ErrorCode, detail: Promise) -> ApiError:
     return ApiError(401, code, detail, headers={"WWW-Authenticate": "Bearer"})

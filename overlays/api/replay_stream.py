@@ -8,6 +8,7 @@ from rest_framework.request import Request
 
 from market.api.candle_answer import accepts_gzip
 from market.api.endpoint import Endpoint
+from market.api.error_codes import ErrorCode
 from market.api.schema import BAD_SERIES_ID, errors_of, parameters_of
 from market.api.streamed import streamed
 from overlays.api.replay_answers import StreamLine
@@ -32,7 +33,11 @@ class ReplayStream(Endpoint):
         ),
         parameters=parameters_of(StreamQuery),
         responses={(200, NDJSON): StreamLine}
-        | errors_of(BAD_SERIES_ID, DRAW_OUT_OF_SYNC, {503: "store_unavailable, too_many_streams"}),
+        | errors_of(
+            BAD_SERIES_ID,
+            DRAW_OUT_OF_SYNC,
+            {503: (ErrorCode.STORE_UNAVAILABLE, ErrorCode.TOO_MANY_STREAMS)},
+        ),
     )
     def get(self, request: Request) -> HttpResponseBase:
         """The lines of one replay."""

@@ -18,13 +18,13 @@ from factors.lazy_json import as_json
 from market import blocking
 from market.api.candle_answer import accepts_gzip
 from market.api.endpoint import Endpoint, require
+from market.api.error_codes import ErrorCode
 from market.api.errors import RETRY_SOON, ApiError
 from market.api.readable import readable_series
 from market.api.schema import (
     BAD_SERIES_ID,
     NO_BODY,
     STORE_DOWN,
-    SWITCHED_OFF,
     parameters_of,
     responses,
 )
@@ -61,13 +61,22 @@ log = logging.getLogger(__name__)
 BUILD_MS = 0.2
 FETCH_MS = 0.5
 
-NO_JOB = {404: "not_found: the feature is switched off; replay.status.not_found"}
+NO_JOB = {404: (ErrorCode.NOT_FOUND, ErrorCode.REPLAY_STATUS_NOT_FOUND)}
 NO_WINDOW = {
-    404: "not_found: the feature is switched off; replay.window.not_found: no such build; "
-    "replay.package.not_found: it is not built yet, or was dropped"
+    404: (
+        ErrorCode.NOT_FOUND,
+        ErrorCode.REPLAY_WINDOW_NOT_FOUND,
+        ErrorCode.REPLAY_PACKAGE_NOT_FOUND,
+    )
 }
-NO_COVERAGE = {404: "not_found: the feature is switched off; replay.coverage.not_found"}
-UNAVAILABLE = {503: "store_unavailable, replay.build.unavailable, replay.artifacts_unavailable"}
+NO_COVERAGE = {404: (ErrorCode.NOT_FOUND, ErrorCode.REPLAY_COVERAGE_NOT_FOUND)}
+UNAVAILABLE = {
+    503: (
+        ErrorCode.STORE_UNAVAILABLE,
+        ErrorCode.REPLAY_BUILD_UNAVAILABLE,
+        ErrorCode.REPLAY_ARTIFACTS_UNAVAILABLE,
+    )
+}
 
 
 class PrepareReplay(Endpoint):
@@ -83,13 +92,15 @@ class PrepareReplay(Endpoint):
         responses=responses(
             PreparedAnswer,
             BAD_SERIES_ID,
-            {404: "replay_prepare.no_data"},
+            {404: ErrorCode.REPLAY_PREPARE_NO_DATA},
             {
-                409: "replay_prepare.ledger_out_of_sync.factor, "
-                "replay_prepare.ledger_out_of_sync.overlay"
+                409: (
+                    ErrorCode.REPLAY_PREPARE_FACTOR_OUT_OF_SYNC,
+                    ErrorCode.REPLAY_PREPARE_OVERLAY_OUT_OF_SYNC,
+                )
             },
             NO_BODY,
-            {500: "market.ingest_pipeline_failed"},
+            {500: ErrorCode.INGEST_PIPELINE_FAILED},
             STORE_DOWN,
         ),
     )
@@ -100,9 +111,9 @@ class PrepareReplay(Endpoint):
         try:
             done = blocking.call(prepare, series, body.to_time)
         except NoData:
-            raise ApiError(404, "replay_prepare.no_data", "no_data") from None
+            raise ApiError(404, ErrorCode.REPLAY_PREPARE_NO_DATA, "no_data") from None
         except OutOfSync as error:
-            code = f"replay_prepare.ledger_out_of_sync.{error.ledger}"
+            code = ErrorCode(f"replay_prepare.ledger_out_of_sync.{error.ledger}")
             raise ApiError(409, code, f"ledger_out_of_sync:{error.ledger}") from None
         for change in done.changes:
             async_to_sync(publish_change)(change)
@@ -133,9 +144,9 @@ class EnsureCoverage(Endpoint):
         responses=responses(
             CoverageBegunAnswer,
             BAD_SERIES_ID,
-            {404: "not_found, replay.coverage.disabled: the feature is switched off"},
+            {404: (ErrorCode.NOT_FOUND, ErrorCode.REPLAY_COVERAGE_DISABLED)},
             NO_BODY,
-            {503: "store_unavailable, registry_unavailable"},
+            {503: (ErrorCode.STORE_UNAVAILABLE, ErrorCode.REGISTRY_UNAVAILABLE)},
         ),
     )
     def post(self, request: Request) -> Response:
@@ -143,7 +154,7 @@ class EnsureCoverage(Endpoint):
         body = self.body(CoverageBody)
         require(settings.SWITCHES.enable_replay_v1)
         if not settings.SWITCHES.enable_replay_ensure_coverage:
-            raise ApiError(404, "replay.coverage.disabled", "not_found")
+            raise ApiError(404, ErrorCode.REPLAY_COVERAGE_DISABLED, "not_found")
         series = SeriesId.parse(body.series_id)
         series.require_canonical()
         job = blocking.call(CoverageJob.of, series, body.to_time, body.target_candles)
@@ -163,7 +174,9 @@ class CoverageStatus(Endpoint):
         description="How many candles of a coverage job are stored by now.",
         parameters=parameters_of(CoverageStatusQuery),
         responses=responses(
-            CoverageStatusAnswer, NO_COVERAGE, {503: "store_unavailable, registry_unavailable"}
+            CoverageStatusAnswer,
+            NO_COVERAGE,
+            {503: (ErrorCode.STORE_UNAVAILABLE, ErrorCode.REGISTRY_UNAVAILABLE)},
         ),
     )
     def get(self, request: Request) -> Response:
@@ -173,7 +186,7 @@ class CoverageStatus(Endpoint):
         job = CoverageJob.parse(query.job_id)
         state = None if job is None else blocking.call(coverage.state_of, job)
         if job is None or state is None:
-            raise ApiError(404, "replay.coverage.not_found", "not_found")
+            raise ApiError(404, ErrorCode.REPLAY_COVERAGE_NOT_FOUND, "not_found")
         return Response(
             {
                 "status": state.status,
@@ -200,8 +213,8 @@ class BuildReplay(Endpoint):
         responses=responses(
             BuildAnswer,
             BAD_SERIES_ID,
-            SWITCHED_OFF | {404: "not_found: the feature is switched off; replay.no_data"},
-            {409: "replay.build.coverage_missing, replay.build.ledger_out_of_sync"},
+            {404: (ErrorCode.NOT_FOUND, ErrorCode.REPLAY_NO_DATA)},
+            {409: (ErrorCode.REPLAY_BUILD_COVERAGE_MISSING, ErrorCode.REPLAY_BUILD_OUT_OF_SYNC)},
             NO_BODY,
             UNAVAILABLE,
         ),
@@ -222,12 +235,12 @@ class BuildReplay(Endpoint):
             )
             job = blocking.call(jobs.request, spec)
         except NoData:
-            raise ApiError(404, "replay.no_data", "no_data") from None
+            raise ApiError(404, ErrorCode.REPLAY_NO_DATA, "no_data") from None
         except jobs.CoverageMissing:
-            code = "replay.build.coverage_missing"
+            code = ErrorCode.REPLAY_BUILD_COVERAGE_MISSING
             raise ApiError(409, code, "coverage_missing") from None
         except OutOfSync:
-            code = "replay.build.ledger_out_of_sync"
+            code = ErrorCode.REPLAY_BUILD_OUT_OF_SYNC
             raise ApiError(409, code, "ledger_out_of_sync:replay") from None
         except OSError:
             raise _no_artifacts() from None
@@ -253,7 +266,7 @@ class ReplayStatus(Endpoint):
         try:
             job = blocking.call(jobs.status, query.job_id)
         except jobs.NotBuilt:
-            raise ApiError(404, "replay.status.not_found", "not_found") from None
+            raise ApiError(404, ErrorCode.REPLAY_STATUS_NOT_FOUND, "not_found") from None
         if job.is_due:
             _ask_for(job)
         found = None
@@ -289,8 +302,12 @@ class ReplayWindowView(Endpoint):
             "the last checkpoint up to it, with the diffs after that up to it."
         ),
         parameters=parameters_of(WindowQuery),
-        responses=responses(WindowAnswer, NO_WINDOW, UNAVAILABLE)
-        | {422: "validation_error, replay.window.target_idx_out_of_range"},
+        responses=responses(
+            WindowAnswer,
+            NO_WINDOW,
+            {422: ErrorCode.REPLAY_WINDOW_TARGET_OUT_OF_RANGE},
+            UNAVAILABLE,
+        ),
     )
     def get(self, request: Request) -> HttpResponseBase:
         """One window."""
@@ -300,10 +317,14 @@ class ReplayWindowView(Endpoint):
             found = blocking.call(jobs.package, query.job_id)
             window = blocking.call(package.window_at, found, query.target_idx)
         except jobs.NotBuilt as error:
-            code = "replay.package.not_found" if error.is_known else "replay.window.not_found"
+            code = (
+                ErrorCode.REPLAY_PACKAGE_NOT_FOUND
+                if error.is_known
+                else ErrorCode.REPLAY_WINDOW_NOT_FOUND
+            )
             raise ApiError(404, code, "not_found") from None
         except IndexError:
-            code = "replay.window.target_idx_out_of_range"
+            code = ErrorCode.REPLAY_WINDOW_TARGET_OUT_OF_RANGE
             raise ApiError(422, code, "target_idx_out_of_range") from None
         answer = {"job_id": query.job_id, "window": window}
         if query.factors == "none":
@@ -330,11 +351,11 @@ def _ask_for(job: jobs.Job) -> None:
     """Have a package built; raises ApiError 503 when no builder can be asked."""
     if not blocking.call(request_build, job.key):
         blocking.call(jobs.forget, job.key)
-        code = "replay.build.unavailable"
+        code = ErrorCode.REPLAY_BUILD_UNAVAILABLE
         raise ApiError(503, code, _("no worker can be asked to build it now"), headers=RETRY_SOON)
 
 
 def _no_artifacts() -> ApiError:
     log.exception("replay packages can't be kept in TRADE_CANVAS_ARTIFACTS_DIR")
-    code = "replay.artifacts_unavailable"
+    code = ErrorCode.REPLAY_ARTIFACTS_UNAVAILABLE
     return ApiError(503, code, _("replay packages can't be written now"))

@@ -17,6 +17,7 @@ from market import blocking
 from market.api.candle_answer import accepts_gzip, answer_with
 from market.api.candles import http_response
 from market.api.endpoint import Endpoint, require
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.readable import readable_series, require_readable
 from market.api.schema import (
@@ -49,16 +50,16 @@ from overlays.runtime import reads
 log = logging.getLogger(__name__)
 
 OUT_OF_SYNC = {
-    "factor": "factor_read.ledger_out_of_sync",
-    "overlay": "draw_read.ledger_out_of_sync.overlay",
+    "factor": ErrorCode.FACTOR_OUT_OF_SYNC,
+    "overlay": ErrorCode.DRAW_OUT_OF_SYNC,
 }
-DRAW_OUT_OF_SYNC = {409: ", ".join(sorted(OUT_OF_SYNC.values()))}
-FRAME_MISSING = {404: "world_read.no_data, world_read.no_overlay"}
-FRAME_AT_MISSING = {404: "world_read.no_data"}
-REPAIR_MISSING = {404: "not_found: the feature is switched off; read_repair.no_data"}
-REPAIR_FAILED = {500: "read_repair.overlay_repair_failed"}
+DRAW_OUT_OF_SYNC = {409: (ErrorCode.DRAW_OUT_OF_SYNC, ErrorCode.FACTOR_OUT_OF_SYNC)}
+FRAME_MISSING = {404: (ErrorCode.WORLD_READ_NO_DATA, ErrorCode.WORLD_READ_NO_OVERLAY)}
+FRAME_AT_MISSING = {404: ErrorCode.WORLD_READ_NO_DATA}
+REPAIR_MISSING = {404: (ErrorCode.NOT_FOUND, ErrorCode.READ_REPAIR_NO_DATA)}
+REPAIR_FAILED = {500: ErrorCode.OVERLAY_REPAIR_FAILED}
 REPAIR_BEHIND = {
-    409: "read_repair.ledger_out_of_sync.factor, read_repair.ledger_out_of_sync.overlay",
+    409: (ErrorCode.READ_REPAIR_FACTOR_OUT_OF_SYNC, ErrorCode.READ_REPAIR_OVERLAY_OUT_OF_SYNC),
 }
 
 
@@ -68,9 +69,9 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except NoData:
-        raise ApiError(404, "world_read.no_data", "no_data") from None
+        raise ApiError(404, ErrorCode.WORLD_READ_NO_DATA, "no_data") from None
     except NoOverlay:
-        raise ApiError(404, "world_read.no_overlay", "no_overlay") from None
+        raise ApiError(404, ErrorCode.WORLD_READ_NO_OVERLAY, "no_overlay") from None
     except OutOfSync as error:
         detail = f"ledger_out_of_sync:{error.ledger}"
         raise ApiError(409, OUT_OF_SYNC[error.ledger], detail) from None
@@ -207,14 +208,14 @@ class RepairOverlay(Endpoint):
                 pass
             repaired = blocking.call(repair.report, series, target)
         except NoData:
-            raise ApiError(404, "read_repair.no_data", "no_data") from None
+            raise ApiError(404, ErrorCode.READ_REPAIR_NO_DATA, "no_data") from None
         except OutOfSync as error:
             detail = f"ledger_out_of_sync:{error.ledger}"
-            code = f"read_repair.ledger_out_of_sync.{error.ledger}"
+            code = ErrorCode(f"read_repair.ledger_out_of_sync.{error.ledger}")
             raise ApiError(409, code, detail) from None
         except PipelineError as error:
             log.exception("repair of %s failed", series)
             detail = f"overlay_repair_failed:{error}"
-            raise ApiError(500, "read_repair.overlay_repair_failed", detail) from None
+            raise ApiError(500, ErrorCode.OVERLAY_REPAIR_FAILED, detail) from None
         emit("read.http.overlay_repair", series, repaired | {"ms": milliseconds_since(started)})
         return Response(repaired)

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import DatabaseError
 
 from factors.lazy_json import as_json
+from market.api.error_codes import ErrorCode
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from overlays.domain.instruction import InstructionVersion
@@ -62,7 +63,7 @@ def lines(reader: ReplayReader, spec: StreamSpec) -> Iterator[bytes]:
         yield _line({"type": "revised"})
     except DatabaseError:
         log.warning("a replay of %s ended early", spec.series[0], exc_info=True)
-        yield _line({"type": "error", "code": "store_unavailable"})
+        yield _line({"type": "error", "code": ErrorCode.STORE_UNAVAILABLE})
 
 
 def _begun(reader: ReplayReader, spec: StreamSpec) -> list[SeriesWalk]:

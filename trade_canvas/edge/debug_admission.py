@@ -8,6 +8,7 @@ from django.conf import settings
 
 from market.api.asgi import Application, Receive, Scope, Send
 from market.api.callers import is_allowed_origin
+from market.api.error_codes import ErrorCode
 from market.api.writes import is_unguarded, session_is_admins
 from market.live.debug import IS_ADMITTED
 from trade_canvas.edge.addresses import peer_of
@@ -23,11 +24,11 @@ class DebugAdmission:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit a connection or refuse it."""
         if not settings.SWITCHES.enable_debug_api:
-            await refuse(scope, receive, send, status=403, code="debug_api_disabled")
+            await refuse(scope, receive, send, status=403, code=ErrorCode.DEBUG_API_DISABLED)
         elif not has_own_origin(scope):
-            await refuse(scope, receive, send, status=403, code="origin_not_allowed")
+            await refuse(scope, receive, send, status=403, code=ErrorCode.ORIGIN_NOT_ALLOWED)
         elif not await is_admitted(scope):
-            await refuse(scope, receive, send, status=403, code="not_authenticated")
+            await refuse(scope, receive, send, status=403, code=ErrorCode.NOT_AUTHENTICATED)
         else:
             scope[IS_ADMITTED] = partial(is_admitted, scope)
             await self._application(scope, receive, send)

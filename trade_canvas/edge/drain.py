@@ -12,8 +12,9 @@ from contextlib import suppress
 from enum import IntEnum
 
 from market.api.asgi import Application, Receive, Scope, Send, respond_json
+from market.api.error_codes import ErrorCode
 
-SHUTTING_DOWN = {"detail": "server_shutting_down", "code": "server_shutting_down"}
+SHUTTING_DOWN = {"detail": ErrorCode.SERVER_SHUTTING_DOWN, "code": ErrorCode.SERVER_SHUTTING_DOWN}
 EVENT_STREAM = b"text/event-stream"
 LOOK_S = 0.05
 

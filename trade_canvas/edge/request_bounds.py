@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from django.utils.translation import gettext_lazy as _
 
 from market.api.asgi import Application, Message, Receive, Scope, Send
+from market.api.error_codes import ErrorCode
 from market.api.errors import API_PREFIX, ApiError
 from market.api.ingest import MAX_BATCH_BYTES
 from market.api.rendering import MAX_BODY_BYTES, too_large
@@ -78,7 +79,7 @@ class _BoundedBody:
             async with asyncio.timeout(self._timeout_s):
                 message = await self._receive()
         except TimeoutError:
-            self.refused = ApiError(408, "body_too_slow", _("the body takes too long"))
+            self.refused = ApiError(408, ErrorCode.BODY_TOO_SLOW, _("the body takes too long"))
             return {"type": "http.disconnect"}
         # Only waiting for the client counts.
         self._timeout_s -= asyncio.get_running_loop().time() - began_at
@@ -106,4 +107,4 @@ def _require_utf8(query_string: bytes) -> None:
     try:
         query_string.decode()
     except UnicodeDecodeError:
-        raise ApiError(400, "bad_request", _("the query is not UTF-8")) from None
+        raise ApiError(400, ErrorCode.BAD_REQUEST, _("the query is not UTF-8")) from None

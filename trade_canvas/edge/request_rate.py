@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.utils.translation import gettext_lazy as _
 
 from market.api.asgi import Application, Message, Receive, Scope, Send
+from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.writes import holds_token
 from market.costs import CostBudget
@@ -53,7 +54,7 @@ class RequestRate:
         if self._costs:
             wait_s = max(wait_s, self._costs.wait_s(network))
         if wait_s and not _has_no_limit(scope):
-            error = ApiError(429, "rate_limited", _("too many requests, slow down"))
+            error = ApiError(429, ErrorCode.RATE_LIMITED, _("too many requests, slow down"))
             retry = (b"retry-after", str(int(wait_s) + 1).encode())
             await error.send(scope, send, retry)
         elif self._costs:

@@ -19,13 +19,16 @@ from django.utils.translation import gettext_lazy as _
 from typing_extensions import override
 
 from market.api.asgi import Application, Message, Receive, Scope, Send
+from market.api.error_codes import ErrorCode
 from market.api.errors import RETRY_SOON, ApiError
 from market.costs import COST, Cost, measured
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY = ApiError(503, "server_busy", _("too many requests wait for their turn"), headers=RETRY_SOON)
+BUSY = ApiError(
+    503, ErrorCode.SERVER_BUSY, _("too many requests wait for their turn"), headers=RETRY_SOON
+)
 
 
 class RequestThreads:

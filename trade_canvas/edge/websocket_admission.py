@@ -13,6 +13,7 @@ from django.conf import settings
 
 from market.api.asgi import Application, HeaderList, Receive, Scope, Send, json_headers
 from market.api.callers import is_allowed_origin
+from market.api.error_codes import ErrorCode
 from market.networks import network_of
 from trade_canvas import metrics
 from trade_canvas.edge.addresses import peer_of
@@ -35,7 +36,7 @@ class WebSocketAdmission:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit a connection and count it while it lasts, or refuse it."""
         if not has_allowed_origin(scope):
-            await refuse(scope, receive, send, status=403, code="origin_not_allowed")
+            await refuse(scope, receive, send, status=403, code=ErrorCode.ORIGIN_NOT_ALLOWED)
             return
         limit = settings.SWITCHES.ws_max_connections_per_address
         if not limit:
@@ -43,7 +44,7 @@ class WebSocketAdmission:
             return
         network = network_of(peer_of(scope))
         if self.connections[network] >= limit:
-            await refuse(scope, receive, send, status=429, code="too_many_connections")
+            await refuse(scope, receive, send, status=429, code=ErrorCode.TOO_MANY_CONNECTIONS)
             return
         self.connections[network] += 1
         try:
@@ -69,7 +70,9 @@ def has_allowed_origin(scope: Scope) -> bool:
     return is_allowed_origin(origin.decode("latin-1"), host)
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, *, status: int, code: str) -> None:
+async def refuse(
+    scope: Scope, receive: Receive, send: Send, *, status: int, code: ErrorCode
+) -> None:
     """Refuse a handshake: with an answer where the server can send one, else with a bare 403."""
     metrics.HANDSHAKES_REFUSED.inc(1, code)
     await receive()

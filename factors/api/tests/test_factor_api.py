@@ -127,11 +127,10 @@ def test_health_of_nothing(api):
 
 def test_schema_describes_the_endpoints(api):
     paths = yaml.safe_load(api.get("/api/schema/").content)["paths"]
-    statuses = {
-        path: set(each["get"]["responses"]) for path, each in paths.items() if "/factor/" in path
-    }
-    assert statuses == {
+    expected = {
         "/api/factor/catalog": {"200"},
         "/api/factor/health": {"200", "400", "422", "503"},
         SLICES: {"200", "400", "409", "422", "503"},
     }
+    for path, statuses in expected.items():
+        assert statuses <= set(paths[path]["get"]["responses"])

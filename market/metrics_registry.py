@@ -13,6 +13,9 @@ from typing import Any, Generic, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from market.domain.series import SeriesId
 
@@ -98,9 +101,13 @@ class Gauge(_Family[prometheus_client.Gauge]):
 
     __slots__ = ()
 
-    def __init__(self, name: str, meaning: str, *, labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, meaning: str, *, labels: Sequence[str] = (), old_name: str = ""
+    ) -> None:
         metric = prometheus_client.Gauge(name, meaning, labels, registry=REGISTRY)
         super().__init__(metric, name, labels)
+        if old_name:
+            REGISTRY.register(_Renamed(metric, old_name))
 
     def set(self, value: float, *labels: str) -> None:
         """Set the value."""
@@ -111,6 +118,27 @@ class Gauge(_Family[prometheus_client.Gauge]):
         """Add `amount`, which may be negative."""
         if COLLECTING.is_on:
             self._child(labels).inc(amount)
+
+
+class _Renamed(Collector):
+    """The values of a gauge under its deprecated name, for one more release.
+
+    They are untyped: Prometheus keeps the ending `_count` for histograms and summaries.
+    """
+
+    def __init__(self, gauge: prometheus_client.Gauge, old_name: str) -> None:
+        self._gauge = gauge
+        self._old_name = old_name
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """Read the gauge now."""
+        for metric in self._gauge.collect():
+            meaning = f"Deprecated: use {metric.name}."
+            renamed = Metric(self._old_name, meaning, "untyped")
+            for sample in metric.samples:
+                renamed.add_sample(self._old_name, sample.labels, sample.value)
+            yield renamed
 
 
 class Histogram(_Family[prometheus_client.Histogram]):

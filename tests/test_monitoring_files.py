@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 
 from lab.waiting import patience
 from market.installation.metrics import InstallationMetrics
 from market.installation.status import InstallationStatus
-from market.metrics_registry import REGISTRY
+from market.metrics_registry import FAMILIES, REGISTRY, Counter, Gauge, collecting
 from trade_canvas.metrics import DECLARED
 
 DOCKER = Path(__file__).parents[1] / "docker"
@@ -64,6 +65,37 @@ def test_page_names_only_metrics_that_exist():
     whole = known()
     assert len(exposed) > 40
     assert {n for n in exposed if n not in whole and f"{n}_count" not in whole} == set()
+
+
+DEPRECATED = dict(re.findall(r"^\| `(market_\w+_count)` \| `(market_\w+)` \|$", PAGE, re.M))
+
+
+def test_deprecated_gauges_keep_their_values_untyped():
+    assert len(DEPRECATED) == 4
+    collected = {metric.name: metric for metric in REGISTRY.collect()}
+    for old, new in DEPRECATED.items():
+        assert (collected[old].type, collected[new].type) == ("unknown", "gauge")
+    asked = {name for text in EXPRESSIONS for name in NAME.findall(text)}
+    assert asked & set(DEPRECATED) == set()
+
+
+def test_gauges_and_counters_have_the_endings_of_their_kind():
+    ends = ("_count", "_sum", "_bucket", "_total", "_info")
+    kinds = {family.name: type(family) for family in FAMILIES}
+    assert [name for name, kind in kinds.items() if kind is Gauge and name.endswith(ends)] == []
+    assert [n for n, kind in kinds.items() if kind is Counter and not n.endswith("_total")] == []
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool: it comes with Prometheus")
+def test_promtool_has_nothing_to_say_of_the_metrics():
+    with collecting():
+        for family in FAMILIES:
+            record = getattr(family, "inc", None) or family.observe
+            record(1, *family.labels)
+        exposed = generate_latest(REGISTRY) + generate_latest(InstallationMetrics(nothing))
+    command = ["promtool", "check", "metrics"]
+    done = subprocess.run(command, input=exposed, capture_output=True, timeout=patience(60))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_page_explains_every_alert():

@@ -44,8 +44,9 @@ QUERY_PAGES = Counter(
 )
 QUERY_ROWS = Counter("market_query_candles_rows_total", "Candles in the pages that were answered.")
 QUERY_RESULT_COUNT = Gauge(
-    "market_query_candles_result_count",
+    "market_query_candles_result_candles",
     "Candles in the page that was answered last.",
+    old_name="market_query_candles_result_count",
     labels=("series_id",),
 )
 QUERY_HEAD_TIME = Gauge(

@@ -39,11 +39,15 @@ CATCHUP_SIZE = Histogram(
     "market_ws_catchup_size", "Closed candles in one read of a catch-up.", buckets=ROWS
 )
 LAST_CATCHUP_COUNT = Gauge(
-    "market_ws_last_catchup_count", "Closed candles in the catch-up that was read last."
+    "market_ws_last_catchup_candles",
+    "Closed candles in the catch-up that was read last.",
+    old_name="market_ws_last_catchup_count",
 )
 PAYLOADS = Counter("market_ws_payloads_total", "Frames that were built, each for any number.")
 LAST_PAYLOAD_COUNT = Gauge(
-    "market_ws_last_payload_count", "Messages in the frame that was sent last."
+    "market_ws_last_payload_messages",
+    "Messages in the frame that was sent last.",
+    old_name="market_ws_last_payload_count",
 )
 FRAMES = Counter(
     "market_ws_frames_total",
@@ -74,8 +78,9 @@ DISCONNECT_UNSUBSCRIBES = Counter(
     labels=("result",),
 )
 DISCONNECT_SERIES = Gauge(
-    "market_ws_disconnect_cleanup_series_count",
+    "market_ws_disconnect_cleanup_series",
     "Series that the connection which ended last had followed.",
+    old_name="market_ws_disconnect_cleanup_series_count",
 )
 
 

@@ -34,6 +34,8 @@ def test_metrics_count_an_ingested_and_read_candle(in_memory, counted, api):
     assert gauges[f"market_ingest_last_candle_time{{series_id={SERIES}}}"] == 60.0
     assert counters["market_query_candles_requests_total{result=ok}"] == 2.0
     assert timers["market_query_candles_duration_ms{result=ok}"]["max_ms"] > 0
+    assert gauges[f"market_query_candles_result_candles{{series_id={SERIES}}}"] == 1.0
+    # The name that it had before.
     assert gauges[f"market_query_candles_result_count{{series_id={SERIES}}}"] == 1.0
     assert gauges[f"market_query_head_time{{series_id={SERIES}}}"] == 60.0
     assert gauges[f"market_query_head_lag_seconds{{series_id={SERIES}}}"] > 0

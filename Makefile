@@ -17,7 +17,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses 
 
 # A step is skipped while its inputs are unchanged: their checksum is in the name of its stamp file.
 checksum = $(shell cat $(1) 2> /dev/null | cksum | tr ' ' -)
-FRONTEND_FILES := $(shell find frontend -type d \( -name node_modules -o -name dist \) -prune \
+FRONTEND_FILES := $(shell find frontend clients/typescript -type d \( -name node_modules -o -name dist \) -prune \
 	-o -type f -print 2> /dev/null | LC_ALL=C sort)
 RUN_READY := $(VENV)/.run-$(call checksum,requirements.lock)
 DEV_READY := $(VENV)/.dev-$(call checksum,requirements-dev.lock)

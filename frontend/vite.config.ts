@@ -1,8 +1,11 @@
 import { brotliCompressSync } from "node:zlib";
+import { fileURLToPath } from "node:url";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
 const BACKEND = "http://127.0.0.1:8000";
+/** The client that the page shares with other programs. */
+const CLIENT = fileURLToPath(new URL("../clients/typescript", import.meta.url));
 
 /** Puts `x.br` beside the script and the styles: the server sends it to browsers that accept it. */
 function brotli(): Plugin {
@@ -44,6 +47,11 @@ function early(): Plugin {
 export default defineConfig(({ command }) => ({
   base: command === "build" ? "/static/" : "/",
   plugins: [early(), brotli()],
+  resolve: {
+    alias: { "trade-canvas-client": `${CLIENT}/src` },
+    // The client's tests are outside of this folder, and have no packages of their own.
+    dedupe: ["vitest"],
+  },
   build: {
     target: "es2022",
     assetsInlineLimit: 0, // the CSP allows data: URLs for images only
@@ -53,13 +61,14 @@ export default defineConfig(({ command }) => ({
   },
   server: {
     port: 5173,
+    fs: { allow: [".", CLIENT] },
     proxy: {
       "/api": { target: BACKEND },
       "/ws": { target: BACKEND.replace("http", "ws"), ws: true },
     },
   },
   test: {
-    include: ["tests/**/*.test.ts"],
+    include: ["tests/**/*.test.ts", `${CLIENT}/tests/**/*.test.ts`],
     environment: "node",
   },
 }));

@@ -15,6 +15,7 @@ from trade_canvas import __version__
 
 ROOT = Path(__file__).parents[1]
 FRONTEND = ROOT / "frontend"
+TYPESCRIPT_CLIENT = ROOT / "clients" / "typescript"
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("version",), ("up", "--version")])
@@ -32,6 +33,13 @@ def test_schema_shows_the_version(client):
 @pytest.mark.parametrize("name", ["package.json", "package-lock.json"])
 def test_page_has_the_version(name):
     assert json.loads((FRONTEND / name).read_text())["version"] == __version__
+
+
+def test_typescript_client_has_version_and_licence():
+    package = json.loads((TYPESCRIPT_CLIENT / "package.json").read_text())
+    assert (package["version"], package["license"]) == (__version__, "Apache-2.0")
+    assert (TYPESCRIPT_CLIENT / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert not package.get("dependencies")
 
 
 def test_metadata_reads_the_version_and_describes_an_application():

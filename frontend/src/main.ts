@@ -2,20 +2,21 @@
 
 import { languageFor, setLanguage, t } from "./i18n/words";
 import { Api } from "./sync/api";
-import { BackOff } from "./sync/back-off";
+import { BackOff } from "trade-canvas-client/back-off";
 import { Page } from "./shell/page";
-import { besideThePage, browserClock, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
+import { besideThePage, openBrowserEventStream, openBrowserSocket } from "./sync/ports";
 import { followAppearance } from "./settings/appearance";
 import { SettingsStore, STORAGE_KEY } from "./settings/settings";
 import { chooseSeries, seriesFromUrl, textFromUrl, urlWithSeries } from "./shell/series-choice";
 import { labelPage } from "./shell/page-labels";
-import { decodeChunk } from "./sync/history-chunk";
+import { systemClock } from "trade-canvas-client/ports";
+import { decodeChunk } from "trade-canvas-client/history-chunk";
 import { HistoryReader } from "./sync/history-reader";
 import { KeptChunks } from "./sync/kept-chunk";
 import { PriceSteps } from "./sync/price-steps";
-import { SharedSocket } from "./sync/shared-socket";
-import { liveSource } from "./sync/sync-session";
-import { parseSeriesId, type SeriesId } from "./sync/series-id";
+import { SharedSocket } from "trade-canvas-client/shared-socket";
+import { liveSource } from "trade-canvas-client/sync-session";
+import { parseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
 import { takeEarlyAnswer, withEarlyAnswer } from "./sync/early-answer";
 import { exposeTradeCanvas } from "./chart/test-surface";
 import "./shell/base.css";
@@ -55,19 +56,19 @@ const fetchBeside = (path: string, init: RequestInit): Promise<Response> =>
 const api = new Api(withEarlyAnswer(fetchBeside, takeEarlyAnswer()));
 const reader = new HistoryReader({
   api,
-  clock: browserClock,
+  clock: systemClock,
   kept: new KeptChunks(() => window.localStorage),
-  load: async () => new (await import("./sync/history")).History(fetchBeside, decodeChunk),
+  load: async () => new (await import("trade-canvas-client/history")).History(fetchBeside, decodeChunk),
   isHidden: () => document.hidden,
 });
-const openSocket = new SharedSocket(openBrowserSocket, browserClock).open;
+const openSocket = new SharedSocket(openBrowserSocket, systemClock).open;
 const page = new Page(
   {
     api,
-    clock: browserClock,
-    openSource: liveSource({ api: reader, clock: browserClock, openSocket, random: Math.random }),
+    clock: systemClock,
+    openSource: liveSource({ api: reader, clock: systemClock, openSocket, random: Math.random }),
     openEventStream: openBrowserEventStream,
-    priceSteps: new PriceSteps({ api, clock: browserClock, isHidden: () => document.hidden }),
+    priceSteps: new PriceSteps({ api, clock: systemClock, isHidden: () => document.hidden }),
     random: Math.random,
     settings,
   },
@@ -106,7 +107,7 @@ function openChosen(whitelist: readonly string[]): boolean {
 /** Reads the whitelist again, as often as needed until a series is open. */
 async function readWhitelist(): Promise<void> {
   let opened = page.state !== null;
-  whitelistReadAt = browserClock.now();
+  whitelistReadAt = systemClock.now();
   try {
     const { series, derived } = await api.whitelist();
     page.setWhitelist(series, derived);
@@ -126,7 +127,7 @@ async function readWhitelist(): Promise<void> {
 
 /** The user is at the page: series may have been added meanwhile. An idle page asks for nothing. */
 function renewWhitelist(): void {
-  const isOld = browserClock.now() - whitelistReadAt > WHITELIST_MS;
+  const isOld = systemClock.now() - whitelistReadAt > WHITELIST_MS;
   if (isOld && page.state !== null) void readWhitelist();
 }
 

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
-import { Api, ApiError } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
+import { Api } from "../src/sync/api";
 import { setLanguage } from "../src/i18n/words";
-import { parseServerMessage } from "../src/sync/messages";
-import { candle } from "./fakes/candles";
+import { parseServerMessage } from "trade-canvas-client/messages";
+import { candle } from "../../clients/typescript/tests/fakes/candles";
 
 function apiAnswering(body: unknown, init: ResponseInit = {}, asked: string[] = []): Api {
   return new Api(async (path) => {

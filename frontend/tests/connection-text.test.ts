@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
 import { closingText, connectionSign, holeText, isFresh, retryText } from "../src/chart/connection-text";
-import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
-import { candles } from "./fakes/candles";
+import { initialState, reduce, type Action, type SeriesState } from "trade-canvas-client/series-state";
+import { candles } from "../../clients/typescript/tests/fakes/candles";
 
 const LAST = 180;
 const ON_TIME = (LAST + 60 + 1) * 1000;

@@ -12,9 +12,9 @@ import {
   parseDrawDelta,
   type DrawDelta,
   type InstructionVersion,
-} from "../src/drawings/instruction";
+} from "trade-canvas-client/instruction";
 import { delta, grownLine, line, mark, version } from "./fakes/drawings";
-import { seededRandom } from "./fakes/candles";
+import { seededRandom } from "../../clients/typescript/tests/fakes/candles";
 
 const ids = (drawings: typeof NO_DRAWINGS): string[] =>
   activeDrawings(drawings).map(({ id }) => id);

@@ -1,17 +1,17 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { drawnIds, NOTHING_HELD, type HeldScene } from "../src/drawings/overlay-layer";
-import { ApiError } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
 import { EMPTY_SCENE, type Scene } from "../src/drawings/scene";
 import { SettingsStore } from "../src/settings/settings";
 import { readCatalog } from "../src/studies/catalog";
 import { FactorStudy } from "../src/studies/factors";
 import { FeatureSwitches } from "../src/studies/feature-switches";
-import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
-import { candle, candles } from "./fakes/candles";
-import { FakeClock, settle } from "./fakes/clock";
+import { initialState, reduce, type Action, type SeriesState } from "trade-canvas-client/series-state";
+import { candle, candles } from "../../clients/typescript/tests/fakes/candles";
+import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
 import { delta, FakeDrawings, line, mark, version } from "./fakes/drawings";
-import { unreachable } from "./fakes/server";
+import { unreachable } from "../../clients/typescript/tests/fakes/server";
 import type { Factor } from "../src/studies/factor-catalog";
 
 const SERIES = "sim:spot:BTC/USDT:1m";

@@ -4,7 +4,7 @@ import type { SeriesAttachedParameter, Time } from "lightweight-charts";
 
 import { GapMarks } from "../src/chart/gap-marks";
 import { ShownCandles } from "../src/chart/shown-candles";
-import { candle, candles } from "./fakes/candles";
+import { candle, candles } from "../../clients/typescript/tests/fakes/candles";
 
 const SPACING = 8;
 

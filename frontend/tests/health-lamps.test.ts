@@ -2,10 +2,10 @@ import { beforeEach, describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
 import { HOLD_MS } from "../src/sync/health-watch";
-import { ApiError } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
 import { HealthLamps, type Lamps } from "../src/panels/health-lamps";
-import { FakeClock, settle } from "./fakes/clock";
-import type { CandleHealth, FactorHealth, HealthStatus } from "../src/sync/health";
+import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
+import type { CandleHealth, FactorHealth, HealthStatus } from "trade-canvas-client/health";
 
 class FakeHealth {
   status: HealthStatus = "green";

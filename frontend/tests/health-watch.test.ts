@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
 import { HealthWatch, LEAST_MS, type Reading } from "../src/sync/health-watch";
-import { FakeClock, settle } from "./fakes/clock";
-import { unreachable } from "./fakes/server";
-import type { HealthStatus } from "../src/sync/health";
+import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
+import { unreachable } from "../../clients/typescript/tests/fakes/server";
+import type { HealthStatus } from "trade-canvas-client/health";
 
 type Health = { readonly status: HealthStatus };
 

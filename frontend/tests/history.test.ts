@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { decodeChunk } from "../src/sync/history-chunk";
-import { History } from "../src/sync/history";
+import { decodeChunk } from "trade-canvas-client/history-chunk";
+import { History } from "trade-canvas-client/history";
 import { HistoryReader } from "../src/sync/history-reader";
 import { KeptChunks } from "../src/sync/kept-chunk";
-import { SyncSession } from "../src/sync/sync-session";
-import { candle, candles, timesOf } from "./fakes/candles";
-import { chunkOf } from "./fakes/chunk";
-import { FakeClock } from "./fakes/clock";
-import { FakeServer } from "./fakes/server";
+import { SyncSession } from "trade-canvas-client/sync-session";
+import { candle, candles, timesOf } from "../../clients/typescript/tests/fakes/candles";
+import { chunkOf } from "../../clients/typescript/tests/fakes/chunk";
+import { FakeClock } from "../../clients/typescript/tests/fakes/clock";
+import { FakeServer } from "../../clients/typescript/tests/fakes/server";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const SPAN = 2048 * 60;

@@ -1,17 +1,23 @@
 import { describe, expect, it } from "vitest";
 
-const SOURCES: Record<string, string> = import.meta.glob("../src/**/*.ts", {
-  query: "?raw",
-  import: "default",
-  eager: true,
-});
+const CLIENT = "../../clients/typescript/src";
+
+const SOURCES: Record<string, string> = import.meta.glob(
+  ["../src/**/*.ts", "../../clients/typescript/src/*.ts"],
+  { query: "?raw", import: "default", eager: true },
+);
 
 const FACTOR_NAMES = /pivot|zhongshu|anchor|\bpens?\b|\bsr\b|\bsr\./gi;
 
 function importsOf(path: string): string[] {
-  const imported = (SOURCES[path] ?? "").matchAll(/ from "(\.\.?\/[\w/-]+)"/g);
-  const base = new URL(path.slice("../src/".length), "file:///src/");
-  return [...imported].map((match) => `..${new URL(`${match[1]}.ts`, base).pathname}`);
+  const imported = (SOURCES[path] ?? "").matchAll(/ from "(\.\.?|trade-canvas-client)\/([\w./-]+)"/g);
+  return [...imported].map(([, start, end = ""]) => {
+    const file = `${end.replace(/\.js$/, "")}.ts`;
+    if (start === "trade-canvas-client") return `${CLIENT}/${file}`;
+    const base = new URL(path.replace(/^(\.\.\/)+/, ""), "file:///");
+    const found = new URL(`${start}/${file}`, base).pathname;
+    return path.startsWith(CLIENT) ? `../..${found}` : `..${found}`;
+  });
 }
 
 /** The first circle of imports that is found; null when there is none. */
@@ -40,6 +46,16 @@ describe("modules", () => {
       .flatMap(importsOf)
       .filter((path) => !(path in SOURCES));
     expect(missing).toEqual([]);
+    expect(importsOf("../src/main.ts")).toContain(`${CLIENT}/sync-session.ts`);
+  });
+
+  it("of the client import nothing but one another", () => {
+    const client = Object.keys(SOURCES).filter((path) => path.startsWith(CLIENT));
+    expect(client.length).toBeGreaterThan(20);
+    for (const path of client) {
+      const imported = (SOURCES[path] ?? "").matchAll(/ from "([^"]+)"/g);
+      for (const [, from] of imported) expect(from).toMatch(/^\.\/[\w-]+\.js$/);
+    }
   });
 
   it("never import one another in a circle, not even for types", () => {

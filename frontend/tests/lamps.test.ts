@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
-import { ApiError } from "../src/sync/api";
-import { parseCandleHealth, parseFactorHealth } from "../src/sync/health";
+import { ApiError } from "trade-canvas-client/http";
+import { parseCandleHealth, parseFactorHealth } from "trade-canvas-client/health";
 import { candleLamp, drawingLamp, factorLamp, type DrawingsState } from "../src/panels/lamps";
-import { unreachable } from "./fakes/server";
+import { unreachable } from "../../clients/typescript/tests/fakes/server";
 import type { Reading } from "../src/sync/health-watch";
 
 const CANDLES = {

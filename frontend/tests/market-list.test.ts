@@ -12,7 +12,7 @@ import {
   type KnownMarkets,
   type MarketRow,
 } from "../src/panels/market-list";
-import { parseSeriesId } from "../src/sync/series-id";
+import { parseSeriesId } from "trade-canvas-client/series-id";
 import { found, listing, NO_STEP } from "./fakes/symbols";
 
 const WHITELIST = ["sim:spot:ETH/USDT:1s", "sim:spot:ETH/USDT:1m", "sim:futures:BTC/USDT:USDT:1m"];

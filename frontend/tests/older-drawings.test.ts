@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
 import { joined, OlderDrawings, type OlderStep } from "../src/drawings/older-drawings";
-import { FakeClock, settle } from "./fakes/clock";
+import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
 import {
   conflict,
   delta,
@@ -14,9 +14,9 @@ import {
   version,
 } from "./fakes/drawings";
 import { NO_LOOKS, type Looks } from "../src/drawings/look";
-import { unreachable } from "./fakes/server";
+import { unreachable } from "../../clients/typescript/tests/fakes/server";
 import type { Drawing } from "../src/drawings/drawings";
-import type { Definition, DrawDelta } from "../src/drawings/instruction";
+import type { Definition, DrawDelta } from "trade-canvas-client/instruction";
 
 const SERIES = { id: "sim:spot:BTC/USDT:1s", step: 1 };
 /** Live drawings from 4500 on, candles from 100 on. */

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
 import { OverlaySession, type OverlayStep } from "../src/drawings/overlay-session";
-import { FakeClock, settle } from "./fakes/clock";
+import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
 import { conflict, delta, FakeDrawings, missing, version } from "./fakes/drawings";
-import { unreachable } from "./fakes/server";
-import type { DrawDelta, InstructionVersion } from "../src/drawings/instruction";
+import { unreachable } from "../../clients/typescript/tests/fakes/server";
+import type { DrawDelta, InstructionVersion } from "trade-canvas-client/instruction";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const BASELINE = `baseline ${SERIES}`;

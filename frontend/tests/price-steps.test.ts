@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
 import { AGAIN_MS, ATTEMPTS, PriceSteps } from "../src/sync/price-steps";
-import { FakeClock, settle } from "./fakes/clock";
+import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
 import { FakeSymbols, found, listing, NO_STEP, page } from "./fakes/symbols";
 
 const BTC = { exchange: "sim", market: "futures", symbol: "BTC/USDT" };

@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 
 import type { Loaded } from "../src/drawings/axis";
 import type { Drawing } from "../src/drawings/drawings";
-import type { BoxDefinition, Definition, LabelDefinition } from "../src/drawings/instruction";
+import type { BoxDefinition, Definition, LabelDefinition } from "trade-canvas-client/instruction";
 import { NO_LOOKS } from "../src/drawings/look";
 import { SceneBuilder } from "../src/drawings/scene-builder";
-import { candle, candles, seededRandom } from "./fakes/candles";
+import { candle, candles, seededRandom } from "../../clients/typescript/tests/fakes/candles";
 import { grownLine, line, looksWith, mark } from "./fakes/drawings";
 
 const ALL = new Map<string, boolean>();

@@ -4,10 +4,10 @@ import { activeDrawings, fromBaseline, type Drawing } from "../src/drawings/draw
 import type { Loaded } from "../src/drawings/axis";
 import { idsByFeature, type Scene } from "../src/drawings/scene";
 import { SceneBuilder } from "../src/drawings/scene-builder";
-import { candle, candles } from "./fakes/candles";
+import { candle, candles } from "../../clients/typescript/tests/fakes/candles";
 import { delta, grownLine, line, looksWith, mark, version } from "./fakes/drawings";
 import { NO_LOOKS, type Look } from "../src/drawings/look";
-import type { BoxDefinition, Definition, PolylineDefinition } from "../src/drawings/instruction";
+import type { BoxDefinition, Definition, PolylineDefinition } from "trade-canvas-client/instruction";
 
 /** Candles from 600 to 1140, positions 0 to 9. */
 const LOADED: Loaded = { candles: candles(600, 10), forming: null, step: 60 };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { chooseSeries, nearestSeries, seriesFromUrl, urlWithSeries } from "../src/shell/series-choice";
-import { parseSeriesId } from "../src/sync/series-id";
+import { parseSeriesId } from "trade-canvas-client/series-id";
 
 const WHITELIST = ["sim:spot:BTC/USDT:1s", "sim:spot:ETH/USDT:1m"];
 const chosen = (linked: string | null, remembered: string | null, whitelist = WHITELIST) =>

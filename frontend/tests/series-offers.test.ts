@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { SeriesOffers } from "../src/shell/series-offers";
-import { settle } from "./fakes/clock";
+import { settle } from "../../clients/typescript/tests/fakes/clock";
 import { FakeSymbols, found, page } from "./fakes/symbols";
 import type { FoundSymbol } from "../src/sync/symbols";
 

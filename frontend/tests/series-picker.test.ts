@@ -1,13 +1,14 @@
 // @vitest-environment happy-dom
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { ApiError, type TopMarket } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
+import { type TopMarket } from "../src/sync/api";
 import { SeriesPicker } from "../src/panels/series-picker";
 import { AGAIN_MS, PAUSE_MS } from "../src/panels/symbol-search";
 import { SettingsStore } from "../src/settings/settings";
 import { PriceSteps } from "../src/sync/price-steps";
-import { parseSeriesId } from "../src/sync/series-id";
-import { FakeClock, settle } from "./fakes/clock";
+import { parseSeriesId } from "trade-canvas-client/series-id";
+import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
 import { FakeEventStream } from "./fakes/event-stream";
 import { FakeSymbols, found, listing, NO_STEP, page } from "./fakes/symbols";
 

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
 import { factsOf, overallOf } from "../src/shell/status";
-import { initialState, reduce } from "../src/sync/series-state";
-import { candles } from "./fakes/candles";
+import { initialState, reduce } from "trade-canvas-client/series-state";
+import { candles } from "../../clients/typescript/tests/fakes/candles";
 import type { Sign } from "../src/chart/connection-text";
 import type { Lamp } from "../src/panels/lamps";
 

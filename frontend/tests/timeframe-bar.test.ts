@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 
 import { TimeframeBar } from "../src/shell/timeframe-bar";
-import { parseSeriesId } from "../src/sync/series-id";
+import { parseSeriesId } from "trade-canvas-client/series-id";
 
 function barOf(current: string, whitelist: string[], derived: string[]) {
   const roots = { row: document.createElement("div"), list: document.createElement("select") };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { instrumentOf, parseSeriesId, tryParseSeriesId } from "../src/sync/series-id";
-import { latestClosedTime, offeredTimeframes, openTimeAt, parseTimeframe } from "../src/sync/timeframe";
+import { instrumentOf, parseSeriesId, tryParseSeriesId } from "trade-canvas-client/series-id";
+import { latestClosedTime, offeredTimeframes, openTimeAt, parseTimeframe } from "trade-canvas-client/timeframe";
 
 describe("parseTimeframe", () => {
   it.each([

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 
-import { ApiError, type TopMarket } from "../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
+import { type TopMarket } from "../src/sync/api";
 import { POLL_MS, SILENCE_MS, STREAM_AGAIN_MS, TopMarketsFeed } from "../src/panels/top-markets-feed";
-import { FakeClock, settle } from "./fakes/clock";
+import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
 import { FakeEventStream } from "./fakes/event-stream";
 import { NO_STEP } from "./fakes/symbols";
 

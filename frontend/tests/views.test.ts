@@ -2,12 +2,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { UTC } from "../src/i18n/zone";
-import { parseSeriesId, type SeriesId } from "../src/sync/series-id";
-import { initialState, reduce, type Action, type SeriesState } from "../src/sync/series-state";
+import { parseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
+import { initialState, reduce, type Action, type SeriesState } from "trade-canvas-client/series-state";
 import { Mask, Notices, type MaskEvents } from "../src/chart/stage-notices";
 import { describeChart } from "../src/chart/test-surface";
 import { TimeframeBar } from "../src/shell/timeframe-bar";
-import { candle, candles } from "./fakes/candles";
+import { candle, candles } from "../../clients/typescript/tests/fakes/candles";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const failure = { code: "x", detail: "no such series" };

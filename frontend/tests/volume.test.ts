@@ -10,9 +10,9 @@ import { SettingsStore } from "../src/settings/settings";
 import { FeatureSwitches } from "../src/studies/feature-switches";
 import { VolumeStudy } from "../src/studies/volume";
 import { VolumeBars } from "../src/studies/volume-bars";
-import { initialState, reduce, type Action } from "../src/sync/series-state";
+import { initialState, reduce, type Action } from "trade-canvas-client/series-state";
 import { chartRoot } from "./fakes/canvas";
-import { candle, candles } from "./fakes/candles";
+import { candle, candles } from "../../clients/typescript/tests/fakes/candles";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 

@@ -50,7 +50,7 @@ MAX_MILLION_BYTES = 9_000_000
 MAX_SHOWN_MS = 2_000
 PAGE_CANDLES = 2000
 REPEATS = 20
-DECODER = BASE_DIR / "frontend" / "src" / "sync" / "history-chunk.ts"
+DECODER = BASE_DIR / "clients" / "typescript" / "src" / "history-chunk.ts"
 
 STRIP = """
 const source = require("node:fs").readFileSync(process.argv[1], "utf8");

@@ -11,18 +11,18 @@ import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
 import { element, setHidden, setText } from "../dom";
 import { afterPaint } from "../later";
 import { describeChart } from "./test-surface";
-import { REPLACE } from "../sync/chart-change";
-import type { CandleSource, OpenSource } from "../sync/candle-source";
-import type { Candle } from "../sync/candle";
-import type { Clock } from "../sync/ports";
-import type { PartialCandle } from "../sync/health";
-import type { PushedMessage } from "../sync/messages";
+import { REPLACE } from "trade-canvas-client/chart-change";
+import type { CandleSource, OpenSource } from "trade-canvas-client/candle-source";
+import type { Candle } from "trade-canvas-client/candle";
+import type { Clock } from "trade-canvas-client/ports";
+import type { PartialCandle } from "trade-canvas-client/health";
+import type { PushedMessage } from "trade-canvas-client/messages";
 import type { PriceSteps } from "../sync/price-steps";
 import type { SettingsStore } from "../settings/settings";
 import type { LegendEntry, Study } from "../studies/study";
-import type { SeriesId } from "../sync/series-id";
-import { lastClosedTime, type SeriesState, type Step } from "../sync/series-state";
-import { Timers } from "../sync/timers";
+import type { SeriesId } from "trade-canvas-client/series-id";
+import { lastClosedTime, type SeriesState, type Step } from "trade-canvas-client/series-state";
+import { Timers } from "trade-canvas-client/timers";
 
 export interface CellDependencies {
   readonly openSource: OpenSource;

@@ -32,10 +32,10 @@ import { SplitSeries } from "./split-series";
 import { TimesAhead } from "./times-ahead";
 import { ViewWatch, type ViewEvents } from "./view-watch";
 import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
-import type { Candle } from "../sync/candle";
-import type { ChartChange } from "../sync/chart-change";
-import type { Hole } from "../sync/holes";
-import type { SeriesState } from "../sync/series-state";
+import type { Candle } from "trade-canvas-client/candle";
+import type { ChartChange } from "trade-canvas-client/chart-change";
+import type { Hole } from "trade-canvas-client/holes";
+import type { SeriesState } from "trade-canvas-client/series-state";
 import type { StudyHost } from "../studies/study";
 import type { ChartTheme } from "./theme";
 

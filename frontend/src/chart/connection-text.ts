@@ -1,11 +1,11 @@
 /** Texts about the connection, the next retry and missing candles: pure functions. */
 
-import { t } from "../i18n/words";
+import { t, translated } from "../i18n/words";
 import { formatClock, formatCountdown, formatDate, formatDuration } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
-import { isRecovering, lagSeconds, type SeriesState } from "../sync/series-state";
-import { openTimeAt } from "../sync/timeframe";
-import type { Hole } from "../sync/holes";
+import { isRecovering, lagSeconds, type SeriesState } from "trade-canvas-client/series-state";
+import { openTimeAt } from "trade-canvas-client/timeframe";
+import type { Hole } from "trade-canvas-client/holes";
 
 export type Tone = "good" | "busy" | "warning" | "bad";
 
@@ -78,7 +78,7 @@ function followingSign(state: SeriesState, nowMs: number): Sign {
 }
 
 function failureText(state: SeriesState): string {
-  return state.failure?.detail ?? t("The connection was lost.");
+  return translated(state.failure?.detail ?? "The connection was lost.");
 }
 
 /** "Next try in 3 s", or "Trying now…" once the attempt is due. */

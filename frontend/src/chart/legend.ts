@@ -1,12 +1,12 @@
 /** Prices and the figures of studies of the candle under the crosshair, else of the newest one. */
 
-import { lowerBound } from "../sync/candle-list";
+import { lowerBound } from "trade-canvas-client/candle-list";
 import { element, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
 import { PaintedTexts, PRICE_SLACK_PX, type PaintedText } from "../painted-text";
-import { displaySymbol, parseSeriesId } from "../sync/series-id";
-import type { Candle } from "../sync/candle";
-import type { SeriesState } from "../sync/series-state";
+import { displaySymbol, parseSeriesId } from "trade-canvas-client/series-id";
+import type { Candle } from "trade-canvas-client/candle";
+import type { SeriesState } from "trade-canvas-client/series-state";
 import type { LegendEntry } from "../studies/study";
 
 /** Room for figures of other lengths, which would move those behind them, pixels. */

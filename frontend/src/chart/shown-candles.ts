@@ -1,7 +1,7 @@
 /** The candles on a chart by their position from the left. */
 
-import { lowerBound } from "../sync/candle-list";
-import type { Candle } from "../sync/candle";
+import { lowerBound } from "trade-canvas-client/candle-list";
+import type { Candle } from "trade-canvas-client/candle";
 
 export class ShownCandles {
   private candles: readonly Candle[] = [];

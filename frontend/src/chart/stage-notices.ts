@@ -1,11 +1,11 @@
 /** Messages over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
 
-import { t } from "../i18n/words";
+import { t, translated } from "../i18n/words";
 import { element, setData, setHidden, setText } from "../dom";
 import { holeText, retryText } from "./connection-text";
 import type { Zone } from "../i18n/zone";
-import { displaySymbol, type SeriesId } from "../sync/series-id";
-import type { SeriesState } from "../sync/series-state";
+import { displaySymbol, type SeriesId } from "trade-canvas-client/series-id";
+import type { SeriesState } from "trade-canvas-client/series-state";
 
 const LISTED_HOLES = 20;
 
@@ -108,7 +108,7 @@ function maskWords(state: SeriesState, nowMs: number): readonly [string, string]
   switch (state.status) {
     case "error": {
       const title = isAbsent(state) ? t("There is no such series") : t("This series can not be shown");
-      return [title, state.failure?.detail ?? ""];
+      return [title, translated(state.failure?.detail ?? "")];
     }
     case "reconnecting":
       return [t("Server not reachable"), retryText(state, nowMs)];
@@ -177,7 +177,7 @@ export class Notices {
     setHidden(this.banner, !visible);
     if (!visible) return;
     setData(this.banner, "tone", failed ? "bad" : "warning");
-    const detail = state.failure?.detail ?? t("The connection was lost.");
+    const detail = translated(state.failure?.detail ?? "The connection was lost.");
     setText(this.bannerText, detail);
     setText(this.countdown, failed ? "" : retryText(state, nowMs));
     setHidden(this.countdown, failed);

@@ -1,7 +1,7 @@
 /** What browser tests and developers may read: data attributes of the chart, and `tradeCanvas`. */
 
 import { setData } from "../dom";
-import { lastClosedTime, type SeriesState } from "../sync/series-state";
+import { lastClosedTime, type SeriesState } from "trade-canvas-client/series-state";
 import type { OlderStep } from "../drawings/older-drawings";
 import type { HeldScene } from "../drawings/overlay-layer";
 import type { OverlayStep } from "../drawings/overlay-session";

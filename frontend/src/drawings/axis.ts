@@ -1,7 +1,7 @@
 /** Positions of times among the loaded candles. */
 
-import { lowerBound } from "../sync/candle-list";
-import type { Candle } from "../sync/candle";
+import { lowerBound } from "trade-canvas-client/candle-list";
+import type { Candle } from "trade-canvas-client/candle";
 
 /** The candles on the chart. */
 export interface Loaded {

@@ -1,6 +1,6 @@
 /** Puts the parts of a scene on a canvas; those outside are skipped. */
 
-import { firstNot } from "../bisect";
+import { firstNot } from "trade-canvas-client/bisect";
 import type { Ink } from "./ink";
 import type { Mark } from "./marks";
 import { xOf, type Scales } from "./scales";

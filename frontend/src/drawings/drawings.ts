@@ -1,13 +1,13 @@
 /** The drawings of one series: the newest version of each active instruction, and the cursor. */
 
-import { firstNot } from "../bisect";
+import { firstNot } from "trade-canvas-client/bisect";
 import type {
   Definition,
   DrawChange,
   DrawDelta,
   DrawPoint,
   InstructionVersion,
-} from "./instruction";
+} from "trade-canvas-client/instruction";
 
 /** How many of the newest candles the server draws; the page requests as many. */
 export const DRAWN_CANDLES = 2000;

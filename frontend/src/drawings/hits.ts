@@ -1,6 +1,6 @@
 /** Which drawing is under the pointer. */
 
-import { firstNot } from "../bisect";
+import { firstNot } from "trade-canvas-client/bisect";
 import type { Mark } from "./marks";
 import { xOf, type Scales } from "./scales";
 import type { Place, Scene, SceneBox, SceneLabel, SceneLine, SceneMarker } from "./scene";

@@ -1,6 +1,6 @@
 /** One drawing laid out on the loaded candles. */
 
-import type { Candle } from "../sync/candle";
+import type { Candle } from "trade-canvas-client/candle";
 import type { Axis } from "./axis";
 import { isInk } from "./ink";
 import type {
@@ -11,7 +11,7 @@ import type {
   LineDefinition,
   MarkerDefinition,
   PolylineDefinition,
-} from "./instruction";
+} from "trade-canvas-client/instruction";
 import type { Look } from "./look";
 import type { Place, SceneBox, SceneLabel, SceneLine, SceneMarker } from "./scene";
 

@@ -1,6 +1,6 @@
 /** Where marks stand: they shrink with the candles, and of many at one place the largest is shown. */
 
-import { firstNot } from "../bisect";
+import { firstNot } from "trade-canvas-client/bisect";
 import { xOf, type Scales } from "./scales";
 import type { SceneMarker } from "./scene";
 

@@ -7,11 +7,11 @@
  * candles need.
  */
 
-import { asApiError, type ApiError } from "../sync/api";
-import { BackOff } from "../sync/back-off";
+import { asApiError, type ApiError } from "trade-canvas-client/http";
+import { BackOff } from "trade-canvas-client/back-off";
 import { activeDrawings, fromBaseline, type Drawing } from "./drawings";
-import { Timers } from "../sync/timers";
-import type { Definition, DrawDelta, DrawPoint, LineDefinition, PolylineDefinition } from "./instruction";
+import { Timers } from "trade-canvas-client/timers";
+import type { Definition, DrawDelta, DrawPoint, LineDefinition, PolylineDefinition } from "trade-canvas-client/instruction";
 import type { Looks } from "./look";
 import type { OverlayDependencies } from "./overlay-session";
 import type { OlderReader } from "../sync/readers";

@@ -9,12 +9,12 @@
  * stay until newer ones arrive.
  */
 
-import { asApiError, type ApiError } from "../sync/api";
-import { BackOff } from "../sync/back-off";
+import { asApiError, type ApiError } from "trade-canvas-client/http";
+import { BackOff } from "trade-canvas-client/back-off";
 import { applyChange, applyDelta, fromBaseline, NO_DRAWINGS, type Drawings } from "./drawings";
-import { Timers } from "../sync/timers";
-import type { PushedMessage } from "../sync/messages";
-import type { Clock } from "../sync/ports";
+import { Timers } from "trade-canvas-client/timers";
+import type { PushedMessage } from "trade-canvas-client/messages";
+import type { Clock } from "trade-canvas-client/ports";
 import type { DrawAnswer, OverlayReader } from "../sync/readers";
 
 /**

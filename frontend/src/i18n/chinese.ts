@@ -1,5 +1,7 @@
 /** The page's texts in Simplified Chinese, loaded by pages that show it. */
 
+import type { Explanation } from "trade-canvas-client/explanations";
+
 export const CHINESE = {
   "(old)": "（旧）",
   "+ New list": "+ 新建列表",
@@ -187,4 +189,4 @@ export const CHINESE = {
   "{count} more gaps": "另有 {count} 处缺口",
   "{name}: {shown}/{all} parts chosen": "{name}：{shown}/{all} 项已选",
   "★ Favourites": "★ 自选",
-} as const;
+} as const satisfies Record<Explanation, string> & Record<string, string>;

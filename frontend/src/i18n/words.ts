@@ -37,3 +37,8 @@ export function t(text: Text, values: Readonly<Record<string, string | number>> 
   const words = translations?.[text] ?? text;
   return words.replace(/\{(\w+)\}/g, (braced, name: string) => String(values[name] ?? braced));
 }
+
+/** The explanation of a failure in the language of the page; the server's own are in it already. */
+export function translated(detail: string): string {
+  return translations?.[detail as Text] ?? detail;
+}

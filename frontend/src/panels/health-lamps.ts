@@ -3,8 +3,8 @@
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "../sync/health-watch";
 import { candleLamp, drawingLamp, factorLamp, type DrawingsState, type Lamp } from "./lamps";
 import type { Zone } from "../i18n/zone";
-import { withCandlesUpTo, type CandleHealth, type FactorHealth } from "../sync/health";
-import type { PushedMessage } from "../sync/messages";
+import { withCandlesUpTo, type CandleHealth, type FactorHealth } from "trade-canvas-client/health";
+import type { PushedMessage } from "trade-canvas-client/messages";
 import type { OlderStatus } from "../drawings/older-drawings";
 import type { OverlayStatus } from "../drawings/overlay-session";
 

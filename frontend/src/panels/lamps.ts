@@ -1,11 +1,11 @@
 /** Texts and colours of the lamps, from health answers and drawings: pure functions. */
 
-import { t, type Text } from "../i18n/words";
+import { t, translated, type Text } from "../i18n/words";
 import { formatDateTime, formatDuration } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
-import type { ApiError } from "../sync/api";
+import type { ApiError } from "trade-canvas-client/http";
 import type { Tone } from "../chart/connection-text";
-import type { CandleHealth, FactorHealth } from "../sync/health";
+import type { CandleHealth, FactorHealth } from "trade-canvas-client/health";
 import type { Reading } from "../sync/health-watch";
 import type { OlderStatus } from "../drawings/older-drawings";
 import type { OverlayStatus } from "../drawings/overlay-session";
@@ -106,7 +106,7 @@ function healthLamp(health: FactorHealth, zone: Zone): Lamp {
 function unknownLamp(reading: { readonly error: ApiError } | null): Lamp {
   if (reading === null) return lamp("unknown", "off", t("Unknown"))(t("No answer yet"));
   const off = reading.error.status === 404;
-  const explanation = off ? t("The server does not report this") : reading.error.message;
+  const explanation = off ? t("The server does not report this") : translated(reading.error.message);
   return lamp("unknown", "off", t("Unknown"))(explanation);
 }
 

@@ -7,7 +7,7 @@ import { t } from "../i18n/words";
 import { element } from "../dom";
 import { formatPercent, formatPrice, formatVolume, priceUnit, type PriceStep } from "../i18n/format";
 import { isRowOf, seriesAt, type MarketRow } from "./market-list";
-import { displaySymbol, instrumentOf, type SeriesId } from "../sync/series-id";
+import { displaySymbol, instrumentOf, type SeriesId } from "trade-canvas-client/series-id";
 import type { SymbolList } from "../settings/symbol-lists";
 
 export interface GridEvents {

@@ -8,8 +8,8 @@ import {
   tryParseSeriesId,
   type Instrument,
   type SeriesId,
-} from "../sync/series-id";
-import { offeredTimeframes, STANDARD_TIMEFRAMES } from "../sync/timeframe";
+} from "trade-canvas-client/series-id";
+import { offeredTimeframes, STANDARD_TIMEFRAMES } from "trade-canvas-client/timeframe";
 import type { TopMarket } from "../sync/api";
 import type { FoundSymbol, Listing } from "../sync/symbols";
 

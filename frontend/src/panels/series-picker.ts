@@ -19,7 +19,7 @@ import {
 } from "./market-list";
 import { SymbolSearch } from "./symbol-search";
 import { toggled, withToggled } from "../settings/symbol-lists";
-import { displaySymbol, instrumentOf, tryParseSeriesId, type SeriesId } from "../sync/series-id";
+import { displaySymbol, instrumentOf, tryParseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
 import { TopMarketsFeed, type FeedDependencies } from "./top-markets-feed";
 import type { SettingsStore } from "../settings/settings";
 import type { PriceSteps } from "../sync/price-steps";

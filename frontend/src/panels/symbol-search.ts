@@ -1,7 +1,7 @@
 /** The server's search while a user types: one request at a time, and further pages. */
 
-import { Timers } from "../sync/timers";
-import type { Clock } from "../sync/ports";
+import { Timers } from "trade-canvas-client/timers";
+import type { Clock } from "trade-canvas-client/ports";
 import type { FoundSymbol, Listing, SymbolReader } from "../sync/symbols";
 
 export interface SearchDependencies {

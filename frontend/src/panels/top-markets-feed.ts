@@ -3,10 +3,13 @@
  * visible, and polled while the stream fails.
  */
 
-import { asApiError, readTopMarkets, topMarketsQuery } from "../sync/api";
-import { Timers } from "../sync/timers";
-import type { Api, ApiError, TopMarket } from "../sync/api";
-import type { Clock, EventStream, OpenEventStream } from "../sync/ports";
+import { asApiError } from "trade-canvas-client/http";
+import { readTopMarkets, topMarketsQuery } from "../sync/api";
+import { Timers } from "trade-canvas-client/timers";
+import type { ApiError } from "trade-canvas-client/http";
+import type { Api, TopMarket } from "../sync/api";
+import type { Clock } from "trade-canvas-client/ports";
+import type { EventStream, OpenEventStream } from "../sync/ports";
 
 /** `list`: the list is visible. `figures`: only single figures are. `off`: the page is hidden. */
 export type Attention = "list" | "figures" | "off";

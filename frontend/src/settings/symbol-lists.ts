@@ -1,6 +1,6 @@
 /** Favourites and lists of symbols that the user keeps: pure functions over bounded lists. */
 
-import { instrumentOf, type Instrument } from "../sync/series-id";
+import { instrumentOf, type Instrument } from "trade-canvas-client/series-id";
 
 export interface SymbolList {
   readonly id: string;

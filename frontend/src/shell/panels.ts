@@ -9,7 +9,7 @@ import { keyboardMap } from "../panels/keyboard-map";
 import { SeriesPicker, type PickerDependencies } from "../panels/series-picker";
 import { settingsDialog } from "../panels/settings-dialog";
 import { Sheet } from "../panels/sheet";
-import { parseSeriesId, seriesIdText, type SeriesId } from "../sync/series-id";
+import { parseSeriesId, seriesIdText, type SeriesId } from "trade-canvas-client/series-id";
 import { keyActions } from "./key-actions";
 import { Keyboard } from "./keyboard";
 import { atMostEvery, once } from "../later";

@@ -1,6 +1,6 @@
 /** Which series to show: that of the URL, else the last one, else the first whitelisted one. */
 
-import { tryParseSeriesId, type SeriesId } from "../sync/series-id";
+import { tryParseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
 
 const PARAMETER = "series";
 

@@ -1,7 +1,7 @@
 /** Series to offer instead of one that does not exist: of the whitelist, and found by the search. */
 
-import { instrumentOf, seriesIdText, tryParseSeriesId, type SeriesId } from "../sync/series-id";
-import { parseTimeframe, STANDARD_TIMEFRAMES } from "../sync/timeframe";
+import { instrumentOf, seriesIdText, tryParseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
+import { parseTimeframe, STANDARD_TIMEFRAMES } from "trade-canvas-client/timeframe";
 import { MOST_OFFERS, nearestSeries } from "./series-choice";
 import type { FoundSymbol, SymbolReader } from "../sync/symbols";
 

@@ -3,7 +3,7 @@
 import { closingText, type Sign } from "../chart/connection-text";
 import { formatCount, formatDateTime, formatDuration } from "../i18n/format";
 import { t, type Text } from "../i18n/words";
-import { lagSeconds, lastClosedTime, type SeriesState } from "../sync/series-state";
+import { lagSeconds, lastClosedTime, type SeriesState } from "trade-canvas-client/series-state";
 import type { Zone } from "../i18n/zone";
 import type { Lamps } from "../panels/health-lamps";
 import type { Lamp } from "../panels/lamps";

@@ -1,8 +1,8 @@
 /** The choice of timeframe: a row of buttons, and a list where the screen has no room for them. */
 
 import { element } from "../dom";
-import { tryParseSeriesId, type SeriesId } from "../sync/series-id";
-import { offeredTimeframes } from "../sync/timeframe";
+import { tryParseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
+import { offeredTimeframes } from "trade-canvas-client/timeframe";
 
 export interface TimeframeRoots {
   readonly row: HTMLElement;

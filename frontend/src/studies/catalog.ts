@@ -1,8 +1,8 @@
 /** Reads the server's catalog of factors; tries again until the server answers. */
 
-import { asApiError } from "../sync/api";
-import { BackOff } from "../sync/back-off";
-import type { Clock } from "../sync/ports";
+import { asApiError } from "trade-canvas-client/http";
+import { BackOff } from "trade-canvas-client/back-off";
+import type { Clock } from "trade-canvas-client/ports";
 import type { Factor } from "./factor-catalog";
 import type { FeatureSwitches } from "./feature-switches";
 

@@ -11,11 +11,11 @@ import {
   type OverlayStep,
 } from "../drawings/overlay-session";
 import { SceneBuilder } from "../drawings/scene-builder";
-import { lastClosedTime, type SeriesState } from "../sync/series-state";
-import { Timers } from "../sync/timers";
-import type { Candle } from "../sync/candle";
+import { lastClosedTime, type SeriesState } from "trade-canvas-client/series-state";
+import { Timers } from "trade-canvas-client/timers";
+import type { Candle } from "trade-canvas-client/candle";
 import type { ChartTheme } from "../chart/theme";
-import type { PushedMessage } from "../sync/messages";
+import type { PushedMessage } from "trade-canvas-client/messages";
 import type { OlderReader } from "../sync/readers";
 import type { Palette } from "../drawings/drawing-primitive";
 import { looksOf, type Factor } from "./factor-catalog";

@@ -6,11 +6,11 @@
 
 import type { IChartApiBase, ISeriesApi, Time } from "lightweight-charts";
 
-import type { Candle } from "../sync/candle";
-import type { ChartChange } from "../sync/chart-change";
+import type { Candle } from "trade-canvas-client/candle";
+import type { ChartChange } from "trade-canvas-client/chart-change";
 import type { ChartTheme } from "../chart/theme";
-import type { PushedMessage } from "../sync/messages";
-import type { SeriesState } from "../sync/series-state";
+import type { PushedMessage } from "trade-canvas-client/messages";
+import type { SeriesState } from "trade-canvas-client/series-state";
 
 /** The chart that a study draws on. */
 export interface StudyHost {

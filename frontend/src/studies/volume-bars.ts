@@ -10,7 +10,7 @@ import type { AutoscaleInfo, IPrimitivePaneView } from "lightweight-charts";
 import { Primitive, type Target } from "../chart/primitive";
 import { scalesOf, xOf } from "../drawings/scales";
 import type { ShownCandles } from "../chart/shown-candles";
-import type { Candle } from "../sync/candle";
+import type { Candle } from "trade-canvas-client/candle";
 
 /** Narrower bars are all of one width: a pixel more would show. Pixels of the screen. */
 const LEAST_UNEVEN = 4;

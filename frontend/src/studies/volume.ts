@@ -5,10 +5,10 @@ import { CandlestickSeries, type CandlestickData, type ISeriesApi, type UTCTimes
 
 import { ShownCandles } from "../chart/shown-candles";
 import { formatVolume } from "../i18n/format";
-import type { Candle } from "../sync/candle";
-import type { ChartChange } from "../sync/chart-change";
+import type { Candle } from "trade-canvas-client/candle";
+import type { ChartChange } from "trade-canvas-client/chart-change";
 import type { ChartTheme } from "../chart/theme";
-import type { SeriesState } from "../sync/series-state";
+import type { SeriesState } from "trade-canvas-client/series-state";
 import type { Factor } from "./factor-catalog";
 import type { FeatureSwitches } from "./feature-switches";
 import type { LegendEntry, Study, StudyHost } from "./study";

@@ -1,8 +1,6 @@
 /** An answer that was requested before the page's script had loaded. */
 
-/** The part of a response that `Api` uses. */
-export type Answer = Pick<Response, "ok" | "status" | "headers" | "arrayBuffer">;
-type Fetch = (path: string, init: RequestInit) => Promise<Answer>;
+import type { Answer, Fetch } from "trade-canvas-client/http";
 
 export interface EarlyAnswer {
   /** What was requested, as `Api` writes it. */

@@ -5,11 +5,11 @@
  * once, but never twice within `LEAST_MS` and never twice at a time.
  */
 
-import { ApiError, asApiError } from "./api";
-import { BackOff } from "./back-off";
-import { Timers } from "./timers";
-import type { HealthStatus } from "./health";
-import type { Clock } from "./ports";
+import { ApiError, asApiError } from "trade-canvas-client/http";
+import { BackOff } from "trade-canvas-client/back-off";
+import { Timers } from "trade-canvas-client/timers";
+import type { HealthStatus } from "trade-canvas-client/health";
+import type { Clock } from "trade-canvas-client/ports";
 
 /** An answer or a failure; null before the first of either. */
 export type Reading<Health> = { readonly health: Health } | { readonly error: ApiError } | null;

@@ -6,12 +6,12 @@
  * code for chunks is loaded when it is first needed.
  */
 
-import { spanOf, type KeptChunk, type KeptChunks } from "./kept-chunk";
-import { RANGE_LIMIT } from "./candle-reads";
-import type { History } from "./history";
-import type { Candle } from "./candle";
-import type { Clock } from "./ports";
-import type { CandlePage, CandleQuery, CandleReader, OlderPage, OlderQuery } from "./readers";
+import { spanOf, type KeptChunks } from "./kept-chunk";
+import { RANGE_LIMIT } from "trade-canvas-client/candle-reads";
+import type { History, KeptChunk } from "trade-canvas-client/history";
+import type { Candle } from "trade-canvas-client/candle";
+import type { Clock } from "trade-canvas-client/ports";
+import type { CandlePage, CandleQuery, CandleReader, OlderPage, OlderQuery } from "trade-canvas-client/readers";
 
 /** The page has other things to do first. */
 const KEEP_AFTER_MS = 5_000;

@@ -5,16 +5,8 @@
  * notes too.
  */
 
-import { tryParseSeriesId } from "./series-id";
-
-export interface KeptChunk {
-  readonly name: string;
-  /** The candles after this time, UTC seconds, are in no chunk. */
-  readonly since: number;
-  /** The chunk has every revision up to this one. */
-  readonly epoch: number;
-  readonly generation: string;
-}
+import { tryParseSeriesId } from "trade-canvas-client/series-id";
+import type { KeptChunk } from "trade-canvas-client/history";
 
 interface Note extends KeptChunk {
   /** Until then (milliseconds) the candles after it are few enough to be read in one answer. */

@@ -1,10 +1,10 @@
 /** The steps of the prices of symbols: learnt from answers, asked for where none had them. */
 
-import { asApiError } from "./api";
-import { instrumentOf, type Instrument } from "./series-id";
-import { Timers } from "./timers";
+import { asApiError } from "trade-canvas-client/http";
+import { instrumentOf, type Instrument } from "trade-canvas-client/series-id";
+import { Timers } from "trade-canvas-client/timers";
 import type { PriceStep } from "../i18n/format";
-import type { Clock } from "./ports";
+import type { Clock } from "trade-canvas-client/ports";
 import type { FoundSymbol, Listing, SymbolReader } from "./symbols";
 
 export interface PriceStepsDependencies {

@@ -1,8 +1,8 @@
 /** A source of candles that the test drives; it has neither history nor a connection. */
 
-import { initialState, reduce, type Action, type SeriesState } from "../../src/sync/series-state";
-import type { PushedMessage } from "../../src/sync/messages";
-import type { CandleSource, SourceEvents } from "../../src/sync/candle-source";
+import { initialState, reduce, type Action, type SeriesState } from "trade-canvas-client/series-state";
+import type { PushedMessage } from "trade-canvas-client/messages";
+import type { CandleSource, SourceEvents } from "trade-canvas-client/candle-source";
 
 export class FakeSource implements CandleSource {
   state: SeriesState;

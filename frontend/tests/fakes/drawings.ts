@@ -1,6 +1,6 @@
 /** Builders of deltas, and a scripted server of drawings. */
 
-import { ApiError } from "../../src/sync/api";
+import { ApiError } from "trade-canvas-client/http";
 import { Looks, type Look } from "../../src/drawings/look";
 import type {
   Definition,
@@ -8,7 +8,7 @@ import type {
   DrawPoint,
   InstructionVersion,
   LineDefinition,
-} from "../../src/drawings/instruction";
+} from "trade-canvas-client/instruction";
 import type { AtTimeQuery, DeltaQuery, OlderReader, OverlayReader } from "../../src/sync/readers";
 
 export function line(feature: string, times: readonly number[], price = 100): Definition {

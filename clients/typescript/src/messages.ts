@@ -1,7 +1,7 @@
 /** Messages of `/ws/market`: the server's, validated, and the page's own. */
 
-import { parseDrawChange, type DrawChange } from "../drawings/instruction";
-import { parseCandle, parseCandles, type Candle } from "./candle";
+import { parseDrawChange, type DrawChange } from "./instruction.js";
+import { parseCandle, parseCandles, type Candle } from "./candle.js";
 import {
   parseCandleHealth,
   parseFactorHealth,
@@ -9,7 +9,7 @@ import {
   type CandleHealth,
   type FactorHealth,
   type PartialCandle,
-} from "./health";
+} from "./health.js";
 
 /** What the server sends beside candles to those who ask for it. */
 export type PushedMessage =

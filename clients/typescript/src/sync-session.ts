@@ -5,16 +5,16 @@
  * answers that are still under way.
  */
 
-import { t, type Text } from "../i18n/words";
-import { BackOff } from "./back-off";
-import { CandleReads, NEWEST_LIMIT, RANGE_LIMIT, type ReadDependencies } from "./candle-reads";
-import { parseServerMessage, subscribeMessage, type ServerMessage } from "./messages";
-import { initialState, lastClosedTime, reduce } from "./series-state";
-import { Timers } from "./timers";
-import type { ApiError } from "./api";
-import type { CandleSource, OpenSource, SourceEvents } from "./candle-source";
-import type { OpenSocket, SeriesSocket } from "./ports";
-import type { Action, Failure, SeriesState } from "./series-state";
+import { BackOff } from "./back-off.js";
+import { EXPLANATIONS } from "./explanations.js";
+import { CandleReads, NEWEST_LIMIT, RANGE_LIMIT, type ReadDependencies } from "./candle-reads.js";
+import { parseServerMessage, subscribeMessage, type ServerMessage } from "./messages.js";
+import { initialState, lastClosedTime, reduce } from "./series-state.js";
+import { Timers } from "./timers.js";
+import type { ApiError } from "./http.js";
+import type { CandleSource, OpenSource, SourceEvents } from "./candle-source.js";
+import type { OpenSocket, SeriesSocket } from "./ports.js";
+import type { Action, Failure, SeriesState } from "./series-state.js";
 
 export interface SessionDependencies extends ReadDependencies {
   readonly openSocket: OpenSocket;
@@ -39,9 +39,9 @@ const FINAL_REFUSALS = new Set([
 
 const SERVER_SHUTDOWN = 1001;
 const SLOW_CONSUMER = 4008;
-const REFUSALS: Readonly<Record<number, Text>> = {
-  1008: "The server refused the connection.",
-  1009: "The server refused a message as too large.",
+const REFUSALS: Readonly<Record<number, string>> = {
+  1008: EXPLANATIONS.refused,
+  1009: EXPLANATIONS.tooLarge,
 };
 
 interface Probe {
@@ -221,14 +221,14 @@ export class SyncSession implements CandleSource {
   private closed(code: number): void {
     const refusal = REFUSALS[code];
     if (refusal !== undefined) {
-      this.fail({ code: `closed_${code}`, detail: t(refusal) });
+      this.fail({ code: `closed_${code}`, detail: refusal });
       return;
     }
     const invited = code === SERVER_SHUTDOWN || code === SLOW_CONSUMER;
     const quick = invited && this.reconnectBackOff.attempts === 0;
     const step = this.reconnectBackOff.next();
     const delay = quick ? 200 + 1000 * this.dependencies.random() : step;
-    this.reconnect({ code: `closed_${code}`, detail: t("The connection was lost.") }, delay);
+    this.reconnect({ code: `closed_${code}`, detail: EXPLANATIONS.lost }, delay);
   }
 
   private reconnect(failure: Failure, delay: number): void {
@@ -382,7 +382,7 @@ export class SyncSession implements CandleSource {
     this.probe = null;
     if (probe === null || probe.receivedAt !== this.receivedAt) return;
     if (lastClosedTime(this.current) === probe.closed) return;
-    const failure = { code: "silent", detail: t("The connection was silent for too long.") };
+    const failure = { code: "silent", detail: EXPLANATIONS.silent };
     this.socket?.abandon();
     this.reconnect(failure, 200 + 1000 * this.dependencies.random());
   }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { decodeChunk } from "../src/sync/history-chunk";
+import { decodeChunk } from "../src/history-chunk.js";
 
 interface Vector {
   readonly name: string;
@@ -9,7 +9,7 @@ interface Vector {
 }
 
 const vectors = JSON.parse(
-  readFileSync(new URL("../../tests/vectors/history.json", import.meta.url), "utf8"),
+  readFileSync(new URL("../../../tests/vectors/history.json", import.meta.url), "utf8"),
 ) as Vector[];
 
 function bytesOf(vector: Vector): ArrayBuffer {

@@ -4,11 +4,20 @@
  * Chunks never change, so the browser keeps them: one that was read before costs no request.
  */
 
-import type { KeptChunk } from "./kept-chunk";
-import type { Candle } from "./candle";
-import type { OlderPage, OlderQuery } from "./readers";
+import type { Candle } from "./candle.js";
+import type { OlderPage, OlderQuery } from "./readers.js";
 
 type Fetch = (path: string, init: RequestInit) => Promise<Response>;
+
+/** A chunk that the HTTP cache has. */
+export interface KeptChunk {
+  readonly name: string;
+  /** The candles after this time, UTC seconds, are in no chunk. */
+  readonly since: number;
+  /** The chunk has every revision up to this one. */
+  readonly epoch: number;
+  readonly generation: string;
+}
 
 interface Chunk {
   readonly name: string;

@@ -1,6 +1,6 @@
 /** Chunks of compact history as a server writes them, with all values as doubles. */
 
-import type { Candle } from "../../src/sync/candle";
+import type { Candle } from "../../src/candle.js";
 
 export function chunkOf(candles: readonly Candle[], seconds: number): ArrayBuffer {
   const count = candles.length;

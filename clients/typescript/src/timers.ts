@@ -1,6 +1,6 @@
 /** Named timers: arming one again replaces it, and all can be cleared together. */
 
-import type { Clock, TimerHandle } from "./ports";
+import type { Clock, TimerHandle } from "./ports.js";
 
 export class Timers<Name extends string> {
   private readonly clock: Clock;

@@ -1,6 +1,6 @@
 /** A clock that moves only when advanced, and settles promises as it moves. */
 
-import type { Clock } from "../../src/sync/ports";
+import type { Clock } from "../../src/ports.js";
 
 interface Timer {
   readonly due: number;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { strictlyAscending } from "../src/sync/candle-list";
+import { strictlyAscending } from "../src/candle-list.js";
 import {
   DEFAULT_KEEP,
   initialState,
@@ -11,10 +11,10 @@ import {
   reduce,
   type Action,
   type SeriesState,
-} from "../src/sync/series-state";
-import { candle, candles, seededRandom, timesOf } from "./fakes/candles";
-import type { Candle } from "../src/sync/candle";
-import type { ChartChange } from "../src/sync/chart-change";
+} from "../src/series-state.js";
+import { candle, candles, seededRandom, timesOf } from "./fakes/candles.js";
+import type { Candle } from "../src/candle.js";
+import type { ChartChange } from "../src/chart-change.js";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 

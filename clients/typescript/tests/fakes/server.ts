@@ -1,9 +1,9 @@
 /** A server in memory: a candle store behind the HTTP contract, and sockets driven by the test. */
 
-import { ApiError } from "../../src/sync/api";
-import type { CandlePage, CandleQuery, CandleReader } from "../../src/sync/readers";
-import type { Candle } from "../../src/sync/candle";
-import type { SeriesSocket } from "../../src/sync/ports";
+import { ApiError } from "../../src/http.js";
+import type { CandlePage, CandleQuery, CandleReader } from "../../src/readers.js";
+import type { Candle } from "../../src/candle.js";
+import type { SeriesSocket } from "../../src/ports.js";
 
 export interface Asked {
   readonly seriesId: string;

@@ -1,7 +1,7 @@
 /** Where the candles of a series come from: the server's live series, or another source. */
 
-import type { PushedMessage } from "./messages";
-import type { SeriesState, Step } from "./series-state";
+import type { PushedMessage } from "./messages.js";
+import type { SeriesState, Step } from "./series-state.js";
 
 export interface CandleSource {
   readonly state: SeriesState;

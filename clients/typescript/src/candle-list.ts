@@ -1,7 +1,7 @@
 /** Merging of candle lists by time; the result is always strictly ascending. */
 
-import { firstNot } from "../bisect";
-import { sameCandle, type Candle } from "./candle";
+import { firstNot } from "./bisect.js";
+import { sameCandle, type Candle } from "./candle.js";
 
 export interface Merge {
   readonly candles: readonly Candle[];

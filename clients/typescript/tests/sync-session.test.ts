@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 
-import { ApiError } from "../src/sync/api";
-import { strictlyAscending } from "../src/sync/candle-list";
-import { SyncSession } from "../src/sync/sync-session";
-import { candle, candles, seededRandom, timesOf } from "./fakes/candles";
-import { FakeClock } from "./fakes/clock";
-import { FakeServer, FakeSocket, unreachable } from "./fakes/server";
-import type { Candle } from "../src/sync/candle";
+import { ApiError } from "../src/http.js";
+import { strictlyAscending } from "../src/candle-list.js";
+import { SyncSession } from "../src/sync-session.js";
+import { candle, candles, seededRandom, timesOf } from "./fakes/candles.js";
+import { FakeClock } from "./fakes/clock.js";
+import { FakeServer, FakeSocket, unreachable } from "./fakes/server.js";
+import type { Candle } from "../src/candle.js";
 
 const SERIES = "sim:spot:BTC/USDT:1m";
 const NO_EVENTS = { changed: () => undefined, rewritten: () => undefined };

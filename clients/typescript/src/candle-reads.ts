@@ -6,12 +6,12 @@
  * newer one.
  */
 
-import { asApiError, type ApiError } from "./api";
-import { BackOff } from "./back-off";
-import { olderEpoch, type Action, type SeriesState } from "./series-state";
-import { Timers } from "./timers";
-import type { Clock } from "./ports";
-import type { CandlePage, CandleReader, OlderPage } from "./readers";
+import { asApiError, type ApiError } from "./http.js";
+import { BackOff } from "./back-off.js";
+import { olderEpoch, type Action, type SeriesState } from "./series-state.js";
+import { Timers } from "./timers.js";
+import type { Clock } from "./ports.js";
+import type { CandlePage, CandleReader, OlderPage } from "./readers.js";
 
 /** After a failed read of older candles. */
 const OLDER_PAUSE_MS = 3_000;

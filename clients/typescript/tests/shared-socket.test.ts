@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { SharedSocket } from "../src/sync/shared-socket";
-import { FakeClock } from "./fakes/clock";
-import { FakeSocket } from "./fakes/server";
-import type { SeriesSocket } from "../src/sync/ports";
+import { SharedSocket } from "../src/shared-socket.js";
+import { FakeClock } from "./fakes/clock.js";
+import { FakeSocket } from "./fakes/server.js";
+import type { SeriesSocket } from "../src/ports.js";
 
 const BTC = "sim:spot:BTC/USDT:1m";
 const ETH = "sim:spot:ETH/USDT:1m";

@@ -5,12 +5,12 @@
  * its time is never sent as `since`.
  */
 
-import { lowerBound, mergeCandles } from "./candle-list";
-import { chartChange, NO_CHANGE, REPLACE, type ChartChange } from "./chart-change";
-import { findHoles, type Hole } from "./holes";
-import { parseSeriesId } from "./series-id";
-import { latestClosedTime, type Timeframe } from "./timeframe";
-import type { Candle } from "./candle";
+import { lowerBound, mergeCandles } from "./candle-list.js";
+import { chartChange, NO_CHANGE, REPLACE, type ChartChange } from "./chart-change.js";
+import { findHoles, type Hole } from "./holes.js";
+import { parseSeriesId } from "./series-id.js";
+import { latestClosedTime, type Timeframe } from "./timeframe.js";
+import type { Candle } from "./candle.js";
 
 export type Status = "loading" | "backfilling" | "empty" | "live" | "reconnecting" | "error";
 export type Connection = "idle" | "connecting" | "open" | "waiting";

@@ -1,7 +1,7 @@
 /** What the chart must do after a change of the series, as data; `chart.ts` applies it. */
 
-import { lowerBound } from "./candle-list";
-import type { Candle } from "./candle";
+import { lowerBound } from "./candle-list.js";
+import type { Candle } from "./candle.js";
 
 export type ChartChange =
   | { readonly kind: "none" }

@@ -1,6 +1,6 @@
 /** Builders of candles. */
 
-import type { Candle } from "../../src/sync/candle";
+import type { Candle } from "../../src/candle.js";
 
 export function candle(time: number, close = 100): Candle {
   return { candle_time: time, open: close, high: close + 1, low: close - 1, close, volume: 1 };

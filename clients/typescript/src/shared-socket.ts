@@ -5,8 +5,8 @@
  * server for heartbeats, so that one that is dead but still open is noticed.
  */
 
-import { Timers } from "./timers";
-import type { Clock, OpenSocket, SeriesSocket, Socket } from "./ports";
+import { Timers } from "./timers.js";
+import type { Clock, OpenSocket, SeriesSocket, Socket } from "./ports.js";
 
 /** The server sends a heartbeat every three seconds. */
 const SILENCE_MS = 8_000;

@@ -1,6 +1,6 @@
 /** Holes between neighbouring candles, to be marked on the chart. */
 
-import type { Candle } from "./candle";
+import type { Candle } from "./candle.js";
 
 export interface Hole {
   /** First missing candle_time, UTC seconds. */

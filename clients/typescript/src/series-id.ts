@@ -1,6 +1,6 @@
 /** The only parser of `exchange:market:symbol:timeframe` on the page. */
 
-import { parseTimeframe, type Timeframe } from "./timeframe";
+import { parseTimeframe, type Timeframe } from "./timeframe.js";
 
 /** What a series has candles of: a symbol in a market of an exchange. */
 export interface Instrument {

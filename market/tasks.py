@@ -41,6 +41,15 @@ class StopFlag:
 
     is_set = False
 
+    def __init__(self) -> None:
+        self._passed_on: set[Group] = set()
+
+    def first_time(self, group: Group) -> bool:
+        """Whether this is asked for the first time of a group: no request may go in circles."""
+        is_first = group not in self._passed_on
+        self._passed_on.add(group)
+        return is_first
+
 
 STOP = StopFlag()
 
@@ -86,12 +95,15 @@ def reconcile() -> None:
 def follow(group_text: str) -> None:
     """Hand a group to this worker's event loops; a second delivery does nothing.
 
-    A worker that is full, that stops or that may not ingest declines: then another can be asked at
-    the next reconcile, not when the marker expires.
+    A worker that is full or that may not ingest declines: then another can be asked at the next
+    reconcile, not when the marker expires. One that stops asks for another at once: until its
+    consumer is closed, it is sent its own requests for successors.
     """
     group = Group.parse(group_text)
     if _stopping() or not settings.SWITCHES.ingest_jobs_enabled:
         _decline(group)
+        if _stopping() and STOP.first_time(group):
+            _request_successor(group)
         return
     try:
         is_pinned = group in blocking.call(pinned_groups)

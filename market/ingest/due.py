@@ -198,19 +198,32 @@ class Due:
         """A read starts. A disturbance from here on makes another one due."""
         self._recheck = False
 
-    def read_ended(self, now: float, held: Held, *, is_useful: bool) -> None:
-        """A read ended; `is_useful` when it stored something or moved the head.
+    def read_ended(
+        self, now: float, held: Held, *, is_useful: bool, read_to: int, exchange_now: float
+    ) -> None:
+        """A read up to the open time `read_to` ended; it `is_useful` when it stored something or
+        moved the head.
 
-        Useless reads are repeated ever more slowly, for a quiet market.
+        Useless reads are repeated ever more slowly, for a quiet market. One that ended before the
+        expected candle, as that had not closed yet, shows nothing of the market: the next may come
+        when it closes, by the exchange's clock (`exchange_now`, Unix seconds).
         """
         self.has_joined = True
         self._recheck_at = now + self._limits.recheck_s
-        self._useless_reads = 0 if is_useful else self._useless_reads + 1
+        expected = held.expected
+        was_early = expected is not None and read_to < expected
+        if is_useful:
+            self._useless_reads = 0
+        elif not was_early:
+            self._useless_reads += 1
         self._hole_reads += held.behind_hole() is not None
         pause = 0.0
-        if self._useless_reads and not self._recheck:
-            doubled = self._limits.overdue_s / 4 * 2.0 ** min(self._useless_reads, 16)
+        if not is_useful and not self._recheck:
+            doubled = self._limits.overdue_s / 4 * 2.0 ** max(1, min(self._useless_reads, 16))
             pause = min(self._limits.longest_overdue_s, doubled)
+            if was_early and expected is not None:
+                closes_at = expected + self._timeframe.seconds
+                pause = max(0.0, min(pause, closes_at - exchange_now))
         self._read_at = now + pause
 
     def head_moved(self) -> None:

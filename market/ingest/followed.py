@@ -298,7 +298,13 @@ class FollowedSeries:
                 result = await filled(on_page=on_page)
             await self._learn_head()
         is_useful = self._held.head != head or bool(result.stored)
-        self._due.read_ended(time.monotonic(), self._held, is_useful=is_useful)
+        self._due.read_ended(
+            time.monotonic(),
+            self._held,
+            is_useful=is_useful,
+            read_to=end,
+            exchange_now=await self._ports.feed.now(),
+        )
         if not self._held.joining():
             self._succeeded()
 

@@ -41,9 +41,11 @@ class Case:
         for minute in waiting:
             self.held.add(Candle(minute * 60, 1.0, 9.0, 0.5, 1.0, 1.0))
 
-    def read(self, *, is_useful=True, now=NOW):
+    def read(self, *, is_useful=True, now=NOW, read_to=EXPECTED, exchange_now=EXPECTED + 60.0):
         self.due.read_begins()
-        self.due.read_ended(now, self.held, is_useful=is_useful)
+        self.due.read_ended(
+            now, self.held, is_useful=is_useful, read_to=read_to, exchange_now=exchange_now
+        )
 
     def next(self, now=NOW, *, forming_time=-1, forming_wait_s=0.0, exchange_now=EXPECTED):
         return self.due.next(
@@ -148,7 +150,9 @@ def test_disturbance_during_a_read_makes_another_one_due_at_once():
     case = Case()
     case.due.read_begins()
     case.due.interrupted()
-    case.due.read_ended(NOW, case.held, is_useful=False)
+    case.due.read_ended(
+        NOW, case.held, is_useful=False, read_to=EXPECTED, exchange_now=EXPECTED + 60.0
+    )
     assert case.next() == READ
 
 
@@ -166,6 +170,21 @@ def test_quiet_market_is_read_ever_more_slowly(reads, pause):
     late = EXPECTED + 900
     assert case.next(exchange_now=late) == waits(pause)
     assert case.next(NOW + pause, exchange_now=late) == READ
+
+
+@pytest.mark.parametrize(("closes_in", "pause"), [(0.25, 0.25), (60.0, 2.0), (-0.5, 0.0)])
+def test_read_before_the_expected_candle_closed_is_repeated_when_it_closes(closes_in, pause):
+    case = Case()
+    for _ in range(5):
+        case.read(
+            is_useful=False, read_to=EXPECTED - 60, exchange_now=EXPECTED + 60.0 - closes_in
+        )
+    # The stream is ahead of the exchange's clock.
+    step = case.next(forming_time=EXPECTED + 60)
+    assert step == (waits(pause) if pause else READ)
+    # And the market is not taken for a quiet one.
+    case.read(is_useful=False)
+    assert case.next(forming_time=EXPECTED + 60) == waits(2)
 
 
 def test_hole_that_reads_do_not_fill_is_skipped():

@@ -109,12 +109,17 @@ def test_follow_that_ended_for_good_asks_for_no_other(job, lease_store, sent, mo
     assert sent == []
 
 
-def test_follow_that_is_delivered_to_a_stopping_worker_may_be_asked_of_another(
+def test_follow_that_is_delivered_to_a_stopping_worker_is_passed_on_once(
     job, lease_store, sent, stop
 ):
     lease_store.claim(start_marker(GROUP), ttl=30)
     stop()
     follow()
+    assert sent == [(dispatch.FOLLOW, str(GROUP))]
+    assert lease_store.is_claimed(start_marker(GROUP))
+    # A worker that is alone gets it back: the next reconcile asks.
+    follow()
+    assert len(sent) == 1
     assert FakeJob.runs == 0
     assert not lease_store.is_claimed(start_marker(GROUP))
 

@@ -293,14 +293,25 @@ class RecordError(Exception):
     """The page has no place for the figures; the message names the markers."""
 
 
+def check_record(path: Path, kind: str) -> None:
+    """Raise RecordError unless the page has a place for figures of this kind."""
+    _place_of(path, kind)
+
+
 def record(path: Path, kind: str, text: str) -> None:
     """Replace what is between `<!-- kind -->` and `<!-- /kind -->`. Raises RecordError."""
-    page = path.read_text()
+    head, tail = _place_of(path, kind)
+    write_whole(path, f"{head}\n{text.strip()}\n\n{tail}")
+
+
+def _place_of(path: Path, kind: str) -> tuple[str, str]:
+    """What stands before and after the figures, with the markers."""
+    page = path.read_text() if path.is_file() else ""
     head, begin, rest = page.partition(f"<!-- {kind} -->\n")
     _, end, tail = rest.partition(f"<!-- /{kind} -->")
     if not begin or not end:
         raise RecordError(f"{path} has no <!-- {kind} --> and <!-- /{kind} -->")
-    write_whole(path, f"{head}{begin}\n{text.strip()}\n\n{end}{tail}")
+    return head + begin, end + tail
 
 
 def recorded(report: Report) -> str:

@@ -75,6 +75,12 @@ class Outcome:
         return f"{line}; {self.remarks}" if self.remarks else line
 
 
+def has_table(page: Path) -> bool:
+    """Whether a page exists and has the place of the table."""
+    text = page.read_text() if page.is_file() else ""
+    return BEGIN in text and END in text
+
+
 def write_report(page: Path, outcomes: Iterable[Outcome]) -> None:
     """Write outcomes into the table of a page, and keep the rows of other drills."""
     before, rest = page.read_text().split(BEGIN)

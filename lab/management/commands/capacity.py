@@ -17,7 +17,13 @@ from lab.capacity.facts import machine_facts, software_facts
 from lab.capacity.gate import Thresholds, times_sockets
 from lab.capacity.limit import Limit, limit_rows, limit_verdict
 from lab.capacity.measure import Run
-from lab.capacity.report import RecordError, markdown_table, record, recorded
+from lab.capacity.report import (
+    RecordError,
+    check_record,
+    markdown_table,
+    record,
+    recorded,
+)
 from lab.capacity.session import open_installation, run_gate, run_steps
 from lab.exchange import local_series
 from lab.installation import Installation
@@ -93,6 +99,9 @@ class Command(BaseCommand):
         series = local_series(options["series"], options["timeframe"])
         if options["pages"] and options["series_each"] > 1:
             raise ValueError("a page shows one series: --pages is without --series-each")
+        if options["record"]:
+            # Not after minutes of measuring.
+            check_record(options["record"], _recorded_kind(options))
         with open_installation(
             series, webs=options["instances"], logs=folder / "logs"
         ) as installation:
@@ -127,7 +136,7 @@ class Command(BaseCommand):
             self._report(f"commit to drawings: {report.pages.drawings.from_commit}")
             self._report(f"processor of web processes: {times:.2f} times that for sockets")
         if options["record"]:
-            record(options["record"], "pages" if options["pages"] else "gate", recorded(report))
+            record(options["record"], _recorded_kind(options), recorded(report))
         return report.passed
 
     def _find_limit(
@@ -149,12 +158,19 @@ class Command(BaseCommand):
         (folder / "report.md").write_text(f"# The limit\n\n{text}\n")
         self._report(limit_verdict(limit))
         if options["record"]:
-            record(options["record"], f"{'page-' if options['pages'] else ''}limit", text)
+            record(options["record"], _recorded_kind(options), text)
         return limit.holds > 0
 
     def _report(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def _recorded_kind(options: Mapping[str, Any]) -> str:
+    """The name of the page's part that a run is recorded in."""
+    if options["find_limit"]:
+        return "page-limit" if options["pages"] else "limit"
+    return "pages" if options["pages"] else "gate"
 
 
 def _run_of(options: Mapping[str, Any]) -> Run:

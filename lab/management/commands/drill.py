@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from lab.drills import derived, habits, pasts, processes, rollback, servers, strangers, venue
 from lab.drills.ground import DRILLS, run_drills
-from lab.drills.outcome import write_report
+from lab.drills.outcome import has_table, write_report
 from lab.drills.soak import soak
 from lab.drills.steps import table
 
@@ -48,6 +48,9 @@ class Command(BaseCommand):
     def _run(self, names: list[str], options: dict[str, Any]) -> None:
         if unknown := set(names) - DRILLS.keys() - {SOAK}:
             raise CommandError(f"no such drill: {', '.join(sorted(unknown))}")
+        if options["report"] and not has_table(options["report"]):
+            # Not after half an hour of drills.
+            raise CommandError(f"{options['report']}: no page with the table of drills")
         drills = [DRILLS[name] for name in names if name != SOAK]
         outcomes = run_drills(drills, self._report, logs=options["logs"])
         if SOAK in names:

@@ -176,9 +176,7 @@ def test_quiet_market_is_read_ever_more_slowly(reads, pause):
 def test_read_before_the_expected_candle_closed_is_repeated_when_it_closes(closes_in, pause):
     case = Case()
     for _ in range(5):
-        case.read(
-            is_useful=False, read_to=EXPECTED - 60, exchange_now=EXPECTED + 60.0 - closes_in
-        )
+        case.read(is_useful=False, read_to=EXPECTED - 60, exchange_now=EXPECTED + 60.0 - closes_in)
     # The stream is ahead of the exchange's clock.
     step = case.next(forming_time=EXPECTED + 60)
     assert step == (waits(pause) if pause else READ)

@@ -138,3 +138,33 @@ class FactorSlicesAnswer(BaseModel):
     candle_id: str | None
     factors: list[str]
     snapshots: dict[str, SliceAnswer]
+
+
+class EventAnswer(BaseModel):
+    """A fact that became visible with a candle; `payload` has the fields of its kind."""
+
+    id: Annotated[int, Field(description="grows with every event stored")]
+    candle_time: int
+    factor: str
+    kind: str
+    event_key: Annotated[str, Field(description="one of a kind among the factor's events")]
+    payload: dict[str, Any]
+
+
+NextCursor = Annotated[
+    str | None,
+    Field(description="`cursor` of the next page; null on the last. A page may be short, or empty"),
+]
+
+
+class FactorEventsAnswer(BaseModel):
+    """A page of events, ascending by `candle_time` and `id`."""
+
+    series_id: str
+    epoch: Annotated[int, Field(description="revisions of the series, as `X-Series-Epoch`")]
+    generation: Annotated[str, Field(description="as `X-Series-Generation`")]
+    head_time: Annotated[
+        int | None, Field(description="newest candle of the ledger; null before the first")
+    ]
+    events: list[EventAnswer]
+    next_cursor: NextCursor

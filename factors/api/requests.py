@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from factors.domain.slices import LONGEST_WINDOW
+from factors.events import MOST_EVENTS
+from market.api.cursors import LONGEST_CURSOR
 from market.api.requests import SeriesText, Time
 
 WINDOW_CANDLES = 2000
@@ -24,3 +26,32 @@ class SlicesQuery(BaseModel):
     series_id: SeriesText
     at_time: Annotated[Time, Field(description="Unix seconds; the newest candle at or before it")]
     window_candles: Annotated[int, Field(ge=1, le=LONGEST_WINDOW)] = WINDOW_CANDLES
+
+
+class EventsQuery(BaseModel):
+    """The events of a series in a range of candles, page by page."""
+
+    series_id: SeriesText
+    start: Annotated[
+        Time, Field(alias="from", description="earliest candle time, Unix seconds")
+    ] = 0
+    end: Annotated[
+        Time | None,
+        Field(alias="to", description="latest candle time; absent: the ledger's newest candle"),
+    ] = None
+    kinds: Annotated[
+        list[Annotated[str, Field(max_length=2_000)]] | None,
+        Field(
+            max_length=100,
+            description="kinds of events, repeated or separated by commas; absent: all",
+            examples=[["pen.confirmed", "zhongshu.dead"]],
+        ),
+    ] = None
+    cursor: Annotated[
+        str | None,
+        Field(
+            max_length=LONGEST_CURSOR,
+            description="`next_cursor` of the answer before, for the next page",
+        ),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=MOST_EVENTS, description="events of a page")] = 1000

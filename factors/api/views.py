@@ -10,27 +10,19 @@ from rest_framework.response import Response
 
 from factors import runtime
 from factors.api.answers import CatalogAnswer, FactorHealthAnswer, FactorSlicesAnswer
+from factors.api.refusals import OUT_OF_SYNC, ledger_behind
 from factors.api.requests import FactorHealthQuery, SlicesQuery
 from factors.domain.graph import catalog
-from factors.domain.ledger import Position
 from factors.domain.slices import EVENT_LIMIT, envelope, slices, window_start
+from factors.events import holds
 from factors.health import health, read_heads
 from factors.lazy_json import as_json
 from market import blocking
 from market.api.endpoint import Endpoint
-from market.api.error_codes import ErrorCode
-from market.api.errors import ApiError
 from market.api.readable import readable_series
 from market.api.schema import BAD_SERIES_ID, STORE_DOWN, errors_of, parameters_of, responses
 from market.domain.series import SeriesId
 from market.runtime import candle_store
-
-OUT_OF_SYNC = {409: ErrorCode.FACTOR_OUT_OF_SYNC}
-
-
-def ledger_behind() -> ApiError:
-    """The error for a candle that the factor ledger has not reached."""
-    return ApiError(409, ErrorCode.FACTOR_OUT_OF_SYNC, "ledger_out_of_sync:factor")
 
 
 class Catalog(Endpoint):
@@ -104,14 +96,3 @@ def read_slices(series: SeriesId, at_time: int, window_candles: int) -> dict[str
         runtime.engine().factors, series, at_time=aligned, events=view.events, heads=view.heads
     )
     return envelope(series, aligned, candle_id=series.candle_id(aligned), found=found)
-
-
-def holds(at: Position | None, series: SeriesId, time: int, *, epoch: int) -> bool:
-    """Whether a ledger is right up to the candle at `time`, for candles of the given epoch."""
-    if at is None or at.head_time < time:
-        return False
-    if at.epoch >= epoch:
-        return True
-    # Candles were revised while the stage was off: from there on the ledger is wrong.
-    changed_from = candle_store().revised_since(series, at.epoch)
-    return changed_from is None or changed_from > time

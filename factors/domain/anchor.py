@@ -149,6 +149,7 @@ SPEC = FactorSpec(
     name="anchor",
     depends_on=("pen", "zhongshu"),
     version=1,
+    kinds=("anchor.switch",),
     label="Anchor",
     translations={CHINESE: Words("锚")},
     features=(

@@ -68,6 +68,8 @@ class FactorSpec:
     nothing to show. `carry` returns a stored head as it reads at a later candle. `reads_from` is
     the time from which on a thawed state may read candles (PastCandles): retention leaves those.
 
+    `kinds` are those of its events: what reads of events may ask for.
+
     `version` must grow whenever the same candles would give other facts.
     """
 
@@ -78,6 +80,7 @@ class FactorSpec:
     default_visible: bool = True
     translations: Mapping[str, Words] = field(default_factory=dict)
     features: tuple[Feature, ...]
+    kinds: tuple[str, ...] = ()
     parameters: Any = None
     initial: Callable[[Setup], Any]
     step: Callable[[Any, Candle, Mapping[str, Any]], Outcome | None]

@@ -7,7 +7,7 @@ ledger, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -60,6 +60,46 @@ class LedgerView(NamedTuple):
     position: Position | None
     events: Sequence[Event]
     heads: Mapping[str, Payload]
+
+
+class EventPlace(NamedTuple):
+    """The place of an event in the order of its ledger: its candle's time, and its number."""
+
+    candle_time: int
+    number: int
+
+
+class NumberedEvent(NamedTuple):
+    """An event with its number, which grows with every event stored and never returns."""
+
+    number: int
+    event: Event
+
+    @property
+    def place(self) -> EventPlace:
+        """Where it is in its ledger."""
+        return EventPlace(self.event.candle_time, self.number)
+
+
+class EventPage(NamedTuple):
+    """Events of a ledger at one moment, in ledger order.
+
+    `is_unbroken`: the event behind which the page begins is still in the ledger, and so is every
+    event before it. `last` is the place behind which the next page begins, None on the last page.
+    It may be beyond the last event: of other kinds, a page only skips so many.
+    """
+
+    position: Position | None
+    is_unbroken: bool
+    events: Sequence[NumberedEvent]
+    last: EventPlace | None
+
+
+MOST_SKIPPED = 20_000
+"""Events that a page looks at, at least, to find those of the kinds that were asked for."""
+
+PAGE_BYTES = 8_000_000
+"""A page ends with the event whose payload takes it beyond so many bytes of JSON."""
 
 
 class EventCount(NamedTuple):
@@ -122,6 +162,21 @@ class FactorLedger(Protocol):
 
     def events(self, series: SeriesId, start: int, end: int) -> list[Event]:
         """All events of candles between two times (inclusive), in ledger order."""
+
+    def event_page(
+        self,
+        series: SeriesId,
+        *,
+        start: int | EventPlace,
+        end: int,
+        kinds: Collection[str] | None,
+        limit: int,
+    ) -> EventPage:
+        """The oldest `limit` events from a time on, or behind a place, up to `end` (inclusive).
+
+        Of these `kinds`; None: of all. A page may end earlier (MOST_SKIPPED, PAGE_BYTES). Its cost
+        does not depend on how many events are before or behind it.
+        """
 
     def heads(self, series: SeriesId, start: int, end: int) -> list[Head]:
         """All heads of candles between two times (inclusive), by time, then factor."""

@@ -243,6 +243,7 @@ SPEC = FactorSpec(
     name="pen",
     depends_on=("pivot",),
     version=1,
+    kinds=("pen.confirmed",),
     label="Pen",
     translations={CHINESE: Words("笔")},
     features=(

@@ -224,6 +224,7 @@ def read(history: History, head: Payload | None) -> Slice | None:
 SPEC = FactorSpec(
     name="pivot",
     version=1,
+    kinds=("pivot.major", "pivot.minor"),
     label="Pivot",
     translations={CHINESE: Words("枢轴点")},
     features=(

@@ -284,6 +284,7 @@ SPEC = FactorSpec(
     name="sr",
     depends_on=("pivot",),
     version=1,
+    kinds=("sr.snapshot",),
     label="SR",
     translations={CHINESE: Words("支撑/阻力")},
     features=(

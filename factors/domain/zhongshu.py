@@ -274,6 +274,7 @@ SPEC = FactorSpec(
     name="zhongshu",
     depends_on=("pen",),
     version=1,
+    kinds=("zhongshu.dead",),
     label="Zhongshu",
     translations={CHINESE: Words("中枢")},
     features=(

@@ -5,18 +5,30 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
 
+import orjson
 from typing_extensions import override
 
 from factors.domain.checkpoints import ORIGIN, Checkpoint
-from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
+from factors.domain.ledger import (
+    MOST_SKIPPED,
+    EventCount,
+    EventPage,
+    EventPlace,
+    FactorLedger,
+    LedgerView,
+    LedgerWriter,
+    NumberedEvent,
+    Position,
+)
 from factors.domain.values import Event, Head, StepResult
-from factors.stores.shared import MemoryCheckpoints
+from factors.lazy_json import LazyObject
+from factors.stores.shared import MemoryCheckpoints, bounded
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 
@@ -27,10 +39,14 @@ T = TypeVar("T", Event, Head)
 
 @dataclass(slots=True)
 class _SeriesLedger:
-    """The ledger of one series: events and each factor's heads, ascending in time."""
+    """The ledger of one series: events and each factor's heads, ascending in time.
+
+    `numbers` are those of the events; `numbered` is the greatest that was ever given.
+    """
 
     position: Position | None = None
     events: list[Event] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     numbered: int = 0
     heads: defaultdict[str, list[Head]] = field(default_factory=lambda: defaultdict(list))
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
@@ -74,11 +90,13 @@ class MemoryFactorWriter(LedgerWriter[StepResult]):
         with self._mutex:
             if dropped is not None:
                 _truncate(stored.events, dropped)
+                del stored.numbers[len(stored.events) :]
                 for rows in stored.heads.values():
                     _truncate(rows, dropped)
             for _, events, heads in self._added:
                 stored.events += events
-                stored.numbered += len(events)
+                first, stored.numbered = stored.numbered + 1, stored.numbered + len(events)
+                stored.numbers += range(first, stored.numbered + 1)
                 for head in heads:
                     stored.heads[head.factor].append(head)
             stored.checkpoints = self.checkpoints.saved
@@ -127,6 +145,31 @@ class MemoryFactorLedger(FactorLedger):
             return _between(self._of(series).events, start, end)
 
     @override
+    def event_page(
+        self,
+        series: SeriesId,
+        *,
+        start: int | EventPlace,
+        end: int,
+        kinds: Collection[str] | None,
+        limit: int,
+    ) -> EventPage:
+        with self._mutex:
+            stored = self._of(series)
+            first, is_unbroken = _place_of(stored, start)
+            most = limit if kinds is None else max(limit, MOST_SKIPPED)
+            behind = max(first, bisect_right(stored.events, end, key=TIME))
+            until = min(behind, first + most)
+            seen = [*zip(stored.numbers[first:until], stored.events[first:until], strict=True)]
+            position = stored.position
+        matching = [NumberedEvent(*each) for each in seen if kinds is None or each[1].kind in kinds]
+        found = list(bounded(_as_text(each) for each in matching[:limit]))
+        if len(found) < len(matching):
+            return EventPage(position, is_unbroken, found, found[-1].place)
+        last = None if until == behind else NumberedEvent(*seen[-1]).place
+        return EventPage(position, is_unbroken, found, last)
+
+    @override
     def heads(self, series: SeriesId, start: int, end: int) -> list[Head]:
         with self._mutex:
             rows = self._of(series).heads.values()
@@ -154,3 +197,19 @@ def _truncate(rows: list[T], from_time: int) -> None:
 
 def _between(rows: list[T], start: int, end: int) -> list[T]:
     return rows[bisect_left(rows, start, key=TIME) : bisect_right(rows, end, key=TIME)]
+
+
+def _place_of(stored: _SeriesLedger, start: int | EventPlace) -> tuple[int, bool]:
+    """The index of the first event behind a place, and whether the event there is stored."""
+    if isinstance(start, int):
+        return bisect_left(stored.events, start, key=TIME), True
+    first = bisect_left(stored.events, start.candle_time, key=TIME)
+    until = bisect_right(stored.events, start.candle_time, key=TIME)
+    index = bisect_right(stored.numbers, start.number, first, until)
+    return index, first < index and stored.numbers[index - 1] == start.number
+
+
+def _as_text(each: NumberedEvent) -> NumberedEvent:
+    """The event with its payload as PostgreSQL returns it."""
+    payload = LazyObject(orjson.dumps(each.event.payload).decode())
+    return each._replace(event=each.event._replace(payload=payload))

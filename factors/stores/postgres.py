@@ -7,7 +7,7 @@ packed in `data`, and empty columns in their place; reads understand both forms 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -16,7 +16,15 @@ import orjson
 from typing_extensions import override
 
 from factors.domain.checkpoints import Checkpoint
-from factors.domain.ledger import EventCount, FactorLedger, LedgerView, LedgerWriter, Position
+from factors.domain.ledger import (
+    EventCount,
+    EventPage,
+    EventPlace,
+    FactorLedger,
+    LedgerView,
+    LedgerWriter,
+    Position,
+)
 from factors.domain.values import Event, Head, Payload, StepResult
 from factors.lazy_json import LazyObject
 from factors.stores.chains import (
@@ -29,6 +37,7 @@ from factors.stores.chains import (
     unpack_events,
 )
 from factors.stores.dense import depth_of, packed, unpacked
+from factors.stores.event_pages import event_page
 from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in, stored_origin
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
@@ -276,6 +285,18 @@ class PostgresFactorLedger(FactorLedger):
             Event(row.factor, row.kind, row.time, key, orjson.loads(payload))
             for row, key, payload in unpack_events(found, read_rows)
         ]
+
+    @override
+    def event_page(
+        self,
+        series: SeriesId,
+        *,
+        start: int | EventPlace,
+        end: int,
+        kinds: Collection[str] | None,
+        limit: int,
+    ) -> EventPage:
+        return event_page(series, start, end=end, kinds=kinds, limit=limit)
 
     @override
     def heads(self, series: SeriesId, start: int, end: int) -> list[Head]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from typing_extensions import override
 
 from factors.domain.checkpoints import ORIGIN, Checkpoint, Checkpoints
-from factors.domain.ledger import Position
+from factors.domain.ledger import PAGE_BYTES, NumberedEvent, Position
+from factors.lazy_json import LazyObject
 from market.domain.series import SeriesId
 from market.stores.postgres import SERIES_KEY, read_rows
 from market.stores.postgres_writer import Compose, PostgresWriter, listed
@@ -144,6 +145,16 @@ def deflated(state: bytes) -> bytes:
 def inflated(data: bytes) -> bytes:
     """The dumped state of a row."""
     return zlib.decompress(data[len(DEFLATED) :]) if data.startswith(DEFLATED) else data
+
+
+def bounded(events: Iterable[NumberedEvent]) -> Iterator[NumberedEvent]:
+    """The first events, until their payloads (texts of JSON) have PAGE_BYTES."""
+    size = 0
+    for each in events:
+        yield each
+        size += len(cast(LazyObject, each.event.payload).text)
+        if size > PAGE_BYTES:
+            return
 
 
 def position_in(table: str, writer: PostgresWriter) -> Position | None:

@@ -25,6 +25,8 @@ class ErrorCode(StrEnum):
         "no such exchange, it has no such list, or it is not served here",
     )
     INVALID_CURSOR = "invalid_cursor", "no `next_cursor` of an earlier answer"
+    INVALID_RANGE = "invalid_range", "a range that ends before it begins"
+    UNKNOWN_KIND = "unknown_kind", "no factor reports events of this kind"
     BAD_REQUEST = "bad_request", "a Host that is not allowed, or a query that cannot be read"
     # 401, 403
     NOT_AUTHENTICATED = "not_authenticated", "a write without credentials"
@@ -61,6 +63,10 @@ class ErrorCode(StrEnum):
     FACTOR_OUT_OF_SYNC = (
         "factor_read.ledger_out_of_sync",
         "the factor ledger has not reached that candle yet",
+    )
+    EVENTS_CHANGED = (
+        "events_changed",
+        "what is behind the cursor has changed: read again from the beginning",
     )
     DRAW_OUT_OF_SYNC = (
         "draw_read.ledger_out_of_sync.overlay",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
-import orjson
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from market import blocking
 from market.api.answers import SymbolsAnswer
+from market.api.cursors import cursor_text, place_of
 from market.api.endpoint import Endpoint
 from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
@@ -48,7 +46,7 @@ class Symbols(Endpoint):
     def get(self, request: Request) -> Response:
         """One page of the symbols found."""
         asked = self.query(SymbolsQuery)
-        after = None if asked.cursor is None else _key_of(asked.cursor)
+        after = None if asked.cursor is None else place_of(asked.cursor, _KEY)
         whitelist = blocking.call(whitelisted_series)
         if asked.exchange is not None and not is_searchable(asked.exchange, whitelist):
             raise ApiError(400, ErrorCode.UNSUPPORTED_EXCHANGE, _("unsupported exchange"))
@@ -63,7 +61,7 @@ class Symbols(Endpoint):
                 "market": asked.market,
                 "limit": asked.limit,
                 "total": len(found),
-                "next_cursor": None if page.next_key is None else _cursor_of(page.next_key),
+                "next_cursor": None if page.next_key is None else cursor_text(page.next_key),
                 "items": [_item(entry, words) for entry in page.entries],
                 "listings": [
                     _listing(each) for each in listings if asked.market in (None, each.market)
@@ -102,16 +100,3 @@ def _timeframes(known: KnownListing) -> list[str] | None:
     if known.listing is None:
         return None
     return grids().as_opened(known.exchange, known.market, known.listing.timeframes)
-
-
-def _cursor_of(key: SearchKey) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(tuple(key))).decode()
-
-
-def _key_of(cursor: str) -> SearchKey:
-    try:
-        return _KEY.validate_json(base64.urlsafe_b64decode(cursor))
-    except (ValidationError, ValueError, binascii.Error) as error:
-        raise ApiError(
-            400, ErrorCode.INVALID_CURSOR, _("the cursor is of no earlier answer")
-        ) from error

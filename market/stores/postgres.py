@@ -234,7 +234,7 @@ def _cursor() -> Iterator[Any]:
             yield cursor
 
 
-def read_rows(statement: str, values: tuple[object, ...]) -> list[Any]:
+def read_rows(statement: str, values: tuple[object, ...] | Mapping[str, object]) -> list[Any]:
     """The rows of a query, inside the thread's open transaction if there is one."""
     with _cursor() as cursor:
         cursor.execute(statement, values)

@@ -50,6 +50,15 @@ def test_restart_at_every_candle_of_a_recording_changes_no_result():
     assert fold_with_restarts(folding, candles, cuts) == fold(folding, candles)
 
 
+def test_factors_declare_the_kinds_of_their_events():
+    declared = {spec.name: spec.kinds for spec in FACTORS}
+    folding = engine(5, 2)
+    state = folding.initial(MINUTE)
+    for candle in vector_candles("trimmed"):
+        for event in folding.step(state, candle).events:
+            assert event.kind in declared[event.factor]
+
+
 @given(candles=candles_strategy(), more=candles_strategy(), window=windows)
 def test_later_candles_change_no_result(candles, more, window):
     folding = engine(window, 1)

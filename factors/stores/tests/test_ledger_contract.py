@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from django.db import connections
 
 from factors.domain.checkpoints import Checkpoint
-from factors.domain.ledger import EventCount, LedgerView, Position
+from factors.domain.ledger import EventCount, EventPage, LedgerView, Position
 from factors.domain.values import Event, Head, StepResult
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
@@ -261,6 +262,103 @@ def test_series_do_not_touch_each_other(written):
         state(60), [event(60)], {"pen": {"at": 1}}
     )
     assert written.ledger.view(OTHER, **ALL) == LedgerView(state(60), [], {})
+
+
+def paged(ledger, *, limit, start=0, end=10**9, kinds=None, series=MINUTE):
+    """The events of every page, by page."""
+    found = []
+    while True:
+        page = ledger.event_page(series, start=start, end=end, kinds=kinds, limit=limit)
+        assert page.is_unbroken
+        found.append(
+            [each.event._replace(payload=dict(each.event.payload)) for each in page.events]
+        )
+        if page.last is None:
+            return found
+        start = page.last
+
+
+def two_kinds(times):
+    """One candle each, with one event of two kinds, the second of every third candle only."""
+    return [
+        tick(
+            time,
+            event(time, text=ODD_TEXT),
+            *([event(time, "sr", "sr.snapshot", levels=["x" * 2_000])] if time % 180 == 0 else []),
+        )
+        for time in times
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 16, 17, 100])
+def test_pages_of_events_are_the_ledger(written, limit):
+    written.append(*two_kinds(range(60, 60 * 31, 60)))
+    events = written.ledger.events(MINUTE, 0, 10**9)
+    pages = paged(written.ledger, limit=limit)
+    assert [each for page in pages for each in page] == events
+    assert all(len(page) == limit for page in pages[:-1])
+    assert 0 < len(pages[-1]) <= limit
+    snapshots = paged(written.ledger, limit=limit, kinds=["sr.snapshot"])
+    assert [each for page in snapshots for each in page] == [
+        each for each in events if each.kind == "sr.snapshot"
+    ]
+    assert paged(written.ledger, limit=100, start=600, end=720) == [
+        written.ledger.events(MINUTE, 600, 720)
+    ]
+    assert paged(written.ledger, limit=100, series=OTHER) == [[]]
+
+
+def test_page_of_events_has_position_and_numbers(written):
+    empty = EventPage(None, True, [], None)
+    assert written.ledger.event_page(MINUTE, start=0, end=9, kinds=None, limit=9) == empty
+    written.append(tick(60, event(60), event(60, "pivot", "pivot.major")), tick(120))
+    page = written.ledger.event_page(MINUTE, start=0, end=10**9, kinds=None, limit=2)
+    assert page.position == state(120)
+    first, second = (each.number for each in page.events)
+    assert first < second == written.ledger.last_event_id(MINUTE)
+    assert page.last is None
+
+
+def test_place_that_was_truncated_is_broken(written):
+    written.append(*(tick(time, event(time)) for time in (60, 120, 180)))
+    place = partial(written.ledger.event_page, MINUTE, end=10**9, kinds=None, limit=1)
+    first = place(start=0).last
+    second = place(start=first).last
+    assert (first.candle_time, second.candle_time) == (60, 120)
+
+    def rewrite(ledger):
+        ledger.truncate(120)
+        again = [tick(time, event(time)) for time in (120, 180)]
+        return ledger.append(ledger.position(), state(180), again)
+
+    assert written.within(rewrite)
+    # The same events, but not known to be the same.
+    assert not place(start=second).is_unbroken
+    page = place(start=first)
+    assert page.is_unbroken
+    assert page.events[0].event.candle_time == 120
+    assert page.events[0].number > second.number
+
+
+def test_page_of_rare_events_skips_a_bounded_part(written, monkeypatch):
+    monkeypatch.setattr("factors.stores.memory.MOST_SKIPPED", 10)
+    monkeypatch.setattr("factors.stores.event_pages.MOST_SKIPPED", 10)
+    written.append(*two_kinds(range(60, 1860, 60)))
+    assert paged(written.ledger, limit=3, kinds=["pivot.major"]) == [[], [], [], []]
+    found = paged(written.ledger, limit=3, kinds=["sr.snapshot"])
+    assert sum(map(len, found)) == 10
+    assert len(found) == 4
+
+
+def test_page_of_large_events_is_bounded_in_bytes(written, monkeypatch):
+    for place in ("factors.stores.shared.PAGE_BYTES", "factors.stores.event_pages.PAGE_BYTES"):
+        monkeypatch.setattr(place, 5_000)
+    written.append(*two_kinds(range(180, 3600, 180)))
+    pages = paged(written.ledger, limit=100)
+    assert [each for page in pages for each in page] == written.ledger.events(MINUTE, 0, 10**9)
+    sizes = [sum(len(json.dumps(each.payload)) for each in page) for page in pages]
+    assert len(pages) > 5
+    assert max(sizes) < 5_000 + 2_100
 
 
 def test_events_are_counted_by_kind(written):

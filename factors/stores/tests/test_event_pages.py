@@ -22,7 +22,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def blocks_read(statement, values):
     """The blocks of tables and indexes that a statement reads."""
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", values)
+        explained = statement.replace("WITH", "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) WITH", 1)
+        cursor.execute(explained, values)
         plan = cursor.fetchone()[0][0]["Plan"]
     return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
 

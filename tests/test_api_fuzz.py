@@ -24,7 +24,11 @@ from tests.examples import FUZZ_EXAMPLES
 SERIES = "binance:futures:BTC/USDT:1m"
 TOKEN = "token-of-the-fuzz"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
-SWITCHES = {"TRADE_CANVAS_ENABLE_READ_REPAIR_API": "1", "TRADE_CANVAS_INGEST_TOKEN": TOKEN}
+SWITCHES = {
+    "TRADE_CANVAS_ENABLE_READ_REPAIR_API": "1",
+    "TRADE_CANVAS_ENABLE_UDF": "1",
+    "TRADE_CANVAS_INGEST_TOKEN": TOKEN,
+}
 TOP_MARKETS = "/api/market/top_markets"
 SYMBOLS = "/api/market/symbols"
 
@@ -65,6 +69,8 @@ def bend(case, *, to_known):
         case.query["max_events"] = 1
     if to_known and "series_id" in case.query:
         case.query["series_id"] = SERIES
+    if to_known and "symbol" in case.query:
+        case.query["symbol"] = SERIES.rpartition(":")[0]
     if to_known and isinstance(case.body, dict) and "series_id" in case.body:
         case.body["series_id"] = SERIES
         candles = case.body.get("candles")

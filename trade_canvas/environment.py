@@ -19,7 +19,7 @@ NAMES = ("DEBUG", "DATABASE_URL", "REDIS_URL", "FORCE_SCRIPT_NAME")
 PREFIX_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 MAX_PREFIX = 128
 # A prefix of these names could not be told from a path without the prefix.
-OWN_PATHS = frozenset({"/admin", "/api", "/static", "/ws"})
+OWN_PATHS = frozenset({"/admin", "/api", "/static", "/udf", "/ws"})
 OWN_INSTALLATION = frozenset({"up", "capacity", "containers", "drill"})
 """Commands that start an installation of their own: they ignore what another was started with,
 and connect to no database or bus themselves."""

@@ -18,7 +18,7 @@ from typing_extensions import override
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from market.api.candle_answer import VARY, accepts_gzip
-from market.api.errors import API_PREFIX, bad_request, page_not_found
+from market.api.errors import API_PREFIXES, bad_request, page_not_found
 
 ADMIN_PREFIX = "/admin/"
 
@@ -142,7 +142,7 @@ class JsonErrors:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Replace Django's debug page of an error."""
         response = self._get_response(request)
-        if not settings.DEBUG or not request.path_info.startswith(API_PREFIX):
+        if not settings.DEBUG or not request.path_info.startswith(API_PREFIXES):
             return response
         handler = DEBUG_PAGES.get(response.status_code)
         is_page = response.headers.get("Content-Type", "").startswith("text/html")

@@ -46,6 +46,7 @@ class Switches:
     kline_health_backfill_recent_seconds: int = _number(120, 5)
     enable_compact_history: bool = False
     enable_candle_export: bool = False
+    enable_udf: bool = False
     cors_origins: str = "http://localhost:5173,http://127.0.0.1:5173"
     ingest_token: str = ""
     api_requests_per_s: int = _number(0, 0)

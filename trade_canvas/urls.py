@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/dev/market/", include("market.api.dev_urls")),
     path("api/factor/", include("factors.api.urls")),
     path("api/", include("overlays.api.urls")),
+    path("udf/", include("factors.udf.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]

@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     )
     INVALID_CURSOR = "invalid_cursor", "no `next_cursor` of an earlier answer"
     INVALID_RANGE = "invalid_range", "a range that ends before it begins"
+    UNSUPPORTED_RESOLUTION = "unsupported_resolution", "no resolution, or one of months"
     UNKNOWN_KIND = "unknown_kind", "no factor reports events of this kind"
     BAD_REQUEST = "bad_request", "a Host that is not allowed, or a query that cannot be read"
     # 401, 403
@@ -39,6 +40,7 @@ class ErrorCode(StrEnum):
     # 404
     NOT_FOUND = "not_found", "no such address, or the feature is switched off"
     HISTORY_NO_CHUNK = "history.no_chunk", "no chunk of this name now: read the index again"
+    UNKNOWN_SYMBOL = "unknown_symbol", "a symbol that is neither listed nor stored"
     READ_REPAIR_NO_DATA = "read_repair.no_data", "no candle to draw"
     REPLAY_NO_DATA = "replay.no_data", "no candle to replay"
     REPLAY_COVERAGE_DISABLED = "replay.coverage.disabled", "the feature is switched off"

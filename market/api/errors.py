@@ -27,7 +27,8 @@ from market.wording import in_language_of, language_headers, lazily_explained
 
 logger = logging.getLogger(__name__)
 
-API_PREFIX = "/api/"
+# Errors below these are JSON.
+API_PREFIXES = ("/api/", "/udf/")
 RETRY_SOON = {"Retry-After": "1"}
 
 
@@ -176,7 +177,7 @@ def _error_page(
     error = ApiError(status, code, detail)
 
     def handler(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.path_info.startswith(API_PREFIX):
+        if request.path_info.startswith(API_PREFIXES):
             body, headers = error.answer(request.headers.get("Accept-Language", ""))
             content = orjson.dumps(body)
             kind = "application/json"

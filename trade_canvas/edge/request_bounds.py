@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from market.api.asgi import Application, Message, Receive, Scope, Send
 from market.api.error_codes import ErrorCode
-from market.api.errors import API_PREFIX, ApiError
+from market.api.errors import API_PREFIXES, ApiError
 from market.api.ingest import MAX_BATCH_BYTES
 from market.api.rendering import MAX_BODY_BYTES, too_large
 
@@ -40,7 +40,7 @@ class RequestBounds:
         return self._bounded(scope, receive, send)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_api = scope["path"].startswith(API_PREFIX)
+        is_api = scope["path"].startswith(API_PREFIXES)
         limit = self._max_body_bytes if is_api else MAX_BODY_BYTES
         try:
             if is_api:

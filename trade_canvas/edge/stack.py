@@ -8,6 +8,7 @@ from typing import Protocol
 
 from django.conf import settings
 
+from factors.udf.errors import UdfErrors
 from market.api.asgi import Application, Receive, Scope, Send
 from market.api.front import Front
 from market.costs import cost_budget
@@ -52,6 +53,8 @@ def build(django: Application) -> Application:
     shared: list[Wrapper] = [
         # Every log line and every response carries the request's id, refusals included.
         RequestIds,
+        # Charts that speak UDF read the body of an error only.
+        *([UdfErrors] if switches.enable_udf else []),
         # While the process ends, new requests are refused before any work is done for them.
         DrainGate,
     ]

@@ -85,6 +85,7 @@ def test_gate_passes_a_sound_build_and_writes_its_report(installation, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
+@pytest.mark.prove
 def test_gate_fails_each_planted_fault_for_its_own_reason(installation):
     command = [sys.executable, "-m", "tests.planted_web"]
     webs = {fault: installation.web(wait=False, command=[*command, fault]) for fault in FAULTS}

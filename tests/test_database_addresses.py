@@ -77,6 +77,7 @@ def work(installation):
     assert "DIFFERENT" not in installation.manage("verify", SERIES, "--no-progress")
 
 
+@pytest.mark.prove
 def test_several_hosts_and_a_schema(database):
     parts = urlsplit(database)
     run_sql(database, f'CREATE SCHEMA canvas AUTHORIZATION "{ROLE}"')

@@ -63,6 +63,7 @@ def test_killed_import_leaves_ledgers_that_fit_and_goes_on(stack, file):
     assert f"{COUNT:,} candles" in verify(stack)
 
 
+@pytest.mark.prove
 def test_killed_web_process_is_followed_by_one_that_draws_on(stack):
     candles = [candle._asdict() for candle in walk(1_200)]
     path = "/api/dev/market/ingest/candles_closed_batch"

@@ -141,6 +141,7 @@ def refusal_of(program):
     return line
 
 
+@pytest.mark.prove
 def test_a_copy_is_refused_until_it_is_separated(original_and_copy):
     original, copy = original_and_copy
     web = original.web()

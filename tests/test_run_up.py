@@ -121,6 +121,7 @@ def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
         wait_until(lambda: family(open_folder) == [], 15, "everything to end with it")
 
 
+@pytest.mark.prove
 def test_up_without_store_and_bus_is_one_process_and_the_exchange(open_folder):
     off = {"TRADE_CANVAS_ENABLE_PG_STORE": "0", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
     with up(open_folder, **off) as first:

@@ -101,6 +101,7 @@ def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(in
     assert_without_hole(flows(ingest, BTC))
 
 
+@pytest.mark.prove
 def test_group_of_a_killed_worker_is_taken_over_without_a_hole(ingest):
     first = ingest.worker()
     flows(ingest, BTC)

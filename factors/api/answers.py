@@ -168,3 +168,20 @@ class FactorEventsAnswer(BaseModel):
     ]
     events: list[EventAnswer]
     next_cursor: NextCursor
+
+
+class FactorFeaturesAnswer(BaseModel):
+    """A page of feature columns: one value in each for every candle."""
+
+    series_id: str
+    epoch: Annotated[int, Field(description="revisions of the series, as `X-Series-Epoch`")]
+    generation: Annotated[str, Field(description="as `X-Series-Generation`")]
+    head_time: Annotated[
+        int | None, Field(description="newest candle of the ledger; null before the first")
+    ]
+    candle_time: Annotated[list[int], Field(description="open times, ascending")]
+    columns: Annotated[
+        dict[str, list[float | int | str | None]],
+        Field(description="as long as `candle_time`; null: no such event with this candle"),
+    ]
+    next_cursor: NextCursor

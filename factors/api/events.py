@@ -11,29 +11,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from factors.api.answers import FactorEventsAnswer
-from factors.api.refusals import PAGED_OUT_OF_SYNC, refusals, require_range
+from factors.api.paged import BAD_RANGE, cursor_of, names_of, range_query
+from factors.api.refusals import PAGED_OUT_OF_SYNC, refusals
 from factors.api.requests import EventsQuery
 from factors.domain.ledger import NumberedEvent
 from factors.events import Cursor, is_known, read_page
 from factors.lazy_json import as_json
 from market import blocking
-from market.api.checks import check_query
-from market.api.cursors import cursor_text, invalid_cursor, place_of
+from market.api.cursors import cursor_text
 from market.api.endpoint import Endpoint
 from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.readable import readable_series
-from market.api.schema import BAD_SERIES_ID, STORE_DOWN, parameters_of, responses
-from market.domain.series import SeriesId
+from market.api.schema import STORE_DOWN, parameters_of, responses
 
-BAD_QUERY = {
-    400: (
-        *BAD_SERIES_ID[400],
-        ErrorCode.INVALID_RANGE,
-        ErrorCode.INVALID_CURSOR,
-        ErrorCode.UNKNOWN_KIND,
-    )
-}
+BAD_QUERY = {400: (*BAD_RANGE, ErrorCode.UNKNOWN_KIND)}
 
 _CURSOR = TypeAdapter(Cursor)
 
@@ -52,11 +44,10 @@ class FactorEvents(Endpoint):
     )
     def get(self, request: Request) -> Response:
         """One page of events."""
-        given = request.query_params
-        lists = {"kinds": given.getlist("kinds")} if "kinds" in given else {}
-        asked = check_query(EventsQuery, given.dict() | lists)
-        require_range(asked.start, asked.end)
-        kinds = _kinds_of(asked.kinds)
+        asked = range_query(request, EventsQuery, "kinds")
+        unknown = _("no factor reports events of this kind")
+        refusal = ApiError(400, ErrorCode.UNKNOWN_KIND, unknown)
+        kinds = names_of(asked.kinds, is_known, refusal)
         series = readable_series(asked.series_id)
         with refusals():
             page = blocking.call(
@@ -66,7 +57,7 @@ class FactorEvents(Endpoint):
                 end=asked.end,
                 kinds=kinds,
                 limit=asked.limit,
-                cursor=None if asked.cursor is None else _cursor_of(asked.cursor, series),
+                cursor=cursor_of(asked.cursor, _CURSOR, series),
             )
         answer = {
             "series_id": str(series),
@@ -89,22 +80,3 @@ def _event(numbered: NumberedEvent) -> dict[str, Any]:
         "event_key": event_key,
         "payload": payload,
     }
-
-
-def _kinds_of(given: list[str] | None) -> list[str] | None:
-    """The kinds of a query, None for all; raises ApiError 400 `unknown_kind`."""
-    if given is None:
-        return None
-    names = {name.strip(): None for text in given for name in text.split(",")}
-    for name in names:
-        if not is_known(name):
-            raise ApiError(400, ErrorCode.UNKNOWN_KIND, _("no factor reports events of this kind"))
-    return list(names)
-
-
-def _cursor_of(text: str, series: SeriesId) -> Cursor:
-    """The cursor of a text; raises ApiError 400 `invalid_cursor` for one of another series."""
-    cursor = place_of(text, _CURSOR)
-    if cursor.series_id != str(series):
-        raise invalid_cursor()
-    return cursor

@@ -20,12 +20,6 @@ def ledger_behind(ledger: str = "factor") -> ApiError:
     return ApiError(409, ErrorCode.FACTOR_OUT_OF_SYNC, f"ledger_out_of_sync:{ledger}")
 
 
-def require_range(start: int, end: int | None) -> None:
-    """Raise ApiError 400 `invalid_range` for a range that ends before it begins."""
-    if end is not None and end < start:
-        raise ApiError(400, ErrorCode.INVALID_RANGE, _("the range ends before it begins"))
-
-
 @contextmanager
 def refusals(ledger: str = "factor") -> Iterator[None]:
     """Raise what a paged read of the ledger raises as an ApiError."""

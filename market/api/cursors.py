@@ -15,7 +15,7 @@ from market.api.errors import ApiError
 
 T = TypeVar("T")
 
-LONGEST_CURSOR = 600
+LONGEST_CURSOR = 1_000
 
 
 def cursor_text(place: tuple[Any, ...]) -> str:

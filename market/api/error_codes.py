@@ -27,6 +27,7 @@ class ErrorCode(StrEnum):
     INVALID_CURSOR = "invalid_cursor", "no `next_cursor` of an earlier answer"
     INVALID_RANGE = "invalid_range", "a range that ends before it begins"
     UNSUPPORTED_RESOLUTION = "unsupported_resolution", "no resolution, or one of months"
+    UNKNOWN_COLUMN = "unknown_column", "no event fills a column of this name"
     UNKNOWN_KIND = "unknown_kind", "no factor reports events of this kind"
     BAD_REQUEST = "bad_request", "a Host that is not allowed, or a query that cannot be read"
     # 401, 403

@@ -130,6 +130,7 @@ def test_schema_describes_the_endpoints(api):
     expected = {
         "/api/factor/catalog": {"200"},
         "/api/factor/events": {"200", "400", "409", "422", "503"},
+        "/api/factor/features": {"200", "400", "409", "422", "503"},
         "/api/factor/health": {"200", "400", "422", "503"},
         SLICES: {"200", "400", "409", "422", "503"},
     }

@@ -10,6 +10,7 @@ from django.conf import settings
 from factors.lazy_json import as_json
 from market.domain.series import SeriesId
 from market.live.drawings import Drawn, DrawnAt
+from market.live.messages import DrawnChange
 from market.runtime import candle_store
 from market.singletons import once
 from overlays.domain.delta import parted
@@ -64,7 +65,10 @@ def _drawn(changes: Changes, known: DrawnAt | None) -> Drawn:
     grown = as_json(points)
     if len(patch) + len(grown) > MOST_BYTES:
         return Drawn(at)
-    change = {"removed_ids": removed, "instruction_catalog_patch": orjson.Fragment(patch)}
+    change: DrawnChange = {
+        "removed_ids": removed,
+        "instruction_catalog_patch": orjson.Fragment(patch),
+    }
     if points:
         change["series_points"] = orjson.Fragment(grown)
     return Drawn(at, change)

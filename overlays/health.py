@@ -16,6 +16,7 @@ from market.domain.series import SeriesId
 from market.ingest.halted import halted_markets
 from market.ingest.runtime import lease_store
 from market.live.health import Health
+from market.live.messages import HealthFields
 from market.runtime import derived_book, derived_timeframes
 from market.stores.postgres import read_rows
 
@@ -105,7 +106,7 @@ def _health(
         signature += [market["status_reason"], market["missing_candles"], backfill["state"]]
         signature.append("is_halted" in market)
         signature.append(None if percent is None else int(percent))
-    fields: dict[str, Any] = {"market": market, "factor": factor}
+    fields: HealthFields = {"market": market, "factor": factor}
     if partial is not None:
         signature.append(tuple(partial))
         fields["partial"] = [

@@ -11,6 +11,7 @@ from websockets.frames import Opcode
 
 from lab.sockets import REFUSED, Socket, connect
 from lab.waiting import patience
+from tests.wire_schema import complaints_of_request, complaints_of_sent
 
 TIMEOUT_S = 10.0
 NAMES = ("candle_time", "open", "high", "low", "close", "volume")
@@ -35,6 +36,8 @@ class Client:
         for follower in self._followers:
             await follower.has_ended.wait()
         await self._session.close()
+        complaints = [each for follower in self._followers for each in follower.complaints]
+        assert not complaints, complaints
 
     async def get(self, path: str, **query: Any) -> Any:
         """A GET that must succeed."""
@@ -93,6 +96,8 @@ class Follower:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         """Everything that was read so far."""
+        self.complaints: list[str] = []
+        """What of both sides does not follow the AsyncAPI document."""
         self.has_ended = asyncio.Event()
         self._socket: Socket | None = None
         self._unread: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -106,6 +111,7 @@ class Follower:
         self._is_open.set()
 
     def received(self, payload: bytes, at: float) -> None:
+        self.complaints += complaints_of_sent(payload)
         self._unread.put_nowait(payload)
 
     def pinged(self) -> None:
@@ -130,6 +136,7 @@ class Follower:
 
     async def send_text(self, text: str) -> None:
         """Send any text."""
+        self.complaints += complaints_of_request(text)
         self._send(text.encode("utf-8", "surrogatepass"), Opcode.TEXT)
 
     async def send_bytes(self, data: bytes) -> None:

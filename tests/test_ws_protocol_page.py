@@ -12,8 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from market.domain.lease_store import Refusal
+from market.live import messages
+from market.live.messages import SocketErrorCode
 from market.live.requests import Subscribe, Unsubscribe, parse_request
 from tests.clients import Client
+from tests.wire_schema import complaints_of_request, complaints_of_sent
+from trade_canvas.asyncapi import EXAMPLES, schemas
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "ws-protocol.md").read_text()
@@ -129,13 +134,18 @@ def first_arguments(name: str, *places: str) -> set[str]:
 
 
 def message_types() -> set[str]:
-    found = first_arguments("_candle_message", "market/live")
+    """Every type that a dict in the code of the sockets has."""
+    found: set[str] = set()
     for node in trees("market/live"):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if key is not None and "type" in texts(key):
                     found.update(texts(value))
     return {each for each in found if not each.startswith("websocket.")}
+
+
+def declared_types(*kinds: type) -> set[str]:
+    return {schemas()[kind.__name__]["properties"]["type"]["const"] for kind in kinds}
 
 
 def close_codes() -> set[int]:
@@ -150,16 +160,40 @@ def close_codes() -> set[int]:
 def test_page_describes_every_message_type():
     described = set(re.findall(r"^### (\w+)$", PAGE, re.MULTILINE))
     debug = set(re.findall(r'^\{"type":"(\w+)"', DEBUG_PAGE, re.MULTILINE))
-    assert {"candle_closed", "gap", "error"} <= message_types() - debug <= described
-    assert debug <= message_types()
+    declared = declared_types(*messages.MARKET_MESSAGES)
+    assert {"candle_closed", "gap", "error"} <= declared <= described
+    assert debug == declared_types(*messages.DEBUG_MESSAGES)
+    # No code builds a message that is not declared.
+    assert message_types() == declared | debug
+
+
+def test_page_and_document_have_the_same_examples():
+    lines = [line for block in blocks("json") for line in block.splitlines()]
+    assert len(lines) >= 15
+    shown = [json.loads(line) for line in lines]
+    requests = {"subscribe", "unsubscribe", "hello"}
+    sent = [each for each in shown if each["type"] not in requests]
+    assert [c for each in sent for c in complaints_of_sent(json.dumps(each).encode())] == []
+    asked = [each for each in shown if each["type"] in requests]
+    assert [c for each in asked for c in complaints_of_request(json.dumps(each))] == []
+    for kind in (*messages.MARKET_REQUESTS, *messages.MARKET_MESSAGES):
+        assert EXAMPLES[kind] in shown
+
+
+@pytest.mark.parametrize(
+    ("language", "file"), [("nginx", "nginx/trade_canvas.conf"), ("caddyfile", "caddy/Caddyfile")]
+)
+def test_proxies_of_the_page_are_parts_of_the_deployed_ones(language, file):
+    (block,) = blocks(language)
+    deployed = {line.strip() for line in (ROOT / "deploy" / file).read_text().splitlines()}
+    assert {line.strip() for line in block.splitlines() if line.strip()} <= deployed
 
 
 def test_page_explains_every_error_code():
-    codes = first_arguments("_error", "market/live")
-    assert {"bad_request", "unavailable"} <= codes
-    assert codes <= set(
-        re.findall(r"^\| `(\w+)` \| (?:yes|no|of a subscribe) \|", PAGE, re.MULTILINE)
-    )
+    explained = re.findall(r"^\| `(\w+)` \| (?:yes|no|of a subscribe) \|", PAGE, re.MULTILINE)
+    assert set(explained) == set(SocketErrorCode)
+    # What a lease is refused with becomes such a code.
+    assert {SocketErrorCode(refusal) for refusal in Refusal} < set(SocketErrorCode)
 
 
 def test_page_gives_every_reason_of_a_bad_request():

@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from trade_canvas.asyncapi import asyncapi
 from trade_canvas.log_in import ThrottledLogIn
 from trade_canvas.status import views as status
 from trade_canvas.views import favicon, healthz, page, readyz
@@ -23,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("overlays.api.urls")),
     path("udf/", include("factors.udf.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/asyncapi.json", asyncapi, name="asyncapi"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
 

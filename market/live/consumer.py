@@ -25,6 +25,7 @@ from market.live import metrics
 from market.live.current import current_hub, health_feed
 from market.live.frames import error_frame
 from market.live.heartbeats import heartbeats
+from market.live.messages import SocketErrorCode
 from market.live.requests import BadRequest, Hello, Subscribe, parse_request, series_of_subscribe
 from market.live.watcher import Watcher
 from market.live.wires import wire_for
@@ -98,9 +99,9 @@ class Connection:
                 self._watcher.wire.close(POLICY_VIOLATION, "message_rate")
             else:
                 series = series_of_subscribe(text)
-                self._error("rate_limited", "too many messages, slow down", series)
+                self._error(SocketErrorCode.RATE_LIMITED, "too many messages, slow down", series)
         elif text is None:
-            self._error("bad_request", "binary frames are not supported")
+            self._error(SocketErrorCode.BAD_REQUEST, "binary frames are not supported")
         else:
             await self._carry_out(text)
 
@@ -121,7 +122,7 @@ class Connection:
         try:
             request = parse_request(text)
         except BadRequest as error:
-            self._error("bad_request", str(error))
+            self._error(SocketErrorCode.BAD_REQUEST, str(error))
             return
         if isinstance(request, Hello):
             self._greet(request)
@@ -155,15 +156,16 @@ class Connection:
         """Subscribe, if the address has processor time left for a catch-up."""
         if not request.series.is_canonical:
             alias = SeriesAlias(request.series)
-            canonical = str(alias.canonical)
-            self._error(alias.code, str(alias), request.series, canonical_series_id=canonical)
-            return alias.code
+            code = SocketErrorCode.SERIES_ALIAS
+            self._error(code, str(alias), request.series, canonical=alias.canonical)
+            return code
         budget = cost_budget()
         if budget is None:
             return await self._subscribe(request)
         if budget.wait_s(self._address):
-            self._error("rate_limited", "too much was read, slow down", request.series)
-            return "rate_limited"
+            code = SocketErrorCode.RATE_LIMITED
+            self._error(code, "too much was read, slow down", request.series)
+            return code
         with budget.charged(self._address):
             return await self._subscribe(request)
 
@@ -173,12 +175,12 @@ class Connection:
         followed = self._hub.subscriptions_of(self._watcher)
         if series not in followed:
             if len(followed) >= settings.SWITCHES.ws_max_subscriptions:
-                self._error("too_many_subscriptions", "unsubscribe first", series)
+                self._error(SocketErrorCode.TOO_MANY_SUBSCRIPTIONS, "unsubscribe first", series)
                 return "too_many"
             try:
                 await leases.acquire(series, self._address)
             except FollowRefused as refused:
-                self._error(refused.code, refused.reason, series)
+                self._error(SocketErrorCode(refused.code), refused.reason, series)
                 return refused.code
         await first_fill(series)
         try:
@@ -201,15 +203,20 @@ class Connection:
             else:
                 logger.exception("catch-up of %s failed", series)
             await leases.release(series, self._address)
-            self._error("unavailable", "catch-up failed, subscribe again", series)
+            self._error(SocketErrorCode.UNAVAILABLE, "catch-up failed, subscribe again", series)
             return "error"
         if self._health is not None:
             self._health.subscribed(self._watcher, series)
         return "ok"
 
     def _error(
-        self, code: str, message: str, series: SeriesId | None = None, **fields: str
+        self,
+        code: SocketErrorCode,
+        message: str,
+        series: SeriesId | None = None,
+        *,
+        canonical: SeriesId | None = None,
     ) -> None:
-        frame = error_frame(code, message, None if series is None else str(series), **fields)
+        frame = error_frame(code, message, series, canonical=canonical)
         self._watcher.wire.send(frame)
         metrics.frame_sent(frame.types, len(frame.data), 1)

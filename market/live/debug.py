@@ -21,6 +21,7 @@ from market import identity
 from market.debug_events import BEGINNING, Cursor, DebugRing, Placed, debug_ring
 from market.live import metrics
 from market.live.frames import Frame
+from market.live.messages import DebugEvent, DebugSnapshot
 from market.live.wires import wire_for
 from market.live.wires.port import Wire
 from market.stopping import stop
@@ -76,8 +77,10 @@ class DebugFeed:
             log.warning("no debug events: %s", error)
             client.wire.close(TRY_AGAIN, "unavailable")
             return
-        events = [orjson.Fragment(each.event) for each in found]
-        _send(client, Frame.of({"type": "debug_snapshot", "events": events}))
+        # They are stored as JSON.
+        events: Any = [orjson.Fragment(each.event) for each in found]
+        message: DebugSnapshot = {"type": "debug_snapshot", "events": events}
+        _send(client, Frame.of(message))
         # What came meanwhile is read once more, for this client.
         client.at = found[-1].at if found else BEGINNING
         self._at = min(each.at for each in self._clients if each.at is not None)
@@ -109,7 +112,9 @@ class DebugFeed:
 
     def _deliver(self, found: list[Placed]) -> None:
         for at, event in found:
-            frame = Frame.of({"type": "debug_event", "event": orjson.Fragment(event)})
+            encoded: Any = orjson.Fragment(event)
+            message: DebugEvent = {"type": "debug_event", "event": encoded}
+            frame = Frame.of(message)
             for client in self._clients:
                 if client.at is not None and client.at < at:
                     _send(client, frame)

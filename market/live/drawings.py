@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from market.domain.series import SeriesId
 from market.live import metrics
 from market.live.frames import Frame
+from market.live.messages import DrawCursor, DrawDelta, DrawnChange, DrawnFields
 from market.live.reads import RunBlocking
 from market.live.topic import Subscription, Topic
 from market.stopping import stop
@@ -44,7 +45,7 @@ class DrawnAt(NamedTuple):
     generation: str
     takebacks: int
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> DrawnFields:
         """The fields of both messages about drawings."""
         return {
             "cursor": self.cursor,
@@ -54,19 +55,16 @@ class DrawnAt(NamedTuple):
         }
 
 
-NOT_DRAWN = {"cursor": None, "to_candle_time": None}
-
-
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """What is drawn now, None while drawings are behind the candles; `change` leads there.
 
-    `change` has the fields of a `draw_delta` that depend on drawings; None when no change, or none
-    small enough to be sent, leads from what was known to what is drawn.
+    `change` is None when no change, or none small enough to be sent, leads from what was known to
+    what is drawn.
     """
 
     at: DrawnAt | None
-    change: Mapping[str, Any] | None = None
+    change: DrawnChange | None = None
 
 
 ReadDrawn = Callable[[Mapping[SeriesId, DrawnAt | None]], Mapping[SeriesId, Drawn]]
@@ -135,20 +133,29 @@ class _Followed:
 
     def _cursor(self) -> Frame:
         state = self.topic.state
-        nothing = {**NOT_DRAWN, "epoch": state.epoch, "generation": state.generation}
+        nothing: DrawnFields = {
+            "cursor": None,
+            "to_candle_time": None,
+            "epoch": state.epoch,
+            "generation": state.generation,
+        }
         fields = nothing if self.at is None else self.at.fields()
-        return Frame.of({"type": "draw_cursor", "series_id": str(self.topic.series), **fields})
+        message: DrawCursor = {
+            "type": "draw_cursor",
+            "series_id": str(self.topic.series),
+            **fields,
+        }
+        return Frame.of(message)
 
-    def _delta(self, before: DrawnAt, now: DrawnAt, change: Mapping[str, Any]) -> Frame:
-        return Frame.of(
-            {
-                "type": "draw_delta",
-                "series_id": str(self.topic.series),
-                "previous_cursor": before.cursor,
-                **now.fields(),
-                **change,
-            }
-        )
+    def _delta(self, before: DrawnAt, now: DrawnAt, change: DrawnChange) -> Frame:
+        message: DrawDelta = {
+            "type": "draw_delta",
+            "series_id": str(self.topic.series),
+            "previous_cursor": before.cursor,
+            **now.fields(),
+            **change,
+        }
+        return Frame.of(message)
 
 
 class Drawings:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from websockets.frames import Frame as WebSocketFrame
@@ -17,6 +16,14 @@ from websockets.frames import Opcode
 from market.domain.candle import Candle
 from market.domain.change import Notice
 from market.domain.series import SeriesId
+from market.live.messages import (
+    CandleClosed,
+    CandleForming,
+    CandlesBatch,
+    Gap,
+    SocketError,
+    SocketErrorCode,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Frame:
     types: Mapping[str, int]
 
     @staticmethod
-    def of(*messages: dict[str, Any]) -> Frame:
+    def of(*messages: Mapping[str, object]) -> Frame:
         """Encode messages that are sent one after the other."""
         bodies = [orjson.dumps(message) for message in messages]
         data = b"".join(WebSocketFrame(Opcode.TEXT, body).serialize(mask=False) for body in bodies)
@@ -48,23 +55,33 @@ def closed_frame(
     0 or None is before all candles and makes no gap.
     """
     if supports_batch and len(candles) > 1:
-        batch = {
+        batch: CandlesBatch = {
             "type": "candles_batch",
             "series_id": str(series),
             "candles": [candle.as_object() for candle in candles],
         }
         return Frame.of(*_gaps(series, cursor, candles), batch)
-    messages: list[dict[str, Any]] = []
+    messages: list[Gap | CandleClosed] = []
     for candle in candles:
         messages += _gaps(series, cursor, [candle])
-        messages.append(_candle_message("candle_closed", series, candle))
+        closed: CandleClosed = {
+            "type": "candle_closed",
+            "series_id": str(series),
+            "candle": candle.as_object(),
+        }
+        messages.append(closed)
         cursor = candle.candle_time
     return Frame.of(*messages)
 
 
 def forming_frame(series: SeriesId, candle: Candle) -> Frame:
     """The open candle."""
-    return Frame.of(_candle_message("candle_forming", series, candle))
+    message: CandleForming = {
+        "type": "candle_forming",
+        "series_id": str(series),
+        "candle": candle.as_object(),
+    }
+    return Frame.of(message)
 
 
 def system_frame(series: SeriesId, notice: Notice) -> Frame:
@@ -80,21 +97,23 @@ def system_frame(series: SeriesId, notice: Notice) -> Frame:
     )
 
 
-def error_frame(code: str, message: str, series_id: str | None = None, **fields: str) -> Frame:
-    """An error that does not close the connection; `fields` come last."""
-    body = {"type": "error", "code": code, "message": message}
-    if series_id is not None:
-        body["series_id"] = series_id
-    return Frame.of(body | fields)
+def error_frame(
+    code: SocketErrorCode,
+    message: str,
+    series: SeriesId | None = None,
+    *,
+    canonical: SeriesId | None = None,
+) -> Frame:
+    """An error that does not close the connection."""
+    body: SocketError = {"type": "error", "code": code, "message": message}
+    if series is not None:
+        body["series_id"] = str(series)
+    if canonical is not None:
+        body["canonical_series_id"] = str(canonical)
+    return Frame.of(body)
 
 
-def _candle_message(kind: str, series: SeriesId, candle: Candle) -> dict[str, Any]:
-    return {"type": kind, "series_id": str(series), "candle": candle.as_object()}
-
-
-def _gaps(
-    series: SeriesId, cursor: int | None, candles: Sequence[Candle]
-) -> Iterator[dict[str, Any]]:
+def _gaps(series: SeriesId, cursor: int | None, candles: Sequence[Candle]) -> Iterator[Gap]:
     step = series.timeframe.seconds
     for candle in candles:
         if cursor is not None and 0 < cursor < candle.candle_time - step:

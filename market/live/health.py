@@ -9,11 +9,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from market.domain.series import SeriesId
 from market.live import metrics
 from market.live.frames import Frame
+from market.live.messages import HealthFields, HealthMessage
 from market.live.reads import RunBlocking
 from market.live.watcher import Watcher
 from market.stopping import stop
@@ -30,7 +31,7 @@ class Health(NamedTuple):
     """The health of a series: the fields of its message, and what must change to send it again."""
 
     signature: Hashable
-    fields: Mapping[str, Any]
+    fields: HealthFields
 
 
 ReadHealth = Callable[[Sequence[SeriesId]], Mapping[SeriesId, Health]]
@@ -110,9 +111,12 @@ class HealthFeed:
                 if health is None or sent.get(series) == health.signature:
                     continue
                 if series not in frames:
-                    frames[series] = Frame.of(
-                        {"type": "health", "series_id": str(series), **health.fields}
-                    )
+                    message: HealthMessage = {
+                        "type": "health",
+                        "series_id": str(series),
+                        **health.fields,
+                    }
+                    frames[series] = Frame.of(message)
                 # One that is behind gets what is true when it has room.
                 if watcher.wire.offer(frames[series]):
                     sent[series] = health.signature

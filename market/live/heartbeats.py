@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from market.live import metrics
 from market.live.frames import Frame
+from market.live.messages import Heartbeat
 from market.live.wires.port import Wire
 from market.stopping import stop
 
@@ -56,7 +57,8 @@ class Heartbeats:
             self._send(self._frame(), list(self._wires))
 
     def _frame(self) -> Frame:
-        return Frame.of({"type": "heartbeat", "time": int(self._clock())})
+        message: Heartbeat = {"type": "heartbeat", "time": int(self._clock())}
+        return Frame.of(message)
 
     def _send(self, frame: Frame, wires: list[Wire]) -> None:
         # A connection that is behind has messages on the way, which show as well that it lives.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -13,13 +16,18 @@ from django.utils.translation import gettext_lazy, ngettext
 from typing_extensions import override
 
 from factors import runtime
+from factors.domain.parameters import ParameterError
 from factors.models import FactorState
+from factors.parameters_admin import FactorParametersAdmin
 from factors.tasks import request_rebuild
 from market.admin import ReadOnlyAdmin
 from market.admin.cells import chart_link
 from market.admin.filters import ForeignExchange
 from market.domain.series import SeriesId
 from market.installation.words import as_time
+from market.models import Series
+
+__all__ = ["FactorParametersAdmin", "FactorStateAdmin"]
 
 
 class LogicFilter(admin.SimpleListFilter):
@@ -38,10 +46,25 @@ class LogicFilter(admin.SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[FactorState]
     ) -> QuerySet[FactorState]:
-        fingerprint = runtime.engine().fingerprint
         if self.value() == "current":
-            return queryset.filter(fingerprint=fingerprint)
-        return queryset.exclude(fingerprint=fingerprint) if self.value() == "outdated" else queryset
+            return queryset.filter(current())
+        return queryset.exclude(current()) if self.value() == "outdated" else queryset
+
+
+def current() -> Q:
+    """Ledgers that come from the logic and the parameters that their series have now."""
+    own = Series.objects.filter(factor_parameters__isnull=False).distinct()
+    named = {row.pk: fingerprint_of(row) for row in own.prefetch_related("factor_parameters")}
+    usual = Q(fingerprint=runtime.engine().fingerprint) & ~Q(series_id__in=list(named))
+    return reduce(or_, (Q(series_id=key, fingerprint=each) for key, each in named.items()), usual)
+
+
+def fingerprint_of(row: Series) -> str:
+    """Of the logic and the parameters that a series has now; empty if they are not accepted."""
+    values = {each.factor: each.parameters for each in row.factor_parameters.all()}
+    with contextlib.suppress(ParameterError):
+        return runtime.engines().having(SeriesId.parse(row.name), values).fingerprint
+    return ""
 
 
 @admin.register(FactorState)
@@ -56,6 +79,11 @@ class FactorStateAdmin(ReadOnlyAdmin):
     fields = ("series", "head", "lag", "epoch", "fingerprint", "logic", "events")
     readonly_fields = fields
     actions = ("rebuild",)
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FactorState]:
+        rows: QuerySet[FactorState] = super().get_queryset(request)
+        return rows.prefetch_related("series__factor_parameters")
 
     @admin.display(description=gettext_lazy("chart"))
     def chart(self, row: FactorState) -> SafeString:
@@ -81,7 +109,7 @@ class FactorStateAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("logic"))
     def logic(self, row: FactorState) -> str:
         """Whether the ledger comes from the logic and parameters of this process."""
-        same = row.fingerprint == runtime.engine().fingerprint
+        same = row.fingerprint == fingerprint_of(row.series)
         standing = _("current") if same else _("outdated")
         return f"{row.fingerprint[:12]} ({standing})"
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from factors.domain.checkpoints import (
     EVERY,
@@ -59,7 +59,6 @@ class StageState(Protocol):
 
 State = TypeVar("State", bound=StageState)
 Item = TypeVar("Item")
-Item_co = TypeVar("Item_co", covariant=True)
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Entry = TypeVar("Entry")
 Entry_co = TypeVar("Entry_co", covariant=True)
@@ -81,7 +80,14 @@ class StageEngine(Protocol[State, Item_contra, Entry_co]):
         """The state that was dumped; raises StateError for bytes of another engine."""
 
 
-class StageInput(Protocol[Item_co]):
+class Logic(NamedTuple, Generic[State, Item, Entry]):
+    """An engine, and the fingerprint of ledgers that are computed with it."""
+
+    engine: StageEngine[State, Item, Entry]
+    fingerprint: str
+
+
+class StageInput(Protocol[State, Item, Entry]):
     """What a batch gives to the engine: one item for each candle.
 
     `stale_from` is the earliest time at which older items changed, or from which on a recomputation
@@ -98,17 +104,20 @@ class StageInput(Protocol[Item_co]):
     @property
     def candles(self) -> StoredCandles: ...
 
-    def fresh(self) -> Sequence[Item_co]:
+    def logic(self, known: Position | None) -> Logic[State, Item, Entry]:
+        """The logic of the series now; `known` is where its ledger is. May read the store."""
+
+    def fresh(self) -> Sequence[Item]:
         """The items of the batch's candles beyond the old head."""
 
-    def between(self, after: int, end: int) -> Iterable[Item_co]:
+    def between(self, after: int, end: int) -> Iterable[Item]:
         """The items of all candles later than `after` up to `end`, in order."""
 
-    def missing(self, reached: int, at_once: int) -> Sequence[Item_co]:
+    def missing(self, reached: int, at_once: int) -> Sequence[Item]:
         """The items to add to a ledger that has reached `reached`: about `at_once` at most."""
 
 
-class Kept(NamedTuple, Generic[State]):
+class Kept(NamedTuple, Generic[State, Item, Entry]):
     """An engine state after `candle_count` candles, and the ledger's position at that moment.
 
     It is useless in another generation of the store: there other candles may lead to that position.
@@ -118,6 +127,7 @@ class Kept(NamedTuple, Generic[State]):
     state: State
     candle_count: int
     generation: str
+    logic: Logic[State, Item, Entry]
 
     @property
     def size(self) -> int:
@@ -130,7 +140,7 @@ class Kept(NamedTuple, Generic[State]):
         return untouched and self.at[1:] == known[1:] and self.at.head_time <= reached
 
 
-class KeptStates(Generic[State]):
+class KeptStates(Generic[State, Item, Entry]):
     """The engine states that a process keeps, of at most `most` candles in all; thread-safe.
 
     A state is taken out while a batch is computed with it and put back after the commit. So a
@@ -139,16 +149,16 @@ class KeptStates(Generic[State]):
 
     def __init__(self, most: int = MOST_KEPT) -> None:
         self._most = most
-        self._states: dict[SeriesId, Kept[State]] = {}
+        self._states: dict[SeriesId, Kept[State, Item, Entry]] = {}
         self._candles = 0
         self._mutex = threading.Lock()
 
-    def take(self, series: SeriesId) -> Kept[State] | None:
+    def take(self, series: SeriesId) -> Kept[State, Item, Entry] | None:
         """Remove and return the state of a series."""
         with self._mutex:
             return self._removed(series)
 
-    def put(self, series: SeriesId, kept: Kept[State]) -> None:
+    def put(self, series: SeriesId, kept: Kept[State, Item, Entry]) -> None:
         """Keep a state; the least recently used ones are evicted when there are too many."""
         with self._mutex:
             self._removed(series)
@@ -157,7 +167,7 @@ class KeptStates(Generic[State]):
             while self._candles > self._most:
                 self._removed(next(iter(self._states)))
 
-    def _removed(self, series: SeriesId) -> Kept[State] | None:
+    def _removed(self, series: SeriesId) -> Kept[State, Item, Entry] | None:
         kept = self._states.pop(series, None)
         self._candles -= 0 if kept is None else kept.size
         return kept
@@ -171,7 +181,7 @@ class Run(Generic[State, Item, Entry]):
     which on older entries were deleted first; None when the ledger only grew.
     """
 
-    engine: StageEngine[State, Item, Entry]
+    logic: Logic[State, Item, Entry]
     state: State
     candle_count: int
     every: int
@@ -187,26 +197,34 @@ class Run(Generic[State, Item, Entry]):
     def replay(self, items: Iterable[Item]) -> None:
         """Take items whose entries are in the ledger already."""
         for item in items:
-            self.engine.step(self.state, item)
+            self.logic.engine.step(self.state, item)
             self.candle_count += 1
 
     def extend(self, items: Sequence[Item]) -> None:
         """Compute new entries; dump the state wherever a checkpoint is due."""
-        step, state, entries, count = self.engine.step, self.state, self.entries, self.candle_count
+        engine, state, entries, count = (
+            self.logic.engine,
+            self.state,
+            self.entries,
+            self.candle_count,
+        )
+        step = engine.step
         due = kept_between(count, count + len(items), every=self.every)
         for item in items:
             entries.append(step(state, item))
             count += 1
             if count in due:
-                dump = self.engine.dump(state)
+                dump = engine.dump(state)
                 self.checkpoints.append(Checkpoint(state.head_time, count, dump))
         self.candle_count = count
 
 
 class LedgerStage(Generic[State, Item, Entry]):
-    """Brings one ledger up to each batch, with the engine whose logic `fingerprint` names.
+    """Brings one ledger up to each batch.
 
-    `writing` opens the ledger of the series that a writer has locked.
+    `writing` opens the ledger of the series that a writer has locked. Whoever changes the logic of
+    a series, such as its parameters, must change the fingerprint of its ledger in the same
+    transaction: then every process notices with its next batch, whatever state it keeps.
 
     A ledger that is far behind advances by `at_once` candles with each batch; until it has caught
     up, reads answer that it is behind. With `rebuilds` off, a ledger of other logic or parameters
@@ -216,26 +234,22 @@ class LedgerStage(Generic[State, Item, Entry]):
 
     def __init__(
         self,
-        engine: StageEngine[State, Item, Entry],
         writing: Callable[[SeriesWriter], LedgerWriter[Entry]],
         candles: CandleStore,
         *,
-        fingerprint: str,
         rebuilds: bool = True,
         at_once: int = AT_ONCE,
         every: int = EVERY,
     ) -> None:
-        self._engine = engine
         self._writing = writing
         self._candles = candles
-        self._fingerprint = fingerprint
         self._rebuilds = rebuilds
         self._at_once = at_once
         self._every = every
-        self._kept: KeptStates[State] = KeptStates()
+        self._kept: KeptStates[State, Item, Entry] = KeptStates()
 
     def apply(
-        self, writer: SeriesWriter, change: Change, given: StageInput[Item]
+        self, writer: SeriesWriter, change: Change, given: StageInput[State, Item, Entry]
     ) -> Run[State, Item, Entry]:
         """Bring the ledger up to a change. Raises LedgerOutdated and LedgerConflict."""
         ledger, kept = self._writing(writer), self._kept.take(change.series)
@@ -244,57 +258,61 @@ class LedgerStage(Generic[State, Item, Entry]):
             kept = None
         head = BEGINNING if change.predecessor is None else change.predecessor
         is_plain = given.stale_from is None and not given.is_requested
-        if kept is not None and is_plain and kept.at == self._position(head, change):
-            # The live path. Should another process have moved the ledger, the transaction fails
-            # with Outpaced and is run again, then without a kept state.
-            run = Run(self._engine, kept.state, kept.candle_count, self._every)
+        if kept is not None and is_plain and kept.at == _position(head, change, kept.logic):
+            # The live path. Should another process have moved the ledger, or its logic have
+            # changed, the transaction fails with Outpaced and is run again, then without a kept
+            # state.
+            run = Run(kept.logic, kept.state, kept.candle_count, self._every)
             run.extend(given.fresh())
-            after = self._position(run.head_time, change)
-            ledger.append_late(kept.at, after, run.entries)
+            ledger.append_late(kept.at, _position(run.head_time, change, run.logic), run.entries)
         else:
             run = self._catch_up(change, given, ledger, kept)
-            after = self._position(run.head_time, change)
-        count = run.candle_count
+        after, count = _position(run.head_time, change, run.logic), run.candle_count
         save_and_thin_out(ledger.checkpoints, run.checkpoints, newest=count, every=self._every)
-        after_commit = Kept(after, run.state, count, generation)
+        after_commit = Kept(after, run.state, count, generation, run.logic)
         writer.on_commit(partial(self._kept.put, change.series, after_commit))
         return run
 
     def _catch_up(
         self,
         change: Change,
-        given: StageInput[Item],
+        given: StageInput[State, Item, Entry],
         ledger: LedgerWriter[Entry],
-        kept: Kept[State] | None,
+        kept: Kept[State, Item, Entry] | None,
     ) -> Run[State, Item, Entry]:
         """Delete what is stale, then add what is missing."""
         known = ledger.position()
-        stale_from = self._stale_from(change, given, known)
+        logic = given.logic(known)
+        stale_from = self._stale_from(change, given, known, logic)
         if stale_from is not None:
             origin = ledger.checkpoints.origin()
             if origin is not None and stale_from <= origin:
                 # The states that could go on from there are removed, and candles before them.
                 stale_from = 0
         try:
-            run = self._resume(given, ledger, kept, known=known, stale_from=stale_from)
+            run = self._resume(logic, given, ledger, kept, known=known, stale_from=stale_from)
         except StateError as error:
             log.warning(
                 "%s: saved states can't be used, computing from the first candle: %s",
                 change.series,
                 error,
             )
-            run = self._resume(given, ledger, None, known=known, stale_from=0)
-        if not ledger.append(known, self._position(run.head_time, change), run.entries):
+            run = self._resume(logic, given, ledger, None, known=known, stale_from=0)
+        if not ledger.append(known, _position(run.head_time, change, logic), run.entries):
             raise LedgerConflict(f"{change.series}: the ledger was written without its lock")
         return run
 
     def _stale_from(
-        self, change: Change, given: StageInput[Item], known: Position | None
+        self,
+        change: Change,
+        given: StageInput[State, Item, Entry],
+        known: Position | None,
+        logic: Logic[State, Item, Entry],
     ) -> int | None:
         """The earliest time from which on the ledger is wrong; None when all of it is right."""
         if known is None:
             return None
-        if known.fingerprint != self._fingerprint:
+        if known.fingerprint != logic.fingerprint:
             if not self._rebuilds and not given.is_requested:
                 raise LedgerOutdated(f"{change.series}: run manage.py rebuild")
             return 0
@@ -306,9 +324,10 @@ class LedgerStage(Generic[State, Item, Entry]):
 
     def _resume(
         self,
-        given: StageInput[Item],
+        logic: Logic[State, Item, Entry],
+        given: StageInput[State, Item, Entry],
         ledger: LedgerWriter[Entry],
-        kept: Kept[State] | None,
+        kept: Kept[State, Item, Entry] | None,
         *,
         known: Position | None,
         stale_from: int | None,
@@ -322,14 +341,15 @@ class LedgerStage(Generic[State, Item, Entry]):
         if kept is not None and known is not None and kept.is_usable(known, reached):
             state, count = kept.state, kept.candle_count
         elif checkpoint := ledger.checkpoints.newest(reached + 1):
-            state = self._engine.restore(checkpoint.data, given.candles.between)
+            state = logic.engine.restore(checkpoint.data, given.candles.between)
             count = checkpoint.candle_count
         else:
-            state, count = self._engine.initial(given.candles.series.timeframe), 0
-        run = Run(self._engine, state, count, self._every, dropped_from)
+            state, count = logic.engine.initial(given.candles.series.timeframe), 0
+        run = Run(logic, state, count, self._every, dropped_from)
         run.replay(given.between(state.head_time, reached))
         run.extend(given.missing(reached, self._at_once))
         return run
 
-    def _position(self, head_time: int, change: Change) -> Position:
-        return Position(head_time, change.state.epoch, self._fingerprint)
+
+def _position(head_time: int, change: Change, logic: Logic[Any, Any, Any]) -> Position:
+    return Position(head_time, change.state.epoch, logic.fingerprint)

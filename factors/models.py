@@ -36,6 +36,36 @@ class FactorState(models.Model):
         return str(self.series)
 
 
+class FactorParameters(models.Model):
+    """The parameters of a factor for one series that differ from the usual ones."""
+
+    # Without a constraint as in the other tables: series are removed by SQL.
+    series = models.ForeignKey(
+        Series,
+        models.DO_NOTHING,
+        db_constraint=False,
+        related_name="factor_parameters",
+        verbose_name=_("series"),
+    )
+    factor = models.TextField(_("factor"))
+    parameters = models.JSONField(_("parameters"))
+
+    class Meta:
+        db_table = "factor_parameters"
+        verbose_name = _("parameters of a series")
+        verbose_name_plural = _("parameters of series")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["series", "factor"],
+                name="factor_parameters_once",
+                violation_error_message=_("This series has parameters for this factor already."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.factor}"
+
+
 class FactorEvent(models.Model):
     """A fact that became visible with the candle at `candle_time`; `id` grows."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from factors.domain.ledger import FactorLedger, FactorUpdate, Rebuild
+from factors.engines import Engines
 from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore
@@ -35,7 +36,7 @@ class Rebuilder:
     pipeline: Pipeline
     store: CandleStore
     ledger: FactorLedger
-    fingerprint: str
+    engines: Engines
 
     def start_of(self, series: SeriesId, from_time: int | None) -> int | None:
         """From which candle on a rebuild must compute; None when the series has no candles.
@@ -45,7 +46,8 @@ class Rebuilder:
         if from_time is not None:
             return from_time
         known, head = self.ledger.position(series), self.store.state(series).head
-        if known is None or known.head_time in (-1, head) or known.fingerprint != self.fingerprint:
+        fingerprint = self.engines.of(series).fingerprint
+        if known is None or known.head_time in (-1, head) or known.fingerprint != fingerprint:
             return self.store.first(series)
         return known.head_time + 1
 

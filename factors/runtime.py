@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.conf import settings
 
-from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.ledger import FactorLedger
 from factors.domain.pivot import PivotParameters
+from factors.domain.registered import Registered, registered
 from factors.domain.sr_levels import SrParameters
+from factors.engines import Engines, Values
 from factors.rebuild import Rebuilder
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
 from market.domain.series import SeriesId
 from market.runtime import candle_store, pipeline
 from market.singletons import once
+from market.stores.postgres import SERIES_KEY, read_rows
 
 
 @once
+def factors() -> Registered:
+    """All factors that settings allow, with the parameters set; raises FactorsRefused."""
+    switches = settings.SWITCHES
+    return registered(
+        parameters(), foreign=switches.foreign_factors, instances=switches.factor_instances
+    )
+
+
+OF_SERIES = f"""
+SELECT factor, parameters::text FROM factor_parameters WHERE series_id = {SERIES_KEY}
+"""
+
+
+def parameters_of(series: SeriesId) -> Values:
+    """The stored parameters of a series that differ from the usual ones."""
+    return {factor: json.loads(text) for factor, text in read_rows(OF_SERIES, (str(series),))}
+
+
+@once
+def engines() -> Engines:
+    """The engine of each series; raises FactorsRefused."""
+    default = Engine(factors().factors, salt=settings.SWITCHES.factor_logic_version)
+    return (
+        Engines(default, parameters_of) if settings.SWITCHES.enable_pg_store else Engines(default)
+    )
+
+
 def engine() -> Engine:
-    """All factors with the parameters set; raises GraphError for factors in no order."""
-    return Engine(FACTORS, parameters(), salt=settings.SWITCHES.factor_logic_version)
+    """The engine of series without parameters of their own; raises FactorsRefused."""
+    return engines().default
 
 
 def parameters() -> dict[str, Any]:
@@ -57,4 +87,4 @@ def head_time(series: SeriesId) -> int | None:
 
 def rebuilder() -> Rebuilder:
     """Rebuilds series through this process's pipeline."""
-    return Rebuilder(pipeline(), candle_store(), factor_ledger(), engine().fingerprint)
+    return Rebuilder(pipeline(), candle_store(), factor_ledger(), engines())

@@ -11,16 +11,19 @@ from django.conf import settings
 
 from factors import runtime
 from factors.domain.checkpoints import EVERY
-from factors.domain.engine import Engine, EngineState
-from factors.domain.ledger import FactorLedger, FactorUpdate, Rebuild
+from factors.domain.engine import EngineState
+from factors.domain.ledger import FactorLedger, FactorUpdate, Position, Rebuild
 from factors.domain.values import StepResult
-from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage, Run
+from factors.engines import Engines
+from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage, Logic, Run
 from factors.stored_candles import StoredCandles
 from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
 from market.domain.change import Change, Notice
 from market.domain.store import CandleStore, SeriesWriter
 from market.runtime import candle_store
+
+FactorLogic = Logic[EngineState, Candle, StepResult]
 
 PAGES_AT_ONCE = 200
 """A batch of more than this part of `at_once` candles is taken for a page of history."""
@@ -33,6 +36,19 @@ class CandleInput:
     change: Change
     candles: StoredCandles
     request: Rebuild | None
+    engines: Engines
+
+    def logic(self, known: Position | None) -> FactorLogic:
+        """The engine with the parameters of the series.
+
+        Parameters are not read if a ledger was computed with those of a known engine: changing them
+        changes the fingerprint of the ledger.
+        """
+        engine = None
+        if known is not None and self.request is None:
+            engine = self.engines.with_fingerprint(known.fingerprint)
+        engine = engine or self.engines.of(self.change.series)
+        return Logic(engine, engine.fingerprint)
 
     @property
     def is_requested(self) -> bool:
@@ -81,7 +97,7 @@ class FactorStage:
 
     def __init__(
         self,
-        engine: Engine | None = None,
+        engines: Engines | None = None,
         ledger: FactorLedger | None = None,
         *,
         candles: CandleStore | None = None,
@@ -90,15 +106,12 @@ class FactorStage:
         every: int = EVERY,
     ) -> None:
         """Take what is not given from this process's runtime and switches."""
-        engine = engine or runtime.engine()
+        self._engines = engines or runtime.engines()
         allowed = settings.SWITCHES.enable_factor_fingerprint_rebuild
         self._candles = candles or candle_store()
-        self._fingerprint = engine.fingerprint
         self._stage: LedgerStage[EngineState, Candle, StepResult] = LedgerStage(
-            engine,
             (ledger or runtime.factor_ledger()).writing,
             self._candles,
-            fingerprint=engine.fingerprint,
             rebuilds=allowed if rebuilds is None else rebuilds,
             at_once=at_once,
             every=every,
@@ -108,9 +121,10 @@ class FactorStage:
         """Write the facts of a change. Raises LedgerOutdated and LedgerConflict."""
         started = time.perf_counter()
         candles = StoredCandles(self._candles, change)
-        given = CandleInput(change, candles, change.results.get(Rebuild))
+        given = CandleInput(change, candles, change.results.get(Rebuild), self._engines)
         run = self._stage.apply(writer, change, given)
-        change.results.put(FactorUpdate(run.head_time, run.entries, run.dropped_from))
+        fingerprint = run.logic.fingerprint
+        change.results.put(FactorUpdate(run.head_time, run.entries, run.dropped_from, fingerprint))
         writer.on_commit(partial(self._emit, change, run, milliseconds_since(started)))
         if run.dropped_from is None:
             return []
@@ -125,7 +139,7 @@ class FactorStage:
             emit(
                 "factor.fingerprint.rebuild",
                 change.series,
-                {"fingerprint": self._fingerprint, "from_time": run.dropped_from},
+                {"fingerprint": run.logic.fingerprint, "from_time": run.dropped_from},
             )
         events = sum(len(step.events) for step in run.entries)
         emit(

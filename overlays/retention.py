@@ -8,15 +8,15 @@ under the lock of the series. An interrupted removal goes on where it stopped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from factors.domain.engine import Engine
 from factors.domain.slices import LONGEST_WINDOW
 from factors.domain.values import StateError
+from factors.engines import Engines
 from factors.stores.shared import inflated
 from market.api.history_chunks import CELL_CANDLES
 from market.domain.derived import BEGINNING, DerivedBook
@@ -88,13 +88,14 @@ class Retention:
     """Reports and removes what the bounds let go, on PostgreSQL. Every method is blocking.
 
     Cuts are multiples of `cell_candles` candles, so that no chunk of compact history is divided.
-    `fingerprint` is the overlay ledger's. A transaction removes about `at_once` rows.
+    `fingerprint_of` returns the fingerprint of drawings by that of the factors. A transaction
+    removes about `at_once` rows.
     """
 
     bounds: Bounds
-    engine: Engine
+    engines: Engines
     overlays: OverlayEngine
-    fingerprint: str
+    fingerprint_of: Callable[[str], str]
     book: DerivedBook
     timeframes: DerivedTimeframes
     store: CandleStore
@@ -193,8 +194,9 @@ class Retention:
         """The newest cut that keeps all from `wanted` on; None if there is nothing before it."""
         if place.facts is None and place.drawn is None:
             return self._aligned(series, wanted)
-        at = (place.head, place.epoch)
-        if place.facts != (*at, self.engine.fingerprint) or place.drawn != (*at, self.fingerprint):
+        at, engine = (place.head, place.epoch), self.engines.of(series)
+        drawn_by = self.fingerprint_of(engine.fingerprint)
+        if place.facts != (*at, engine.fingerprint) or place.drawn != (*at, drawn_by):
             raise NotNow("factors or drawings are not up to date: manage.py rebuild")
         rows = read_rows(STATES, (place.key, wanted))
         if not rows:
@@ -204,12 +206,12 @@ class Retention:
             # The cut that was made before is still the newest.
             return None
         try:
-            state = self.engine.restore(inflated(bytes(facts)), _read_nothing)
+            state = engine.restore(inflated(bytes(facts)), _read_nothing)
             names = self._drawn_in(drawn)
         except StateError as error:
             raise NotNow(f"a saved state can't be used: {error}") from error
         # What states behind it may read: closes of old pivots, and candles of anchors.
-        needed = self.engine.reads_from(state)
+        needed = engine.reads_from(state)
         reach = time - self.overlays.window_candles * series.timeframe.seconds
         return self._aligned(series, min(reach, reach if needed is None else needed), time, names)
 

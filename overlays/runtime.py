@@ -12,6 +12,7 @@ from market.runtime import candle_store, derived_book, derived_timeframes, reten
 from market.singletons import once
 from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.ledger import OverlayLedger
+from overlays.domain.registered import registered_renderers
 from overlays.domain.renderer import OverlayEngine
 from overlays.reads import Reads
 from overlays.retention import Retention
@@ -21,15 +22,24 @@ from overlays.stores.postgres import PostgresOverlayLedger
 
 @once
 def engine() -> OverlayEngine:
-    """All renderers, drawing as many candles back as set."""
-    return overlay_engine(settings.SWITCHES.overlay_window_candles)
+    """All renderers, drawing as many candles back as set; raises FactorsRefused."""
+    switches = settings.SWITCHES
+    renderers = registered_renderers(factors.factors(), foreign=switches.foreign_factors)
+    return overlay_engine(switches.overlay_window_candles, renderers)
 
 
-@once
-def fingerprint() -> str:
-    """Names everything except candles that determines the drawings: factors and renderers."""
-    both = f"{factors.engine().fingerprint} {engine().fingerprint}"
-    return hashlib.sha256(both.encode()).hexdigest()
+def load_factors() -> None:
+    """Load all factors and renderers that settings name; raises FactorsRefused."""
+    engine()
+    factors.engines()
+
+
+def fingerprint_of(facts: str) -> str:
+    """Names everything except candles that determines the drawings: factors and renderers.
+
+    `facts` is the fingerprint of the factors' engine.
+    """
+    return hashlib.sha256(f"{facts} {engine().fingerprint}".encode()).hexdigest()
 
 
 @once
@@ -44,9 +54,9 @@ def retention() -> Retention:
     """Retention as the switches say, over this process's stores."""
     return Retention(
         bounds=retention_bounds(),
-        engine=factors.engine(),
+        engines=factors.engines(),
         overlays=engine(),
-        fingerprint=fingerprint(),
+        fingerprint_of=fingerprint_of,
         book=derived_book(),
         timeframes=derived_timeframes(),
         store=candle_store(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -11,9 +11,9 @@ from time import perf_counter
 
 from factors import runtime as factors
 from factors.domain.checkpoints import EVERY
-from factors.domain.ledger import FactorLedger, FactorUpdate
+from factors.domain.ledger import FactorLedger, FactorUpdate, Position
 from factors.domain.values import Event, Head, StepResult
-from factors.ledger_stage import AT_ONCE, LedgerStage, Run
+from factors.ledger_stage import AT_ONCE, LedgerStage, Logic, Run
 from factors.stored_candles import StoredCandles
 from market.debug_events import emit, milliseconds_since
 from market.domain.change import Change, Notice
@@ -23,6 +23,8 @@ from overlays import runtime
 from overlays.domain.instruction import Change as Drawn
 from overlays.domain.ledger import OverlayLedger
 from overlays.domain.renderer import FactorStep, OverlayEngine, OverlayState
+
+OverlayLogic = Logic[OverlayState, FactorStep, Sequence[Drawn]]
 
 PAGE = 2000
 
@@ -46,6 +48,12 @@ class FactorInput:
     ledger: FactorLedger
     update: FactorUpdate
     request: Redraw | None
+    engine: OverlayEngine
+    fingerprint_of: Callable[[str], str]
+
+    def logic(self, known: Position | None) -> OverlayLogic:
+        """The one engine; the drawings come from the facts that the factor stage computed."""
+        return Logic(self.engine, self.fingerprint_of(self.update.fingerprint))
 
     @property
     def is_requested(self) -> bool:
@@ -108,20 +116,23 @@ class OverlayStage:
         ledger: OverlayLedger | None = None,
         *,
         engine: OverlayEngine | None = None,
-        fingerprint: str | None = None,
+        fingerprint_of: Callable[[str], str] | None = None,
         facts: FactorLedger | None = None,
         candles: CandleStore | None = None,
         at_once: int = AT_ONCE,
         every: int = EVERY,
     ) -> None:
-        """Take what is not given from this process's runtime."""
+        """Take what is not given from this process's runtime.
+
+        `fingerprint_of` returns the fingerprint of drawings by that of the factors.
+        """
         self._facts = facts or factors.factor_ledger()
         self._candles = candles or candle_store()
+        self._engine = engine or runtime.engine()
+        self._fingerprint_of = fingerprint_of or runtime.fingerprint_of
         self._stage: LedgerStage[OverlayState, FactorStep, Sequence[Drawn]] = LedgerStage(
-            engine or runtime.engine(),
             (ledger or runtime.overlay_ledger()).writing,
             self._candles,
-            fingerprint=fingerprint or runtime.fingerprint(),
             at_once=at_once,
             every=every,
         )
@@ -131,7 +142,15 @@ class OverlayStage:
         update = change.results.get(FactorUpdate)
         if update is not None:
             candles, request = StoredCandles(self._candles, change), change.results.get(Redraw)
-            given = FactorInput(change, candles, self._facts, update, request)
+            given = FactorInput(
+                change,
+                candles,
+                self._facts,
+                update,
+                request,
+                self._engine,
+                self._fingerprint_of,
+            )
             started = perf_counter()
             run = self._stage.apply(writer, change, given)
             writer.on_commit(partial(_emit, change, run, milliseconds_since(started)))

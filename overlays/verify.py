@@ -18,9 +18,10 @@ from typing import Any
 from factors.domain.engine import Engine
 from factors.domain.ledger import FactorLedger
 from factors.domain.values import StepResult
+from factors.engines import Engines
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
-from market.domain.store import CandleStore
+from market.domain.store import CandleStore, SeriesState
 from overlays.domain.instruction import POINT, Change, Definition, InstructionVersion
 from overlays.domain.ledger import OverlayLedger
 from overlays.domain.renderer import FactorStep, OverlayEngine
@@ -83,21 +84,26 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Verifies series over a candle store and both ledgers."""
+    """Verifies series over a candle store and both ledgers.
+
+    `fingerprint_of` returns the fingerprint of drawings by that of the factors.
+    """
 
     candles: CandleStore
-    factor_engine: Engine
+    engines: Engines
     facts: FactorLedger
     overlay_engine: OverlayEngine
     drawings: OverlayLedger
-    overlay_fingerprint: str
+    fingerprint_of: Callable[[str], str]
 
     def run(self, series: SeriesId, progress: Callable[[int], object] = lambda _: None) -> Verdict:
         """Recompute a series and compare; `progress` is called with the candles of each page."""
         before = self.candles.state(series)
+        engine = self.engines.of(series)
         positions = Comparison("positions")
-        positions.add([] if before.head is None else self._positions(series), self._found(series))
-        fold = _Fold(self, series)
+        expected = [] if before.head is None else self._positions(before, engine)
+        positions.add(expected, self._found(series))
+        fold = _Fold(self, series, engine)
         count = 0
         for page in self._pages(series, fold.after, before.head):
             fold.take(page)
@@ -108,11 +114,11 @@ class Verifier:
         was_revised = (after.epoch, after.generation) != (before.epoch, before.generation)
         return Verdict(count, before.head, parts, was_revised)
 
-    def _positions(self, series: SeriesId) -> list[Row]:
-        head, epoch, _ = self.candles.state(series)
+    def _positions(self, state: SeriesState, engine: Engine) -> list[Row]:
+        head, epoch, _ = state
         return [
-            ("factors", head, epoch, self.factor_engine.fingerprint),
-            ("overlays", head, epoch, self.overlay_fingerprint),
+            ("factors", head, epoch, engine.fingerprint),
+            ("overlays", head, epoch, self.fingerprint_of(engine.fingerprint)),
         ]
 
     def _found(self, series: SeriesId) -> list[Row]:
@@ -133,10 +139,11 @@ class Verifier:
 class _Fold:
     """Recomputes one series with both engines, and compares page by page."""
 
-    def __init__(self, verifier: Verifier, series: SeriesId) -> None:
+    def __init__(self, verifier: Verifier, series: SeriesId, engine: Engine) -> None:
         self._verifier = verifier
+        self._engine = engine
         self._series = series
-        self._facts = verifier.factor_engine.initial(series.timeframe)
+        self._facts = engine.initial(series.timeframe)
         self._drawn = verifier.overlay_engine.initial(series.timeframe)
         self._versions = _Versions(verifier.drawings.versions(series))
         self.after = -1
@@ -148,14 +155,14 @@ class _Fold:
         if facts is not None and drawn is not None and facts.candle_time == drawn.candle_time:
             # What was computed of removed candles can't be computed again.
             self.after = facts.candle_time
-            self._facts = verifier.factor_engine.restore(facts.data, self._read)
+            self._facts = engine.restore(facts.data, self._read)
             self._drawn = verifier.overlay_engine.restore(drawn.data, self._read)
             self._versions.up_to(self.after)
             self._current.update(self._versions.shown)
 
     def take(self, page: Sequence[Candle]) -> None:
         """Compare what the ledgers hold of these candles."""
-        results = [self._verifier.factor_engine.step(self._facts, candle) for candle in page]
+        results = [self._engine.step(self._facts, candle) for candle in page]
         span = page[0].candle_time, page[-1].candle_time
         facts = self._verifier.facts
         self._events.add(

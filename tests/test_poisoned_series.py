@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from factors import runtime as factors
+from factors.engines import Engines
 from factors.stage import FactorStage
 from lab.http import get
 from lab.waiting import eventually, wait_until
@@ -61,7 +62,7 @@ class Following:
         self.reports = {}
         self.tokens = {series: candle_store().next_fence(series) for series in (BAD, GOOD)}
         self.pipeline = Switched(candle_store())
-        self.pipeline.replace(FactorStage(Poisoned(factors.engine())), OverlayStage())
+        self.pipeline.replace(FactorStage(Engines(Poisoned(factors.engine()))), OverlayStage())
         self.ports = IngestPorts(
             store=candle_store(),
             committer=Committer(self.pipeline),

@@ -13,6 +13,7 @@ from celery import Celery
 from celery.signals import beat_init, celeryd_init
 from django.apps import apps
 from django.conf import settings
+from django.utils.module_loading import import_string
 from kombu import Exchange, Queue
 from typing_extensions import override
 
@@ -75,7 +76,7 @@ app.autodiscover_tasks(["trade_canvas"], related_name="background")
 
 @celeryd_init.connect
 def refuse_to_work(**_: Any) -> None:
-    """End a worker that is unsafe, reaches no server or belongs to another installation.
+    """End a worker that is unsafe, reaches no server, belongs elsewhere or has broken factors.
 
     Celery passes only SystemExit on.
     """
@@ -84,6 +85,8 @@ def refuse_to_work(**_: Any) -> None:
         reach_services()
         _identify()
         identity.keep()
+        # Not imported above: this module is loaded before the apps are.
+        import_string("overlays.runtime.load_factors")()
 
 
 @beat_init.connect

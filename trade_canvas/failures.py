@@ -24,6 +24,7 @@ from redis.exceptions import ConnectionError as BusConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as BusTimeoutError
 
+from factors.domain.foreign import FactorsRefused
 from market.bus_address import BusAddressError
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.store import SeriesDamaged, StoreUnavailable
@@ -56,6 +57,7 @@ DISK = frozenset(
 REFUSALS = (
     BusAddressError,
     DatabaseUrlError,
+    FactorsRefused,
     ImproperlyConfigured,
     SeriesDamaged,
     ServerFailed,

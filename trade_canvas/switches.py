@@ -102,6 +102,8 @@ class Switches:
     enable_factor_ingest: bool = True
     enable_factor_fingerprint_rebuild: bool = True
     factor_logic_version: str = ""
+    foreign_factors: str = ""
+    factor_instances: str = ""
     pivot_window_major: int = _number(50, 1)
     pivot_window_minor: int = _number(5, 1)
     sr_tolerance_atr: float = _number(0.5, 0.0)

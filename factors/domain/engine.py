@@ -72,7 +72,12 @@ class Engine:
         if unknown:
             raise ValueError(f"parameters of unknown factors: {', '.join(unknown)}")
         self.parameters: Mapping[str, Any] = {**defaults, **(parameters or {})}
+        self._salt = salt
         self.fingerprint = self._fingerprint(salt)
+
+    def with_parameters(self, changed: Mapping[str, Any]) -> Engine:
+        """The same factors with some parameters replaced, by factor name."""
+        return Engine(self.factors, {**self.parameters, **changed}, salt=self._salt)
 
     def initial(self, timeframe: Timeframe) -> EngineState:
         """The state of a series before its first candle."""
@@ -164,7 +169,14 @@ class Engine:
 
     def _fingerprint(self, salt: str) -> str:
         """A digest of everything except candles that determines the facts."""
-        logic = [[spec.name, spec.version, spec.depends_on] for spec in self.factors]
+        # Of the project's own factors only the first three: their fingerprint stays what it was.
+        logic = [
+            [
+                *(spec.name, spec.version, spec.depends_on),
+                *(each for each in (spec.package, spec.instance_of) if each),
+            ]
+            for spec in self.factors
+        ]
         parameters = {
             name: None if value is None else asdict(value)
             for name, value in self.parameters.items()

@@ -70,7 +70,9 @@ class FactorSpec:
 
     `kinds` are those of its events: what reads of events may ask for.
 
-    `version` must grow whenever the same candles would give other facts.
+    `version` must grow whenever the same candles would give other facts. `package` is the package,
+    with its version, that a factor from outside comes from. `instance_of` is the name of the factor
+    of which this is an instance (factors.domain.instances). Both are set when factors are loaded.
     """
 
     name: str
@@ -89,6 +91,18 @@ class FactorSpec:
     read: Callable[[History, Payload | None], Slice | None]
     carry: Callable[[Payload, int], Payload] = unchanged
     reads_from: Callable[[Any], int | None] = reads_nothing
+    package: str = ""
+    instance_of: str = ""
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What the catalog has of it beside its features."""
+        fields = {
+            "translations": translated(self.translations),
+            "package": self.package,
+            "instance_of": self.instance_of,
+        }
+        return {name: value for name, value in fields.items() if value}
 
 
 def in_order(specs: Iterable[FactorSpec]) -> tuple[FactorSpec, ...]:
@@ -134,9 +148,7 @@ def catalog(specs: Iterable[FactorSpec]) -> dict[str, Any]:
         for spec in specs
     ]
     more = {feature.key: feature.more for spec in specs for feature in spec.features}
-    for spec in specs:
-        if spec.translations:
-            more[spec.name] = {"translations": translated(spec.translations)}
+    more |= {spec.name: spec.more for spec in specs if spec.more}
     features = {key: each for key, each in more.items() if each}
     return {"schema_version": 1, "factors": factors, "features": features}
 

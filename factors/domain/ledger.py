@@ -46,12 +46,14 @@ class FactorUpdate:
     `steps` is one entry for each candle that was added, ascending: often those of the batch, but
     more when the ledger had to catch up or to be recomputed, and fewer when so much is left that
     later batches go on with it. `dropped_from` is the time from which on older entries were
-    deleted before that; None when the ledger only grew. It has now reached `head_time`.
+    deleted before that; None when the ledger only grew. It has now reached `head_time`, computed by
+    the logic and parameters that `fingerprint` names.
     """
 
     head_time: int
     steps: Sequence[StepResult]
     dropped_from: int | None
+    fingerprint: str
 
 
 class LedgerView(NamedTuple):

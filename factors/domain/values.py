@@ -91,6 +91,13 @@ class History:
             return found
         return sorted(found, key=lambda payload: tuple(payload[field] for field in order))
 
+    def renamed(self, rename: Callable[[str], str | None]) -> History:
+        """The same events under other kinds, without those whose kind becomes None."""
+        seen = History((), 0)
+        named = ((rename(kind), payloads) for kind, payloads in self._by_kind.items())
+        seen._by_kind = {kind: payloads for kind, payloads in named if kind is not None}
+        return seen
+
 
 class Slice(NamedTuple):
     """A factor at one time: facts that never change, and state that may still change."""

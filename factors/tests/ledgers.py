@@ -10,6 +10,7 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
 from factors.domain.ledger import Rebuild
+from factors.engines import Engines
 from factors.stage import FactorStage
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
@@ -66,7 +67,7 @@ class Worker:
 
     def __init__(self, stores, engine, **options):
         self.failing = Failing()
-        stage = FactorStage(engine, stores.ledger, candles=stores.candles, **options)
+        stage = FactorStage(Engines(engine), stores.ledger, candles=stores.candles, **options)
         self.pipeline = Pipeline(stores.candles, [stage, self.failing])
         self.without_factors = Pipeline(stores.candles)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from factors.domain.ledger import Position
-from factors.ledger_stage import LEAST, MOST, Kept, KeptStates
+from factors.ledger_stage import LEAST, MOST, Kept, KeptStates, Logic
 from factors.stores.memory import MemoryFactorLedger
 from factors.tests.ledgers import Stores, Worker, changed, new_series
 from factors.tests.test_stage import ENGINE, WAVES
@@ -14,7 +14,7 @@ from market.tests.builders import ReplacedStore
 
 
 def kept_state(name, candle_count=1):
-    return Kept(Position(0, 0, ""), name, candle_count, "")
+    return Kept(Position(0, 0, ""), name, candle_count, "", Logic(None, ""))
 
 
 @pytest.mark.parametrize(("candle_count", "size"), [(1, LEAST), (5_000, 5_000), (10**6, MOST)])

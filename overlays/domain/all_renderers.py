@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from overlays.domain import anchor, pen, pivot, sr, zhongshu
-from overlays.domain.renderer import WINDOW_CANDLES, OverlayEngine
+from overlays.domain.renderer import WINDOW_CANDLES, OverlayEngine, RendererSpec
 
 RENDERERS = (
     pivot.SPEC,
@@ -28,6 +30,8 @@ DRAWING_ORDER = (
 """The order in which the changes of one candle are numbered; other features come last."""
 
 
-def overlay_engine(window_candles: int = WINDOW_CANDLES) -> OverlayEngine:
-    """The engine of all renderers, drawing as many candles back as given."""
-    return OverlayEngine(RENDERERS, DRAWING_ORDER, window_candles=window_candles)
+def overlay_engine(
+    window_candles: int = WINDOW_CANDLES, renderers: Iterable[RendererSpec] = RENDERERS
+) -> OverlayEngine:
+    """The engine of these renderers, drawing as many candles back as given."""
+    return OverlayEngine(renderers, DRAWING_ORDER, window_candles=window_candles)

@@ -166,7 +166,8 @@ class RendererSpec:
     draws. `freeze` turns a state into JSON values, `thaw` turns them back.
 
     `version` must grow whenever the same facts would give other drawings. With `every_candle`,
-    `step` is also called for candles without facts: time alone changes a drawing.
+    `step` is also called for candles without facts: time alone changes a drawing. `package` is the
+    package, with its version, that a renderer from outside comes from.
     """
 
     factor: str
@@ -177,6 +178,7 @@ class RendererSpec:
     step: Callable[[Any, FactorStep, Sheet], None]
     freeze: Callable[[Any], Any] = nothing
     thaw: Callable[[Any, Setup], Any] = lambda _, __: None
+    package: str = ""
 
 
 @dataclass(slots=True)
@@ -269,6 +271,9 @@ class OverlayEngine:
 
     def _fingerprint(self, order: Sequence[str]) -> str:
         """A digest of everything except the factor ledger that determines the drawings."""
-        logic = [[spec.factor, spec.version, spec.features] for spec in self.renderers]
+        logic = [
+            [spec.factor, spec.version, spec.features, *([spec.package] if spec.package else [])]
+            for spec in self.renderers
+        ]
         text = json.dumps([STATE_FORMAT, logic, list(order), self.window_candles])
         return hashlib.sha256(text.encode()).hexdigest()

@@ -11,6 +11,7 @@ from factors.domain.engine import Engine
 from factors.domain.ledger import Rebuild
 from factors.domain.slices import window_start
 from factors.domain.tests.recordings import engine
+from factors.engines import Engines
 from factors.stage import FactorStage
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
@@ -38,11 +39,11 @@ class Worker:
 
     def __init__(self, stores, *, overlays=OVERLAYS, fingerprint="f", at_once=1000, every=512):
         options = {"at_once": at_once, "every": every}
-        factors = FactorStage(FACTORS, stores.facts, candles=stores.candles, **options)
+        factors = FactorStage(Engines(FACTORS), stores.facts, candles=stores.candles, **options)
         drawing = OverlayStage(
             stores.drawings,
             engine=overlays,
-            fingerprint=fingerprint,
+            fingerprint_of=lambda _: fingerprint,
             facts=stores.facts,
             candles=stores.candles,
             **options,
@@ -72,11 +73,11 @@ class Stores:
         """The result of a verification."""
         verifier = Verifier(
             candles=self.candles,
-            factor_engine=FACTORS,
+            engines=Engines(FACTORS),
             facts=self.facts,
             overlay_engine=overlays,
             drawings=self.drawings,
-            overlay_fingerprint=fingerprint,
+            fingerprint_of=lambda _: fingerprint,
         )
         return verifier.run(series)
 

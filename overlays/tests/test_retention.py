@@ -11,6 +11,7 @@ import pytest
 from factors.domain.engine import Engine
 from factors.domain.pivot import PivotParameters
 from factors.domain.sr_levels import SrParameters
+from factors.engines import Engines
 from factors.tests.ledgers import new_series
 from market.domain.candle import Candle
 from market.domain.rollup import NONE_DERIVED
@@ -59,9 +60,9 @@ def walk(size, seed=5):
 def retention(stores, series, *, kept=KEPT, at_once=10_000):
     return Retention(
         bounds={series.timeframe: kept * 60},
-        engine=ledgers.FACTORS,
+        engines=Engines(ledgers.FACTORS),
         overlays=OVERLAYS,
-        fingerprint="f",
+        fingerprint_of=lambda _: "f",
         book=PostgresDerivedBook(),
         timeframes=NONE_DERIVED,
         store=stores.candles,

@@ -184,11 +184,11 @@ def verifier() -> Verifier:
     """A verifier over this process's stores."""
     return Verifier(
         candles=candle_store(),
-        factor_engine=factors.engine(),
+        engines=factors.engines(),
         facts=factors.factor_ledger(),
         overlay_engine=runtime.engine(),
         drawings=runtime.overlay_ledger(),
-        overlay_fingerprint=runtime.fingerprint(),
+        fingerprint_of=runtime.fingerprint_of,
     )
 
 

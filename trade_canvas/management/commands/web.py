@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from market import identity
+from overlays.runtime import load_factors
 from trade_canvas.asgi import application
 from trade_canvas.checks import refuse_unsafe_start
 from trade_canvas.edge.serving import Address, serve_with_uvicorn
@@ -41,6 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         refuse_unsafe_start()
+        load_factors()
         reach_services()
         identity.check_at_start()
         address = Address(options["host"], options["port"])

@@ -41,6 +41,13 @@ test: $(DEV_READY) $(PAGE_READY)
 prove: $(DEV_READY) $(PAGE_READY)
 	TEST_PROFILE=thorough $(PYTEST) --timeout 3600 $(PYTEST_OPTIONS)
 
+# The same tests of factors, drawings and the page with a factor of another package, and instances.
+.PHONY: test-foreign
+test-foreign: $(DEV_READY) $(PAGE_READY)
+	TEST_FOREIGN_FACTORS=1 $(PYTEST) $(PYTEST_OPTIONS) factors overlays market/live \
+		tests/test_rollback_mode.py tests/test_factor_drawings.py tests/test_foreign_factors.py \
+		tests/browser/test_drawings.py
+
 check: lint types test
 
 lint: $(DEV_READY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import shutil
 import sys
@@ -38,6 +39,17 @@ SWITCHES = {
 }
 TIMESCALE = "TRADE_CANVAS_ENABLE_TIMESCALE"
 OURS = ("DATA_DIR", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "ASGI_SERVER")
+FOREIGN = Path(__file__).parent / "tests" / "foreign_example"
+FOREIGN_SWITCHES = {
+    "TRADE_CANVAS_FOREIGN_FACTORS": "ema",
+    "TRADE_CANVAS_FACTOR_INSTANCES": json.dumps(
+        {
+            "ema_50": {"factor": "ema", "parameters": {"length": 50}},
+            "pivot_20": {"factor": "pivot", "parameters": {"window_major": 20}},
+            "pen_20": {"factor": "pen", "uses": {"pivot": "pivot_20"}, "label": "Pen 20"},
+        }
+    ),
+}
 PROCESS_TESTS = Path(__file__).parent / "tests"
 SESSION_KEY = pytest.StashKey["Session"]()
 
@@ -88,6 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: needs Chromium")
     config.addinivalue_line("markers", "prove: long; runs in `make prove` only")
     _clear_environment()
+    _install_foreign_factors()
     if config.option.help or config.option.version or _is_pure(config.args):
         return
     session = Session()
@@ -137,6 +150,17 @@ def _clear_environment() -> None:
     for name in list(os.environ):
         if name.startswith("TRADE_CANVAS_") or name in OURS:
             del os.environ[name]
+
+
+def _install_foreign_factors() -> None:
+    """With TEST_FOREIGN_FACTORS, run all tests with a factor of another package, three times."""
+    if not os.environ.get("TEST_FOREIGN_FACTORS"):
+        return
+    # Also for the processes that tests start.
+    paths = [str(FOREIGN), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    sys.path.insert(0, str(FOREIGN))
+    os.environ.update(FOREIGN_SWITCHES)
 
 
 def _is_pure(arguments: list[str]) -> bool:

@@ -63,6 +63,12 @@ class FeatureAnswer(BaseModel):
     translations: Annotated[
         dict[str, WordsAnswer] | None, Field(description="by language tag, such as `zh-CN`")
     ] = None
+    package: Annotated[
+        str | None, Field(description="of a factor from outside: its package with the version")
+    ] = None
+    instance_of: Annotated[
+        str | None, Field(description="of an instance: the factor that runs under this name")
+    ] = None
 
 
 class FactorAnswer(BaseModel):

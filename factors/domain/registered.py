@@ -97,25 +97,28 @@ def _foreign(own: Mapping[str, FactorSpec], setting: str) -> dict[str, FactorSpe
 
 def _add_instances(specs: dict[str, FactorSpec], setting: str) -> list[Naming]:
     """Add the instances that a setting names to the specs."""
+    wishes = _wishes(setting)
+    # Those that set a factor's own parameters first: its instances begin with them.
+    own = [wish for wish in wishes if wish.name == wish.factor]
+    others = [wish for wish in wishes if wish.name != wish.factor]
     namings = []
-    # Those that set a factor's own parameters first: instances begin with them.
-    wishes = sorted(_wishes(setting), key=lambda wish: wish.name != wish.factor)
-    for wish in wishes:
+    for wish in (*own, *others):
         _check(wish, specs)
         spec = specs[wish.factor]
-        label = wish.label or label_of(spec, wish.name, wish.parameters)
         try:
             values = with_values(spec.parameters, wish.parameters)
         except ParameterError as error:
             raise wish.refused(str(error)) from error
-        if wish.name == wish.factor:
-            specs[wish.name] = relabelled(
-                replace(spec, parameters=values), wish.label or spec.label
-            )
+        if wish in own:
+            specs[wish.name] = replace(spec, parameters=values)
             continue
         naming = Naming(spec.name, {spec.name: wish.name, **wish.uses})
+        label = wish.label or label_of(spec, wish.name, wish.parameters)
         specs[wish.name] = factor_instance(spec, naming, label=label, parameters=values)
         namings.append(naming)
+    # Labels last: those of instances are made of the factor's first one.
+    for wish in own:
+        specs[wish.name] = relabelled(specs[wish.name], wish.label or specs[wish.name].label)
     return namings
 
 

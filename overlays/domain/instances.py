@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from typing_extensions import override
-
 from factors.domain.instances import Naming
 from factors.domain.values import Event
 from overlays.domain.instruction import Definition
@@ -24,31 +22,24 @@ class InstanceSheet(Sheet):
         super().__init__(sheet.drawn, sheet.changed, sheet.texts, sheet.time)
         self._naming = naming
 
-    @override
     def add(self, instruction_id: str, definition: Definition) -> None:
         super().add(self._own(instruction_id), self._definition(definition))
 
-    @override
     def draw(self, instruction_id: str, definition: Definition) -> None:
         super().draw(self._own(instruction_id), self._definition(definition))
 
-    @override
     def extend(self, instruction_id: str, look: Definition, value: float) -> None:
         super().extend(self._own(instruction_id), self._definition(look), value)
 
-    @override
     def settle(self, instruction_id: str) -> Definition | None:
         return super().settle(self._own(instruction_id))
 
-    @override
     def end(self, instruction_id: str) -> None:
         super().end(self._own(instruction_id))
 
-    @override
     def withdraw(self, instruction_id: str) -> None:
         super().withdraw(self._own(instruction_id))
 
-    @override
     def replace(self, factor: str, drawings: Mapping[str, Definition]) -> None:
         own = {self._own(name): self._definition(each) for name, each in drawings.items()}
         super().replace(self._naming.name, own)

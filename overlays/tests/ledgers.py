@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from factors.domain import all_factors
 from factors.domain.engine import Engine
 from factors.domain.ledger import Rebuild
 from factors.domain.slices import window_start
+from factors.domain.tests.installed import FACTORS as INSTALLED
 from factors.domain.tests.recordings import engine
 from factors.engines import Engines
 from factors.stage import FactorStage
@@ -19,9 +19,10 @@ from factors.tests.ledgers import Failing
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 from market.stores.postgres import PostgresCandleStore
-from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS
+from overlays.domain.all_renderers import DRAWING_ORDER
 from overlays.domain.renderer import OverlayEngine
 from overlays.domain.tests.applied import apply_delta
+from overlays.domain.tests.installed import RENDERERS
 from overlays.domain.versions import NEVER
 from overlays.reads import Reads
 from overlays.stage import OverlayStage, Redraw
@@ -30,7 +31,7 @@ from overlays.stores.postgres import PostgresOverlayLedger
 from overlays.tests import sample
 from overlays.verify import Verifier
 
-FACTORS = Engine([*all_factors.FACTORS, sample.FACTOR], engine(2, 1).parameters)
+FACTORS = Engine([*INSTALLED, sample.FACTOR], engine(2, 1).parameters)
 OVERLAYS = OverlayEngine([*RENDERERS, sample.RENDERER], DRAWING_ORDER, window_candles=20)
 
 

@@ -10,8 +10,8 @@ from factors.tests.ledgers import new_series
 from market.pipeline import PipelineError
 from market.stores.postgres_writer import PostgresWriter
 from overlays.api.tests.drawn import walk
-from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.renderer import OverlayEngine
+from overlays.domain.tests.installed import overlay_engine
 from overlays.tests.ledgers import Worker, postgres_stores
 
 CANDLES = walk(120)

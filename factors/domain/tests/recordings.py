@@ -7,11 +7,11 @@ from itertools import accumulate
 
 from hypothesis import strategies as st
 
-from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.pivot import PivotParameters
 from factors.domain.slices import head_at
 from factors.domain.sr import SrParameters
+from factors.domain.tests.installed import FACTORS
 from market.domain.candle import Candle
 from market.domain.timeframe import Timeframe
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from factors.domain import pivot
-from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.graph import Feature, GraphError, catalog, in_order
 from factors.domain.looks import CHINESE, Look, Words
+from factors.domain.tests.installed import FACTORS
 from tests.recordings import vector_json
 
 RECORDED = vector_json("catalog.json")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factors.domain.all_factors import FACTORS
 from factors.domain.engine import CandleOrderError, Engine
 from factors.domain.pivot import PivotParameters
 from factors.domain.sr import SrParameters
+from factors.domain.tests.installed import FACTORS
 from factors.domain.tests.recordings import (
     MINUTE,
     candles_strategy,

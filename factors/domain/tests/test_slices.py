@@ -2,9 +2,9 @@
 
 import pytest
 
-from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.slices import slices, window_start
+from factors.domain.tests.installed import FACTORS
 from factors.domain.tests.recordings import MINUTE, engine, facts_of, flat
 from factors.domain.values import Event
 from market.domain.series import SeriesId

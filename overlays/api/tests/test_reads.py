@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from factors.domain.all_factors import FACTORS
+from factors.domain.tests.installed import FACTORS
 from market.api.tests.asking import items
 from overlays.api.tests.drawn import (
     AT_TIME,

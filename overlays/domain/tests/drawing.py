@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
 from factors.domain.pivot import PivotParameters
 from factors.domain.slices import slices, window_start
+from factors.domain.tests.installed import FACTORS
 from factors.domain.values import Event
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
-from overlays.domain.all_renderers import overlay_engine
 from overlays.domain.instruction import Change
 from overlays.domain.integrity import facts_of, mismatches
 from overlays.domain.renderer import FactorStep
+from overlays.domain.tests.installed import overlay_engine
 from overlays.domain.versions import SeriesVersions
 
 MINUTE = Timeframe.parse("1m")

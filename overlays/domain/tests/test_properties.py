@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from market.domain.candle import Candle
 from overlays.domain.delta import draw_delta
+from overlays.domain.instruction import POINT
 from overlays.domain.tests.drawing import Drawing
 
 # Few distinct prices, so that ties, plateaus and candles that are both pivots are common.
 prices = st.integers(1, 25).map(float)
 rows = st.lists(st.tuples(st.sampled_from([1, 1, 1, 1, 1, 1, 3]), prices, prices), max_size=90)
+BOUNDED = {"anchor", "pen", "sr", "zhongshu"}
 windows = st.sampled_from([(1, 1), (2, 1), (3, 2)])
 
 
@@ -105,7 +107,8 @@ def test_candle_changes_an_instruction_once_and_never_to_the_same(made, sizes):
     drawing = Drawing(major=major, minor=minor, window=20)
     before = {}
     for candle in made:
-        changes = drawing.step(candle)
+        # A point of a line comes beside the line's own version.
+        changes = [change for change in drawing.step(candle) if change.kind != POINT]
         names = [change.instruction_id for change in changes]
         assert len(names) == len(set(names))
         for change in changes:
@@ -120,4 +123,5 @@ def test_drawings_stay_bounded(made, sizes):
     assert len(drawing.state.states["anchor"].earlier) <= 7
     levels = len(drawing.heads.get("sr", {"levels": []})["levels"])
     strokes, edges, anchors = 3, 2, 1 + 7
-    assert len(drawing.state.sheet.drawn) <= levels + strokes + edges + anchors
+    drawn = [name for name in drawing.state.sheet.drawn if name.partition(".")[0] in BOUNDED]
+    assert len(drawn) <= levels + strokes + edges + anchors

@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from factors.domain.all_factors import FACTORS
+from factors.domain.tests.installed import FACTORS
 from factors.domain.values import StateError
-from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS, overlay_engine
+from overlays.domain.all_renderers import DRAWING_ORDER
 from overlays.domain.instruction import WITHDRAWN, box, feature_of, label, line, span_of
 from overlays.domain.renderer import FactorStep, Sheet
 from overlays.domain.tests.drawing import MINUTE, Drawing, flat
+from overlays.domain.tests.installed import RENDERERS, overlay_engine
 
 LINE = {"type": "polyline", "feature": "a.b", "points": []}
 LONGER = {"type": "polyline", "feature": "a.b", "points": [{"time": 60, "value": 1.0}]}

@@ -102,6 +102,12 @@ def test_slices_have_both_under_their_own_names(url):
     assert shown["ema"]["history"] != shown["ema_50"]["history"]
 
 
+def test_events_are_listed_by_the_kind_of_each(url):
+    listed = [read(url, "factor/events", kinds=f"{name}.cross") for name in ("ema", "ema_50")]
+    names = [{each["factor"] for each in answer["events"]} for answer in listed]
+    assert names == [{"ema"}, {"ema_50"}]
+
+
 def test_drawings_have_a_line_for_each(url):
     delta = read(url, "draw/delta")
     drawn = {each["instruction_id"]: each for each in delta["instruction_catalog_patch"]}

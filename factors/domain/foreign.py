@@ -16,6 +16,7 @@ RENDERERS_GROUP = "trade_canvas.renderers"
 
 EVERY = "*"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+OWN_NAME = re.compile(r"[a-z][a-z0-9_]*(\.\w+)+")
 
 Spec = TypeVar("Spec")
 
@@ -81,11 +82,11 @@ def load(found: Found, kind: type[Spec], name_of: Callable[[Spec], str]) -> Spec
     return spec
 
 
-def require_own_features(found: Found, features: Sequence[str]) -> None:
-    """Raise FactorsRefused for features that could be those of another factor."""
-    for key in features:
-        if not key.startswith(f"{found.name}.") or ":" in key:
-            raise found.refused(f"its feature {key} does not begin with {found.name}.")
+def require_own_names(found: Found, names: Sequence[str]) -> None:
+    """Raise FactorsRefused for names of features or kinds that could be another factor's."""
+    for name in names:
+        if not OWN_NAME.fullmatch(name) or not name.startswith(f"{found.name}."):
+            raise found.refused(f"{name} is not {found.name}, a dot and a word")
 
 
 def _package(entry: metadata.EntryPoint) -> str:

@@ -84,6 +84,7 @@ def factor_instance(spec: FactorSpec, naming: Naming, *, label: str, parameters:
         label=label,
         translations=_relabelled(spec, label),
         features=tuple(replace(each, key=naming.outer(each.key)) for each in spec.features),
+        kinds=tuple(map(naming.outer, spec.kinds)),
         parameters=parameters,
         instance_of=spec.name,
         initial=initial,

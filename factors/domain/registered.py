@@ -15,7 +15,7 @@ from factors.domain.foreign import (
     allowed_names,
     found_in,
     load,
-    require_own_features,
+    require_own_names,
 )
 from factors.domain.graph import FactorSpec, GraphError, in_order
 from factors.domain.instances import Naming, factor_instance, label_of, relabelled
@@ -85,7 +85,7 @@ def _foreign(own: Mapping[str, FactorSpec], setting: str) -> dict[str, FactorSpe
         if each.name in own:
             raise each.refused("there is a factor of this name already")
         spec = load(each, FactorSpec, lambda spec: spec.name)
-        require_own_features(each, [feature.key for feature in spec.features])
+        require_own_names(each, [*(feature.key for feature in spec.features), *spec.kinds])
         loaded[each.name] = replace(spec, package=each.package)
     for each in found:
         needed = loaded[each.name].depends_on

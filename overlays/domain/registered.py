@@ -10,7 +10,7 @@ from factors.domain.foreign import (
     found_in,
     load,
     refused,
-    require_own_features,
+    require_own_names,
 )
 from factors.domain.graph import FactorSpec
 from factors.domain.registered import Registered
@@ -33,7 +33,7 @@ def registered_renderers(known: Registered, *, foreign: str = "") -> tuple[Rende
         if name not in known.foreign:
             raise each.refused("there is no factor of this name")
         spec = load(each, RendererSpec, lambda spec: spec.factor)
-        require_own_features(each, spec.features)
+        require_own_names(each, spec.features)
         specs[name] = replace(spec, package=each.package)
     for factor in known.factors:
         if factor.name in known.foreign:

@@ -80,8 +80,8 @@ def test_allowed_factor_is_loaded_with_its_package(install):
         ("OTHER = 3", "AttributeError: module"),
         (spec("else_where"), "is named else_where"),
         (spec(needs='"gone",'), "it depends on gone, which is not loaded"),
-        (spec(features='Feature("pen.mine", "A"),'), "its feature pen.mine does not begin with"),
-        (spec(features='Feature("mine.a:b", "A"),'), "its feature mine.a:b does not begin with"),
+        (spec(features='Feature("pen.mine", "A"),'), "pen.mine is not mine, a dot and a word"),
+        (spec(features='Feature("mine.a:b", "A"),'), "mine.a:b is not mine, a dot and"),
     ],
 )
 def test_broken_factor_is_refused_with_name_package_and_reason(install, text, reason):
@@ -104,11 +104,10 @@ def test_two_packages_with_one_name_are_refused(install):
     assert "mine-package 1.0 has a factor of this name, too" in refusal()
 
 
-@pytest.mark.parametrize("name", ["A", "a-b", "a.b", "1a", "a:b"])
+@pytest.mark.parametrize("name", ["A", "a-b", "a.b", "1a"])
 def test_name_that_could_be_mistaken_is_refused(install, name):
-    if name != "a:b":
-        install(spec(name), entry=name)
-        assert "is not lower case letters" in refusal()
+    install(spec(name), entry=name)
+    assert "is not lower case letters" in refusal()
 
 
 def test_name_without_a_package_is_refused():

@@ -133,6 +133,14 @@ def test_renderer_without_its_factor_is_refused(example):
         registered_renderers(registered(), foreign="ema")
 
 
+def test_instance_declares_its_own_kinds_and_features(example):
+    setting = {"ema_50": {"factor": "ema", "parameters": {"length": 50}}}
+    specs = registered(foreign="*", instances=json.dumps(setting)).factors
+    (spec,) = [each for each in specs if each.name == "ema_50"]
+    assert spec.kinds == ("ema_50.cross",)
+    assert [each.key for each in spec.features] == ["ema_50.line", "ema_50.cross"]
+
+
 def test_label_of_an_instance_has_what_sets_it_apart(example):
     setting = {
         "ema": {"label": "EMA 20"},

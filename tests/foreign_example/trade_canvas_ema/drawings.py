@@ -7,7 +7,7 @@ from typing import Any
 from overlays.domain.instruction import line, marker
 from overlays.domain.renderer import FactorStep, RendererSpec, Sheet
 
-LINE = line("ema.line", color="orange", width=2)
+LINE = line("ema.line", color="amber", width=2)
 
 
 def step(_: Any, new: FactorStep, sheet: Sheet) -> None:

@@ -83,6 +83,7 @@ SPEC = FactorSpec(
         Feature("ema.line", "Line", description="The exponential moving average of closes"),
         Feature("ema.cross", "Crosses", description="The close crossed the average"),
     ),
+    kinds=("ema.cross",),
     parameters=EmaParameters(),
     initial=initial,
     step=step,

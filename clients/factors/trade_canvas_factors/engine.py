@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from operator import attrgetter
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from factors.domain import engine as factor_engine
 from factors.domain.all_factors import FACTORS
+from factors.domain.features import FeatureTable, feature_rows
 from factors.domain.graph import FactorSpec
 from factors.domain.slices import head_at, window_start
 from factors.domain.values import Event, Head, Payload
@@ -22,6 +23,9 @@ from overlays.domain.instruction import Change, Definition, Kind, Point, feature
 from overlays.domain.renderer import WINDOW_CANDLES, FactorStep, OverlayEngine, RendererSpec
 from overlays.domain.versions import SeriesVersions
 from trade_canvas_factors.candles import candle_of, candles_of
+
+HeadValue = Callable[[Payload, Candle], Any]
+"""A value of a head at a candle, such as those in trade_canvas_factors.heads."""
 
 
 class Step(NamedTuple):
@@ -161,6 +165,33 @@ class Run:
         """All facts as columns, one row each: for `pandas.DataFrame` or `polars.DataFrame`."""
         names = ("candle_time", "factor", "kind", "event_key", "payload")
         return {name: list(map(attrgetter(name), self.events)) for name in names}
+
+    def feature_columns(self, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+        """One row a candle: `candle_time`, and what became visible with it, None for nothing.
+
+        `names` are the columns, in this order; without them those that have a value, as they
+        appear. Over a part of the candles there may be fewer: name those that you rely on.
+        """
+        table = FeatureTable(names)
+        for row in feature_rows(map(attrgetter("candle_time"), self.candles), self.events):
+            table.add(row)
+        return {"candle_time": table.candle_time, **table.columns}
+
+    def head_column(self, factor: str, value: HeadValue) -> list[Any]:
+        """A value of a factor's head at each candle; None before its first head.
+
+        Raises KeyError for a factor that the engine does not have.
+        """
+        spec = {each.name: each for each in self.engine.factors.factors}[factor]
+        changes = [change for change in self.head_changes if change.factor == factor]
+        found: list[Any] = []
+        head, place = None, 0
+        for candle in self.candles:
+            while place < len(changes) and changes[place].candle_time <= candle.candle_time:
+                head, place = changes[place].head, place + 1
+            shown = head_at(spec, head, candle.candle_time)
+            found.append(None if shown is None else value(shown, candle))
+        return found
 
     def _between(self, start: int, end: int) -> Sequence[Candle]:
         """The candles between two open times, both inclusive."""

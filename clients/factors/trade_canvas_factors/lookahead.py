@@ -93,7 +93,7 @@ def check_factors(
     every: int = 1,
     warm_up: int = 1,
 ) -> Report:
-    """Check factors with their drawings: facts, heads and drawings of every candle.
+    """Check factors: facts, heads, drawings and feature columns of every candle.
 
     Values must be equal to the last digit: a stored fact never changes. Raises PrefixError.
     """
@@ -109,7 +109,7 @@ def check_factors(
 
 
 def fact_columns(run: Run) -> Columns:
-    """The facts, heads and drawings of a run as JSON, by the candle that they are dated with."""
+    """Facts, heads and drawings of a run as JSON, by the candle they are dated with; features."""
     times = [candle.candle_time for candle in run.candles]
     names = [spec.name for spec in run.engine.factors.factors]
     found: dict[str, list[list[Any]]] = {
@@ -130,10 +130,11 @@ def fact_columns(run: Run) -> Columns:
         factor = version.instruction_id.partition(".")[0]
         # Numbers count the drawings of all factors.
         add(f"{factor} drawings", version.visible_time, version[1:])
-    return {
+    facts = {
         name: [json.dumps(each) if each else None for each in column]
         for name, column in found.items()
     }
+    return {**facts, **run.feature_columns()}
 
 
 def imported(target: str, *, anew: bool = False) -> Any:

@@ -202,13 +202,16 @@ def remembering(state, candle, _):
 @pytest.mark.parametrize("step", [growing, remembering], ids=lambda each: each.__name__)
 def test_factor_that_changes_the_past_is_found(step):
     report = check_factors(CANDLES, "5m", factors=[factor(step)])
-    assert [each.column for each in report.differences] == ["planted facts"]
+    assert "planted facts" in [each.column for each in report.differences]
 
 
 def test_pivot_dated_with_its_own_time_is_found():
     dated_back = replace(pivot.SPEC, step=pivot_dated_back)
     report = check_factors(CANDLES, "5m", factors=[dated_back], parameters=SMALL)
-    assert report.differences[0].column == "pivot facts"
+    assert {each.column for each in report.differences} >= {
+        "pivot facts",
+        "pivot_major_count",
+    }
 
 
 def test_factor_of_one_s_own_that_is_honest_is_not_accused():

@@ -12,12 +12,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from clients.python.trade_canvas_history import candles, decode
 from lab.http import post
 from lab.program import Program
 from lab.waiting import patience
 from trade_canvas.embedded.server import free_port
 from trade_canvas.environment import BASE_DIR
+from trade_canvas_client.history import candles, decode
 
 SERIES = "sim:futures:CACHED/USDT:1m"
 QUERY = f"series_id={quote(SERIES, safe='')}"

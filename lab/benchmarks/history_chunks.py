@@ -25,7 +25,6 @@ from pathlib import Path
 import orjson
 from playwright.sync_api import CDPSession, Route, sync_playwright
 
-from clients.python.trade_canvas_history import decode
 from lab.benchmarks.harness import Comparison, Target, interleave, print_machine
 from lab.benchmarks.page import LIBRARY
 from lab.benchmarks.samples import new_series
@@ -42,6 +41,7 @@ from market.domain.series import SeriesId
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 from trade_canvas.environment import BASE_DIR
+from trade_canvas_client.history import decode
 
 RECORDED = BASE_DIR.parent / "shared" / "data"
 MARKETS = ("BTC_USDT-5m", "DOGE_USDT-1m", "XRP_ETH-1m-with-gaps")

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.python.trade_canvas_history import decode
 from market.api.candle_pages import CandlePages
 from market.api.candle_query import PageQuery
 from market.domain.freshness import clamp_cursor, is_withheld
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 from market.tests.builders import MINUTE, ReplacedStore, candle, candles
+from trade_canvas_client.history import decode
 
 
 class CountingStore(MemoryCandleStore):

@@ -10,7 +10,6 @@ import orjson
 import pytest
 import yaml
 
-from clients.python.trade_canvas_history import decode
 from market import runtime
 from market.api.candle_answer import COMPACT_TYPE, prefers_compact
 from market.api.candle_pages import CandlePages, candle_pages
@@ -21,6 +20,7 @@ from market.domain.series import SeriesId
 from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 from market.tests.builders import MINUTE, candle, candles
+from trade_canvas_client.history import decode
 
 pytestmark = pytest.mark.usefixtures("either_store")
 

@@ -7,12 +7,12 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from clients.python.trade_canvas_history import candles as all_candles
-from clients.python.trade_canvas_history import decode
 from market import runtime
 from market.api import history_chunks
 from market.api.tests.asking import SERIES, refusal, store
 from market.domain.series import SeriesId
+from trade_canvas_client.history import candles as all_candles
+from trade_canvas_client.history import decode
 
 HISTORY = "/api/market/history"
 

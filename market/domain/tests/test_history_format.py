@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.python.trade_canvas_history import decode
 from market.domain.candle import Candle
 from market.domain.history_format import AS_DOUBLES, HEADER, encode
 from tests.recordings import vector_json
+from trade_canvas_client.history import decode
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 # Prices of a market: whole ticks, with an odd value among them.

@@ -1,6 +1,6 @@
 """Reads compact history (docs/history-format.md): the decoder, and a reader of a whole series.
 
-One file that needs Python 3.11 and nothing else; copy it into your own project.
+This file needs Python 3.11 and nothing else: without the package, copy it into your own project.
 """
 
 from __future__ import annotations
@@ -23,20 +23,26 @@ Row = tuple[int, float, float, float, float, float]
 
 def decode(chunk: bytes) -> list[Row]:
     """The candles of an uncompressed chunk; raises ValueError for anything else."""
+    times, values = decode_columns(chunk)
+    return list(zip(times, *values, strict=True))
+
+
+def decode_columns(chunk: bytes) -> tuple[list[int], list[list[float]]]:
+    """The times of a chunk's candles, and their five columns of values; raises ValueError."""
     try:
         return _decode(chunk)
     except (struct.error, IndexError) as error:
         raise ValueError(f"not a chunk of history: {error}") from None
 
 
-def _decode(chunk: bytes) -> list[Row]:
+def _decode(chunk: bytes) -> tuple[list[int], list[list[float]]]:
     magic, count, first, step, price_decimals, volume_decimals, *rest = HEADER.unpack_from(chunk)
     *widths, odd = rest
     start = HEADER.size + 12 * odd
     if magic != b"TCH1" or len(chunk) != start + count * sum(widths):
         raise ValueError("not a chunk of history, or not a whole one")
     if not count:
-        return []
+        return [], [[] for _ in range(5)]
     columns = []
     for width in widths:
         columns.append(_column(chunk, start, count, width))
@@ -65,7 +71,7 @@ def _decode(chunk: bytes) -> list[Row]:
     exceptions = struct.unpack_from(f"<{odd}I{odd}d", chunk, HEADER.size)
     for place, value in zip(exceptions[:odd], exceptions[odd:], strict=True):
         values[place % 5][place // 5] = value
-    return list(zip(times, *values, strict=True))
+    return times, values
 
 
 def _column(chunk: bytes, start: int, count: int, width: int) -> array[int]:

@@ -15,7 +15,7 @@ PAGE_SYMBOLS = 100
 MOST_CHANGES = 50
 EVENTS = "/api/factor/events"
 FEATURES = "/api/factor/features"
-CHANGED = ("events_changed", "features_changed")
+CHANGED = "events_changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,16 @@ def read_features(
     pages = yield from _read_pages(FEATURES, query)
     try:
         times = [time for page in pages for time in page["candle_time"]]
-        names = list(pages[0]["columns"])
-        found = {name: [each for page in pages for each in page["columns"][name]] for name in names}
+        # Without named columns, a page has those that have a value in it.
+        names = dict.fromkeys(name for page in pages for name in page["columns"])
+        found = {
+            name: [
+                each
+                for page in pages
+                for each in page["columns"].get(name) or [None] * len(page["candle_time"])
+            ]
+            for name in names
+        }
         head = pages[-1]["head_time"]
         return Features(series_id, *_version(pages), head, candle_time=times, columns=found)
     except (KeyError, TypeError) as error:
@@ -90,7 +98,7 @@ def _read_pages(path: str, query: Query) -> Reading[list[dict[str, Any]]]:
                     return pages
                 cursor = [("cursor", str(page["next_cursor"]))]
         except ApiError as error:
-            if error.code not in CHANGED:
+            if error.code != CHANGED:
                 raise
     raise SeriesChanging(f"the past changed {MOST_CHANGES} times while {path} was read")
 

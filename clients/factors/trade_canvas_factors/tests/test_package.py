@@ -93,7 +93,7 @@ def test_factor_with_the_server_s_names_is_checked_offline(staged, tmp_path):
     command = ["-m", "trade_canvas_factors.lookahead", "own_factor:SPEC", "--every", "50"]
     result = alone(staged, *command, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "own_factor:SPEC: no look-ahead: 300 values" in result.stdout
+    assert "own_factor:SPEC: no look-ahead: 1500 values" in result.stdout
 
 
 def test_name_of_the_server_that_another_package_has_is_not_taken(staged, tmp_path):

@@ -55,9 +55,15 @@ class FeaturesPage:
     """
 
     state: SeriesState
+    fingerprint: str | None
     head_time: int | None
     table: FeatureTable
     cursor: FeatureCursor | None
+
+    @property
+    def past(self) -> tuple[int, str, str | None]:
+        """What is the same for all pages that are of one past and one logic."""
+        return self.state.epoch, self.state.generation, self.fingerprint
 
 
 class _Moved(Exception):
@@ -142,7 +148,7 @@ def _read(
         _require_unchanged(cursor, series, state, position)
         start = cursor.candle_time + 1
     if state.head is None:
-        return FeaturesPage(state, None, FeatureTable(columns), None)
+        return FeaturesPage(state, None, None, FeatureTable(columns), None)
     if cursor is None:
         start = max(start, store.first(series) or 0)
     reached = require_reached(position, series, end, epoch=state.epoch)
@@ -165,7 +171,7 @@ def _read(
         following = FeatureCursor(
             str(series), times[-1], state.epoch, state.generation, position.fingerprint
         )
-    return FeaturesPage(state, reached, table, following)
+    return FeaturesPage(state, position.fingerprint, reached, table, following)
 
 
 def _require_unchanged(

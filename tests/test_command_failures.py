@@ -39,6 +39,8 @@ COMMANDS = {
     "drill": ("--list",),
     "explain": (SERIES, "--at", "2024-01-01"),
     "export_candles": (SERIES,),
+    "export_events": (SERIES,),
+    "export_features": (SERIES,),
     "gaps": (SERIES,),
     "import_candles": ("{candles}", SERIES),
     "installation": (),
@@ -58,7 +60,8 @@ COMMANDS = {
 WITHOUT_SERVERS = environment.OWN_INSTALLATION - {"up"}
 WITHOUT_SERVERS |= {"containers", "local_exchange", "startfactor"}
 NEEDS_BUS = {"installation", "up", "web"}
-NAMES_SERIES = {"audit", "explain", "export_candles", "gaps", "rebuild", "verify"}
+NAMES_SERIES = {"audit", "explain", "gaps", "rebuild", "verify"}
+NAMES_SERIES |= {"export_candles", "export_events", "export_features"}
 # These serve, or make the tables: an empty database is where they begin.
 BEGINS_EMPTY = {"prepare", "timescale", "up", "web"}
 # In `make test` one command of each kind meets a server that does not answer.

@@ -118,8 +118,10 @@ class ArrowWriter(CandleWriter):
         self._places = {each: at for at, each in enumerate(series)} if with_column else {}
         self._schema = _schema(series, with_column=with_column)
         self._names = self._arrow.array([str(each) for each in series]) if with_column else None
-        self._sink = _Sink(sink)
-        self._writer = _opened(kind, self._arrow.PythonFile(self._sink, mode="w"), self._schema)
+        self._sink = ArrowSink(sink)
+        self._writer = opened_arrow(
+            kind, self._arrow.PythonFile(self._sink, mode="w"), self._schema
+        )
         self._held: list[Any] = []
         self._rows = 0
 
@@ -167,7 +169,7 @@ class ArrowWriter(CandleWriter):
             self._held, self._rows = [], 0
 
 
-class _Sink:
+class ArrowSink:
     """Passes bytes on until it is closed; what comes later is dropped."""
 
     def __init__(self, sink: IO[bytes]) -> None:
@@ -194,7 +196,8 @@ def _schema(series: Sequence[SeriesId], *, with_column: bool) -> Any:
     return arrow.schema([arrow.field(SERIES_COLUMN, names, nullable=False), *schema])
 
 
-def _opened(kind: Kind, sink: Any, schema: Any) -> Any:
+def opened_arrow(kind: Kind, sink: Any, schema: Any) -> Any:
+    """A writer of pyarrow for a file of this kind, whose schema has `candle_time`."""
     if kind is Kind.PARQUET:
         # Times ascend by one step: their differences take next to nothing.
         encodings: Mapping[str, str] = {"candle_time": "DELTA_BINARY_PACKED"}

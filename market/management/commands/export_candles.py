@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator
-from contextlib import contextmanager
-from fnmatch import fnmatchcase
+from argparse import ArgumentParser
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
@@ -21,18 +17,16 @@ from market.candle_files.writers import Kind, writing
 from market.domain.series import SeriesId
 from market.domain.store import SeriesDamaged
 from market.domain.timeframe import MAX_TIME
-from market.files import try_lock, whole_file
-from market.management.arguments import (
-    require_candles,
-    require_database,
-    series_argument,
-    shown,
-    time_argument,
+from market.management.arguments import require_candles, require_database, shown
+from market.management.exports import (
+    add_export_arguments,
+    locked,
+    one_file,
+    require_named,
+    selected,
+    target,
 )
 from market.runtime import candle_store
-from market.stores.postgres import stored_series
-
-WILDCARDS = frozenset("*?[")
 
 
 class Command(BaseCommand):
@@ -47,39 +41,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument(
-            "series",
-            type=_series_or_pattern,
-            nargs="*",
-            help="exchange:market:symbol:timeframe, or a pattern such as 'binance:futures:*:1m'",
-        )
-        parser.add_argument(
-            "--exchange", action="append", default=[], help="every stored series of an exchange"
-        )
-        target = parser.add_mutually_exclusive_group()
-        target.add_argument(
-            "--output",
-            type=Path,
-            help="the file to write, compressed if its name ends in .gz (default: standard output)",
-        )
-        target.add_argument(
-            "--folder", type=Path, help="write one file a series into this folder, named after it"
-        )
-        parser.add_argument(
-            "--format",
-            choices=[kind.value for kind in Kind],
-            help="default: by the name of --output, or csv",
-        )
-        parser.add_argument(
-            "--from",
-            dest="start",
-            type=time_argument,
-            default=0,
-            help="first open time, Unix seconds or ISO 8601 in UTC",
-        )
-        parser.add_argument(
-            "--to", dest="end", type=time_argument, default=MAX_TIME, help="last open time"
-        )
+        add_export_arguments(parser)
         parser.add_argument(
             "--since-last",
             action="store_true",
@@ -88,32 +50,26 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Export, and report how many candles on standard error."""
-        names: list[SeriesId | str] = options["series"]
-        if not names and not options["exchange"]:
-            raise CommandError("name a series, a pattern, or an --exchange")
+        require_named(options)
         if options["since_last"] and options["end"] != MAX_TIME:
             raise CommandError("--since-last always exports up to the newest candle: no --to")
         try:
             if options["folder"] is None:
-                self._export_one(names, options)
+                self._export_one(options)
             else:
-                self._export_many(names, options)
+                self._export_many(options)
         except ArrowMissing as error:
             raise CommandError(str(error)) from error
 
-    def _export_one(self, names: list[SeriesId | str], options: dict[str, Any]) -> None:
+    def _export_one(self, options: dict[str, Any]) -> None:
         """Write one series into a file, or to standard output."""
-        if len(names) != 1 or options["exchange"] or not isinstance(names[0], SeriesId):
-            raise CommandError("several series need a --folder, for one file each")
-        series, path = names[0], options["output"]
-        kind = Kind(options["format"] or _kind_of(path))
-        if path is None and (kind is not Kind.CSV or options["since_last"]):
-            raise CommandError(
-                f"{'--since-last' if options['since_last'] else kind} needs --output"
-            )
+        series, path, kind = one_file(options)
+        if path is None and options["since_last"]:
+            raise CommandError("--since-last needs --output")
         require_candles(series)
         if options["since_last"]:
-            with _locked(path.parent):
+            assert path is not None
+            with locked(path.parent):
                 self._bring_up(path, kind, series, options["start"])
             return
         start, end = options["start"], options["end"]
@@ -122,17 +78,17 @@ class Command(BaseCommand):
             raise CommandError(f"no candles of {series} are stored in this range")
         # disable=None shows the bar on a terminal only.
         bar = tqdm(total=total, unit=" candles", file=sys.stderr, disable=None)
-        with _target(path, self.stdout) as sink, bar:
+        with target(path, self.stdout) as sink, bar:
             _write(sink, kind, series, start, end, bar)
         self.stderr.write(f"{series}: {total:,} candles")
 
-    def _export_many(self, names: list[SeriesId | str], options: dict[str, Any]) -> None:
+    def _export_many(self, options: dict[str, Any]) -> None:
         """Write one file a series; a series that fails does not keep the others from theirs."""
         require_database()
-        found = _selected(names, options["exchange"])
+        found = selected(options["series"], options["exchange"])
         kind, folder = Kind(options["format"] or Kind.CSV), options["folder"]
         failed, candles = 0, 0
-        with _locked(folder, make=True), tqdm(found, unit=" series", disable=None) as bar:
+        with locked(folder, make=True), tqdm(found, unit=" series", disable=None) as bar:
             for series in bar:
                 path = folder / f"{stem_of(series)}.{kind}"
                 try:
@@ -150,7 +106,7 @@ class Command(BaseCommand):
         """Write the file of one series of many; return its number of candles."""
         if options["since_last"]:
             return self._bring_up(path, kind, series, options["start"])
-        with _target(path, self.stdout) as sink:
+        with target(path, self.stdout) as sink:
             count = _write(sink, kind, series, options["start"], options["end"])
         self.stderr.write(f"{series}: {count:,} candles")
         return count
@@ -168,44 +124,6 @@ class Command(BaseCommand):
         return done.candles
 
 
-def _series_or_pattern(text: str) -> SeriesId | str:
-    """A series, or the text of a pattern, for argparse."""
-    if not WILDCARDS.intersection(text):
-        return series_argument(text)
-    if text.count(":") < 3:
-        raise ArgumentTypeError(f"a pattern is exchange:market:symbol:timeframe: {text}")
-    return text
-
-
-def _selected(names: list[SeriesId | str], exchanges: list[str]) -> list[SeriesId]:
-    """The stored series that are named; raises CommandError for a name that none has."""
-    stored = stored_series()
-    found: dict[SeriesId, None] = {}
-    for name in names:
-        if isinstance(name, SeriesId):
-            require_candles(name)
-            found[name] = None
-            continue
-        matching = [each for each in stored if fnmatchcase(str(each), name)]
-        if not matching:
-            raise CommandError(f"no stored series matches {name}")
-        found |= dict.fromkeys(matching)
-    for exchange in exchanges:
-        of_exchange = [each for each in stored if each.exchange == exchange]
-        if not of_exchange:
-            raise CommandError(f"no series of {exchange} is stored")
-        found |= dict.fromkeys(of_exchange)
-    return list(found)
-
-
-def _kind_of(path: Path | None) -> Kind:
-    """The format that a file's name asks for."""
-    name = "" if path is None else path.name
-    if name.endswith(".gz"):
-        return Kind.CSV_GZ
-    return next((kind for kind in Kind if name.endswith(f".{kind}")), Kind.CSV)
-
-
 def _write(
     sink: IO[bytes], kind: Kind, series: SeriesId, start: int, end: int, bar: Any = None
 ) -> int:
@@ -217,44 +135,3 @@ def _write(
             if bar is not None:
                 bar.update(len(page))
     return count
-
-
-@contextmanager
-def _target(path: Path | None, stdout: Any) -> Iterator[IO[bytes]]:
-    """Where to write. A file appears under its name only when it is complete."""
-    if path is None:
-        yield cast("IO[bytes]", _Text(stdout))
-        return
-    try:
-        with whole_file(path) as draft, draft.open("wb") as sink:
-            yield sink
-    except OSError as error:
-        raise CommandError(str(error)) from error
-
-
-class _Text:
-    """Standard output, which takes text."""
-
-    def __init__(self, stdout: Any) -> None:
-        self._stdout = stdout
-
-    def write(self, content: bytes) -> None:
-        if content:
-            self._stdout.write(content.decode(), ending="")
-
-
-@contextmanager
-def _locked(folder: Path, *, make: bool = False) -> Iterator[None]:
-    """Keep other exports out of a folder: two of them would replace each other's drafts."""
-    try:
-        if make:
-            folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise CommandError(str(error)) from error
-    try:
-        if not try_lock(descriptor):
-            raise CommandError(f"another export is writing into {folder}")
-        yield
-    finally:
-        os.close(descriptor)

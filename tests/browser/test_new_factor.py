@@ -11,6 +11,7 @@ from django.core.management import call_command
 
 from lab.http import get, post
 from tests.conftest import ONE_PROCESS
+from tests.test_foreign_factors import environment
 from trade_canvas.environment import BASE_DIR
 
 pytestmark = pytest.mark.browser
@@ -37,14 +38,14 @@ def web(browser, static_files, shared_stack, tmp_path_factory):
     call_command("startfactor", "close_run", "--root", str(root), verbosity=0)
     shared_stack.local_exchange()
     command = (sys.executable, str(root / "manage.py"), "web", "--host", "127.0.0.1", "--port")
-    return shared_stack.web(command=command, **ONE_PROCESS)
+    return shared_stack.web(command=command, **ONE_PROCESS, **environment())
 
 
 class Prices:
     """Candles in minutes up to now, three up and three down in turn, stored one by one."""
 
-    def __init__(self, url):
-        self.url = url
+    def __init__(self, url, series=SERIES):
+        self.url, self.series = url, series
         self.closes = [100.0]
         self.first = int(time.time()) // STEP * STEP - 200 * STEP
 
@@ -65,7 +66,7 @@ class Prices:
                     "volume": 1.0,
                 }
             )
-        body = {"series_id": SERIES, "candles": rows, "publish_ws": True}
+        body = {"series_id": self.series, "candles": rows, "publish_ws": True}
         url = f"{self.url}/api/dev/market/ingest/candles_closed_batch"
         assert post(url, body, 30.0)[0] == 200
 
@@ -113,7 +114,8 @@ def test_generated_factor_shows_its_box_and_its_line(web, open_chart, screenshot
     grown = mean_line(scene_at(chart, prices.head))
     assert [place["price"] for place in grown["places"]] == prices.means()
     asked = f"{web.url}/api/draw/delta?series_id={SERIES}&cursor_version_id={cursor}"
-    assert get(asked)[1]["series_points"] == {"close_run.mean": [[prices.head, prices.means()[-1]]]}
+    points = get(asked)[1]["series_points"]
+    assert points["close_run.mean"] == [[prices.head, prices.means()[-1]]]
 
     # Its parts are switched like those of any factor, and named under the pointer.
     chart.page.hover('.factor[data-factor="close_run"] .factor-opener')
@@ -121,6 +123,22 @@ def test_generated_factor_shows_its_box_and_its_line(web, open_chart, screenshot
     left = chart.page.evaluate("window.tradeCanvas.drawings()")
     assert "close_run.run" not in left and left["close_run.mean"] == ["close_run.mean"]
     assert named_under_the_pointer(chart, "Close run · Mean")
+
+
+def test_factor_of_another_package_and_its_instance_show_side_by_side(web, open_chart):
+    prices = Prices(web.url, "sim:spot:EMA/USDT:1m")
+    prices.add(60)
+    chart = open_chart(prices.series, url=web.url)
+    scene = scene_at(chart, prices.head)
+    for name, label in (("ema", "EMA 10"), ("ema_50", "EMA 50")):
+        chip = chart.page.locator(f'.factor[data-factor="{name}"] .factor-toggle')
+        assert chip.text_content() == label
+        (line,) = [each for each in scene["lines"] if each["id"] == f"{name}.line"]
+        assert line["color"] == "amber" and len(line["places"]) > 50
+    # Each is switched alone.
+    chart.page.click('.factor[data-factor="ema"] .factor-toggle')
+    left = chart.page.evaluate("window.tradeCanvas.drawings()")
+    assert "ema.line" not in left and left["ema_50.line"] == ["ema_50.line"]
 
 
 def named_under_the_pointer(chart, title):

@@ -132,6 +132,12 @@ STEPS = (
         gone=("/api/market/candles.csv",),
     ),
     Step(
+        stop="charts that speak UDF",
+        switches=("ENABLE_UDF",),
+        then="404",
+        gone=("/udf/config",),
+    ),
+    Step(
         stop="history in chunks",
         switches=("ENABLE_COMPACT_HISTORY",),
         then="404; pages read all candles from candle pages, which are JSON",

@@ -8,14 +8,24 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from lab.drills import derived, habits, pasts, processes, rollback, servers, strangers, venue
+from lab.drills import (
+    charts,
+    derived,
+    habits,
+    pasts,
+    processes,
+    rollback,
+    servers,
+    strangers,
+    venue,
+)
 from lab.drills.ground import DRILLS, run_drills
 from lab.drills.outcome import has_table, write_report
 from lab.drills.soak import soak
 from lab.drills.steps import table
 
 # Imported for the drills that they register.
-PARTS = (processes, servers, pasts, venue, habits, strangers, derived, rollback)
+PARTS = (processes, servers, pasts, venue, habits, strangers, derived, charts, rollback)
 SOAK = "soak"
 
 

@@ -30,7 +30,7 @@ from market.api.endpoint import Endpoint
 from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.readable import require_readable
-from market.api.schema import STORE_DOWN, SWITCHED_OFF, parameters_of, responses
+from market.api.schema import SERIES_DAMAGED, STORE_DOWN, SWITCHED_OFF, parameters_of, responses
 from market.api.tail import after_read
 from market.domain.series import SeriesId
 from market.ingest.admission import served_exchanges
@@ -157,7 +157,7 @@ class Bars(UdfEndpoint):
             "`X-Series-Epoch` grows with every revision of a stored candle."
         ),
         parameters=parameters_of(BarsQuery),
-        responses=responses(UdfBarsAnswer, BAD_RANGE, SWITCHED_OFF, STORE_DOWN),
+        responses=responses(UdfBarsAnswer, BAD_RANGE, SERIES_DAMAGED, SWITCHED_OFF, STORE_DOWN),
     )
     def get(self, request: Request) -> Response:
         """Bars of one symbol."""

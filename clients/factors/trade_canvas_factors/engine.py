@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from itertools import count
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from factors.domain import engine as factor_engine
 from factors.domain.all_factors import FACTORS
 from factors.domain.features import FeatureTable, feature_rows
 from factors.domain.graph import FactorSpec
+from factors.domain.parameters import ParameterError, with_values
+from factors.domain.registered import registered
 from factors.domain.slices import head_at, window_start
 from factors.domain.values import Event, Head, Payload
 from market.domain.candle import Candle
@@ -20,9 +23,11 @@ from market.domain.timeframe import Timeframe
 from overlays.domain.all_renderers import DRAWING_ORDER, RENDERERS
 from overlays.domain.delta import draw_delta
 from overlays.domain.instruction import Change, Definition, Kind, Point, feature_of
+from overlays.domain.registered import registered_renderers
 from overlays.domain.renderer import WINDOW_CANDLES, FactorStep, OverlayEngine, RendererSpec
 from overlays.domain.versions import SeriesVersions
 from trade_canvas_factors.candles import candle_of, candles_of
+from trade_canvas_factors.server_names import use_server_names
 
 HeadValue = Callable[[Payload, Candle], Any]
 """A value of a head at a candle, such as those in trade_canvas_factors.heads."""
@@ -70,6 +75,35 @@ class Engine:
         known = {spec.name for spec in specs}
         drawn = [spec for spec in renderers if spec.factor in known]
         self.overlays = OverlayEngine(drawn, DRAWING_ORDER, window_candles=window_candles)
+
+    @classmethod
+    def installed(
+        cls,
+        timeframe: str | Timeframe,
+        *,
+        foreign: str = "",
+        instances: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        window_candles: int = WINDOW_CANDLES,
+    ) -> Engine:
+        """An engine with factors of installed packages, and with instances, as a server has them.
+
+        `foreign` are names separated by commas, or `*`, as in TRADE_CANVAS_FOREIGN_FACTORS;
+        `instances` is the object of TRADE_CANVAS_FACTOR_INSTANCES. Raises FactorsRefused for what
+        a server would not start with, ValueError for wrong `parameters`, and ImportError as
+        `use_server_names` does.
+        """
+        if foreign:
+            use_server_names()
+        setting = json.dumps(dict(instances)) if instances else ""
+        own = _parameters(FACTORS, parameters or {})
+        known = registered(own, foreign=foreign, instances=setting)
+        return cls(
+            timeframe,
+            factors=known.factors,
+            renderers=registered_renderers(known, foreign=foreign),
+            window_candles=window_candles,
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -200,16 +234,17 @@ class Run:
 
 
 def _parameters(specs: Sequence[FactorSpec], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameter objects of the factors named in `given`."""
+    """The parameter objects of the factors named in `given`; raises ValueError."""
     defaults = {spec.name: spec.parameters for spec in specs}
+    unknown = sorted(set(given) - set(defaults))
+    if unknown:
+        raise ValueError(f"parameters of unknown factors: {', '.join(unknown)}")
     found = {}
     for name, values in given.items():
         if isinstance(values, Mapping):
-            default = defaults.get(name)
-            known = [] if default is None else [each.name for each in fields(default)]
-            unknown = sorted(set(values) - set(known))
-            if unknown:
-                raise ValueError(f"{name} has no parameter {', '.join(unknown)}")
-            values = default if default is None else replace(default, **values)
+            try:
+                values = with_values(defaults[name], values)
+            except ParameterError as error:
+                raise ValueError(f"{name}: {error}") from error
         found[name] = values
     return found

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from factors.domain.engine import CandleOrderError
+from factors.domain.foreign import FactorsRefused
 from lab.pictures.draw_factors import compute
 from tests.recordings import VECTORS, vector_candles, vector_json
 from trade_canvas_factors import Candle, CandlesError, Engine, PivotParameters, SrParameters
@@ -123,14 +124,35 @@ def test_parameters_are_fields_or_the_factor_s_own_object():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"pivot": {"window": 5}}, "pivot has no parameter window"),
+        ({"pivot": {"window": 5}}, "pivot: there is no parameter window"),
         ({"nothing": {}}, "unknown factors: nothing"),
         ({"pivot": {"window_major": 0}}, "at least 1"),
     ],
 )
-def test_wrong_parameters_are_refused(parameters, message):
+@pytest.mark.parametrize("make", [Engine, Engine.installed], ids=["built-in", "installed"])
+def test_wrong_parameters_are_refused(make, parameters, message):
     with pytest.raises(ValueError, match=message):
-        Engine("1m", parameters=parameters)
+        make("1m", parameters=parameters)
+
+
+def test_instance_is_the_factor_with_other_parameters():
+    instances = {
+        "pivot_5": {"factor": "pivot", "parameters": {"window_major": 5, "window_minor": 2}},
+        "pen_5": {"factor": "pen", "uses": {"pivot": "pivot_5"}},
+    }
+    run = Engine.installed("1m", instances=instances).run(CANDLES)
+    small, default = Engine("1m", parameters=SMALL).run(CANDLES), Engine("1m").run(CANDLES)
+
+    def pens(run, name):
+        return [event.event_key for event in run.events if event.factor == name]
+
+    assert pens(run, "pen_5") == pens(small, "pen") != pens(run, "pen") == pens(default, "pen")
+    assert "pen_5.confirmed" in {each.feature for each in run.drawings()}
+
+
+def test_instance_that_a_server_refuses_is_refused():
+    with pytest.raises(FactorsRefused, match="factor_instance_refused: pivot_5"):
+        Engine.installed("1m", instances={"pivot_5": {"factor": "none"}})
 
 
 def test_engine_without_renderers_draws_nothing():

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.recordings import vector_candles
+from trade_canvas_client.facts import Features
 from trade_canvas_factors import Engine
 from trade_canvas_factors.freqtrade import factor_columns, merge_informative, server_columns
 from trade_canvas_factors.heads import (
@@ -158,6 +159,15 @@ def test_columns_of_a_server_are_laid_on_the_strategy_s_candles():
     pd.testing.assert_frame_equal(found.loc[kept], own.loc[kept], check_dtype=False)
     assert found.loc[[20, 21, *range(200, 220)], COLUMNS].isna().all(axis=None)
     assert len(found) == 210
+
+
+def test_columns_of_the_python_client_are_taken_as_they_are():
+    computed = Engine("5m", parameters=SMALL).run(CANDLES[:99]).feature_columns(COLUMNS)
+    times = computed.pop("candle_time")
+    served = Features("binance:spot:ETH/USDT:5m", "g", 0, times[-1], times, computed)
+    own = factor_columns(FRAME[:99], "5m", COLUMNS, parameters=SMALL)
+    found = server_columns(FRAME[:99], served.to_pandas())
+    pd.testing.assert_frame_equal(found, own, check_dtype=False)
 
 
 def test_server_columns_on_an_index_of_dates_are_the_same():

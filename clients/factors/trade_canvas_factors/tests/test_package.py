@@ -50,6 +50,20 @@ SPEC = FactorSpec(
 )
 """
 
+# Computes with the factor of another package, which knows the server's names only.
+FOREIGN = """
+import csv, sys
+from trade_canvas_factors import Engine, svg
+instances = {"ema_50": {"factor": "ema", "parameters": {"length": 50}}}
+engine = Engine.installed("1m", foreign="ema", instances=instances)
+with open(f"{sys.argv[1]}/p1.candles.csv", newline="") as file:
+    run = engine.run(csv.DictReader(file))
+found = {event.factor for event in run.events}
+drawn = {drawing.kind for drawing in run.drawings() if drawing.feature == "ema_50.line"}
+print(sorted(found - {"anchor", "pen", "pivot", "sr", "zhongshu"}), drawn)
+"""
+FOREIGN_PACKAGES = Path(__file__).parents[4] / "tests" / "foreign_example"
+
 
 def check_computed(output):
     found = json.loads(output)
@@ -94,6 +108,13 @@ def test_factor_with_the_server_s_names_is_checked_offline(staged, tmp_path):
     result = alone(staged, *command, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "own_factor:SPEC: no look-ahead: 1500 values" in result.stdout
+
+
+def test_factor_of_another_package_and_its_instance_are_computed_offline(staged):
+    code = f"import sys; sys.path.append({str(FOREIGN_PACKAGES)!r}); {FOREIGN.strip()}"
+    result = alone(staged, "-c", code, VECTORS)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "['ema', 'ema_50'] {'line'}\n"
 
 
 def test_name_of_the_server_that_another_package_has_is_not_taken(staged, tmp_path):

@@ -18,11 +18,12 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses 
 # A step is skipped while its inputs are unchanged: their checksum is in the name of its stamp file.
 checksum = $(shell cat $(1) 2> /dev/null | cksum | tr ' ' -)
 FRONTEND_FILES := $(shell find frontend clients/typescript -type d \( -name node_modules -o -name dist \) -prune \
-	-o -type f -print 2> /dev/null | LC_ALL=C sort)
+	-o -type f ! -name '.built-*' -print 2> /dev/null | LC_ALL=C sort)
 RUN_READY := $(VENV)/.run-$(call checksum,requirements.lock)
 DEV_READY := $(VENV)/.dev-$(call checksum,requirements-dev.lock)
 NODE_READY := frontend/node_modules/.ready-$(call checksum,frontend/package-lock.json)
 PAGE_READY := frontend/dist/.built-$(call checksum,$(FRONTEND_FILES))
+CLIENT_READY := clients/typescript/.built-$(call checksum,$(FRONTEND_FILES))
 
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes
 NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --no-update-notifier
@@ -32,13 +33,13 @@ NPM := cd frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm --no-fund --no-audit --
 run: $(RUN_READY) $(PAGE_READY)
 	@$(BIN)/python manage.py up
 
-test: $(DEV_READY) $(PAGE_READY)
+test: $(DEV_READY) $(PAGE_READY) $(CLIENT_READY)
 	$(PYTEST) $(PYTEST_OPTIONS)
 	$(NPM) test
 
 # The long proof: many examples of every property, and the tests that `make test` leaves out.
 .PHONY: prove
-prove: $(DEV_READY) $(PAGE_READY)
+prove: $(DEV_READY) $(PAGE_READY) $(CLIENT_READY)
 	TEST_PROFILE=thorough $(PYTEST) --timeout 3600 $(PYTEST_OPTIONS)
 
 # The same tests of factors, drawings and the page with a factor of another package, and instances.
@@ -89,6 +90,10 @@ format: $(DEV_READY)
 
 frontend: $(PAGE_READY)
 
+# The TypeScript client as other programs install it: clients/typescript/dist.
+.PHONY: client
+client: $(CLIENT_READY)
+
 # Renews the pictures of page and admin in README and docs; PICTURES=admin only those.
 screenshots: $(DEV_READY) $(PAGE_READY)
 	SCREENSHOT_DIR=docs/images $(BIN)/python -m pytest -n0 tests/browser/pictures.py \
@@ -132,7 +137,8 @@ lock: $(DEV_READY)
 
 # Keeps the data; `rm -r .data` deletes it.
 clean:
-	rm -rf $(VENV) frontend/node_modules frontend/dist staticfiles .mypy_cache .ruff_cache
+	rm -rf $(VENV) frontend/node_modules frontend/dist staticfiles .mypy_cache .ruff_cache \
+		clients/typescript/dist clients/typescript/.built-*
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "trade_canvas needs Python 3.11 or newer"; exit 1; }
@@ -162,3 +168,8 @@ $(PAGE_READY): $(NODE_READY)
 	@echo "building the page"
 	@$(NPM) exec -- vite build --logLevel warn
 	@rm -f frontend/dist/.built-* && touch $@
+
+$(CLIENT_READY): $(NODE_READY)
+	@echo "building the TypeScript client"
+	@$(NPM) run --silent client
+	@rm -f clients/typescript/.built-* && touch $@

@@ -102,6 +102,14 @@ def one_process(session_stack):
 
 
 @pytest.fixture(scope="session")
+def built_client():
+    """The TypeScript client, built into clients/typescript/dist."""
+    with Path(MANAGE).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        subprocess.run(["make", "client"], cwd=BASE_DIR, check=True)
+
+
+@pytest.fixture(scope="session")
 def static_files():
     """The built page, put where web processes serve it from."""
     # One test process at a time: they share the folder.

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/**/*.md", "docker/**/*.md", "frontend/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "docker/**/*.md", "frontend/*.md", "clients/*/*.md")
     for path in ROOT.glob(pattern)
 )
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)

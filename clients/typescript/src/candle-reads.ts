@@ -8,7 +8,7 @@
 
 import { asApiError, type ApiError } from "./http.js";
 import { BackOff } from "./back-off.js";
-import { olderEpoch, type Action, type SeriesState } from "./series-state.js";
+import { olderEpoch, type Action, type Past, type SeriesState } from "./series-state.js";
 import { Timers } from "./timers.js";
 import type { Clock } from "./ports.js";
 import type { CandlePage, CandleReader, OlderPage } from "./readers.js";
@@ -38,6 +38,14 @@ export interface ReadDependencies {
   readonly random: () => number;
 }
 
+/** Where a session continues. */
+export interface Beginning extends Past {
+  /** Exclusive, the time of a closed candle, UTC seconds; null: with the newest page. */
+  readonly since: number | null;
+}
+
+export const NEWEST: Beginning = { since: null, epoch: null, generation: null };
+
 /** `since` null is the newest page. `revision` is the epoch of the revision to read, if any. */
 interface Range {
   readonly since: number | null;
@@ -49,6 +57,8 @@ export class CandleReads {
   private readonly state: () => SeriesState;
   private readonly dispatch: (action: Action) => void;
   private readonly events: ReadEvents;
+  /** Where the newest candles begin; null: with the newest page. */
+  private readonly begin: number | null;
   private readonly backOff: BackOff;
   private readonly abort = new AbortController();
   private wantsNewest = false;
@@ -65,11 +75,13 @@ export class CandleReads {
     dependencies: ReadDependencies,
     view: { state: () => SeriesState; dispatch: (action: Action) => void },
     events: ReadEvents,
+    begin: number | null = null,
   ) {
     this.dependencies = dependencies;
     this.state = view.state;
     this.dispatch = view.dispatch;
     this.events = events;
+    this.begin = begin;
     this.backOff = new BackOff(500, 10_000, dependencies.random);
     this.timers = new Timers(dependencies.clock);
   }
@@ -173,7 +185,7 @@ export class CandleReads {
 
   private take(): Range | null {
     if (!this.wantsNewest && this.wantedSince === null) return null;
-    const since = this.wantsNewest ? null : this.wantedSince;
+    const since = this.wantsNewest ? this.begin : this.wantedSince;
     if (this.wantsNewest) this.wantsNewest = false;
     else this.wantedSince = null;
     // Read in two parts, a revision is complete only with the last one.
@@ -204,8 +216,8 @@ export class CandleReads {
       if (this.isOfAnotherPast(page)) {
         this.dispatch({ type: "forgotten" });
         epoch = Infinity;
-        const isPartial = cursor !== null;
-        cursor = null;
+        const isPartial = cursor !== this.begin;
+        cursor = this.begin;
         if (isPartial) continue;
       }
       epoch = olderEpoch(epoch, page.epoch);

@@ -1,7 +1,7 @@
 /** Where the candles of a series come from: the server's live series, or another source. */
 
 import type { PushedMessage } from "./messages.js";
-import type { SeriesState, Step } from "./series-state.js";
+import type { Action, SeriesState, Step } from "./series-state.js";
 
 export interface CandleSource {
   readonly state: SeriesState;
@@ -22,8 +22,8 @@ export interface CandleSource {
 }
 
 export interface SourceEvents {
-  /** Called after every change of the state. */
-  changed(step: Step): void;
+  /** Called after every action, with what it changed. */
+  changed(step: Step, action: Action): void;
   /** Data derived from candles may have been rewritten; `reason` is for the user. */
   rewritten(reason: string | null): void;
   /** The cursor of the drawings that the page has; null: none are wanted. */

@@ -74,7 +74,7 @@ export interface SeriesState {
 }
 
 export type Action =
-  | { readonly type: "series_changed"; readonly seriesId: string }
+  | { readonly type: "series_changed"; readonly seriesId: string; readonly past?: Past }
   | {
       readonly type: "page_loaded";
       readonly candles: readonly Candle[];
@@ -111,6 +111,9 @@ export type Action =
   | { readonly type: "halted"; readonly halted: boolean }
   | { readonly type: "failed"; readonly failure: Failure };
 
+/** What is known of candles that were read before. */
+export type Past = Pick<SeriesState, "epoch" | "generation">;
+
 export interface Step {
   readonly state: SeriesState;
   readonly change: ChartChange;
@@ -137,9 +140,10 @@ const NOTHING_LOADED = {
 } as const satisfies Partial<SeriesState>;
 
 /** The state before anything is loaded. Throws when `seriesId` can not be parsed. */
-export function initialState(seriesId: string): SeriesState {
+export function initialState(seriesId: string, past?: Past): SeriesState {
   return {
     ...NOTHING_LOADED,
+    ...past,
     seriesId,
     timeframe: parseSeriesId(seriesId).timeframe,
     status: "loading",
@@ -158,7 +162,7 @@ export function initialState(seriesId: string): SeriesState {
 /** Applies one action. Throws only for a `series_changed` to an invalid id. */
 export function reduce(before: SeriesState, action: Action): Step {
   if (action.type === "series_changed") {
-    return { state: initialState(action.seriesId), change: REPLACE };
+    return { state: initialState(action.seriesId, action.past), change: REPLACE };
   }
   const next = apply(before, action);
   const status = statusOf(next);
@@ -247,7 +251,9 @@ function statusOf(state: SeriesState): Status {
   if (state.interrupted) return "reconnecting";
   if (!state.loaded) return "loading";
   if (!state.caughtUp) return "backfilling";
-  if (state.candles.length === 0 && state.forming === null) return "empty";
+  // With a head, nothing came since candles that were read before.
+  const isEmpty = state.candles.length === 0 && state.serverHead === null;
+  if (isEmpty && state.forming === null) return "empty";
   return state.connection === "open" ? "live" : "backfilling";
 }
 
@@ -277,13 +283,14 @@ function pageLoaded(
   page: Extract<Action, { type: "page_loaded" }>,
 ): SeriesState {
   const merged = withClosed(state, page.candles);
+  const isFirst = !state.loaded && state.epoch === null;
   return {
     ...merged,
     loaded: true,
     caughtUp: merged.caughtUp || page.complete,
     serverHead: page.serverHead ?? merged.serverHead,
-    epoch: state.loaded ? olderEpoch(state.epoch, page.epoch) : page.epoch,
-    generation: state.loaded ? state.generation : (page.generation ?? null),
+    epoch: isFirst ? page.epoch : olderEpoch(state.epoch, page.epoch),
+    generation: isFirst ? (page.generation ?? null) : state.generation,
     clockOffsetMs: page.clockOffsetMs ?? merged.clockOffsetMs,
   };
 }

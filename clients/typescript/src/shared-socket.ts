@@ -14,7 +14,6 @@ const SILENCE_MS = 8_000;
 const LINGER_MS = 10_000;
 /** The code of a connection that ended without a closing handshake. */
 const LOST = 1006;
-const HELLO = JSON.stringify({ type: "hello", heartbeat: true, health: true });
 const HEARTBEAT = '{"type":"heartbeat"';
 /** The answer of a server that knows no heartbeats. */
 const UNKNOWN_HELLO = "unknown message type: hello";
@@ -25,6 +24,7 @@ const SERIES = /"series_id":("(?:[^"\\]|\\.)*")/;
 export class SharedSocket {
   private readonly openReal: () => Socket;
   private readonly clock: Clock;
+  private readonly hello: string;
   private readonly timers: Timers<"silence" | "linger">;
   private readonly channels = new Set<Channel>();
   private real: Socket | null = null;
@@ -33,8 +33,10 @@ export class SharedSocket {
   /** False once the server answered that it knows none. */
   private hasHeartbeats = true;
 
-  constructor(openReal: () => Socket, clock: Clock) {
+  /** With `health` the server sends the health of every series that is followed. */
+  constructor(openReal: () => Socket, clock: Clock, health = true) {
     this.openReal = openReal;
+    this.hello = JSON.stringify({ type: "hello", heartbeat: true, health });
     this.clock = clock;
     this.timers = new Timers(clock);
   }
@@ -84,7 +86,7 @@ export class SharedSocket {
     this.real = real;
     real.onopen = () => {
       this.isOpen = true;
-      real.send(HELLO);
+      real.send(this.hello);
       this.watchSilence();
       for (const channel of [...this.channels]) channel.opened();
     };

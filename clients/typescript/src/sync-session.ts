@@ -7,7 +7,14 @@
 
 import { BackOff } from "./back-off.js";
 import { EXPLANATIONS } from "./explanations.js";
-import { CandleReads, NEWEST_LIMIT, RANGE_LIMIT, type ReadDependencies } from "./candle-reads.js";
+import {
+  CandleReads,
+  NEWEST,
+  NEWEST_LIMIT,
+  RANGE_LIMIT,
+  type Beginning,
+  type ReadDependencies,
+} from "./candle-reads.js";
 import { parseServerMessage, subscribeMessage, type ServerMessage } from "./messages.js";
 import { initialState, lastClosedTime, reduce } from "./series-state.js";
 import { Timers } from "./timers.js";
@@ -57,6 +64,7 @@ export function liveSource(dependencies: SessionDependencies): OpenSource {
 export class SyncSession implements CandleSource {
   private readonly dependencies: SessionDependencies;
   private readonly events: SourceEvents;
+  private readonly beginning: Beginning;
   private readonly timers: Timers<TimerName>;
   private readonly reads: CandleReads;
   private readonly reconnectBackOff: BackOff;
@@ -68,9 +76,15 @@ export class SyncSession implements CandleSource {
   private stopped = false;
 
   /** Throws when `seriesId` can not be parsed. */
-  constructor(seriesId: string, dependencies: SessionDependencies, events: SourceEvents) {
+  constructor(
+    seriesId: string,
+    dependencies: SessionDependencies,
+    events: SourceEvents,
+    beginning = NEWEST,
+  ) {
     this.dependencies = dependencies;
     this.events = events;
+    this.beginning = beginning;
     this.current = initialState(seriesId);
     this.timers = new Timers(dependencies.clock);
     this.reconnectBackOff = new BackOff(500, 10_000, dependencies.random);
@@ -83,6 +97,7 @@ export class SyncSession implements CandleSource {
         postponed: (error, retryAt) => this.readPostponed(error, retryAt),
         refused: (error) => this.readRefused(error),
       },
+      beginning.since,
     );
   }
 
@@ -91,7 +106,9 @@ export class SyncSession implements CandleSource {
   }
 
   start(): void {
-    this.dispatch({ type: "series_changed", seriesId: this.current.seriesId });
+    const { epoch, generation } = this.beginning;
+    const { seriesId } = this.current;
+    this.dispatch({ type: "series_changed", seriesId, past: { epoch, generation } });
     this.reads.request(null);
   }
 
@@ -146,7 +163,7 @@ export class SyncSession implements CandleSource {
     this.current = step.state;
     if (!this.current.atCapacity) this.timers.clear("resubscribe");
     this.schedulePoll();
-    this.events.changed(step);
+    this.events.changed(step, action);
   }
 
   // --- reads ---------------------------------------------------------------------------------
@@ -203,7 +220,7 @@ export class SyncSession implements CandleSource {
 
   private subscribe(): void {
     const { seriesId, epoch, generation } = this.current;
-    const since = lastClosedTime(this.current);
+    const since = lastClosedTime(this.current) ?? this.beginning.since;
     const drawings = this.events.drawings?.() ?? null;
     this.socket?.send(subscribeMessage(seriesId, { since, epoch, generation, drawings }));
   }

@@ -28,7 +28,7 @@ export class FakeSource implements CandleSource {
   act(action: Action): void {
     const step = reduce(this.state, action);
     this.state = step.state;
-    this.events.changed(step);
+    this.events.changed(step, action);
   }
 
   push(message: PushedMessage): void {

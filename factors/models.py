@@ -9,7 +9,18 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from factors.alerts.models import Alert, AlertAttempt, AlertRule
 from market.models import Series
+
+__all__ = [
+    "Alert",
+    "AlertAttempt",
+    "AlertRule",
+    "FactorCheckpoint",
+    "FactorEvent",
+    "FactorHead",
+    "FactorState",
+]
 
 
 class FactorState(models.Model):

@@ -1,7 +1,7 @@
-"""The Celery task of factors: rebuilds, part by part.
+"""The Celery tasks of factors: rebuilds, part by part, and the delivery of alerts.
 
 A rebuild that is delivered twice, lost or interrupted leaves ledgers that are right as far as they
-go.
+go. Deliveries are tried again until the receiver accepts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from functools import partial
 
 from asgiref.sync import async_to_sync
 from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
 
+from factors.alerts.delivery import deliverer
 from factors.rebuild import Rebuilding, StageMissing
 from factors.runtime import rebuilder
 from market import blocking
@@ -68,3 +71,15 @@ def _parts(series: SeriesId) -> Iterator[Rebuilding]:
         yield from worker.run(series, start)
     except StageMissing:
         log.warning("%s is not rebuilt: TRADE_CANVAS_ENABLE_FACTOR_INGEST is off", series)
+
+
+@shared_task(name=dispatch.DELIVER_ALERTS)
+def deliver_alerts() -> None:
+    """Have this worker deliver the alerts that are due; it does so beside its tasks."""
+    if settings.SWITCHES.enable_alerts and not STOP.is_set:
+        deliverer().wake()
+
+
+@worker_shutting_down.connect
+def _end_deliveries(**_: object) -> None:
+    deliverer().stop()

@@ -6,6 +6,7 @@ what it happened to import.
 
 from __future__ import annotations
 
+from factors.alerts import metrics as alerts
 from market import metrics as pipeline
 from market.api import metrics as api
 from market.bus import metrics as bus
@@ -13,7 +14,7 @@ from market.ingest import metrics as ingest
 from market.live import metrics as live
 from market.metrics_registry import Counter, Histogram
 
-DECLARED = (pipeline, bus, ingest, live, api)
+DECLARED = (pipeline, bus, ingest, live, api, alerts)
 
 LOOP_LAG = Histogram(
     "market_event_loop_lag_seconds", "How late the web process's event loop wakes up."

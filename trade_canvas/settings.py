@@ -210,6 +210,7 @@ CORS_EXPOSE_HEADERS = [
 STAGES = {
     "factors.stage.FactorStage": SWITCHES.enable_factor_ingest,
     "overlays.stage.OverlayStage": SWITCHES.enable_overlay_ingest,
+    "factors.alerts.stage.AlertStage": SWITCHES.enable_alerts,
 }
 PIPELINE_STAGES = [stage for stage, is_on in STAGES.items() if is_on]
 

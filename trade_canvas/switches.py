@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from ipaddress import ip_network
 from typing import Any
 
 from market.domain.retention import LEAST_CANDLES, Bounds, RetentionError, parse_retention
@@ -113,6 +114,12 @@ class Switches:
     sr_atr_period: int = _number(14, 1)
     sr_cluster_pivot_limit: int = _number(200, 1)
 
+    # Alerts
+    enable_alerts: bool = False
+    alerts_networks: str = ""
+    alerts_max_age_s: int = _number(3600, 1)
+    alerts_keep_days: int = _number(30, 1)
+
     # Overlays
     enable_overlay_ingest: bool = True
     overlay_window_candles: int = _number(2000, 100)
@@ -190,12 +197,23 @@ class Switches:
             switches = replace(switches, derived_base_timeframe="1m")
         if switches.enable_pg_only and not switches.enable_pg_store:
             raise SwitchError("pg_store_required_when_pg_only_enabled")
+        switches.require_alerts_possible()
         try:
             bounds = parse_retention(switches.retention, least_candles=switches.least_kept_candles)
             switches.require_buckets_kept(bounds)
         except RetentionError as error:
             raise SwitchError(f"retention_invalid: {PREFIX}RETENTION: {error}") from error
         return switches
+
+    def require_alerts_possible(self) -> None:
+        """Raise SwitchError if alerts are on without a database, or their networks are none."""
+        if self.enable_alerts and not self.enable_pg_store:
+            raise SwitchError("pg_store_required_when_alerts_enabled")
+        try:
+            for text in filter(None, map(str.strip, self.alerts_networks.split(","))):
+                ip_network(text)
+        except ValueError as error:
+            raise SwitchError(f"alerts_networks_invalid: {error}") from error
 
     @property
     def least_kept_candles(self) -> int:

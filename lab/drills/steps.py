@@ -83,6 +83,13 @@ STEPS = (
         then="after a change of parameters, ingest fails until `manage.py rebuild` ran",
     ),
     Step(
+        stop="alerts",
+        switches=("ENABLE_ALERTS",),
+        then="404; no rule is evaluated and nothing is posted. What waits is posted once it is on"
+        " again, unless it is older than a day",
+        gone=("/api/alerts/stream",),
+    ),
+    Step(
         stop="drawings",
         switches=("ENABLE_OVERLAY_INGEST",),
         then="candles and factors continue; drawings stop until it is on again, then catch up",
@@ -180,7 +187,7 @@ STEPS = (
     ),
     Step(
         stop="PostgreSQL",
-        switches=("ENABLE_PG_STORE", "ENABLE_PG_ONLY", "ENABLE_WS_PUBSUB"),
+        switches=("ENABLE_PG_STORE", "ENABLE_PG_ONLY", "ENABLE_WS_PUBSUB", "ENABLE_ALERTS"),
         then="run one web process; memory only, whitelist from `WHITELIST_PATH`."
         " The data in PostgreSQL stays as it is",
         one_process=True,

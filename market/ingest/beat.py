@@ -17,6 +17,8 @@ from django.conf import settings
 from market.ingest import dispatch
 from market.ingest.supervisor import DERIVE_INTERVAL_S, REPAIR_INTERVAL_S, RETENTION_INTERVAL_S
 
+ALERTS_INTERVAL_S = 2.0
+
 
 class SteadyClock:
     """The time of its creation plus what has passed since; steps of the wall clock don't show.
@@ -60,4 +62,8 @@ if settings.SWITCHES.enable_derived_timeframes:
 if settings.SWITCHES.enable_retention and settings.SWITCHES.retention:
     SCHEDULE["retention"] = entry(
         dispatch.RETENTION, RETENTION_INTERVAL_S, useful_s=RETENTION_INTERVAL_S
+    )
+if settings.SWITCHES.enable_alerts:
+    SCHEDULE["deliver alerts"] = entry(
+        dispatch.DELIVER_ALERTS, ALERTS_INTERVAL_S, useful_s=ALERTS_INTERVAL_S
     )

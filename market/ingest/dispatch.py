@@ -26,6 +26,7 @@ RECONCILE = "market.tasks.reconcile"
 REPAIR_GAPS = "market.tasks.repair_gaps"
 DERIVE = "market.tasks.derive"
 RETENTION = "overlays.tasks.retention"
+DELIVER_ALERTS = "factors.tasks.deliver_alerts"
 
 QUEUE_OF = {
     FOLLOW: "follow",
@@ -34,6 +35,7 @@ QUEUE_OF = {
     REPAIR_GAPS: "backfill",
     DERIVE: "backfill",
     RETENTION: "build",
+    DELIVER_ALERTS: "control",
 }
 
 # An expiry is a time of the sender's clock that the worker's clock is compared with, and the two

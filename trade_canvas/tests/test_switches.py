@@ -88,6 +88,13 @@ def test_pg_only_without_pg_store_is_refused():
         Switches.from_environment({"TRADE_CANVAS_ENABLE_PG_ONLY": "1"})
 
 
+def test_alerts_without_a_store_and_networks_that_are_none_are_refused():
+    with pytest.raises(SwitchError, match="^pg_store_required_when_alerts_enabled$"):
+        Switches.from_environment({"TRADE_CANVAS_ENABLE_ALERTS": "1"})
+    with pytest.raises(SwitchError, match="^alerts_networks_invalid: '10.0.0.0/99'"):
+        Switches.from_environment({"TRADE_CANVAS_ALERTS_NETWORKS": "10.0.0.0/8, 10.0.0.0/99"})
+
+
 ADDRESSES = [
     ("DATABASE_URL", "TRADE_CANVAS_ENABLE_PG_STORE"),
     ("REDIS_URL", "TRADE_CANVAS_ENABLE_WS_PUBSUB"),

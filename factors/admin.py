@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from typing_extensions import override
 
 from factors import runtime
+from factors.alerts.admin import AlertAdmin, AlertRuleAdmin
 from factors.domain.parameters import ParameterError
 from factors.models import FactorState
 from factors.parameters_admin import FactorParametersAdmin
@@ -27,7 +28,7 @@ from market.domain.series import SeriesId
 from market.installation.words import as_time
 from market.models import Series
 
-__all__ = ["FactorParametersAdmin", "FactorStateAdmin"]
+__all__ = ["AlertAdmin", "AlertRuleAdmin", "FactorParametersAdmin", "FactorStateAdmin"]
 
 
 class LogicFilter(admin.SimpleListFilter):

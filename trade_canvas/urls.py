@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/market/", include("market.api.urls")),
     path("api/dev/market/", include("market.api.dev_urls")),
     path("api/factor/", include("factors.api.urls")),
+    path("api/alerts/", include("factors.alerts.urls")),
     path("api/", include("overlays.api.urls")),
     path("udf/", include("factors.udf.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from market.metrics_registry import FAST, Counter, Gauge, Histogram
 
 FOUND = Counter(
@@ -26,3 +29,13 @@ OLDEST = Gauge(
 )
 DEAD = Gauge("market_alerts_dead", "Alerts whose delivery was given up, of the installation.")
 WATCHERS = Gauge("market_alert_stream_watchers", "Open streams of alerts of this process.")
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    """Count an open stream."""
+    WATCHERS.inc()
+    try:
+        yield
+    finally:
+        WATCHERS.inc(-1)

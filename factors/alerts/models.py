@@ -106,7 +106,7 @@ class AlertRule(models.Model):
         default=0,
         help_text=_("least time between the candles of two alerts of a series"),
     )
-    webhook_url = models.URLField(
+    webhook_url = models.CharField(
         _("webhook"),
         max_length=500,
         blank=True,

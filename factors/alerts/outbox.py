@@ -137,14 +137,27 @@ class Claimed(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """An alert of the stream; `seq` grows in the order of publication."""
+    """An alert of the stream; `seq` grows in the order of publication, within a generation."""
 
+    generation: str
     seq: int
     kind: str
     series: str
     rule_id: int
     body: str
     is_public: bool
+
+    @property
+    def event_id(self) -> str:
+        """What a client names to go on after this alert."""
+        return f"{self.generation}-{self.seq}"
+
+
+class Mark(NamedTuple):
+    """A place in the stream: what came after it has greater numbers, in the same generation."""
+
+    generation: str
+    seq: int
 
 
 class Waiting(NamedTuple):
@@ -287,22 +300,31 @@ def number_streamed() -> None:
             _execute(NUMBER, ())
 
 
-def streamed_after(seq: int, limit: int) -> list[Streamed]:
-    """The alerts of the stream after a number, in order."""
+def streamed_after(seq: int, limit: int, *, is_public: bool = False) -> list[Streamed]:
+    """The alerts of the stream after a number, in order; with `is_public` those for everyone."""
     rows = read_rows(
-        "SELECT seq, kind, series, rule_id, body, is_public FROM alerts"
-        " WHERE seq > %s ORDER BY seq LIMIT %s",
-        (seq, limit),
+        "SELECT store_generation(), seq, kind, series, rule_id, body, is_public FROM alerts"
+        " WHERE seq > %s AND (is_public OR NOT %s) ORDER BY seq LIMIT %s",
+        (seq, is_public, limit),
     )
     return [Streamed(*row) for row in rows]
 
 
-def newest_seq() -> int:
-    """The greatest number that was ever given; 0 before the first."""
+def newest_mark() -> Mark:
+    """The end of the stream at this moment."""
+    number_streamed()
     rows = read_rows(
-        "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM alert_stream_seq", ()
+        "SELECT store_generation(), CASE WHEN is_called THEN last_value ELSE 0 END"
+        " FROM alert_stream_seq",
+        (),
     )
-    return int(rows[0][0])
+    return Mark(*rows[0])
+
+
+def news_after(seq: int, limit: int) -> list[Streamed]:
+    """What was committed since, numbered."""
+    number_streamed()
+    return streamed_after(seq, limit)
 
 
 def waiting() -> Waiting:

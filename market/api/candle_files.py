@@ -27,11 +27,11 @@ from market.api.checks import check_query
 from market.api.endpoint import Endpoint, require
 from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError, validation_error
+from market.api.event_streams import StreamPlaces
 from market.api.readable import readable_series
 from market.api.requests import ExportQuery
 from market.api.schema import BAD_SERIES_ID, SWITCHED_OFF, errors_of, parameters_of
 from market.api.streamed import in_chunks
-from market.api.top_market_stream import StreamPlaces
 from market.candle_files.arrow import ArrowMissing, pyarrow
 from market.candle_files.exported import changed_since, pages
 from market.candle_files.names import stem_of

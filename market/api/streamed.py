@@ -12,7 +12,7 @@ from django.utils.cache import patch_vary_headers
 
 from market import blocking
 from market.api.candle_answer import VARY
-from market.api.top_market_stream import StreamPlaces
+from market.api.event_streams import StreamPlaces
 from market.pieces import joined
 
 # Pieces are joined until they are worth a packet or two.

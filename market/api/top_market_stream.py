@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 
 import orjson
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
 from django.http import QueryDict, StreamingHttpResponse
-from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
@@ -24,6 +21,14 @@ from market.api.common_headers import CommonHeaders
 from market.api.endpoint import Endpoint
 from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
+from market.api.event_streams import (
+    HEADERS,
+    MAX_STREAM_S,
+    StreamPlaces,
+    event,
+    ping,
+    send_until_gone,
+)
 from market.api.requests import TopMarketsStreamQuery
 from market.api.schema import errors_of, parameters_of
 from market.api.top_markets import (
@@ -36,41 +41,7 @@ from market.domain.feed import FeedRefused
 from market.exchanges.top_markets import TopMarketsUnavailable
 from market.ingest.admission import is_ranked
 
-# A stream ends after this and EventSource opens the next one, so that no client is kept for ever.
-MAX_STREAM_S = 900.0
 MAX_STREAMS = 500
-
-HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",
-}
-
-
-class StreamPlaces:
-    """The number of open streams of this process, and its bound."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self.taken = 0
-
-    def require_free(self) -> None:
-        """Raise ApiError 503 `too_many_streams` when all are taken."""
-        if self.taken >= self._most:
-            raise ApiError(503, ErrorCode.TOO_MANY_STREAMS, _("too many streams are open"))
-
-    @contextlib.contextmanager
-    def take(self) -> Iterator[None]:
-        """Hold a place for as long as the block runs."""
-        with self._lock:
-            self.taken += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.taken -= 1
-
 
 places = StreamPlaces(MAX_STREAMS)
 
@@ -129,7 +100,7 @@ class TopMarketStreamFront:
             return
         headers = header_list(HEADERS) + common
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await _send_until_gone(stream(asked), receive, send)
+        await send_until_gone(stream(asked), receive, send)
 
 
 def _checked(parameters: QueryDict) -> TopMarketsStreamQuery:
@@ -140,28 +111,6 @@ def _checked(parameters: QueryDict) -> TopMarketsStreamQuery:
     return asked
 
 
-async def _send_until_gone(events: AsyncGenerator[bytes], receive: Receive, send: Send) -> None:
-    """Send a body as it comes, until it ends or the client is gone."""
-
-    async def send_all() -> None:
-        async with contextlib.aclosing(events) as each:
-            async for event in each:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def disconnected() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    tasks = [asyncio.create_task(send_all()), asyncio.create_task(disconnected())]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def stream(asked: TopMarketsStreamQuery) -> AsyncGenerator[bytes]:
     """The events of a stream until its end; closing it ends it at once."""
     deadline = time.monotonic() + MAX_STREAM_S
@@ -169,13 +118,13 @@ async def stream(asked: TopMarketsStreamQuery) -> AsyncGenerator[bytes]:
     last: object = None
     with places.take():
         while time.monotonic() < deadline:
-            event, last = await _look(asked, last)
-            if event:
+            found, last = await _look(asked, last)
+            if found:
                 emitted += 1
-                yield event
+                yield found
                 if emitted == asked.max_events:
                     return
-            yield f": ping {int(time.time())}\n\n".encode()
+            yield ping()
             await asyncio.sleep(asked.interval_s)
 
 
@@ -192,7 +141,6 @@ async def _look(asked: TopMarketsStreamQuery, last: object) -> tuple[bytes, obje
     return _event("top_markets", answer, number=answer["generated_at_ms"]), answer["items"]
 
 
-def _event(name: str, payload: dict[str, object], *, number: int | None = None) -> bytes:
-    identity = "" if number is None else f"id: {number}\n"
-    data = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS).decode()
-    return f"{identity}event: {name}\ndata: {data}\n\n".encode()
+def _event(name: str, payload: dict[str, object], *, number: object = None) -> bytes:
+    identity = None if number is None else str(number)
+    return event(name, orjson.dumps(payload, option=orjson.OPT_SORT_KEYS), number=identity)

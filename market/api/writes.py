@@ -57,7 +57,7 @@ async def session_is_admins(scope: Scope) -> bool:
 def _has_admin_session(scope: Scope) -> bool:
     request = ASGIRequest({"method": "GET", **scope}, BytesIO())
     SessionMiddleware(_no_view).process_request(request)
-    return _is_admin(request)
+    return is_admin(request)
 
 
 def require_writer(request: HttpRequest) -> None:
@@ -68,7 +68,7 @@ def require_writer(request: HttpRequest) -> None:
         return
     if authorization:
         raise _unauthorised(ErrorCode.INVALID_TOKEN, _("the token is not valid"))
-    if _is_admin(request):
+    if is_admin(request):
         _require_csrf(request)
         return
     if settings.SWITCHES.ingest_token:
@@ -115,7 +115,8 @@ def _require_own_page(request: HttpRequest) -> None:
         raise ApiError(403, ErrorCode.ORIGIN_NOT_ALLOWED, _("pages of that origin may not write"))
 
 
-def _is_admin(request: HttpRequest) -> bool:
+def is_admin(request: HttpRequest) -> bool:
+    """Whether a request comes in the session of an admin."""
     # Without a database there are no sessions, and without a cookie there is nothing to look up.
     if not settings.SWITCHES.enable_pg_store:
         return False

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from django.conf import settings
 
+from factors.alerts.stream import AlertStreamFront
 from factors.udf.errors import UdfErrors
 from market.api.asgi import Application, Receive, Scope, Send
 from market.api.front import Front
@@ -80,6 +81,11 @@ def build(django: Application) -> Application:
         Front,
         # Drawings that are in memory, too.
         DrawFront,
+    ]
+    if switches.enable_alerts:
+        # A stream ends at once with its request.
+        http.append(AlertStreamFront)
+    http += [
         # Django gets a bounded number of threads that keep their database connections.
         partial(RequestThreads, workers=switches.request_workers, queue=switches.request_queue),
         # A stranger's body is not read, whatever its size.

@@ -10,7 +10,7 @@ import pytest
 from django.core.asgi import get_asgi_application
 
 from lab.waiting import patience
-from market.api import top_market_stream
+from market.api import event_streams, top_market_stream
 from market.api.front import Front
 from market.api.tests.asking import ask, items, refusal, scope
 
@@ -152,7 +152,7 @@ async def test_stream_is_of_an_exchange_that_is_served(world, switch, named, sta
 
 
 def test_streams_are_bounded(api, world, monkeypatch):
-    monkeypatch.setattr("market.api.top_market_stream.places", top_market_stream.StreamPlaces(0))
+    monkeypatch.setattr("market.api.top_market_stream.places", event_streams.StreamPlaces(0))
     response = api.get(STREAM, market="spot")
     assert refusal(response) == (503, "too_many_streams")
 

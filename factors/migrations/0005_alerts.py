@@ -11,7 +11,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("factors", "0003_dense"),
+        ("factors", "0004_parameters"),
     ]
 
     operations = [
@@ -176,7 +176,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "webhook_url",
-                    models.URLField(
+                    models.CharField(
                         blank=True,
                         default="",
                         help_text="each alert is posted to this address",

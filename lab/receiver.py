@@ -14,8 +14,11 @@ import orjson
 
 from trade_canvas.up.plan import HOST
 
-HANG = 0
-"""Instead of a status: the request is not answered until the receiver is released."""
+HANG, ACCEPT_LATE = 0, 1
+"""Instead of a status: the request is not answered until the receiver is released.
+
+With ACCEPT_LATE the alert counts as accepted all the same.
+"""
 
 
 POLL_S = 0.02
@@ -44,7 +47,8 @@ class Receiver:
         """Requests without a right signature."""
         self.most_at_once = 0
         self._secret = secret
-        self._running = 0
+        self.running = 0
+        """Requests that are not answered yet."""
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._server = ThreadingHTTPServer((HOST, 0), self._handler())
@@ -72,6 +76,10 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
 
+    def hold(self) -> None:
+        """Have requests hang again that are to hang."""
+        self._released.clear()
+
     def release(self) -> None:
         """Answer the requests that hang, and those that would."""
         self._released.set()
@@ -82,14 +90,15 @@ class Receiver:
             status = self.behave(len(self.deliveries) + 1)
             self.unsigned += not is_signed(self._secret, given, content)
             body = orjson.loads(content)
-            self.deliveries.append(Delivery(given["webhook-id"], body, status, given))
-            self._running += 1
-            self.most_at_once = max(self.most_at_once, self._running)
+            seen = 200 if status == ACCEPT_LATE else status
+            self.deliveries.append(Delivery(given["webhook-id"], body, seen, given))
+            self.running += 1
+            self.most_at_once = max(self.most_at_once, self.running)
         return status
 
     def _ended(self) -> None:
         with self._lock:
-            self._running -= 1
+            self.running -= 1
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         receiver = self
@@ -99,12 +108,15 @@ class Receiver:
                 content = self.rfile.read(int(self.headers["Content-Length"]))
                 status = receiver._received(self.headers.items(), content)
                 try:
-                    if status == HANG:
+                    if status in (HANG, ACCEPT_LATE):
                         receiver._released.wait()
-                    self.send_response(status or 503)
+                    self.send_response({HANG: 503, ACCEPT_LATE: 200}.get(status, status))
                     if 300 <= status < 400:
                         self.send_header("Location", receiver.url)
                     self.end_headers()
+                except OSError:
+                    # The sender was killed, or did not wait.
+                    self.close_connection = True
                 finally:
                     receiver._ended()
 

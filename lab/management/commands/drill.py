@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from lab.drills import (
+    alerts,
     charts,
     derived,
     habits,
@@ -25,7 +26,7 @@ from lab.drills.soak import soak
 from lab.drills.steps import table
 
 # Imported for the drills that they register.
-PARTS = (processes, servers, pasts, venue, habits, strangers, derived, charts, rollback)
+PARTS = (processes, servers, pasts, venue, habits, strangers, derived, charts, alerts, rollback)
 SOAK = "soak"
 
 

@@ -14,14 +14,14 @@ from factors import runtime
 from factors.domain.features import (
     EVENT_COUNT,
     FeatureTable,
-    direction_of,
     feature_names,
     feature_rows,
     may_fill,
 )
 from factors.domain.ledger import EventPlace, Position
-from factors.domain.values import Event
+from factors.domain.values import Event, Payload
 from factors.events import EventsChanged, LedgerBehind, Whole, require_reached
+from factors.lazy_json import LazyObject
 from market.candle_files.exported import pages as candle_pages
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
@@ -201,11 +201,17 @@ def _events(
         at = page.position
         if not page.is_unbroken or at is None or at.head_time < times[-1] or at[1:] != position[1:]:
             raise _Moved
-        found += [
-            event._replace(payload={"direction": direction_of(event)}) for _, event in page.events
-        ]
+        found += [event._replace(payload=_of_use(event.payload)) for _, event in page.events]
         start = page.last
         if start is not None and len(found) >= MOST_EVENTS and start.candle_time > times[0]:
             # The candle of the last place may have more events.
             return [time for time in times if time < start.candle_time], found
     return times, found
+
+
+def _of_use(payload: Payload) -> Payload:
+    """The field of a payload that a column may need."""
+    # Long snapshots are not parsed to find that they have none.
+    if isinstance(payload, LazyObject) and '"direction":' not in payload.text:
+        return {}
+    return {"direction": payload.get("direction")}

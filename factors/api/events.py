@@ -15,7 +15,7 @@ from factors.api.paged import BAD_RANGE, cursor_of, names_of, range_query
 from factors.api.refusals import PAGED_OUT_OF_SYNC, refusals
 from factors.api.requests import EventsQuery
 from factors.domain.ledger import NumberedEvent
-from factors.events import Cursor, is_known, read_page
+from factors.events import Cursor, EventsPage, is_known, read_page
 from factors.lazy_json import as_json
 from market import blocking
 from market.api.cursors import cursor_text
@@ -24,6 +24,7 @@ from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.readable import readable_series
 from market.api.schema import STORE_DOWN, parameters_of, responses
+from market.domain.series import SeriesId
 
 BAD_QUERY = {400: (*BAD_RANGE, ErrorCode.UNKNOWN_KIND)}
 
@@ -59,7 +60,13 @@ class FactorEvents(Endpoint):
                 limit=asked.limit,
                 cursor=cursor_of(asked.cursor, _CURSOR, series),
             )
-        answer = {
+        return Response(events_body(series, page))
+
+
+def events_body(series: SeriesId, page: EventsPage) -> bytes:
+    """The answer's JSON."""
+    return as_json(
+        {
             "series_id": str(series),
             "epoch": page.state.epoch,
             "generation": page.state.generation,
@@ -67,7 +74,7 @@ class FactorEvents(Endpoint):
             "events": [_event(each) for each in page.events],
             "next_cursor": None if page.cursor is None else cursor_text(page.cursor),
         }
-        return Response(as_json(answer))
+    )
 
 
 def _event(numbered: NumberedEvent) -> dict[str, Any]:

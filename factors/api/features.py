@@ -13,7 +13,7 @@ from factors.api.answers import FactorFeaturesAnswer
 from factors.api.paged import BAD_RANGE, cursor_of, names_of, range_query
 from factors.api.refusals import PAGED_OUT_OF_SYNC, refusals
 from factors.api.requests import FeaturesQuery
-from factors.features import FeatureCursor, is_known_column, read_features
+from factors.features import FeatureCursor, FeaturesPage, is_known_column, read_features
 from market import blocking
 from market.api.cursors import cursor_text
 from market.api.endpoint import Endpoint
@@ -21,6 +21,7 @@ from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
 from market.api.readable import readable_series
 from market.api.schema import SERIES_DAMAGED, STORE_DOWN, parameters_of, responses
+from market.domain.series import SeriesId
 
 BAD_QUERY = {400: (*BAD_RANGE, ErrorCode.UNKNOWN_COLUMN)}
 
@@ -58,7 +59,13 @@ class FactorFeatures(Endpoint):
                 limit=asked.limit,
                 cursor=cursor_of(asked.cursor, _CURSOR, series),
             )
-        answer = {
+        return Response(features_body(series, page))
+
+
+def features_body(series: SeriesId, page: FeaturesPage) -> bytes:
+    """The answer's JSON."""
+    return orjson.dumps(
+        {
             "series_id": str(series),
             "epoch": page.state.epoch,
             "generation": page.state.generation,
@@ -67,4 +74,4 @@ class FactorFeatures(Endpoint):
             "columns": page.table.columns,
             "next_cursor": None if page.cursor is None else cursor_text(page.cursor),
         }
-        return Response(orjson.dumps(answer))
+    )

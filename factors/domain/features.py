@@ -82,7 +82,7 @@ def feature_rows(times: Iterable[int], events: Iterable[Event]) -> Iterator[Feat
             if event.candle_time == time:
                 own.append(event)
             event = next(pending, None)
-        yield feature_row(time, own)
+        yield feature_row(time, own) if own else FeatureRow(time, {})
 
 
 class FeatureTable:
@@ -91,19 +91,30 @@ class FeatureTable:
     def __init__(self, names: Sequence[str] | None = None) -> None:
         """Take the names of the columns, where they are known: others are left out."""
         self.candle_time: list[int] = []
-        self.columns: dict[str, list[Value | None]] = {name: [] for name in names or ()}
+        self._columns: dict[str, list[Value | None]] = {name: [] for name in names or ()}
         self._is_open = names is None
 
     def add(self, row: FeatureRow) -> None:
         """Add the row of a later candle."""
-        for column in self.columns.values():
-            column.append(None)
         for name, value in row.values.items():
-            if name in self.columns:
-                self.columns[name][-1] = value
-            elif self._is_open:
-                self.columns[name] = [None] * len(self.candle_time) + [value]
+            column = (
+                self._columns.setdefault(name, []) if self._is_open else self._columns.get(name)
+            )
+            if column is not None:
+                self._fill(column)
+                column.append(value)
         self.candle_time.append(row.candle_time)
+
+    @property
+    def columns(self) -> Mapping[str, list[Value | None]]:
+        """The values by column, None where a candle has none."""
+        for column in self._columns.values():
+            self._fill(column)
+        return self._columns
+
+    def _fill(self, column: list[Value | None]) -> None:
+        """Bring a column to the length of the table: most rows have no value."""
+        column += [None] * (len(self.candle_time) - len(column))
 
 
 def _prefix(factor: str) -> str:

@@ -25,25 +25,25 @@ from market.stores.postgres import SERIES_KEY, read_rows
 IN_ORDER = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off;"
 
 # Rows of kind 0: the ledger's position; 1: whether the event before the page is there, and how many
-# events the page has and looked at; 2: its events; 3: the last one it looked at, and whether there
-# are later ones.
+# events match, up to one more than the page has; 2: those of the page; 3: if they are not that
+# many, the last event that the page looks at and the one behind it, if there are so many.
 PAGE = """
-WITH this_series AS ({key}), seen AS MATERIALIZED (
-    SELECT candle_time, id, factor_name, kind, event_key, payload, data FROM factor_events
-    WHERE series_id = (SELECT id FROM this_series)
-        AND (candle_time, id) > (%(time)s, %(number)s) AND candle_time <= %(end)s
-    ORDER BY candle_time, id LIMIT %(most)s
-), matching AS (
+WITH this_series AS ({key}), matching AS MATERIALIZED (
     SELECT *, sum(octet_length(payload) + coalesce(octet_length(data), 0))
         OVER (ORDER BY candle_time, id ROWS UNBOUNDED PRECEDING) AS size
-    FROM seen WHERE {condition} ORDER BY candle_time, id LIMIT %(limit)s + 1
+    FROM (
+        SELECT * FROM (
+            SELECT candle_time, id, factor_name, kind, event_key, payload, data
+            FROM factor_events WHERE {later} ORDER BY candle_time, id LIMIT %(most)s
+        ) AS seen
+        WHERE {condition} ORDER BY candle_time, id LIMIT %(limit)s + 1
+    ) AS found
 )
 (SELECT 0, head_time, epoch, NULL::text, NULL::text, fingerprint, NULL::text, NULL::bytea,
     NULL::bigint
  FROM factor_state WHERE series_id = (SELECT id FROM this_series))
 UNION ALL
-(SELECT 1, (SELECT count(*) FROM matching), (SELECT count(*) FROM seen),
-    NULL, NULL, NULL, NULL, NULL, (
+(SELECT 1, (SELECT count(*) FROM matching), NULL, NULL, NULL, NULL, NULL, NULL, (
     SELECT count(*) FROM factor_events WHERE series_id = (SELECT id FROM this_series)
         AND candle_time = %(time)s AND id = %(number)s))
 UNION ALL
@@ -51,16 +51,15 @@ UNION ALL
     (SELECT id FROM this_series)
  FROM matching WHERE size - octet_length(payload) - coalesce(octet_length(data), 0) <= %(bytes)s)
 UNION ALL
-(SELECT 3, newest.candle_time, newest.id, NULL, NULL, NULL, NULL, NULL, (
-    SELECT count(*) FROM (
-        SELECT FROM factor_events WHERE series_id = (SELECT id FROM this_series)
-            AND (candle_time, id) > (newest.candle_time, newest.id) AND candle_time <= %(end)s
-        ORDER BY candle_time, id LIMIT 1) AS next)
- FROM (SELECT * FROM seen ORDER BY candle_time DESC, id DESC LIMIT 1) AS newest)
+(SELECT 3, candle_time, id, NULL, NULL, NULL, NULL, NULL, NULL FROM factor_events
+ WHERE (SELECT count(*) FROM matching) <= %(limit)s AND {later}
+ ORDER BY candle_time, id OFFSET %(most)s - 1 LIMIT 2)
 """
+LATER = """series_id = (SELECT id FROM this_series)
+    AND (candle_time, id) > (%(time)s, %(number)s) AND candle_time <= %(end)s"""
 KEY = f"SELECT {SERIES_KEY.replace('%s', '%(series)s')} AS id"
-PAGE_OF_ALL = PAGE.format(key=KEY, condition="true")
-PAGE_OF_KINDS = PAGE.format(key=KEY, condition="kind = ANY(%(kinds)s)")
+PAGE_OF_ALL = PAGE.format(key=KEY, later=LATER, condition="true")
+PAGE_OF_KINDS = PAGE.format(key=KEY, later=LATER, condition="kind = ANY(%(kinds)s)")
 
 
 def event_page(
@@ -90,11 +89,12 @@ def event_page(
     )
     rows.sort(key=lambda row: row[:3])
     position = next((Position(row[1], row[2], row[5]) for row in rows if row[0] == 0), None)
-    matching, seen, is_there = next((*row[1:3], row[8]) for row in rows if row[0] == 1)
+    matching, is_there = next((row[1], row[8]) for row in rows if row[0] == 1)
     found = list(bounded(_events([row for row in rows if row[0] == 2][:limit])))
     last = found[-1].place if len(found) < matching else None
-    if last is None and seen == most:
-        last = next((EventPlace(*row[1:3]) for row in rows if row[0] == 3 and row[8]), None)
+    ends = [EventPlace(*row[1:3]) for row in rows if row[0] == 3]
+    if last is None and len(ends) == 2:
+        last = ends[0]
     return EventPage(position, isinstance(start, int) or bool(is_there), found, last)
 
 

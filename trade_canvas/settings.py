@@ -244,18 +244,19 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "EXCEPTION_HANDLER": "market.api.errors.handle_exception",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "market.api.schema.ApiSchema",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "trade_canvas",
     "DESCRIPTION": "Exchange candles in sync: history over HTTP, live over /ws/market.",
     "VERSION": __version__,
+    "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
     "SERVE_INCLUDE_SCHEMA": False,
     # pydantic writes nullable values as OpenAPI 3.1 does.
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
+        "market.api.schema_hooks.complete",
         "trade_canvas.prefixed.name_server",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -36,6 +36,7 @@ class FactorEvents(Endpoint):
 
     @extend_schema(
         operation_id="factor_events",
+        summary="Read a page of factor events",
         description=(
             "Facts in the order in which they became visible. Pages are of one past: after a "
             "revision or rebuild behind the cursor the next one is refused (`events_changed`)."

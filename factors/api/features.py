@@ -33,6 +33,7 @@ class FactorFeatures(Endpoint):
 
     @extend_schema(
         operation_id="factor_features",
+        summary="Read a page of feature columns",
         description=(
             "Counts and directions of the events that became visible with each candle: what was "
             "known then, nothing later. Pages are of one past: after a revision behind the cursor "

@@ -30,8 +30,9 @@ class Catalog(Endpoint):
 
     @extend_schema(
         operation_id="factor_catalog",
+        summary="List the factors",
         description="The factors and their parts that a client may show or hide.",
-        responses={200: CatalogAnswer},
+        responses=responses(CatalogAnswer),
     )
     def get(self, request: Request) -> Response:
         """The catalog."""
@@ -43,6 +44,7 @@ class FactorHealth(Endpoint):
 
     @extend_schema(
         operation_id="factor_health",
+        summary="Read how far the ledgers of a series are behind",
         description=(
             "Green: the ledgers hold every candle. Yellow: one is missing. Red: more are missing, "
             "or a ledger holds nothing. Gray: there are no candles."
@@ -61,6 +63,7 @@ class Slices(Endpoint):
 
     @extend_schema(
         operation_id="factor_slices",
+        summary="Read the facts of all factors at a candle",
         description=(
             "Facts visible and state as of the newest candle at or before `at_time`. Facts are "
             "those of the `window_candles` before it, state is the newest however old."

@@ -62,6 +62,7 @@ class Config(UdfEndpoint):
 
     @extend_schema(
         operation_id="udf_config",
+        summary="Read the configuration of the datafeed",
         description="What a chart may ask here: exchanges, markets, resolutions.",
         responses=responses(UdfConfigAnswer, SWITCHED_OFF),
     )
@@ -93,6 +94,7 @@ class Time(UdfEndpoint):
 
     @extend_schema(
         operation_id="udf_time",
+        summary="Read the server's clock",
         description="The server's time in Unix seconds.",
         responses=responses(int, SWITCHED_OFF),
     )
@@ -106,6 +108,7 @@ class Resolve(UdfEndpoint):
 
     @extend_schema(
         operation_id="udf_symbols",
+        summary="Resolve one symbol",
         description=(
             "A symbol by its ticker, or by its name alone if an exchange lists it, in any case: "
             "charts write what a user types in capitals. The multipliers are the resolutions with "
@@ -127,6 +130,7 @@ class Search(UdfEndpoint):
 
     @extend_schema(
         operation_id="udf_search",
+        summary="Search symbols for a chart",
         description="The symbols that GET /api/market/symbols finds, the best first.",
         parameters=parameters_of(SearchQuery),
         responses=responses(UdfFoundListAnswer, SWITCHED_OFF, STORE_DOWN),
@@ -150,6 +154,7 @@ class Bars(UdfEndpoint):
 
     @extend_schema(
         operation_id="udf_history",
+        summary="Read bars of a symbol",
         description=(
             "Closed candles with `from` <= time < `to`, ascending, and at least `countback` of "
             f"them where there are so many before `to`; at most {history.MOST_BARS}, the newest. "
@@ -179,6 +184,7 @@ class Marks(UdfEndpoint):
 
     @extend_schema(
         operation_id="udf_marks",
+        summary="Read marks at bars",
         description=(
             "The facts that factors found between two times, each at the candle with which it "
             f"became visible: the newest {marks.MOST_MARKS}, of the kinds that the catalog names "
@@ -197,6 +203,7 @@ class TimescaleMarks(UdfEndpoint):
 
     @extend_schema(
         operation_id="udf_timescale_marks",
+        summary="Read marks at the time scale",
         description=(
             "The gaps between two times, each at the first candle after it: the newest "
             f"{marks.MOST_MARKS}."

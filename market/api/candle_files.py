@@ -99,6 +99,7 @@ class CandleFile(Endpoint):
 
     @extend_schema(
         operation_id="candle_file",
+        summary="Read candles as a file",
         description=(
             "Candles of a range as a file (docs/candle-files.md). With one `series_id` its columns "
             "are those of a candle; with several, `series_id` comes first. With `since`, `epoch` "

@@ -36,6 +36,7 @@ class Candles(Endpoint):
 
     @extend_schema(
         operation_id="candles",
+        summary="Read a page of closed candles",
         description=(
             "The newest `limit` candles, or with `since` the oldest `limit` candles after that "
             "time. `server_head_time` is the newest closed candle. Answers carry an ETag; a "

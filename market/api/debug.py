@@ -40,6 +40,7 @@ class IngestState(Endpoint):
 
     @extend_schema(
         operation_id="ingest_state",
+        summary="List ingest jobs and their switches",
         description="The ingest jobs with their circuit breakers, and the switches.",
         responses=responses(IngestStateAnswer, SWITCHED_OFF, STORE_DOWN),
     )
@@ -54,6 +55,7 @@ class Metrics(Endpoint):
 
     @extend_schema(
         operation_id="metrics",
+        summary="Read every metric as JSON",
         description=(
             "The metrics of this process since its start, and of the installation. Keys are "
             "`name{label=value,…}`. Needs the switch RUNTIME_METRICS as well."
@@ -72,6 +74,7 @@ class SeriesHealth(Endpoint):
 
     @extend_schema(
         operation_id="series_health",
+        summary="Read extent and gaps of a series",
         description="Extent, gaps, and how complete the newest candles are in 1m candles.",
         parameters=parameters_of(SeriesHealthQuery),
         responses=responses(SeriesHealthAnswer, BAD_SERIES_ID, SWITCHED_OFF, STORE_DOWN),

@@ -27,6 +27,7 @@ class Derived(Endpoint):
 
     @extend_schema(
         operation_id="derived",
+        summary="List incomplete candles of a derived series",
         description=(
             "The newest buckets that are over although candles of the base are missing in them, "
             "ascending. Such a bucket has no candle, or where partial candles are kept one that is "

@@ -35,6 +35,7 @@ class Health(Endpoint):
 
     @extend_schema(
         operation_id="health",
+        summary="Read how far a series is behind",
         description=(
             "Green: up to date. Yellow: ahead of the clock, or a backfill runs or has ended "
             "recently. Red: behind without a backfill, or empty."

@@ -27,6 +27,7 @@ from market.api.schema import (
     SERIES_DAMAGED,
     STORE_DOWN,
     SWITCHED_OFF,
+    errors_of,
     parameters_of,
     responses,
 )
@@ -43,6 +44,7 @@ class History(Endpoint):
 
     @extend_schema(
         operation_id="history",
+        summary="List the chunks of a series' history",
         description=(
             "The newest chunks before the time `before`, ascending. An answer may have fewer than "
             "`limit`: go on with `next_before` until it is null. The ETag is the same until a "
@@ -96,17 +98,22 @@ class HistoryChunk(Endpoint):
 
     @extend_schema(
         operation_id="history_chunk",
+        summary="Read one chunk of history",
         description=(
             "A chunk in the format of docs/history-format.md. Caches may keep it for ever. A name "
             "that is not found was of a past that is revised: read the index again."
         ),
         parameters=[
-            OpenApiParameter("name", str, OpenApiParameter.PATH, pattern=NAME.pattern),
+            OpenApiParameter(
+                "name",
+                {"type": "string", "examples": ["29666667-5f0c6ae89b2d44175f0c6ae8"]},
+                OpenApiParameter.PATH,
+                pattern=NAME.pattern,
+            ),
             *parameters_of(HistoryChunkQuery),
         ],
-        responses=responses(
-            OpenApiTypes.BINARY, BAD_SERIES_ID, NO_CHUNK, SERIES_DAMAGED, STORE_DOWN
-        )
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY}
+        | errors_of(BAD_SERIES_ID, NO_CHUNK, SERIES_DAMAGED, STORE_DOWN)
         | {304: None},
     )
     def get(self, request: Request, name: str) -> HttpResponse:

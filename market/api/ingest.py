@@ -137,6 +137,7 @@ class ClosedCandle(Endpoint):
 
     @extend_schema(
         operation_id="ingest_candle_closed",
+        summary="Store one closed candle",
         description=(
             "Stores a closed candle with everything that follows from it in one transaction, "
             "then publishes it. The same candle again changes nothing. A candle that is still "
@@ -165,6 +166,7 @@ class FormingCandle(Endpoint):
 
     @extend_schema(
         operation_id="ingest_candle_forming",
+        summary="Publish the open candle",
         description="Publishes an open candle to watchers; stores nothing.",
         request=FormingCandleBody,
         responses=responses(IngestedAnswer, BAD_SERIES_ID, NO_WRITER, NO_BODY, SWITCHED_OFF),
@@ -190,6 +192,7 @@ class ClosedBatch(Endpoint):
 
     @extend_schema(
         operation_id="ingest_candles_closed_batch",
+        summary="Store a batch of closed candles",
         description=(
             "Stores 1 to 20,000 closed candles of one series in one transaction. The body may "
             "have up to 8 MB. The batch is published to watchers only with `publish_ws`."

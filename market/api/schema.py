@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from pydantic import BaseModel
+from typing_extensions import override
 
 from market.api.answers import ErrorBody, UnprocessableBody, ValidationBody
 from market.api.error_codes import ErrorCode
@@ -36,6 +38,43 @@ def _plain(field: dict[str, Any]) -> dict[str, Any]:
     if plain.get("default", 0) is None:
         del plain["default"]
     return plain | (alternatives[0] if alternatives else {})
+
+
+TAGS = {
+    "candles": "Closed candles: pages, history, files, and storing them",
+    "series": "Which series there are, and how they stand",
+    "factors": "What is computed from closed candles",
+    "drawings": "How factors are drawn",
+    "replay": "A past range with all that was drawn",
+    "alerts": "Factor events and prices that are sent out",
+    "udf": "The data feed protocol of TradingView's library",
+    "operation": "For operators and developers, behind switches",
+}
+# The first that a path begins with counts.
+PLACES = (
+    ("/api/market/debug/", "operation"),
+    ("/api/dev/", "operation"),
+    ("/api/market/ingest/", "candles"),
+    ("/api/market/candles", "candles"),
+    ("/api/market/history", "candles"),
+    ("/api/market/", "series"),
+    ("/api/factor/", "factors"),
+    ("/api/replay/", "replay"),
+    ("/udf/", "udf"),
+    ("/api/draw/", "drawings"),
+    ("/api/frame/", "drawings"),
+    ("/api/delta/", "drawings"),
+    ("/api/alert", "alerts"),
+    ("/api/", "operation"),
+)
+
+
+class ApiSchema(AutoSchema):
+    """Describes an endpoint of ours."""
+
+    @override
+    def get_tags(self) -> list[str]:
+        return [next(tag for place, tag in PLACES if self.path.startswith(place))]
 
 
 Errors = Mapping[int, ErrorCode | tuple[ErrorCode, ...]]

@@ -35,6 +35,7 @@ class Symbols(Endpoint):
 
     @extend_schema(
         operation_id="symbols",
+        summary="Search symbols",
         description=(
             "Symbols of every exchange of which series may be followed, those that match `query` "
             "best first, and of equal ones the whitelisted. `listings` has the state of each "

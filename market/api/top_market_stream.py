@@ -51,6 +51,7 @@ class TopMarketsStream(Endpoint):
 
     @extend_schema(
         operation_id="top_markets_stream",
+        summary="Follow the markets with the greatest volume",
         description=(
             "Server-sent events: `top_markets` with a ranking when it differs from the last, "
             "`error` when there is none, and a comment after each look. The stream ends after "

@@ -94,6 +94,7 @@ class TopMarkets(Endpoint):
 
     @extend_schema(
         operation_id="top_markets",
+        summary="List the markets with the greatest volume",
         description=(
             "`binance`, and the exchanges of which series may be followed on demand. A stale list "
             "is better than none."

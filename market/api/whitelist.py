@@ -20,6 +20,7 @@ class Whitelist(Endpoint):
 
     @extend_schema(
         operation_id="whitelist",
+        summary="List the series that are always followed",
         description=(
             "The enabled series of the whitelist, in its order; and the timeframes that are "
             "derived of another one, where that is switched on."

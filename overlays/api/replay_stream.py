@@ -25,6 +25,7 @@ class ReplayStream(Endpoint):
 
     @extend_schema(
         operation_id="replay_stream",
+        summary="Stream a replay",
         description=(
             "Candles of a range, and what each of them changes in drawings (and factors), as "
             "lines of JSON. The first line has all that is shown at `from`, so `from` = `to` is "

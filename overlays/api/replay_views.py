@@ -84,6 +84,7 @@ class PrepareReplay(Endpoint):
 
     @extend_schema(
         operation_id="replay_prepare",
+        summary="Bring factors and drawings up to a candle",
         description=(
             "Brings factors and drawings of a series up to a candle, for at most 20 seconds. They "
             "are behind only after a change of their logic."
@@ -136,6 +137,7 @@ class EnsureCoverage(Endpoint):
 
     @extend_schema(
         operation_id="replay_ensure_coverage",
+        summary="Have missing candles of a replay fetched",
         description=(
             "Has the candles of a range fetched from the exchange where they are not stored. Only "
             "what may be followed is fetched, with `ENABLE_CCXT_BACKFILL`."
@@ -171,6 +173,7 @@ class CoverageStatus(Endpoint):
 
     @extend_schema(
         operation_id="replay_coverage_status",
+        summary="Read the state of such a fetch",
         description="How many candles of a coverage job are stored by now.",
         parameters=parameters_of(CoverageStatusQuery),
         responses=responses(
@@ -204,6 +207,7 @@ class BuildReplay(Endpoint):
 
     @extend_schema(
         operation_id="replay_build",
+        summary="Have a replay package built",
         description=(
             "Has a package built by a worker. The same request of the same candles has the same "
             "`job_id`, and is built once; a build that failed may be asked for again after a "
@@ -255,6 +259,7 @@ class ReplayStatus(Endpoint):
 
     @extend_schema(
         operation_id="replay_status",
+        summary="Read the state of a build",
         description="The state of a build. One that no worker is at work on is asked for again.",
         parameters=parameters_of(StatusQuery),
         responses=responses(StatusAnswer, NO_JOB, UNAVAILABLE),
@@ -297,6 +302,7 @@ class ReplayWindowView(Endpoint):
 
     @extend_schema(
         operation_id="replay_window",
+        summary="Read a window of a package",
         description=(
             "The window of a package that has a candle. The active ids of a candle are those of "
             "the last checkpoint up to it, with the diffs after that up to it."

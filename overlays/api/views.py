@@ -98,6 +98,7 @@ class DrawDelta(Endpoint):
 
     @extend_schema(
         operation_id="draw_delta",
+        summary="Read what is drawn, and what changed",
         description=(
             "The instructions to show at the newest candle, or at the last one up to `at_time`, "
             "and the versions numbered above `cursor_version_id`. A client with cursor 0 that "
@@ -119,6 +120,7 @@ class LiveFrame(Endpoint):
 
     @extend_schema(
         operation_id="frame_live",
+        summary="Read factors and drawings at the newest candle",
         description="Factors and drawings at the newest candle.",
         parameters=parameters_of(LiveFrameQuery),
         responses=responses(FrameAnswer, BAD_SERIES_ID, FRAME_MISSING, DRAW_OUT_OF_SYNC, STORE_DOWN)
@@ -134,6 +136,7 @@ class FrameAtTime(Endpoint):
 
     @extend_schema(
         operation_id="frame_at_time",
+        summary="Read factors and drawings at a past candle",
         description=(
             "Factors and drawings at the last candle up to `at_time`: but for `time.at_time`, what "
             "`frame/live` answered when that candle was the newest, unless it was revised since."
@@ -154,6 +157,7 @@ class DeltaPoll(Endpoint):
 
     @extend_schema(
         operation_id="delta_poll",
+        summary="Poll for what changed since a batch",
         description=(
             "One record if anything was stored since `after_id`, none otherwise. Every batch of "
             "candles has a number, also one that changed no drawing, so a client learns of each "
@@ -173,6 +177,7 @@ class RepairOverlay(Endpoint):
 
     @extend_schema(
         operation_id="repair_overlay",
+        summary="Draw a series again",
         description=(
             "Brings the factors of a series up to its newest candle, deletes its drawings and "
             "makes all of them again: `to_time` only names the candle that must be drawn "

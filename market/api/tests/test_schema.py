@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
-import yaml
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
+from jsonschema import Draft202012Validator
+
+from market.api.error_codes import ErrorCode
+from market.api.schema_hooks import WRITERS, operations
+from trade_canvas import __version__
 
 pytestmark = pytest.mark.usefixtures("in_memory")
 
@@ -28,9 +36,14 @@ ENDPOINTS = {
 }
 
 
-@pytest.fixture
-def schema(api):
-    return yaml.safe_load(api.get("/api/schema/").content)
+@pytest.fixture(scope="module")
+def schema():
+    return json.loads(json.dumps(SchemaGenerator().get_schema(request=None, public=True)))
+
+
+def test_schema_is_served(api, schema):
+    served = api.get("/api/schema/", format="json").json()
+    assert (served["info"], served["paths"]) == (schema["info"], schema["paths"])
 
 
 def test_schema_is_valid_openapi(schema):
@@ -62,3 +75,65 @@ def test_docs_page_loads_nothing_from_elsewhere(api):
     page = api.get("/api/docs/").content.decode()
     assert "swagger-ui" in page
     assert "http://" not in page and "https://" not in page
+
+
+def test_document_has_licence_version_and_tags(schema):
+    assert schema["info"]["license"] == {"name": "Apache 2.0", "identifier": "Apache-2.0"}
+    assert schema["info"]["version"] == __version__
+    assert all(tag["description"] for tag in schema["tags"])
+    assert set(schema["components"]["securitySchemes"]) == {"ingestToken", "adminSession"}
+
+
+def test_every_operation_is_described_for_people_and_programs(schema):
+    tags = {tag["name"] for tag in schema["tags"]}
+    found = list(operations(schema))
+    assert len(found) > 25
+    for operation in found:
+        name = operation["operationId"]
+        assert 5 < len(operation["summary"]) < 80, name
+        assert len(operation["description"]) > 10, name
+        assert len(operation["tags"]) == 1 and set(operation["tags"]) <= tags, name
+        assert operation["security"] == (WRITERS if "401" in operation["responses"] else []), name
+        assert {"422", "429", "500", "503"} <= set(operation["responses"]), name
+        for parameter in operation.get("parameters", []):
+            assert "example" in parameter, (name, parameter["name"])
+    assert len({each["operationId"] for each in found}) == len(found)
+    assert len({each["summary"] for each in found}) == len(found)
+
+
+def test_writes_need_credentials(schema):
+    ingest = schema["paths"]["/api/market/ingest/candle_closed"]["post"]
+    assert ingest["security"] == [{"ingestToken": []}, {"adminSession": []}]
+    assert schema["paths"]["/api/market/candles"]["get"]["security"] == []
+
+
+def test_every_error_answer_has_a_code_of_the_list(schema):
+    schemas = schema["components"]["schemas"]
+    assert schemas["ErrorCode"]["enum"] == [str(code) for code in ErrorCode]
+    for body in ("ErrorBody", "ValidationBody"):
+        assert schemas[body]["properties"]["code"] == {"$ref": "#/components/schemas/ErrorCode"}
+    bodies = {f"#/components/schemas/{name}" for name in ("ErrorBody", "ValidationBody")}
+    bodies.add("#/components/schemas/UnprocessableBody")
+    for operation in operations(schema):
+        for status, answer in operation["responses"].items():
+            if status >= "400":
+                shown = answer["content"]["application/json"]["schema"]["$ref"]
+                assert shown in bodies, (operation["operationId"], status)
+                assert re.match(r"- `[a-z_.]+`: ", answer["description"])
+
+
+def test_examples_are_what_their_schemas_describe(schema):
+    checked = 0
+    for operation in operations(schema):
+        parts = [*operation.get("parameters", [])]
+        for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+            parts += [each for kind, each in body.get("content", {}).items() if "json" in kind]
+        for part in parts:
+            if "example" not in part:
+                assert "x-ndjson" in str(operation["responses"]["200"]), operation["operationId"]
+                continue
+            rules = Draft202012Validator(part["schema"] | {"components": schema["components"]})
+            errors = [each.message for each in rules.iter_errors(part["example"])]
+            assert errors == [], (operation["operationId"], part["example"])
+            checked += 1
+    assert checked > 250

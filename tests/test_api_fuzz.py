@@ -32,6 +32,8 @@ SWITCHES = {
 TOP_MARKETS = "/api/market/top_markets"
 SYMBOLS = "/api/market/symbols"
 
+LONGEST_QUERY = 5000
+
 # The schema describes in words only which series ids exist, which candles are possible, and that
 # numbers may be strings.
 LOOSE = [positive_data_acceptance, negative_data_rejection]
@@ -100,6 +102,8 @@ def fuzz(operation, mode):
     )
     @given(case=operation.as_strategy(generation_mode=mode), to_known=st.booleans())
     def send(case, to_known):
+        # A longer request line is refused by the HTTP parser itself, as text.
+        hypothesis.assume(len(str(case.query)) < LONGEST_QUERY)
         bend(case, to_known=to_known)
         response = case.call(session=session, headers=HEADERS, timeout=patience(30))
         case.validate_response(response, headers=HEADERS, excluded_checks=LOOSE)

@@ -40,8 +40,12 @@ NOT_RUN = "not-run"
 MOST_NOT_RUN = 12
 # These are commands of root on a machine of its own: `make bare-machine` runs them there.
 OF_A_MACHINE = "docs/bare-machine.md"
-# tests/test_ws_protocol_page.py runs these clients.
-RUN_ELSEWHERE = {("docs/ws-protocol.md", "python"), ("docs/ws-protocol.md", "js")}
+# tests/test_ws_protocol_page.py and tests/test_typescript_client.py run these clients.
+RUN_ELSEWHERE = {
+    ("docs/ws-protocol.md", "python"),
+    ("docs/ws-protocol.md", "js"),
+    ("docs/typescript-client.md", "js"),
+}
 LANGUAGES = {"sh", "json", "python", "js", "ts", "sql", "yaml", "text", "mermaid", "nginx"}
 LANGUAGES |= {"caddyfile", "toml"}
 ADDRESS = re.compile(r"(?:http://)?(?:localhost|127\.0\.0\.1):8000")
@@ -209,8 +213,8 @@ def test_commands_of_the_pages_take_these_arguments():
         if "manage.py" not in words[0] and "manage.py" not in words[1:2]:
             continue
         name, *arguments = words[words.index("manage.py") + 1 :]
-        if "&&" in arguments:
-            arguments = arguments[: arguments.index("&&")]
+        ends = [arguments.index(word) for word in ("&&", "|") if word in arguments]
+        arguments = arguments[: min(ends, default=None)]
         # What is in brackets may be left out.
         given = [word.strip("[]") for word in arguments]
         given = [PLACEHOLDERS.get(word, word) for word in given]

@@ -92,6 +92,7 @@ class AlertStream(Endpoint):
 
     @extend_schema(
         operation_id="alerts_stream",
+        summary="Follow alerts",
         description=(
             "Server-sent events: `alert` for each alert, `reset` when the place to go on from is "
             "not known any more, and a comment every 15 seconds. With the ingest token or a "

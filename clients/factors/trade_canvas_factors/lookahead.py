@@ -25,8 +25,8 @@ from typing import Any
 from factors.domain.all_factors import FACTORS
 from factors.domain.graph import FactorSpec
 from market.domain.candle import Candle
-from market.domain.timeframe import Timeframe, TimeframeError
-from trade_canvas_factors.candles import CandlesError, candles_of, times_of
+from market.domain.timeframe import Timeframe
+from trade_canvas_factors.candles import candles_of, times_of
 from trade_canvas_factors.engine import Engine, Run
 from trade_canvas_factors.frames import columns_of, first_rows, frame_of
 from trade_canvas_factors.prefixes import (
@@ -168,16 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         candles, timeframe = _candles(options)
         use_server_names()
-        sys.path.insert(0, "")
         reports = _reports(options, candles, timeframe)
-    except (
-        CandlesError,
-        TimeframeError,
-        PrefixError,
-        ImportError,
-        AttributeError,
-        OSError,
-    ) as error:
+    except (ValueError, PrefixError, ImportError, AttributeError, OSError) as error:
         print(f"lookahead: {error}", file=sys.stderr)
         return UNUSABLE
     for name, report in reports.items():
@@ -230,12 +222,14 @@ def _reports(
     reports = {}
     for target in options.targets:
         named = imported(target)
-        specs = (named,) if isinstance(named, FactorSpec) else named
-        if not callable(named) and all(isinstance(each, FactorSpec) for each in specs):
+        specs = named if isinstance(named, tuple | list) else (named,)
+        if all(isinstance(each, FactorSpec) for each in specs):
             factors = with_dependencies(specs)
             reports[target] = check_factors(
                 candles, timeframe, factors=factors, parameters=_known(parameters, factors), **pace
             )
+        elif not callable(named):
+            raise ValueError(f"{target} is neither a factor nor a function")
         else:
             frame = frame_of(_frame_columns(candles), options.library)
             reports[target] = check(target, frame, tolerance=options.tolerance, **pace)

@@ -149,7 +149,7 @@ def assert_quiet(candles, timeframe, parameters):
 
 @pytest.mark.prove
 def test_built_in_factors_do_not_look_ahead_over_a_long_series():
-    report = check_factors(vector_candles("p2"), "5m", every=7)
+    report = check_factors(vector_candles("p2"), "5m", every=29)
     assert not report.looks_ahead, report
 
 
@@ -256,7 +256,15 @@ def test_command_reads_a_file_and_finds_its_timeframe(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--candles", "nowhere.csv"], ["no_such_module:f"], ["math:no_such_name"]]
+    "arguments",
+    [
+        ["--candles", "nowhere.csv"],
+        ["no_such_module:f"],
+        ["math:no_such_name"],
+        ["math:pi"],
+        ["--every", "0"],
+        ["--timeframe", "5x"],
+    ],
 )
 def test_command_explains_what_it_cannot_use(capsys, arguments):
     assert main(arguments) == 2

@@ -40,6 +40,8 @@ def test_receiver_and_stream_get_every_alert_across_a_kill(session_stack):
             receiver.behave = usual
             receiver.release()
             web.start().wait_ready()
+            # As if the claims of the killed process had run out.
+            session_stack.sql("UPDATE alerts SET next_attempt_at = now(), claimed_until = now()")
             poster.post_to(CANDLES)
             rows = session_stack.stored(SERIES, 0, 2**40)
             candles = [Candle(**row) for row in rows]

@@ -16,9 +16,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from typing_extensions import override
 
+from factors import runtime
 from factors.alerts import outbox
 from factors.alerts.models import Alert, AlertAttempt, AlertRule, new_secret, validate_kinds
 from factors.alerts.rules import KINDS
+from factors.events import is_known
 from market.admin import ReadOnlyAdmin
 from market.admin.cells import chart_link
 from market.domain.series import SeriesId, SeriesIdError
@@ -49,19 +51,27 @@ class OnlyIfEnabled:
         return allowed and settings.SWITCHES.enable_alerts
 
 
+def declared_kinds() -> list[str]:
+    """The kinds of this installation's factors, those that are derived included."""
+    declared = [kind for factor in runtime.engine().factors for kind in factor.kinds]
+    return [*KINDS, *(kind for kind in declared if kind not in KINDS)]
+
+
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A rule, with the kinds of the factors that are built in as boxes."""
+    """A rule, with the kinds that factors declare as boxes."""
 
     known = forms.MultipleChoiceField(
         label=gettext_lazy("kinds"),
         required=False,
-        choices=[(kind, kind) for kind in KINDS],
+        choices=lambda: [(kind, kind) for kind in declared_kinds()],
         widget=forms.CheckboxSelectMultiple,
     )
     others = forms.CharField(
         label=gettext_lazy("other kinds"),
         required=False,
-        help_text=gettext_lazy("of other factors, as their events name them; divided by commas"),
+        help_text=gettext_lazy(
+            "of factors that declare none, as their events name them; divided by commas"
+        ),
     )
 
     class Meta:
@@ -70,14 +80,20 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        kinds = [kind for kind in self.instance.kinds.split(",") if kind]
-        self.fields["known"].initial = [kind for kind in kinds if kind in KINDS]
-        self.fields["others"].initial = ", ".join(kind for kind in kinds if kind not in KINDS)
+        kinds, declared = self.instance.kinds.split(","), declared_kinds()
+        self.fields["known"].initial = [kind for kind in kinds if kind in declared]
+        self.fields["others"].initial = ", ".join(kind for kind in kinds if kind not in declared)
 
     def clean_others(self) -> str:
         """The other kinds without spaces."""
         text = ",".join(filter(None, map(str.strip, self.cleaned_data["others"].split(","))))
         validate_kinds(text)
+        for kind in filter(None, text.split(",")):
+            # One that no factor reports would never make an alert.
+            if not is_known(kind):
+                raise forms.ValidationError(
+                    _("%(kind)s is no kind of event"), params={"kind": kind}
+                )
         return text
 
     def _post_clean(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lab.alerts import add_rules
 from tests.browser.conftest import PHONE, SCREEN
 
 pytestmark = pytest.mark.browser
@@ -11,6 +12,7 @@ pytestmark = pytest.mark.browser
 WHITELIST = "/admin/market/whitelistedseries/"
 PASTE = f"{WHITELIST}paste/"
 STATUS = "/admin/status/"
+RULES, ALERTS = "/admin/factors/alertrule/", "/admin/factors/alert/"
 # Added without being followed, so that other tests see nothing of it.
 NEW = "sim:spot:BTC/USDT:4h"
 TEXT = f"""{NEW}
@@ -26,6 +28,32 @@ LANGUAGES = {"en-GB": "en", "zh-CN": "zh"}
 def overflow(page):
     """By how many pixels the page is wider than its window."""
     return page.evaluate("document.scrollingElement.scrollWidth - window.innerWidth")
+
+
+@pytest.fixture
+def refused_alert(installed):
+    """The id of an alert that a receiver with a long name keeps refusing."""
+    name = "series-that-no-other-test-has"
+    host = "a-receiver-with-a-very-long-name.of.the.monitoring.department.example.com"
+    add_rules(installed, f"{name}:*", url=f"https://{host}/hooks/alerts", secret="whsec_none")
+    found = "ab" * 16
+    installed.sql(
+        "INSERT INTO alerts (id, rule_id, series, kind, event_key, candle_time, body, is_streamed,"
+        " is_public, state, attempts, last_error) SELECT %s, max(id), %s, 'zhongshu.formed', %s,"
+        " 1780000000, %s, true, true, 'dead', 16, 'HTTP 503' FROM alert_rules"
+        " WHERE series LIKE %s ON CONFLICT DO NOTHING",
+        *(found, "binance:futures:1000000MOG/USDT:15m", "formed:" + "1780000000:" * 9),
+        *('{"id": "%s"}' % (found * 9), f"{name}%"),  # noqa: UP031
+    )
+    installed.sql(
+        "INSERT INTO alert_attempts (alert_id, number, at, duration_ms, status, error)"
+        " VALUES (%s, 16, now(), 12, 503, 'HTTP 503')",
+        found,
+    )
+    yield found
+    installed.sql("DELETE FROM alert_attempts WHERE alert_id = %s", found)
+    installed.sql("DELETE FROM alerts WHERE id = %s", found)
+    installed.sql("DELETE FROM alert_rules WHERE series LIKE %s", f"{name}%")
 
 
 def check(page, text=TEXT):
@@ -79,7 +107,7 @@ def test_many_series_are_pasted_on_a_phone(open_admin):
         pytest.param(SCREEN, "zh-CN", id="wide Chinese", marks=pytest.mark.prove),
     ],
 )
-def test_admin_fits_the_screen_in_both_languages(open_admin, screen, locale):
+def test_admin_fits_the_screen_in_both_languages(open_admin, screen, locale, refused_alert):
     page = open_admin("/admin/", screen=screen, locale=locale)
     for path in (
         "/admin/",
@@ -89,6 +117,10 @@ def test_admin_fits_the_screen_in_both_languages(open_admin, screen, locale):
         "/admin/market/series/",
         "/admin/market/gaprecord/",
         "/admin/factors/factorstate/",
+        RULES,
+        f"{RULES}add/",
+        ALERTS,
+        f"{ALERTS}{refused_alert}/change/",
         STATUS,
     ):
         page.goto(path)

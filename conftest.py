@@ -99,8 +99,6 @@ class Session:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: needs Chromium")
     config.addinivalue_line("markers", "prove: long; runs in `make prove` only")
-    _clear_environment()
-    _install_foreign_factors()
     if config.option.help or config.option.version or _is_pure(config.args):
         return
     session = Session()
@@ -161,6 +159,11 @@ def _install_foreign_factors() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     sys.path.insert(0, str(FOREIGN))
     os.environ.update(FOREIGN_SWITCHES)
+
+
+# Not in pytest_configure: test packages that are named on the command line are imported before it.
+_clear_environment()
+_install_foreign_factors()
 
 
 def _is_pure(arguments: list[str]) -> bool:

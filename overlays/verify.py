@@ -11,13 +11,14 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
 from factors.domain.engine import Engine
 from factors.domain.ledger import FactorLedger
-from factors.domain.values import StepResult
+from factors.domain.values import StateError, StepResult
 from factors.engines import Engines
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
@@ -153,12 +154,14 @@ class _Fold:
         self._current: dict[str, Definition] = {}
         facts, drawn = verifier.facts.origin(series), verifier.drawings.origin(series)
         if facts is not None and drawn is not None and facts.candle_time == drawn.candle_time:
-            # What was computed of removed candles can't be computed again.
-            self.after = facts.candle_time
-            self._facts = engine.restore(facts.data, self._read)
-            self._drawn = verifier.overlay_engine.restore(drawn.data, self._read)
-            self._versions.up_to(self.after)
-            self._current.update(self._versions.shown)
+            # What was computed of removed candles can't be computed again. States of other logic or
+            # parameters are no place to begin: then all that is left is compared.
+            with suppress(StateError):
+                restored = engine.restore(facts.data, self._read)
+                self._drawn = verifier.overlay_engine.restore(drawn.data, self._read)
+                self._facts, self.after = restored, facts.candle_time
+                self._versions.up_to(self.after)
+                self._current.update(self._versions.shown)
 
     def take(self, page: Sequence[Candle]) -> None:
         """Compare what the ledgers hold of these candles."""

@@ -108,6 +108,7 @@ def move_all(*, dense, at_once=100):
         yield from move(table, connection, dense=dense, at_once=at_once)
 
 
+@pytest.mark.usefixtures("recorded_factors")
 def test_every_read_is_the_same_before_and_after_packing_and_unpacking():
     recorded = Recorded(dense=False)
     for start in range(0, COUNT, BATCH):

@@ -22,6 +22,7 @@ from overlays.retention import NotNow, Retention
 from overlays.stores import removal
 from overlays.tests import ledgers
 from overlays.tests.ledgers import FACTORS, OVERLAYS, Worker, postgres_stores
+from overlays.verify import Verifier
 from tests.recordings import recorded_candles
 
 WINDOW = 60
@@ -131,6 +132,23 @@ def test_reads_at_kept_candles_are_the_same(stores):
     assert stores.is_exact(series)
     assert not work.report(series).parts
     assert removed_all(work, series) == dict.fromkeys(removal.TABLES, 0)
+
+
+def test_verification_after_other_parameters_reports_that_the_ledgers_are_others(stores):
+    series, _ = filled(stores)
+    removed_all(retention(stores, series), series)
+    other = ledgers.FACTORS.with_parameters({"pivot": PivotParameters(4, 1)})
+    verifier = Verifier(
+        candles=stores.candles,
+        engines=Engines(other),
+        facts=stores.facts,
+        overlay_engine=OVERLAYS,
+        drawings=stores.drawings,
+        fingerprint_of=lambda _: "f",
+    )
+    verdict = verifier.run(series)
+    assert not verdict.is_clean
+    assert verdict.comparisons[0].first_difference is not None
 
 
 @pytest.mark.parametrize(

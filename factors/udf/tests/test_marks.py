@@ -45,7 +45,7 @@ def ingest(candles, pipeline=None):
 
 def events(start=0, end=END):
     found = blocking.call(factors.factor_ledger().events, SERIES, start, end)
-    return [each for each in found if each.kind not in ("pivot.minor", "sr.snapshot")]
+    return [each for each in found if not each.kind.endswith((".minor", ".snapshot"))]
 
 
 def test_marks_are_the_facts_at_their_candles(ask):

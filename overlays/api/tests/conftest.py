@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from factors.tests.recorded import recorded_factors
 from market.api.tests.conftest import (
     api,
     either_store,
@@ -13,7 +14,16 @@ from market.api.tests.conftest import (
     switch,
 )
 
-__all__ = ["api", "either_store", "fresh_process", "in_memory", "on_postgres", "small", "switch"]
+__all__ = [
+    "api",
+    "either_store",
+    "fresh_process",
+    "in_memory",
+    "on_postgres",
+    "recorded_factors",
+    "small",
+    "switch",
+]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import gzip
 import orjson
 import pytest
 
+from factors import runtime as factors
 from market.domain.series import SeriesId
 from overlays import runtime as overlays
 from overlays.api import replay_views
@@ -135,14 +136,9 @@ def test_status_tells_metadata_and_the_last_window(api, filled, asked):
     assert (meta["total_candles"], meta["window_size"], meta["snapshot_interval"]) == (60, 25, 7)
     assert meta["from_candle_time"] == filled[-60].candle_time
     assert meta["to_candle_time"] == filled[-1].candle_time
-    assert [each["factor_name"] for each in meta["factor_schema"]] == [
-        "anchor",
-        "pen",
-        "pivot",
-        "sr",
-        "zhongshu",
-    ]
-    assert meta["factor_schema"][1]["history_keys"] == ["confirmed"]
+    schema = {each["factor_name"]: each for each in meta["factor_schema"]}
+    assert list(schema) == sorted(spec.name for spec in factors.engine().factors)
+    assert schema["pen"]["history_keys"] == ["confirmed"]
     assert done["preload_window"]["window_index"] == 2
     assert api.post(BUILD, {"series_id": SERIES, **SHORT}).json()["status"] == "done"
 
@@ -152,7 +148,7 @@ def test_key_is_that_of_the_contract():
     assert spec.cache_key == "5c1af6aea8a5dc195ff62719"
 
 
-def test_key_of_the_contract_by_the_route(api, either_store, asked):
+def test_key_of_the_contract_by_the_route(api, either_store, asked, recorded_factors):
     series = "binance:futures:SOL/USDT:1m"
     ingest([walk(2)[0], walk(2)[1]], series=series)
     given = {"window_candles": 2, "window_size": 1, "snapshot_interval": 1, "to_time": 150}

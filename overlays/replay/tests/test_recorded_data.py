@@ -132,6 +132,7 @@ def test_recorded_bars_are_what_their_frames_were():
     assert is_exact(stored(candles, "1m"), times, window=300, every=40)
 
 
+@pytest.mark.usefixtures("recorded_factors")
 def test_two_thousand_recorded_candles_are_small():
     candles = recorded_candles("DOGE_USDT-1m")[:4000]
     series = stored(candles, "1m")

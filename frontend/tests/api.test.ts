@@ -151,7 +151,7 @@ describe("Api", () => {
         new Promise((_, reject) =>
           init.signal?.addEventListener("abort", () => reject(init.signal?.reason as Error)),
         ),
-      5,
+      { timeoutMs: 5 },
     );
     expect((await failureOf(silent.whitelist())).code).toBe("timeout");
   });

@@ -1,12 +1,16 @@
 /** What the client's own failures mean, in English; an application may show other texts. */
 
-export const EXPLANATIONS = {
-  timeout: "The server did not answer in time.",
-  network: "The server can not be reached.",
-  lost: "The connection was lost.",
-  silent: "The connection was silent for too long.",
-  refused: "The server refused the connection.",
-  tooLarge: "The server refused a message as too large.",
-} as const;
+export const TIMED_OUT = "The server did not answer in time.";
+export const UNREACHABLE = "The server can not be reached.";
+export const CONNECTION_LOST = "The connection was lost.";
+export const SILENT = "The connection was silent for too long.";
+export const REFUSED = "The server refused the connection.";
+export const TOO_LARGE = "The server refused a message as too large.";
 
-export type Explanation = (typeof EXPLANATIONS)[keyof typeof EXPLANATIONS];
+export type Explanation =
+  | typeof TIMED_OUT
+  | typeof UNREACHABLE
+  | typeof CONNECTION_LOST
+  | typeof SILENT
+  | typeof REFUSED
+  | typeof TOO_LARGE;

@@ -1,6 +1,6 @@
 /** Reads from the server: every request has a time limit, every failure is an `ApiError`. */
 
-import { EXPLANATIONS } from "./explanations.js";
+import { TIMED_OUT, UNREACHABLE } from "./explanations.js";
 
 /** A failed request; `status` is 0 without an answer (`code` is then `network` or `timeout`). */
 export class ApiError extends Error {
@@ -77,8 +77,8 @@ export class Http {
       return { body, headers: response.headers };
     } catch (error) {
       if (error instanceof ApiError || signal?.aborted) throw error;
-      if (limit.aborted) throw new ApiError(0, "timeout", EXPLANATIONS.timeout);
-      throw new ApiError(0, "network", EXPLANATIONS.network);
+      if (limit.aborted) throw new ApiError(0, "timeout", TIMED_OUT);
+      throw new ApiError(0, "network", UNREACHABLE);
     }
   }
 }

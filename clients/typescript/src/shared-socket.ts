@@ -24,7 +24,7 @@ const SERIES = /"series_id":("(?:[^"\\]|\\.)*")/;
 export class SharedSocket {
   private readonly openReal: () => Socket;
   private readonly clock: Clock;
-  private readonly hello: string;
+  private readonly health: boolean;
   private readonly timers: Timers<"silence" | "linger">;
   private readonly channels = new Set<Channel>();
   private real: Socket | null = null;
@@ -36,7 +36,7 @@ export class SharedSocket {
   /** With `health` the server sends the health of every series that is followed. */
   constructor(openReal: () => Socket, clock: Clock, health = true) {
     this.openReal = openReal;
-    this.hello = JSON.stringify({ type: "hello", heartbeat: true, health });
+    this.health = health;
     this.clock = clock;
     this.timers = new Timers(clock);
   }
@@ -86,7 +86,7 @@ export class SharedSocket {
     this.real = real;
     real.onopen = () => {
       this.isOpen = true;
-      real.send(this.hello);
+      real.send(JSON.stringify({ type: "hello", heartbeat: true, health: this.health }));
       this.watchSilence();
       for (const channel of [...this.channels]) channel.opened();
     };

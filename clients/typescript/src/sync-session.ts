@@ -6,7 +6,7 @@
  */
 
 import { BackOff } from "./back-off.js";
-import { EXPLANATIONS } from "./explanations.js";
+import { CONNECTION_LOST, REFUSED, SILENT, TOO_LARGE } from "./explanations.js";
 import {
   CandleReads,
   NEWEST,
@@ -47,8 +47,8 @@ const FINAL_REFUSALS = new Set([
 const SERVER_SHUTDOWN = 1001;
 const SLOW_CONSUMER = 4008;
 const REFUSALS: Readonly<Record<number, string>> = {
-  1008: EXPLANATIONS.refused,
-  1009: EXPLANATIONS.tooLarge,
+  1008: REFUSED,
+  1009: TOO_LARGE,
 };
 
 interface Probe {
@@ -245,7 +245,7 @@ export class SyncSession implements CandleSource {
     const quick = invited && this.reconnectBackOff.attempts === 0;
     const step = this.reconnectBackOff.next();
     const delay = quick ? 200 + 1000 * this.dependencies.random() : step;
-    this.reconnect({ code: `closed_${code}`, detail: EXPLANATIONS.lost }, delay);
+    this.reconnect({ code: `closed_${code}`, detail: CONNECTION_LOST }, delay);
   }
 
   private reconnect(failure: Failure, delay: number): void {
@@ -399,7 +399,7 @@ export class SyncSession implements CandleSource {
     this.probe = null;
     if (probe === null || probe.receivedAt !== this.receivedAt) return;
     if (lastClosedTime(this.current) === probe.closed) return;
-    const failure = { code: "silent", detail: EXPLANATIONS.silent };
+    const failure = { code: "silent", detail: SILENT };
     this.socket?.abandon();
     this.reconnect(failure, 200 + 1000 * this.dependencies.random());
   }

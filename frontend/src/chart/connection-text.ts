@@ -1,5 +1,6 @@
 /** Texts about the connection, the next retry and missing candles: pure functions. */
 
+import { CONNECTION_LOST } from "trade-canvas-client/explanations";
 import { t, translated } from "../i18n/words";
 import { formatClock, formatCountdown, formatDate, formatDuration } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
@@ -78,7 +79,7 @@ function followingSign(state: SeriesState, nowMs: number): Sign {
 }
 
 function failureText(state: SeriesState): string {
-  return translated(state.failure?.detail ?? "The connection was lost.");
+  return translated(state.failure?.detail ?? CONNECTION_LOST);
 }
 
 /** "Next try in 3 s", or "Trying now…" once the attempt is due. */

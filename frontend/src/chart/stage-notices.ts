@@ -1,5 +1,6 @@
 /** Messages over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
 
+import { CONNECTION_LOST } from "trade-canvas-client/explanations";
 import { t, translated } from "../i18n/words";
 import { element, setData, setHidden, setText } from "../dom";
 import { holeText, retryText } from "./connection-text";
@@ -177,7 +178,7 @@ export class Notices {
     setHidden(this.banner, !visible);
     if (!visible) return;
     setData(this.banner, "tone", failed ? "bad" : "warning");
-    const detail = translated(state.failure?.detail ?? "The connection was lost.");
+    const detail = translated(state.failure?.detail ?? CONNECTION_LOST);
     setText(this.bannerText, detail);
     setText(this.countdown, failed ? "" : retryText(state, nowMs));
     setHidden(this.countdown, failed);

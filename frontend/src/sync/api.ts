@@ -1,6 +1,6 @@
 /** The page's reads from the HTTP API: every answer is validated. */
 
-import { finite, Http, unreadable, type Fetch, type Json } from "trade-canvas-client/http";
+import { finite, Http, unreadable, type Fetch, type HttpOptions, type Json } from "trade-canvas-client/http";
 import {
   parseCandleHealth,
   parseFactorHealth,
@@ -31,21 +31,18 @@ export interface Whitelist {
   readonly derived: readonly string[];
 }
 
-export class Api implements CandleReader, OverlayReader, OlderReader, SymbolReader {
-  private readonly http: Http;
-
-  constructor(fetch: Fetch, timeoutMs?: number) {
+export class Api extends Http implements CandleReader, OverlayReader, OlderReader, SymbolReader {
+  constructor(fetch: Fetch, options: HttpOptions = {}) {
     // Errors are explained in the page's language, which may not be the browser's.
-    const language = shownLanguage;
-    this.http = new Http(fetch, timeoutMs === undefined ? { language } : { language, timeoutMs });
+    super(fetch, { language: shownLanguage, ...options });
   }
 
   candles(seriesId: string, query: CandleQuery): Promise<CandlePage> {
-    return readCandlePage(this.http, seriesId, query);
+    return readCandlePage(this, seriesId, query);
   }
 
   async whitelist(signal?: AbortSignal): Promise<Whitelist> {
-    const { body } = await this.http.get("/api/market/whitelist", signal);
+    const { body } = await this.get("/api/market/whitelist", signal);
     const ids = body["series_ids"];
     if (!Array.isArray(ids)) throw unreadable("whitelist");
     return { series: textsOf(ids), derived: derivedIn(body["derived"]) };
@@ -56,19 +53,19 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
     for (const [name, value] of Object.entries(asked)) {
       if (value !== undefined) parameters.set(name, String(value));
     }
-    const page = parseSymbolPage((await this.http.get(`/api/market/symbols?${parameters}`, signal)).body);
+    const page = parseSymbolPage((await this.get(`/api/market/symbols?${parameters}`, signal)).body);
     if (page === null) throw unreadable("symbols");
     return page;
   }
 
   async topMarkets(exchange: string, market: string, signal?: AbortSignal): Promise<TopMarket[]> {
     const query = topMarketsQuery(exchange, market);
-    const { body } = await this.http.get(`/api/market/top_markets?${query}`, signal);
+    const { body } = await this.get(`/api/market/top_markets?${query}`, signal);
     return readTopMarkets(body);
   }
 
   async factorCatalog(signal?: AbortSignal): Promise<Factor[]> {
-    const catalog = parseCatalog((await this.http.get("/api/factor/catalog", signal)).body);
+    const catalog = parseCatalog((await this.get("/api/factor/catalog", signal)).body);
     if (catalog === null) throw unreadable("factor catalog");
     return catalog;
   }
@@ -76,7 +73,7 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
   async liveFrame(seriesId: string, signal: AbortSignal): Promise<DrawAnswer> {
     const query = drawnQuery(seriesId);
     query.set("factor_slices", "false");
-    const { body, headers } = await this.http.get(`/api/frame/live?${query}`, signal);
+    const { body, headers } = await this.get(`/api/frame/live?${query}`, signal);
     const delta = readDelta(body["draw_state"]);
     const cursor = Number(headers.get("x-draw-cursor") ?? delta.cursor);
     return { ...delta, cursor, generation: headers.get("x-series-generation") };
@@ -85,19 +82,19 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
   async drawingsAt(seriesId: string, { atTime, signal }: AtTimeQuery): Promise<DrawDelta> {
     const query = drawnQuery(seriesId);
     query.set("at_time", String(atTime));
-    return readDelta((await this.http.get(`/api/draw/delta?${query}`, signal)).body);
+    return readDelta((await this.get(`/api/draw/delta?${query}`, signal)).body);
   }
 
   async candleHealth(seriesId: string, signal: AbortSignal): Promise<CandleHealth> {
     const query = new URLSearchParams({ series_id: seriesId });
-    const health = parseCandleHealth((await this.http.get(`/api/market/health?${query}`, signal)).body);
+    const health = parseCandleHealth((await this.get(`/api/market/health?${query}`, signal)).body);
     if (health === null) throw unreadable("health");
     return health;
   }
 
   async factorHealth(seriesId: string, signal: AbortSignal): Promise<FactorHealth> {
     const query = new URLSearchParams({ series_id: seriesId });
-    const health = parseFactorHealth((await this.http.get(`/api/factor/health?${query}`, signal)).body);
+    const health = parseFactorHealth((await this.get(`/api/factor/health?${query}`, signal)).body);
     if (health === null) throw unreadable("health");
     return health;
   }
@@ -109,7 +106,7 @@ export class Api implements CandleReader, OverlayReader, OlderReader, SymbolRead
     const query = drawnQuery(seriesId);
     query.set("after_id", String(afterId));
     query.set("factor_slices", "false");
-    const { body, headers } = await this.http.get(`/api/delta/poll?${query}`, signal);
+    const { body, headers } = await this.get(`/api/delta/poll?${query}`, signal);
     const { records, next_cursor: next } = body;
     if (!Array.isArray(records)) throw unreadable("drawings");
     const record = records.at(-1) as Json | undefined;

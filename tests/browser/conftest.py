@@ -66,9 +66,14 @@ def open_chart(browser, web):
         url: str = web.url,
         scheme: Literal["dark", "light"] = "dark",
         locale: str = "en-GB",
+        touch: bool = False,
     ) -> ChartPage:
         context = browser.new_context(
-            viewport=screen, timezone_id=zone, color_scheme=scheme, locale=locale
+            viewport=screen,
+            timezone_id=zone,
+            color_scheme=scheme,
+            locale=locale,
+            has_touch=touch,
         )
         chart = ChartPage(context.new_page(), url)
         opened.append(chart)

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 
 from lab.http import get, post
+from lab.waiting import wait_until
 from tests.conftest import ONE_PROCESS
 from tests.test_foreign_factors import environment
 from trade_canvas.environment import BASE_DIR
@@ -36,9 +37,25 @@ def web(browser, static_files, shared_stack, tmp_path_factory):
         if (BASE_DIR / folder).exists():
             (root / folder).symlink_to(BASE_DIR / folder)
     call_command("startfactor", "close_run", "--root", str(root), verbosity=0)
+    name_runs(root / "overlays" / "domain" / "close_run.py")
     shared_stack.local_exchange()
     command = (sys.executable, str(root / "manage.py"), "web", "--host", "127.0.0.1", "--port")
     return shared_stack.web(command=command, **ONE_PROCESS, **environment())
+
+
+def name_runs(renderer):
+    """Let the renderer write a label above each run, beside what it draws already."""
+    text = renderer.read_text()
+    drawn = "sheet.add(f\"{RUN}:{run['visible_time']}\", area)\n"
+    assert drawn in text and "box, line" in text
+    text = text.replace("box, line", "box, label, line")
+    text = text.replace(
+        drawn,
+        drawn
+        + '        name = label(RUN, end, "run", color="blue", place="above")\n'
+        + "        sheet.add(f\"{RUN}.name:{run['visible_time']}\", name)\n",
+    )
+    renderer.write_text(text)
 
 
 class Prices:
@@ -103,6 +120,13 @@ def test_generated_factor_shows_its_box_and_its_line(web, open_chart, screenshot
     assert {each["color"] for each in boxes} == {"up", "down"}
     for box in boxes:
         assert (box["to"] - box["from"], box["top"] - box["bottom"]) == (LENGTH - 1, 8)
+    labels = [each for each in scene["labels"] if each["feature"] == "close_run.run"]
+    assert [(each["index"], each["price"]) for each in labels] == [
+        (box["to"], box["top"]) for box in boxes
+    ]
+    assert {(each["text"], each["color"], each["place"]) for each in labels} == {
+        ("run", "blue", "above")
+    }
     line = mean_line(scene)
     assert (line["color"], line["width"], line["opacity"]) == ("blue", 2, 0.8)
     assert [place["price"] for place in line["places"]] == prices.means()
@@ -139,6 +163,29 @@ def test_factor_of_another_package_and_its_instance_show_side_by_side(web, open_
     chart.page.click('.factor[data-factor="ema"] .factor-toggle')
     left = chart.page.evaluate("window.tradeCanvas.drawings()")
     assert "ema.line" not in left and left["ema_50.line"] == ["ema_50.line"]
+
+
+def test_drawing_is_named_at_a_tap(web, open_chart):
+    prices = Prices(web.url, "sim:spot:TAP/USDT:1m")
+    prices.add(60)
+    chart = open_chart(prices.series, url=web.url, touch=True)
+    scene_at(chart, prices.head)
+    area, tip = chart.page.locator(".chart").bounding_box(), chart.page.locator(".drawing-tip")
+
+    def tapped():
+        for share in (0.3, 0.4, 0.5, 0.6):
+            chart.page.touchscreen.tap(
+                area["x"] + area["width"] * 0.6, area["y"] + area["height"] * share
+            )
+            if tip.is_visible():
+                return True
+        return False
+
+    wait_until(tapped, 20, "a tooltip at a tap")
+    assert chart.page.text_content(".drawing-tip-title") in ("Close run · Run", "Close run · Mean")
+    # The drawing moves away from it with the chart.
+    chart.page.press(".chart", "ArrowLeft")
+    tip.wait_for(state="hidden")
 
 
 def named_under_the_pointer(chart, title):

@@ -1,4 +1,4 @@
-/** The drawings on the chart, and the tooltip of the one under the pointer. */
+/** The drawings on the chart, and the tooltip of the one under the pointer or the finger. */
 
 import type { IChartApiBase, ISeriesApi, MouseEventParams, Time } from "lightweight-charts";
 
@@ -34,6 +34,9 @@ export class OverlayLayer {
     this.tip = new DrawingTip(chart.chartElement());
     series.attachPrimitive(this.primitive);
     chart.subscribeCrosshairMove(this.point);
+    // A tap moves no crosshair.
+    chart.subscribeClick(this.point);
+    chart.timeScale().subscribeVisibleLogicalRangeChange(this.scrolled);
   }
 
   /** Shows a scene; `price` is the last one. */
@@ -50,6 +53,8 @@ export class OverlayLayer {
   /** Removes everything from the chart. */
   remove(): void {
     this.chart.unsubscribeCrosshairMove(this.point);
+    this.chart.unsubscribeClick(this.point);
+    this.chart.timeScale().unsubscribeVisibleLogicalRangeChange(this.scrolled);
     this.series.detachPrimitive(this.primitive);
     this.tip.remove();
   }
@@ -71,6 +76,9 @@ export class OverlayLayer {
       names: this.primitive.paintedNames,
     };
   }
+
+  /** Another drawing may be at the place of the tooltip. */
+  private readonly scrolled = (): void => this.tip.hide();
 
   private readonly point = ({ point, paneIndex }: MouseEventParams<Time>): void => {
     const isHere = point !== undefined && paneIndex === PRICES_PANE;

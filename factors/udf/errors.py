@@ -6,6 +6,7 @@ error for a symbol or for the configuration.
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from market.api.error_codes import ErrorCode
 
 FIRST_ERROR = 400
 NOT_FOUND = 404
+CODING = b"content-encoding"
 # Anywhere in the path: below a prefix, which is removed further inside.
 PLACE = "/udf/"
 
@@ -50,7 +52,7 @@ class _Errors:
         self._body.append(message.get("body", b""))
         if not message.get("more_body"):
             start, self._start = self._start, {}
-            content = error_body(b"".join(self._body), start["status"])
+            content = error_body(_plain(start["headers"], self._body), start["status"])
             headers = _headers(start["headers"], len(content))
             await self._send({**start, "headers": headers})
             await self._send({"type": "http.response.body", "body": content})
@@ -75,8 +77,15 @@ def _message(detail: Any) -> str:
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in detail)
 
 
+def _plain(headers: HeaderList, parts: list[bytes]) -> bytes:
+    """A body without its content coding; Django compresses long errors."""
+    body = b"".join(parts)
+    is_packed = (b"gzip" in value for name, value in headers if name.lower() == CODING)
+    return gzip.decompress(body) if any(is_packed) else body
+
+
 def _headers(headers: HeaderList, length: int) -> HeaderList:
-    replaced = (b"content-length", b"content-type")
+    replaced = (b"content-length", b"content-type", CODING)
     kept = [(name, value) for name, value in headers if name.lower() not in replaced]
     return [
         *kept,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 
 import orjson
@@ -70,3 +71,15 @@ async def test_whole_application_answers_so(path, settings):
     settings.SWITCHES = replace(settings.SWITCHES, enable_udf=True)
     body = orjson.loads((await ask(stack.build(get_asgi_application()), path)).body)
     assert body["s"] == "error" and body["errmsg"] and body["code"]
+
+
+async def test_compressed_error_is_read_too():
+    packed = gzip.compress(orjson.dumps({"detail": "long", "code": "validation_error"}))
+
+    async def application(scope, receive, send):
+        headers = [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(packed))]
+        await respond(send, 422, headers, packed)
+
+    answer = await ask(UdfErrors(application), "/udf/search")
+    assert "content-encoding" not in answer.headers
+    assert orjson.loads(answer.body)["errmsg"] == "long"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from xml.etree import ElementTree
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CHECKOUT = EXAMPLES.parents[2]
-PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def test_levels_are_drawn_from_a_file(capsys, monkeypatch, tmp_path):
@@ -25,16 +23,3 @@ def test_levels_are_drawn_from_a_file(capsys, monkeypatch, tmp_path):
     drawn = {each.get("data-feature") for each in document.iter()}
     shown = {each.feature for each in names["run"].drawings()}
     assert {"pen.confirmed", "sr.active", "pivot.major"} <= drawn & shown
-
-
-def test_code_of_the_page_runs(capsys, monkeypatch, tmp_path):
-    page = (CHECKOUT / "docs" / "offline.md").read_text()
-    computing, drawing, strategy, _ = PYTHON.findall(page)
-    (tmp_path / "tests").symlink_to(CHECKOUT / "tests")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for code in (computing, drawing, strategy):
-        exec(compile(code, "offline.md", "exec"), names)
-    assert "pen.confirmed" in capsys.readouterr().out
-    assert (tmp_path / "levels.svg").read_text().startswith("<svg")
-    assert callable(names["populate_indicators"])

@@ -1,21 +1,37 @@
 """Views of a series as pages have them: merged, revised and dropped as the contract says.
 
-A `Viewer` follows one series over HTTP and the WebSocket of one web process. A `Tab` reads one page
-again and again with `If-None-Match`, as a browser does.
+A `Viewer` follows one series over HTTP and the WebSocket of one web process, a `PackageViewer` with
+the Python client. A `Tab` reads one page again and again with `If-None-Match`, as a browser does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, Self, TypeVar
 
 import aiohttp
 
 from lab.waiting import patience
+from trade_canvas_client import (
+    AsyncClient,
+    Candles,
+    Closed,
+    Interrupted,
+    Live,
+    Reset,
+    Retry,
+    Revised,
+    TradeCanvasError,
+    Update,
+)
+
+# A line for every request otherwise.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 T = TypeVar("T")
 
@@ -109,6 +125,51 @@ class Viewer:
         self.view.update((candle["candle_time"], candle) for candle in candles)
 
 
+class PackageViewer:
+    """The same by the Python client (`clients/python`), as its documentation has it."""
+
+    def __init__(self, url: str, series: str) -> None:
+        self.url = url
+        self.view: View = {}
+        self.is_live = False
+        self.duplicated = self.out_of_order = 0
+        self._series = series
+
+    async def run(self) -> None:
+        """Follow until cancelled; begin anew when the first read fails."""
+        options = Retry(most_s=RETRY_S)
+        async with AsyncClient(self.url, retry=options, trust_env=False) as client:
+            while True:
+                with suppress(TradeCanvasError):
+                    found = await client.candles(self._series)
+                    self._replace(0, found)
+                    async with aclosing(client.follow(self._series, since=found)) as updates:
+                        async for update in updates:
+                            self._take(update)
+                self.is_live = False
+                await asyncio.sleep(RETRY_S)
+
+    def _take(self, update: Update) -> None:
+        match update:
+            case Closed(candle):
+                newest = max(self.view, default=-1)
+                self.duplicated += candle.candle_time == newest
+                self.out_of_order += candle.candle_time < newest
+                self.view[candle.candle_time] = candle._asdict()
+            case Revised(from_time, candles):
+                self._replace(from_time, candles)
+            case Reset(candles):
+                self._replace(0, candles)
+            case Live():
+                self.is_live = True
+            case Interrupted():
+                self.is_live = False
+
+    def _replace(self, first: int, candles: Candles) -> None:
+        kept = {time: candle for time, candle in self.view.items() if time < first}
+        self.view = kept | {each.candle_time: each._asdict() for each in candles}
+
+
 class Tab:
     """One page of candles, read again with the tag of what is kept."""
 
@@ -133,7 +194,7 @@ class Tab:
 
 
 class Views:
-    """A viewer and a tab of a series at each address, on a thread of their own; a context manager.
+    """Two viewers and a tab of a series at each address, on a thread; a context manager.
 
     Its methods are for the thread that made it.
     """
@@ -143,7 +204,7 @@ class Views:
         self._series = series
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
-        self.viewers: list[Viewer] = []
+        self.viewers: list[Viewer | PackageViewer] = []
         self.tabs: list[Tab] = []
 
     def __enter__(self) -> Self:
@@ -183,6 +244,7 @@ class Views:
         limit = aiohttp.ClientTimeout(total=patience(TIMEOUT_S))
         async with aiohttp.ClientSession(timeout=limit) as http:
             self.viewers = [Viewer(http, url, self._series) for url in self._urls]
+            self.viewers += [PackageViewer(url, self._series) for url in self._urls]
             self.tabs = [Tab(http, url, self._series) for url in self._urls]
             running = [asyncio.create_task(viewer.run()) for viewer in self.viewers]
             self._started.set_result(asyncio.get_running_loop())

@@ -199,8 +199,8 @@ def _read_index(series_id: str, start: int, end: int) -> Reading[_Index | None]:
         try:
             found = [(each["name"], each["first"], each["last"]) for each in body["chunks"]]
             older = body["next_before"]
-            # With `before` it is as without: where the candles that are in no chunk begin.
-            tail = body["tail_since"]
+            # That of the first page: of the cells that the head has passed since it has no chunk.
+            tail = body["tail_since"] if before == newest else tail
         except (KeyError, TypeError) as error:
             raise UnexpectedAnswer(f"not an index of history: {error!r}") from error
         chunks[:0] = [each for each in found if each[2] >= start and each[1] <= end]

@@ -38,7 +38,8 @@ class Options:
             "headers": dict(self.headers),
             "timeout": httpx.Timeout(self.timeout_s),
             "limits": httpx.Limits(max_connections=2 * AT_ONCE),
-            "verify": self.verify,
+            # Reading the certificates of the system takes longer than a page.
+            "verify": self.verify and any(each.startswith("https") for each in self.servers),
             "trust_env": self.trust_env,
         }
 

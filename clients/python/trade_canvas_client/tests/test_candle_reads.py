@@ -76,8 +76,9 @@ class World:
     def _may_change(self):
         if self.changes and self.random.random() < 0.3:
             left, self.changes = self.changes - 1, 0
-            # Storing a candle may read, too.
-            self.change()
+            # Storing a candle may read, too. Several changes: of an early page and of a late one.
+            for _ in range(self.random.randrange(1, 5)):
+                self.change()
             self.changes = left
 
     def answer(self, request):
@@ -156,7 +157,7 @@ def test_ranges_without_candles_are_empty(world):
     assert len(world.read(0, None)) == 0
 
 
-@pytest.mark.parametrize("world", range(40), indirect=True)
+@pytest.mark.parametrize("world", range(60), indirect=True)
 def test_a_range_is_never_torn(world):
     """It is what one moment had, whatever is stored between and within the answers."""
     kept = Kept()
@@ -174,6 +175,23 @@ def test_a_range_is_never_torn(world):
         {t: c for t, c in moment.items() if start <= t <= last} for moment in world.moments[begun:]
     ]
     assert found in of_one_moment
+
+
+def test_a_last_page_that_is_newer_than_its_epoch_is_noticed(world):
+    """Two revisions between its state and its candles: one of them is of the first page."""
+    kept, calls = Kept(), []
+    kept.has_history = False
+
+    def changed():
+        calls.append(len(calls))
+        # Each page is a request and a read of the store.
+        if len(calls) == 4:
+            world.put(FIRST, close=0.25)
+            world.put(FIRST + 60 * 15, close=0.75)
+
+    world._may_change = changed
+    found = closes(world.read(FIRST, FIRST + 60 * 19, kept))
+    assert (found[FIRST], found[FIRST + 60 * 15]) == (0.25, 0.75)
 
 
 def test_page_that_no_revision_touched_is_not_sent_again(world):

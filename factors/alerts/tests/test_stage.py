@@ -15,6 +15,7 @@ from factors.alerts.stage import MOST_AT_ONCE, AlertStage
 from factors.alerts.tests.test_occurrences import walk
 from factors.domain.ledger import Rebuild
 from factors.domain.tests.recordings import engine, flat
+from factors.engines import Engines
 from factors.stage import FactorStage
 from factors.stores.postgres import PostgresFactorLedger
 from factors.tests.ledgers import Failing, changed, new_series
@@ -43,7 +44,7 @@ class Process:
             max_age_s=max_age_s,
             now=lambda: self.now,
         )
-        factors = FactorStage(ENGINE, ledger, candles=store)
+        factors = FactorStage(Engines(ENGINE), ledger, candles=store)
         self.pipeline = Pipeline(store, [factors, alerts, self.failing])
 
     def ring(self):

@@ -112,7 +112,7 @@ def test_documented_check_in_javascript_does_the_same(tmp_path):
     ]
     script = tmp_path / "check.mjs"
     script.write_text(
-        documented("javascript")
+        documented("js")
         + f"\nconst cases = {json.dumps(cases)};"
         + "\nconsole.log(JSON.stringify(cases.map((each) => isGenuine(...each))));"
     )

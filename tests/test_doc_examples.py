@@ -40,12 +40,18 @@ NOT_RUN = "not-run"
 MOST_NOT_RUN = 12
 # These are commands of root on a machine of its own: `make bare-machine` runs them there.
 OF_A_MACHINE = "docs/bare-machine.md"
-# tests/test_ws_protocol_page.py and tests/test_typescript_client.py run these clients.
+# Pages whose code a test of its own runs, and which.
 RUN_ELSEWHERE = {
-    ("docs/ws-protocol.md", "python"),
-    ("docs/ws-protocol.md", "js"),
-    ("docs/typescript-client.md", "js"),
+    ("docs/ws-protocol.md", "python"): "tests/test_ws_protocol_page.py",
+    ("docs/ws-protocol.md", "js"): "tests/test_ws_protocol_page.py",
+    ("docs/typescript-client.md", "js"): "tests/test_typescript_client.py",
+    ("docs/python-client.md", "python"): "tests/test_python_client.py",
+    ("docs/factor-events.md", "python"): "factors/api/tests/test_page_examples.py",
+    ("docs/offline.md", "python"): "clients/factors/trade_canvas_factors/tests/test_examples.py",
+    ("docs/alerts.md", "python"): "factors/alerts/tests/test_webhook.py",
+    ("docs/alerts.md", "js"): "factors/alerts/tests/test_webhook.py",
 }
+ALIASES = {"javascript": "js"}
 LANGUAGES = {"sh", "json", "python", "js", "ts", "sql", "yaml", "text", "mermaid", "nginx"}
 LANGUAGES |= {"caddyfile", "toml"}
 ADDRESS = re.compile(r"(?:http://)?(?:localhost|127\.0\.0\.1):8000")
@@ -90,6 +96,7 @@ def blocks_of(page: Path) -> list[Block]:
         language, *words = match[1].split() or [""]
         line = text.count("\n", 0, match.start()) + 1
         name = page.relative_to(ROOT).as_posix()
+        language = ALIASES.get(language, language)
         found.append(Block(name, line, language, tuple(words), match[2]))
     return found
 
@@ -129,6 +136,11 @@ def test_every_block_has_a_known_language():
     assert words <= {NOT_RUN}
 
 
+def test_code_that_runs_elsewhere_does():
+    for (page, _), test in RUN_ELSEWHERE.items():
+        assert Path(page).name in (ROOT / test).read_text(encoding="utf-8"), page
+
+
 def test_few_blocks_do_not_run():
     counted = Counter(block.language for block in BLOCKS if NOT_RUN in block.words)
     assert 0 < counted.total() <= MOST_NOT_RUN, counted
@@ -157,7 +169,7 @@ def test_python_of_the_pages_compiles_and_runs(web, tmp_path):
         if block.runs:
             text = here(block.text, web).replace("/tmp/", f"{tmp_path}/")
             programs[block.page] = programs.get(block.page, "") + text
-    assert len(programs) > 2
+    assert programs
     (tmp_path / "candles.csv").write_bytes((VECTORS / "p2.candles.csv").read_bytes())
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     (tmp_path / "pages.json").write_text(json.dumps(programs), encoding="utf-8")

@@ -183,7 +183,7 @@ def wave(count):
 
 def of_page(number, web, series_id):
     """A block of docs/python-client.md, about this server and series."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python[^\n]*\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     block = blocks[number].replace("http://127.0.0.1:8000", web.url)
     return block.replace("sim:futures:BTC/USDT:1m", series_id)
 

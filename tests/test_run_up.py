@@ -154,6 +154,8 @@ def test_up_on_a_taken_port_fails_and_starts_nothing(open_folder):
     ("variables", "complaint"),
     [
         ({"PORT": "http"}, "PORT must be a number"),
+        # What it needs is on by default here, so it is no reason to fail.
+        ({"TRADE_CANVAS_ENABLE_PG_ONLY": "1", "PORT": "http"}, "PORT must be a number"),
         (
             {"TRADE_CANVAS_ENABLE_PG_ONLY": "1", "TRADE_CANVAS_ENABLE_PG_STORE": "0"},
             "pg_store_required_when_pg_only_enabled",

@@ -15,12 +15,14 @@ from trade_canvas import __version__, embedded, log_repeats, logs
 from trade_canvas.database import connection_settings, process_role
 from trade_canvas.environment import OWN_INSTALLATION, script_name
 from trade_canvas.switches import Switches, refuse_unused
+from trade_canvas.up.plan import DEFAULTS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").resolve()
 ROLE = process_role(sys.argv)
 CONNECTS = ROLE not in OWN_INSTALLATION
-SWITCHES = Switches.from_environment(os.environ)
+# With the defaults of what `up` starts: a switch may need another one that is on there.
+SWITCHES = Switches.from_environment({**DEFAULTS, **os.environ} if ROLE == "up" else os.environ)
 BUSES = bus_address.parse(os.environ.get("REDIS_URL", ""))
 if CONNECTS:
     refuse_unused(os.environ)

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from typing_extensions import override
@@ -61,13 +62,13 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     """A rule, with the kinds that factors declare as boxes."""
 
     known = forms.MultipleChoiceField(
-        label=gettext_lazy("kinds"),
+        label=capfirst(gettext_lazy("kinds")),
         required=False,
         choices=lambda: [(kind, kind) for kind in declared_kinds()],
         widget=forms.CheckboxSelectMultiple,
     )
     others = forms.CharField(
-        label=gettext_lazy("other kinds"),
+        label=capfirst(gettext_lazy("other kinds")),
         required=False,
         help_text=gettext_lazy(
             "of factors that declare none, as their events name them; divided by commas"

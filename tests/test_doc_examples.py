@@ -47,13 +47,14 @@ RUN_ELSEWHERE = {
     ("docs/typescript-client.md", "js"): "tests/test_typescript_client.py",
     ("docs/python-client.md", "python"): "tests/test_python_client.py",
     ("docs/factor-events.md", "python"): "factors/api/tests/test_page_examples.py",
-    ("docs/offline.md", "python"): "clients/factors/trade_canvas_factors/tests/test_examples.py",
+    ("docs/tutorial.md", "python"): "tests/browser/test_tutorial.py",
+    ("docs/cookbook.md", "js"): "tests/test_typescript_client.py",
     ("docs/alerts.md", "python"): "factors/alerts/tests/test_webhook.py",
     ("docs/alerts.md", "js"): "factors/alerts/tests/test_webhook.py",
 }
 ALIASES = {"javascript": "js"}
 LANGUAGES = {"sh", "json", "python", "js", "ts", "sql", "yaml", "text", "mermaid", "nginx"}
-LANGUAGES |= {"caddyfile", "toml"}
+LANGUAGES |= {"caddyfile", "diff", "toml"}
 ADDRESS = re.compile(r"(?:http://)?(?:localhost|127\.0\.0\.1):8000")
 SERIES = "binance:futures:DOCS/USDT:1m"
 SHOWN = re.compile(r"\b(?:sim|binance):(?:futures|spot):BTC/USDT:1m\b")

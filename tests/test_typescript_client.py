@@ -118,6 +118,22 @@ def test_package_is_typed_for_strict_programs(installed_client):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_javascript_of_the_cookbook_runs(installed_client, session_stack, shared_web):
+    series = "binance:futures:TSCOOK/USDT:1m"
+    post(shared_web, series, *[row(60 * n) for n in range(1, 100)])
+    page = (BASE_DIR / "docs" / "cookbook.md").read_text()
+    blocks = re.findall(r"^```js\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 7
+    text = "".join(blocks).replace("http://127.0.0.1:8000", shared_web.url)
+    text = text.replace("sim:futures:BTC/USDT:1m", series)
+    # What it followed stays connected.
+    program = installed_client / "cookbook.mjs"
+    program.write_text(f"{text}client.close();\nconsole.log(candles.length);\n")
+    run = session_stack.start("cookbook", [NODE, str(program)])
+    assert run.wait() == 0, run.output()
+    assert run.output().splitlines()[-1] == "99"
+
+
 def test_reads_what_the_server_has(installed_client, session_stack, shared_web):
     series = "binance:futures:TSREAD/USDT:1m"
     prices = [1000 + abs(n % 200 - 100) for n in range(1000)]

@@ -19,7 +19,7 @@ from trade_canvas.environment import BASE_DIR
 pytestmark = [pytest.mark.browser, pytest.mark.prove]
 
 PAGE = BASE_DIR / "docs/tutorial.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| ([A-Z][\w ]*) \| (.+) \|$", re.MULTILINE)
 BUILT = (".venv", "frontend/node_modules", "frontend/dist", "staticfiles", "locale")
 FACTOR = "factors/domain/close_run.py"

@@ -222,8 +222,8 @@ class Run(Generic[State, Item, Entry]):
 class LedgerStage(Generic[State, Item, Entry]):
     """Brings one ledger up to each batch.
 
-    `writing` opens the ledger of the series that a writer has locked. Whoever changes the logic of
-    a series, such as its parameters, must change the fingerprint of its ledger in the same
+    `writing` opens the ledger of the series that a writer has locked. Code that changes the logic
+    of a series, such as its parameters, must change the fingerprint of its ledger in the same
     transaction: then every process notices with its next batch, whatever state it keeps.
 
     A ledger that is far behind advances by `at_once` candles with each batch; until it has caught

@@ -1,4 +1,4 @@
-"""A receiver of webhooks that fails, hangs or refuses as it is told, and records what it got."""
+"""A receiver of webhooks that fails, hangs or refuses on demand, and records what it got."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Follows one series: catches up over HTTP, follows over the WebSocket, resumes after failures.
 
-The contract is docs/sync.md: a cursor that only moves forward, an epoch and a generation that the
-server is told when the connection begins, and HTTP for whatever is missing.
+The contract is docs/sync.md: a cursor that only moves forward, an epoch and a generation that are
+sent when the connection begins, and HTTP for whatever is missing.
 """
 
 from __future__ import annotations

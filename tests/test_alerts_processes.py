@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from factors.alerts.models import new_secret
 from factors.domain.all_factors import FACTORS
 from factors.domain.engine import Engine
@@ -22,6 +24,7 @@ DELIVERED_S = 60.0
 ALONE = {**SWITCHES, "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
 
 
+@pytest.mark.prove
 def test_receiver_and_stream_get_every_alert_across_a_kill(session_stack):
     secret = new_secret()
     with Receiver(secret, lambda number: 500 if number % 5 == 0 else 200) as receiver:

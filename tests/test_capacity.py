@@ -62,6 +62,7 @@ def failed(checks):
     return [check.name for check in checks if not check.passed]
 
 
+@pytest.mark.prove
 def test_gate_passes_a_sound_build_and_writes_its_report(installation, tmp_path):
     facts = {"revision": "this one", "load before": "unknown"}
     report = run_gate(

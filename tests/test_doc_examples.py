@@ -52,7 +52,6 @@ RUN_ELSEWHERE = {
     ("docs/alerts.md", "python"): "factors/alerts/tests/test_webhook.py",
     ("docs/alerts.md", "js"): "factors/alerts/tests/test_webhook.py",
 }
-ALIASES = {"javascript": "js"}
 LANGUAGES = {"sh", "json", "python", "js", "ts", "sql", "yaml", "text", "mermaid", "nginx"}
 LANGUAGES |= {"caddyfile", "diff", "toml"}
 ADDRESS = re.compile(r"(?:http://)?(?:localhost|127\.0\.0\.1):8000")
@@ -97,7 +96,6 @@ def blocks_of(page: Path) -> list[Block]:
         language, *words = match[1].split() or [""]
         line = text.count("\n", 0, match.start()) + 1
         name = page.relative_to(ROOT).as_posix()
-        language = ALIASES.get(language, language)
         found.append(Block(name, line, language, tuple(words), match[2]))
     return found
 

@@ -166,6 +166,7 @@ def events_of(watcher, before):
     return [each.get("event", each) for each in others]
 
 
+@pytest.mark.prove
 async def test_faults_of_the_exchange_cost_no_candle(web, exchange):
     watched = (watch_through(web, exchange, series, *faults) for series, faults in FAULTS.items())
     events = dict(zip(FAULTS, await asyncio.gather(*watched), strict=True))

@@ -42,7 +42,7 @@ def test_page_opens_a_whitelisted_series_by_itself(open_chart):
     assert chart.fact("series-id") in (LIVE, MINUTES)
 
 
-@pytest.mark.parametrize("end", ["kill", "terminate"])
+@pytest.mark.parametrize("end", ["kill", pytest.param("terminate", marks=pytest.mark.prove)])
 def test_page_has_every_candle_after_its_server_was_replaced(installation, web, open_chart, end):
     chart = open_chart(LIVE)
     chart.wait_for(status="live")

@@ -316,6 +316,15 @@ class Installation:
             list(pool.map(Program.terminate, self.services))
         _start_together(self.webs[:1] if one_process else self.services, **switches)
 
+    def run_as_made(self) -> None:
+        """End all services and start them again with the switches that they were made with.
+
+        For the end of a drill that ran them with others: the next one must not find those.
+        """
+        for service in self.services:
+            service.forget_variables()
+        self.run_as({})
+
     def replace_postgres(self, server: EmbeddedServer) -> None:
         """Have every program reach another database server, as after a failover."""
         self.servers[0], self.database_url = server, server.url

@@ -77,6 +77,7 @@ class Program:
         if clock is not None:
             clock.write_bytes(struct.pack("d", 0.0))
             self._environment |= {"PYTHONPATH": str(CLOCK), "LAB_CLOCK": str(clock)}
+        self._made_with = dict(self._environment)
 
     @property
     def pid(self) -> int:
@@ -114,6 +115,10 @@ class Program:
             )
         self._is_wanted = True
         return self
+
+    def forget_variables(self) -> None:
+        """Drop what later starts added to the environment that it was made with."""
+        self._environment = dict(self._made_with)
 
     def wait_ready(self) -> Self:
         """Wait until it does its work. Raises LabFailed when it ends instead."""

@@ -21,7 +21,6 @@ from lab.receiver import ACCEPT_LATE, HANG, Receiver
 from lab.waiting import WaitTimeout, wait_until
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
-from trade_canvas.switches import PREFIX
 
 SERIES = "binance:spot:ALERTS{}/USDT:1s"
 CANDLES = 400
@@ -63,7 +62,7 @@ def alerts(installation: Installation, watch: Watch) -> None:
         wait_until(lambda: receiver.running == 0, RESTART_S, "deliveries to end")
         _count(watch, receiver, streams, expected)
     installation.sql("UPDATE alert_rules SET enabled = false")
-    installation.run_as({f"{PREFIX}ENABLE_ALERTS": "0"})
+    installation.run_as_made()
 
 
 def _behave(number: int) -> int:

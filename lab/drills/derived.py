@@ -56,7 +56,7 @@ def derived(installation: Installation, watch: Watch) -> None:
         shown = sum(len(viewer.view) for viewer in viewers)
         watch.note(f"{shown:,} derived candles shown, all as the SQL roll-up of their base")
         watch.note("one subscription at the exchange")
-    installation.run_as({f"{PREFIX}ENABLE_DERIVED_TIMEFRAMES": "0"})
+    installation.run_as_made()
 
 
 def _disturb(installation: Installation) -> None:

@@ -154,7 +154,7 @@ def habits(installation: Installation, watch: Watch) -> None:
         for series in listed:
             installation.sql("DELETE FROM whitelist WHERE series_id = %s", series)
     installation.exchange.clear()
-    installation.run_as({f"{PREFIX}ENABLE_REVISION_CHECK": "0"})
+    installation.run_as_made()
 
 
 def _set_habits(installation: Installation, every: tuple[Case, ...]) -> list[int]:

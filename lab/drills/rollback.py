@@ -33,7 +33,7 @@ def rollback(ground: Ground) -> None:
         if not ground.outcomes[-1].is_clean:
             return
     # The drills after this one are of series that are followed themselves.
-    ground.installation.run_as({f"{PREFIX}ENABLE_DERIVED_TIMEFRAMES": "0"})
+    ground.installation.run_as_made()
 
 
 DRILLS["rollback"] = Drill("rollback", "every switch of the runbook turned off", rollback)

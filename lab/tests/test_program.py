@@ -64,6 +64,17 @@ def test_terminated_program_starts_again_with_new_output(run):
     assert program.log.read_text().count("ready") == 2
 
 
+def test_variables_of_a_start_stay_until_they_are_forgotten(run):
+    program = run("import os\nprint('ready', os.environ.get('GIVEN'), flush=True)", is_ready=None)
+    for variables, expected in (({"GIVEN": "x"}, "ready x"), ({}, "ready x")):
+        program.wait()
+        program.start(**variables).wait()
+        assert lines_of(program) == [expected]
+    program.forget_variables()
+    program.start().wait()
+    assert lines_of(program) == ["ready None"]
+
+
 def test_paused_program_goes_on_after_resume(run):
     program = run(TICKS).wait_ready()
     program.pause()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import random
 import sys
@@ -24,6 +25,7 @@ from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.files import try_lock
 from market.stores.postgres import stored_series
+from market.stores.tests.planting import plant, unprotected
 from market.tests.builders import MINUTE, candle, candles
 
 SERIES = str(MINUTE)
@@ -103,15 +105,10 @@ def test_whole_exchange_is_exported(export, tmp_path):
 def test_series_that_fails_does_not_keep_others_from_their_files(export, tmp_path):
     store(candles(60), MINUTE)
     store(candles(60), OTHERS[0])
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE candles DROP CONSTRAINT IF EXISTS candles_possible")
-        cursor.execute(
-            "UPDATE candles SET close = 'NaN' WHERE series_id ="
-            " (SELECT id FROM series WHERE name = %s)",
-            [SERIES],
-        )
-    with pytest.raises(CommandError, match="1 of 2 series were not exported"):
-        export("--exchange", "binance", "--folder", tmp_path)
+    with unprotected():
+        plant(MINUTE, candle(60)._replace(close=math.nan))
+        with pytest.raises(CommandError, match="1 of 2 series were not exported"):
+            export("--exchange", "binance", "--folder", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["binance_futures_ETH-USDT_1m.csv"]
 
 

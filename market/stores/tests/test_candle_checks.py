@@ -29,14 +29,6 @@ from tests.examples import examples
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-
-@pytest.fixture(autouse=True)
-def protected(transactional_db):
-    """The table with its constraint, whatever the tests before these left."""
-    if constraint_state(connection) is not ConstraintState.VALID:
-        add_constraint(connection)
-
-
 NAN, INFINITY = math.nan, math.inf
 IMPOSSIBLE = [
     *(candle(60)._replace(**{name: NAN}) for name in ("open", "high", "low", "close", "volume")),

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import IO, NamedTuple, Protocol, cast
+from typing import IO, NamedTuple, Protocol
 
 from typing_extensions import override
 
 from market.candle_files.arrow import pyarrow
 from market.candle_files.columns import SERIES_KEY
-from market.candle_files.writers import BATCH_ROWS, ArrowSink, Kind, opened_arrow
+from market.candle_files.writers import (
+    BATCH_ROWS,
+    ArrowFile,
+    FileWriter,
+    Kind,
+    LinesFile,
+    whole,
+)
 from market.domain.series import SeriesId
 
 Row = Sequence[int | float | str | None]
@@ -36,47 +42,30 @@ class Column(NamedTuple):
     is_nullable: bool = False
 
 
-class TableWriter(Protocol):
-    """A file that is being written."""
+class TableWriter(FileWriter, Protocol):
+    """A table that is being written."""
 
     def write(self, rows: Sequence[Row]) -> None:
         """Add rows, each with one value for each column."""
 
-    def close(self) -> None:
-        """Write what is left, and the end of the file; `sink` stays open."""
 
-    def abandon(self) -> None:
-        """Write nothing more: the file will not be whole."""
-
-
-@contextmanager
 def writing_table(
     kind: Kind, sink: IO[bytes], series: SeriesId, columns: Sequence[Column]
-) -> Iterator[TableWriter]:
+) -> AbstractContextManager[TableWriter]:
     """A file with these columns, of which the first is `candle_time`; raises ArrowMissing.
 
     It is whole when the block has ended without an exception.
     """
-    writer: TableWriter
     if kind.needs_arrow:
-        writer = ArrowTable(kind, sink, series, columns)
-    else:
-        writer = CsvTable(sink, columns, packed=kind is Kind.CSV_GZ)
-    try:
-        yield writer
-    except BaseException:
-        writer.abandon()
-        raise
-    writer.close()
+        return whole(ArrowTable(kind, sink, series, columns))
+    return whole(CsvTable(sink, columns, packed=kind is Kind.CSV_GZ))
 
 
-class CsvTable(TableWriter):
+class CsvTable(LinesFile, TableWriter):
     """Lines; floats in their shortest exact form, texts quoted where they need it."""
 
     def __init__(self, sink: IO[bytes], columns: Sequence[Column], *, packed: bool) -> None:
-        # Without a time, equal rows are equal bytes.
-        self._packed = gzip.GzipFile(fileobj=sink, mode="wb", mtime=0) if packed else None
-        self._sink = cast("IO[bytes]", self._packed) if self._packed is not None else sink
+        super().__init__(sink, packed=packed)
         self.write([[column.name for column in columns]])
 
     @override
@@ -85,32 +74,20 @@ class CsvTable(TableWriter):
         csv.writer(lines, lineterminator="\n").writerows(rows)
         self._sink.write(lines.getvalue().encode())
 
-    @override
-    def close(self) -> None:
-        if self._packed is not None:
-            self._packed.close()
 
-    @override
-    def abandon(self) -> None:
-        if self._packed is not None:
-            # Or its finalizer would write the end of the file.
-            self._packed.fileobj = None  # type: ignore[assignment]
-
-
-class ArrowTable(TableWriter):
+class ArrowTable(ArrowFile, TableWriter):
     """Parquet, and the file format of Arrow."""
 
     def __init__(
         self, kind: Kind, sink: IO[bytes], series: SeriesId, columns: Sequence[Column]
     ) -> None:
-        arrow = self._arrow = pyarrow()
+        arrow = pyarrow()
         fields = [
             arrow.field(name, getattr(arrow, type_)(), nullable=is_nullable)
             for name, type_, is_nullable in columns
         ]
-        self._schema = arrow.schema(fields).with_metadata({SERIES_KEY: str(series).encode()})
-        self._sink = ArrowSink(sink)
-        self._writer = opened_arrow(kind, arrow.PythonFile(self._sink, mode="w"), self._schema)
+        schema = arrow.schema(fields).with_metadata({SERIES_KEY: str(series).encode()})
+        super().__init__(kind, sink, schema)
         self._held: list[Row] = []
 
     @override
@@ -120,17 +97,6 @@ class ArrowTable(TableWriter):
             self._flush()
 
     @override
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-        self._sink.close()
-
-    @override
-    def abandon(self) -> None:
-        # Its finalizer would write the end of the file.
-        self._sink.close()
-        self._writer.close()
-
     def _flush(self) -> None:
         if not self._held:
             return

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, Protocol, TypeVar, cast
 
 from typing_extensions import override
 
@@ -36,33 +37,29 @@ class Kind(StrEnum):
         return self not in (Kind.CSV, Kind.CSV_GZ)
 
 
-class CandleWriter(Protocol):
+class FileWriter(Protocol):
     """A file that is being written."""
 
-    def write(self, series: SeriesId, candles: Sequence[Candle]) -> None:
-        """Add ascending candles of a series; a series' candles come after one another."""
-
     def close(self) -> None:
-        """Write what is left, and the end of the file; `sink` stays open."""
+        """Write what is left, and the end of the file; its sink stays open."""
 
     def abandon(self) -> None:
         """Write nothing more: the file will not be whole."""
 
 
-@contextmanager
-def writing(
-    kind: Kind, sink: IO[bytes], series: Sequence[SeriesId], *, with_column: bool = False
-) -> Iterator[CandleWriter]:
-    """A file of these series, written into `sink`; raises ArrowMissing.
+class CandleWriter(FileWriter, Protocol):
+    """A file of candles that is being written."""
 
-    It is whole when the block has ended without an exception. `with_column` begins each row with
-    the id of its series: where there are several.
-    """
-    writer: CandleWriter
-    if kind.needs_arrow:
-        writer = ArrowWriter(kind, sink, series, with_column=with_column)
-    else:
-        writer = CsvWriter(sink, packed=kind is Kind.CSV_GZ, with_column=with_column)
+    def write(self, series: SeriesId, candles: Sequence[Candle]) -> None:
+        """Add ascending candles of a series; a series' candles come after one another."""
+
+
+Writer = TypeVar("Writer", bound=FileWriter)
+
+
+@contextmanager
+def whole(writer: Writer) -> Iterator[Writer]:
+    """A file that is whole when the block has ended without an exception."""
     try:
         yield writer
     except BaseException:
@@ -71,14 +68,44 @@ def writing(
     writer.close()
 
 
-class CsvWriter(CandleWriter):
+def writing(
+    kind: Kind, sink: IO[bytes], series: Sequence[SeriesId], *, with_column: bool = False
+) -> AbstractContextManager[CandleWriter]:
+    """A file of these series, written into `sink`; raises ArrowMissing.
+
+    It is whole when the block has ended without an exception. `with_column` begins each row with
+    the id of its series: where there are several.
+    """
+    if kind.needs_arrow:
+        return whole(ArrowWriter(kind, sink, series, with_column=with_column))
+    return whole(CsvWriter(sink, packed=kind is Kind.CSV_GZ, with_column=with_column))
+
+
+class LinesFile(FileWriter):
+    """A file of lines, packed or not."""
+
+    def __init__(self, sink: IO[bytes], *, packed: bool = False) -> None:
+        # Without a time, equal rows are equal bytes.
+        self._packed = gzip.GzipFile(fileobj=sink, mode="wb", mtime=0) if packed else None
+        self._sink = cast("IO[bytes]", self._packed) if self._packed is not None else sink
+
+    @override
+    def close(self) -> None:
+        if self._packed is not None:
+            self._packed.close()
+
+    @override
+    def abandon(self) -> None:
+        if self._packed is not None:
+            # Or its finalizer would write the end of the file.
+            self._packed.fileobj = None  # type: ignore[assignment]
+
+
+class CsvWriter(LinesFile, CandleWriter):
     """Lines; floats in their shortest exact form."""
 
     def __init__(self, sink: IO[bytes], *, packed: bool = False, with_column: bool = False) -> None:
-        # Without a time, equal candles are equal bytes.
-        opened = gzip.GzipFile(fileobj=sink, mode="wb", mtime=0) if packed else None
-        self._packed = opened
-        self._sink = cast("IO[bytes]", opened) if opened is not None else sink
+        super().__init__(sink, packed=packed)
         self._with_column = with_column
         header = f"{SERIES_COLUMN},{CSV_HEADER}" if with_column else CSV_HEADER
         self._sink.write(f"{header}\n".encode())
@@ -96,32 +123,42 @@ class CsvWriter(CandleWriter):
         """Add whole lines of a file of the same kind."""
         self._sink.write(lines)
 
+
+class ArrowFile(FileWriter, ABC):
+    """A file of pyarrow: Parquet, or the file format of Arrow."""
+
+    def __init__(self, kind: Kind, sink: IO[bytes], schema: Any) -> None:
+        self._arrow = pyarrow()
+        self._schema = schema
+        self._sink = ArrowSink(sink)
+        self._writer = _opened(kind, self._arrow.PythonFile(self._sink, mode="w"), schema)
+
     @override
     def close(self) -> None:
-        if self._packed is not None:
-            self._packed.close()
+        self._flush()
+        self._writer.close()
+        self._sink.close()
 
     @override
     def abandon(self) -> None:
-        if self._packed is not None:
-            # Or its finalizer would write the end of the file.
-            self._packed.fileobj = None  # type: ignore[assignment]
+        # Its finalizer would write the end of the file.
+        self._sink.close()
+        self._writer.close()
+
+    @abstractmethod
+    def _flush(self) -> None:
+        """Write the rows that are held."""
 
 
-class ArrowWriter(CandleWriter):
+class ArrowWriter(ArrowFile, CandleWriter):
     """Parquet, and the file format of Arrow: doubles are stored as they are."""
 
     def __init__(
         self, kind: Kind, sink: IO[bytes], series: Sequence[SeriesId], *, with_column: bool
     ) -> None:
-        self._arrow = pyarrow()
+        super().__init__(kind, sink, _schema(series, with_column=with_column))
         self._places = {each: at for at, each in enumerate(series)} if with_column else {}
-        self._schema = _schema(series, with_column=with_column)
         self._names = self._arrow.array([str(each) for each in series]) if with_column else None
-        self._sink = ArrowSink(sink)
-        self._writer = opened_arrow(
-            kind, self._arrow.PythonFile(self._sink, mode="w"), self._schema
-        )
         self._held: list[Any] = []
         self._rows = 0
 
@@ -150,17 +187,6 @@ class ArrowWriter(CandleWriter):
             self._flush()
 
     @override
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-        self._sink.close()
-
-    @override
-    def abandon(self) -> None:
-        # Its finalizer would write the end of the file.
-        self._sink.close()
-        self._writer.close()
-
     def _flush(self) -> None:
         if self._held:
             table = self._arrow.Table.from_batches(self._held, schema=self._schema)
@@ -196,7 +222,7 @@ def _schema(series: Sequence[SeriesId], *, with_column: bool) -> Any:
     return arrow.schema([arrow.field(SERIES_COLUMN, names, nullable=False), *schema])
 
 
-def opened_arrow(kind: Kind, sink: Any, schema: Any) -> Any:
+def _opened(kind: Kind, sink: Any, schema: Any) -> Any:
     """A writer of pyarrow for a file of this kind, whose schema has `candle_time`."""
     if kind is Kind.PARQUET:
         # Times ascend by one step: their differences take next to nothing.

@@ -20,7 +20,7 @@ from market import blocking
 from market.api.event_streams import StreamPlaces
 from market.api.tests.asking import items, refusal, scope
 from market.api.tests.conftest import TOKEN, api, fresh_process, switch
-from market.api.tests.test_top_market_stream import events
+from market.api.tests.streaming import StreamedClient, events
 
 __all__ = ["api", "fresh_process", "switch"]
 
@@ -36,22 +36,13 @@ def switched_on(fresh_process, switch, monkeypatch):
     switch(enable_alerts=True, ingest_token=TOKEN)
 
 
-class Client:
+class Client(StreamedClient):
     """A client of the stream behind the middleware."""
 
     def __init__(self, query="", headers=AS_WRITER):
         self.got, self.start, self.content = [], None, b""
-        self.gone, self._asked = asyncio.Event(), False
-        sent = scope(PATH, query, "GET", headers)
         front = AlertStreamFront(get_asgi_application())
-        self.task = asyncio.create_task(front(sent, self.receive, self.send))
-
-    async def receive(self):
-        if not self._asked:
-            self._asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
+        super().__init__(front, scope(PATH, query, "GET", headers))
 
     async def send(self, message):
         if message["type"] == "http.response.start":

@@ -24,11 +24,6 @@ pytestmark = pytest.mark.usefixtures("either_store", "udf")
 
 
 @pytest.fixture
-def udf(either_store, switch):
-    switch(enable_udf=True)
-
-
-@pytest.fixture
 def ask(api):
     def ask_it(start, end, count=None, *, resolution="1", symbol=TICKER):
         counted = {} if count is None else {"countback": count}

@@ -24,11 +24,6 @@ pytestmark = pytest.mark.usefixtures("either_store", "udf")
 
 
 @pytest.fixture
-def udf(either_store, switch):
-    switch(enable_udf=True)
-
-
-@pytest.fixture
 def ask(api):
     def ask_it(start=0, end=END, *, path="marks"):
         query = {"symbol": "binance:futures:BTC/USDT", "resolution": "1", "from": start, "to": end}

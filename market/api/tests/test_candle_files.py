@@ -27,6 +27,7 @@ from market.api import candle_files
 from market.api.asgi import CONNECTION
 from market.api.front import Front
 from market.api.tests.asking import SERIES, refusal, scope, store
+from market.api.tests.streaming import StreamedClient
 from market.candle_files.columns import COLUMNS
 from market.candle_files.writers import SERIES_COLUMN
 from market.domain.candle import Candle
@@ -286,26 +287,16 @@ class Connection(NamedTuple):
     abort: object
 
 
-class Reader:
+class Reader(StreamedClient):
     """A client behind the front that reads chunk by chunk, and may go away."""
 
     def __init__(self, query):
         self.chunks = asyncio.Queue()
         self.room = asyncio.Semaphore(0)
-        self.gone = asyncio.Event()
-        self.asked = False
         sent = scope(path("csv"), query, "GET", {})
-        sent["state"] = {CONNECTION: Connection(self.gone.wait, self.gone.set)}
-        self.task = asyncio.create_task(
-            Front(get_asgi_application())(sent, self.receive, self.send)
-        )
-
-    async def receive(self):
-        if not self.asked:
-            self.asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
+        ended = Connection(lambda: self.gone.wait(), lambda: self.gone.set())
+        sent["state"] = {CONNECTION: ended}
+        super().__init__(Front(get_asgi_application()), sent)
 
     async def send(self, message):
         if message["type"] == "http.response.body":

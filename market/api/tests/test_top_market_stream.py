@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import ccxt
-import orjson
 import pytest
 from django.core.asgi import get_asgi_application
 
@@ -13,6 +12,7 @@ from lab.waiting import patience
 from market.api import event_streams, top_market_stream
 from market.api.front import Front
 from market.api.tests.asking import ask, items, refusal, scope
+from market.api.tests.streaming import StreamedClient, events
 
 STREAM = "/api/market/top_markets/stream"
 
@@ -34,36 +34,13 @@ def test_wrong_stream_query_is_named(api, world, query, kind):
     assert items(api.get(STREAM, market="spot", **query)) == [(kind, ["query", name])]
 
 
-def events(content):
-    """The events of a stream as (name, number, data); comments are left out."""
-    found = []
-    for block in content.decode().split("\n\n"):
-        fields = dict(
-            line.split(": ", 1) for line in block.split("\n") if line[:1] not in ("", ":")
-        )
-        if fields:
-            found.append((fields["event"], fields.get("id"), orjson.loads(fields["data"])))
-    return found
-
-
-class Streamed:
-    """A client of the stream behind the middleware; it disconnects when `gone` is set."""
+class Streamed(StreamedClient):
+    """A client of the stream behind the middleware."""
 
     def __init__(self, query):
         self.chunks = asyncio.Queue()
-        self.gone = asyncio.Event()
         self.start = None
-        sent = scope(STREAM, query, "GET", {})
-        front = Front(get_asgi_application())
-        self.task = asyncio.create_task(front(sent, self.receive, self.send))
-        self.asked = False
-
-    async def receive(self):
-        if not self.asked:
-            self.asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
+        super().__init__(Front(get_asgi_application()), scope(STREAM, query, "GET", {}))
 
     async def send(self, message):
         if message["type"] == "http.response.start":

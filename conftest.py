@@ -207,7 +207,9 @@ def _identity_without_database(request: pytest.FixtureRequest, monkeypatch: pyte
         return
     if SESSION_KEY in request.config.stash:
         identity = importlib.import_module("market.identity")
-        monkeypatch.setattr(identity, "_read_from_database", lambda: ("0" * 16, "none"))
+        # One for each test process: they share a Valkey.
+        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        monkeypatch.setattr(identity, "_read_from_database", lambda: (f"{number:016x}", "none"))
 
 
 @pytest.fixture(scope="session")

@@ -210,20 +210,18 @@ class Due:
         """
         self.has_joined = True
         self._recheck_at = now + self._limits.recheck_s
-        expected = held.expected
-        was_early = expected is not None and read_to < expected
+        expected, closes_in_s = held.expected, NEVER
+        if expected is not None and read_to < expected:
+            closes_in_s = max(0.0, expected + self._timeframe.seconds - exchange_now)
         if is_useful:
             self._useless_reads = 0
-        elif not was_early:
+        elif closes_in_s == NEVER:
             self._useless_reads += 1
         self._hole_reads += held.behind_hole() is not None
         pause = 0.0
         if not is_useful and not self._recheck:
             doubled = self._limits.overdue_s / 4 * 2.0 ** max(1, min(self._useless_reads, 16))
-            pause = min(self._limits.longest_overdue_s, doubled)
-            if was_early and expected is not None:
-                closes_at = expected + self._timeframe.seconds
-                pause = max(0.0, min(pause, closes_at - exchange_now))
+            pause = min(self._limits.longest_overdue_s, doubled, closes_in_s)
         self._read_at = now + pause
 
     def head_moved(self) -> None:

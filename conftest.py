@@ -208,7 +208,8 @@ def _identity_without_database(request: pytest.FixtureRequest, monkeypatch: pyte
     if SESSION_KEY in request.config.stash:
         identity = importlib.import_module("market.identity")
         # One for each test process: they share a Valkey.
-        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        workerinput = getattr(request.config, "workerinput", {"workerid": "gw0"})
+        number = int(workerinput["workerid"].removeprefix("gw"))
         monkeypatch.setattr(identity, "_read_from_database", lambda: (f"{number:016x}", "none"))
 
 

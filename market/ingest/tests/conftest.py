@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import uuid
 
 import pytest
 from django.conf import settings as django_settings
@@ -11,14 +11,12 @@ from django.conf import settings as django_settings
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.lease_store_valkey import ValkeyLeaseStore, connect
 
-_prefixes = itertools.count()
-
 
 @pytest.fixture
 def valkey_lease_store():
-    """A lease store of its own in the session's Valkey."""
+    """A lease store of its own in the session's Valkey, which other test processes use too."""
     client = connect(django_settings.REDIS_URL)
-    prefix = f"test:{{{next(_prefixes)}}}:"
+    prefix = f"test:{{{uuid.uuid4().hex}}}:"
     yield ValkeyLeaseStore(client, prefix=lambda: prefix)
     for key in client.scan_iter(match=f"{prefix}*"):
         client.delete(key)

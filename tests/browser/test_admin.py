@@ -138,20 +138,32 @@ def test_language_is_chosen_in_the_header(open_admin):
         assert page.url.endswith(STATUS)
 
 
-def test_details_of_a_problem_stay_open_while_the_status_is_refreshed(open_admin):
+def test_rows_of_the_status_stay_while_it_is_refreshed(open_admin):
     page = open_admin(STATUS)
-    cell = '<details data-key="followed-1"><summary>Details</summary>{count}</details>'
-    answers = iter(range(1000))
-    page.route(
-        "**/?part=tables",
-        lambda route: route.fulfill(
-            body=cell.format(count=next(answers)), content_type="text/html"
-        ),
-    )
-    page.click("#status-tables summary:text('Details')")
-    shown = page.locator("#status-tables details[open]")
-    first = shown.inner_text()
-    page.wait_for_function(
-        "first => document.querySelector('#status-tables details[open]').innerText !== first",
-        arg=first,
-    )
+    cell = "<details><summary>{name}</summary>{count}</details>"
+    counts = iter(range(1000))
+
+    def answer(route):
+        count = next(counts)
+        # A row that comes first later must not take over what is open in another.
+        names = ["first", "second"] if count else ["second"]
+        rows = "".join(
+            f'<tr data-key="{name}"><td>{cell.format(name=name, count=count)}</td></tr>'
+            for name in names
+        )
+        route.fulfill(body=f"<table><tbody>{rows}</tbody></table>", content_type="text/html")
+
+    page.route("**/?part=tables", answer)
+    opened = "#status-tables details[open]"
+    page.click("#status-tables summary:text('second')")
+    page.wait_for_selector(f"{opened}:has-text('second')")
+    page.wait_for_selector("#status-tables summary:text('first')")
+    assert page.locator(opened).all_inner_texts()[0].startswith("second")
+    assert page.evaluate("document.activeElement.textContent") == "second"
+    # A press that the refresh falls into is a click all the same.
+    page.hover("#status-tables summary:text('second')")
+    page.mouse.down()
+    with page.expect_response("**/?part=tables"):
+        pass
+    page.mouse.up()
+    page.wait_for_selector(opened, state="detached")

@@ -56,17 +56,23 @@ Heads = dict[SeriesId, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the page; `note` is shown below it, or instead of missing rows."""
+    """A table of the page; `note` is shown below it, or instead of missing rows.
+
+    The first columns, as many as `naming`, tell its rows apart.
+    """
 
     name: str
     title: str
     columns: tuple[str, ...]
     rows: list[Row]
     note: str = ""
+    naming: int = 1
 
-    def named_rows(self) -> Iterator[Iterator[tuple[str, Cell]]]:
-        """The rows with the column's title beside each cell, as narrow screens show it."""
-        return (zip(self.columns, row, strict=True) for row in self.rows)
+    def named_rows(self) -> Iterator[tuple[str, Iterator[tuple[str, Cell]]]]:
+        """The rows by their keys, with the column's title beside each cell for narrow screens."""
+        for row in self.rows:
+            key = " ".join([self.name, *(cell.text for cell in row[: self.naming])])
+            yield key, zip(self.columns, row, strict=True)
 
 
 def tables(
@@ -102,7 +108,8 @@ def _processes(known: InstallationStatus, *, has_workers: bool) -> Table:
         *(_("kind"), _("process"), _("started (UTC)")),
         *(_("seen"), _("watchers"), _("subscriptions")),
     )
-    return Table("processes", _("Processes"), columns, rows, _round(known) if has_workers else "")
+    note = _round(known) if has_workers else ""
+    return Table("processes", _("Processes"), columns, rows, note, naming=2)
 
 
 def _process(each: Member, now: float) -> Row:

@@ -6,7 +6,36 @@ const TIMEOUT_MS = 10000;
 const tables = document.getElementById("status-tables");
 const silence = document.getElementById("status-silence");
 
-const keyOf = (details) => details.dataset.key;
+// Rows are told apart by their keys, all else by its place.
+const keyOf = (node, index) => node.id || node.dataset?.key || `${node.nodeName} ${index}`;
+
+// Makes an element like another one, part by part. What stays keeps the focus and a press on it,
+// and details stay open.
+function adopt(old, like) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.data !== like.data) old.data = like.data;
+    return;
+  }
+  for (const name of old.getAttributeNames()) {
+    if (name !== "open" && !like.hasAttribute(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of like.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  const held = new Map([...old.childNodes].map((child, index) => [keyOf(child, index), child]));
+  const children = [...like.childNodes].map((child, index) => {
+    const key = keyOf(child, index);
+    const there = held.get(key);
+    if (there?.nodeName !== child.nodeName) return child;
+    held.delete(key);
+    adopt(there, child);
+    return there;
+  });
+  for (const left of held.values()) left.remove();
+  children.forEach((child, index) => {
+    if (old.childNodes[index] !== child) old.insertBefore(child, old.childNodes[index] ?? null);
+  });
+}
 
 async function refresh() {
   try {
@@ -17,9 +46,9 @@ async function refresh() {
       return;
     }
     if (!answer.ok) throw new Error(String(answer.status));
-    const open = new Set([...tables.querySelectorAll("details[open]")].map(keyOf));
-    tables.innerHTML = await answer.text();
-    for (const each of tables.querySelectorAll("details")) each.open = open.has(keyOf(each));
+    const like = tables.cloneNode();
+    like.innerHTML = await answer.text();
+    adopt(tables, like);
     silence.hidden = true;
   } catch {
     silence.hidden = false;

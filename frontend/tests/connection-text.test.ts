@@ -8,7 +8,9 @@ import { candles } from "../../clients/typescript/tests/fakes/candles";
 const LAST = 180;
 const ON_TIME = (LAST + 60 + 1) * 1000;
 
-function live(...further: Action[]): SeriesState {
+const live = (...further: Action[]): SeriesState => liveOf("sim:spot:A/B:1m", ...further);
+
+function liveOf(seriesId: string, ...further: Action[]): SeriesState {
   const actions: Action[] = [
     { type: "page_loaded", candles: candles(60, 3), serverHead: LAST, complete: true, epoch: 0 },
     { type: "socket_opened" },
@@ -16,7 +18,7 @@ function live(...further: Action[]): SeriesState {
   ];
   return actions.reduce(
     (state, action) => reduce(state, action).state,
-    initialState("sim:spot:A/B:1m"),
+    initialState(seriesId),
   );
 }
 
@@ -58,14 +60,26 @@ describe("texts", () => {
   });
 
   it("name the missing candles, and whether they are being read again", () => {
-    const at = (hour: number, minute: number): number =>
-      Date.UTC(2026, 0, 5, hour, minute) / 1000;
-    const hole = { from: at(12, 1), to: at(12, 4), missing: 3 };
-    expect(holeText(live(), hole, UTC)).toBe("3 candles missing 12:01–12:03");
-    expect(holeText(live(), { ...hole, to: at(12, 2), missing: 1 }, UTC)).toBe(
-      "1 candle missing 12:01",
-    );
+    const hole = { from: 60, to: 240, missing: 3 };
+    expect(holeText(live(), hole, UTC)).toBe("3 candles missing 00:01–00:03");
+    const one = { ...hole, to: 120, missing: 1 };
+    expect(holeText(live(), one, UTC)).toBe("1 candle missing 00:01");
     const gap: Action = { type: "gap", from: hole.from, to: hole.to };
-    expect(holeText(live(gap), hole, UTC)).toBe("3 candles missing 12:01–12:03, recovering…");
+    expect(holeText(live(gap), hole, UTC)).toBe("3 candles missing 00:01–00:03, recovering…");
+  });
+
+  it("date missing candles that are not of the newest candle's day, and days without a clock", () => {
+    const at = (day: number, hour: number, minute = 0): number =>
+      Date.UTC(1969, 11, day, hour, minute) / 1000;
+    const text = (from: number, to: number, missing: number, seriesId?: string): string =>
+      holeText(seriesId === undefined ? live() : liveOf(seriesId), { from, to, missing }, UTC);
+    expect(text(at(30, 12, 1), at(30, 12, 2), 1)).toBe("1 candle missing 1969-12-30 12:01");
+    expect(text(at(30, 12, 1), at(30, 12, 4), 3)).toBe("3 candles missing 1969-12-30 12:01–12:03");
+    expect(text(at(30, 23, 59), at(31, 0, 1), 2)).toBe(
+      "2 candles missing 1969-12-30 23:59 – 1969-12-31 00:00",
+    );
+    const days = "sim:spot:A/B:1d";
+    expect(text(at(30, 0), at(31, 0), 1, days)).toBe("1 candle missing 1969-12-30");
+    expect(text(at(29, 0), at(31, 0), 2, days)).toBe("2 candles missing 1969-12-29 – 1969-12-30");
   });
 });

@@ -141,6 +141,7 @@ describe("times", () => {
       "1h",
       "1d 1h",
     ]);
-    expect([0, 75, 3700].map(formatCountdown)).toEqual(["00:00", "01:15", "1:01:40"]);
+    const countdowns = [0, 75, 3700, 86_399, 450_000].map(formatCountdown);
+    expect(countdowns).toEqual(["00:00", "01:15", "1:01:40", "23:59:59", "5d 5h"]);
   });
 });

@@ -4,7 +4,12 @@ import { CONNECTION_LOST } from "trade-canvas-client/explanations";
 import { t, translated } from "../i18n/words";
 import { formatClock, formatCountdown, formatDate, formatDuration } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
-import { isRecovering, lagSeconds, type SeriesState } from "trade-canvas-client/series-state";
+import {
+  isRecovering,
+  lagSeconds,
+  lastClosedTime,
+  type SeriesState,
+} from "trade-canvas-client/series-state";
 import { openTimeAt } from "trade-canvas-client/timeframe";
 import type { Hole } from "trade-canvas-client/holes";
 
@@ -18,6 +23,7 @@ export interface Sign {
 
 /** How many candles the series may be behind before the indicator warns. */
 const TOLERATED_CANDLES = 2;
+const DAY_S = 86_400;
 
 /** The connection indicator at `nowMs`. */
 export function connectionSign(state: SeriesState, nowMs: number): Sign {
@@ -96,21 +102,23 @@ export function closingText(state: SeriesState, nowMs: number): string | null {
   return formatCountdown(openTimeAt(state.timeframe, now) + state.timeframe.seconds - now);
 }
 
-/** "3 candles missing 12:01–12:03", by the clocks of the zone. */
+/**
+ * "3 candles missing 12:01–12:03", by the clocks of the zone, with the date where it is not that of
+ * the newest candle; of days without a clock.
+ */
 export function holeText(state: SeriesState, hole: Hole, zone: Zone): string {
   const { seconds } = state.timeframe;
   const last = hole.to - seconds;
-  const withSeconds = seconds < 60;
   const candles = hole.missing === 1 ? t("1 candle") : t("{count} candles", { count: hole.missing });
-  const clock = (time: number): string => formatClock(time, zone, withSeconds);
+  const clock = (time: number): string => formatClock(time, zone, seconds < 60);
   const date = (time: number): string => formatDate(time, zone);
-  const sameDay = date(hole.from) === date(last);
-  const range =
-    hole.missing === 1
-      ? clock(hole.from)
-      : sameDay
-        ? `${clock(hole.from)}–${clock(last)}`
-        : `${date(hole.from)} ${clock(hole.from)} – ${date(last)} ${clock(last)}`;
+  const dated = (time: number): string =>
+    seconds < DAY_S ? `${date(time)} ${clock(time)}` : date(time);
+  const newest = lastClosedTime(state);
+  const isToday = newest !== null && date(hole.from) === date(newest) && seconds < DAY_S;
+  const first = isToday ? clock(hole.from) : dated(hole.from);
+  const end = seconds < DAY_S && date(hole.from) === date(last) ? `–${clock(last)}` : ` – ${dated(last)}`;
+  const range = hole.missing === 1 ? first : first + end;
   return isRecovering(state, hole)
     ? t("{candles} missing {range}, recovering…", { candles, range })
     : t("{candles} missing {range}", { candles, range });

@@ -189,9 +189,10 @@ export function formatDuration(seconds: number): string {
     .join(" ");
 }
 
-/** 75 becomes 01:15, 3700 becomes 1:01:40. */
+/** 75 becomes 01:15, 3700 becomes 1:01:40; days are counted as such. */
 export function formatCountdown(seconds: number): string {
   const whole = Math.max(0, Math.ceil(seconds));
+  if (whole >= 86400) return formatDuration(whole);
   const hours = Math.floor(whole / 3600);
   const rest = `${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
   return hours > 0 ? `${hours}:${rest}` : rest;

@@ -37,6 +37,7 @@ const BASELINE = delta(180, [
 class FakeLayer {
   scene: Scene = EMPTY_SCENE;
   shows = 0;
+  left = 0;
 
   show(scene: Scene): void {
     this.scene = scene;
@@ -52,6 +53,15 @@ class FakeLayer {
   }
 
   restyle(): void {}
+
+  stepDrawing(): boolean {
+    return true;
+  }
+
+  leaveDrawings(): boolean {
+    this.left += 1;
+    return true;
+  }
 
   remove(): void {
     this.scene = EMPTY_SCENE;

@@ -438,7 +438,29 @@ def test_anchor_is_named_under_the_pointer(drawn_page, fed, locale, title, text)
     places = ((across / 40, down / 70) for across in range(36, 1, -1) for down in range(6, 56))
     assert any(is_named_at(*place) for place in places)
     assert page.page.text_content(".drawing-tip-text") == text
-    assert "→" in (page.page.text_content(".drawing-tip-prices") or "")
+    prices = page.page.text_content(".drawing-tip-prices") or ""
+    assert "→" in prices
+
+    # With keys alone: named, framed, read out, and followed while the chart moves.
+    page.page.mouse.move(0, 0)
+    tip.wait_for(state="hidden")
+    said = page.page.locator(".chart .spoken")
+    seen = [""]
+    while seen[-1] not in seen[:-1]:
+        page.page.keyboard.press("n")
+        seen.append(said.inner_text())
+    (found,) = [each for each in seen[1:-1] if each.startswith(f"{title}. {prices}. ")]
+    assert found.endswith(f". {text}")
+    while said.inner_text() != found:
+        page.page.keyboard.press("p")
+    frame = page.page.locator(".drawing-frame")
+    before = frame.bounding_box()
+    page.page.keyboard.press("ArrowLeft")
+    wait_until(lambda: frame.bounding_box()["x"] > before["x"], 10, "the frame at its new place")
+    assert tip.is_visible() and page.page.text_content(".drawing-tip-title") == title
+    page.page.keyboard.press("Escape")
+    tip.wait_for(state="hidden")
+    assert not frame.is_visible() and said.inner_text() == ""
 
 
 def test_scrolling_back_loads_the_drawings_of_older_candles(drawn_page, fed):

@@ -125,7 +125,7 @@ def test_every_action_has_a_key_and_the_map_lists_it(open_chart):
     page = chart.page
     page.keyboard.press("?")
     keys = page.locator("#keys kbd").all_inner_texts()
-    assert {"←", "→", "+", "−", "End", "/", "V", "T", "S", "I", "?", "Esc"} <= set(keys)
+    assert {"←", "→", "+", "−", "End", "/", "N", "P", "V", "T", "S", "I", "?", "Esc"} <= set(keys)
     page.keyboard.press("s")
     assert not page.is_visible("#settings"), "a dialog is open already"
     page.keyboard.press("?")

@@ -173,6 +173,17 @@ export class ChartCell {
     return this.chart;
   }
 
+  /** Shows what the next drawing in view is, or with -1 the one before. */
+  stepDrawing(by: 1 | -1): void {
+    const isShown = this.studies.some((study) => study.stepDrawing?.(by));
+    if (!isShown) this.toast.show(t("No drawing in view"));
+  }
+
+  /** Ends that; returns whether it was on. */
+  leaveDrawings(): boolean {
+    return this.studies.some((study) => study.leaveDrawings?.());
+  }
+
   /** Draws at once in this size, for print; null follows the root again. */
   setSize(size: { readonly width: number; readonly height: number } | null): void {
     this.chart.setSize(size);

@@ -9,6 +9,7 @@ import type { Ink } from "./ink";
 import { marksOn, type Mark } from "./marks";
 import { scalesOf, type Scales } from "./scales";
 import { EMPTY_SCENE, type Scene } from "./scene";
+import { stopsOn, type Stop } from "./stops";
 
 type Draw = (brush: Brush, size: Size, scales: Scales) => void;
 
@@ -23,6 +24,8 @@ export class DrawingPrimitive extends Primitive {
   private palette: Palette;
   private marks: readonly Mark[] = [];
   private named: readonly string[] = [];
+  private size: Size = { width: 0, height: 0 };
+  private readonly painted: () => void;
   protected readonly views = [
     this.view("bottom", (brush) => {
       this.shown.boxes.forEach((box) => brush.box(box));
@@ -33,10 +36,12 @@ export class DrawingPrimitive extends Primitive {
       this.marks = marksOn(this.shown.markers, scales, width);
       this.marks.forEach((mark) => brush.mark(mark));
     }),
-    this.view("top", (brush) => {
+    this.view("top", (brush, size) => {
       this.draw(brush, (layer) => layer > 0);
       this.shown.labels.forEach((label) => brush.label(label));
       this.named = brush.names(this.shown.lines, this.price, this.format);
+      this.size = size;
+      this.painted();
     }),
   ];
 
@@ -44,9 +49,11 @@ export class DrawingPrimitive extends Primitive {
   readonly format = (price: number): string =>
     this.attachment?.series.priceFormatter().format(price) ?? String(price);
 
-  constructor(palette: Palette) {
+  /** `painted` is called after each painting. */
+  constructor(palette: Palette, painted: () => void) {
     super();
     this.palette = palette;
+    this.painted = painted;
   }
 
   get scene(): Scene {
@@ -80,6 +87,12 @@ export class DrawingPrimitive extends Primitive {
   hit(x: number, y: number): Hit | null {
     const scales = this.attachment === null ? null : scalesOf(this.attachment);
     return scales === null ? null : hitAt(this.shown, this.marks, scales, { x, y });
+  }
+
+  /** The drawings in view, as they were painted last. */
+  stops(): readonly Stop[] {
+    const scales = this.attachment === null ? null : scalesOf(this.attachment);
+    return scales === null ? [] : stopsOn(this.shown, this.marks, scales, this.size);
   }
 
   private draw(brush: Brush, isOn: (layer: number) => boolean): void {

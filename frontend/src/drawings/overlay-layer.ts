@@ -1,10 +1,18 @@
-/** The drawings on the chart, and the tooltip of the one under the pointer or the finger. */
+/** The drawings on the chart, and the tooltip of the one under the pointer or reached by keys. */
 
-import type { IChartApiBase, ISeriesApi, MouseEventParams, Time } from "lightweight-charts";
+import type {
+  IChartApiBase,
+  ISeriesApi,
+  Logical,
+  MouseEventParams,
+  Time,
+} from "lightweight-charts";
 
-import { captionOf } from "./caption";
+import { captionOf, type Caption } from "./caption";
 import { DrawingPrimitive, type Palette } from "./drawing-primitive";
 import { DrawingTip } from "./drawing-tip";
+import { DrawingTour } from "./drawing-tour";
+import type { Hit } from "./hits";
 import { NO_LOOKS, type Looks } from "./look";
 import { EMPTY_SCENE, idsByFeature, type Scene } from "./scene";
 
@@ -25,13 +33,19 @@ export class OverlayLayer {
   private readonly series: ISeriesApi<"Candlestick">;
   private readonly chart: IChartApiBase<Time>;
   private readonly tip: DrawingTip;
+  private readonly tour: DrawingTour;
   private looks: Looks = NO_LOOKS;
 
   constructor(chart: IChartApiBase<Time>, series: ISeriesApi<"Candlestick">, palette: Palette) {
     this.chart = chart;
     this.series = series;
-    this.primitive = new DrawingPrimitive(palette);
+    this.primitive = new DrawingPrimitive(palette, () => this.tour.follow());
     this.tip = new DrawingTip(chart.chartElement());
+    this.tour = new DrawingTour(chart.chartElement(), this.tip, {
+      stops: () => this.primitive.stops(),
+      captionOf: ({ hit }) => this.captionOf(hit),
+      timeText: (index) => this.timeText(index),
+    });
     series.attachPrimitive(this.primitive);
     chart.subscribeCrosshairMove(this.point);
     // A tap moves no crosshair.
@@ -57,6 +71,17 @@ export class OverlayLayer {
     this.chart.timeScale().unsubscribeVisibleLogicalRangeChange(this.scrolled);
     this.series.detachPrimitive(this.primitive);
     this.tip.remove();
+    this.tour.remove();
+  }
+
+  /** Shows what the next drawing in view is, or with -1 the one before; false if there is none. */
+  stepDrawing(by: 1 | -1): boolean {
+    return this.tour.step(by);
+  }
+
+  /** Ends that; returns whether it was on. */
+  leaveDrawings(): boolean {
+    return this.tour.leave();
   }
 
   /** Ids of the drawings on the chart by feature. */
@@ -78,17 +103,30 @@ export class OverlayLayer {
   }
 
   /** Another drawing may be at the place of the tooltip. */
-  private readonly scrolled = (): void => this.tip.hide();
+  private readonly scrolled = (): void => {
+    if (!this.tour.isOn) this.tip.hide();
+  };
 
-  private readonly point = ({ point, paneIndex }: MouseEventParams<Time>): void => {
+  private readonly point = ({ point, paneIndex, sourceEvent }: MouseEventParams<Time>): void => {
+    // The chart reports a pointer that rests, too, whenever something moves under it.
+    if (this.tour.isOn && sourceEvent === undefined) return;
+    this.tour.leave();
     const isHere = point !== undefined && paneIndex === PRICES_PANE;
     const hit = isHere ? this.primitive.hit(point.x, point.y) : null;
     if (hit === null || point === undefined) this.tip.hide();
-    else {
-      const words = this.looks.words(hit.item.feature);
-      this.tip.show(captionOf(hit, words, this.primitive.format), point.x, point.y);
-    }
+    else this.tip.show(this.captionOf(hit), point.x, point.y);
   };
+
+  private captionOf(hit: Hit): Caption {
+    return captionOf(hit, this.looks.words(hit.item.feature), this.primitive.format);
+  }
+
+  private timeText(index: number): string {
+    const scale = this.chart.timeScale();
+    const x = scale.logicalToCoordinate(Math.max(0, Math.round(index)) as Logical);
+    const time = x === null ? null : scale.coordinateToTime(x);
+    return time === null ? "" : (this.chart.options().localization.timeFormatter?.(time) ?? "");
+  }
 }
 
 /** Ids of a scene's drawings by feature; an area stands for its two lines. */

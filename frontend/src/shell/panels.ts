@@ -163,6 +163,7 @@ export class Panels {
         this.picker.focusSearch();
       },
       toggleMarkets: () => this.togglePicker(),
+      stepDrawing: (by) => this.cell.stepDrawing(by),
       factors: () => {
         if (NARROW.matches) this.factorSheet.toggle();
         else byId("factors").querySelector("button")?.focus();
@@ -171,7 +172,7 @@ export class Panels {
       toggleStatus: () => this.status.toggle(),
       map: () => map().toggle(),
       close: () => {
-        if (!WIDE.matches) this.closePicker();
+        if (!this.cell.leaveDrawings() && !WIDE.matches) this.closePicker();
       },
     });
     const keyboard = new Keyboard(shortcuts);

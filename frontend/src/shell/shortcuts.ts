@@ -17,6 +17,8 @@ export interface KeyActions {
   stepTimeframe(by: 1 | -1): void;
   search(): void;
   toggleMarkets(): void;
+  /** Shows what the next drawing in view is, or with -1 the one before. */
+  stepDrawing(by: 1 | -1): void;
   /** Goes to the switches of the factors. */
   factors(): void;
   /** Switches the factor at a place of the row, from 0. */
@@ -98,6 +100,13 @@ export function shortcutsOf(actions: KeyActions): readonly ShortcutGroup[] {
     {
       title: t("Drawings"),
       shortcuts: [
+        {
+          keys: ["n", "p"],
+          shown: ["N", "P"],
+          text: t("Next and previous drawing in view"),
+          repeats: true,
+          run: (key) => actions.stepDrawing(key === "n" ? 1 : -1),
+        },
         { keys: ["f"], shown: ["F"], text: t("Choose factors"), run: () => actions.factors() },
         {
           keys: DIGITS.map((digit) => `Shift+${digit}`),

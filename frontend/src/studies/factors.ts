@@ -27,7 +27,10 @@ export interface FactorDependencies extends OverlayDependencies {
 }
 
 /** What a study shows its drawings on. */
-export type Layer = Pick<OverlayLayer, "show" | "drawn" | "held" | "scene" | "restyle" | "remove">;
+export type Layer = Pick<
+  OverlayLayer,
+  "show" | "drawn" | "held" | "scene" | "restyle" | "remove" | "stepDrawing" | "leaveDrawings"
+>;
 
 export interface FactorEvents {
   /** Called after the chart shows a change. */
@@ -108,6 +111,14 @@ export class FactorStudy implements Study {
     return this.step.drawings.cursor;
   }
 
+  stepDrawing(by: 1 | -1): boolean {
+    return this.layer?.stepDrawing(by) ?? false;
+  }
+
+  leaveDrawings(): boolean {
+    return this.layer?.leaveDrawings() ?? false;
+  }
+
   expectsChange(): boolean {
     return this.session?.expectsChange ?? false;
   }
@@ -139,6 +150,7 @@ export class FactorStudy implements Study {
   /** Leaves the previous series and reads the drawings of another one. */
   private open({ seriesId: id, timeframe }: SeriesState): void {
     this.stop();
+    this.leaveDrawings();
     this.series = null;
     this.mayRead = false;
     this.older = NO_OLDER;

@@ -41,6 +41,10 @@ export interface Study {
   rewritten?(): void;
   /** The cursor of the drawings that it has from the server. */
   cursor?(): number;
+  /** Shows what the next drawing in view is, or with -1 the one before; false if there is none. */
+  stepDrawing?(by: 1 | -1): boolean;
+  /** Ends that; returns whether it was on. */
+  leaveDrawings?(): boolean;
   /** The server is about to send what this draws of a candle that just closed. */
   expectsChange?(): boolean;
   /** The server sent something beside candles. */

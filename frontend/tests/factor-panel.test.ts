@@ -29,10 +29,14 @@ beforeEach(() => {
 
 afterEach(() => vi.useRealTimers());
 
-function build(features: readonly Factor[]): FactorPanel {
-  let notify: () => void = () => undefined;
+let notify: () => void;
+
+function build(features: readonly Factor[] | (() => readonly Factor[])): FactorPanel {
+  notify = () => undefined;
   return new FactorPanel(root, {
-    features,
+    get features(): readonly Factor[] {
+      return typeof features === "function" ? features() : features;
+    },
     visibility: () => visibility,
     choose(choice: Choice) {
       visibility = switched(visibility, choice);
@@ -78,6 +82,19 @@ describe("FactorPanel", () => {
     root.hidden = true;
     build([]);
     expect(root.hidden).toBe(true);
+  });
+
+  it("keeps its chips, and the focus on them, when the server's catalog arrives", () => {
+    root = document.createElement("div");
+    document.body.replaceChildren(root);
+    let declared: readonly Factor[] = CATALOG.slice(0, 1);
+    build(() => declared);
+    const first = toggle("pivot");
+    first.focus();
+    declared = CATALOG;
+    notify();
+    expect([toggle("pivot"), document.activeElement]).toEqual([first, first]);
+    expect(root.querySelectorAll(".factor").length).toBe(3);
   });
 
   it("switches a factor with a click", () => {

@@ -127,7 +127,7 @@ describe("without a search", () => {
     expect(rows()).toEqual([]);
   });
 
-  it("replaces only the cells whose figures changed", async () => {
+  it("changes only the texts of figures that changed", async () => {
     const made = picker();
     made.setShown(true);
     await settle();
@@ -140,8 +140,8 @@ describe("without a search", () => {
     ];
     stream?.push("top_markets", { items });
     expect([row("BTC"), row("ETH"), row("BTC").children[0]]).toEqual([btc, eth, star]);
-    expect(price?.isConnected).toBe(false);
-    expect(btc.querySelector(".market-price")?.textContent).toContain("65,000");
+    expect(btc.querySelector(".market-price")).toBe(price);
+    expect(price?.textContent).toContain("65,000");
   });
 
   it("streams figures while it is shown", async () => {
@@ -317,6 +317,53 @@ describe("a search", () => {
     expect(symbols.asked.length).toBe(2);
   });
 
+  it("keeps the rows of markets that it still has, wherever they stand", async () => {
+    picker();
+    await settle();
+    const btc = one('[data-name="sim:spot:BTC/USDT"]');
+    const star = one('[data-name="sim:spot:BTC/USDT"] .market-star');
+    symbols.answer = () => page([found("ABTC/USDT"), found("BTC/USDT", { matched: [[0, 3]] })]);
+    await type("btc");
+    expect(rows()).toEqual(["ABTC/USDT", "BTC/USDT"]);
+    expect(one('[data-name="sim:spot:BTC/USDT"]')).toBe(btc);
+    expect(one('[data-name="sim:spot:BTC/USDT"] .market-star')).toBe(star);
+    click('[data-name="sim:spot:ABTC/USDT"] .market-star');
+    expect(settings.value.favourites).toEqual(["sim:spot:ABTC/USDT"]);
+  });
+
+  it("moves no row under a press, and shows the answer after the click", async () => {
+    picker();
+    await settle();
+    symbols.answer = () => page([found("BTCA/USDT"), found("BTC/USDT")]);
+    const star = one('[data-name="sim:spot:ETH/USDT"] .market-star');
+    star.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 }));
+    await type("btc");
+    expect(rows()).toEqual(["BTC/USDT", "ETH/USDT"]);
+    window.dispatchEvent(new PointerEvent("pointerup"));
+    await clock.advance(100);
+    star.click();
+    expect(settings.value.favourites).toEqual(["sim:spot:ETH/USDT"]);
+    expect([rows(), activeSeries()]).toEqual([["BTCA/USDT", "BTC/USDT"], "sim:spot:BTCA/USDT:1m"]);
+  });
+
+  it("shows the answer soon after a press that becomes no click", async () => {
+    picker();
+    await settle();
+    symbols.answer = () => page([found("SOL/USDT")]);
+    for (const end of ["pointercancel", "pointerup", "none"]) {
+      await type("");
+      one(".market").dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 0 }));
+      await type("sol");
+      window.dispatchEvent(new PointerEvent(end));
+      await clock.advance(end === "none" ? 3000 : 300);
+      expect(rows(), end).toEqual(["SOL/USDT"]);
+    }
+    await type("");
+    one(".market").dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, button: 2 }));
+    await type("sol");
+    expect(rows()).toEqual(["SOL/USDT"]);
+  });
+
   it("shows what the page knows while the server does not answer", async () => {
     picker();
     await settle();
@@ -370,6 +417,24 @@ describe("favourites and lists", () => {
     expect([settings.value.lists, one('[data-view="markets"]').getAttribute("aria-pressed")]).toEqual(
       [[], "true"],
     );
+  });
+
+  it("keep the focus in their row of views", async () => {
+    settings.update({ lists: [{ id: "1", name: "Mine", symbols: [] }] });
+    picker();
+    await settle();
+    const mine = one('[data-view="1"]');
+    mine.focus();
+    mine.click();
+    expect([document.activeElement, mine.getAttribute("aria-pressed")]).toEqual([mine, "true"]);
+    click(".list-tools button");
+    expect(document.activeElement).toBe(one(".list-name"));
+    (one(".list-name") as HTMLInputElement).value = "Yours";
+    one("form").dispatchEvent(new Event("submit", { cancelable: true }));
+    expect([document.activeElement, mine.textContent]).toEqual([mine, "Yours"]);
+    click(".list-delete");
+    click(".list-delete");
+    expect(document.activeElement).toBe(one('[data-view="markets"]'));
   });
 
   it("can get a result of a search", async () => {

@@ -68,10 +68,17 @@ def test_series_is_found_opened_starred_and_kept_in_a_list(
     # Starred and put into a list of its own, which a reload keeps.
     if screen is PHONE:
         page.click("#series-button")
-    # The rows of the server's answer replace the page's own: one of those must not be clicked.
-    with page.expect_response(lambda answer: "/symbols?" in answer.url and "doge" in answer.url):
-        page.fill("#picker .market-search", "doge")
-    page.click(f"{row} .market-star")
+    # The answer comes while the star is pressed: no row may move away from under it.
+    held = []
+    page.route(lambda url: "/symbols?" in url and "doge" in url, lambda route: held.append(route))
+    page.fill("#picker .market-search", "doge")
+    wait_until(lambda: page.wait_for_timeout(10) or held, 10, "the request of the search")
+    page.hover(f"{row} .market-star")
+    page.mouse.down()
+    with page.expect_response(lambda answer: "doge" in answer.url):
+        held[0].continue_()
+    page.wait_for_timeout(50)
+    page.mouse.up()
     page.wait_for_selector(f'{row} .market-star[aria-pressed="true"]')
     page.click(f"{row} .market-more")
     screenshot(chart, f"details-{name}.png")

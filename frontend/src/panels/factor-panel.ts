@@ -13,6 +13,7 @@ const EDGE_PX = 8;
 
 /** Reads and changes the switches. */
 export interface Switches {
+  /** Only ever gets longer. */
   readonly features: readonly Factor[];
   visibility(): Visibility;
   choose(choice: Choice): void;
@@ -23,7 +24,7 @@ export class FactorPanel {
   private readonly root: HTMLElement;
   private readonly switches: Switches;
   private shown: readonly Factor[] = [];
-  private chips: Chip[] = [];
+  private readonly chips: Chip[] = [];
 
   constructor(root: HTMLElement, switches: Switches) {
     this.root = root;
@@ -35,18 +36,22 @@ export class FactorPanel {
   /** Shows the features and their switches as they are now. */
   private render(): void {
     const { features } = this.switches;
-    if (features !== this.shown) this.rebuild(features);
+    if (features !== this.shown) this.add(features);
     for (const chip of this.chips) chip.render(this.switches.visibility());
   }
 
-  private rebuild(features: readonly Factor[]): void {
-    this.shown = features;
+  /** Adds the features that are new: one that is pressed or has the focus stays. */
+  private add(features: readonly Factor[]): void {
     const opened = (chip: Chip): void => {
       for (const other of this.chips) if (other !== chip) other.close();
     };
-    this.chips = features.map((factor) => new Chip(factor, this.switches, opened));
-    this.root.replaceChildren(...this.chips.map((chip) => chip.root));
+    const added = features
+      .slice(this.shown.length)
+      .map((factor) => new Chip(factor, this.switches, opened));
+    this.chips.push(...added);
+    this.root.append(...added.map((chip) => chip.root));
     this.root.hidden = features.length === 0;
+    this.shown = features;
   }
 
   /** Shows how many drawings of each feature are on the chart. */

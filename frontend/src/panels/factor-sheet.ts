@@ -10,7 +10,7 @@ export class FactorSheet {
   readonly root = element("div", { class: "sheet-factors" });
   private readonly switches: Switches;
   private shown: readonly Factor[] = [];
-  private rows: readonly FeatureRow[] = [];
+  private readonly rows: FeatureRow[] = [];
 
   constructor(switches: Switches) {
     this.switches = switches;
@@ -25,27 +25,23 @@ export class FactorSheet {
 
   private render(): void {
     const { features } = this.switches;
-    if (features !== this.shown) this.rebuild(features);
+    if (features !== this.shown) this.add(features);
     const visibility = this.switches.visibility();
     for (const { feature, box } of this.rows) box.checked = isOn(visibility, feature.key);
   }
 
-  private rebuild(features: readonly Factor[]): void {
-    this.shown = features;
-    const groups = features.map((factor) => {
+  /** Adds the features that are new: one that is pressed or has the focus stays. */
+  private add(features: readonly Factor[]): void {
+    for (const factor of features.slice(this.shown.length)) {
       const whole = featureRow(factor, this.switches);
       whole.root.classList.add("sheet-factor-whole");
       const parts = factor.subFeatures.map((feature) => featureRow(feature, this.switches));
-      const attributes = { role: "group", "aria-label": factor.label };
       const rows = [whole, ...parts];
-      const root = element(
-        "div",
-        { class: "sheet-factor", attributes },
-        rows.map((row) => row.root),
-      );
-      return { root, rows };
-    });
-    this.rows = groups.flatMap(({ rows }) => rows);
-    this.root.replaceChildren(...groups.map(({ root }) => root));
+      const attributes = { role: "group", "aria-label": factor.label };
+      const boxes = rows.map((row) => row.root);
+      this.root.append(element("div", { class: "sheet-factor", attributes }, boxes));
+      this.rows.push(...rows);
+    }
+    this.shown = features;
   }
 }

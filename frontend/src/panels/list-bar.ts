@@ -1,7 +1,7 @@
 /** What the market panel shows without a search: markets, favourites, or one of the user's lists. */
 
 import { t } from "../i18n/words";
-import { element } from "../dom";
+import { element, keepChildren } from "../dom";
 import { LONGEST_NAME, MOST_LISTS, renamed, withList, withoutList } from "../settings/symbol-lists";
 import type { SettingsStore } from "../settings/settings";
 import type { SymbolList } from "../settings/symbol-lists";
@@ -14,6 +14,7 @@ type Draft = { readonly symbols: readonly string[] } | { readonly renames: Symbo
 
 export class ListBar {
   readonly root = element("div", { class: "list-bar" });
+  private readonly views = element("div", { class: "views", attributes: { role: "group" } });
   private readonly settings: SettingsStore;
   private readonly changed: () => void;
   private chosen: View = "markets";
@@ -24,6 +25,8 @@ export class ListBar {
   constructor(settings: SettingsStore, changed: () => void) {
     this.settings = settings;
     this.changed = changed;
+    this.views.setAttribute("aria-label", t("Lists"));
+    this.root.append(this.views);
     this.render();
     settings.subscribe((now, before) => {
       if (now.lists !== before.lists) this.choose(this.view);
@@ -67,21 +70,21 @@ export class ListBar {
 
   private render(): void {
     const { view } = this;
+    const hadFocus = this.root.contains(document.activeElement);
     const tabs = [
       this.tab("markets", t("Markets")),
       this.tab("favourites", t("★ Favourites")),
       ...this.lists.map(({ id, name }) => this.tab(id, name)),
     ];
     if (this.lists.length < MOST_LISTS) tabs.push(this.tool("+", t("New list"), () => this.begin([])));
-    const views = element(
-      "div",
-      { class: "views", attributes: { role: "group", "aria-label": t("Lists") } },
-      tabs,
-    );
+    keepChildren(this.views, tabs, (tab) => (tab as HTMLElement).dataset["view"] ?? "");
     const list = this.lists.find(({ id }) => id === view);
     const second = this.draft !== null ? [this.form(this.draft)] : list ? [this.tools(list)] : [];
-    this.root.replaceChildren(views, ...second);
-    views.querySelector('[aria-pressed="true"]')?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
+    while (this.views.nextSibling !== null) this.views.nextSibling.remove();
+    this.root.append(...second);
+    const chosen = this.views.querySelector<HTMLElement>('[aria-pressed="true"]');
+    chosen?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
+    if (hadFocus && !this.root.contains(document.activeElement)) chosen?.focus();
   }
 
   private tab(view: View, text: string): HTMLButtonElement {

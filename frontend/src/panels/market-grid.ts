@@ -4,10 +4,12 @@
  */
 
 import { t } from "../i18n/words";
-import { element } from "../dom";
+import { element, keepChildren } from "../dom";
 import { formatPercent, formatPrice, formatVolume, priceUnit, type PriceStep } from "../i18n/format";
 import { isRowOf, seriesAt, type MarketRow } from "./market-list";
 import { displaySymbol, instrumentOf, type SeriesId } from "trade-canvas-client/series-id";
+import { Timers } from "trade-canvas-client/timers";
+import type { Clock } from "trade-canvas-client/ports";
 import type { SymbolList } from "../settings/symbol-lists";
 
 export interface GridEvents {
@@ -23,6 +25,8 @@ export interface GridEvents {
   activated(id: string | null): void;
   /** The user came close to the last row. */
   nearEnd(): void;
+  /** A press on a row ended: rows may change again. */
+  released(): void;
 }
 
 /** What is shown beside the rows. */
@@ -39,6 +43,11 @@ export interface GridContext {
 
 const NEAR_END_PX = 200;
 const PAGE_ROWS = 8;
+/** A tap becomes a click within this time. */
+const CLICK_MS = 300;
+/** A press may end without an event, as one on a scroll bar does. */
+const LONGEST_PRESS_MS = 3000;
+const NEW_LIST = "list-new";
 let grids = 0;
 
 export class MarketGrid {
@@ -49,9 +58,11 @@ export class MarketGrid {
   /** Names of the active row, and of the one with details. */
   private active: string | null = null;
   private expanded: string | null = null;
+  private readonly timers: Timers<"press">;
 
-  constructor(events: GridEvents) {
+  constructor(events: GridEvents, clock: Clock) {
     this.events = events;
+    this.timers = new Timers(clock);
     grids += 1;
     this.root = element("div", {
       class: "market-list",
@@ -59,6 +70,18 @@ export class MarketGrid {
     });
     this.root.addEventListener("scroll", () => this.watchEnd());
     this.root.addEventListener("keydown", (event) => this.moveFocus(event));
+    this.root.addEventListener("click", ({ target }) => this.clicked(target as Element));
+    this.root.addEventListener("pointerdown", ({ button }) => {
+      if (button === 0) this.timers.arm("press", LONGEST_PRESS_MS, () => events.released());
+    });
+    for (const end of ["pointerup", "pointercancel"]) {
+      window.addEventListener(end, () => this.lift(end === "pointerup" ? CLICK_MS : 0));
+    }
+  }
+
+  /** Whether a row is pressed: if rows moved before the release, the click would miss its row. */
+  get isPressed(): boolean {
+    return this.timers.isArmed("press");
   }
 
   /** Shows other rows, and keeps the active row and the keyboard focus where they still exist. */
@@ -68,7 +91,8 @@ export class MarketGrid {
     const names = rows.map(instrumentOf);
     if (this.active !== null && !names.includes(this.active)) this.active = null;
     const focused = this.focusedControl();
-    replaceDifferent(this.root, rows.flatMap((row, index) => this.elementsOf(row, index)));
+    const elements = rows.flatMap((row, index) => this.elementsOf(row, index));
+    keepChildren(this.root, elements, ({ id }) => id);
     if (focused !== null) this.root.querySelector<HTMLElement>(focused)?.focus({ preventScroll: true });
     this.announce();
   }
@@ -131,16 +155,13 @@ export class MarketGrid {
         class: "market",
         attributes: {
           role: "row",
-          id: `${this.root.id}-${index}`,
+          id: this.idOf(name),
           "data-series-id": seriesId,
           "data-name": name,
         },
       },
       [this.starCell(row), nameCell(row, context), ...figureCells(row, context), this.moreCell(row)],
     );
-    main.addEventListener("click", (event) => {
-      if ((event.target as Element).closest("button") === null) this.events.picked(seriesId);
-    });
     if (isRowOf(row, context.current)) main.setAttribute("aria-current", "true");
     if (!row.active) main.dataset["inactive"] = "";
     this.mark(main, index === 0);
@@ -166,7 +187,6 @@ export class MarketGrid {
         "aria-pressed": String(has),
         "aria-label": t("Favourite {symbol}", { symbol: displaySymbol(row.symbol) }),
       },
-      onClick: () => this.events.starred(row),
     });
     return element("div", { class: "market-tool", attributes: { role: "gridcell" } }, [button]);
   }
@@ -184,10 +204,6 @@ export class MarketGrid {
         "aria-label": label,
         title: label,
       },
-      onClick: () => {
-        this.expanded = this.expanded === name ? null : name;
-        if (this.context !== null) this.show(this.rows, this.context);
-      },
     });
     return element("div", { class: "market-tool", attributes: { role: "gridcell" } }, [button]);
   }
@@ -196,22 +212,69 @@ export class MarketGrid {
     const { lists, timeframesOf } = this.context as GridContext;
     const name = instrumentOf(row);
     const frames = timeframesOf(row).map((text) => {
-      const button = chip(text, `timeframe-${text}`, () => this.events.picked(seriesAt(row, text)));
+      const button = chip(text, `timeframe-${text}`);
       if (row.timeframes.includes(text)) button.dataset["followed"] = "";
       return button;
     });
     const places = lists.map((list) => {
-      const button = chip(list.name, `list-${list.id}`, () => this.events.listed(row, list.id));
+      const button = chip(list.name, `list-${list.id}`);
       button.setAttribute("aria-pressed", String(list.symbols.includes(name)));
       return button;
     });
-    const wanted = chip(t("+ New list"), "list-new", () => this.events.listWanted(row));
-    const cell = element("div", { class: "market-details", attributes: { role: "gridcell" } }, [
+    const wanted = chip(t("+ New list"), NEW_LIST);
+    const attributes = { role: "gridcell", "data-control": "details" };
+    const cell = element("div", { class: "market-details", attributes }, [
       chips(t("Timeframes"), frames),
       chips(t("Lists"), [...places, wanted]),
     ]);
-    const attributes = { role: "row", "data-name": name };
-    return element("div", { class: "market-details-row", attributes }, [cell]);
+    return element(
+      "div",
+      {
+        class: "market-details-row",
+        attributes: { role: "row", id: `${this.idOf(name)}-details`, "data-name": name },
+      },
+      [cell],
+    );
+  }
+
+  /** The only listener: elements stay while their rows change. */
+  private clicked(target: Element): void {
+    const name = target.closest<HTMLElement>("[data-name]")?.dataset["name"];
+    const row = this.rows.find((each) => instrumentOf(each) === name);
+    const control = target.closest<HTMLElement>("[data-control]")?.dataset["control"] ?? "";
+    const wasPressed = this.isPressed;
+    this.timers.clear("press");
+    if (row !== undefined) this.use(row, control);
+    if (wasPressed) this.events.released();
+  }
+
+  /** Does what a control of a row is for; the row itself opens its series. */
+  private use(row: MarketRow, control: string): void {
+    const { events, context } = this;
+    const [kind, ...words] = control.split("-");
+    const value = words.join("-");
+    if (context === null) return;
+    if (kind === "star") events.starred(row);
+    else if (kind === "more") this.toggleDetails(row, context);
+    else if (kind === "timeframe") events.picked(seriesAt(row, value));
+    else if (control === NEW_LIST) events.listWanted(row);
+    else if (kind === "list") events.listed(row, value);
+    else if (control === "") events.picked(context.seriesOf(row));
+  }
+
+  private toggleDetails(row: MarketRow, context: GridContext): void {
+    const name = instrumentOf(row);
+    this.expanded = this.expanded === name ? null : name;
+    this.show(this.rows, context);
+  }
+
+  /** The press ended; the click that may come of it has still to meet the same rows. */
+  private lift(afterMs: number): void {
+    if (this.isPressed) this.timers.arm("press", afterMs, () => this.events.released());
+  }
+
+  private idOf(name: string): string {
+    return `${this.root.id}-${encodeURIComponent(name)}`;
   }
 
   /** A selector of the button in the grid that has the focus; null without one. */
@@ -239,30 +302,9 @@ export class MarketGrid {
   }
 }
 
-/** Figures change every two seconds: laying out all rows takes longer than drawing the chart. */
-function replaceDifferent(parent: HTMLElement, fresh: readonly HTMLElement[]): void {
-  const held = [...parent.children];
-  if (held.length !== fresh.length) {
-    parent.replaceChildren(...fresh);
-    return;
-  }
-  fresh.forEach((row, index) => {
-    const old = held[index] as Element;
-    if (old.isEqualNode(row)) return;
-    const isSameRow = old.cloneNode(false).isEqualNode(row.cloneNode(false));
-    if (!isSameRow || old.children.length !== row.children.length) old.replaceWith(row);
-    else {
-      const cells = [...row.children];
-      [...old.children].forEach((cell, at) => {
-        if (!cell.isEqualNode(cells[at] as Element)) cell.replaceWith(cells[at] as Element);
-      });
-    }
-  });
-}
-
-function chip(text: string, control: string, onClick: () => void): HTMLButtonElement {
+function chip(text: string, control: string): HTMLButtonElement {
   const attributes = { type: "button", "data-control": control };
-  return element("button", { class: "chip", text, attributes, onClick });
+  return element("button", { class: "chip", text, attributes });
 }
 
 function chips(name: string, buttons: readonly HTMLElement[]): HTMLElement {

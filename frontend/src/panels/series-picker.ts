@@ -3,7 +3,7 @@
 import { t } from "../i18n/words";
 import { element, setText } from "../dom";
 import { ListBar } from "./list-bar";
-import { MarketGrid } from "./market-grid";
+import { MarketGrid, type GridEvents } from "./market-grid";
 import {
   followedOf,
   foundRows,
@@ -85,14 +85,16 @@ export class SeriesPicker {
     });
     this.found = new SymbolSearch(dependencies, () => this.searchChanged());
     document.addEventListener("visibilitychange", () => this.attend());
-    this.grid = new MarketGrid({
+    const gridEvents: GridEvents = {
       picked: (seriesId) => events.picked(seriesId),
       starred: (row) => this.star(row),
       listed: (row, id) => this.addTo(row, id),
       listWanted: (row) => this.lists.begin([instrumentOf(row)]),
       activated: (id) => this.announce(id),
       nearEnd: () => this.found.more(),
-    });
+      released: () => this.searchChanged(),
+    };
+    this.grid = new MarketGrid(gridEvents, dependencies.clock);
     this.search = searchField(this.grid.root.id);
     this.search.addEventListener("input", () => this.seek());
     this.search.addEventListener("keydown", (event) => this.steer(event));
@@ -228,6 +230,7 @@ export class SeriesPicker {
   }
 
   private searchChanged(): void {
+    if (this.grid.isPressed) return;
     this.priceSteps.learn(this.found.items);
     this.render();
     if (this.found.status === "loading" || !this.searches) return;
@@ -288,6 +291,7 @@ export class SeriesPicker {
   // --- what is shown -----------------------------------------------------------------------------
 
   private render(): void {
+    if (this.grid.isPressed) return;
     const pressed = this.searches ? this.searched : this.market;
     for (const tab of this.tabs) {
       tab.setAttribute("aria-pressed", String(tab.dataset["market"] === pressed));
@@ -320,7 +324,9 @@ export class SeriesPicker {
       market: this.market,
       topMarkets: this.topMarkets,
     };
-    if (this.found.status === "failed") return knownRows(this.search.value, known);
+    const { status, items } = this.found;
+    const waits = status === "loading" && items.length === 0;
+    if (waits || status === "failed") return knownRows(this.search.value, known);
     if (this.searches) return foundRows(this.found.items, known);
     const { view } = this.lists;
     if (view === "markets") return marketRows(known);

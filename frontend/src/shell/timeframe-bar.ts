@@ -1,6 +1,6 @@
 /** The choice of timeframe: a row of buttons, and a list where the screen has no room for them. */
 
-import { element } from "../dom";
+import { element, keepChildren } from "../dom";
 import { tryParseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
 import { offeredTimeframes } from "trade-canvas-client/timeframe";
 
@@ -36,8 +36,9 @@ export class TimeframeBar {
     const { text: chosen } = current.timeframe;
     this.offered = offeredTimeframes([...followed, ...this.derived, chosen]);
     const { row, list } = this.roots;
-    row.replaceChildren(...this.offered.map((text) => this.button(text, current, followed)));
-    list.replaceChildren(...this.offered.map((text) => element("option", { text })));
+    const byText = ({ textContent }: Element): string => textContent;
+    keepChildren(row, this.offered.map((text) => this.button(text, current, followed)), byText);
+    keepChildren(list, this.offered.map((text) => element("option", { text })), byText);
     list.value = chosen;
   }
 

@@ -20,7 +20,7 @@ from factors.domain.checkpoints import (
     kept_between,
     save_and_thin_out,
 )
-from factors.domain.ledger import LedgerWriter, Position
+from factors.domain.ledger import LedgerWriter, Position, Saved
 from factors.domain.values import ReadCandles, StateError
 from factors.stored_candles import StoredCandles
 from market.domain.change import Change
@@ -153,6 +153,9 @@ class KeptStates(Generic[State, Item, Entry]):
         self._candles = 0
         self._mutex = threading.Lock()
 
+    def __contains__(self, series: SeriesId) -> bool:
+        return series in self._states
+
     def take(self, series: SeriesId) -> Kept[State, Item, Entry] | None:
         """Remove and return the state of a series."""
         with self._mutex:
@@ -272,6 +275,51 @@ class LedgerStage(Generic[State, Item, Entry]):
         after_commit = Kept(after, run.state, count, generation, run.logic)
         writer.on_commit(partial(self._kept.put, change.series, after_commit))
         return run
+
+    def cold(self, writers: Iterable[SeriesWriter]) -> dict[SeriesId, SeriesWriter]:
+        """The series whose engine states are not in memory."""
+        return {each.series: each for each in writers if each.series not in self._kept}
+
+    def begun(
+        self,
+        logic: Logic[State, Item, Entry],
+        saved: Saved,
+        timeframe: Timeframe,
+        read: ReadCandles,
+    ) -> Run[State, Item, Entry] | None:
+        """A run from a saved state, for `resume`; None if the state can't be used."""
+        if saved.checkpoint is None:
+            return Run(logic, logic.engine.initial(timeframe), 0, self._every)
+        try:
+            state = logic.engine.restore(saved.checkpoint.data, read)
+        except Exception:
+            # `apply` meets it again, and fails alone.
+            return None
+        return Run(logic, state, saved.checkpoint.candle_count, self._every)
+
+    def resume(
+        self,
+        run: Run[State, Item, Entry],
+        items: Sequence[Item],
+        at: Position,
+        writer: SeriesWriter,
+    ) -> list[Entry] | None:
+        """Keep the state of a cold series, as if its last batch had been committed here.
+
+        `items` lead from the run's state to `at`, where the ledger is. Returns their entries, which
+        the ledger holds; None if they do not lead there, and nothing is kept.
+        """
+        step, state = run.logic.engine.step, run.state
+        try:
+            entries = [step(state, item) for item in items]
+        except Exception:
+            return None
+        if run.head_time != at.head_time:
+            return None
+        count = run.candle_count + len(items)
+        kept = Kept(at, state, count, writer.state.generation, run.logic)
+        self._kept.put(writer.series, kept)
+        return entries
 
     def _catch_up(
         self,

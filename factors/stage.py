@@ -4,29 +4,54 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from django.conf import settings
 
 from factors import runtime
 from factors.domain.checkpoints import EVERY
-from factors.domain.engine import EngineState
+from factors.domain.engine import Engine, EngineState
 from factors.domain.ledger import FactorLedger, FactorUpdate, Position, Rebuild
 from factors.domain.values import StepResult
 from factors.engines import Engines
 from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage, Logic, Run
-from factors.stored_candles import StoredCandles
+from factors.stored_candles import CandlesAhead, StoredCandles
 from market.debug_events import emit, milliseconds_since
 from market.domain.candle import Candle
-from market.domain.change import Change, Notice
+from market.domain.change import Change, Notice, Results
+from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesWriter
+from market.domain.timeframe import Timeframe
 from market.runtime import candle_store
 
 FactorLogic = Logic[EngineState, Candle, StepResult]
 
 PAGES_AT_ONCE = 200
 """A batch of more than this part of `at_once` candles is taken for a page of history."""
+
+
+MOST_AHEAD = 2_000
+"""A series with more candles than this between saved state and head is not prepared."""
+
+
+class ReplayedSteps(NamedTuple):
+    """The steps of a prepared series from behind the time `after` up to its head.
+
+    `at` is where its factor ledger is, which holds them.
+    """
+
+    at: Position
+    after: int
+    steps: Sequence[StepResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What was replayed of the prepared series, for the overlay stage."""
+
+    of: dict[SeriesId, ReplayedSteps] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +132,11 @@ class FactorStage:
     ) -> None:
         """Take what is not given from this process's runtime and switches."""
         self._engines = engines or runtime.engines()
+        self._ledger = ledger or runtime.factor_ledger()
         allowed = settings.SWITCHES.enable_factor_fingerprint_rebuild
         self._candles = candles or candle_store()
         self._stage: LedgerStage[EngineState, Candle, StepResult] = LedgerStage(
-            (ledger or runtime.factor_ledger()).writing,
+            self._ledger.writing,
             self._candles,
             rebuilds=allowed if rebuilds is None else rebuilds,
             at_once=at_once,
@@ -131,6 +157,50 @@ class FactorStage:
         reason = "factor history recomputed" if change.revised_from is None else "candles changed"
         data = {"series_id": str(change.series), "from_time": run.dropped_from}
         return [Notice("factor.rebuild", reason, data)]
+
+    def prepare(self, writers: Sequence[SeriesWriter], results: Results) -> None:
+        """Bring the engine states of cold series into memory, with two queries for all of them.
+
+        A series is left to `apply` if its ledger is not at its newest candle, has other parameters,
+        or is too far from a saved state.
+        """
+        cold = self._stage.cold(writers)
+        if len(cold) < 2:
+            return
+        begun: dict[SeriesId, tuple[Position, Run[EngineState, Candle, StepResult]]] = {}
+        ahead = {series: CandlesAhead(self._candles, series) for series in cold}
+        spans: dict[SeriesId, tuple[int, int]] = {}
+        for series, saved in self._ledger.saved(cold).items():
+            at, state = saved.position, cold[series].state
+            engine = self._engines.with_fingerprint(at.fingerprint)
+            if engine is None or at[:2] != (state.head, state.epoch):
+                continue
+            logic = Logic(engine, at.fingerprint)
+            run = self._stage.begun(logic, saved, series.timeframe, ahead[series].between)
+            if run is not None:
+                begun[series] = at, run
+                spans[series] = self._span(engine, run, at.head_time, series.timeframe)
+        replayed = Replayed()
+        for series, rows in self._candles.read_ranges(spans, limit=MOST_AHEAD).items():
+            at, run = begun[series]
+            after = run.head_time
+            ahead[series].take(spans[series][0], rows)
+            missing = [each for each in rows if each.candle_time > after]
+            steps = self._stage.resume(run, missing, at, cold[series])
+            ahead[series].drop()
+            if steps is not None:
+                replayed.of[series] = ReplayedSteps(at, after, steps)
+        results.put(replayed)
+
+    @staticmethod
+    def _span(
+        engine: Engine, run: Run[EngineState, Candle, StepResult], head: int, timeframe: Timeframe
+    ) -> tuple[int, int]:
+        """The candles to replay, with older ones that the state may read, unless they are many."""
+        older = engine.reads_from(run.state)
+        if older is not None and head - older <= MOST_AHEAD // 2 * timeframe.seconds:
+            return min(older, run.head_time + 1), head
+        return run.head_time + 1, head
 
     def _emit(
         self, change: Change, run: Run[EngineState, Candle, StepResult], duration_ms: float

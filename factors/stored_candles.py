@@ -7,13 +7,39 @@ merged into what the store returns, so that a stage sees the same with both.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from market.domain.candle import Candle
 from market.domain.change import Change
+from market.domain.series import SeriesId
 from market.domain.store import CandleStore
 
 PAGE = 5000
 NO_LIMIT = 1 << 31
+
+
+class CandlesAhead:
+    """Reads the store; what was read ahead of a series is taken from memory until it is dropped."""
+
+    def __init__(self, store: CandleStore, series: SeriesId) -> None:
+        self._store = store
+        self._series = series
+        self._start = inf
+        self._rows: list[Candle] = []
+
+    def take(self, start: float, rows: list[Candle]) -> None:
+        """Use these candles, all there are from `start` on, up to the newest."""
+        self._start, self._rows = start, rows
+
+    def drop(self) -> None:
+        """Read the store from now on."""
+        self.take(inf, [])
+
+    def between(self, start: int, end: int) -> list[Candle]:
+        """All candles between two open times, both inclusive."""
+        if start < self._start:
+            return self._store.read_range(self._series, start, end, limit=NO_LIMIT)
+        return [each for each in self._rows if start <= each.candle_time <= end]
 
 
 class StoredCandles:

@@ -13,7 +13,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from market import log_context, metrics
 from market.domain.candle import Candle, in_time_order
@@ -36,6 +36,9 @@ COMMIT = "commit"
 
 # Seconds before each retry of a transaction that the store could not take, with some jitter.
 PAUSES_S = (0.05, 0.25)
+
+# Series of a group that are read ahead together: what was read for them is in memory at a time.
+PREPARED_AT_ONCE = 25
 
 
 class PipelineError(Exception):
@@ -65,6 +68,18 @@ class Stage(Protocol):
 
     def apply(self, writer: SeriesWriter, change: Change) -> Iterable[Notice]:
         """Bring this stage's ledger up to `change`; an exception rolls back the whole batch."""
+
+
+@runtime_checkable
+class PreparingStage(Stage, Protocol):
+    """A stage that can read for several series at once what it needs to apply their changes."""
+
+    def prepare(self, writers: Sequence[SeriesWriter], results: Results) -> None:
+        """Read ahead for the series of a group, before their changes are applied one by one.
+
+        `results` is what stages prepare for later ones. A series for which nothing was prepared is
+        read in `apply`; so nothing that concerns one series alone may raise.
+        """
 
 
 Make = Callable[[SeriesWriter], Iterable[Candle]]
@@ -97,6 +112,7 @@ class Pipeline:
     def __init__(self, store: CandleStore, stages: Sequence[Stage] = ()) -> None:
         self._store = store
         self._stages = tuple(stages)
+        self._preparing = [each for each in stages if isinstance(each, PreparingStage)]
 
     def ingest(
         self, series: SeriesId, candles: Iterable[Candle], *, fence: Fence | None = None
@@ -194,6 +210,7 @@ class Pipeline:
         outcomes: dict[SeriesId, Outcome] = {}
         with self._store.writing_group({each.series: each.fence for each in batches}) as group:
             members = {writer.series: writer for writer in group.writers}
+            self._prepare(group.writers)
             for batch in batches:
                 if batch.series in members:
                     writer = members[batch.series]
@@ -206,6 +223,12 @@ class Pipeline:
             if isinstance(outcome, Change) and not outcome.is_empty:
                 _count(outcome)
         return [outcomes.get(batch.series) for batch in batches]
+
+    def _prepare(self, writers: Sequence[SeriesWriter]) -> None:
+        for start in range(0, len(writers), PREPARED_AT_ONCE):
+            results = Results()
+            for stage in self._preparing:
+                stage.prepare(writers[start : start + PREPARED_AT_ONCE], results)
 
     def _apply_alone(self, group: GroupWriter, writer: SeriesWriter, batch: Batch) -> Outcome:
         """Run the steps for one series of a group. Raises StoreUnavailable, which concerns all."""

@@ -14,9 +14,10 @@ from factors.domain.checkpoints import EVERY
 from factors.domain.ledger import FactorLedger, FactorUpdate, Position
 from factors.domain.values import Event, Head, StepResult
 from factors.ledger_stage import AT_ONCE, LedgerStage, Logic, Run
-from factors.stored_candles import StoredCandles
+from factors.stage import Replayed
+from factors.stored_candles import CandlesAhead, StoredCandles
 from market.debug_events import emit, milliseconds_since
-from market.domain.change import Change, Notice
+from market.domain.change import Change, Notice, Results
 from market.domain.store import CandleStore, SeriesWriter
 from market.runtime import candle_store
 from overlays import runtime
@@ -127,11 +128,12 @@ class OverlayStage:
         `fingerprint_of` returns the fingerprint of drawings by that of the factors.
         """
         self._facts = facts or factors.factor_ledger()
+        self._drawings = ledger or runtime.overlay_ledger()
         self._candles = candles or candle_store()
         self._engine = engine or runtime.engine()
         self._fingerprint_of = fingerprint_of or runtime.fingerprint_of
         self._stage: LedgerStage[OverlayState, FactorStep, Sequence[Drawn]] = LedgerStage(
-            (ledger or runtime.overlay_ledger()).writing,
+            self._drawings.writing,
             self._candles,
             at_once=at_once,
             every=every,
@@ -155,6 +157,28 @@ class OverlayStage:
             run = self._stage.apply(writer, change, given)
             writer.on_commit(partial(_emit, change, run, milliseconds_since(started)))
         return []
+
+    def prepare(self, writers: Sequence[SeriesWriter], results: Results) -> None:
+        """Bring the engine states of cold series into memory, with one query for all of them.
+
+        Only those of series that the factor stage has prepared: their facts are at hand.
+        """
+        replayed = results.get(Replayed)
+        if replayed is None:
+            return
+        cold = self._stage.cold(each for each in writers if each.series in replayed.of)
+        for series, saved in self._drawings.saved(cold).items():
+            facts, at = replayed.of[series], saved.position
+            fingerprint = self._fingerprint_of(facts.at.fingerprint)
+            if at != facts.at._replace(fingerprint=fingerprint):
+                continue
+            read = CandlesAhead(self._candles, series).between
+            logic = Logic(self._engine, fingerprint)
+            run = self._stage.begun(logic, saved, series.timeframe, read)
+            if run is not None and run.head_time >= facts.after:
+                missing = [step for step in facts.steps if step.candle_time > run.head_time]
+                steps = [FactorStep.of(step, read) for step in missing]
+                self._stage.resume(run, steps, at, cold[series])
 
 
 def _emit(

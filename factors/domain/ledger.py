@@ -64,6 +64,13 @@ class LedgerView(NamedTuple):
     heads: Mapping[str, Payload]
 
 
+class Saved(NamedTuple):
+    """Where a ledger is, and the newest saved state that leads there; None: from the beginning."""
+
+    position: Position
+    checkpoint: Checkpoint | None
+
+
 class EventPlace(NamedTuple):
     """The place of an event in the order of its ledger: its candle's time, and its number."""
 
@@ -152,6 +159,12 @@ class FactorLedger(Protocol):
 
     def position(self, series: SeriesId) -> Position | None:
         """Where the ledger is; None for an unknown series."""
+
+    def saved(self, series: Collection[SeriesId]) -> dict[SeriesId, Saved]:
+        """Where the ledgers of several series are, in one query; without unknown series.
+
+        Inside the transaction that has locked them, it is what their writers would read.
+        """
 
     def origin(self, series: SeriesId) -> Checkpoint | None:
         """The state from which on the ledger is what its candles give; None: from the first."""

@@ -25,10 +25,11 @@ from factors.domain.ledger import (
     LedgerWriter,
     NumberedEvent,
     Position,
+    Saved,
 )
 from factors.domain.values import Event, Head, StepResult
 from factors.lazy_json import LazyObject
-from factors.stores.shared import MemoryCheckpoints, bounded
+from factors.stores.shared import MemoryCheckpoints, bounded, newest_of
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 
@@ -122,6 +123,14 @@ class MemoryFactorLedger(FactorLedger):
     @override
     def position(self, series: SeriesId) -> Position | None:
         return self._of(series).position
+
+    @override
+    def saved(self, series: Collection[SeriesId]) -> dict[SeriesId, Saved]:
+        ledgers = {each: self._of(each) for each in series}
+        found = {
+            each: newest_of(ledger.position, ledger.checkpoints) for each, ledger in ledgers.items()
+        }
+        return {each: saved for each, saved in found.items() if saved is not None}
 
     @override
     def origin(self, series: SeriesId) -> Checkpoint | None:

@@ -24,6 +24,7 @@ from factors.domain.ledger import (
     LedgerView,
     LedgerWriter,
     Position,
+    Saved,
 )
 from factors.domain.values import Event, Head, Payload, StepResult
 from factors.lazy_json import LazyObject
@@ -38,7 +39,13 @@ from factors.stores.chains import (
 )
 from factors.stores.dense import depth_of, packed, unpacked
 from factors.stores.event_pages import event_page
-from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in, stored_origin
+from factors.stores.shared import (
+    PostgresCheckpoints,
+    copy_rows,
+    position_in,
+    saved_in,
+    stored_origin,
+)
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import SERIES_KEY, read_rows
@@ -259,6 +266,10 @@ class PostgresFactorLedger(FactorLedger):
             (str(series),),
         )
         return Position(*rows[0]) if rows else None
+
+    @override
+    def saved(self, series: Collection[SeriesId]) -> dict[SeriesId, Saved]:
+        return saved_in("factor_state", "factor_checkpoints", series)
 
     @override
     def origin(self, series: SeriesId) -> Checkpoint | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from typing_extensions import override
 
 from factors.domain.checkpoints import ORIGIN, Checkpoint, Checkpoints
-from factors.domain.ledger import PAGE_BYTES, NumberedEvent, Position
+from factors.domain.ledger import PAGE_BYTES, NumberedEvent, Position, Saved
 from factors.lazy_json import LazyObject
 from market.domain.series import SeriesId
 from market.stores.postgres import SERIES_KEY, read_rows
@@ -99,7 +99,7 @@ class PostgresCheckpoints(Checkpoints):
             (self._key, time, count, deflated(data) if self._dense else data)
             for time, count, data in checkpoints
         ]
-        self._writer.defer(_saving(self._table), _Saved(self._key, sorted(keep), rows))
+        self._writer.defer(_saving(self._table), _Added(self._key, sorted(keep), rows))
 
     @override
     def truncate(self, from_time: int) -> None:
@@ -109,7 +109,7 @@ class PostgresCheckpoints(Checkpoints):
         )
 
 
-class _Saved(NamedTuple):
+class _Added(NamedTuple):
     """New states of a series as rows, and the candle counts of the older ones that stay."""
 
     key: int
@@ -118,10 +118,10 @@ class _Saved(NamedTuple):
 
 
 @cache
-def _saving(table: str) -> Compose[_Saved]:
+def _saving(table: str) -> Compose[_Added]:
     """Writes the states of several series."""
 
-    def compose(cursor: Any, entries: Sequence[_Saved]) -> bytes:
+    def compose(cursor: Any, entries: Sequence[_Added]) -> bytes:
         kept = listed(cursor, "(%s, %s::bigint[])", [(key, keep) for key, keep, _ in entries])
         rows = [row for each in entries for row in each.rows]
         new = listed(cursor, "(%s, %s, %s, %s)", rows)
@@ -165,6 +165,34 @@ def position_in(table: str, writer: PostgresWriter) -> Position | None:
     )
     row = cursor.fetchone()
     return None if row is None else Position(*row)
+
+
+def saved_in(states: str, checkpoints: str, series: Collection[SeriesId]) -> dict[SeriesId, Saved]:
+    """Where the ledgers in a table of states are, and their newest saved states up to there."""
+    names = {str(each): each for each in series}
+    rows = read_rows(
+        "SELECT name, held.head_time, held.epoch, fingerprint, candle_time, candle_count, data"
+        f" FROM series JOIN {states} AS held ON held.series_id = series.id LEFT JOIN LATERAL ("
+        f" SELECT candle_time, candle_count, data FROM {checkpoints} AS saved"
+        " WHERE saved.series_id = series.id AND candle_time <= held.head_time"
+        " ORDER BY candle_time DESC LIMIT 1) AS newest ON true WHERE name = ANY(%s)",
+        (list(names),),
+    )
+    return {
+        names[name]: Saved(
+            Position(*position),
+            None if data is None else Checkpoint(time, count, inflated(bytes(data))),
+        )
+        for name, *position, time, count, data in rows
+    }
+
+
+def newest_of(position: Position | None, checkpoints: Mapping[int, Checkpoint]) -> Saved | None:
+    """The same for a ledger in memory."""
+    if position is None:
+        return None
+    newest = MemoryCheckpoints(checkpoints).newest(position.head_time + 1)
+    return Saved(position, newest)
 
 
 def copy_rows(

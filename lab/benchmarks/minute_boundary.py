@@ -3,8 +3,9 @@
 Cost: the pipeline with factors and drawings, the same series and the same candles for both sides,
 in wall time a candle. Delay: from the close of all series, handed to the committer at once as a
 follow job does, to a watcher of another process; one by one is what a process did before, as many
-transactions at a time as it has database threads. Then a single candle through the committer,
-against the pipeline called as it was before.
+transactions at a time as it has database threads. A cold start: the same group right after a
+worker's restart, with no engine state in memory, against one whose series read theirs one by one.
+Then a single candle through the committer, against the pipeline called as it was before.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import orjson
 from django.conf import settings
@@ -34,9 +35,10 @@ from market import blocking
 from market.bus.publish import publish_change
 from market.committer import MOST_SERIES, Committer
 from market.domain.candle import Candle
-from market.domain.change import Change
+from market.domain.change import Change, Notice
 from market.domain.series import SeriesId
-from market.pipeline import Batch, Pipeline, load_stages
+from market.domain.store import SeriesWriter
+from market.pipeline import Batch, Pipeline, Stage, load_stages
 from market.runtime import candle_store
 
 SERIES = 1000
@@ -95,6 +97,18 @@ class Arrivals:
             await asyncio.wait_for(each.has_ended.wait(), TIMEOUT_S)
 
 
+class Unprepared:
+    """A stage whose cold series are read one by one."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.name = stage.name
+        self._stage = stage
+
+    def apply(self, writer: SeriesWriter, change: Change) -> Iterable[Notice]:
+        """Apply as the stage does."""
+        return self._stage.apply(writer, change)
+
+
 class Boundary:
     """Series with history, of which all close one candle after another."""
 
@@ -118,6 +132,17 @@ class Boundary:
         for each in self.series:
             self.pipeline.ingest(each, [candle])
         return (time.perf_counter() - start) * 1000 / len(self.series)
+
+    def cold(self, *, prepared: bool) -> float:
+        """Return the milliseconds a candle, together, by stages that know no series yet."""
+        stages = load_stages(settings.PIPELINE_STAGES)
+        kept = self.pipeline
+        fresh = stages if prepared else [Unprepared(each) for each in stages]
+        self.pipeline = Pipeline(candle_store(), fresh)
+        try:
+            return self.together()
+        finally:
+            self.pipeline = kept
 
     def together(self) -> float:
         """Return the milliseconds a candle, in transactions of many series."""
@@ -192,6 +217,13 @@ def main() -> None:
         figures = interleave(boundary.together, boundary.singly, rounds=ROUNDS)
         title = f"a candle of {count} series together, against one by one"
         print(Comparison(title, "ms", *figures, Target(0.25)), flush=True)
+        figures = interleave(
+            lambda: boundary.cold(prepared=True),
+            lambda: boundary.cold(prepared=False),
+            rounds=ROUNDS,
+        )
+        title = f"a candle of {count} cold series together, against reading one by one"
+        print(Comparison(title, "ms", *figures), flush=True)
         # The subscriptions begin at the newest candle.
         boundary.head = candle_store().state(boundary.series[0]).head or 0
         with web(installation) as process:

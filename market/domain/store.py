@@ -194,6 +194,15 @@ class CandleStore(Protocol):
     def read_range(self, series: SeriesId, start: int, end: int, *, limit: int) -> list[Candle]:
         """The oldest `limit` candles with ``start <= candle_time <= end``."""
 
+    def read_ranges(
+        self, spans: Mapping[SeriesId, tuple[int, int]], *, limit: int
+    ) -> dict[SeriesId, list[Candle]]:
+        """The candles of several series between two times each (inclusive), in one query.
+
+        Left out are series with more than `limit` of them, and those that `read_range` would raise
+        SeriesDamaged for.
+        """
+
     def state(self, series: SeriesId) -> SeriesState:
         """Head, epoch and generation; a series without candles has no head and epoch 0."""
 

@@ -208,6 +208,15 @@ class MemoryCandleStore(CandleStore):
         return candles[first : min(stop, first + limit)]
 
     @override
+    def read_ranges(
+        self, spans: Mapping[SeriesId, tuple[int, int]], *, limit: int
+    ) -> dict[SeriesId, list[Candle]]:
+        found = {
+            each: self.read_range(each, *span, limit=limit + 1) for each, span in spans.items()
+        }
+        return {each: rows for each, rows in found.items() if len(rows) <= limit}
+
+    @override
     def state(self, series: SeriesId) -> SeriesState:
         rows = self._series.get(series)
         return rows.state if rows else self._empty

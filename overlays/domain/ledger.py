@@ -6,11 +6,11 @@ this text. All times are open times in Unix seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from factors.domain.checkpoints import Checkpoint
-from factors.domain.ledger import LedgerWriter, Position
+from factors.domain.ledger import LedgerWriter, Position, Saved
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from overlays.domain.instruction import Change
@@ -52,6 +52,12 @@ class OverlayLedger(Protocol):
 
     def state(self, series: SeriesId) -> LedgerState | None:
         """Position and counters; None for an unknown series."""
+
+    def saved(self, series: Collection[SeriesId]) -> dict[SeriesId, Saved]:
+        """Where the ledgers of several series are, in one query; without unknown series.
+
+        Inside the transaction that has locked them, it is what their writers would read.
+        """
 
     def origin(self, series: SeriesId) -> Checkpoint | None:
         """The state from which on the ledger is what its candles give; None: from the first."""

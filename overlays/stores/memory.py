@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
 
 from typing_extensions import override
 
 from factors.domain.checkpoints import ORIGIN, Checkpoint
-from factors.domain.ledger import Position
-from factors.stores.shared import MemoryCheckpoints
+from factors.domain.ledger import Position, Saved
+from factors.stores.shared import MemoryCheckpoints, newest_of
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from overlays.domain.instruction import Change, InstructionVersion
@@ -137,6 +137,16 @@ class MemoryOverlayLedger(OverlayLedger):
     @override
     def state(self, series: SeriesId) -> LedgerState | None:
         return self._of(series).state
+
+    @override
+    def saved(self, series: Collection[SeriesId]) -> dict[SeriesId, Saved]:
+        ledgers = {each: self._of(each) for each in series}
+        found = {
+            each: newest_of(ledger.state.position, ledger.checkpoints)
+            for each, ledger in ledgers.items()
+            if ledger.state is not None
+        }
+        return {each: saved for each, saved in found.items() if saved is not None}
 
     @override
     def origin(self, series: SeriesId) -> Checkpoint | None:

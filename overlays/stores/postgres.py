@@ -5,7 +5,7 @@ As the candle store does, it goes to the driver's own cursor on Django's connect
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -13,8 +13,14 @@ import orjson
 from typing_extensions import override
 
 from factors.domain.checkpoints import Checkpoint
-from factors.domain.ledger import Position
-from factors.stores.shared import PostgresCheckpoints, copy_rows, position_in, stored_origin
+from factors.domain.ledger import Position, Saved
+from factors.stores.shared import (
+    PostgresCheckpoints,
+    copy_rows,
+    position_in,
+    saved_in,
+    stored_origin,
+)
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import SERIES_KEY, read_rows
@@ -354,6 +360,10 @@ class PostgresOverlayLedger(OverlayLedger):
             (str(series),),
         )
         return LedgerState(Position(*rows[0][:3]), *rows[0][3:]) if rows else None
+
+    @override
+    def saved(self, series: Collection[SeriesId]) -> dict[SeriesId, Saved]:
+        return saved_in("overlay_state", "overlay_checkpoints", series)
 
     @override
     def origin(self, series: SeriesId) -> Checkpoint | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +18,9 @@ from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.domain.store import StaleFence
 from market.pipeline import Batch, PipelineError
+from market.stores import postgres
 from market.stores.postgres_group import PostgresGroup
+from market.stores.tests.planting import plant, unprotected
 from overlays.tests.ledgers import Worker
 from overlays.tests.test_stage import CANDLES, CountingCursor, postgres_stores
 from tests.examples import examples
@@ -47,9 +50,9 @@ ROUNDS = st.lists(
 class Workers:
     """Two processes on the same stores, whose last stage fails for the series in `bad`."""
 
-    def __init__(self, stores):
+    def __init__(self, stores, every=3):
         self.bad: set[SeriesId] = set()
-        self.workers = [Worker(stores, every=3) for _ in range(2)]
+        self.workers = [Worker(stores, every=every) for _ in range(2)]
         for worker in self.workers:
             worker.failing.apply = self._apply
 
@@ -249,3 +252,62 @@ def test_group_costs_three_round_trips(transactional_db, monkeypatch):
     # The locks, the rows, and everything that is written.
     assert [len(cursor.executed) for cursor in cursors] == [3] * 10
     assert all(stores.is_exact(each) for each in series)
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """What is executed for candles and ledgers, in groups and in reads."""
+    cursor_of, executed = postgres._cursor, []
+
+    @contextmanager
+    def counted():
+        with cursor_of() as cursor:
+            counting = CountingCursor(cursor)
+            counting.executed = executed
+            yield counting
+
+    monkeypatch.setattr(postgres, "_cursor", counted)
+    return executed
+
+
+@pytest.mark.parametrize(("before", "every"), [(60, 40), (60, 512), (2, 3)])
+def test_cold_series_are_read_together(transactional_db, statements, before, every):
+    stores = postgres_stores()
+    workers, series = Workers(stores, every), [new_series() for _ in range(20)]
+    for each in series:
+        workers.workers[0].ingest(each, CANDLES[:before])
+    for number in range(before, before + 2):
+        statements.clear()
+        outcomes = workers.grouped(1, closes(series, number))
+        assert [len(each.fresh) for each in outcomes] == [1] * 20
+        # The locks, the rows, states and candles of both ledgers once, and what is written.
+        assert len(statements) == (6 if number == before else 3)
+    assert all(stores.is_exact(each) for each in series)
+
+
+def test_cold_series_that_can_not_be_prepared_fails_or_recovers_alone(transactional_db, statements):
+    stores = postgres_stores()
+    workers, series = Workers(stores), [new_series() for _ in range(8)]
+    for each in series:
+        workers.workers[0].ingest(each, CANDLES[:60])
+    key = "series_id = (SELECT id FROM series WHERE name = %s)"
+    with unprotected():
+        with connection.cursor() as cursor:
+            for change, each in (
+                ("factor_checkpoints SET data = '{'", series[2]),
+                ("overlay_checkpoints SET data = '7'", series[3]),
+                ("factor_state SET epoch = 5", series[4]),
+            ):
+                cursor.execute(f"UPDATE {change} WHERE {key}", [str(each)])
+        plant(series[5], CANDLES[59]._replace(close=math.nan))
+        statements.clear()
+        outcomes = workers.grouped(1, closes(series))
+        failed = {
+            series[number]: outcome.reason
+            for number, outcome in enumerate(outcomes)
+            if isinstance(outcome, PipelineError)
+        }
+        assert failed.keys() == {series[3], series[5]}
+        assert "AttributeError" in failed[series[3]] and "series_damaged" in failed[series[5]]
+        assert [sql for sql, *_ in statements].count(postgres.RANGES) == 1
+        assert all(stores.is_exact(each) for each in set(series) - failed.keys())

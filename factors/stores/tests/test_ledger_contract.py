@@ -10,7 +10,7 @@ import pytest
 from django.db import connections
 
 from factors.domain.checkpoints import Checkpoint
-from factors.domain.ledger import EventCount, EventPage, LedgerView, Position
+from factors.domain.ledger import EventCount, EventPage, LedgerView, Position, Saved
 from factors.domain.values import Event, Head, StepResult
 from factors.stores.memory import MemoryFactorLedger
 from factors.stores.postgres import PostgresFactorLedger
@@ -382,3 +382,15 @@ def test_number_of_the_last_event_grows_and_never_returns(written):
     written.append(tick(180, event(180, changed=True)), expected=state(180))
     assert ledger.last_event_id(MINUTE) > second
     assert ledger.last_event_id(OTHER) == 0
+
+
+def test_saved_states_of_several_series_lead_to_their_heads(written):
+    ledger, unknown = written.ledger, SeriesId.parse("binance:spot:SOL/USDT:1m")
+    for series in (MINUTE, OTHER):
+        written.append(tick(180), series=series)
+    saved = [Checkpoint(60, 1, b"a"), Checkpoint(180, 3, b"c"), Checkpoint(240, 4, b"d")]
+    written.within(lambda each: each.checkpoints.save(saved, keep=[]))
+    assert ledger.saved([OTHER, MINUTE, unknown]) == {
+        MINUTE: Saved(state(180), saved[1]),
+        OTHER: Saved(state(180), None),
+    }

@@ -47,6 +47,12 @@ def test_other_reads_and_other_series_are_served(store):
     assert store.newest(OTHER, 10) == candles(60, 120, 180, 240)
 
 
+def test_damaged_series_is_left_out_of_a_read_of_several(store):
+    spans = {MINUTE: (60, 180), OTHER: (120, 180)}
+    assert store.read_ranges(spans, limit=9) == {OTHER: candles(120, 180)}
+    assert store.read_ranges({MINUTE: (60, 120)}, limit=9) == {MINUTE: candles(60, 120)}
+
+
 def test_times_are_read_past_a_damaged_row(store):
     assert (store.first(MINUTE), store.floor(MINUTE, 200), store.count(MINUTE)) == (60, 180, 4)
     assert store.gaps(MINUTE) == []
@@ -64,3 +70,4 @@ def test_numbers_whose_sum_is_beyond_a_double_are_sound(store):
     huge = candle(300)._replace(high=1.7e308, volume=1.7e308)
     put(store, [huge], OTHER)
     assert store.newest(OTHER, 1) == [huge]
+    assert store.read_ranges({OTHER: (300, 300)}, limit=1) == {OTHER: [huge]}

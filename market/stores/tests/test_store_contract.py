@@ -216,3 +216,17 @@ def test_memory_store_is_a_mapping_in_time_order(given_batches):
         assert put(store, rows) == Upserted(fresh, changed, len(rows) - len(fresh) - len(changed))
         model |= {row.candle_time: row for row in rows}
     assert store.read_after(MINUTE, -1, 100) == [model[time] for time in sorted(model)]
+
+
+def test_ranges_of_several_series_are_read_together(store):
+    unknown = SeriesId.parse("binance:spot:SOL/USDT:1m")
+    put(store, candles(60, 120, 180, 240))
+    put(store, candles(120, 180), OTHER)
+    spans = {OTHER: (0, 120), MINUTE: (120, 180), unknown: (0, 999)}
+    assert store.read_ranges(spans, limit=2) == {
+        OTHER: candles(120),
+        MINUTE: candles(120, 180),
+        unknown: [],
+    }
+    assert store.read_ranges(spans, limit=1) == {OTHER: candles(120), unknown: []}
+    assert store.read_ranges({}, limit=1) == {}

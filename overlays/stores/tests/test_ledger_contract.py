@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from factors.domain.checkpoints import Checkpoint
-from factors.domain.ledger import Position
+from factors.domain.ledger import Position, Saved
 from market.domain.series import SeriesId
 from market.domain.store import Outpaced
 from market.stores.memory import MemoryCandleStore
@@ -411,3 +411,15 @@ def test_long_history_is_read_by_index(transactional_db):
         plan = "\n".join(row for (row,) in cursor.fetchall())
     assert "overlay_versions_end" in plan and "overlay_versions_open" in plan, plan
     assert "Seq Scan on overlay_versions" not in plan, plan
+
+
+def test_saved_states_of_several_series_lead_to_their_heads(written):
+    ledger, unknown = written.ledger, SeriesId.parse("binance:spot:SOL/USDT:1m")
+    for series in (MINUTE, OTHER):
+        written.append(mark(180), series=series)
+    saved = [Checkpoint(60, 1, b"a"), Checkpoint(180, 3, b"c"), Checkpoint(240, 4, b"d")]
+    written.within(lambda each: each.checkpoints.save(saved, keep=[]))
+    assert ledger.saved([OTHER, MINUTE, unknown]) == {
+        MINUTE: Saved(at(180), saved[1]),
+        OTHER: Saved(at(180), None),
+    }

@@ -10,10 +10,10 @@ from urllib.request import urlopen
 import pytest
 
 from lab.http import post
+from lab.replay import active_at
 from lab.waiting import patience, wait_until
 from overlays.api.tests.drawn import walk
 from overlays.replay import jobs
-from overlays.replay.tests.asked import active_at
 from tests.clients import NAMES
 
 SERIES = "binance:futures:BTC/USDT:1m"

@@ -51,7 +51,9 @@ class Outcome:
     @property
     def remarks(self) -> str:
         """Notes and failures in one line."""
-        return "; ".join([*self.notes, *(f"FAILED: {each}" for each in self.failures)])
+        remarks = "; ".join([*self.notes, *(f"FAILED: {each}" for each in self.failures)])
+        # A failure may end with the last lines of a program: in a table they would be rows.
+        return " ".join(remarks.replace("|", "/").split())
 
     @property
     def row(self) -> str:

@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,7 @@ class Artifacts:
             except FileNotFoundError:
                 self._drop_unfinished(folder)
                 continue
-            size = sum(each.stat().st_size for each in path.iterdir())
-            kept.append((used_at, size, path))
+            kept.append((used_at, _size_of(path), path))
         kept.sort()
         total = sum(size for _, size, _ in kept)
         # The newest one stays, whatever its size: it was just asked for.
@@ -136,9 +135,22 @@ class Artifacts:
             total -= size
 
     def _drop_unfinished(self, folder: Folder) -> None:
-        try:
-            is_old = time.time() - folder.job.stat().st_mtime > UNFINISHED_S
-        except FileNotFoundError:
-            is_old = False
-        if is_old and not folder.is_locked():
-            shutil.rmtree(folder.path, ignore_errors=True)
+        """Delete a folder that no build has touched for a day, even without its request.
+
+        A process that was killed while it made or deleted the folder leaves one like that.
+        """
+        with suppress(FileNotFoundError):
+            touched = folder.job if folder.job.exists() else folder.path
+            is_old = time.time() - touched.stat().st_mtime > UNFINISHED_S
+            if is_old and not folder.is_locked():
+                shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _size_of(path: Path) -> int:
+    """The bytes of the files of a folder; another process may delete some meanwhile."""
+    size = 0
+    with suppress(FileNotFoundError):
+        for each in path.iterdir():
+            with suppress(FileNotFoundError):
+                size += each.stat().st_size
+    return size

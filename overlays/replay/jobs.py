@@ -7,6 +7,7 @@ goes on after the last one. All functions block.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -289,12 +290,16 @@ def _job(key: str, folder: Folder) -> Job | None:
     job = folder.read(folder.job)
     if job is None:
         return None
-    age_s = time.time() - folder.job.stat().st_mtime
-    if job["error"] is not None:
-        return None if age_s > ERROR_S else Job(key, "error", job["error"])
-    is_due = age_s > ASK_AGAIN_S and not folder.is_locked()
-    if is_due:
-        folder.job.touch()
+    try:
+        age_s = time.time() - folder.job.stat().st_mtime
+        if job["error"] is not None:
+            return None if age_s > ERROR_S else Job(key, "error", job["error"])
+        is_due = age_s > ASK_AGAIN_S and not folder.is_locked()
+        if is_due:
+            os.utime(folder.job)
+    except FileNotFoundError:
+        # It was dropped just now.
+        return None
     return Job(key, "building", is_due=is_due)
 
 

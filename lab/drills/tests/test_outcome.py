@@ -36,3 +36,12 @@ def test_report_keeps_rows_of_drills_that_were_not_run(page):
     assert rows[1] == "| two | 0 | 0 | 0 | 0 | 0 | 0 | 0.0 | 0.0 |  |"
     assert page.read_text().startswith("before\n")
     assert page.read_text().endswith("after\n")
+
+
+def test_report_of_a_failure_with_many_lines_is_one_row(page):
+    failed = Outcome(name="one", failures=("ledgers differ:\na | b\n\nc",))
+    write_report(page, [failed])
+    write_report(page, [Outcome(name="two")])
+    rows = page.read_text().split(BEGIN)[1].split(END)[0].splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| one", "| two"]
+    assert rows[0].endswith("| FAILED: ledgers differ: a / b c |")

@@ -15,6 +15,7 @@ from lab.drills import (
     habits,
     pasts,
     processes,
+    replay,
     rollback,
     servers,
     strangers,
@@ -26,7 +27,10 @@ from lab.drills.soak import soak
 from lab.drills.steps import table
 
 # Imported for the drills that they register.
-PARTS = (processes, servers, pasts, venue, habits, strangers, derived, charts, alerts, rollback)
+PARTS = (
+    *(processes, servers, pasts, venue, habits, strangers, derived, replay, charts, alerts),
+    rollback,
+)
 SOAK = "soak"
 
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from factors import runtime as factors
+from lab.replay import active_at
 from market.domain.series import SeriesId
 from overlays import runtime as overlays
 from overlays.api import replay_views
@@ -22,7 +23,6 @@ from overlays.replay.tests.asked import (
     STATUS,
     WINDOW,
     Player,
-    active_at,
     built,
     streamed,
 )

@@ -10,6 +10,7 @@ import pytest
 from django.test import AsyncClient
 
 from factors.tests.ledgers import changed
+from lab.replay import played
 from market import blocking
 from market.costs import COST, REQUEST_MS, Cost
 from market.domain.candle import Candle
@@ -21,7 +22,7 @@ from overlays.replay.jobs import reader
 from overlays.replay.stream import StreamSpec, lines
 from overlays.replay.tests.asked import streamed
 from overlays.replay.tests.states import framed
-from overlays.replay.tests.streams import parsed, played
+from overlays.replay.tests.streams import parsed
 
 STREAM = "/api/replay/stream"
 WINDOW = 40

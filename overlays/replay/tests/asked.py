@@ -5,8 +5,8 @@ from __future__ import annotations
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
+from lab.replay import states_of
 from overlays.api.tests.drawn import SERIES
-from overlays.replay.tests.states import pruned
 
 PREPARE = "/api/replay/prepare"
 ENSURE = "/api/replay/ensure_coverage"
@@ -55,91 +55,5 @@ class Player:
         """The time and state at each bar, definitions, points and slices."""
         for target in range(0, self.total, self.size):
             found = self.get(WINDOW, target_idx=target, factors="changes")
-            yield from states_of(found, window * self.meta["timeframe_s"])
-
-
-def states_of(found, reach):
-    """The time and state at each bar of a window."""
-    shown = found["window"]
-    catalog = {each["instruction_id"]: each["definition"] for each in shown["draw_catalog_base"]}
-    points = {name: dict(map(tuple, held)) for name, held in shown["draw_points_base"].items()}
-    grown = {each["at_idx"]: each["points"] for each in shown["draw_points"]}
-    patch = iter([*shown["draw_catalog_patch"], None])
-    version = next(patch)
-    slices = Slices(found)
-    for place, candle in enumerate(shown["kline"], shown["start_idx"]):
-        time = candle["time"]
-        while version is not None and version["visible_time"] <= time:
-            catalog[version["instruction_id"]] = version["definition"]
-            version = next(patch)
-        for name, value in grown.get(place, {}).items():
-            points.setdefault(name, {})[time] = value
-        active = {name: catalog[name] for name in active_at(shown, place)}
-        drawn = pruned(points, active, max(0, time - reach))
-        yield (
-            time,
-            [
-                active,
-                {name: list(map(list, held)) for name, held in drawn.items()},
-                slices.at(time),
-            ],
-        )
-
-
-def active_at(window, place):
-    """The reconstruction that the contract describes."""
-    checkpoint = [each for each in window["draw_active_checkpoints"] if each["at_idx"] <= place][-1]
-    active = set(checkpoint["active_ids"])
-    for diff in window["draw_active_diffs"]:
-        if checkpoint["at_idx"] < diff["at_idx"] <= place:
-            active = (active - set(diff["remove_ids"])) | set(diff["add_ids"])
-    return sorted(active)
-
-
-class Slices:
-    """The slices of factors, from their base and the changes of each bar."""
-
-    def __init__(self, found):
-        self.seen = found["factor_base"]
-        self.changes = iter([*found["factor_changes"], None])
-        self.next = next(self.changes)
-
-    def at(self, time):
-        """The slices at a bar; bars must come in order."""
-        while self.next is not None and self.next["candle_time"] <= time:
-            self.apply(self.next)
-            self.next = next(self.changes)
-        return dict(self.seen)
-
-    def apply(self, row):
-        """As docs/replay.md describes it."""
-        name = row["factor_name"]
-        if row.get("gone"):
-            self.seen.pop(name, None)
-            return
-        before = self.seen.get(name, {"history": {}, "head": {}})
-        history = dict(before["history"])
-        for key, splices in row.get("history", {}).items():
-            history[key] = list(history.get(key, ()))
-            for start, deleted, items in splices:
-                history[key][start : start + deleted] = items
-        head = before["head"]
-        if "head" in row:
-            head = row["head"]
-        elif "head_of" in row:
-            head = {
-                key: value
-                for key, value in history[row["head_of"]][-1].items()
-                if key != "visible_time"
-            }
-        for path, value in row.get("head_set", ()):
-            head = with_value(head, path, value)
-        self.seen = self.seen | {name: {"history": history, "head": head}}
-
-
-def with_value(value, path, new):
-    if not path:
-        return new
-    copied = value.copy()
-    copied[path[0]] = with_value(copied[path[0]], path[1:], new)
-    return copied
+            for candle, state in states_of(found, window * self.meta["timeframe_s"]):
+                yield candle["time"], state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from factors.lazy_json import as_json
-from overlays.domain.tests.applied import apply_delta
+from lab.replay import pruned, state_of_frame
 
 
 def plain(value):
@@ -38,27 +38,7 @@ def of_walk(walk, points, time):
     return plain([shown, pruned(points, shown, cutoff), slices])
 
 
-def pruned(points, shown, cutoff):
-    """The points that a window shows of the lines in it."""
-    found = {}
-    for name, definition in shown.items():
-        if definition["type"] == "line":
-            start = max(cutoff, definition["start"])
-            at = points.get(name, {})
-            found[name] = sorted((time, at[time]) for time in at if time >= start)
-    return found
-
-
 def framed(reads, series, time, window):
     """The same of a frame."""
     frame = plain(reads.frame_at(series, time, window=window).body)
-    catalog, points = {}, {}
-    delta = frame["draw_state"]
-    apply_delta(delta, catalog, points)
-    shown = {name: catalog[name] for name in delta["active_ids"]}
-    cutoff = max(0, time - window * series.timeframe.seconds)
-    slices = {
-        name: {"history": seen["history"], "head": seen["head"]}
-        for name, seen in frame["factor_slices"]["snapshots"].items()
-    }
-    return plain([shown, pruned(points, shown, cutoff), slices])
+    return state_of_frame(frame, window * series.timeframe.seconds)

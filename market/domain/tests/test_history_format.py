@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+import sys
 import zlib
 
 import pytest
@@ -13,13 +14,27 @@ from hypothesis import strategies as st
 from market.domain.candle import Candle
 from market.domain.history_format import AS_DOUBLES, HEADER, encode
 from tests.recordings import vector_json
-from trade_canvas_client.history import decode
+from trade_canvas_client import history
+from trade_canvas_client.history import decode, decode_columns
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 # Prices of a market: whole ticks, with an odd value among them.
 ticks = st.integers(-50, 50_000).map(lambda units: units / 100)
 values = st.one_of(ticks, ticks, ticks, finite)
 times = st.lists(st.integers(0, 253_402_300_799), min_size=1, max_size=12, unique=True).map(sorted)
+
+
+@pytest.fixture(autouse=True, params=["numpy", "lists"])
+def decoder(request):
+    """Each test decodes with numpy, and as if it were not installed."""
+    history.numpy.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "lists":
+            patch.setitem(sys.modules, "numpy", None)
+        # Its answer is kept.
+        assert (history.numpy() is None) == (request.param == "lists")
+    yield
+    history.numpy.cache_clear()
 
 
 @st.composite
@@ -72,6 +87,8 @@ def test_chunks_of_the_vectors_are_written_and_read(vector):
     candles = [Candle(*row) for row in vector["candles"]]
     assert encode(candles) == chunk
     assert bits(decode(chunk)) == bits(candles)
+    times, columns = decode_columns(chunk)
+    assert bits(zip(times, *columns, strict=True)) == bits(candles)
 
 
 def test_values_off_every_grid_are_doubles():
@@ -87,6 +104,8 @@ def test_whole_minutes_have_no_column_of_times():
 
 def test_what_is_no_whole_chunk_is_refused():
     chunk = encode(minutes(20))
-    for wrong in (b"", chunk[:-1], chunk + b"\0", chunk[:10], b"TCH2" + chunk[4:]):
+    wide = HEADER.pack(b"TCH1", 1, 0, 0, 0, 0, 9, *[0] * 6) + bytes(9)
+    misplaced = HEADER.pack(b"TCH1", 1, *[0] * 10, 1) + struct.pack("<Id", 5, 1.0)
+    for wrong in (b"", chunk[:-1], chunk + b"\0", chunk[:10], b"TCH2" + chunk[4:], wide, misplaced):
         with pytest.raises(ValueError, match="not a chunk"):
             decode(wrong)

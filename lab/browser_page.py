@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -40,6 +40,7 @@ STREAM_INTERVAL_S = 5
 RANKING_S, REST_S = 10.0, 60.0
 REWRITTEN_S, REWRITTEN_SPREAD_S = 0.4, 0.6
 KEEP_AFTER_S, LEAST_KEPT = 5.0, 1000
+CANCEL_AGAIN_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 ASSET = re.compile(rb'(?:src|href)="(/[^"]+\.(?:js|css|svg))"')
 CANDLES, HISTORY = "/api/market/candles", "/api/market/history"
@@ -86,6 +87,15 @@ def newest_in_columns(content: bytes) -> int | None:
 def one_copy(body: bytes) -> bytes:
     """Return an equal body that was given before, so that a thousand pages keep one."""
     return body
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: a request that is connecting may lose a cancellation."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
 
 class BrowserPage:
@@ -154,9 +164,7 @@ class BrowserPage:
     async def close(self) -> None:
         """End all requests and connections."""
         self.drawings.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         if self._session is not None:
             await self._session.close()
 

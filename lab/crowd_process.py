@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from lab.browser_drawings import Shown
-from lab.browser_page import HTTP_BYTES, BrowserPage
+from lab.browser_page import HTTP_BYTES, BrowserPage, end_tasks
 from lab.client import Order, Record, Watcher
 from lab.exchange import seconds_of
 from lab.ledger import Place, Tally
@@ -174,13 +174,18 @@ class Crew:
                 record=self._record,
                 changed=lambda *_: whole.set(),
             )
-            try:
-                async with asyncio.timeout(patience(LOAD_S)):
-                    await page.load()
-                    await whole.wait()
+
+            async def load() -> None:
+                await page.load()
+                await whole.wait()
                 loads.seconds.append(round(time.monotonic() - began, 4))
-            except TimeoutError:
-                loads.wrong["TimeoutError"] += 1
+
+            loading = asyncio.create_task(load())
+            try:
+                done, late = await asyncio.wait({loading}, timeout=patience(LOAD_S))
+                loads.wrong.update("TimeoutError" for _ in late)
+                await end_tasks(late)
+                await asyncio.gather(*done)
             finally:
                 await page.close()
 

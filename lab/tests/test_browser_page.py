@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from lab import browser_drawings
 from lab.browser_drawings import FRAME, MISSED, PAST, POLL, Answer, BrowserDrawings
-from lab.browser_page import newest_in_columns
+from lab.browser_page import end_tasks, newest_in_columns
 from lab.client import Order
 from lab.crowd_process import DIFFERING, Crew
 from lab.tests.fake_web import HEAD, SERIES, STORED, FakeWeb, closed
@@ -362,3 +362,18 @@ async def test_page_resumes_with_the_drawings_that_it_has():
     assert storm.live == 2
     assert {each["drawings"] for each in web.subscribed if "since" in each} == {1004}
     assert received.drawn_tally.missing == received.counts[MISSED] == 0
+
+
+async def test_a_task_that_loses_its_cancellation_is_cancelled_again():
+    started = asyncio.Event()
+
+    async def lose_the_first() -> None:
+        with suppress(asyncio.CancelledError):
+            started.set()
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(lose_the_first())
+    await started.wait()
+    await end_tasks([task])
+    assert task.cancelled()

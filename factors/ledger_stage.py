@@ -132,7 +132,8 @@ class Kept(NamedTuple, Generic[State, Item, Entry]):
     @property
     def size(self) -> int:
         """The candles for which the state takes memory."""
-        return max(LEAST, min(self.candle_count, MOST))
+        count = self.candle_count
+        return LEAST if count < LEAST else count if count < MOST else MOST
 
     def is_usable(self, known: Position, reached: int) -> bool:
         """Whether the state has seen nothing but candles that the ledger rightly holds."""

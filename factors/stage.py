@@ -151,7 +151,8 @@ class FactorStage:
         run = self._stage.apply(writer, change, given)
         fingerprint = run.logic.fingerprint
         change.results.put(FactorUpdate(run.head_time, run.entries, run.dropped_from, fingerprint))
-        writer.on_commit(partial(self._emit, change, run, milliseconds_since(started)))
+        if settings.SWITCHES.enable_debug_api:
+            writer.on_commit(partial(self._emit, change, run, milliseconds_since(started)))
         if run.dropped_from is None:
             return []
         reason = "factor history recomputed" if change.revised_from is None else "candles changed"

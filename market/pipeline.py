@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from market import log_context, metrics
+from market import collector, log_context, metrics
 from market.domain.candle import Candle, in_time_order
 from market.domain.change import Change, Notice, Results, revision_notice
 from market.domain.series import SeriesId
@@ -151,7 +151,8 @@ class Pipeline:
             return [self._outcome(batches[0])]
         for pause in (*PAUSES_S, None):
             try:
-                return self._attempt_group(batches)
+                with collector.paused():
+                    return self._attempt_group(batches)
             except Outpaced:
                 break
             except StoreUnavailable as error:

@@ -9,6 +9,8 @@ from functools import partial
 from itertools import islice
 from time import perf_counter
 
+from django.conf import settings
+
 from factors import runtime as factors
 from factors.domain.checkpoints import EVERY
 from factors.domain.ledger import FactorLedger, FactorUpdate, Position
@@ -155,7 +157,8 @@ class OverlayStage:
             )
             started = perf_counter()
             run = self._stage.apply(writer, change, given)
-            writer.on_commit(partial(_emit, change, run, milliseconds_since(started)))
+            if settings.SWITCHES.enable_debug_api:
+                writer.on_commit(partial(_emit, change, run, milliseconds_since(started)))
         return []
 
     def prepare(self, writers: Sequence[SeriesWriter], results: Results) -> None:

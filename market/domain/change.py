@@ -41,7 +41,7 @@ class Results:
 
     def get(self, kind: type[T]) -> T | None:
         """The value of exactly this type, if there is one."""
-        return cast(T | None, self._values.get(kind))
+        return cast("T | None", self._values.get(kind))
 
 
 def revision_notice(series: SeriesId, from_time: int, epoch: int) -> Notice:

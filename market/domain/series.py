@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from market.domain.explained import Explained, translatable
@@ -48,6 +48,15 @@ class SeriesId:
     market: str
     symbol: str
     timeframe: Timeframe
+    # Made once: a candle on its way is looked up by its series some twenty times.
+    _text: str = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        text = f"{self.exchange}:{self.market}:{self.symbol}:{self.timeframe.text}"
+        object.__setattr__(self, "_text", text)
+        parts = (self.exchange, self.market, self.symbol, self.timeframe)
+        object.__setattr__(self, "_hash", hash(parts))
 
     @staticmethod
     def parse(text: str) -> SeriesId:
@@ -76,8 +85,15 @@ class SeriesId:
         if not self.is_canonical:
             raise SeriesAlias(self)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[SeriesId], tuple[str, str, str, Timeframe]]:
+        # Another process hashes texts in its own way.
+        return SeriesId, (self.exchange, self.market, self.symbol, self.timeframe)
+
     def __str__(self) -> str:
-        return f"{self.exchange}:{self.market}:{self.symbol}:{self.timeframe.text}"
+        return self._text
 
 
 @lru_cache(maxsize=4096)

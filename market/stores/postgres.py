@@ -38,6 +38,7 @@ from market.stores.postgres_series import (
     raise_fence,
     states_in,
 )
+from market.stores.postgres_transaction import begun
 from market.stores.postgres_writer import COLUMNS, PostgresWriter
 
 SERIES_KEY = "(SELECT id FROM series WHERE name = %s)"
@@ -79,13 +80,13 @@ class PostgresCandleStore(CandleStore):
         # Writers of one series wait for each other in the database.
         writer: PostgresWriter | None = None
         try:
-            with transaction.atomic(), _cursor() as cursor:
-                row = lock_series(cursor, series)
+            with begun(_cursor) as (cursor, begin, commit):
+                row = lock_series(cursor, series, begin=begin)
                 if fence is not None and fence != row.fence:
                     raise_fence(cursor, series, row, fence)
                 writer = PostgresWriter(series, row, cursor, fence=fence)
                 yield writer
-                writer.flush()
+                writer.flush(commit)
         except BaseException as error:
             if writer is not None:
                 writer.rolled_back()
@@ -99,10 +100,10 @@ class PostgresCandleStore(CandleStore):
     def writing_group(self, fences: Mapping[SeriesId, Fence | None]) -> Iterator[PostgresGroup]:
         group: PostgresGroup | None = None
         try:
-            with transaction.atomic(), _cursor() as cursor:
-                group = PostgresGroup(cursor, fences)
+            with begun(_cursor) as (cursor, begin, commit):
+                group = PostgresGroup(cursor, fences, begin=begin)
                 yield group
-                group.flush()
+                group.flush(commit)
         except BaseException as error:
             for writer in group.writers if group else ():
                 writer.rolled_back()

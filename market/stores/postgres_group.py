@@ -79,9 +79,11 @@ class MemberWriter(PostgresWriter):
 class PostgresGroup(GroupWriter):
     """The series of one transaction; those that failed are out of it."""
 
-    def __init__(self, cursor: Any, fences: Mapping[SeriesId, Fence | None]) -> None:
+    def __init__(
+        self, cursor: Any, fences: Mapping[SeriesId, Fence | None], *, begin: str = ""
+    ) -> None:
         self._cursor = cursor
-        rows = lock_free_series(cursor, list(fences))
+        rows = lock_free_series(cursor, list(fences), begin=begin)
         self.busy = frozenset(fences) - rows.keys()
         stale: set[SeriesId] = set()
         writers: dict[SeriesId, MemberWriter] = {}
@@ -124,6 +126,6 @@ class PostgresGroup(GroupWriter):
             new[name].created(key)
         return {new[name].series: key for name, key in keys}
 
-    def flush(self) -> None:
-        """Write what all series have deferred; raises Outpaced."""
-        flush(self._cursor, self.writers)
+    def flush(self, commit: bytes = b"") -> None:
+        """Write what all series have deferred, and commit with it; raises Outpaced."""
+        flush(self._cursor, self.writers, commit)

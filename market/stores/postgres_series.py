@@ -71,19 +71,24 @@ def states_in(
     return states
 
 
-def lock_series(cursor: Any, series: SeriesId) -> SeriesRow:
-    """Wait for the series' lock; return its row."""
+def lock_series(cursor: Any, series: SeriesId, *, begin: str = "") -> SeriesRow:
+    """Wait for the series' lock; return its row. `begin` is sent in front."""
     name = str(series)
-    cursor.execute(LOCK_AND_READ, (name, name))
+    cursor.execute(begin + LOCK_AND_READ, (name, name))
     key, head, epoch, fence, generation = cursor.fetchone()
     state = SeriesState(head, epoch or 0, generation)
     return SeriesRow(key, state, Fence(fence or 0, generation))
 
 
-def lock_free_series(cursor: Any, series: Sequence[SeriesId]) -> dict[SeriesId, SeriesRow]:
-    """Lock those whose lock is free; return their rows, in the order of `series`."""
+def lock_free_series(
+    cursor: Any, series: Sequence[SeriesId], *, begin: str = ""
+) -> dict[SeriesId, SeriesRow]:
+    """Lock those whose lock is free; return their rows, in the order of `series`.
+
+    `begin` is sent in front.
+    """
     asked = {str(each): each for each in series}
-    cursor.execute(TRY_LOCKS, (list(asked),))
+    cursor.execute(begin + TRY_LOCKS, (list(asked),))
     names = [name for (name,) in cursor.fetchall()]
     # A statement of its own: it sees what the last holders of the locks committed.
     cursor.execute(READ_LOCKED, (names,))

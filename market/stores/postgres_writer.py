@@ -157,9 +157,9 @@ class PostgresWriter(Callbacks, SeriesWriter):
             self.flush()
         self._deferred[compose] = entry
 
-    def flush(self) -> None:
-        """Execute what was deferred; raises Outpaced."""
-        flush(self._cursor, [self])
+    def flush(self, commit: bytes = b"") -> None:
+        """Execute what was deferred, and commit with it; raises Outpaced."""
+        flush(self._cursor, [self], commit)
 
     def take_deferred(self) -> dict[Compose[Any], Any]:
         """Remove and return what was deferred."""
@@ -241,8 +241,11 @@ class PostgresWriter(Callbacks, SeriesWriter):
         return f"SELECT {self.key}, {COLUMNS} FROM candle_load"
 
 
-def flush(cursor: Any, writers: Iterable[PostgresWriter]) -> None:
-    """Execute what the series have deferred, in one round trip; raises Outpaced."""
+def flush(cursor: Any, writers: Iterable[PostgresWriter], commit: bytes = b"") -> None:
+    """Execute what the series have deferred, in one round trip; raises Outpaced.
+
+    `commit` is sent behind; without anything deferred nothing is sent.
+    """
     entries: dict[Compose[Any], list[Any]] = {}
     for writer in writers:
         for compose, entry in writer.take_deferred().items():
@@ -250,6 +253,7 @@ def flush(cursor: Any, writers: Iterable[PostgresWriter]) -> None:
     if not entries:
         return
     try:
-        cursor.execute(b";".join([compose(cursor, each) for compose, each in entries.items()]))
+        written = b";".join([compose(cursor, each) for compose, each in entries.items()])
+        cursor.execute(written + commit)
     except DivisionByZero:
         raise Outpaced from None

@@ -100,10 +100,10 @@ class FactorStateAdmin(ReadOnlyAdmin):
     def lag(self, row: FactorState) -> str:
         """How far the ledger is behind the stored candles."""
         stored = row.series.head_time
-        seconds = SeriesId.parse(row.series.name).timeframe.seconds
+        timeframe = SeriesId.parse(row.series.name).timeframe
         if stored is None or stored <= row.head_time:
             return _("up to date")
-        behind = (stored - max(row.head_time, 0)) // seconds
+        behind = timeframe.steps(max(row.head_time, 0), stored)
         text = ngettext("%(count)s candle behind", "%(count)s candles behind", behind)
         return text % {"count": f"{behind:,}"}
 

@@ -68,7 +68,7 @@ def _delay(store: int | None, head: int | None, timeframe: Timeframe) -> Delay:
     if store is None or head is None:
         return Delay(None, None)
     seconds = max(0, store - head)
-    return Delay(seconds, -(-seconds // timeframe.seconds))
+    return Delay(seconds, timeframe.lacking(head, store))
 
 
 def _status(heads: Heads, candles: int | None) -> tuple[str, str]:

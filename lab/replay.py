@@ -143,6 +143,10 @@ class Stage:
         }
         self._factors: Object = standing.get("factors", {})
 
+    def closes(self, columns: Mapping[str, Sequence[int]]) -> Sequence[int]:
+        """When each candle of a line has closed, which differs for months and days of a zone."""
+        return columns.get("close_time") or [time + self.step for time in columns["time"]]
+
     def state(self) -> State:
         """What is shown at the bar, as a frame has it."""
         cutoff = max(0, (self.time or 0) - self._reach)
@@ -180,16 +184,16 @@ def played(lines: Sequence[Object]) -> Iterator[tuple[int, Stage]]:
         if line["type"] != "window":
             continue
         closes = sorted(
-            (time + stage.step, place)
+            (close, place)
             for place, (stage, part) in enumerate(zip(stages, line["series"], strict=True))
-            for time in part["candles"]["time"]
+            for close in stage.closes(part["candles"])
         )
         assert all(before < close <= line["clock"] for close, _ in closes)
         before = line["clock"]
         moving = [stage.bars(part) for stage, part in zip(stages, line["series"], strict=True)]
         for close, place in closes:
             stage = next(moving[place])
-            assert stage.time is not None and stage.time + stage.step == close
+            assert stage.time is not None and stage.time < close <= stage.time + stage.step
             yield close, stage
 
 

@@ -81,9 +81,9 @@ def step_done(step: str, started: float) -> float:
 
 def live_age(series: SeriesId, candle_time: int) -> float | None:
     """Seconds since a candle closed; None for history, which would distort a histogram."""
-    timeframe = series.timeframe.seconds
-    age = time.time() - candle_time - timeframe
-    return age if 0 <= age <= LIVE_TIMEFRAMES * timeframe else None
+    timeframe = series.timeframe
+    age = time.time() - timeframe.close_of(candle_time)
+    return age if 0 <= age <= LIVE_TIMEFRAMES * timeframe.seconds else None
 
 
 def call_queued() -> float:

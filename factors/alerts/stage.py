@@ -98,12 +98,12 @@ class AlertStage:
         self, writer: SeriesWriter, change: Change, rules: Sequence[Rule]
     ) -> Iterator[Alert]:
         """The alerts of candles that are new enough, in the order of their candles."""
-        length = change.series.timeframe.seconds
+        timeframe = change.series.timeframe
         oldest = self._now() - self._max_age_s
         found = [*self._of_facts(change, rules), *self._of_prices(writer, change, rules)]
         found.sort(key=lambda alert: alert.fact.candle_time)
         for alert in found:
-            ended_at = alert.fact.candle_time + length
+            ended_at = timeframe.close_of(alert.fact.candle_time)
             if ended_at > alert.rule.active_from and ended_at >= oldest:
                 yield alert
 

@@ -15,6 +15,7 @@ from factors.domain.graph import FactorSpec, Feature
 from factors.domain.looks import CHINESE, Words
 from factors.domain.values import Event, History, Outcome, PastCandles, Payload, Setup, Slice
 from market.domain.candle import Candle
+from market.domain.timeframe import Timeframe
 
 RESISTANCE = "resistance"
 SUPPORT = "support"
@@ -71,7 +72,7 @@ class Window:
     """
 
     size: int
-    span: int
+    timeframe: Timeframe
     highs: Extremes = field(default_factory=deque)
     lows: Extremes = field(default_factory=deque)
 
@@ -107,10 +108,9 @@ def initial(setup: Setup) -> PivotState:
     """The state before the first candle."""
     parameters: PivotParameters = setup.parameters[SPEC.name]
     major, minor = parameters.window_major, parameters.window_minor
-    seconds = setup.timeframe.seconds
     return PivotState(
-        major=Window(major, major * seconds),
-        minor=Window(minor, minor * seconds),
+        major=Window(major, setup.timeframe),
+        minor=Window(minor, setup.timeframe),
         recent=deque(maxlen=max(major, minor) + 1),
     )
 
@@ -159,7 +159,7 @@ def _confirmed(
 ) -> tuple[Pivot, ...]:
     """The pivots at the window's centre, if that opened exactly one window before `time`."""
     centre = state.recent[-1 - window.size]
-    if centre.candle_time != time - window.span:
+    if centre.candle_time != window.timeframe.moved(time, -window.size):
         return ()
     sides = [(RESISTANCE, centre.high)] * high + [(SUPPORT, centre.low)] * low
     return tuple(

@@ -95,8 +95,8 @@ class Bars:
             return None
         # On the grid, so that polls within one bar are the same question.
         newest = timeframe.open_of(newest)
-        start = timeframe.open_of(ceil(asked.start) + timeframe.seconds - 1)
-        in_range = max(0, (newest - start) // timeframe.seconds + 1)
+        start = timeframe.first_open(ceil(asked.start))
+        in_range = max(0, timeframe.steps(start, newest) + 1)
         count = min(asked.count, MOST_BARS)
         return _Wanted(start, newest, min(MOST_BARS, max(1, count, in_range)), count)
 

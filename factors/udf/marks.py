@@ -106,7 +106,8 @@ def _mark(event: Event, known: _Known) -> dict[str, Any]:
 
 def _gap_mark(series: SeriesId, gap: Gap) -> dict[str, Any]:
     missing = gap.missing_candles(series.timeframe)
-    first, last = gap.prev_time + series.timeframe.seconds, gap.next_time - series.timeframe.seconds
+    first = series.timeframe.close_of(gap.prev_time)
+    last = series.timeframe.moved(gap.next_time, -1)
     return {
         "id": f"gap:{gap.next_time}",
         "time": gap.next_time,

@@ -1,7 +1,7 @@
 """Resolutions: how charts that speak UDF name timeframes.
 
-``5`` is five minutes, ``15S`` fifteen seconds, ``1D`` (or ``D``) a day, ``1W`` a week. Months are
-no timeframe: charts make them of days.
+``5`` is five minutes, ``15S`` fifteen seconds, ``1D`` (or ``D``) a day, ``1W`` a week, ``1M`` a
+month. Charts make months of days where there are days.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from market.domain.timeframe import Timeframe, TimeframeError
+from market.domain.timeframe import MONTH, Timeframe, TimeframeError
 
 SECONDS = (1, 5, 10, 15, 30)
 MINUTES = (1, 2, 3, 5, 10, 15, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720)
@@ -26,12 +26,12 @@ OFFERED = (
 )
 """What a chart may show, ascending."""
 
-_RESOLUTION = re.compile(r"([0-9]{0,6})([SDW]?)")
-_UNITS = {"S": "s", "": "m", "D": "d", "W": "w"}
+_RESOLUTION = re.compile(r"([0-9]{0,6})([SDWM]?)")
+_UNITS = {"S": "s", "": "m", "D": "d", "W": "w", "M": MONTH}
 
 
 class ResolutionError(ValueError):
-    """A text that is no resolution, or one of months."""
+    """A text that is no resolution."""
 
 
 @lru_cache(maxsize=256)
@@ -47,7 +47,7 @@ def timeframe_of(resolution: str) -> Timeframe:
         raise ResolutionError(resolution) from error
 
 
-STORABLE = {each: timeframe_of(each) for each in OFFERED if each != "1M"}
+STORABLE = {each: timeframe_of(each) for each in OFFERED}
 """The timeframe of every resolution that can be stored."""
 
 
@@ -59,6 +59,7 @@ class Multipliers:
     minutes: tuple[int, ...]
     days: tuple[int, ...]
     weeks: tuple[int, ...]
+    months: tuple[int, ...] = ()
 
     @staticmethod
     def of(timeframes: Collection[Timeframe]) -> Multipliers:
@@ -69,6 +70,7 @@ class Multipliers:
             tuple(each for each in MINUTES if str(each) in named),
             tuple(each for each in DAYS if f"{each}D" in named),
             (1,) if "1W" in named else (),
+            (1,) if "1M" in named else (),
         )
 
     def shown(self) -> list[str]:
@@ -81,9 +83,8 @@ class Multipliers:
         shown = [f"{each}S" for each in _multiples(SECONDS, self.seconds)]
         shown += [str(each) for each in _multiples(MINUTES, self.minutes)]
         shown += [f"{each}D" for each in _multiples(DAYS, days)]
-        if 1 in days:
-            return [*shown, "1W", "1M"]
-        return [*shown, "1W"] if self.weeks else shown
+        shown += ["1W"] * bool(1 in days or self.weeks)
+        return shown + ["1M"] * bool(1 in days or self.months)
 
 
 def _multiples(offered: Iterable[int], read: tuple[int, ...]) -> list[int]:

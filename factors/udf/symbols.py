@@ -115,10 +115,12 @@ def described(
         "intraday_multipliers": [str(each) for each in multipliers.minutes],
         "has_daily": bool(multipliers.days),
         "daily_multipliers": [str(each) for each in multipliers.days],
-        # Of weeks and months only weeks are stored: where there are days, a chart makes both.
-        "has_weekly_and_monthly": bool(multipliers.weeks and not multipliers.days),
+        # Where there are days, a chart makes weeks and months of them.
+        "has_weekly_and_monthly": bool(
+            (multipliers.weeks or multipliers.months) and not multipliers.days
+        ),
         "weekly_multipliers": [str(each) for each in multipliers.weeks],
-        "monthly_multipliers": [],
+        "monthly_multipliers": [str(each) for each in multipliers.months],
         "supported_resolutions": multipliers.shown(),
         "visible_plots_set": "ohlcv",
         "data_status": "pulsed",

@@ -17,7 +17,7 @@ from lab.venues.table import VENUES, Venue, venue_of
 from lab.venues.truth import Truth
 from lab.venues.venue import open_venue, series_at
 from market.domain.feed import FeedError, FeedRefused, Missing
-from market.domain.timeframe import timeframes_named
+from market.domain.timeframe import followable_named
 from market.exchanges.ccxt_client import MARKETS
 from market.exchanges.ccxt_history import History, page_size
 
@@ -121,7 +121,7 @@ async def scan(venue: Venue) -> Scanned:
 
 def _shortest(names: object) -> str:
     """The shortest timeframe of a minute or more."""
-    found = timeframes_named(names if isinstance(names, dict) else ())
+    found = followable_named(names if isinstance(names, dict) else ())
     return min((one.seconds, name) for name, one in found.items() if one.seconds >= 60)[1]
 
 

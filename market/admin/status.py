@@ -46,7 +46,7 @@ class FollowStatus:
         if self.series is None or self.head is None:
             return None
         timeframe = self.series.timeframe
-        return max(0, (timeframe.latest_closed(time.time()) - self.head) // timeframe.seconds)
+        return max(0, timeframe.steps(self.head, timeframe.latest_closed(time.time())))
 
     def lag(self) -> str:
         """How far the store is behind, as text."""

@@ -152,13 +152,14 @@ def _completeness(series: SeriesId, buckets: int) -> list[dict[str, int]]:
     if head is None:
         return []
     newest = timeframe.open_of(head)
-    opens = [newest - back * timeframe.seconds for back in reversed(range(buckets))]
+    opens = [timeframe.moved(newest, -back) for back in reversed(range(buckets))]
     return [_bucket(base, start, timeframe) for start in opens]
 
 
 def _bucket(base: SeriesId, start: int, timeframe: Timeframe) -> dict[str, int]:
-    expected = timeframe.seconds // MINUTE.seconds
-    actual = candle_store().count(base, start, start + timeframe.seconds - 1)
+    end = timeframe.close_of(start)
+    expected = (end - start) // MINUTE.seconds
+    actual = candle_store().count(base, start, end - 1)
     return {
         "bucket_open_time": start,
         "expected_minutes": expected,

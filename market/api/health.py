@@ -80,7 +80,8 @@ def series_health(
     timeframe = series.timeframe
     expected = timeframe.latest_closed(now)
     missing = None if head is None else max(0, expected - head)
-    shown = _backfill(backfill, timeframe, missing or 0, now=now)
+    lacking = None if head is None else timeframe.lacking(head, expected)
+    shown = _backfill(backfill, timeframe, missing or 0, lacking or 0, now=now)
     status, reason = _status(head, expected, shown)
     halted = {"is_halted": True} if is_halted else {}
     return {
@@ -91,7 +92,7 @@ def series_health(
         "head_time": head,
         "lag_seconds": None if head is None else max(0, now - head),
         "missing_seconds": missing,
-        "missing_candles": None if missing is None else _candles(missing, timeframe),
+        "missing_candles": lacking,
         "status": status,
         "status_reason": reason,
         "backfill": shown,
@@ -114,7 +115,7 @@ def _status(head: int | None, expected: int, backfill: dict[str, Any]) -> tuple[
 
 
 def _backfill(
-    progress: BackfillProgress, timeframe: Timeframe, missing: int, *, now: int
+    progress: BackfillProgress, timeframe: Timeframe, missing: int, lacking: int, *, now: int
 ) -> dict[str, Any]:
     horizon = settings.SWITCHES.kline_health_backfill_recent_seconds
     updated = progress.updated_at
@@ -129,9 +130,9 @@ def _backfill(
         "error": progress.error,
         "recent": updated is not None and now - updated <= horizon,
         "start_missing_seconds": start,
-        "start_missing_candles": _candles(start, timeframe),
+        "start_missing_candles": -(-start // timeframe.seconds),
         "current_missing_seconds": missing,
-        "current_missing_candles": _candles(missing, timeframe),
+        "current_missing_candles": lacking,
     }
 
 
@@ -139,7 +140,3 @@ def _percent(start: int, current: int) -> float | None:
     if start <= 0:
         return 100.0 if current <= 0 else None
     return min(100.0, max(0.0, 100.0 * (start - current) / start))
-
-
-def _candles(seconds: int, timeframe: Timeframe) -> int:
-    return -(-seconds // timeframe.seconds)

@@ -62,7 +62,10 @@ def closed_candle(body: ClosedCandleBody) -> tuple[SeriesId, Candle]:
 
 
 def refuse_derived(series: SeriesId) -> None:
-    """Raise ApiError 409 for a derived series: its candles are made of another series' alone."""
+    """Raise ApiError 409 for a derived series: its candles are made of another series' alone.
+
+    So are all with a calendar, whether they are derived here or not.
+    """
     base = derived_timeframes().base_of(series)
     if base is not None:
         raise ApiError(
@@ -70,6 +73,12 @@ def refuse_derived(series: SeriesId) -> None:
             ErrorCode.DERIVED_SERIES,
             _("%(series)s is derived: send the candles of %(base)s")
             % {"series": series, "base": base},
+        )
+    if series.timeframe.calendar is not None:
+        raise ApiError(
+            409,
+            ErrorCode.DERIVED_SERIES,
+            _("%(series)s can only be derived: send shorter candles") % {"series": series},
         )
 
 

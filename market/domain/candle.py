@@ -114,4 +114,4 @@ def in_time_order(candles: Iterable[Candle]) -> list[Candle]:
 
 def is_closed(candle_time: int, timeframe: Timeframe, now: float) -> bool:
     """Whether the candle that opened at `candle_time` has closed at `now` (Unix seconds)."""
-    return candle_time + timeframe.seconds <= now
+    return timeframe.close_of(candle_time) <= now

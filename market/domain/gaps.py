@@ -21,7 +21,7 @@ class Gap(NamedTuple):
 
     def missing_candles(self, timeframe: Timeframe) -> int:
         """How many candles of the grid are missing between the two."""
-        return max(0, self.delta_seconds // timeframe.seconds - 1)
+        return max(0, timeframe.steps(self.prev_time, self.next_time) - 1)
 
 
 def find_gaps(times: Iterable[int], timeframe: Timeframe) -> Iterator[Gap]:

@@ -59,4 +59,6 @@ def oldest_kept(bounds: Bounds, timeframe: Timeframe, newest: int) -> int:
     seconds = bounds.get(timeframe)
     if seconds is None:
         return 0
+    if timeframe.calendar is not None:
+        return max(0, timeframe.open_of(newest - seconds))
     return max(0, newest - seconds // timeframe.seconds * timeframe.seconds)

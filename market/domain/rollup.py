@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from market.domain.calendars import DAY_S
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
+from market.domain.zones import offsets_of
 
 
 class Bucket(NamedTuple):
@@ -88,6 +90,8 @@ class DerivedTimeframes:
         In the comma-separated list, what is no timeframe, or can't be made of the base, is ignored.
         """
         base_timeframe = Timeframe.parse(base).canonical()
+        if base_timeframe.calendar is not None:
+            raise TimeframeError("candles of changing length are no base: %(base)r", base=base)
         found: dict[Timeframe, None] = {}
         for text in derived.split(","):
             try:
@@ -118,5 +122,11 @@ NONE_DERIVED = DerivedTimeframes(Timeframe.parse("1m"), ())
 
 def is_derivable(base: Timeframe, to: Timeframe) -> bool:
     """Whether every candle of one timeframe covers a whole number, at least two, of the other."""
+    if base.calendar is not None:
+        return False
+    if to.calendar is not None:
+        # Days begin at midnight of the zone: at a time on the base's grid, whatever the offset.
+        shifts = (base.offset, DAY_S, *offsets_of(to.calendar.zone))
+        return base.seconds < DAY_S and not any(each % base.seconds for each in shifts)
     is_multiple = to.seconds > base.seconds and to.seconds % base.seconds == 0
     return is_multiple and (to.offset - base.offset) % base.seconds == 0

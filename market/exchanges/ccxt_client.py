@@ -349,7 +349,16 @@ def no_symbol(series: SeriesId) -> UnknownSymbol:
 
 
 def no_timeframe(series: SeriesId) -> UnknownTimeframe:
-    """The refusal of a series whose timeframe the exchange does not have."""
+    """The refusal of a series whose timeframe the exchange does not have, or that is only derived.
+
+    An exchange may have months; where they open is not to be learned from a few of them.
+    """
+    if series.timeframe.calendar is not None:
+        return UnknownTimeframe(
+            "candles of %(timeframe)s are only made of shorter ones:"
+            " name it in TRADE_CANVAS_DERIVED_TIMEFRAMES",
+            timeframe=series.timeframe,
+        )
     return UnknownTimeframe(
         "%(exchange)s has no timeframe %(timeframe)s",
         exchange=series.exchange,

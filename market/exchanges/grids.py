@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from market.domain.explained import translatable
 from market.domain.feed import FeedRefused
 from market.domain.series import SeriesId
-from market.domain.timeframe import Timeframe, timeframes_named
+from market.domain.timeframe import Timeframe, followable_named
 from market.exchanges.ccxt_client import feed_errors, no_timeframe, symbol_of
 from market.singletons import once
 
@@ -156,8 +156,8 @@ async def _times(client: Any, series: SeriesId, name: str, since: int | None) ->
 
 
 def _of_length(timeframe: Timeframe, names: Iterable[str]) -> Iterator[tuple[str, Timeframe]]:
-    for name, nominal in timeframes_named(names).items():
-        if nominal.seconds == timeframe.seconds:
+    for name, nominal in followable_named(names).items():
+        if nominal.seconds == timeframe.seconds and timeframe.calendar is None:
             yield name, nominal
 
 

@@ -17,7 +17,7 @@ import ccxt
 from market.domain.candle import Candle
 from market.domain.feed import FeedError, FeedRefused, HistoryPage, Hole, Missing, RateLimited
 from market.domain.series import SeriesId
-from market.domain.timeframe import Timeframe, timeframes_named
+from market.domain.timeframe import Timeframe, followable_named
 from market.exchanges.answers import Answer, RequestRefused, UnreadableAnswer, ask, holes_of
 from market.exchanges.refused_rows import refused_rows
 
@@ -301,7 +301,7 @@ class HistoryRead:
     def _longer(self) -> tuple[str, Timeframe] | None:
         """The next longer timeframe of the exchange that consists of whole candles of ours."""
         found: list[tuple[int, str, Timeframe]] = []
-        for name, other in timeframes_named(self._exchange.timeframes or {}).items():
+        for name, other in followable_named(self._exchange.timeframes or {}).items():
             is_longer = other.seconds > self._step and other.seconds % self._step == 0
             if is_longer and (other.offset - self._timeframe.offset) % self._step == 0:
                 found.append((other.seconds, name, other))

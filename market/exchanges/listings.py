@@ -23,7 +23,7 @@ from django.conf import settings
 
 from market.domain.feed import FeedError, FeedRefused
 from market.domain.series import FUTURES, SeriesId
-from market.domain.timeframe import Timeframe, timeframes_named
+from market.domain.timeframe import Timeframe, followable_named
 from market.exchanges.ccxt_client import (
     check_known,
     feed_errors,
@@ -298,7 +298,7 @@ async def _close(client: Any) -> None:
 
 def _timeframes(names: Any) -> tuple[str, ...]:
     """ccxt's names of the timeframes that a series can have, the shortest first."""
-    found = timeframes_named(names)
+    found = followable_named(names)
     return tuple(sorted(found, key=lambda name: found[name]))
 
 

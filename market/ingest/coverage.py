@@ -55,8 +55,9 @@ _ANSWERED = (GapState.QUIET, GapState.UNSERVED, GapState.UNANSWERED, GapState.DR
 
 
 def is_supported(series: SeriesId) -> bool:
-    """Whether a feed can be opened for the series."""
-    return series.exchange in ccxt_feed.known_exchanges()
+    """Whether a feed can be opened for the series, or for the base that it is derived of."""
+    timeframe = derived_timeframes().source_of(series).timeframe
+    return timeframe.calendar is None and series.exchange in ccxt_feed.known_exchanges()
 
 
 # Requests

@@ -120,7 +120,7 @@ def _gaps(series: SeriesId, cursor: int | None, candles: Sequence[Candle]) -> It
             yield {
                 "type": "gap",
                 "series_id": str(series),
-                "expected_next_time": cursor + step,
+                "expected_next_time": series.timeframe.close_of(cursor),
                 "actual_time": candle.candle_time,
             }
         cursor = candle.candle_time

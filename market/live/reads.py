@@ -125,8 +125,8 @@ class StoreReads:
         if not rows or not self.wants_repair(series, cursor, rows[0].candle_time):
             return rows
         assert self._repair_gap is not None and cursor is not None
-        step = series.timeframe.seconds
-        start, end = cursor + step, rows[0].candle_time - step
+        timeframe = series.timeframe
+        start, end = timeframe.close_of(cursor), timeframe.moved(rows[0].candle_time, -1)
         try:
             if not await self._repair_gap(series, start, end):
                 return rows

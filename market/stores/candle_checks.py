@@ -45,6 +45,12 @@ WHERE series_id = (SELECT id FROM series WHERE name = %s)
     AND candle_time > %s AND (NOT ({POSSIBLE}) OR (candle_time - %s) %% %s <> 0)
 ORDER BY candle_time LIMIT %s
 """
+# Whether rows are on the grid of a calendar the database does not know.
+EVERY = f"""
+SELECT {COLUMNS} FROM candles
+WHERE series_id = (SELECT id FROM series WHERE name = %s) AND candle_time > %s
+ORDER BY candle_time LIMIT %s
+"""
 # A series that was posted may be off the grid throughout.
 PAGE = 10_000
 
@@ -120,9 +126,16 @@ def wrong_rows(connection: BaseDatabaseWrapper, series: SeriesId) -> Iterator[Wr
     while True:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
-            cursor.execute(WRONG, [str(series), after, timeframe.offset, timeframe.seconds, PAGE])
+            if timeframe.calendar is None:
+                cursor.execute(
+                    WRONG, [str(series), after, timeframe.offset, timeframe.seconds, PAGE]
+                )
+            else:
+                cursor.execute(EVERY, [str(series), after, PAGE])
             page = [_as_wrong(Candle._make(row)) for row in cursor]
-        yield from page
+        for row in page:
+            if row.is_impossible or not timeframe.is_aligned(row.candle.candle_time):
+                yield row
         if len(page) < PAGE:
             return
         after = page[-1].candle.candle_time

@@ -39,6 +39,20 @@ SELECT series_id, time_bucket({length}::bigint, candle_time, {offset}::bigint) A
 FROM candles WHERE (candle_time - {base_offset}) % {base_length} = 0
 GROUP BY series_id, bucket WITH NO DATA
 """
+# Of months and days of a zone the bounds are given: only then do both have the same rules of zones.
+CALENDAR = """
+SELECT series_id, bucket,
+       (array_agg(open ORDER BY candle_time))[1] AS open, max(high) AS high, min(low) AS low,
+       (array_agg(close ORDER BY candle_time DESC))[1] AS close,
+       sum(volume ORDER BY candle_time) AS volume, count(*) AS found,
+       (min(closes) - bucket) / {base_length} AS expected
+FROM candles
+JOIN unnest(%(opens)s::bigint[], %(closes)s::bigint[]) AS bounds (bucket, closes)
+    ON candle_time >= bucket AND candle_time < closes
+WHERE candle_time %% {base_length} = 0
+    AND series_id = (SELECT id FROM series WHERE name = %(base)s)
+GROUP BY series_id, bucket
+"""
 # An aggregate adds volumes in an order of its own; everything else is the same double.
 COMPARE = """
 WITH rolled AS (
@@ -46,14 +60,13 @@ WITH rolled AS (
     WHERE series_id = (SELECT id FROM series WHERE name = %(base)s)
       AND bucket >= %(since)s
       AND bucket >= (SELECT max(kept_from) FROM series WHERE name IN (%(base)s, %(name)s))
-      AND bucket + {length} <= %(over)s
-      AND (found = {length} / {base_length} OR %(partial)s)
+      AND bucket <= %(last)s
+      AND (found = {whole} OR %(partial)s)
 ), stored AS (
     SELECT candle_time, open, high, low, close, volume FROM candles
     WHERE series_id = (SELECT id FROM series WHERE name = %(name)s)
-      AND candle_time >= %(since)s AND candle_time + {length} <= %(over)s
-      AND candle_time >= (SELECT min(candle_time) FROM candles
-                          WHERE series_id = (SELECT id FROM series WHERE name = %(base)s))
+      AND candle_time >= %(since)s AND candle_time <= %(last)s
+      AND candle_time >= %(first)s
       AND candle_time >= (SELECT max(kept_from) FROM series WHERE name IN (%(base)s, %(name)s))
 )
 SELECT count(*), count(*) FILTER (WHERE stored.candle_time IS NULL),
@@ -65,6 +78,11 @@ SELECT count(*), count(*) FILTER (WHERE stored.candle_time IS NULL),
 FROM rolled FULL JOIN stored USING (candle_time)
 """
 TOLERANCE = 1e-9
+
+FIRST = """
+SELECT min(candle_time) FROM candles
+WHERE series_id = (SELECT id FROM series WHERE name = %(base)s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +121,34 @@ def compare(
         with _source(connection, timeframes.base, timeframe, is_hypertable=is_hypertable) as source:
             for series in chosen:
                 base = series.with_timeframe(timeframes.base)
-                values: dict[str, str | int | float] = {
+                over = timeframes.base.close_of(known[series].head)
+                values: dict[str, Any] = {
                     "name": str(series),
                     "base": str(base),
                     "since": known[series].since,
-                    "over": timeframes.base.close_of(known[series].head),
+                    "last": timeframe.closed_by(over),
                     "partial": keeps_partial,
                     "tolerance": TOLERANCE if is_hypertable else 0.0,
                 }
-                statement = COMPARE.format(
-                    source=source,
-                    length=timeframe.seconds,
-                    base_length=timeframes.base.seconds,
-                )
+                whole = f"{timeframe.seconds} / {timeframes.base.seconds}"
+                if timeframe.calendar is not None:
+                    whole = "expected"
                 with connection.cursor() as cursor:
-                    cursor.execute(statement, values)
+                    cursor.execute(FIRST, values)
+                    (first,) = cursor.fetchone()
+                    values["first"] = over if first is None else timeframe.open_of(first)
+                    if timeframe.calendar is not None:
+                        values |= _bounds(timeframe, values["first"], over)
+                    cursor.execute(COMPARE.format(source=source, whole=whole), values)
                     yield Compared(series, *cursor.fetchone())
+
+
+def _bounds(timeframe: Timeframe, first: int, over: int) -> dict[str, list[int]]:
+    """The opens and closes of all buckets from `first` on that are over."""
+    bounds = [first]
+    while (following := timeframe.close_of(bounds[-1])) <= over:
+        bounds.append(following)
+    return {"opens": bounds[:-1], "closes": bounds[1:]}
 
 
 @contextmanager
@@ -133,6 +163,9 @@ def _source(
         "base_length": base.seconds,
         "base_offset": base.offset,
     }
+    if to.calendar is not None:
+        yield f"({CALENDAR.format(**parts)}) AS plain"
+        return
     if not is_hypertable:
         of_series = "AND series_id = (SELECT id FROM series WHERE name = %(base)s)"
         plain = PLAIN.replace("%", "%%").format(of_series=of_series, **parts)

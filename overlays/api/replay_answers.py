@@ -161,7 +161,10 @@ class WindowAnswer(BaseModel):
 
 
 class StreamCandles(BaseModel):
-    """Candles as columns; `time` is the open time."""
+    """Candles as columns; `time` is the open time.
+
+    `close_time` is there for months and for candles of a time zone, whose length changes.
+    """
 
     time: list[int]
     open: list[float]
@@ -169,6 +172,7 @@ class StreamCandles(BaseModel):
     low: list[float]
     close: list[float]
     volume: list[float]
+    close_time: list[int] | None = None
 
 
 class StreamDrawn(BaseModel):

@@ -37,9 +37,8 @@ class CoverageJob:
     def of(series: SeriesId, to_time: int | None, target_candles: int) -> CoverageJob:
         """The job for a request; without a time: up to the newest candle."""
         if to_time is None:
-            step = series.timeframe.seconds
             head = candle_store().state(series).head
-            to_time = int(time.time()) // step * step if head is None else head
+            to_time = series.timeframe.open_of(time.time()) if head is None else head
         return CoverageJob(series, to_time, target_candles)
 
     @staticmethod
@@ -67,14 +66,15 @@ class CoverageJob:
         if base is None:
             return self.series, start, end
         step = base.timeframe.seconds
-        end += self.series.timeframe.seconds - step
+        end = self.series.timeframe.close_of(end) - step
         return base, max(start, end - (coverage.MOST_BASE_CANDLES - 1) * step), end
 
     @property
     def span(self) -> tuple[int, int]:
         """The first and last open time of the range."""
-        reach = (self.target_candles - 1) * self.series.timeframe.seconds
-        return max(self.series.timeframe.offset, self.to_time - reach), self.to_time
+        timeframe = self.series.timeframe
+        start = timeframe.moved(self.to_time, 1 - self.target_candles)
+        return max(timeframe.first_open(0), start), self.to_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,8 @@ def spec_of(
     aligned = None if head is None else store.floor(series, head if to_time is None else to_time)
     if aligned is None:
         raise NoData
-    reach = (window_candles - 1) * series.timeframe.seconds
-    if store.count(series, max(0, aligned - reach), aligned) < window_candles:
+    start = max(0, series.timeframe.moved(aligned, 1 - window_candles))
+    if store.count(series, start, aligned) < window_candles:
         raise CoverageMissing
     for reached in (factors.head_time(series), runtime.head_time(series)):
         if reached is None or reached < aligned:

@@ -51,8 +51,8 @@ class PackageSpec:
     @property
     def from_time(self) -> int:
         """The earliest open time that the package may have."""
-        reach = (self.window_candles - 1) * self.series.timeframe.seconds
-        return max(0, self.to_candle_time - reach)
+        timeframe = self.series.timeframe
+        return max(0, timeframe.moved(self.to_candle_time, 1 - self.window_candles))
 
     @property
     def cache_key(self) -> str:

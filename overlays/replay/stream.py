@@ -49,7 +49,7 @@ class StreamSpec:
     @property
     def clock(self) -> int:
         """When the candle that opens at `start` has closed."""
-        return self.start + self.series[0].timeframe.seconds
+        return self.series[0].timeframe.close_of(self.start)
 
 
 def lines(reader: ReplayReader, spec: StreamSpec) -> Iterator[bytes]:
@@ -73,7 +73,7 @@ def _begun(reader: ReplayReader, spec: StreamSpec) -> list[SeriesWalk]:
             return [
                 reader.begin(
                     each,
-                    spec.clock - each.timeframe.seconds,
+                    each.timeframe.closed_by(spec.clock),
                     window=spec.window,
                     with_factors=spec.with_factors,
                 )
@@ -85,13 +85,13 @@ def _begun(reader: ReplayReader, spec: StreamSpec) -> list[SeriesWalk]:
 
 
 def _windows(spec: StreamSpec, walks: Sequence[SeriesWalk]) -> Iterator[dict[str, Any]]:
-    step, size = spec.series[0].timeframe.seconds, spec.window_size
+    first, size = spec.series[0].timeframe, spec.window_size
     end = max(_closed(walk, walk.reached) for walk in walks)
     if spec.end is not None:
-        end = min(end, spec.end + step)
+        end = min(end, first.close_of(spec.end))
     left, until = spec.limit, time.monotonic() + MAX_S
     while True:
-        ahead = [walk.following(end - walk.series.timeframe.seconds, size) for walk in walks]
+        ahead = [walk.following(walk.series.timeframe.closed_by(end), size) for walk in walks]
         # How far all series are known: a full page may not be the last.
         full = [
             _closed(walk, page[-1].candle_time)
@@ -105,19 +105,19 @@ def _windows(spec: StreamSpec, walks: Sequence[SeriesWalk]) -> Iterator[dict[str
         ]
         if any(pages):
             moved = [walk.take(page) for walk, page in zip(walks, pages, strict=True)]
-            yield {"type": "window", "clock": clock, "series": list(map(_part, moved))}
+            yield {"type": "window", "clock": clock, "series": list(map(_part, spec.series, moved))}
         left -= sum(map(len, pages))
         if not full:
             yield {"type": "end", "next_from": None}
             return
         if left <= 0 or time.monotonic() > until:
-            yield {"type": "end", "next_from": clock - step}
+            yield {"type": "end", "next_from": first.closed_by(clock)}
             return
 
 
 def _closed(walk: SeriesWalk, candle_time: int) -> int:
     """When a candle of a walk has closed."""
-    return candle_time + walk.series.timeframe.seconds
+    return walk.series.timeframe.close_of(candle_time)
 
 
 def _start(spec: StreamSpec, walks: Sequence[SeriesWalk]) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _standing(walk: SeriesWalk) -> dict[str, Any]:
         "series_id": str(walk.series),
         "timeframe_s": walk.series.timeframe.seconds,
         "time": walk.time,
-        "candles": _columns([] if walk.candle is None else [walk.candle]),
+        "candles": _columns(walk.series, [] if walk.candle is None else [walk.candle]),
         "draw": _drawn(list(walk.drawn.shown.values())),
         "points": walk.points,
     }
@@ -148,11 +148,11 @@ def _standing(walk: SeriesWalk) -> dict[str, Any]:
     return state
 
 
-def _part(bars: Sequence[Bar]) -> dict[str, Any]:
+def _part(series: SeriesId, bars: Sequence[Bar]) -> dict[str, Any]:
     """The bars of one series in a window: candles as columns, and what each bar changes."""
     changes = [_change(place, bar) for place, bar in enumerate(bars)]
     part: dict[str, Any] = {
-        "candles": _columns([bar.candle for bar in bars]),
+        "candles": _columns(series, [bar.candle for bar in bars]),
         "changes": [each for each in changes if len(each) > 1],
     }
     rows = [row for bar in bars for row in bar.factor_rows]
@@ -178,9 +178,13 @@ def _drawn(versions: Sequence[InstructionVersion]) -> list[dict[str, Any]]:
     ]
 
 
-def _columns(candles: Sequence[Candle]) -> dict[str, list[Any]]:
+def _columns(series: SeriesId, candles: Sequence[Candle]) -> dict[str, list[Any]]:
     names = ("time", "open", "high", "low", "close", "volume")
-    return {name: [each[place] for each in candles] for place, name in enumerate(names)}
+    columns = {name: [each[place] for each in candles] for place, name in enumerate(names)}
+    if series.timeframe.calendar is not None:
+        # A client can't know them by the length of the timeframe.
+        columns["close_time"] = [series.timeframe.close_of(each.candle_time) for each in candles]
+    return columns
 
 
 def _line(content: dict[str, Any]) -> bytes:

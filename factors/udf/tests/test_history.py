@@ -106,12 +106,16 @@ def test_resolutions_read_their_own_series(ask):
     store([86400 * 4, 86400 * 11], series=f"{TICKER}:1w")
     assert times(ask(0, 10**6, resolution="60")) == [3600, 7200]
     assert times(ask(0, 10**7, resolution="1W")) == [86400 * 4, 86400 * 11]
+    months = [0, 31 * 86400, 59 * 86400, 90 * 86400]
+    store(months, series=f"{TICKER}:1M")
+    assert times(ask(1, 90 * 86400 + 1, resolution="1M")) == months[1:]
+    assert times(ask(86400 * 60, 86400 * 90, 2, resolution="1M")) == months[1:3]
 
 
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ({"resolution": "1M"}, (400, "unsupported_resolution")),
+        ({"resolution": "5M"}, (400, "unsupported_resolution")),
         ({"symbol": "abc"}, (400, "invalid_series_id")),
         ({"from": "x"}, (422, "validation_error")),
         ({"to": "nan"}, (422, "validation_error")),

@@ -11,13 +11,14 @@ from market.domain.timeframe import Timeframe
 @pytest.mark.parametrize(
     ("resolution", "timeframe"),
     [("1S", "1s"), ("S", "1s"), ("1", "1m"), ("60", "1h"), ("90", "90m"), ("240", "4h")]
-    + [("D", "1d"), ("1D", "1d"), ("3D", "3d"), ("W", "1w"), ("1W", "1w"), ("1440", "1d")],
+    + [("D", "1d"), ("1D", "1d"), ("3D", "3d"), ("W", "1w"), ("1W", "1w"), ("1440", "1d")]
+    + [("M", "1M"), ("1M", "1M"), ("12M", "12M")],
 )
 def test_resolution_is_a_canonical_timeframe(resolution, timeframe):
     assert timeframe_of(resolution) == Timeframe.parse(timeframe)
 
 
-@pytest.mark.parametrize("text", ["", "0", "1M", "M", "12M", "1T", "1m", "-5", "5 ", "9999999"])
+@pytest.mark.parametrize("text", ["", "0", "5M", "1T", "1m", "-5", "5 ", "9999999"])
 def test_other_texts_are_refused(text):
     with pytest.raises(ResolutionError):
         timeframe_of(text)
@@ -44,7 +45,9 @@ def test_days_are_made_of_single_minutes_only():
 def test_weeks_and_months_are_made_of_days():
     assert shown("1d") == ["1D", "2D", "3D", "1W", "1M"]
     assert shown("1w") == ["1W"]
+    assert shown("1w", "1M") == ["1W", "1M"]
+    assert shown("1M") == ["1M"]
 
 
 def test_days_on_another_grid_are_not_offered():
-    assert shown("1d~16h") == []
+    assert shown("1d~16h", "1d~America/New_York", "1M~Asia/Tokyo") == []

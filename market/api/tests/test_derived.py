@@ -71,6 +71,38 @@ def test_incomplete_buckets_are_listed(api):
     assert times_of(api) == [START]
 
 
+@pytest.mark.parametrize("timeframe", ["1M", "1d~America/New_York"])
+@pytest.mark.parametrize("is_derived", [True, False])
+def test_months_and_days_of_zones_are_derived_and_nothing_else(api, switch, timeframe, is_derived):
+    switch(enable_derived_timeframes=is_derived, derived_timeframes=f"{timeframe},5m")
+    series = BASE.replace(":1m", f":{timeframe}")
+    body = {"series_id": series, "candle": candle(0)}
+    assert refusal(api.post(CLOSED, body)) == (409, "derived_series")
+
+
+def test_an_alias_of_a_zone_is_another_name(api, switch):
+    switch(derived_timeframes="1d~America/New_York")
+    found = api.get(f"{CANDLES}?series_id={BASE.replace(':1m', ':1d~US/Eastern')}")
+    assert found.status_code == 400
+    assert found.json()["canonical_series_id"] == BASE.replace(":1m", ":1d~America/New_York")
+
+
+def test_months_are_made_while_minutes_are_posted(api, switch):
+    """The last minutes of February, with partial candles; then its first ones, afterwards."""
+    switch(derived_timeframes="1M,1d~Asia/Kathmandu", enable_derived_partial_candles=True)
+    february, march = 1_706_745_600, 1_709_251_200
+    months, days = (BASE.replace(":1m", each) for each in (":1M", ":1d~Asia/Kathmandu"))
+    for minutes in (range(march - 120, march, 60), range(february, february + 180, 60)):
+        rows = [candle(each, close=1.0 + each % 7 / 10) for each in minutes]
+        assert api.post(BATCH, {"series_id": BASE, "candles": rows}).status_code == 200
+    (month,) = api.get(f"{CANDLES}?series_id={months}").json()["candles"]
+    assert (month["candle_time"], month["volume"]) == (february, 50.0)
+    # A day in Kathmandu begins at 18:15 UTC.
+    assert times_of(api, days) == [february - 20_700]
+    (bucket,) = api.get(f"{DERIVED}?series_id={months}").json()["incomplete"]
+    assert bucket == {"candle_time": february, "base_candles": 5, "expected": 29 * 1440}
+
+
 def test_only_derived_series_have_incomplete_buckets(api, switch):
     assert refusal(api.get(f"{DERIVED}?series_id={BASE}")) == (422, "not_derived")
     switch(enable_derived_timeframes=False)

@@ -97,6 +97,14 @@ async def test_usual_grid_is_learned_once_and_short_ones_not_at_all():
         await timeframe_of(exchange, series("3d"))
 
 
+@pytest.mark.parametrize("timeframe", ["1M", "3M", "1d~America/New_York", "1w~Europe/Paris"])
+async def test_months_and_days_of_zones_are_only_derived(timeframe):
+    exchange = Exchange(_1d=opens(DAY, 0))
+    with pytest.raises(UnknownTimeframe, match=f"{timeframe} are only made of shorter ones"):
+        await timeframe_of(exchange, series(timeframe))
+    assert exchange.reads == []
+
+
 async def test_candles_of_a_halted_market_show_the_grid():
     exchange = Exchange(_1d=[each - 400 * DAY for each in opens(DAY, SHANGHAI)])
     assert await timeframe_of(exchange, series("1d~16h")) == "1d"

@@ -18,6 +18,7 @@ from market.domain.series import SeriesId
 from market.ingest import derivation as module
 from market.ingest.derivation import Derivation
 from market.pipeline import Batch, Pipeline, PipelineError
+from market.stores.derived_checks import Compared, compare
 from market.stores.derived_memory import MemoryDerivedBook
 from market.stores.derived_postgres import PostgresDerivedBook
 from market.stores.memory import MemoryCandleStore
@@ -55,35 +56,36 @@ def all_of(store, series):
 class Chart:
     """A base series and what is derived of it."""
 
-    def __init__(self, store, book, **options):
+    def __init__(self, store, book, *, base=BASE, rules=RULES, **options):
         self.store = store
+        self.base = base
         self.pipeline = Pipeline(store)
         self.derivation = Derivation(
-            store=store, pipeline=self.pipeline, book=book, timeframes=RULES, **options
+            store=store, pipeline=self.pipeline, book=book, timeframes=rules, **options
         )
 
     def post(self, *candles, crashes=False, knows_change=True):
         """Store base candles, and derive unless the process is killed right after the commit."""
-        change = self.pipeline.ingest(BASE, candles)
+        change = self.pipeline.ingest(self.base, candles)
         for series in [] if crashes else self.derivation.due(change):
             list(self.derivation.bring_up(series, change if knows_change else None))
         return change
 
     def heal(self):
-        states = self.store.states([BASE])
+        states = self.store.states([self.base])
         for series, progress in self.derivation.book.known().items():
-            if self.derivation.is_behind(series, progress, states[BASE]):
+            if self.derivation.is_behind(series, progress, states[self.base]):
                 list(self.derivation.bring_up(series))
                 list(self.derivation.extend(series))
 
     def expected(self, series):
-        base = all_of(self.store, BASE)
+        base = all_of(self.store, self.base)
         if not base:
             return []
-        over = base[-1].candle_time + 60
+        over = self.base.timeframe.close_of(base[-1].candle_time)
         return [
             each.candle
-            for each in roll_up(base, BASE.timeframe, series.timeframe)
+            for each in roll_up(base, self.base.timeframe, series.timeframe)
             if (each.is_whole or self.derivation.keeps_partial)
             and series.timeframe.close_of(each.candle.candle_time) <= over
         ]
@@ -162,6 +164,114 @@ def test_postgres_equals_the_sql_roll_up_of_the_base_table(keeps_partial):
                 assert all_of(chart.store, series) == [Candle._make(r) for r in cursor.fetchall()]
 
     check()
+
+
+HALF_HOUR = SeriesId.parse("sim:spot:BTC/USDT:30m")
+CALENDARS = DerivedTimeframes.parse(
+    "30m",
+    "1d~America/New_York,1w~America/New_York,1M~America/New_York,1d~America/Sao_Paulo,"
+    "1d~Australia/Lord_Howe,1M,3M,12M~Asia/Shanghai",
+)
+# Shortly before a day of 23 hours in New York, and of 25; before one that begins at 01:00 in São
+# Paulo; before one of 23 and a half hours on Lord Howe; before the ends of months and of a year.
+CHANGES = [1_710_046_800, 1_730_606_400, 1_508_036_400, 1_728_127_800, 1_727_728_200, 1_735_660_800]
+# The same in the database's words; its own rules of zones.
+CALENDAR_ROLL_UP = """
+WITH base AS (
+    SELECT date_trunc(%(unit)s, to_timestamp(candle_time), %(zone)s) AS day, candles.* FROM candles
+    JOIN series ON series.id = series_id WHERE name = %(base)s AND candle_time %% 1800 = 0
+), bounds AS (
+    SELECT DISTINCT day, extract(epoch FROM day)::bigint AS bucket,
+           -- São Paulo's first hour of a day may be 01:00.
+           extract(epoch FROM date_trunc(%(unit)s, day AT TIME ZONE %(zone)s + %(length)s::interval)
+                              AT TIME ZONE %(zone)s)::bigint AS until
+    FROM base
+)
+SELECT bucket, (array_agg(open ORDER BY candle_time))[1], max(high), min(low),
+       (array_agg(close ORDER BY candle_time DESC))[1], sum(volume ORDER BY candle_time)
+FROM base JOIN bounds USING (day) GROUP BY bucket, until
+HAVING until <= (SELECT max(candle_time) + 1800 FROM base)
+   AND (count(*) = (until - bucket) / 1800 OR %(partial)s)
+ORDER BY bucket
+"""
+UNITS = {"1d": ("day", "1 day"), "1w": ("week", "7 days"), "1M": ("month", "1 month")}
+UNITS |= {"3M": ("quarter", "3 months"), "12M": ("year", "1 year")}
+
+runs = st.lists(
+    st.tuples(st.integers(0, 90), st.integers(1, 110), st.floats(2, 99), st.booleans()), max_size=7
+)
+
+
+def play_runs(chart, start, drawn):
+    """Base candles from up to two days before `start`: runs of them, in any order."""
+    first = HALF_HOUR.timeframe.open_of(start) - 60 * 1800
+    for begin, length, price, crashes in drawn:
+        times = range(first + begin * 1800, first + (begin + length) * 1800, 1800)
+        candles = [Candle(each, price, price + 1, price - 1, price, price / 3) for each in times]
+        chart.post(*candles, crashes=crashes)
+    chart.heal()
+
+
+def test_property_months_and_days_of_zones_are_the_roll_up():
+    @given(runs, st.booleans(), st.sampled_from([7, 60, 50_000]), st.sampled_from(CHANGES))
+    @examples(0.6)
+    def check(drawn, keeps_partial, chunk, start):
+        module.CHUNK = chunk
+        parts = MemoryCandleStore(), MemoryDerivedBook()
+        chart = Chart(*parts, base=HALF_HOUR, rules=CALENDARS, keeps_partial=keeps_partial)
+        play_runs(chart, start, drawn)
+        for series in chart.derivation.book.known():
+            assert all_of(chart.store, series) == chart.expected(series)
+
+    before = module.CHUNK
+    try:
+        check()
+    finally:
+        module.CHUNK = before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("keeps_partial", [False, True])
+def test_postgres_has_the_same_months_and_days_of_zones(keeps_partial):
+    parts = PostgresCandleStore(), PostgresDerivedBook()
+    chart = Chart(*parts, base=HALF_HOUR, rules=CALENDARS, keeps_partial=keeps_partial)
+    for number, start in enumerate(sorted(CHANGES[keeps_partial::2])):
+        gap = [(0, 20, 5.0 + number, False), (25, 60, 7.0, True), (40, 110, 3.0 + number, False)]
+        play_runs(chart, start, gap)
+    compared = 0
+    for series in CALENDARS.derived_of(HALF_HOUR):
+        shape, _, zone = series.timeframe.text.partition("~")
+        unit, length = UNITS[shape]
+        values = {"unit": unit, "length": length, "zone": zone or "UTC", "partial": keeps_partial}
+        with connection.cursor() as cursor:
+            cursor.execute(CALENDAR_ROLL_UP, values | {"base": str(HALF_HOUR)})
+            rolled = [Candle._make(row) for row in cursor.fetchall()]
+        assert all_of(chart.store, series) == rolled
+        compared += len(rolled)
+    assert compared > 10
+    checked = compare(
+        connection,
+        chart.derivation.book.known(),
+        CALENDARS,
+        keeps_partial=keeps_partial,
+        is_hypertable=False,
+    )
+    for each in checked:
+        assert each == Compared(each.series, len(all_of(chart.store, each.series)), 0, 0, 0)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE candles SET high = high + 1 WHERE candle_time = %s AND series_id ="
+            " (SELECT id FROM series WHERE name = %s)",
+            [all_of(chart.store, HALF_HOUR)[60].candle_time, str(HALF_HOUR)],
+        )
+    checked = compare(
+        connection,
+        chart.derivation.book.known(),
+        CALENDARS,
+        keeps_partial=keeps_partial,
+        is_hypertable=False,
+    )
+    assert any(each.differing for each in checked)
 
 
 def test_a_bucket_completes_across_a_restart(parts):

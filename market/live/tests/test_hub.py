@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lab.waiting import eventually
 from market.bus.messages import FormingCandle, encode
+from market.domain.timeframe import Timeframe
 from market.live.hub import Hub
 from market.live.tests.fakes import RecordingWire, World, settle
 from market.live.watcher import Watcher
@@ -132,6 +133,20 @@ async def test_gap_in_the_store_is_sent_as_gap(world, hub):
     await settle()
     assert [m["type"] for m in watcher.wire.messages] == ["gap", "candle_closed"]
     assert gaps_of(watcher.wire) == [(240, 300)]
+
+
+async def test_months_follow_each_other_and_a_missing_one_is_a_gap(world, hub):
+    months = MINUTE.with_timeframe(Timeframe.parse("1M"))
+    opens = [0]
+    for _ in range(14):
+        opens.append(months.timeframe.close_of(opens[-1]))
+    world.ingest(months, candles(*opens[:7]))
+    watcher = Watcher(RecordingWire())
+    await hub.subscribe(watcher, months, since=opens[1], supports_batch=True)
+    for each in (*opens[7:11], opens[12]):
+        world.announce(months, candles(each))
+        await settle()
+    assert gaps_of(watcher.wire) == [(opens[11], opens[12])]
 
 
 async def test_gaps_inside_a_batch_come_before_it(world, hub):

@@ -234,6 +234,8 @@ def _settle_gaps(importer: Importer) -> None:
 def _refuse_derived(series: SeriesId) -> None:
     if (base := derived_timeframes().base_of(series)) is not None:
         raise FileRefused("derived_series", f"{series} is derived: import {base}")
+    if series.timeframe.calendar is not None:
+        raise FileRefused("derived_series", f"{series} can only be derived: import shorter candles")
 
 
 def _rows_and_holes(series: SeriesId, tally: SeriesTally) -> str:

@@ -14,7 +14,9 @@ from lab.replay import played
 from market import blocking
 from market.costs import COST, REQUEST_MS, Cost
 from market.domain.candle import Candle
+from market.domain.rollup import roll_up
 from market.domain.series import SeriesId
+from market.domain.timeframe import Timeframe
 from overlays import runtime
 from overlays.api.tests.drawn import SERIES, ingest, refused, walk
 from overlays.replay import stream
@@ -139,6 +141,31 @@ def test_several_series_are_on_one_clock(either_store, first):
         closed = [each.candle_time for each in candles if each.candle_time + steps[name] <= end]
         earlier = [time for time in closed if time + steps[name] <= begin]
         assert seen[name] == closed[len(earlier) - 1 :]
+
+
+def test_days_of_a_zone_appear_when_they_have_closed(in_memory):
+    # From midnight in New York on; the fifth day has 23 hours.
+    begin, hour, day = 1_709_701_200, Timeframe.parse("1h"), Timeframe.parse("1d~America/New_York")
+    hours = [
+        each._replace(candle_time=begin + 3600 * n) for n, each in enumerate(walk(24 * 12 - 1))
+    ]
+    days = [each.candle for each in roll_up(hours, hour, day)]
+    assert len(days) == 12
+    of_hours, of_days = SERIES.replace(":1m", ":1h"), SERIES.replace(":1m", f":{day}")
+    ingest(hours, series=of_hours)
+    ingest(days, series=of_days)
+    for first in (of_hours, of_days):
+        query = {"from": begin, "levels": f"{of_days},{of_hours}", "window_size": 5}
+        response, content = streamed(STREAM, series_id=first, window_candles=WINDOW, **query)
+        assert response.status_code == 200, content
+        seen = [
+            (stage.time, clock)
+            for clock, stage in played(parsed(content))
+            if stage.series_id == of_days
+        ]
+        assert dict(seen) == {each.candle_time: day.close_of(each.candle_time) for each in days}
+        lengths = [clock - time for time, clock in dict(seen).items()]
+        assert lengths == [86_400] * 4 + [82_800] + [86_400] * 7
 
 
 def test_a_series_that_has_no_candle_yet_appears_when_it_has(in_memory):

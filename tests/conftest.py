@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.hashers import make_password
 
 from lab.database import close_database, create_database, drop_database
 from lab.installation import Installation, passable_folder
@@ -83,20 +84,20 @@ def migrated_template(tmp_path_factory):
     drop_database(url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session_stack(migrated_template):
-    """A stack for the session: a test ends what it starts, and keeps to series of its own."""
+    """A stack for all files here: a test ends what it starts, and keeps to series of its own."""
     with running_stack(migrated_template) as opened:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_web(session_stack):
     """A web process on PostgreSQL and Valkey; a test keeps to series of its own."""
     return session_stack.web()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def one_process(session_stack):
     """A web process that keeps everything in memory; a test keeps to series of its own."""
     return session_stack.web(**ONE_PROCESS)
@@ -121,7 +122,7 @@ def static_files():
         subprocess.run(manage(*COLLECT_STATIC), cwd=BASE_DIR, check=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installed(migrated_template, static_files):
     """Exchange, web, worker and beat that follow PINNED and what is watched.
 
@@ -134,6 +135,18 @@ def installed(migrated_template, static_files):
         opened.whitelist(PINNED)
         opened.start_all()
         yield opened
+
+
+@pytest.fixture(scope="package")
+def admin_account(installed):
+    """Name and password of an account with every permission."""
+    name, password = "looker", "of-the-looker-2"
+    installed.sql(
+        "INSERT INTO auth_user (username, password, first_name, last_name, email, is_superuser,"
+        " is_staff, is_active, date_joined) VALUES (%s, %s, '', '', '', true, true, true, now())",
+        *(name, make_password(password)),
+    )
+    return name, password
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from tests.browser.chart import TIMEOUT_S, ChartPage
 
 SCREEN = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-ADMIN, PASSWORD = "looker", "of-the-looker-2"
 
 
 # Not for the whole session: while Playwright is open, no other event loop runs in this thread.
@@ -86,15 +85,6 @@ def open_chart(browser, web):
     for chart in opened:
         assert {urlsplit(url).netloc for url in chart.requests} <= {urlsplit(chart.url).netloc}
     assert [line for chart in opened for line in chart.complaints] == []
-
-
-@pytest.fixture(scope="session")
-def admin_account(installed):
-    """Name and password of an account with every permission."""
-    create = f"create_superuser({ADMIN!r}, password={PASSWORD!r})"
-    command = f"from django.contrib.auth import get_user_model as m; m().objects.{create}"
-    installed.manage("shell", "-c", command)
-    return ADMIN, PASSWORD
 
 
 @pytest.fixture

@@ -18,8 +18,6 @@ pytestmark = pytest.mark.browser
 PREFIX = "/canvas"
 NAMED = f"X-Forwarded-Prefix: {PREFIX}"
 LIVE = "sim:futures:BTC/USDT:1s"
-ADMIN = "prefix-admin"
-PASSWORD = "a long enough password"
 
 
 class PrefixProxy:
@@ -92,13 +90,8 @@ async def _copy(reader, writer):
     writer.close()
 
 
-@pytest.fixture(scope="module")
-def admin(installed):
-    installed.manage("shell", "-c", CREATE_ADMIN)
-
-
 @pytest.fixture(scope="module", params=["setting", "header"])
-def prefixed(request, installed, admin):
+def prefixed(request, installed):
     """A web process that has the prefix by its setting, or by the header of a trusted proxy."""
     by_setting = request.param == "setting"
     web = installed.web(
@@ -108,12 +101,6 @@ def prefixed(request, installed, admin):
     yield web
     web.terminate()
     installed.webs.remove(web)
-
-
-CREATE_ADMIN = (
-    "from django.contrib.auth.models import User;"
-    f"User.objects.create_superuser({ADMIN!r}, '', {PASSWORD!r})"
-)
 
 
 @pytest.fixture(
@@ -128,7 +115,8 @@ def proxy(request, prefixed):
         yield running
 
 
-def test_page_and_admin_work_below_a_prefix(browser, proxy):
+def test_page_and_admin_work_below_a_prefix(browser, proxy, admin_account):
+    name, password = admin_account
     context = browser.new_context()
     try:
         page = context.new_page()
@@ -138,8 +126,8 @@ def test_page_and_admin_work_below_a_prefix(browser, proxy):
         wait_until(lambda: chart.number("ws-last-time") > 0, 30, "candles from the socket")
         assert chart.complaints == []
         page.goto(f"{proxy.url}/admin/")
-        page.fill("#id_username", ADMIN)
-        page.fill("#id_password", PASSWORD)
+        page.fill("#id_username", name)
+        page.fill("#id_password", password)
         page.click("input[type=submit]")
         page.wait_for_url(f"{proxy.url}/admin/")
         assert page.locator("#site-name").count() == 1

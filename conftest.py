@@ -28,6 +28,9 @@ from trade_canvas import embedded
 
 load_profile()
 
+# jsonschema imports it for formats that no schema here has: 38 grammars compiled in two seconds.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 SWITCHES = {
     "TRADE_CANVAS_ENABLE_PG_STORE": "1",
     "TRADE_CANVAS_ENABLE_WS_PUBSUB": "1",

@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from trade_canvas import __version__
 
@@ -26,7 +25,7 @@ def test_commands_show_the_version(arguments):
 
 
 def test_schema_shows_the_version(client):
-    schema = yaml.safe_load(client.get("/api/schema/").content)
+    schema = client.get("/api/schema/", {"format": "json"}).json()
     assert schema["info"]["version"] == __version__
 
 

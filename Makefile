@@ -49,6 +49,13 @@ test-foreign: $(DEV_READY) $(PAGE_READY)
 		tests/test_rollback_mode.py tests/test_factor_drawings.py tests/test_foreign_factors.py \
 		tests/browser/test_drawings.py
 
+# The tests on a server that has TimescaleDB, with candles in a hypertable: TEST_DATABASE_URL names it.
+# Fails where another `make test` would skip. TESTS names some of them.
+TESTS := market factors overlays trade_canvas tests
+.PHONY: test-timescale
+test-timescale: $(DEV_READY) $(PAGE_READY) $(CLIENT_READY)
+	TEST_REQUIRES_TIMESCALE=1 $(PYTEST) -m "not browser" $(PYTEST_OPTIONS) $(TESTS)
+
 check: lint types test
 
 lint: $(DEV_READY)

@@ -71,7 +71,11 @@ class Session:
         return given or self._forgetful(self._start(embedded.start_postgres))
 
     def switches(self, database_url: str) -> dict[str, str]:
-        return SWITCHES | {TIMESCALE: "1"} if _has_timescale(database_url) else SWITCHES
+        if _has_timescale(database_url):
+            return SWITCHES | {TIMESCALE: "1"}
+        if os.environ.get("TEST_REQUIRES_TIMESCALE"):
+            raise pytest.UsageError("TEST_DATABASE_URL names no server that loads TimescaleDB")
+        return SWITCHES
 
     def redis_url(self) -> str:
         return os.environ.get("REDIS_URL") or self._start(embedded.start_valkey)

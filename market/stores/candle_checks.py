@@ -18,7 +18,7 @@ from market.domain.series import SeriesId
 from market.domain.timeframe import MAX_TIME
 from market.stores import postgres_timescale as timescale
 from market.stores.postgres import MIN_TIME
-from market.stores.postgres_writer import COLUMNS, PostgresWriter
+from market.stores.postgres_writer import COLUMNS, UNLIMITED, PostgresWriter
 
 NAME = "candles_possible"
 
@@ -102,9 +102,10 @@ def add_constraint(connection: BaseDatabaseWrapper) -> bool:
     state, hypertable = constraint_state(connection), timescale.status(connection).hypertable
     if hypertable is not None and hypertable.is_compressible:
         # It can't validate later, and checks compressed chunks at once whatever is asked for.
+        drop = f"ALTER TABLE candles DROP CONSTRAINT IF EXISTS {NAME}"
         try:
-            if state is ConstraintState.MISSING:
-                _run(connection, add)
+            if state is not ConstraintState.VALID:
+                _run(connection, f"{drop}; {add}")
         except NotSupportedError:
             return False
         return True
@@ -148,8 +149,11 @@ def remove(writer: PostgresWriter, candles: list[Candle]) -> None:
     """
     times = [candle.candle_time for candle in candles]
     cursor = writer.cursor
+    # The bounds keep TimescaleDB from decompressing what lies outside of them.
     cursor.execute(
-        "DELETE FROM candles WHERE series_id = %s AND candle_time = ANY(%s)", (writer.key, times)
+        f"{UNLIMITED}; DELETE FROM candles WHERE series_id = %s AND candle_time = ANY(%s)"
+        " AND candle_time BETWEEN %s AND %s",
+        (writer.key, times, min(times), max(times)),
     )
     cursor.execute("SELECT max(candle_time) FROM candles WHERE series_id = %s", (writer.key,))
     (head,) = cursor.fetchone()

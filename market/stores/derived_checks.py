@@ -113,12 +113,18 @@ def compare(
     keeps_partial: bool,
     is_hypertable: bool,
 ) -> Iterator[Compared]:
-    """Compare every derived series, as far as it was made; one after another."""
+    """Compare every derived series, as far as it was made; one after another.
+
+    `is_hypertable` is whether to compare with continuous aggregates.
+    """
     for timeframe in timeframes.derived:
         chosen = sorted(each for each in known if each.timeframe == timeframe)
         if not chosen:
             continue
-        with _source(connection, timeframes.base, timeframe, is_hypertable=is_hypertable) as source:
+        with (
+            _without_timeout(connection),
+            _source(connection, timeframes.base, timeframe, is_hypertable=is_hypertable) as source,
+        ):
             for series in chosen:
                 base = series.with_timeframe(timeframes.base)
                 over = timeframes.base.close_of(known[series].head)
@@ -152,6 +158,20 @@ def _bounds(timeframe: Timeframe, first: int, over: int) -> dict[str, list[int]]
 
 
 @contextmanager
+def _without_timeout(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Let statements take their time: an aggregate can't be refreshed in a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        (before,) = cursor.fetchone()
+        cursor.execute("SET statement_timeout = 0")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, false)", [before])
+
+
+@contextmanager
 def _source(
     connection: BaseDatabaseWrapper, base: Timeframe, to: Timeframe, *, is_hypertable: bool
 ) -> Iterator[str]:
@@ -171,12 +191,13 @@ def _source(
         plain = PLAIN.replace("%", "%%").format(of_series=of_series, **parts)
         yield f"({plain.replace('%%(base)s', '%(base)s')}) AS plain"
         return
+    drop = f"DROP MATERIALIZED VIEW IF EXISTS {VIEW}"
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP MATERIALIZED VIEW IF EXISTS {VIEW}")
-        cursor.execute(AGGREGATE.format(**parts))
-        cursor.execute(f"CALL refresh_continuous_aggregate('{VIEW}', NULL, NULL)")
-    try:
-        yield VIEW
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"DROP MATERIALIZED VIEW {VIEW}")
+        # A check that was killed left it.
+        cursor.execute(drop)
+        try:
+            cursor.execute(AGGREGATE.format(**parts))
+            cursor.execute(f"CALL refresh_continuous_aggregate('{VIEW}', NULL, NULL)")
+            yield VIEW
+        finally:
+            cursor.execute(drop)

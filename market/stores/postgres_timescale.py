@@ -161,6 +161,14 @@ def status(connection: BaseDatabaseWrapper) -> ServerStatus:
     )
 
 
+def can_aggregate(connection: BaseDatabaseWrapper) -> bool:
+    """Whether candles are in a hypertable that continuous aggregates can be made of."""
+    if status(connection).hypertable is None:
+        return False
+    with connection.cursor() as cursor:
+        return not _is_apache(cursor)
+
+
 def enable(connection: BaseDatabaseWrapper, plan: HypertablePlan) -> None:
     """Make `candles` a hypertable as planned, or change an existing one to match the plan.
 
@@ -252,8 +260,7 @@ def _apply_policies(cursor: Any, plan: HypertablePlan) -> None:
     now = _hypertable(cursor)
     assert now is not None
     wanted = plan.compress_after_s or plan.retention_s
-    cursor.execute("SELECT current_setting('timescaledb.license', true)")
-    if wanted and cursor.fetchone()[0] == "apache":
+    if wanted and _is_apache(cursor):
         raise TimescaleError(f"{APACHE_LICENSE}: compression and retention need the community one")
     if plan.compress_after_s and not now.is_compressible:
         cursor.execute(MAKE_COMPRESSIBLE)
@@ -262,6 +269,12 @@ def _apply_policies(cursor: Any, plan: HypertablePlan) -> None:
         (RETENTION, now.retention_s, plan.retention_s),
     ):
         _apply_policy(cursor, policy, before=before, after=after)
+
+
+def _is_apache(cursor: Any) -> bool:
+    """Whether the server has only what TimescaleDB's Apache licence covers."""
+    cursor.execute("SELECT current_setting('timescaledb.license', true)")
+    return bool(cursor.fetchone()[0] == "apache")
 
 
 def _apply_policy(cursor: Any, policy: tuple[str, str, str], *, before: int, after: int) -> None:

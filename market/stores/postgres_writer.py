@@ -53,8 +53,8 @@ SELECT array_agg(candle_time ORDER BY candle_time) FILTER (WHERE is_new),
 FROM changed
 """
 
-# TimescaleDB decompresses up to a thousand rows for each row written, and by default not more than
-# 100,000 in a transaction. A larger batch shall be slow rather than fail.
+# TimescaleDB decompresses up to a thousand rows for each row written or deleted, and by default not
+# more than 100,000 in a statement. A larger batch shall be slow rather than fail.
 UNLIMITED = "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
 
 # No row is there to update for candles beyond the head: the look for one takes

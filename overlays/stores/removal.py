@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from factors.stores.chains import EventRow, text_of
 from factors.stores.dense import LONG, depth_of, unpacked
 from factors.stores.postgres import NAMES_OF_KEY
+from market.stores.postgres_writer import UNLIMITED
 from overlays.domain.delta import FRESH_LIMIT
 from overlays.domain.versions import NEVER
 
@@ -168,10 +169,15 @@ class Removal:
 
     def _remove_candles(self, most: int) -> int:
         self._run(
-            "DELETE FROM candles WHERE series_id = %(key)s AND candle_time < %(cut)s"
-            " AND candle_time <= coalesce((SELECT candle_time FROM candles"
-            " WHERE series_id = %(key)s ORDER BY candle_time OFFSET %(most)s LIMIT 1), %(cut)s)",
-            {"most": most - 1},
+            "SELECT candle_time FROM candles WHERE series_id = %(key)s AND candle_time < %(cut)s"
+            " ORDER BY candle_time OFFSET %(most)s LIMIT 1",
+            {"most": most},
+        )
+        row = self.cursor.fetchone()
+        # TimescaleDB decompresses whatever a bound that is a query might include.
+        self._run(
+            f"{UNLIMITED}; DELETE FROM candles WHERE series_id = %(key)s AND candle_time < %(end)s",
+            {"end": self.cut.time if row is None else row[0]},
         )
         return int(self.cursor.rowcount)
 

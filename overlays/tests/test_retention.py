@@ -16,6 +16,12 @@ from factors.tests.ledgers import new_series
 from market.domain.candle import Candle
 from market.domain.rollup import NONE_DERIVED
 from market.stores.derived_postgres import PostgresDerivedBook
+from market.stores.tests.hypertables import (
+    compress_all,
+    decompression_limit,
+    needs_timescale,
+    restored,
+)
 from overlays.domain.delta import FRESH_LIMIT
 from overlays.replay.reader import ReplayReader
 from overlays.retention import NotNow, Retention
@@ -341,3 +347,21 @@ def test_drawings_that_a_window_reaches_stay(stores, monkeypatch):
     before = shown()
     assert removed_all(work, series)["versions"] > 500
     assert shown() == before and stores.is_exact(series)
+
+
+@needs_timescale
+def test_candles_of_compressed_chunks_are_removed_like_others(stores):
+    with restored():
+        series, _ = filled(stores)
+        compress_all()
+        work = retention(stores, series, at_once=150)
+        report = work.report(series)
+        times = [each.candle_time for each in stores.candles.read_after(series, -1, SIZE)]
+        kept = [time for time in times if time >= report.before]
+        before = answers(stores, series, kept[::97])
+        with decompression_limit(10):
+            gone = removed_all(work, series)
+        assert gone["candles"] == report.parts["candles"].rows > 2 * 150
+        assert gone["events"] == report.parts["events"].rows
+        assert answers(stores, series, kept[::97]) == before
+        assert stores.is_exact(series)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import connection
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -443,31 +439,3 @@ def test_series_of_many_bases_are_derived_in_one_transaction(chart):
     for each in RULES.derived_of(BASE):
         assert all_of(chart.store, each) == chart.expected(each)
     assert len(all_of(chart.store, other.with_timeframe(FIVE.timeframe))) == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_database_itself_confirms_or_denies_every_derived_series(settings):
-    settings.SWITCHES = replace(
-        settings.SWITCHES, enable_derived_timeframes=True, derived_timeframes="2m,5m,1w"
-    )
-    chart = Chart(PostgresCandleStore(), PostgresDerivedBook())
-    chart.post(*[minute(number, 2.0 + number, number / 3) for number in range(40) if number != 17])
-
-    def check():
-        out = io.StringIO()
-        call_command("timescale", "status", "--check-derived", stdout=out)
-        return out.getvalue()
-
-    assert f"{FIVE}: 7 candles, 0 missing, 0 unexpected, 0 different" in check()
-    with connection.cursor() as cursor:
-        of_five = "WHERE series_id = (SELECT id FROM series WHERE name = %s)"
-        cursor.execute(f"UPDATE candles SET volume = volume + 1 {of_five}", [str(FIVE)])
-        cursor.execute(
-            f"DELETE FROM candles {of_five} AND candle_time = %s", [str(FIVE), START + 300]
-        )
-        cursor.execute(
-            f"UPDATE candles SET candle_time = candle_time + 600 {of_five} AND candle_time = %s",
-            [str(FIVE), START + 300 * 7],
-        )
-    with pytest.raises(CommandError, match="derived_differ: 1"):
-        check()

@@ -64,7 +64,7 @@ class Command(BaseCommand):
             derived_book().known(),
             derived_timeframes(),
             keeps_partial=settings.SWITCHES.enable_derived_partial_candles,
-            is_hypertable=timescale.status(connection).hypertable is not None,
+            is_hypertable=timescale.can_aggregate(connection),
         ):
             wrong += not each.is_equal
             self.stdout.write(

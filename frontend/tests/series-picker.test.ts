@@ -144,6 +144,26 @@ describe("without a search", () => {
     expect(price?.textContent).toContain("65,000");
   });
 
+  it("has the price of the chart in the row of its series while that is live", async () => {
+    const made = picker();
+    made.setShown(true);
+    await settle();
+    const price = (): string | null => one('[aria-current="true"] .market-price').textContent;
+    made.showLivePrice(64123.25);
+    expect(price()).toBe("64,123.25");
+    const items = [
+      { symbol: "BTC/USDT", last_price: 63000 },
+      { symbol: "ETH/USDT", last_price: 2500 },
+    ];
+    stream?.push("top_markets", { items });
+    expect(price()).toBe("64,123.25");
+    made.showLivePrice(null);
+    expect(price()).toBe("63,000.00");
+    made.showLivePrice(64123.25);
+    made.setCurrent(parseSeriesId("sim:spot:ETH/USDT:1m"));
+    expect(price()).toBe("2,500.0");
+  });
+
   it("streams figures while it is shown", async () => {
     const made = picker(async () => []);
     made.setShown(true);

@@ -78,7 +78,7 @@ describe("DrawingTour", () => {
     return new DrawingTour(root, new DrawingTip(root), {
       stops: () => stops,
       captionOf: ({ hit }) => ({ title: hit.item.id, prices: "10", description: "What it is" }),
-      timeText: (index) => `T${index}`,
+      timeText: (index) => `2026-01-0${index > 9 ? 2 : 1} 12:0${index % 10}`,
     });
   }
 
@@ -92,12 +92,21 @@ describe("DrawingTour", () => {
     stops = at(0);
     const made = tour();
     expect([made.step(1), shown(), part("frame").hidden]).toEqual([true, "m1", false]);
-    expect(spoken()).toBe("m1. 10. T1 · 1 of 3. What it is");
+    expect(spoken()).toBe("m1. 10. 2026-01-01 12:01. 1 of 3. What it is");
     const seen = [1, 1, 1, -1].map((by) => [made.step(by as 1 | -1), shown()][1]);
     expect(seen).toEqual(["wide", "m9", "m1", "m9"]);
     made.step(-1);
-    expect(part("tip-place").textContent).toBe("T3 – T30 · 2 of 3");
+    expect([part("tip-count").textContent, part("tip-time").textContent]).toEqual([
+      "2 of 3",
+      "2026-01-01 12:03 – 2026-01-02 12:00",
+    ]);
     expect([part("frame").style.left, part("frame").style.width]).toEqual(["26px", "278px"]);
+  });
+
+  it("has a date once where both times are of one day", () => {
+    stops = stopsOn({ ...EMPTY_SCENE, boxes: [box("day", 3, 9)] }, [], scales(), SIZE);
+    tour().step(1);
+    expect(part("tip-time").textContent).toBe("2026-01-01 12:03 – 12:09");
   });
 
   it("begins with the last one when it goes back", () => {

@@ -6,7 +6,7 @@ import { closingText, isFresh } from "./connection-text";
 import { Legend } from "./legend";
 import { Mask, Notices, Toast } from "./stage-notices";
 import { themeOf } from "./theme";
-import { formatDateTime, type PriceUnit } from "../i18n/format";
+import { formatOpenTime, type PriceUnit } from "../i18n/format";
 import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
 import { element, setHidden, setText } from "../dom";
 import { afterPaint } from "../later";
@@ -341,7 +341,7 @@ export class ChartCell {
     const visible = begins && this.viewedFrom <= first;
     setHidden(this.beginning, !visible);
     if (visible) {
-      const time = formatDateTime(first, this.zone);
+      const time = formatOpenTime(first, this.zone, state.timeframe.seconds);
       setText(this.beginning, t("History begins {time}", { time }));
     };
   }

@@ -18,7 +18,7 @@ import {
 
 import {
   axisBase,
-  formatDateTime,
+  formatOpenTime,
   formatPrice,
   priceUnit,
   type PriceStep,
@@ -77,7 +77,8 @@ export class CandleChart {
   private step: PriceStep | null = null;
   private sample: readonly number[] = [];
   private unit = priceUnit(null, []);
-  private withSeconds = false;
+  /** Seconds of a candle. */
+  private length = 60;
   private moves = { candles: 0, zoom: 1 };
   private moveFrame = 0;
 
@@ -272,7 +273,7 @@ export class CandleChart {
       },
       localization: {
         timeFormatter: (time: Time) =>
-          formatDateTime(time as number, this.axis.zone, this.withSeconds),
+          formatOpenTime(time as number, this.axis.zone, this.length),
       },
       kineticScroll: kineticScroll(),
     };
@@ -306,7 +307,7 @@ export class CandleChart {
     const shown = state.forming === null ? state.candles : [...state.candles, state.forming];
     const fresh = this.shownSeries !== state.seriesId || this.prices.isEmpty;
     this.shownSeries = state.seriesId;
-    this.withSeconds = state.timeframe.seconds < 60;
+    this.length = state.timeframe.seconds;
     const newest = shown.slice(-UNIT_SAMPLE);
     this.sample = newest.flatMap(({ open, close }) => [open, close]);
     this.fitUnit();

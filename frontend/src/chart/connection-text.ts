@@ -2,7 +2,13 @@
 
 import { CONNECTION_LOST } from "trade-canvas-client/explanations";
 import { t, translated } from "../i18n/words";
-import { formatClock, formatCountdown, formatDate, formatDuration } from "../i18n/format";
+import {
+  formatClock,
+  formatCountdown,
+  formatDate,
+  formatDuration,
+  formatOpenTime,
+} from "../i18n/format";
 import type { Zone } from "../i18n/zone";
 import {
   isRecovering,
@@ -112,8 +118,7 @@ export function holeText(state: SeriesState, hole: Hole, zone: Zone): string {
   const candles = hole.missing === 1 ? t("1 candle") : t("{count} candles", { count: hole.missing });
   const clock = (time: number): string => formatClock(time, zone, seconds < 60);
   const date = (time: number): string => formatDate(time, zone);
-  const dated = (time: number): string =>
-    seconds < DAY_S ? `${date(time)} ${clock(time)}` : date(time);
+  const dated = (time: number): string => formatOpenTime(time, zone, seconds);
   const newest = lastClosedTime(state);
   const isToday = newest !== null && date(hole.from) === date(newest) && seconds < DAY_S;
   const first = isToday ? clock(hole.from) : dated(hole.from);

@@ -2,6 +2,7 @@
 
 import { lowerBound } from "trade-canvas-client/candle-list";
 import { element, setHidden, setText } from "../dom";
+import { placeName } from "../i18n/words";
 import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
 import { PaintedTexts, PRICE_SLACK_PX, type PaintedText } from "../painted-text";
 import { displaySymbol, parseSeriesId } from "trade-canvas-client/series-id";
@@ -43,8 +44,9 @@ export class Legend {
     figures: (candle: Candle) => readonly LegendEntry[],
   ): void {
     if (state.seriesId !== this.named) {
-      const { symbol, exchange, timeframe } = parseSeriesId(state.seriesId);
-      setText(this.name, `${displaySymbol(symbol)} · ${timeframe.text} · ${exchange}`);
+      const series = parseSeriesId(state.seriesId);
+      const symbol = displaySymbol(series.symbol);
+      setText(this.name, `${symbol} · ${series.timeframe.text} · ${placeName(series)}`);
       this.named = state.seriesId;
     }
     const candle = this.candleOf(state);

@@ -1,7 +1,7 @@
 /** Messages over the chart: loading mask, empty hint, error with retry, reconnecting, holes. */
 
 import { CONNECTION_LOST } from "trade-canvas-client/explanations";
-import { t, translated } from "../i18n/words";
+import { placeName, t, translated } from "../i18n/words";
 import { element, setData, setHidden, setText } from "../dom";
 import { holeText, retryText } from "./connection-text";
 import type { Zone } from "../i18n/zone";
@@ -89,7 +89,7 @@ export class Mask {
     const buttons = offers.map((series) =>
       element("button", {
         class: "button button-offer",
-        text: `${displaySymbol(series.symbol)} ${series.timeframe.text} · ${series.exchange} ${series.market}`,
+        text: `${displaySymbol(series.symbol)} ${series.timeframe.text} · ${placeName(series)}`,
         attributes: { type: "button", "data-series-id": series.text },
         onClick: () => this.events.chosen(series.text),
       }),

@@ -3,18 +3,29 @@
 import { element, setText } from "../dom";
 import type { Caption } from "./caption";
 
+/** When a drawing is, and which of how many. */
+export interface PlaceText {
+  readonly time: string;
+  readonly count: string;
+}
+
+const NO_PLACE: PlaceText = { time: "", count: "" };
 const AWAY_PX = 14;
 
 export class DrawingTip {
   private readonly parent: HTMLElement;
-  private readonly title = element("div", { class: "drawing-tip-title" });
+  private readonly title = element("span", { class: "drawing-tip-title" });
+  private readonly count = element("span", { class: "drawing-tip-count" });
   private readonly prices = element("div", { class: "drawing-tip-prices" });
   private readonly description = element("div", { class: "drawing-tip-text" });
-  private readonly place = element("div", { class: "drawing-tip-place" });
+  private readonly time = element("div", { class: "drawing-tip-time" });
   private readonly root = element(
     "div",
     { class: "drawing-tip", attributes: { role: "tooltip" } },
-    [this.title, this.prices, this.description, this.place],
+    [
+      element("div", { class: "drawing-tip-head" }, [this.title, this.count]),
+      ...[this.prices, this.description, this.time],
+    ],
   );
 
   constructor(parent: HTMLElement) {
@@ -23,12 +34,13 @@ export class DrawingTip {
     parent.append(this.root);
   }
 
-  /** Shows a caption beside a point of the parent, within it; `place` is a last line. */
-  show({ title, prices, description }: Caption, x: number, y: number, place = ""): void {
+  /** Shows a caption beside a point of the parent, within it; what keys stepped on has its place too. */
+  show({ title, prices, description }: Caption, x: number, y: number, place: PlaceText = NO_PLACE): void {
     setText(this.title, title);
     setText(this.prices, prices);
     setText(this.description, description);
-    setText(this.place, place);
+    setText(this.count, place.count);
+    setText(this.time, place.time);
     this.root.hidden = false;
     const { offsetWidth: width, offsetHeight: height } = this.root;
     const left = x + AWAY_PX + width > this.parent.clientWidth ? x - AWAY_PX - width : x + AWAY_PX;

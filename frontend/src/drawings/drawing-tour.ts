@@ -4,7 +4,7 @@ import { t } from "../i18n/words";
 import { element, setHidden, setText } from "../dom";
 import { keyOf, type Stop } from "./stops";
 import type { Caption } from "./caption";
-import type { DrawingTip } from "./drawing-tip";
+import type { DrawingTip, PlaceText } from "./drawing-tip";
 
 /** What the tour is through. */
 export interface Toured {
@@ -47,7 +47,8 @@ export class DrawingTour {
     this.at = { key: keyOf(stop), from: stop.from };
     this.show(stop, stops);
     const { title, prices, description } = this.toured.captionOf(stop);
-    const words = [title, prices, this.placeOf(stop, stops), description];
+    const { time, count } = this.placeOf(stop, stops);
+    const words = [title, prices, time, count, description];
     setText(this.spoken, words.filter((text) => text !== "").join(". "));
     return true;
   }
@@ -105,11 +106,15 @@ export class DrawingTour {
     setHidden(this.frame, true);
   }
 
-  /** When it is, and which of how many in view. */
-  private placeOf(stop: Stop, stops: readonly Stop[]): string {
-    const [from, to] = [stop.from, stop.to].map((index) => this.toured.timeText(index));
-    const time = from === to ? from : `${from} – ${to}`;
-    const counted = t("{place} of {all}", { place: stops.indexOf(stop) + 1, all: stops.length });
-    return `${time} · ${counted}`;
+  private placeOf(stop: Stop, stops: readonly Stop[]): PlaceText {
+    const [from, to] = [this.toured.timeText(stop.from), this.toured.timeText(stop.to)];
+    const count = t("{place} of {all}", { place: stops.indexOf(stop) + 1, all: stops.length });
+    return { time: from === to ? from : `${from} – ${sinceDate(from, to)}`, count };
   }
+}
+
+/** A time without its date where that is the date of the time before it. */
+function sinceDate(before: string, time: string): string {
+  const [date, clock] = time.split(" ");
+  return clock !== undefined && before.startsWith(`${date} `) ? clock : time;
 }

@@ -7,6 +7,7 @@ const MOST_DECIMALS = 10;
 const MOST_SHOWN = 20;
 /** With more digits than these `toFixed` writes some that the number does not have. */
 const EXACT = 1e15;
+const DAY_S = 86_400;
 /** Beyond this a double is not exact, so that rounding to a tick would only add noise. */
 const MOST_TICKS = 2 ** 50;
 
@@ -171,6 +172,12 @@ export function formatDateTime(time: number, zone: Zone, withSeconds = false): s
   return `${formatDate(time, zone)} ${formatClock(time, zone, withSeconds)}`;
 }
 
+/** When a candle of `length` seconds opens; a day that opens at midnight has no clock. */
+export function formatOpenTime(time: number, zone: Zone, length: number): string {
+  const isDay = length >= DAY_S && (time + zone.offsetAt(time)) % DAY_S === 0;
+  return isDay ? formatDate(time, zone) : formatDateTime(time, zone, length < 60);
+}
+
 /** 75 becomes `1m 15s`; the two largest units only. */
 export function formatDuration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
@@ -192,7 +199,7 @@ export function formatDuration(seconds: number): string {
 /** 75 becomes 01:15, 3700 becomes 1:01:40; days are counted as such. */
 export function formatCountdown(seconds: number): string {
   const whole = Math.max(0, Math.ceil(seconds));
-  if (whole >= 86400) return formatDuration(whole);
+  if (whole >= DAY_S) return formatDuration(whole);
   const hours = Math.floor(whole / 3600);
   const rest = `${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
   return hours > 0 ? `${hours}:${rest}` : rest;

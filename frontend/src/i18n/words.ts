@@ -38,6 +38,12 @@ export function t(text: Text, values: Readonly<Record<string, string | number>> 
   return words.replace(/\{(\w+)\}/g, (braced, name: string) => String(values[name] ?? braced));
 }
 
+/** Where a series is traded, as users read it. */
+export function placeName({ exchange, market }: { exchange: string; market: string }): string {
+  const names: Readonly<Record<string, string>> = { spot: t("Spot"), futures: t("Futures") };
+  return `${exchange} ${names[market] ?? market}`;
+}
+
 /** The explanation of a failure in the language of the page; the server's own are in it already. */
 export function translated(detail: string): string {
   return translations?.[detail as Text] ?? detail;

@@ -3,8 +3,8 @@
  * search, which names the active row; the buttons of that row are reached with Tab.
  */
 
-import { t } from "../i18n/words";
-import { element, keepChildren } from "../dom";
+import { placeName, t } from "../i18n/words";
+import { element, keepChildren, setText } from "../dom";
 import { formatPercent, formatPrice, formatVolume, priceUnit, type PriceStep } from "../i18n/format";
 import { isRowOf, seriesAt, type MarketRow } from "./market-list";
 import { displaySymbol, instrumentOf, type SeriesId } from "trade-canvas-client/series-id";
@@ -32,6 +32,8 @@ export interface GridEvents {
 /** What is shown beside the rows. */
 export interface GridContext {
   readonly current: SeriesId | null;
+  /** The newest price on the chart of the current series; null while it is not live. */
+  readonly livePrice: number | null;
   /** Whether each row names its exchange and market. */
   readonly withPlace: boolean;
   readonly favourites: readonly string[];
@@ -95,6 +97,15 @@ export class MarketGrid {
     keepChildren(this.root, elements, ({ id }) => id);
     if (focused !== null) this.root.querySelector<HTMLElement>(focused)?.focus({ preventScroll: true });
     this.announce();
+  }
+
+  /** Shows the newest price of the current series, without going through the rows. */
+  showLivePrice(livePrice: number | null): void {
+    if (this.context === null) return;
+    this.context = { ...this.context, livePrice };
+    const cell = this.root.querySelector('[aria-current="true"] .market-price');
+    const row = this.rows.find((each) => isRowOf(each, this.context?.current ?? null));
+    if (cell !== null && row !== undefined) setText(cell, priceText(row, this.context));
   }
 
   get activeRow(): MarketRow | null {
@@ -316,7 +327,7 @@ function nameCell(row: MarketRow, context: GridContext): HTMLElement {
   const volume = row.figures?.quoteVolume;
   const elsewhere = current !== null && row.exchange !== current.exchange;
   const facts = [
-    withPlace ? `${row.exchange} ${row.market === "spot" ? t("Spot") : t("Futures")}` : null,
+    withPlace ? placeName(row) : null,
     !withPlace && elsewhere ? row.exchange : null,
     row.active ? null : t("Not traded any more"),
     volume == null ? null : t("Vol {volume}", { volume: formatVolume(volume) }),
@@ -363,9 +374,8 @@ function marked(
 }
 
 function figureCells(row: MarketRow, context: GridContext): HTMLElement[] {
-  const price = row.figures?.lastPrice ?? null;
   const percent = row.figures?.changePercent ?? null;
-  const text = price === null ? "" : formatPrice(price, priceUnit(context.stepOf(row), [price]));
+  const text = priceText(row, context);
   const change = element("div", {
     class: "market-change",
     text: percent === null ? "" : formatPercent(percent),
@@ -373,4 +383,11 @@ function figureCells(row: MarketRow, context: GridContext): HTMLElement[] {
   });
   if (percent !== null) change.dataset["direction"] = percent >= 0 ? "up" : "down";
   return [element("div", { class: "market-price", text, attributes: { role: "gridcell" } }), change];
+}
+
+/** The ranking is up to 20 s old: beside the chart it must not have another price than the chart. */
+function priceText(row: MarketRow, { current, livePrice, stepOf }: GridContext): string {
+  const live = isRowOf(row, current) ? livePrice : null;
+  const price = live ?? row.figures?.lastPrice ?? null;
+  return price === null ? "" : formatPrice(price, priceUnit(stepOf(row), [price]));
 }

@@ -17,6 +17,7 @@ import {
   type KnownMarkets,
   type MarketRow,
 } from "./market-list";
+import { problemText, venuesText } from "./market-notes";
 import { SymbolSearch } from "./symbol-search";
 import { toggled, withToggled } from "../settings/symbol-lists";
 import { displaySymbol, instrumentOf, tryParseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
@@ -24,7 +25,7 @@ import { TopMarketsFeed, type FeedDependencies } from "./top-markets-feed";
 import type { SettingsStore } from "../settings/settings";
 import type { PriceSteps } from "../sync/price-steps";
 import type { TopMarket } from "../sync/api";
-import type { Listing, ListingState, SymbolReader } from "../sync/symbols";
+import type { SymbolReader } from "../sync/symbols";
 
 export type PickerDependencies = FeedDependencies & {
   readonly api: FeedDependencies["api"] & SymbolReader;
@@ -40,8 +41,6 @@ export interface PickerEvents {
   /** New figures arrived. */
   refreshed(): void;
 }
-
-const LISTED_VENUES = 4;
 
 export class SeriesPicker {
   private readonly events: PickerEvents;
@@ -70,6 +69,7 @@ export class SeriesPicker {
   /** The venue's markets have been requested. */
   private asked = false;
   private shown = false;
+  private livePrice: number | null = null;
   /** What the first row was made the active one for. */
   private answered = "";
   /** Enter was pressed before the search had an answer. */
@@ -123,6 +123,7 @@ export class SeriesPicker {
   setCurrent(series: SeriesId): void {
     const moved = this.current?.exchange !== series.exchange || this.market !== series.market;
     this.current = series;
+    this.livePrice = null;
     this.market = series.market;
     if (moved) this.restart();
     else this.render();
@@ -139,7 +140,15 @@ export class SeriesPicker {
   /** Sets whether the panel is open; closed, it still updates the figures of the chosen series. */
   setShown(shown: boolean): void {
     this.shown = shown;
+    this.grid.showLivePrice(this.livePrice);
     this.attend();
+  }
+
+  /** Shows the newest price on the chart in the row of its series; null while it is not live. */
+  showLivePrice(price: number | null): void {
+    if (price === this.livePrice) return;
+    this.livePrice = price;
+    if (this.shown) this.grid.showLivePrice(price);
   }
 
   focusSearch(): void {
@@ -301,6 +310,7 @@ export class SeriesPicker {
     const { favourites, lists } = this.settings.value;
     this.grid.show(rows, {
       current: this.current,
+      livePrice: this.livePrice,
       withPlace: this.searches || this.lists.view !== "markets",
       favourites,
       lists,
@@ -361,16 +371,6 @@ export class SeriesPicker {
   }
 }
 
-/** Names the venues whose listing is in a state; empty without one. */
-function venuesText(text: string, listings: readonly Listing[], state: ListingState): string {
-  const venues = listings
-    .filter((listing) => listing.state === state)
-    .map(({ exchange, market }) => `${exchange} ${market === "spot" ? t("Spot") : t("Futures")}`);
-  if (venues.length === 0) return "";
-  const named = venues.slice(0, LISTED_VENUES).join(", ");
-  return text.replace("{venues}", venues.length > LISTED_VENUES ? `${named}…` : named);
-}
-
 function searchField(controls: string): HTMLInputElement {
   return element("input", {
     class: "market-search",
@@ -395,9 +395,4 @@ function searchField(controls: string): HTMLInputElement {
 function columnNames(): HTMLElement {
   const names = ["", t("Market"), t("Last"), t("24 h"), ""].map((text) => element("span", { text }));
   return element("div", { class: "market-columns", attributes: { "aria-hidden": "true" } }, names);
-}
-
-function problemText(status: number): string {
-  if (status === 400) return t("This exchange gives no market ranking; whitelisted series only.");
-  return t("Market figures are not available right now; trying again.");
 }

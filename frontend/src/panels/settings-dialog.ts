@@ -43,7 +43,7 @@ const FIELDS = (): readonly Field[] => [
     name: "zone",
     label: t("Times"),
     choices: [
-      ["local", t("Local ({zone})", { zone: localZone().name })],
+      ["local", t("Local ({zone})", { zone: localZone().name.replaceAll("_", " ") })],
       ["exchange", t("Exchange (UTC)")],
       ...zoneNames().map((name): Choice => [name, name.replaceAll("_", " ")]),
     ],

@@ -1,6 +1,6 @@
 /** The page: the chart of a series, the price in the header, and the panels around them. */
 
-import { t } from "../i18n/words";
+import { placeName, t } from "../i18n/words";
 import { ChartCell, type CellDependencies } from "../chart/chart-cell";
 import { isFresh } from "../chart/connection-text";
 import { byId, setData, setHidden, setText } from "../dom";
@@ -153,7 +153,7 @@ export class Page {
     setText(byId("series-symbol"), displaySymbol(series.symbol));
     const badge = byId("series-market");
     badge.hidden = false;
-    setText(badge, `${series.exchange} ${series.market}`);
+    setText(badge, placeName(series));
     this.lamps.open(series.text);
     this.cell.open(series);
     if (this.panels === null) window.setTimeout(this.settle, FIRST_CANDLES_MS);

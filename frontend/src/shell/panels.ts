@@ -1,6 +1,6 @@
 /** Everything around the chart: markets, timeframes, factors, status and keys. */
 
-import { connectionSign } from "../chart/connection-text";
+import { connectionSign, isFresh } from "../chart/connection-text";
 import { byId } from "../dom";
 import { t } from "../i18n/words";
 import { FactorPanel } from "../panels/factor-panel";
@@ -130,6 +130,8 @@ export class Panels {
     this.status.showConnection(connectionSign(state, now));
     this.status.showFacts(facts);
     this.facts.render(facts);
+    const newest = state.forming ?? state.candles.at(-1);
+    this.picker.showLivePrice(isFresh(state, now) ? (newest?.close ?? null) : null);
   }
 
   /** Figures of the series over the last 24 hours, where they are known. */

@@ -40,6 +40,8 @@ export class TimeframeBar {
     keepChildren(row, this.offered.map((text) => this.button(text, current, followed)), byText);
     keepChildren(list, this.offered.map((text) => element("option", { text })), byText);
     list.value = chosen;
+    const pressed = row.querySelector('[aria-pressed="true"]');
+    pressed?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
   }
 
   /** Picks the timeframe at a place of the row, from 0; nothing happens beyond its end. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -125,7 +126,24 @@ def test_every_action_has_a_key_and_the_map_lists_it(open_chart):
     page = chart.page
     page.keyboard.press("?")
     keys = page.locator("#keys kbd").all_inner_texts()
-    assert {"←", "→", "+", "−", "End", "/", "N", "P", "V", "T", "S", "I", "?", "Esc"} <= set(keys)
+    assert {
+        "←",
+        "→",
+        "+",
+        "−",
+        "End",
+        "/",
+        "J",
+        "L",
+        "N",
+        "P",
+        "V",
+        "T",
+        "S",
+        "I",
+        "?",
+        "Esc",
+    } <= set(keys)
     page.keyboard.press("s")
     assert not page.is_visible("#settings"), "a dialog is open already"
     page.keyboard.press("?")
@@ -136,6 +154,18 @@ def test_every_action_has_a_key_and_the_map_lists_it(open_chart):
     page.wait_for_selector(".to-live:visible")
     page.keyboard.press("End")
     page.wait_for_selector(".to-live", state="hidden")
+
+    said = page.locator("#stage > .spoken")
+    page.keyboard.press("j")
+    newest = said.inner_text()
+    page.keyboard.press("j")
+    [close] = re.findall(r"open .* close ([\d.,]+\d), V ", said.inner_text())
+    assert said.inner_text() != newest
+    read = f'.legend-C [aria-label="{close}"]'
+    page.wait_for_selector(read)
+    page.keyboard.press("Escape")
+    assert said.inner_text() == ""
+    page.wait_for_selector(read, state="detached")
 
     volume = '.factor-toggle[data-feature="volume"]'
     assert page.get_attribute(volume, "aria-pressed") == "true"

@@ -3,7 +3,8 @@
 import { t } from "../i18n/words";
 import { CandleChart } from "./chart";
 import { closingText, isFresh } from "./connection-text";
-import { Legend } from "./legend";
+import { KeySteps } from "./key-steps";
+import { Legend, spokenCandle } from "./legend";
 import { Mask, Notices, Toast } from "./stage-notices";
 import { themeOf } from "./theme";
 import { formatOpenTime, type PriceUnit } from "../i18n/format";
@@ -68,6 +69,8 @@ export class ChartCell {
   private readonly toLive = latestButton(() => this.chart.scrollToEnd());
   private readonly zoneSign = element("span", { class: "zone-sign" });
   private readonly chart: CandleChart;
+  /** What keys step through. */
+  readonly steps: KeySteps;
   private readonly legend: Legend;
   private partial: ReadonlyMap<number, PartialCandle> = new Map();
   private readonly toast: Toast;
@@ -125,6 +128,14 @@ export class ChartCell {
       atEnd: (atEnd) => setHidden(this.toLive, atEnd),
     });
     this.each((study) => study.attach(this.chart.host));
+    this.steps = new KeySteps({
+      cursor: this.chart.cursor,
+      studies,
+      textOf: (candle) => this.textOf(candle),
+      pointed: (time) => this.pointed(time),
+      notice: (text) => this.toast.show(text),
+    });
+    root.append(this.steps.root);
     this.unsubscribe = [
       dependencies.settings.subscribe((now, before) => {
         if (now.zone !== before.zone) this.zoneChosen(now.zone);
@@ -171,17 +182,6 @@ export class ChartCell {
   /** What moves the view. */
   get view(): ChartView {
     return this.chart;
-  }
-
-  /** Shows what the next drawing in view is, or with -1 the one before. */
-  stepDrawing(by: 1 | -1): void {
-    const isShown = this.studies.some((study) => study.stepDrawing?.(by));
-    if (!isShown) this.toast.show(t("No drawing in view"));
-  }
-
-  /** Ends that; returns whether it was on. */
-  leaveDrawings(): boolean {
-    return this.studies.some((study) => study.leaveDrawings?.());
   }
 
   /** Draws at once in this size, for print; null follows the root again. */
@@ -352,10 +352,18 @@ export class ChartCell {
   }
 
   private renderLegend(state: SeriesState): void {
-    this.legend.render(state, this.chart.priceUnit, (candle) => [
-      ...this.studies.flatMap((study) => study.legend?.(candle) ?? []),
-      ...this.partialEntry(candle),
-    ]);
+    this.legend.render(state, this.chart.priceUnit, (candle) => this.entriesOf(candle));
+  }
+
+  private textOf(candle: Candle): string {
+    const length = this.opened?.timeframe.seconds ?? 0;
+    const time = formatOpenTime(candle.candle_time, this.zone, length);
+    return spokenCandle(candle, time, this.priceUnit, this.entriesOf(candle));
+  }
+
+  private entriesOf(candle: Candle): LegendEntry[] {
+    const entries = this.studies.flatMap((study) => study.legend?.(candle) ?? []);
+    return [...entries, ...this.partialEntry(candle)];
   }
 
   /** Marks the candles that lack some of their base. */

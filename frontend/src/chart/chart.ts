@@ -25,6 +25,7 @@ import {
   type PriceUnit,
 } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
+import { CandleCursor } from "./candle-cursor";
 import { GapMarks } from "./gap-marks";
 import { LastPrice, type LastPriceLook } from "./last-price";
 import { ShownCandles } from "./shown-candles";
@@ -69,6 +70,8 @@ export class CandleChart {
   private readonly shown = new ShownCandles();
   private readonly gapMarks = new GapMarks(this.shown);
   private readonly partialMarks = new GapMarks(this.shown, PARTIAL_SIZE_PX);
+  /** The crosshair as keys move it. */
+  readonly cursor: CandleCursor;
   private readonly calmed = (): void => this.chart.applyOptions({ kineticScroll: kineticScroll() });
   private theme: ChartTheme;
   private shownSeries = "";
@@ -102,6 +105,7 @@ export class CandleChart {
     });
     const timeFrom = (index: number): number | null => this.prices.timeFrom(index);
     this.watch = new ViewWatch(this.chart.timeScale(), timeFrom, events);
+    this.cursor = new CandleCursor(this.chart, this.prices.end, this.shown);
     CALM.addEventListener("change", this.calmed);
   }
 
@@ -306,6 +310,7 @@ export class CandleChart {
   private replace(state: SeriesState): void {
     const shown = state.forming === null ? state.candles : [...state.candles, state.forming];
     const fresh = this.shownSeries !== state.seriesId || this.prices.isEmpty;
+    if (fresh) this.cursor.leave();
     this.shownSeries = state.seriesId;
     this.length = state.timeframe.seconds;
     const newest = shown.slice(-UNIT_SAMPLE);

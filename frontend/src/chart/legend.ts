@@ -2,7 +2,7 @@
 
 import { lowerBound } from "trade-canvas-client/candle-list";
 import { element, setHidden, setText } from "../dom";
-import { placeName } from "../i18n/words";
+import { placeName, t } from "../i18n/words";
 import { formatPercent, formatPrice, type PriceUnit } from "../i18n/format";
 import { PaintedTexts, PRICE_SLACK_PX, type PaintedText } from "../painted-text";
 import { displaySymbol, parseSeriesId } from "trade-canvas-client/series-id";
@@ -92,6 +92,20 @@ export class Legend {
     const found = state.candles[lowerBound(state.candles, this.pointed)];
     return found?.candle_time === this.pointed ? found : newest;
   }
+}
+
+/** A candle in words, for screen readers; `time` is when it opens. */
+export function spokenCandle(
+  { open, high, low, close }: Candle,
+  time: string,
+  unit: PriceUnit,
+  entries: readonly LegendEntry[],
+): string {
+  const price = (value: number): string => formatPrice(value, unit);
+  const prices = { open: price(open), high: price(high), low: price(low), close: price(close) };
+  const figures = entries.map(({ name, text }) => `${name} ${text}`);
+  const words = [time, t("open {open}, high {high}, low {low}, close {close}", prices), ...figures];
+  return words.join(", ");
 }
 
 /** Adds the name of a figure to a parent; returns the pair, which has room for the figure. */

@@ -35,6 +35,8 @@ export class OverlayLayer {
   private readonly tip: DrawingTip;
   private readonly tour: DrawingTour;
   private looks: Looks = NO_LOOKS;
+  /** The pointer is on the chart. */
+  private hasPointer = false;
 
   constructor(chart: IChartApiBase<Time>, series: ISeriesApi<"Candlestick">, palette: Palette) {
     this.chart = chart;
@@ -108,8 +110,14 @@ export class OverlayLayer {
   };
 
   private readonly point = ({ point, paneIndex, sourceEvent }: MouseEventParams<Time>): void => {
-    // The chart reports a pointer that rests, too, whenever something moves under it.
-    if (this.tour.isOn && sourceEvent === undefined) return;
+    // The chart reports a pointer that rests, too, when something moves under it, and the crosshair
+    // that keys have moved.
+    if (sourceEvent !== undefined) this.hasPointer = true;
+    else if (point === undefined) this.hasPointer = false;
+    if (sourceEvent === undefined && (this.tour.isOn || !this.hasPointer)) {
+      if (!this.tour.isOn) this.tip.hide();
+      return;
+    }
     this.tour.leave();
     const isHere = point !== undefined && paneIndex === PRICES_PANE;
     const hit = isHere ? this.primitive.hit(point.x, point.y) : null;

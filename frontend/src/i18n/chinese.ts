@@ -111,6 +111,7 @@ export const CHINESE = {
   "Page": "页面",
   "Partial": "不完整",
   "Perhaps outdated: {venues}.": "可能已过时：{venues}。",
+  "Previous and next candle, read out": "上一根和下一根K线（可朗读）",
   "Quiet": "安静",
   "Reading": "读取中",
   "Reading history": "正在读取历史",
@@ -185,6 +186,8 @@ export const CHINESE = {
   "Waiting for the first series to be whitelisted.": "等待第一个序列加入白名单。",
   "When the newest closed candle closed": "最新收盘K线的收盘时间",
   "Zoom in and out": "放大和缩小",
+  "open {open}, high {high}, low {low}, close {close}":
+    "开 {open}，高 {high}，低 {low}，收 {close}",
   "{candles} missing {range}": "{range} 缺少 {candles}",
   "{candles} missing {range}, recovering…": "{range} 缺少 {candles}，正在补回…",
   "{count} candles": "{count} 根K线",

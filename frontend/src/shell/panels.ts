@@ -165,7 +165,8 @@ export class Panels {
         this.picker.focusSearch();
       },
       toggleMarkets: () => this.togglePicker(),
-      stepDrawing: (by) => this.cell.stepDrawing(by),
+      stepCandle: (by) => this.cell.steps.candle(by),
+      stepDrawing: (by) => this.cell.steps.drawing(by),
       factors: () => {
         if (NARROW.matches) this.factorSheet.toggle();
         else byId("factors").querySelector("button")?.focus();
@@ -174,7 +175,7 @@ export class Panels {
       toggleStatus: () => this.status.toggle(),
       map: () => map().toggle(),
       close: () => {
-        if (!this.cell.leaveDrawings() && !WIDE.matches) this.closePicker();
+        if (!this.cell.steps.leave() && !WIDE.matches) this.closePicker();
       },
     });
     const keyboard = new Keyboard(shortcuts);

@@ -17,6 +17,8 @@ export interface KeyActions {
   stepTimeframe(by: 1 | -1): void;
   search(): void;
   toggleMarkets(): void;
+  /** Puts the crosshair on the next candle, or with -1 the one before. */
+  stepCandle(by: 1 | -1): void;
   /** Shows what the next drawing in view is, or with -1 the one before. */
   stepDrawing(by: 1 | -1): void;
   /** Goes to the switches of the factors. */
@@ -70,6 +72,13 @@ export function shortcutsOf(actions: KeyActions): readonly ShortcutGroup[] {
           shown: ["Home"],
           text: t("Oldest candle that is loaded"),
           run: () => actions.toOldest(),
+        },
+        {
+          keys: ["j", "l"],
+          shown: ["J", "L"],
+          text: t("Previous and next candle, read out"),
+          repeats: true,
+          run: (key) => actions.stepCandle(key === "l" ? 1 : -1),
         },
       ],
     },

@@ -1,0 +1,67 @@
+/** The crosshair on a candle, moved by keys from candle to candle as a pointer moves it. */
+
+import type { IChartApiBase, ISeriesApi, MouseEventParams, Time, UTCTimestamp } from "lightweight-charts";
+
+import type { Candle } from "trade-canvas-client/candle";
+import type { ShownCandles } from "./shown-candles";
+
+type Chart = Pick<
+  IChartApiBase<Time>,
+  "timeScale" | "subscribeCrosshairMove" | "setCrosshairPosition" | "clearCrosshairPosition"
+>;
+
+export class CandleCursor {
+  private readonly chart: Chart;
+  private readonly prices: ISeriesApi<"Candlestick">;
+  private readonly shown: ShownCandles;
+  /** Of its candle, UTC seconds. */
+  private time: number | null = null;
+
+  constructor(chart: Chart, prices: ISeriesApi<"Candlestick">, shown: ShownCandles) {
+    this.chart = chart;
+    this.prices = prices;
+    this.shown = shown;
+    // The library keeps the crosshair at its pixel, whichever candle comes there.
+    chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.follow());
+    chart.subscribeCrosshairMove(({ sourceEvent }: MouseEventParams<Time>) => {
+      if (sourceEvent !== undefined) this.time = null;
+    });
+  }
+
+  /** Goes to the next candle, or with -1 to the one before; at first to the newest in view. */
+  step(by: 1 | -1): Candle | null {
+    const { shown, time } = this;
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    if (range === null || shown.count === 0) return null;
+    const newest = Math.floor(range.to);
+    const wanted = time === null ? newest : shown.indexFrom(time) + by;
+    const index = Math.max(0, Math.min(shown.count - 1, wanted));
+    this.bringIntoView(index, range);
+    const candle = shown.at(index) ?? null;
+    this.time = candle?.candle_time ?? null;
+    this.follow();
+    return candle;
+  }
+
+  /** Puts the crosshair on its candle again, after that moved or has another price. */
+  follow(): void {
+    const candle = this.time === null ? undefined : this.shown.at(this.shown.indexFrom(this.time));
+    if (candle === undefined) return;
+    const time = candle.candle_time as UTCTimestamp;
+    this.chart.setCrosshairPosition(candle.close, time, this.prices);
+  }
+
+  /** Takes the crosshair away; returns whether it was on a candle. */
+  leave(): boolean {
+    if (this.time === null) return false;
+    this.time = null;
+    this.chart.clearCrosshairPosition();
+    return true;
+  }
+
+  private bringIntoView(index: number, { from, to }: { from: number; to: number }): void {
+    const scale = this.chart.timeScale();
+    const away = index < from ? index - Math.ceil(from) : index > to ? index - Math.floor(to) : 0;
+    if (away !== 0) scale.scrollToPosition(scale.scrollPosition() + away, false);
+  }
+}

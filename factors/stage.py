@@ -210,17 +210,22 @@ class FactorStage:
             emit(
                 "factor.fingerprint.rebuild",
                 change.series,
-                {"fingerprint": run.logic.fingerprint, "from_time": run.dropped_from},
+                {
+                    "series_id": str(change.series),
+                    "fingerprint": run.logic.fingerprint,
+                    "from_time": run.dropped_from,
+                },
             )
-        events = sum(len(step.events) for step in run.entries)
-        emit(
-            "write.factor.ingest_done",
-            change.series,
-            {
-                "up_to_candle_time": run.head_time,
-                "candles_read": len(run.entries),
-                "events_planned": events,
-                "db_changes": events + sum(len(step.heads) for step in run.entries),
-                "duration_ms": duration_ms,
-            },
-        )
+        emit("write.factor.ingest_done", change.series, partial(_done, run, duration_ms))
+
+
+def _done(run: Run[EngineState, Candle, StepResult], duration_ms: float) -> dict[str, object]:
+    """What the debug event of a run has."""
+    events = sum(len(step.events) for step in run.entries)
+    return {
+        "up_to_candle_time": run.head_time,
+        "candles_read": len(run.entries),
+        "events_planned": events,
+        "db_changes": events + sum(len(step.heads) for step in run.entries),
+        "duration_ms": duration_ms,
+    }

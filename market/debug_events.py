@@ -1,6 +1,6 @@
 """Events for operators on `/ws/debug`: what processes read and wrote lately (docs/debug-stream.md).
 
-    emit("write.factor.ingest_done", series, {"up_to_candle_time": head})
+    emit("write.factor.ingest_done", series, lambda: {"up_to_candle_time": head})
 
 Every process of an installation adds to one ring of the newest events. Adding never waits: events
 are dropped while the ring can't be reached. With the debug switch off nothing is kept.
@@ -200,16 +200,20 @@ def connect(url: str) -> Redis:
     )
 
 
+Data = Mapping[str, object] | Callable[[], Mapping[str, object]]
+"""What an event has; a function that makes it is called only where events are kept."""
+
+
 def emit(
     event: str,
     series: SeriesId | None = None,
-    data: Mapping[str, object] | None = None,
+    data: Data | None = None,
     *,
     message: str = "",
     level: Level = "info",
 ) -> None:
     """Add an event, named `read.…` or `write.…`, to the ring; from any thread, without waiting."""
-    if not settings.SWITCHES.enable_debug_api:
+    if not is_on():
         return
     fields: dict[str, object] = {
         "ts_ms": int(time.time() * 1000),
@@ -220,11 +224,18 @@ def emit(
         "level": level,
         "message": message[:MAX_MESSAGE],
     }
+    if callable(data):
+        data = data()
     if data:
         encoded = orjson.dumps(data, default=str)
         is_small = len(encoded) <= MAX_DATA_BYTES
         fields["data"] = orjson.Fragment(encoded) if is_small else {"bytes": len(encoded)}
     debug_ring().add(orjson.dumps(fields))
+
+
+def is_on() -> bool:
+    """Whether events are kept; for what has to be collected before there is an event."""
+    return bool(settings.SWITCHES.enable_debug_api)
 
 
 def milliseconds_since(started: float) -> float:

@@ -12,10 +12,11 @@ import random
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from market import collector, log_context, metrics
+from market import collector, debug_events, log_context, metrics
 from market.domain.candle import Candle, in_time_order
 from market.domain.change import Change, Notice, Results, revision_notice
 from market.domain.series import SeriesId
@@ -104,6 +105,13 @@ class Batch(NamedTuple):
 
 Outcome = Change | PipelineError | StaleFence | None
 """What became of one batch of a group; None if another writer held the lock of its series."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """How long each step of a batch took, among its results where debug events are kept."""
+
+    steps: list[dict[str, object]] = field(default_factory=list)
 
 
 class Pipeline:
@@ -257,6 +265,8 @@ class Pipeline:
         steps.end(steps.name)
         # What fails from now on is the store.
         steps.name = STORE_STEP
+        if steps.times is not None:
+            change.results.put(steps.times)
         return change
 
     def _outcome(self, batch: Batch) -> Change | PipelineError | StaleFence:
@@ -271,11 +281,15 @@ class _Steps:
 
     def __init__(self) -> None:
         self.name = STORE_STEP
+        self.times = StepTimes() if debug_events.is_on() else None
         self._started = time.perf_counter()
 
     def end(self, name: str) -> None:
         """Record that a step has ended, and the next one begins."""
-        self._started = metrics.step_done(name, self._started)
+        began, self._started = self._started, metrics.step_done(name, self._started)
+        if self.times is not None:
+            taken_ms = round(1000 * (self._started - began), 3)
+            self.times.steps.append({"name": name, "ok": True, "duration_ms": taken_ms})
 
 
 def _failed(step: str, series: SeriesId, cause: Exception) -> PipelineError:

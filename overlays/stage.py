@@ -20,9 +20,11 @@ from factors.stage import Replayed
 from factors.stored_candles import CandlesAhead, StoredCandles
 from market.debug_events import emit, milliseconds_since
 from market.domain.change import Change, Notice, Results
+from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesWriter
 from market.runtime import candle_store
 from overlays import runtime
+from overlays.domain.instruction import MARKER, POLYLINE
 from overlays.domain.instruction import Change as Drawn
 from overlays.domain.ledger import OverlayLedger
 from overlays.domain.renderer import FactorStep, OverlayEngine, OverlayState
@@ -158,7 +160,8 @@ class OverlayStage:
             started = perf_counter()
             run = self._stage.apply(writer, change, given)
             if settings.SWITCHES.enable_debug_api:
-                writer.on_commit(partial(_emit, change, run, milliseconds_since(started)))
+                done = partial(self._done, change.series, run, milliseconds_since(started))
+                writer.on_commit(partial(emit, "write.overlay.ingest_done", change.series, done))
         return []
 
     def prepare(self, writers: Sequence[SeriesWriter], results: Results) -> None:
@@ -183,19 +186,22 @@ class OverlayStage:
                 steps = [FactorStep.of(step, read) for step in missing]
                 self._stage.resume(run, steps, at, cold[series])
 
-
-def _emit(
-    change: Change, run: Run[OverlayState, FactorStep, Sequence[Drawn]], duration_ms: float
-) -> None:
-    kinds = Counter(drawn.kind for step in run.entries for drawn in step)
-    emit(
-        "write.overlay.ingest_done",
-        change.series,
-        {
+    def _done(
+        self,
+        series: SeriesId,
+        run: Run[OverlayState, FactorStep, Sequence[Drawn]],
+        duration_ms: float,
+    ) -> dict[str, object]:
+        """What the debug event of a run has."""
+        kinds = Counter(drawn.kind for step in run.entries for drawn in step)
+        reach = self._engine.window_candles * series.timeframe.seconds
+        return {
             "up_to_candle_time": run.head_time,
+            "cutoff_time": max(0, run.head_time - reach),
             "factor_rows": len(run.entries),
+            "marker_defs": kinds[MARKER],
+            "polyline_defs": kinds[POLYLINE],
             "versions": kinds,
             "db_changes": kinds.total(),
             "duration_ms": duration_ms,
-        },
-    )
+        }

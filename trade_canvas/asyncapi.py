@@ -55,7 +55,13 @@ EVENT = {
     "series_id": SERIES,
     "level": "info",
     "message": "",
-    "data": {"since": 120, "limit": 2000, "count": 1, "server_head_time": 180},
+    "data": {
+        "since": 120,
+        "limit": 2000,
+        "count": 1,
+        "last_time": 180,
+        "server_head_time": 180,
+    },
 }
 EXAMPLES: Mapping[Any, Json] = {
     messages.SubscribeRequest: {

@@ -51,13 +51,14 @@ class Page:
     """A page as it was read; `compressed` is made for the first client that accepts it.
 
     `state` is the series' when its candles were read, or an earlier one, with the head that the
-    body names. `rows` is the number of candles. `deflated` are the candles as the page for another
-    head had compressed them.
+    body names. `rows` is the number of candles, `last_time` the newest one's open time. `deflated`
+    are the candles as the page for another head had compressed them.
     """
 
     query: PageQuery
     state: SeriesState
     rows: int
+    last_time: int | None
     digest: str
     candles_at: int
     plain: Body
@@ -102,10 +103,11 @@ def page_sent(query: PageQuery, page: Page) -> None:
         emit(
             "read.http.market_candles",
             query.series,
-            {
+            lambda: {
                 "since": query.since,
                 "limit": query.limit,
                 "count": page.rows,
+                "last_time": page.last_time,
                 "server_head_time": page.head,
             },
         )
@@ -263,6 +265,7 @@ def _page(query: PageQuery, state: SeriesState, candles: list[Candle]) -> Page:
         query=query,
         state=state,
         rows=len(candles),
+        last_time=candles[-1].candle_time if candles else None,
         digest=digest,
         candles_at=len(beginning),
         plain=_body(query, state, digest, b"".join((beginning, rows, ending))),

@@ -39,7 +39,7 @@ from market.domain.candle import Candle
 from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.ingest.derive import derive
-from market.pipeline import PipelineError
+from market.pipeline import PipelineError, StepTimes
 from market.runtime import committer, derived_timeframes
 
 DERIVED = {409: ErrorCode.DERIVED_SERIES}
@@ -102,8 +102,8 @@ async def store_and_publish(
         _emit_done(name, change, candles, about, stored_ms=stored_ms, started=started)
     except PipelineError as error:
         failed_step = error.step
-        failed = {**about, "step": error.step}
-        emit(f"{name}_error", series, failed, message=str(error), level="error")
+        failed = {"series_id": str(series), "step": error.step, "error": error.reason}
+        emit(f"{name}_error", series, about | failed, message=str(error), level="error")
         raise
     finally:
         metrics.ingested(started, batch=is_batch, failed_step=failed_step)
@@ -119,15 +119,19 @@ def _emit_done(
     stored_ms: float,
     started: float,
 ) -> None:
-    done = {
-        **about,
-        "first_candle_time": min(candle.candle_time for candle in candles),
-        "last_candle_time": max(candle.candle_time for candle in candles),
-        "stored": len(change.fresh) + len(change.past),
-        "factor_rebuilt": any(notice.event == "factor.rebuild" for notice in change.notices),
-        "pipeline_duration_ms": stored_ms,
-        "duration_ms": milliseconds_since(started),
-    }
+    def done() -> dict[str, object]:
+        taken = change.results.get(StepTimes)
+        return {
+            **about,
+            "first_candle_time": min(candle.candle_time for candle in candles),
+            "last_candle_time": max(candle.candle_time for candle in candles),
+            "stored": len(change.fresh) + len(change.past),
+            "factor_rebuilt": any(notice.event == "factor.rebuild" for notice in change.notices),
+            "pipeline_duration_ms": stored_ms,
+            "steps": [] if taken is None else taken.steps,
+            "duration_ms": milliseconds_since(started),
+        }
+
     emit(f"{name}_done", change.series, done)
 
 

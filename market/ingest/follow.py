@@ -21,6 +21,7 @@ from market.ingest.breaker import Breaker
 from market.ingest.due import FollowLimits
 from market.ingest.followed import FollowedSeries, FollowPorts, Report, Standing, Standings
 from market.ingest.revisions import RevisionPace, Revisions
+from market.ingest.start_up_sync import StartUpSync
 from market.stopping import stop as stop_tasks
 
 logger = logging.getLogger(__name__)
@@ -64,8 +65,14 @@ class Follower:
     ) -> None:
         self._feed = feed
         self._limits = limits or FollowLimits()
+        self._sync = StartUpSync(feed.exchange, feed.market, self._limits.sync_candles)
         self._ports = FollowPorts(
-            feed=feed, ingest=ports, limits=self._limits, report=report, standings=standings
+            feed=feed,
+            ingest=ports,
+            limits=self._limits,
+            report=report,
+            standings=standings,
+            sync=self._sync,
         )
         self._new_breaker = new_breaker
         self._jobs: dict[SeriesId, _Job] = {}
@@ -126,6 +133,7 @@ class Follower:
         }
 
     def _start(self, series: SeriesId, fence: Fence) -> None:
+        self._sync.begin(series)
         followed = FollowedSeries(series, fence, ports=self._ports, breaker=self._new_breaker())
         job = _Job(followed, asyncio.create_task(followed.run(), name=f"follow {series}"))
         job.task.add_done_callback(lambda task: self._ended(series, job, task))
@@ -133,6 +141,7 @@ class Follower:
 
     def _ended(self, series: SeriesId, job: _Job, task: asyncio.Task[None]) -> None:
         """Report a task that ended with an error; it stays listed, so it is not restarted now."""
+        self._sync.ended(series)
         error = None if task.cancelled() else task.exception()
         if error is None:
             return

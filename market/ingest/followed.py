@@ -52,7 +52,7 @@ from market.ingest.due import Action, Due, FollowLimits
 from market.ingest.forming import FormingCandle
 from market.ingest.gap_ranges import GapState
 from market.ingest.held import Held
-from market.ingest.start_up_sync import LAST_ERROR_LENGTH, reason_of, synced
+from market.ingest.start_up_sync import LAST_ERROR_LENGTH, StartUpSync, reason_of
 from market.pipeline import PipelineError
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class FollowPorts:
     limits: FollowLimits
     report: Report
     standings: Standings
+    sync: StartUpSync
     pinned_readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
     other_readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 
@@ -291,8 +292,12 @@ class FollowedSeries:
                 filled = self._filling(fill, first, end)
             on_page = partial(self._page_stored, self._held.by_time())
             if is_sync:
-                result = await synced(
-                    self.series, filled, (first, end), head=self._head, on_page=on_page
+                result = await self._ports.sync.run(
+                    self.series,
+                    filled,
+                    (first, end),
+                    head=self._head,
+                    on_page=on_page,
                 )
             else:
                 result = await filled(on_page=on_page)
@@ -340,7 +345,12 @@ class FollowedSeries:
                 async with self._ports.readers(self.series):
                     try:
                         if limits.sync_candles:
-                            await synced(self.series, filled, (start, first), head=self._head)
+                            await self._ports.sync.run(
+                                self.series,
+                                filled,
+                                (start, first),
+                                head=self._head,
+                            )
                         else:
                             await filled(on_page=lambda page: None)
                     except FeedRefused as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from market.debug_events import emit, milliseconds_since
@@ -16,58 +17,109 @@ from market.pipeline import PipelineError
 LAST_ERROR_LENGTH = 300
 
 
-async def synced(
-    series: SeriesId,
-    filled: Callable[..., Awaitable[FillResult]],
-    span: Range,
-    *,
-    head: Callable[[], int | None],
-    on_page: OnPage | None = None,
-) -> FillResult:
-    """Fill a span as a part of the start-up sync, and report how it goes.
+class StartUpSync:
+    """The start-up sync of the series that one job follows; emits its sum when all have ended.
 
-    `filled` is called with `on_page`; `head` returns the stored head. Raises what `filled` raises.
+    Series that begin later are another round. On one event loop.
     """
-    (first, end), before, started = span, head(), time.perf_counter()
-    missing = end - first if before is None else max(0, end - before)
-    wanted = (end - first) // series.timeframe.seconds + 1
-    report = ProgressReport(series, START_UP, wanted=wanted, missing_seconds=missing)
-    covered = 0
 
-    def page_read(page: HistoryPage) -> None:
-        nonlocal covered
-        covered += len(page.candles)
-        report.page_read(page)
-        if on_page is not None:
-            on_page(page)
+    def __init__(self, exchange: str, market: str, target_candles: int) -> None:
+        self._about = {"exchange": exchange, "market": market}
+        self._target_candles = target_candles
+        self._waiting: set[SeriesId] = set()
+        self._ended: Counter[str] = Counter()
+        self._started = 0.0
 
-    await report.begin()
-    error, is_whole, reason = "", False, ""
-    try:
-        result = await filled(on_page=page_read)
-        is_whole = result.through == end and not result.missing_ranges
-        reason = result.reasons.get(GapState.UNSERVED, "")
-    except Exception as failure:
-        error = reason_of(failure)
-        raise
-    finally:
-        await report.end(error=error, is_whole=is_whole, reason=reason)
-        after = head()
+    def begin(self, series: SeriesId) -> None:
+        """Await the sync of a series; does nothing where none is wanted."""
+        if self._target_candles:
+            if not self._waiting:
+                self._started = time.perf_counter()
+            self._waiting.add(series)
+
+    def ended(self, series: SeriesId, outcome: str = "") -> None:
+        """Count the first outcome of a series: synced, lagging, errors; none if it is given up."""
+        if series not in self._waiting:
+            return
+        self._waiting.remove(series)
+        if outcome:
+            self._ended[outcome] += 1
+        if self._waiting or not self._ended:
+            return
+        failed = self._ended["errors"]
         emit(
-            "write.startup.kline_sync.series_done",
-            series,
+            "write.startup.kline_sync.done",
+            None,
             {
-                "target_time": end,
-                "before_head_time": before,
-                "after_head_time": after,
-                "covered_candles": covered,
-                "lagging": not error and (after is None or after < end),
-                "duration_ms": milliseconds_since(started),
+                **self._about,
+                "series_total": self._ended.total(),
+                "series_synced": self._ended["synced"],
+                "series_lagging": self._ended["lagging"],
+                "series_errors": failed,
+                "target_candles": self._target_candles,
+                "duration_ms": milliseconds_since(self._started),
             },
-            message=error,
-            level="error" if error else "info",
+            level="warn" if failed else "info",
         )
-    return result
+        self._ended.clear()
+
+    async def run(
+        self,
+        series: SeriesId,
+        filled: Callable[..., Awaitable[FillResult]],
+        span: Range,
+        *,
+        head: Callable[[], int | None],
+        on_page: OnPage | None = None,
+    ) -> FillResult:
+        """Fill a span as a part of the start-up sync, and report how it goes.
+
+        `filled` is called with `on_page`; `head` returns the stored head. Raises what
+        `filled` raises.
+        """
+        (first, end), before, started = span, head(), time.perf_counter()
+        missing = end - first if before is None else max(0, end - before)
+        wanted = (end - first) // series.timeframe.seconds + 1
+        report = ProgressReport(series, START_UP, wanted=wanted, missing_seconds=missing)
+        covered = 0
+
+        def page_read(page: HistoryPage) -> None:
+            nonlocal covered
+            covered += len(page.candles)
+            report.page_read(page)
+            if on_page is not None:
+                on_page(page)
+
+        await report.begin()
+        error, is_whole, reason = "", False, ""
+        try:
+            result = await filled(on_page=page_read)
+            is_whole = result.through == end and not result.missing_ranges
+            reason = result.reasons.get(GapState.UNSERVED, "")
+        except Exception as failure:
+            error = reason_of(failure)
+            raise
+        finally:
+            await report.end(error=error, is_whole=is_whole, reason=reason)
+            after = head()
+            is_lagging = not error and (after is None or after < end)
+            emit(
+                "write.startup.kline_sync.series_done",
+                series,
+                {
+                    "target_time": end,
+                    "before_head_time": before,
+                    "after_head_time": after,
+                    "covered_candles": covered,
+                    "lagging": is_lagging,
+                    "error": error or None,
+                    "duration_ms": milliseconds_since(started),
+                },
+                message=error,
+                level="error" if error else "info",
+            )
+            self.ended(series, "errors" if error else "lagging" if is_lagging else "synced")
+        return result
 
 
 def reason_of(error: Exception) -> str:

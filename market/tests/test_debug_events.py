@@ -117,4 +117,11 @@ def test_large_event_is_cut(kept):
 def test_nothing_is_kept_with_the_switch_off(kept, settings):
     settings.SWITCHES = replace(settings.SWITCHES, enable_debug_api=False)
     emit("write.x")
+    emit("write.x", BTC, lambda: pytest.fail("the data of an event was made"))
     assert kept() == []
+
+
+def test_data_may_be_made_when_the_event_is_kept(kept):
+    emit("write.x", BTC, lambda: {"candles_read": 2})
+    (event,) = kept()
+    assert event["data"] == {"candles_read": 2}

@@ -31,6 +31,7 @@ from market.api.schema import (
 from market.api.streamed import streamed
 from market.bus.publish import publish_change
 from market.costs import charge
+from market.debug_events import emit
 from market.domain.series import SeriesId
 from overlays.api.replay_answers import (
     BuildAnswer,
@@ -118,18 +119,16 @@ class PrepareReplay(Endpoint):
             raise ApiError(409, code, f"ledger_out_of_sync:{error.ledger}") from None
         for change in done.changes:
             async_to_sync(publish_change)(change)
-        return Response(
-            {
-                "ok": True,
-                "series_id": str(series),
-                "requested_time": done.requested_time,
-                "aligned_time": done.aligned_time,
-                "window_candles": body.candles,
-                "factor_head_time": done.factor_head_time,
-                "overlay_head_time": done.overlay_head_time,
-                "computed": bool(done.changes),
-            }
-        )
+        reached = {
+            "requested_time": done.requested_time,
+            "aligned_time": done.aligned_time,
+            "window_candles": body.candles,
+            "factor_head_time": done.factor_head_time,
+            "overlay_head_time": done.overlay_head_time,
+            "computed": bool(done.changes),
+        }
+        emit("read.http.replay_prepare", series, reached)
+        return Response({"ok": True, "series_id": str(series), **reached})
 
 
 class EnsureCoverage(Endpoint):

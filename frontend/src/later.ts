@@ -13,17 +13,30 @@ export function afterPaint(work: () => void): void {
   window.setTimeout(run, NO_FRAME_MS);
 }
 
-/** A function that has `work` done within `delayMs`, once for all calls meanwhile. */
-export function atMostEvery(delayMs: number, work: () => void): () => void {
-  let armed = false;
-  return () => {
-    if (armed) return;
-    armed = true;
-    window.setTimeout(() => {
-      armed = false;
-      work();
-    }, delayMs);
-  };
+/** Work that waits for something else to change the page, so that both are painted in one frame. */
+export class SharedWork {
+  private readonly waitMs: number;
+  private readonly work: () => void;
+  private timer = 0;
+
+  /** `work` waits for `waitMs` at most. */
+  constructor(waitMs: number, work: () => void) {
+    this.waitMs = waitMs;
+    this.work = work;
+  }
+
+  /** Has the work done with the next change of the page. */
+  want(): void {
+    this.timer ||= window.setTimeout(() => this.share(), this.waitMs);
+  }
+
+  /** The page changes: does the work now, if it is wanted. */
+  share(): void {
+    if (this.timer === 0) return;
+    window.clearTimeout(this.timer);
+    this.timer = 0;
+    this.work();
+  }
 }
 
 /** `make`, called once, when its result is first needed. */

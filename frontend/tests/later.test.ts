@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { afterPaint, atMostEvery, once } from "../src/later";
+import { afterPaint, once, SharedWork } from "../src/later";
 import { TabTitle } from "../src/shell/tab-title";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -26,16 +26,30 @@ describe("afterPaint", () => {
   });
 });
 
-describe("atMostEvery", () => {
-  it("does the work of many calls once, and again for later ones", () => {
+describe("SharedWork", () => {
+  it("is done with the next change of the page, once", () => {
     let runs = 0;
-    const soon = atMostEvery(1000, () => (runs += 1));
-    for (let call = 0; call < 5; call += 1) soon();
+    const work = new SharedWork(300, () => (runs += 1));
+    work.share();
     expect(runs).toBe(0);
+    work.want();
+    work.want();
+    work.share();
+    work.share();
     vi.advanceTimersByTime(1000);
-    soon();
-    vi.advanceTimersByTime(1000);
-    expect(runs).toBe(2);
+    expect(runs).toBe(1);
+  });
+
+  it("does not wait long for a change", () => {
+    let runs = 0;
+    const work = new SharedWork(300, () => (runs += 1));
+    for (let second = 1; second <= 2; second += 1) {
+      work.want();
+      vi.advanceTimersByTime(299);
+      expect(runs).toBe(second - 1);
+      vi.advanceTimersByTime(1);
+      expect(runs).toBe(second);
+    }
   });
 });
 

@@ -15,7 +15,7 @@ import { volumeFeature, VolumeStudy } from "../studies/volume";
 import { displaySymbol, type SeriesId } from "trade-canvas-client/series-id";
 import { lastClosedTime, type SeriesState, type Step } from "trade-canvas-client/series-state";
 import { describeDrawings, type Held } from "../chart/test-surface";
-import { afterPaint } from "../later";
+import { afterPaint, SharedWork } from "../later";
 import { makeRoom, Panels, standsBeside } from "./panels";
 import { SeriesOffers } from "./series-offers";
 import { TabTitle } from "./tab-title";
@@ -24,6 +24,8 @@ import type { OlderStep } from "../drawings/older-drawings";
 import type { OverlayStep } from "../drawings/overlay-session";
 
 const TICK_MS = 1000;
+/** How long a tick waits for a candle: a frame of its own costs as much as one for both. */
+const SHARED_MS = 250;
 const FIRST_CANDLES_MS = 1000;
 /** What users do to a panel that is not there yet. */
 const TOUCHES = ["pointerdown", "keydown", "focusin", "click"] as const;
@@ -62,6 +64,7 @@ export class Page {
   private readonly painted = new PaintedTexts(byId("quote-price"));
   private readonly price = this.painted.add(byId("quote-price"), PRICE_SLACK_PX);
   private readonly title = new TabTitle();
+  private readonly tick = new SharedWork(SHARED_MS, () => this.renderTime());
   private whitelist: readonly string[] = [];
   private derived: readonly string[] = [];
 
@@ -107,7 +110,7 @@ export class Page {
       document.addEventListener(type, this.settle, { capture: true, once: true });
     }
     window.addEventListener("resize", () => this.painted.restyle());
-    window.setInterval(() => this.renderTime(), TICK_MS);
+    window.setInterval(() => this.tick.want(), TICK_MS);
   }
 
   get state(): SeriesState | null {
@@ -218,6 +221,7 @@ export class Page {
     const sign = `${state.status} ${isFresh(state, this.dependencies.clock.now())}`;
     if (sign !== this.sign) this.renderFacts();
     this.sign = sign;
+    if (change.kind !== "none") this.tick.share();
   }
 
   private drawn(step: OverlayStep, older: OlderStep, layer: Layer): void {
@@ -230,6 +234,7 @@ export class Page {
   private renderTime(): void {
     this.cell.renderTime();
     this.renderFacts();
+    this.panels?.tick();
     this.title.tick();
   }
 

@@ -12,7 +12,7 @@ import { Sheet } from "../panels/sheet";
 import { parseSeriesId, seriesIdText, type SeriesId } from "trade-canvas-client/series-id";
 import { keyActions } from "./key-actions";
 import { Keyboard } from "./keyboard";
-import { atMostEvery, once } from "../later";
+import { once } from "../later";
 import { shortcutsOf } from "./shortcuts";
 import { FactList, StatusPanel } from "./status-panel";
 import { factsOf } from "./status";
@@ -22,7 +22,6 @@ import type { Lamps } from "../panels/health-lamps";
 import type { FeatureSwitches } from "../studies/feature-switches";
 import type { TopMarket } from "../sync/api";
 
-const COUNT_MS = 1000;
 const WIDE = window.matchMedia("(min-width: 1024px)");
 /** As in narrow.css: no room for the rows of timeframes and factors. */
 const NARROW = window.matchMedia("(max-width: 979px), (max-height: 499px)");
@@ -52,7 +51,8 @@ export class Panels {
   private readonly factorSheet: Sheet;
   private readonly timeframes: TimeframeBar;
   private readonly picker: SeriesPicker;
-  private readonly countSoon: () => void;
+  private readonly count: () => void;
+  private isCounted = true;
   private whitelist: readonly string[] = [];
 
   constructor(
@@ -66,10 +66,9 @@ export class Panels {
     const row = new FactorPanel(byId("factors"), switches);
     const list = new FactorSheet(switches);
     this.factorSheet = factorSheet(list);
-    // Looked at rarely, and goes through all drawings.
-    this.countSoon = atMostEvery(COUNT_MS, () => {
+    this.count = () => {
       for (const panel of [row, list]) panel.count(drawn());
-    });
+    };
     this.status = new StatusPanel(
       {
         button: byId("status-button"),
@@ -116,9 +115,15 @@ export class Panels {
     this.status.showLamps(lamps);
   }
 
-  /** Counts the drawings again, in a moment. */
+  /** The drawings on the chart may be others: they are counted with the next tick. */
   drawn(): void {
-    this.countSoon();
+    this.isCounted = false;
+  }
+
+  /** Counts the drawings, which takes a while; called each second. */
+  tick(): void {
+    if (!this.isCounted) this.count();
+    this.isCounted = true;
   }
 
   /** Renders what depends on the clock as well as on the state. */

@@ -1,6 +1,6 @@
 /** The tooltip of a drawing: of the one under the pointer, or of the one that keys stepped on. */
 
-import { element, setText } from "../dom";
+import { element, setHidden, setText } from "../dom";
 import type { Caption } from "./caption";
 
 /** When a drawing is, and which of how many. */
@@ -49,8 +49,9 @@ export class DrawingTip {
     this.root.style.top = `${Math.max(4, top)}px`;
   }
 
+  /** Called with each candle that moves the chart. */
   hide(): void {
-    this.root.hidden = true;
+    setHidden(this.root, true);
   }
 
   remove(): void {

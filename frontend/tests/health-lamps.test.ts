@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { UTC } from "../src/i18n/zone";
 import { HOLD_MS } from "../src/sync/health-watch";
 import { ApiError } from "trade-canvas-client/http";
-import { HealthLamps, type Lamps } from "../src/panels/health-lamps";
+import { HealthLamps } from "../src/panels/health-lamps";
 import { FakeClock, settle } from "../../clients/typescript/tests/fakes/clock";
 import type { CandleHealth, FactorHealth, HealthStatus } from "trade-canvas-client/health";
 
@@ -26,7 +26,6 @@ class FakeHealth {
 
 let clock: FakeClock;
 let api: FakeHealth;
-let shown: Lamps;
 let heard: boolean[];
 let lamps: HealthLamps;
 
@@ -42,12 +41,12 @@ beforeEach(async () => {
     halted: (isHalted: boolean) => heard.push(isHalted),
   };
   heard = [];
-  lamps = new HealthLamps(dependencies, (now) => (shown = now));
+  lamps = new HealthLamps(dependencies, () => undefined);
   lamps.open("a");
   lamps.show("ready", "complete");
 });
 
-const states = (): unknown[] => [shown.candles.state, shown.drawings?.state];
+const states = (): unknown[] => [lamps.lamps.candles.state, lamps.lamps.drawings?.state];
 
 describe("HealthLamps", () => {
   it("are gray and poll nothing until the page is visible", async () => {
@@ -56,7 +55,7 @@ describe("HealthLamps", () => {
     lamps.attend(true);
     await clock.advance(HOLD_MS);
     expect([api.asked, states()]).toEqual([["candles a", "factors a"], ["unknown", "ok"]]);
-    expect(shown.candles.explanation).toBe("The server does not report this");
+    expect(lamps.lamps.candles.explanation).toBe("The server does not report this");
   });
 
   it("poll only the new series after a change", async () => {
@@ -86,7 +85,7 @@ describe("HealthLamps", () => {
     lamps.show("behind", "complete");
     expect(states()[1]).toBe("rebuilding");
     lamps.show("off", "complete");
-    expect(shown.drawings).toBeNull();
+    expect(lamps.lamps.drawings).toBeNull();
     lamps.disturbed();
     await settle();
     await clock.advance(600);
@@ -116,22 +115,22 @@ describe("the lamp of the candles", () => {
 
   it("reports a halted market", async () => {
     await opened({ ...behind, isHalted: true });
-    expect(shown.candles.label).toBe("Halted");
+    expect(lamps.lamps.candles.label).toBe("Halted");
     expect(heard).toEqual([true]);
   });
 
   it("shows what the server reported while the chart has no more", async () => {
     await opened(behind);
     lamps.candleClosed(null);
-    expect(shown.candles.label).toBe("Backfilling 0% · missing 20h");
+    expect(lamps.lamps.candles.label).toBe("Backfilling 0% · missing 20h");
     lamps.candleClosed(10 * HOUR);
-    expect(shown.candles.label).toBe("Backfilling 0% · missing 20h");
+    expect(lamps.lamps.candles.label).toBe("Backfilling 0% · missing 20h");
   });
 
   it("counts the candles that arrived on the chart since", async () => {
     await opened(behind);
     lamps.candleClosed(25 * HOUR);
-    expect(shown.candles.label).toBe("Backfilling 75% · missing 5h");
+    expect(lamps.lamps.candles.label).toBe("Backfilling 75% · missing 5h");
   });
 
   it.each([
@@ -141,8 +140,8 @@ describe("the lamp of the candles", () => {
   ])("is not late while the newest candle is on the chart: %j", async (health) => {
     await opened(health);
     lamps.candleClosed(30 * HOUR);
-    expect([shown.candles.state, shown.candles.label]).toEqual(["ok", "Latest"]);
-    expect(shown.candles.explanation).toContain("1970-01-02 06:00");
+    expect([lamps.lamps.candles.state, lamps.lamps.candles.label]).toEqual(["ok", "Latest"]);
+    expect(lamps.lamps.candles.explanation).toContain("1970-01-02 06:00");
   });
 
   it("forgets the chart of the series before", async () => {
@@ -150,7 +149,7 @@ describe("the lamp of the candles", () => {
     lamps.candleClosed(30 * HOUR);
     lamps.open("b");
     await clock.advance(HOLD_MS);
-    expect(shown.candles.label).toBe("Backfilling 0% · missing 20h");
+    expect(lamps.lamps.candles.label).toBe("Backfilling 0% · missing 20h");
   });
 
   const pushed = (status: HealthStatus): void => {
@@ -196,8 +195,8 @@ describe("the lamp of the candles", () => {
   it("show the newest candle while the server sends that all is well", () => {
     pushed("green");
     lamps.candleClosed(7200);
-    expect(shown.factors?.explanation).toContain("02:00");
+    expect(lamps.lamps.factors?.explanation).toContain("02:00");
     pushed("red");
-    expect(shown.factors?.explanation).not.toContain("02:00");
+    expect(lamps.lamps.factors?.explanation).not.toContain("02:00");
   });
 });

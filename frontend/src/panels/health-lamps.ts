@@ -43,7 +43,7 @@ const UNDRAWN: Drawn = { status: "loading", older: "complete" };
 
 export class HealthLamps {
   private readonly dependencies: HealthLampsDependencies;
-  private readonly changed: (lamps: Lamps) => void;
+  private readonly changed: () => void;
   private watches: Watches | null = null;
   private seen = false;
   private drawn = UNDRAWN;
@@ -53,10 +53,21 @@ export class HealthLamps {
   private factors: Reading<FactorHealth> = null;
   private isPushed = false;
 
-  /** `changed` is called with every reading and every change of the drawings. */
-  constructor(dependencies: HealthLampsDependencies, changed: (lamps: Lamps) => void) {
+  /** `changed` is called with every reading, every closed candle and every change of the drawings. */
+  constructor(dependencies: HealthLampsDependencies, changed: () => void) {
     this.dependencies = dependencies;
     this.changed = changed;
+  }
+
+  /** The lamps as they are now; their texts are made anew. */
+  get lamps(): Lamps {
+    const zone = this.dependencies.zone();
+    const factors = this.agreedFactors();
+    return {
+      candles: candleLamp(this.agreedCandles(), zone),
+      factors: factorLamp(factors, zone),
+      drawings: drawingLamp({ ...this.drawn, reading: factors }, zone),
+    };
   }
 
   /** Leaves the previous series and shows the health of another one. */
@@ -74,7 +85,7 @@ export class HealthLamps {
         this.dependencies,
         (reading) => {
           this.factors = reading;
-          this.report();
+          this.changed();
         },
       ),
     };
@@ -83,7 +94,7 @@ export class HealthLamps {
     this.factors = null;
     this.drawn = UNDRAWN;
     this.isPushed = false;
-    this.report();
+    this.changed();
     this.each((watch) => watch.hold());
     this.attend(this.seen);
   }
@@ -97,7 +108,7 @@ export class HealthLamps {
   /** The chart has another newest closed candle, UTC seconds; null without one. */
   candleClosed(time: number | null): void {
     this.closed = time;
-    this.report();
+    this.changed();
     this.each((watch) => watch.hint());
   }
 
@@ -124,25 +135,16 @@ export class HealthLamps {
   /** Sets the status of the drawings on the page. */
   show(status: OverlayStatus, older: OlderStatus): void {
     this.drawn = { status, older };
-    this.report();
+    this.changed();
   }
 
   private candlesRead(reading: Reading<CandleHealth>): void {
     this.candles = reading;
-    this.report();
+    this.changed();
     if (reading === null || "error" in reading) return;
     const { headTime, isHalted } = reading.health;
     this.dependencies.halted(isHalted);
     if (headTime !== null) this.dependencies.headSeen(headTime);
-  }
-
-  private report(): void {
-    const zone = this.dependencies.zone();
-    this.changed({
-      candles: candleLamp(this.agreedCandles(), zone),
-      factors: factorLamp(this.agreedFactors(), zone),
-      drawings: drawingLamp({ ...this.drawn, reading: this.agreedFactors() }, zone),
-    });
   }
 
   /** While all is well the server sends nothing: its ledgers are as new as the chart. */

@@ -5,7 +5,7 @@ import { ChartCell, type CellDependencies } from "../chart/chart-cell";
 import { isFresh } from "../chart/connection-text";
 import { byId, setData, setHidden, setText } from "../dom";
 import { formatPercent, formatPrice } from "../i18n/format";
-import { HealthLamps, type HealthLampsDependencies, type Lamps } from "../panels/health-lamps";
+import { HealthLamps, type HealthLampsDependencies } from "../panels/health-lamps";
 import { PaintedTexts, PRICE_SLACK_PX } from "../painted-text";
 import { readCatalog, type CatalogDependencies } from "../studies/catalog";
 import { NOTHING_HELD } from "../drawings/overlay-layer";
@@ -58,7 +58,8 @@ export class Page {
   /** The link that names no series; null where there is one. */
   private malformed: string | null = null;
   private layer: Layer | null = null;
-  private lit: Lamps | null = null;
+  /** The lamps may have changed since the panels showed them. */
+  private areLampsNew = true;
   private closedTime: number | null = null;
   private sign = "";
   private readonly painted = new PaintedTexts(byId("quote-price"));
@@ -100,10 +101,7 @@ export class Page {
         headSeen: (time) => this.cell.headSeen(time),
         halted: (isHalted) => this.cell.halted(isHalted),
       },
-      (lamps) => {
-        this.lit = lamps;
-        this.panels?.showLamps(lamps);
-      },
+      () => (this.areLampsNew = true),
     );
     this.cell.showNothing(t("Loading"), t("Reading the list of series…"));
     for (const type of TOUCHES) {
@@ -202,7 +200,7 @@ export class Page {
     this.panels = panels;
     panels.setWhitelist(this.whitelist, this.derived);
     if (cell.series !== null) panels.open(cell.series);
-    if (this.lit !== null) panels.showLamps(this.lit);
+    this.renderLamps();
     panels.renderTime();
     panels.drawn();
     this.events.settled();
@@ -242,10 +240,18 @@ export class Page {
     const { state } = this;
     if (state === null) return;
     this.panels?.renderTime();
+    this.renderLamps();
     const fresh = String(isFresh(state, this.dependencies.clock.now()));
     if (byId("quote").dataset["fresh"] === fresh) return;
     byId("quote").dataset["fresh"] = fresh;
     this.renderQuote();
+  }
+
+  /** With the next tick, or what else changes the status: each closed candle changes a lamp. */
+  private renderLamps(): void {
+    if (this.panels === null || !this.areLampsNew) return;
+    this.areLampsNew = false;
+    this.panels.showLamps(this.lamps.lamps);
   }
 
   private renderQuote(): void {

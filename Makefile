@@ -9,7 +9,7 @@ PYTHON := $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$each && break; done)
 endif
 
-# Each test process has servers of its own; 0 runs the tests in pytest's own process.
+# They share PostgreSQL and Valkey, and have databases of their own; 0 runs the tests in pytest's own.
 TEST_PROCESSES := 4
 # Without cached bytecode each of them would compile every test file anew.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) \

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import uuid
 from pathlib import Path
 
 import psycopg2
@@ -23,8 +24,10 @@ import pytest
 
 from lab.waiting import WaitTimeout
 from market import singletons
+from tests.distribution import INSTALLATION_OF, Distribution
 from tests.examples import IS_THOROUGH, load_profile
 from trade_canvas import embedded
+from trade_canvas.embedded import server as embedded_server
 
 load_profile()
 
@@ -108,6 +111,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "prove: long; runs in `make prove` only")
     if config.option.help or config.option.version or _is_pure(config.args):
         return
+    if worker := getattr(config, "workerinput", None):
+        # No test process takes a port that another has chosen and not used yet.
+        number = int(worker["workerid"].removeprefix("gw"))
+        embedded_server.PORTS = embedded_server.PORTS[number :: worker["workercount"]]
     session = Session()
     config.stash[SESSION_KEY] = session
     os.environ["DATABASE_URL"] = session.database_url()
@@ -123,16 +130,28 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.STATIC_ROOT.mkdir(exist_ok=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Distribution | None:
+    """Distribute whole files as `make test` does, unless another way is asked for."""
+    return Distribution(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long proofs out, and begin with the tests that start processes.
 
-    They take longest, so that the test processes end at about the same time.
+    They take longest, so that the test processes end at about the same time: most of all the files
+    that share an installation.
     """
     if not IS_THOROUGH:
         config.hook.pytest_deselected(items=[each for each in items if _is_long(each)])
         items[:] = [each for each in items if not _is_long(each)]
-    items.sort(key=lambda each: PROCESS_TESTS not in each.path.parents)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool]:
+    path = item.nodeid.partition("::")[0]
+    return PROCESS_TESTS not in item.path.parents, path not in INSTALLATION_OF
 
 
 def _is_long(item: pytest.Item) -> bool:
@@ -214,10 +233,9 @@ def _identity_without_database(request: pytest.FixtureRequest, monkeypatch: pyte
         return
     if SESSION_KEY in request.config.stash:
         identity = importlib.import_module("market.identity")
-        # One for each test process: they share a Valkey.
-        workerinput = getattr(request.config, "workerinput", {"workerid": "gw0"})
-        number = int(workerinput["workerid"].removeprefix("gw"))
-        monkeypatch.setattr(identity, "_read_from_database", lambda: (f"{number:016x}", "none"))
+        # One for each test: they share a Valkey, also with those of other test processes.
+        made = uuid.uuid4().hex[:16]
+        monkeypatch.setattr(identity, "_read_from_database", lambda: (made, "none"))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import ast
 import sys
 from pathlib import Path
 
+from tests.distribution import INSTALLATION_OF
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("market", "factors", "overlays", "trade_canvas", "lab")
 SOURCES = [
@@ -59,3 +61,14 @@ def _names(node):
 def _room(name):
     first, _, rest = name.partition(".")
     return f"{first}.{rest.partition('.')[0]}" if first in PACKAGES else first
+
+
+def test_files_that_share_an_installation_are_kept_together(request):
+    """Each test process that has one of them would start another."""
+    uses = {
+        each.nodeid.partition("::")[0]
+        for each in request.session.items
+        if "installed" in each.fixturenames
+    }
+    assert uses <= set(INSTALLATION_OF)
+    assert all((ROOT / path).is_file() for path in INSTALLATION_OF)

@@ -1,6 +1,8 @@
 """Parts die and come back under a watcher: nothing is lost, nothing comes twice.
 
-Each test has servers of its own, so that it may stop and kill them.
+Each test has servers of its own, so that it may stop and kill them. `make test` has two; the others
+are drills too (kill-valkey, rolling-restart), and in short in test_several_buses.py and
+test_ws_contract.py.
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ async def test_another_worker_takes_over_from_a_killed_one(ingesting):
         await assert_stored_as_on_the_exchange(client, ingesting)
 
 
+@pytest.mark.prove
 async def test_bus_that_restarts_costs_no_candle(ingesting):
     web = ingesting.start_all()
     await until(lambda: head_of(web), "a first candle")
@@ -155,6 +158,7 @@ async def posting(web, first):
         await task
 
 
+@pytest.mark.prove
 async def test_watchers_of_a_stopping_instance_go_on_with_another(stack):
     first = stack.web(wait=False, TRADE_CANVAS_SHUTDOWN_DELAY_S="1")
     second = stack.web(wait=False)

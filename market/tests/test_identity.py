@@ -17,11 +17,15 @@ from market.stores.installation import read_identity
 
 @pytest.fixture
 def bus(settings):
-    """The bus, in which nothing is left of the installations that a test made."""
+    """The bus, without what it knows of this installation before and after the test.
+
+    It is shared with other test processes, so the rest stays.
+    """
     with closing(redis.Redis.from_url(settings.REDIS_URL, decode_responses=True)) as client:
+        client.delete(identity.prefix() + "database")
         yield client
-        for key in client.scan_iter("trade_canvas:*:database"):
-            client.delete(key)
+        singletons.reset()
+        client.delete(identity.prefix() + "database")
 
 
 def replace_database(bus):

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ GUARD = Path(__file__).with_name("guard.py")
 # Below the ports that the system gives to clients: a client could take a port of ours, or connect
 # to itself while the server is down.
 PORTS = range(20_000, 32_000)
+# Those that were given last: their programs may not listen yet.
+_given: deque[int] = deque(maxlen=100)
 START_TIMEOUT_S = 60.0
 # For each of the three signals that a server is sent in turn.
 STOP_TIMEOUT_S = 6.0
@@ -253,8 +256,10 @@ def wait_for(condition: Callable[[], bool], timeout_s: float, complaint: str) ->
 
 def free_port() -> int:
     """Return a TCP port on 127.0.0.1 that is free now."""
-    candidates = random.sample(PORTS, 200)
-    return next(port for port in candidates if is_port_free(port))
+    candidates = (port for port in random.sample(PORTS, 300) if port not in _given)
+    port = next(port for port in candidates if is_port_free(port))
+    _given.append(port)
+    return port
 
 
 def is_port_free(port: int) -> bool:

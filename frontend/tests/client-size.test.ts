@@ -5,7 +5,7 @@ import { build, type Rolldown } from "vite";
 import { describe, expect, it } from "vitest";
 
 /** Of the client as it is built, gzipped: more than this needs a reason. */
-const MOST_BYTES = 13_000;
+const MOST_BYTES = 13_500;
 const PAGES = ["clients/typescript/README.md", "docs/typescript-client.md"];
 
 const fileOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));

@@ -136,11 +136,11 @@ describe("times", () => {
 
   it("of candles are as exact as these are long", () => {
     const midnight = Date.UTC(2026, 2, 4) / 1000;
-    const texts = [1, 60, 86_400, 604_800].map((length) => formatOpenTime(midnight, UTC, length));
+    const texts = [1, 60, 86_400, 604_800].map((length) => formatOpenTime(midnight, UTC, { seconds: length }));
     const date = "2026-03-04";
     expect(texts).toEqual([`${date} 00:00:00`, `${date} 00:00`, date, date]);
     // Days of some exchanges open at another hour.
-    expect(formatOpenTime(midnight + 16 * 3600, UTC, 86_400)).toBe(`${date} 16:00`);
+    expect(formatOpenTime(midnight + 16 * 3600, UTC, { seconds: 86_400 })).toBe(`${date} 16:00`);
   });
 
   it("become short durations and countdowns", () => {

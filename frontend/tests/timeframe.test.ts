@@ -11,9 +11,12 @@ describe("parseTimeframe", () => {
     ["1d", 86400],
     ["2w", 1209600],
     [" 1m ", 60],
+    ["1M", 31 * 86400],
+    ["12M", 366 * 86400],
+    ["1d~America/New_York", 27 * 3600],
   ])("reads %s", (text, seconds) => expect(parseTimeframe(text).seconds).toBe(seconds));
 
-  it.each(["", "m", "0m", "-1m", "1.5m", "1M", "1H", "1y", "m1", "1e3m"])(
+  it.each(["", "m", "0m", "-1m", "1.5m", "5M", "1M~8h", "4h~Europe/Paris", "1d~Mars/Olympus", "1H", "1y", "m1", "1e3m"])(
     "rejects '%s'",
     (text) => {
       expect(() => parseTimeframe(text)).toThrow();

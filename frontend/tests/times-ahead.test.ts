@@ -13,7 +13,7 @@ beforeEach(() => {
 function show(...times: number[]): void {
   for (const time of times) {
     ahead.reach(time);
-    ahead.follow(time, 60);
+    ahead.follow(time, (at) => at + 60);
   }
 }
 

@@ -2,8 +2,9 @@ import { TickMarkType } from "lightweight-charts";
 import { describe, expect, it } from "vitest";
 
 import { tickText, weightOf, ZonedAxis } from "../src/chart/time-axis";
-import { formatDateTime } from "../src/i18n/format";
+import { formatOpenTime, formatDateTime } from "../src/i18n/format";
 import { chosenZone, UTC, zoneNamed, zoneNames, zoneOfTimeframe, type Zone } from "../src/i18n/zone";
+import { closeTimeOf, openTimeAt, parseTimeframe } from "trade-canvas-client/timeframe";
 
 const at = (...parts: readonly number[]): number =>
   Date.UTC(...(parts as [number, number, number])) / 1000;
@@ -65,13 +66,51 @@ describe("a zone", () => {
   });
 
   it.each([
-    [60, "Asia/Kolkata"],
-    [14_400, "Asia/Kolkata"],
-    [86_400, "UTC"],
-    [604_800, "UTC"],
-  ])("of candles of %i seconds is %s: days are never shifted", (seconds, name) => {
+    ["1m", "Asia/Kolkata"],
+    ["4h", "Asia/Kolkata"],
+    ["1d", "UTC"],
+    ["1w", "UTC"],
+    ["1M", "UTC"],
+    ["1d~America/New_York", "America/New_York"],
+    ["1M~Asia/Shanghai", "Asia/Shanghai"],
+  ])("of candles of %s is %s: days are never shifted", (timeframe, name) => {
     const chosen = { ...zone("Asia/Kolkata"), name: "Asia/Kolkata", offsetAt: () => 19_800 };
-    expect(zoneOfTimeframe(seconds, chosen).name).toBe(name);
+    expect(zoneOfTimeframe(parseTimeframe(timeframe), chosen).name).toBe(name);
+  });
+});
+
+describe("times of candles", () => {
+  it.each([
+    ["1m", at(2024, 1, 1), "2024-02-01 00:00"],
+    ["1M", at(2024, 1, 17), "2024-02"],
+    ["1M~Asia/Shanghai", at(2024, 0, 31, 16), "2024-02"],
+    ["3M", at(2024, 4, 5), "2024-04"],
+    ["1d~America/New_York", at(2024, 2, 10, 12), "2024-03-10"],
+    // Its midnight was skipped.
+    ["1d~America/Sao_Paulo", at(2017, 9, 15, 12), "2017-10-15"],
+    ["1w~Europe/London", at(2024, 3, 3), "2024-04-01"],
+  ])("of %s are written as what they are of", (text, time, written) => {
+    const timeframe = parseTimeframe(text);
+    const shownIn = zoneOfTimeframe(timeframe, UTC);
+    expect(formatOpenTime(openTimeAt(timeframe, time), shownIn, timeframe)).toBe(written);
+  });
+
+  it.each([
+    ["1M", [60, 60, 70]],
+    ["1M~America/New_York", [60, 60, 70]],
+    ["1d~America/New_York", [50, 50, 50]],
+  ])("of %s weigh on the axis as the dates of their zone", (text, weights) => {
+    const timeframe = parseTimeframe(text);
+    const axis = new ZonedAxis();
+    axis.zone = zoneOfTimeframe(timeframe, UTC);
+    let time = openTimeAt(timeframe, at(2023, 9, 20));
+    const points = Array.from({ length: 4 }, () => {
+      const point = { originalTime: time, timeWeight: 0 };
+      time = closeTimeOf(timeframe, time);
+      return point;
+    });
+    axis.fillWeightsForPoints(points as never, 0);
+    expect(points.slice(1).map(({ timeWeight }) => timeWeight)).toEqual(weights);
   });
 });
 

@@ -89,6 +89,10 @@ def merge_informative(
 
 def _closes(opens: pd.Series[Any], timeframe: Timeframe) -> pd.Series[Any]:
     """When candles close; freqtrade's frames have times in different units."""
+    if timeframe.calendar is not None:
+        times = [timeframe.close_of(int(each.timestamp())) for each in opens]
+        closed = pd.to_datetime(times, unit="s", utc=opens.dt.tz is not None).as_unit("ns")
+        return pd.Series(closed, index=opens.index)
     closes: pd.Series[Any] = opens.dt.as_unit("ns") + pd.Timedelta(seconds=timeframe.seconds)
     return closes
 

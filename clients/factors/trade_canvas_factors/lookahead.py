@@ -199,7 +199,15 @@ def _candles(options: Namespace) -> tuple[list[Candle], Timeframe]:
     """The candles to check over, and their timeframe; raises CandlesError and OSError."""
     if options.candles is None:
         timeframe = Timeframe.parse(options.timeframe or "5m")
-        return invented_candles(INVENTED, timeframe.seconds), timeframe
+        candles = invented_candles(INVENTED, timeframe.seconds)
+        if timeframe.calendar is not None:
+            first = candles[0].candle_time
+            candles = [
+                candle._replace(candle_time=timeframe.moved(timeframe.open_of(first), steps))
+                for candle in candles
+                for steps in [(candle.candle_time - first) // timeframe.seconds]
+            ]
+        return candles, timeframe
     with options.candles.open(newline="") as file:
         rows = list(csv.DictReader(file))[-options.limit :]
     if options.timeframe is None:

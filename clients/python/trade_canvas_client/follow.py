@@ -34,7 +34,7 @@ from trade_canvas_client.errors import (
 from trade_canvas_client.kept import Kept
 from trade_canvas_client.place import Place
 from trade_canvas_client.retry import Retry
-from trade_canvas_client.times import step_of
+from trade_canvas_client.times import shortest_step_of, step_of
 from trade_canvas_client.transport import AsyncTransport
 from trade_canvas_client.updates import (
     Closed,
@@ -87,6 +87,7 @@ class Follower:
         self._transport = transport
         self._series_id = series_id
         self._step = step_of(series_id)
+        self._shortest = shortest_step_of(series_id)
         self._cursor = place.since
         self._start = place.start
         if self._start is None and self._cursor is not None:
@@ -241,7 +242,7 @@ class Follower:
             if before is not None and after <= before:
                 continue
             if before and after > before + self._step:
-                yield Gap(before + self._step, after)
+                yield Gap(before + self._shortest, after)
             self._cursor = after
             yield Closed(candle)
 

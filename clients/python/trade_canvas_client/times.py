@@ -13,7 +13,11 @@ LAST_SECOND = 253_402_300_799
 """The end of the year 9999."""
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_TIMEFRAME = re.compile(r"([0-9]{1,9})([smhdw])(~.+)?")
+_TIMEFRAME = re.compile(r"([0-9]{1,9})([smhdwM])(?:~(.+))?")
+# The fewest and the most days of so many months in a row.
+MONTHS = {1: (28, 31), 2: (59, 62), 3: (90, 92), 4: (120, 123), 6: (181, 184), 12: (365, 366)}
+# By how much a day of a time zone may be shorter or longer than another.
+TURN_S = 3 * 3_600
 
 
 def first_second(moment: Moment) -> int:
@@ -46,8 +50,26 @@ def _seconds(moment: Moment) -> float:
 
 
 def step_of(series_id: str) -> int:
-    """Return the seconds of a candle of `exchange:market:symbol:timeframe`. Raises ValueError."""
+    """Return the seconds of a candle of `exchange:market:symbol:timeframe`. Raises ValueError.
+
+    Of months and of days and weeks of a time zone those of the longest.
+    """
+    return _lengths_of(series_id)[1]
+
+
+def shortest_step_of(series_id: str) -> int:
+    """Return the seconds of the shortest candle of a series. Raises ValueError."""
+    return _lengths_of(series_id)[0]
+
+
+def _lengths_of(series_id: str) -> tuple[int, int]:
     found = _TIMEFRAME.fullmatch(series_id.rpartition(":")[2].strip())
-    if found is None or not int(found[1]):
+    count = int(found[1]) if found else 0
+    if found is None or not count or (found[2] == "M" and count not in MONTHS):
         raise ValueError(f"not a series id (exchange:market:symbol:timeframe): {series_id!r}")
-    return int(found[1]) * UNIT_SECONDS[found[2]]
+    turn = TURN_S if found[3] and found[3][0].isalpha() else 0
+    if found[2] == "M":
+        shortest, longest = (days * UNIT_SECONDS["d"] for days in MONTHS[count])
+    else:
+        shortest = longest = count * UNIT_SECONDS[found[2]]
+    return shortest - turn, longest + turn

@@ -25,7 +25,8 @@ class Forming:
 class Gap:
     """The server has no candles from `start` up to before `end`, the next candle's time.
 
-    Should they be found later, a `Revised` follows.
+    Should they be found later, a `Revised` follows. Of months, and of days and weeks of a zone,
+    `start` is at or before the open time of the first that is missing.
     """
 
     start: int

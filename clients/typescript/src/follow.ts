@@ -5,6 +5,7 @@
 
 import { lowerBound } from "./candle-list.js";
 import { findHoles } from "./holes.js";
+import type { Timeframe } from "./timeframe.js";
 import { ApiError } from "./http.js";
 import { SyncSession, type SessionDependencies } from "./sync-session.js";
 import type { Candle } from "./candle.js";
@@ -182,13 +183,13 @@ export class Follow implements AsyncIterableIterator<FollowEvent> {
       return;
     }
     this.oldest ??= first.candle_time;
-    this.deliver(candles.slice(from), timeframe.seconds);
+    this.deliver(candles.slice(from), timeframe);
   }
 
-  private deliver(fresh: readonly Candle[], step: number): void {
+  private deliver(fresh: readonly Candle[], timeframe: Timeframe): void {
     const before = this.head === null ? [] : [{ ...(fresh[0] as Candle), candle_time: this.head }];
     let start = 0;
-    for (const { from, to, missing } of findHoles([...before, ...fresh], step)) {
+    for (const { from, to, missing } of findHoles([...before, ...fresh], timeframe)) {
       const end = lowerBound(fresh, to);
       this.pushCandles(fresh.slice(start, end));
       this.push({ type: "gap", from, to, missing });

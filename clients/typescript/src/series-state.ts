@@ -382,5 +382,5 @@ function holesAfter(state: SeriesState, kept: readonly Candle[], changedFrom: nu
   const start = Math.max(0, lowerBound(kept, changedFrom) - 1);
   const border = kept[start]?.candle_time ?? Infinity;
   const untouched = state.holes.filter((hole) => hole.to <= border && hole.from > first);
-  return [...untouched, ...findHoles(kept.slice(start), state.timeframe.seconds)];
+  return [...untouched, ...findHoles(kept.slice(start), state.timeframe)];
 }

@@ -1,8 +1,13 @@
 /** Timeframes such as `1m` or `4h`: their length and the grid their candles open on. */
 
+import { calendarOf, type Calendar } from "./calendar.js";
+
 export interface Timeframe {
   readonly text: string;
+  /** With a calendar those of the longest candle. Neighbours further apart have a gap between. */
   readonly seconds: number;
+  /** Of months (`1M`), and of days and weeks of a zone (`1d~America/New_York`). */
+  readonly calendar?: Calendar;
   /** A time, in UTC seconds, at which a candle of this timeframe opens. */
   readonly origin: number;
 }
@@ -26,11 +31,29 @@ const GRID_MARK = "~";
 /** Throws when the text is not a timeframe. */
 export function parseTimeframe(text: string): Timeframe {
   const [length = "", ...shifts] = text.trim().split(GRID_MARK);
+  const calendar = calendarNamed(length, shifts);
+  if (calendar !== null) {
+    return { text: text.trim(), seconds: calendar.longest, origin: 0, calendar };
+  }
   const seconds = secondsOf(length);
   const shift = shifts.length === 0 ? 0 : secondsOf(shifts.join(GRID_MARK));
   if (seconds === null || shift === null) throw new Error(`invalid timeframe: '${text}'`);
   const monday = length.endsWith("w") ? FIRST_MONDAY : 0;
   return { text: text.trim(), seconds, origin: (monday + shift) % seconds };
+}
+
+/** Null for a timeframe that has none, or none that is possible. */
+function calendarNamed(length: string, shifts: readonly string[]): Calendar | null {
+  const [zone = null] = shifts;
+  const isZoned = zone !== null && /^[A-Za-z]/.test(zone);
+  if (shifts.length > 1 || !(isZoned || (length.endsWith("M") && zone === null))) return null;
+  const match = /^([0-9]+)([dwM])$/.exec(length);
+  if (match === null) return null;
+  try {
+    return calendarOf(Number(match[1]), match[2] as string, zone);
+  } catch {
+    return null; // This browser does not know the zone.
+  }
 }
 
 function secondsOf(length: string): number | null {
@@ -43,13 +66,42 @@ function secondsOf(length: string): number | null {
 
 /** Open time of the candle that covers `now` (UTC seconds). */
 export function openTimeAt(timeframe: Timeframe, now: number): number {
+  const { calendar } = timeframe;
+  if (calendar !== undefined) return calendar.openOf(calendar.numberOf(now));
   const steps = Math.floor((now - timeframe.origin) / timeframe.seconds);
   return steps * timeframe.seconds + timeframe.origin;
 }
 
+/** Open time of the candle `by` candles after the one that opens at `open`. */
+export function movedTime(timeframe: Timeframe, open: number, by: number): number {
+  const { calendar } = timeframe;
+  if (calendar === undefined) return open + by * timeframe.seconds;
+  const from = calendar.numberOf(open);
+  let [number, moved] = [from + by, calendar.openOf(from + by)];
+  // A date that was left out has no candle: it begins with the next one.
+  const step = Math.sign(by);
+  while (step !== 0 && moved === calendar.openOf(step > 0 ? number - 1 : number + 1)) {
+    number += step;
+    moved = calendar.openOf(number);
+  }
+  return moved;
+}
+
+/** When the candle that opens at `open` closes. */
+export function closeTimeOf(timeframe: Timeframe, open: number): number {
+  return movedTime(timeframe, open, 1);
+}
+
+/** How many candles lie between two open times. */
+export function candlesBetween(timeframe: Timeframe, open: number, later: number): number {
+  const { calendar, seconds } = timeframe;
+  if (calendar !== undefined) return calendar.numberOf(later) - calendar.numberOf(open) - 1;
+  return Math.ceil((later - open) / seconds) - 1;
+}
+
 /** Open time of the newest candle that is closed at `now` (UTC seconds); never below 0. */
 export function latestClosedTime(timeframe: Timeframe, now: number): number {
-  return Math.max(0, openTimeAt(timeframe, now) - timeframe.seconds);
+  return Math.max(0, movedTime(timeframe, openTimeAt(timeframe, now), -1));
 }
 
 /** The standard timeframes and the extra ones, shortest first, each once; invalid ones skipped. */

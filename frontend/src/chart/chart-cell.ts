@@ -156,7 +156,7 @@ export class ChartCell {
 
   /** The zone in which times of the series are shown. */
   get zone(): Zone {
-    return zoneOfTimeframe(this.opened?.timeframe.seconds ?? 0, this.chosen);
+    return zoneOfTimeframe(this.opened?.timeframe ?? null, this.chosen);
   }
 
   /** The element that carries the data attributes for tests. */
@@ -341,7 +341,7 @@ export class ChartCell {
     const visible = begins && this.viewedFrom <= first;
     setHidden(this.beginning, !visible);
     if (visible) {
-      const time = formatOpenTime(first, this.zone, state.timeframe.seconds);
+      const time = formatOpenTime(first, this.zone, state.timeframe);
       setText(this.beginning, t("History begins {time}", { time }));
     };
   }
@@ -356,8 +356,8 @@ export class ChartCell {
   }
 
   private textOf(candle: Candle): string {
-    const length = this.opened?.timeframe.seconds ?? 0;
-    const time = formatOpenTime(candle.candle_time, this.zone, length);
+    const timeframe = this.opened?.timeframe ?? { seconds: 0 };
+    const time = formatOpenTime(candle.candle_time, this.zone, timeframe);
     return spokenCandle(candle, time, this.priceUnit, this.entriesOf(candle));
   }
 

@@ -20,6 +20,7 @@ import {
   axisBase,
   formatOpenTime,
   formatPrice,
+  type Lengths,
   priceUnit,
   type PriceStep,
   type PriceUnit,
@@ -36,6 +37,7 @@ import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
 import type { Candle } from "trade-canvas-client/candle";
 import type { ChartChange } from "trade-canvas-client/chart-change";
 import type { Hole } from "trade-canvas-client/holes";
+import { closeTimeOf, type Timeframe } from "trade-canvas-client/timeframe";
 import type { SeriesState } from "trade-canvas-client/series-state";
 import type { StudyHost } from "../studies/study";
 import type { ChartTheme } from "./theme";
@@ -80,8 +82,7 @@ export class CandleChart {
   private step: PriceStep | null = null;
   private sample: readonly number[] = [];
   private unit = priceUnit(null, []);
-  /** Seconds of a candle. */
-  private length = 60;
+  private timeframe: Lengths = { seconds: 60 };
   private moves = { candles: 0, zoom: 1 };
   private moveFrame = 0;
 
@@ -134,7 +135,7 @@ export class CandleChart {
     this.shown.show(state);
     if (change.kind === "replace") this.replace(state);
     else if (change.kind === "update") {
-      for (const candle of change.candles) this.update(candle, state.timeframe.seconds);
+      for (const candle of change.candles) this.update(candle, state.timeframe);
     }
     this.markHoles(state.holes);
   }
@@ -277,7 +278,7 @@ export class CandleChart {
       },
       localization: {
         timeFormatter: (time: Time) =>
-          formatOpenTime(time as number, this.axis.zone, this.length),
+          formatOpenTime(time as number, this.axis.zone, this.timeframe),
       },
       kineticScroll: kineticScroll(),
     };
@@ -312,7 +313,7 @@ export class CandleChart {
     const fresh = this.shownSeries !== state.seriesId || this.prices.isEmpty;
     if (fresh) this.cursor.leave();
     this.shownSeries = state.seriesId;
-    this.length = state.timeframe.seconds;
+    this.timeframe = state.timeframe;
     const newest = shown.slice(-UNIT_SAMPLE);
     this.sample = newest.flatMap(({ open, close }) => [open, close]);
     this.fitUnit();
@@ -320,14 +321,18 @@ export class CandleChart {
     this.ahead.clear();
     this.prices.replace(shown.map(priceRow));
     const last = shown.at(-1);
-    if (last !== undefined) this.ahead.follow(last.candle_time, state.timeframe.seconds);
+    if (last !== undefined) this.follow(last.candle_time, state.timeframe);
     if (fresh) this.showNewest();
   }
 
-  private update(candle: Candle, step: number): void {
+  private follow(newest: number, timeframe: Timeframe): void {
+    this.ahead.follow(newest, (time) => closeTimeOf(timeframe, time));
+  }
+
+  private update(candle: Candle, timeframe: Timeframe): void {
     this.ahead.reach(candle.candle_time);
     this.prices.update(priceRow(candle));
-    this.ahead.follow(candle.candle_time, step);
+    this.follow(candle.candle_time, timeframe);
   }
 
   private showNewest(): void {

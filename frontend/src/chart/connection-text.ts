@@ -16,7 +16,7 @@ import {
   lastClosedTime,
   type SeriesState,
 } from "trade-canvas-client/series-state";
-import { openTimeAt } from "trade-canvas-client/timeframe";
+import { closeTimeOf, movedTime, openTimeAt } from "trade-canvas-client/timeframe";
 import type { Hole } from "trade-canvas-client/holes";
 
 export type Tone = "good" | "busy" | "warning" | "bad";
@@ -105,7 +105,7 @@ export function retryText(state: SeriesState, nowMs: number): string {
 export function closingText(state: SeriesState, nowMs: number): string | null {
   if (state.status !== "live" || state.halted || state.timeframe.seconds < 10) return null;
   const now = (nowMs + state.clockOffsetMs) / 1000;
-  return formatCountdown(openTimeAt(state.timeframe, now) + state.timeframe.seconds - now);
+  return formatCountdown(closeTimeOf(state.timeframe, openTimeAt(state.timeframe, now)) - now);
 }
 
 /**
@@ -114,11 +114,11 @@ export function closingText(state: SeriesState, nowMs: number): string | null {
  */
 export function holeText(state: SeriesState, hole: Hole, zone: Zone): string {
   const { seconds } = state.timeframe;
-  const last = hole.to - seconds;
+  const last = movedTime(state.timeframe, hole.to, -1);
   const candles = hole.missing === 1 ? t("1 candle") : t("{count} candles", { count: hole.missing });
   const clock = (time: number): string => formatClock(time, zone, seconds < 60);
   const date = (time: number): string => formatDate(time, zone);
-  const dated = (time: number): string => formatOpenTime(time, zone, seconds);
+  const dated = (time: number): string => formatOpenTime(time, zone, state.timeframe);
   const newest = lastClosedTime(state);
   const isToday = newest !== null && date(hole.from) === date(newest) && seconds < DAY_S;
   const first = isToday ? clock(hole.from) : dated(hole.from);

@@ -12,7 +12,7 @@ export const AHEAD = 60;
 
 export class TimesAhead {
   private readonly series: Pick<ISeriesApi<"Candlestick">, "setData">;
-  private step = 0;
+  private after: (time: number) => number = (time) => time;
   private newest = Infinity;
   private last = -Infinity;
 
@@ -30,16 +30,17 @@ export class TimesAhead {
 
   /** To be called before a candle of this time is shown: the axis must not have times before it. */
   reach(time: number): void {
-    if (time > this.newest && time !== this.newest + this.step) this.clear();
+    if (time > this.newest && time !== this.after(this.newest)) this.clear();
   }
 
-  /** To be called once the newest candle is shown; `step` is the distance of the next one. */
-  follow(newest: number, step: number): void {
+  /** To be called once the newest candle is shown; `after` gives the time of the next one. */
+  follow(newest: number, after: (time: number) => number): void {
     this.newest = newest;
-    this.step = step;
+    this.after = after;
     if (newest < this.last) return;
-    this.last = newest + AHEAD * step;
-    const times = Array.from({ length: AHEAD }, (_, index) => newest + (index + 1) * step);
+    const times: number[] = [];
+    for (let time = newest; times.length < AHEAD; ) times.push((time = after(time)));
+    this.last = times.at(-1) as number;
     this.series.setData(times.map((time) => ({ time: time as UTCTimestamp })));
   }
 }

@@ -2,6 +2,7 @@
 
 import { lowerBound } from "trade-canvas-client/candle-list";
 import type { Candle } from "trade-canvas-client/candle";
+import type { Timeframe } from "trade-canvas-client/timeframe";
 
 /** The candles on the chart. */
 export interface Loaded {
@@ -9,6 +10,8 @@ export interface Loaded {
   readonly forming: Candle | null;
   /** Seconds from one candle to the next. */
   readonly step: number;
+  /** Needed where their length changes. */
+  readonly timeframe?: Timeframe;
 }
 
 export class Axis {
@@ -51,12 +54,23 @@ export class Axis {
 
   /** Times outside the loaded candles are extrapolated without holes. */
   indexOf(time: number): number {
-    if (time < this.first) return (time - this.first) / this.loaded.step;
-    if (time > this.end) return this.last + (time - this.end) / this.loaded.step;
+    if (time < this.first) return this.steps(this.first, time);
+    if (time > this.end) return this.last + this.steps(this.end, time);
     const index = lowerBound(this.loaded.candles, time);
     const at = this.at(index)?.candle_time ?? 0;
     if (at === time) return index;
     const before = this.at(index - 1)?.candle_time ?? 0;
     return index - 1 + (time - before) / (at - before);
+  }
+
+  /** How many candles a time is from the open time of one. */
+  private steps(from: number, to: number): number {
+    const { step, timeframe } = this.loaded;
+    const calendar = timeframe?.calendar;
+    if (calendar === undefined) return (to - from) / step;
+    const number = calendar.numberOf(to);
+    const open = calendar.openOf(number);
+    const part = (to - open) / (calendar.openOf(number + 1) - open);
+    return number - calendar.numberOf(from) + part;
   }
 }

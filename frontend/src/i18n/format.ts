@@ -1,5 +1,6 @@
 /** Numbers and times as people read them. Times are UTC seconds, shown in a zone. */
 
+import type { Timeframe } from "trade-canvas-client/timeframe";
 import type { Zone } from "./zone";
 
 /** Decimals that are guessed, and that are ever shown. */
@@ -10,6 +11,9 @@ const EXACT = 1e15;
 const DAY_S = 86_400;
 /** Beyond this a double is not exact, so that rounding to a tick would only add noise. */
 const MOST_TICKS = 2 ** 50;
+
+/** What is known of the length of a candle. */
+export type Lengths = Pick<Timeframe, "seconds" | "calendar">;
 
 /** How the prices of a symbol are written: as multiples of `tick`, with so many decimals. */
 export interface PriceUnit {
@@ -172,10 +176,16 @@ export function formatDateTime(time: number, zone: Zone, withSeconds = false): s
   return `${formatDate(time, zone)} ${formatClock(time, zone, withSeconds)}`;
 }
 
-/** When a candle of `length` seconds opens; a day that opens at midnight has no clock. */
-export function formatOpenTime(time: number, zone: Zone, length: number): string {
-  const isDay = length >= DAY_S && (time + zone.offsetAt(time)) % DAY_S === 0;
-  return isDay ? formatDate(time, zone) : formatDateTime(time, zone, length < 60);
+/**
+ * When a candle opens: of a month the month, of a day of a zone its date. A day that opens at
+ * midnight has no clock either.
+ */
+export function formatOpenTime(time: number, zone: Zone, timeframe: Lengths): string {
+  const { seconds, calendar } = timeframe;
+  if (calendar?.isMonthly === true) return formatDate(time, zone).slice(0, -"-01".length);
+  const isMidnight = (time + zone.offsetAt(time)) % DAY_S === 0;
+  const isDay = calendar !== undefined || (seconds >= DAY_S && isMidnight);
+  return isDay ? formatDate(time, zone) : formatDateTime(time, zone, seconds < 60);
 }
 
 /** 75 becomes `1m 15s`; the two largest units only. */

@@ -1,5 +1,7 @@
 /** Time zones: how far a zone is from UTC at a moment, and the zone that a series is shown in. */
 
+import type { Timeframe } from "trade-canvas-client/timeframe";
+
 export interface Zone {
   /** As the user reads it: `UTC`, or an IANA name. */
   readonly name: string;
@@ -116,9 +118,26 @@ export function chosenZone(setting: string): Zone {
   return zoneNamed(setting) ?? UTC;
 }
 
-/** The zone in which times of a series are shown: days are the exchange's days, never shifted. */
-export function zoneOfTimeframe(timeframeSeconds: number, chosen: Zone): Zone {
-  return timeframeSeconds >= DAY ? UTC : chosen;
+/**
+ * The zone in which times of a series are shown: days are the exchange's days, never shifted, or
+ * those of the timeframe's own zone.
+ */
+export function zoneOfTimeframe(timeframe: Timeframe | null, chosen: Zone): Zone {
+  const own = timeframe?.calendar?.zone ?? null;
+  if (own !== null) return ownZone(own);
+  return timeframe !== null && timeframe.seconds >= DAY ? UTC : chosen;
+}
+
+const ownZones = new Map<string, Zone>();
+
+/** Kept, since it is asked for with every label. */
+function ownZone(name: string): Zone {
+  let zone = ownZones.get(name);
+  if (zone === undefined) {
+    zone = zoneNamed(name) ?? UTC;
+    ownZones.set(name, zone);
+  }
+  return zone;
 }
 
 /** IANA names to choose from, ascending; only UTC where the browser does not list them. */

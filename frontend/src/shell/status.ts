@@ -1,6 +1,7 @@
 /** The page's status: one sign for everything, and its details. Pure functions. */
 
 import { closingText, type Sign } from "../chart/connection-text";
+import { closeTimeOf } from "trade-canvas-client/timeframe";
 import { formatCount, formatDateTime, formatDuration } from "../i18n/format";
 import { t, type Text } from "../i18n/words";
 import { lagSeconds, lastClosedTime, type SeriesState } from "trade-canvas-client/series-state";
@@ -53,7 +54,7 @@ export function factsOf(state: SeriesState, nowMs: number, zone: Zone): readonly
     {
       name: "Last close",
       explanation: "When the newest closed candle closed",
-      text: last === null ? null : formatDateTime(last + seconds, zone, seconds < 60),
+      text: last === null ? null : formatDateTime(closeTimeOf(state.timeframe, last), zone, seconds < 60),
       warns: false,
     },
     {

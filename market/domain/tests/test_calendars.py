@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import calendar
+import json
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,7 +18,8 @@ from market.domain.rollup import DerivedTimeframes, expected_in, is_derivable, r
 from market.domain.timeframe import MAX_TIME, Timeframe, TimeframeError, followable_named
 from market.domain.zones import _names
 
-HOUR, DAY = 3_600, 86_400
+DAY = 86_400
+OPENS = Path(__file__).parents[3] / "clients/typescript/tests/calendar-opens.json"
 # Half an hour of daylight saving time, midnights that are skipped or come twice, a day that never
 # was, offsets of a quarter of an hour, and none at all.
 ZONES = [
@@ -264,6 +267,16 @@ def test_derived_timeframes_take_calendars_and_no_base_of_them():
 
 def test_months_of_an_exchange_are_left_out():
     assert list(followable_named(["1m", "1M", "1w", "1Y"])) == ["1m", "1w"]
+
+
+def test_the_clients_have_the_same_open_times():
+    """What their tests hold their own arithmetic to; write the file again with this loop."""
+    assert json.loads(OPENS.read_text()) == {
+        key: [found.moved(found.open_of(at(start)), number) for number in range(5)]
+        for key in json.loads(OPENS.read_text())
+        for text, start in [key.split(" ")]
+        for found in [timeframe(text)]
+    }
 
 
 def test_zones_do_not_depend_on_the_operating_system(monkeypatch):

@@ -125,6 +125,19 @@ def test_merged_columns_are_those_of_freqtrade_itself():
     pd.testing.assert_frame_equal(merged, recorded)
 
 
+@pytest.mark.parametrize(
+    ("informative", "first", "seen_from"),
+    [("1M", "2023-07-01", "2023-07-31 23:55"), ("1d~America/New_York", "2023-07-24 04:00", None)],
+)
+def test_months_and_days_of_zones_are_seen_when_they_have_closed(informative, first, seen_from):
+    opens = pd.to_datetime([first], utc=True)
+    frame = pd.DataFrame({"date": opens, "close": [1.0]})
+    times = pd.date_range("2023-07-20", "2023-08-03", freq="5min", tz="UTC", name="date")
+    merged = merge_informative(pd.DataFrame({"date": times}), frame, "5m", informative)
+    seen = merged.dropna(subset=f"close_{informative}").date.iloc[0]
+    assert seen == pd.Timestamp(seen_from or "2023-07-25 03:55", tz="UTC")
+
+
 def test_after_a_gap_the_newest_closed_hour_is_seen():
     frame = FRAME.drop(index=range(100, 200)).reset_index(drop=True)
     merged = merge_informative(frame, hours_of(FRAME), "5m", "1h")

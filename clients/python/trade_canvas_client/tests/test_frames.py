@@ -12,7 +12,7 @@ import pytest
 from trade_canvas_client import Candles, Events, FactorEvent, Features
 from trade_canvas_client.columns import Columns
 from trade_canvas_client.place import Place, place_of
-from trade_canvas_client.times import first_second, last_second, step_of
+from trade_canvas_client.times import first_second, last_second, shortest_step_of, step_of
 
 FIRST = 1_780_000_020
 TIMES = [FIRST, FIRST + 60, FIRST + 180]
@@ -125,6 +125,19 @@ def test_what_is_no_time_is_refused(moment):
 def test_step_of_a_series():
     names = ("1s", "15m", "4h", "1d~16h", "1w")
     assert [step_of(f"a:spot:B/C:{each}") for each in names] == [1, 900, 14400, 86400, 604800]
-    for wrong in ("BTC/USDT", "a:spot:B/C:0m", "a:spot:B/C:1M", ""):
+    for wrong in ("BTC/USDT", "a:spot:B/C:0m", "a:spot:B/C:5M", ""):
         with pytest.raises(ValueError):
             step_of(wrong)
+
+
+def test_steps_of_candles_whose_length_changes_are_the_shortest_and_the_longest():
+    day, hour = 86_400, 3_600
+    for name, shortest, longest in (
+        ("1M", 28 * day, 31 * day),
+        ("12M", 365 * day, 366 * day),
+        ("1d~America/New_York", 21 * hour, 27 * hour),
+        ("3M~Asia/Shanghai", 90 * day - 3 * hour, 92 * day + 3 * hour),
+        ("1d~16h", day, day),
+    ):
+        series = f"a:spot:B/C:{name}"
+        assert (shortest_step_of(series), step_of(series)) == (shortest, longest)

@@ -20,11 +20,12 @@ TOKEN = secrets.token_hex(8)
 
 
 @contextmanager
-def stack(*, ledgers: bool = False) -> Iterator[Installation]:
+def stack(*, ledgers: bool = False, database_url: str = "") -> Iterator[Installation]:
     """A migrated installation, on which this process is set up too.
 
     Without `ledgers` it is the candle path by itself; what factors and overlays add is measured
-    separately.
+    separately. With `database_url` it is on that empty database, with candles in a hypertable if
+    its server has TimescaleDB.
     """
     switches = {
         "DJANGO_SETTINGS_MODULE": "trade_canvas.settings",
@@ -36,8 +37,12 @@ def stack(*, ledgers: bool = False) -> Iterator[Installation]:
         f"{PREFIX}ENABLE_FACTOR_INGEST": str(int(ledgers)),
         f"{PREFIX}ENABLE_OVERLAY_INGEST": str(int(ledgers)),
         f"{PREFIX}ENABLE_DENSE_LEDGER": os.environ.get(f"{PREFIX}ENABLE_DENSE_LEDGER", "0"),
+        f"{PREFIX}ENABLE_TIMESCALE": str(int(bool(database_url))),
     }
-    with passable_folder() as folder, Installation(folder, switches) as installation:
+    with (
+        passable_folder() as folder,
+        Installation(folder, switches, database_url=database_url) as installation,
+    ):
         os.environ.update(
             switches,
             DATABASE_URL=installation.database_url,

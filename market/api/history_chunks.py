@@ -145,8 +145,26 @@ class HistoryChunks:
         self._chunks(series, start, wanted=name)
         with self._lock:
             body = self._bodies.get((series, name))
+        if body is None:
+            self._forget(series, start, name)
         metrics.HISTORY_CHUNKS.inc(1, "none" if body is None else "store")
         return body
+
+    def _forget(self, series: SeriesId, start: int, name: str) -> None:
+        """Leave a chunk that is not there any more out of the index, with all older ones.
+
+        TimescaleDB's retention drops candles without a revision.
+        """
+        with self._lock:
+            kept = self._kept.get(series)
+        if kept is None:
+            return
+        with kept.lock:
+            first = cell_of(series, start)
+            cell = kept.cells.get(first)
+            if cell is not None and any(chunk.name == name for chunk in cell.chunks):
+                for at in [at for at, each in kept.cells.items() if _is_cut(at, each, first)]:
+                    del kept.cells[at]
 
     def _newest_before(self, series: SeriesId, end: int, kept: KeptCells) -> int | None:
         newest = self._store.floor(series, end - 1)

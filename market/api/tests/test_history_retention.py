@@ -31,3 +31,25 @@ def test_removed_cells_leave_the_index(on_postgres, switch, api, monkeypatch):
     now = index(api)
     assert now["chunks"] == [each for each in first["chunks"] if each["first"] >= 3 * SPAN]
     assert now["next_before"] is None and now["epoch"] == first["epoch"]
+
+
+def test_chunks_that_vanished_leave_the_index_once_one_was_asked_for(
+    on_postgres, switch, api, monkeypatch
+):
+    """As TimescaleDB drops them: nothing records it."""
+    switch(enable_compact_history=True)
+    monkeypatch.setattr(history_chunks, "CELL_CANDLES", 8)
+    monkeypatch.setattr(history_chunks.history_chunks(), "_max_bytes", 1)
+    store(range(0, 6 * SPAN + 60, 60))
+    before = index(api)["chunks"]
+    with connection.cursor() as cursor:
+        # Within a cell, as chunks of a hypertable end anywhere.
+        cursor.execute("DELETE FROM candles WHERE candle_time < %s", (2 * SPAN + 120,))
+    assert index(api)["chunks"] == before
+    path = f"/api/market/history/{before[2]['name']}"
+    assert api.http.get(path, {"series_id": SERIES}).status_code == 404
+    now = index(api)["chunks"]
+    assert now[1:] == before[3:]
+    assert (now[0]["first"], now[0]["candles"]) == (2 * SPAN + 120, 6)
+    path = f"/api/market/history/{now[0]['name']}"
+    assert api.http.get(path, {"series_id": SERIES}).status_code == 200

@@ -30,8 +30,13 @@ from overlays.domain.versions import NEVER, VersionReader
 
 PAGE = 5000
 VERSIONS_PAGE = 20_000
+# The positions are read again while candles are added; each attempt takes milliseconds.
+ATTEMPTS = 10
 
 Row = Any
+
+# Of a row of a version, which is one without its number.
+_VISIBLE_TIME = 2
 
 
 @dataclass(slots=True)
@@ -99,11 +104,11 @@ class Verifier:
 
     def run(self, series: SeriesId, progress: Callable[[int], object] = lambda _: None) -> Verdict:
         """Recompute a series and compare; `progress` is called with the candles of each page."""
-        before = self.candles.state(series)
+        before, found = self._begun(series)
         engine = self.engines.of(series)
         positions = Comparison("positions")
         expected = [] if before.head is None else self._positions(before, engine)
-        positions.add(expected, self._found(series))
+        positions.add(expected, found)
         fold = _Fold(self, series, engine)
         count = 0
         for page in self._pages(series, fold.after, before.head):
@@ -114,6 +119,16 @@ class Verifier:
         after = self.candles.state(series)
         was_revised = (after.epoch, after.generation) != (before.epoch, before.generation)
         return Verdict(count, before.head, parts, was_revised)
+
+    def _begun(self, series: SeriesId) -> tuple[SeriesState, list[Row]]:
+        """The state of the candles, and the positions of the ledgers at the same moment."""
+        state = self.candles.state(series)
+        for _ in range(ATTEMPTS):
+            before, found = state, self._found(series)
+            state = self.candles.state(series)
+            if state == before:
+                break
+        return before, found
 
     def _positions(self, state: SeriesState, engine: Engine) -> list[Row]:
         head, epoch, _ = state
@@ -184,7 +199,13 @@ class _Fold:
 
     def finish(self, head: int | None) -> list[Comparison]:
         """Rows beyond the last candle are too many; current drawings must be read as the newest."""
-        self._drawings.add([], self._versions.up_to(None))
+        beyond = self._versions.up_to(None)
+        # In this order: whatever was read is of a candle that is stored by now.
+        newest_time = self._verifier.candles.state(self._series).head
+        if head is not None and newest_time is not None and newest_time > head:
+            # Drawings of candles that were added since the verification began are not looked at.
+            beyond = [row for row in beyond if row[_VISIBLE_TIME] > newest_time]
+        self._drawings.add([], beyond)
         current = Comparison("current")
         if head is not None:
             newest = self._verifier.drawings.versions(self._series).newest(head, cutoff=0)

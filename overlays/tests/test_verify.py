@@ -8,10 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from factors.engines import Engines
 from factors.tests.ledgers import new_series
 from overlays.api.tests.drawn import SERIES, ingest, walk
-from overlays.tests.ledgers import Worker, postgres_stores
-from overlays.verify import Comparison
+from overlays.tests.ledgers import FACTORS, OVERLAYS, Worker, postgres_stores
+from overlays.verify import Comparison, Verifier
 
 DAMAGES = [
     ("DELETE FROM factor_events WHERE kind = 'pen.confirmed'", {"events"}),
@@ -44,6 +45,57 @@ def test_ledgers_after_a_revision_are_clean(stores):
     assert verdict.is_clean and verdict.candles == 120
     found = {each.name: each.found for each in verdict.comparisons}
     assert found["positions"] == 2 and found["events"] > 50 and found["versions"] > 100
+
+
+def verified(stores, series, meanwhile):
+    """A verification; `meanwhile` is done after its first look at the candles and at each page."""
+    looks = []
+
+    class Candles:
+        def __getattr__(self, name):
+            return getattr(stores.candles, name)
+
+        def state(self, series):
+            state = stores.candles.state(series)
+            looks.append(state)
+            if len(looks) == 1:
+                meanwhile()
+            return state
+
+    verifier = Verifier(
+        candles=Candles(),
+        engines=Engines(FACTORS),
+        facts=stores.facts,
+        overlay_engine=OVERLAYS,
+        drawings=stores.drawings,
+        fingerprint_of=lambda _: "f",
+    )
+    return verifier.run(series, progress=lambda _: meanwhile())
+
+
+def test_series_to_which_candles_are_added_meanwhile_is_clean(stores):
+    series, worker = new_series(), Worker(stores)
+    candles = walk(150)
+    worker.ingest(series, candles[:140])
+    new = iter(candles[140:])
+    verdict = verified(stores, series, lambda: worker.ingest(series, [next(new)]))
+    assert [each.name for each in verdict.comparisons if not each.is_clean] == []
+    assert verdict.candles == 141 and stores.candles.state(series).head == candles[141].candle_time
+
+
+def test_drawing_of_no_candle_is_named_beside_candles_that_are_added(transactional_db):
+    stores, series = postgres_stores(), new_series()
+    candles = walk(130)
+    Worker(stores).ingest(series, candles[:120])
+    late = candles[125].candle_time
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE overlay_versions SET visible_time = %s WHERE version_id = (SELECT"
+            " max(version_id) FROM overlay_versions WHERE kind <> 'point')",
+            [late],
+        )
+    verdict = verified(stores, series, lambda: None)
+    assert "versions" in {each.name for each in verdict.comparisons if not each.is_clean}
 
 
 def test_series_without_candles_is_clean(stores):

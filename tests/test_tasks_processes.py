@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from lab.http import get
 from lab.waiting import wait_until
 from market.domain.lease_store import Admission, Group
 from market.domain.series import SeriesId
@@ -110,3 +111,40 @@ def test_group_of_a_killed_worker_is_taken_over_without_a_hole(ingest):
     first.kill()
     wait_until(lambda: fence_of(ingest, BTC) > fence, 15, "the other worker to take over")
     assert_without_hole(flows(ingest, BTC))
+
+
+@pytest.mark.prove
+def test_health_shows_each_kind_of_backfill(ingest):
+    """The start-up sync, the repair that beat asks for, and the newest candles of a page."""
+    ingest.environment.update(
+        TRADE_CANVAS_ENABLE_STARTUP_KLINE_SYNC="1",
+        TRADE_CANVAS_ENABLE_CCXT_BACKFILL="1",
+        TRADE_CANVAS_ENABLE_MARKET_AUTO_TAIL_BACKFILL="1",
+        TRADE_CANVAS_ENABLE_KLINE_HEALTH_V2="1",
+    )
+    web, _ = ingest.web(), ingest.worker()
+
+    def ended(reason):
+        health = get(f"{web.url}/api/market/health?series_id={BTC}")[1]["backfill"]
+        return health["reason"] == reason and health["state"] == "succeeded" and health
+
+    found = wait_until(lambda: ended("startup_sync"), 15, "the start-up sync")
+    assert (found["note"], found["error"]) == ("startup_sync_done", None)
+    assert found["started_at"] <= found["updated_at"]
+    held = times(ingest, BTC)
+    lost = held[len(held) // 2 : len(held) // 2 + 10]
+    ingest.sql("DELETE FROM candles WHERE candle_time = ANY(%s)", lost)
+    ingest.sql(
+        "INSERT INTO gaps"
+        " (series_id, from_time, to_time, reason, state, attempts, detected_at, updated_at)"
+        " SELECT id, %s, %s, 'seen', 'open', 0, now(), now() FROM series WHERE name = %s",
+        *(lost[0], lost[-1], str(BTC)),
+    )
+    found = wait_until(lambda: ended("gap_repair"), 45, "the repair of the gap")
+    assert found["note"] == "gap_repair_done"
+    assert set(lost) <= set(times(ingest, BTC))
+    query = f"series_id={BTC}&limit=500"
+    assert get(f"{web.url}/api/market/candles?{query}")[0] == 200
+    found = wait_until(lambda: ended("tail_coverage"), 15, "the newest candles")
+    assert found["note"] == "tail_coverage_done"
+    wait_until(lambda: len(times(ingest, BTC)) >= 500, 15, "candles of a whole page")

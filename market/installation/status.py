@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from django.conf import settings
@@ -17,7 +17,13 @@ from django.db import DatabaseError
 
 from market import blocking
 from market.domain.freshness import late_by
-from market.domain.lease_store import JobReport, LeasedSeries, LeaseStoreUnavailable, Member
+from market.domain.lease_store import (
+    BackfillProgress,
+    JobReport,
+    LeasedSeries,
+    LeaseStoreUnavailable,
+    Member,
+)
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState
 from market.ingest.breaker import BreakerState
@@ -86,6 +92,8 @@ class InstallationStatus:
     queues: tuple[QueueStanding, ...]
     taken: int
     unreachable: frozenset[str]
+    backfills: Mapping[SeriesId, BackfillProgress] = field(default_factory=dict)
+    """The latest backfill of each desired series, if there was one lately."""
 
 
 def read_status() -> InstallationStatus:
@@ -113,6 +121,8 @@ def read_status() -> InstallationStatus:
     states = read(DATABASE, lambda: blocking.call(candle_store().states, names), {})
     reports: dict[SeriesId, JobReport]
     reports = read(LEASE_STORE, lambda: lease_store().reports(names), {})
+    backfills: Mapping[SeriesId, BackfillProgress]
+    backfills = read(LEASE_STORE, lambda: lease_store().progress_of(names), {})
     open_gaps: Mapping[SeriesId, int]
     open_gaps = read(DATABASE, lambda: blocking.call(ledger().unsettled_counts), {})
     no_queues: tuple[list[QueueStanding], int] = ([], 0)
@@ -135,4 +145,5 @@ def read_status() -> InstallationStatus:
         queues=tuple(queues),
         taken=taken,
         unreachable=frozenset(unreachable),
+        backfills=backfills,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -9,10 +10,11 @@ from urllib.parse import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from market.domain.lease_store import Member
+from market.domain.lease_store import BackfillProgress, Member
 from market.domain.series import SeriesId
 from market.ingest.breaker import BreakerState
 from market.ingest.presence import BEAT, RECONCILE, WEB, WORKER
+from market.ingest.progress import REPAIR, START_UP, TAIL
 from market.installation.status import (
     BROKER,
     DATABASE,
@@ -21,7 +23,7 @@ from market.installation.status import (
     InstallationStatus,
     SeriesStatus,
 )
-from market.installation.words import NOTHING, as_time, problem_of, state_of
+from market.installation.words import NOTHING, as_time, cause_of, problem_of, state_of
 
 PART_NAMES = {
     DATABASE: gettext_lazy("database"),
@@ -33,6 +35,19 @@ BREAKER_STATES = {
     BreakerState.OPEN: pgettext_lazy("circuit breaker", "open"),
     BreakerState.HALF_OPEN: pgettext_lazy("circuit breaker", "half open"),
 }
+
+BACKFILL_KINDS = {
+    TAIL: gettext_lazy("newest candles"),
+    REPAIR: gettext_lazy("repair of a gap"),
+    START_UP: gettext_lazy("start-up sync"),
+}
+BACKFILL_STATES = {
+    "running": gettext_lazy("running"),
+    "succeeded": pgettext_lazy("backfill", "done"),
+    "failed": pgettext_lazy("backfill", "failed"),
+}
+BACKFILL_SHOWN_S = 600.0
+"""Backfills that ended are shown so long."""
 
 # Processes announce themselves every three seconds.
 MISSING_AFTER_S = 15.0
@@ -87,6 +102,7 @@ def tables(
         _processes(known, has_workers=has_workers),
         _queues(known),
         _followed(known),
+        _backfills(known),
         _stored(stored),
     ]
 
@@ -205,6 +221,53 @@ def _breaker(each: SeriesStatus) -> Cell:
 def _problem(each: SeriesStatus) -> Cell:
     problem = problem_of(each.report, each.at, late_s=each.late_s)
     return Cell(NOTHING) if problem is None else Cell(problem.text, detail=problem.detail)
+
+
+def _backfills(known: InstallationStatus) -> Table:
+    columns = (
+        *(_("series"), _("backfill"), _("state"), _("progress")),
+        *(_("started (UTC)"), _("updated (UTC)"), _("problem")),
+    )
+    rows = [
+        _backfill(series, progress)
+        for series, progress in sorted(known.backfills.items(), key=lambda each: str(each[0]))
+        if _is_shown(progress, known.at)
+    ]
+    note = "" if rows else _("None runs, none has failed lately.")
+    return Table("backfills", _("Backfills"), columns, rows, note)
+
+
+def _is_shown(progress: BackfillProgress, now: float) -> bool:
+    """Whether a backfill runs, or ended lately."""
+    if progress.state == "idle":
+        return False
+    return progress.state == "running" or now - (progress.updated_at or 0) < BACKFILL_SHOWN_S
+
+
+def _backfill(series: SeriesId, progress: BackfillProgress) -> Row:
+    has_failed = progress.state == "failed"
+    kind, state = progress.reason or "", progress.state
+    # Its note ends with the candles so far: "gap_repair_running: 3000 of 5000 candles".
+    counted = re.search(r": (\d+) of (\d+) candles", progress.note or "")
+    read = {"read": counted[1], "wanted": counted[2]} if counted else None
+    return [
+        _chart(series),
+        Cell(str(BACKFILL_KINDS.get(kind, kind))),
+        Cell(str(BACKFILL_STATES.get(state, state)), has_failed),
+        Cell(_("%(read)s of %(wanted)s candles") % read if read else NOTHING),
+        Cell(as_time(progress.started_at)),
+        Cell(as_time(progress.updated_at)),
+        _trouble(progress),
+    ]
+
+
+def _trouble(progress: BackfillProgress) -> Cell:
+    """Why a backfill failed, or why it has not brought all candles."""
+    if progress.error is None:
+        return Cell(NOTHING)
+    if progress.state == "failed":
+        return Cell(cause_of(progress.error), detail=progress.error)
+    return Cell(progress.error)
 
 
 def _stored(stored: Heads) -> Table:

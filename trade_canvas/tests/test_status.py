@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from market.domain.lease_store import Admission, JobReport, Member
+from market.domain.lease_store import Admission, BackfillProgress, JobReport, Member
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
 from market.ingest.desired import Desired
 from market.ingest.lease_store_memory import MemoryLeaseStore
+from market.ingest.progress import REPAIR, START_UP, TAIL
 from market.ingest.queues import QueueStanding
 from market.installation.status import InstallationStatus, SeriesStatus
 from market.models import Series, WhitelistedSeries
@@ -77,6 +78,53 @@ def test_healthy_installation_has_nothing_marked():
 )
 def test_problem_of_a_series_is_marked(changes, marked):
     assert bad(installation(followed=(followed(**changes),))) == [marked]
+
+
+@pytest.mark.parametrize(
+    ("progress", "shown", "marked"),
+    [
+        (
+            BackfillProgress(
+                state="running",
+                started_at=int(NOW) - 9,
+                updated_at=int(NOW) - 1,
+                reason=REPAIR,
+                note="gap_repair_running: 3000 of 5000 candles",
+            ),
+            ["repair of a gap", "running", "3000 of 5000 candles"],
+            [],
+        ),
+        (
+            BackfillProgress(
+                state="succeeded",
+                updated_at=int(NOW) - 60,
+                reason=TAIL,
+                note="tail_coverage_partial",
+                error="at most 720 candles",
+            ),
+            ["newest candles", "done", "–", "–", "2020-09-13 12:29:00", "at most 720 candles"],
+            [],
+        ),
+        (
+            BackfillProgress(
+                state="failed", updated_at=int(NOW) - 60, reason=START_UP, error="Timed out"
+            ),
+            ["start-up sync", "failed"],
+            ["failed"],
+        ),
+        (BackfillProgress(state="succeeded", updated_at=int(NOW) - 3600, reason=TAIL), [], []),
+        (BackfillProgress(), [], []),
+    ],
+)
+def test_backfills_are_shown_while_they_run_and_some_time_after(progress, shown, marked):
+    known = installation(backfills={BTC: progress})
+    table = next(each for each in tables(known, {}, has_workers=True) if each.name == "backfills")
+    cells = [cell.text for row in table.rows for cell in row]
+    assert cells[:1] == ([str(BTC)] if shown else [])
+    wanted = set(shown)
+    assert wanted <= set(cells)
+    assert bool(table.note) is not bool(shown)
+    assert bad(known) == marked
 
 
 def test_missing_processes_and_late_rounds_are_marked():

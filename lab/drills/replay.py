@@ -51,7 +51,7 @@ def replay(installation: Installation, watch: Watch) -> None:
             drilled.kill_webs()
             drilled.end_threads()
             drilled.check_all()
-    installation.run_as_made()
+        installation.run_as_made()
 
 
 class _Drill:

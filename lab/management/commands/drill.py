@@ -13,6 +13,7 @@ from lab.drills import (
     charts,
     derived,
     habits,
+    ledgers,
     pasts,
     processes,
     replay,
@@ -28,7 +29,19 @@ from lab.drills.steps import table
 
 # Imported for the drills that they register.
 PARTS = (
-    *(processes, servers, pasts, venue, habits, strangers, derived, replay, charts, alerts),
+    *(
+        processes,
+        servers,
+        pasts,
+        venue,
+        habits,
+        strangers,
+        derived,
+        replay,
+        ledgers,
+        charts,
+        alerts,
+    ),
     rollback,
 )
 SOAK = "soak"

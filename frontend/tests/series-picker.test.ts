@@ -164,6 +164,20 @@ describe("without a search", () => {
     expect(price()).toBe("2,500.0");
   });
 
+  it("marks figures as old while the server is not reached, and requests them anew after that", async () => {
+    let asked = 0;
+    const made = picker(async () => ((asked += 1), MARKETS));
+    made.setShown(true);
+    await settle();
+    const isFresh = (): string | undefined => one(".market-list").dataset["fresh"];
+    const [before, dead] = [asked, stream];
+    made.setReached(false);
+    expect([isFresh(), asked]).toEqual(["false", before]);
+    made.setReached(true);
+    await settle();
+    expect([isFresh(), asked, dead?.readyState, stream === dead]).toEqual(["true", before + 1, 2, false]);
+  });
+
   it("streams figures while it is shown", async () => {
     const made = picker(async () => []);
     made.setShown(true);

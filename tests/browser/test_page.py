@@ -51,10 +51,17 @@ def test_page_has_every_candle_after_its_server_was_replaced(installation, web, 
     getattr(web, end)()
     chart.wait_for(status="reconnecting")
     assert chart.page.locator(".notices .notice:visible").count() == 1
+    # What is not live looks not live: quote, list and title.
+    for figures in ("#quote", "#picker .market-list"):
+        chart.page.wait_for_selector(f'{figures}[data-fresh="false"]', state="attached")
+    wait_until(lambda: chart.page.title().startswith("(old) "), 5, "a title marked as old")
     installation.web(port=urlsplit(web.url).port)
     chart.wait_for(status="live")
     chart.wait_past(before + 8)
     chart.assert_whole()
+    for figures in ("#quote", "#picker .market-list"):
+        chart.page.wait_for_selector(f'{figures}[data-fresh="true"]', state="attached")
+    wait_until(lambda: not chart.page.title().startswith("("), 5, "a title without a mark")
     assert chart.fact("gap-count") == "0"
     assert chart.page.evaluate("window.notReloaded")
     # Only lost connections may be logged; a stream ends within a chunk, and a server that is

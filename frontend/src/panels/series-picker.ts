@@ -18,6 +18,7 @@ import {
   type MarketRow,
 } from "./market-list";
 import { problemText, venuesText } from "./market-notes";
+import { searchField } from "./market-search-field";
 import { SymbolSearch } from "./symbol-search";
 import { toggled, withToggled } from "../settings/symbol-lists";
 import { displaySymbol, instrumentOf, tryParseSeriesId, type SeriesId } from "trade-canvas-client/series-id";
@@ -70,6 +71,7 @@ export class SeriesPicker {
   private asked = false;
   private shown = false;
   private livePrice: number | null = null;
+  private reached = true;
   /** What the first row was made the active one for. */
   private answered = "";
   /** Enter was pressed before the search had an answer. */
@@ -151,6 +153,14 @@ export class SeriesPicker {
     if (this.shown) this.grid.showLivePrice(price);
   }
 
+  /** Without the server figures are old; their stream may be dead without an event. */
+  setReached(reached: boolean): void {
+    if (reached === this.reached) return;
+    this.reached = reached;
+    if (reached) this.follow();
+    this.render();
+  }
+
   focusSearch(): void {
     this.search.focus();
     this.search.select();
@@ -197,9 +207,13 @@ export class SeriesPicker {
     this.problem = null;
     this.asked = this.current !== null;
     this.render();
-    if (this.current === null) return;
     this.attend();
-    this.feed.follow({ exchange: this.current.exchange, market: this.market });
+    this.follow();
+  }
+
+  private follow(): void {
+    const { current, market } = this;
+    if (current !== null) this.feed.follow({ exchange: current.exchange, market });
   }
 
   private attend(): void {
@@ -319,7 +333,7 @@ export class SeriesPicker {
       timeframesOf: (row) => timeframesOf(row, this.found.listings),
     });
     const { root } = this.grid;
-    root.dataset["fresh"] = String(this.problem === null);
+    root.dataset["fresh"] = String(this.problem === null && this.reached);
     root.setAttribute("aria-busy", String(this.found.status === "loading"));
     this.more.hidden = !this.searches || !this.found.hasMore;
     setText(this.more, t("Show more of {total}", { total: this.found.total }));
@@ -369,27 +383,6 @@ export class SeriesPicker {
     ];
     return parts.filter((text) => text !== "").join(" ");
   }
-}
-
-function searchField(controls: string): HTMLInputElement {
-  return element("input", {
-    class: "market-search",
-    attributes: {
-      type: "search",
-      role: "combobox",
-      "aria-expanded": "true",
-      "aria-haspopup": "grid",
-      "aria-autocomplete": "list",
-      "aria-controls": controls,
-      placeholder: t("Search markets"),
-      "aria-label": t("Search markets"),
-      autocomplete: "off",
-      autocapitalize: "characters",
-      enterkeyhint: "go",
-      maxlength: "100",
-      spellcheck: "false",
-    },
-  });
 }
 
 function columnNames(): HTMLElement {

@@ -135,6 +135,7 @@ export class Panels {
     this.status.showConnection(connectionSign(state, now));
     this.status.showFacts(facts);
     this.facts.render(facts);
+    this.picker.setReached(state.status !== "reconnecting");
     const newest = state.forming ?? state.candles.at(-1);
     this.picker.showLivePrice(isFresh(state, now) ? (newest?.close ?? null) : null);
   }

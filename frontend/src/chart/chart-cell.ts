@@ -89,6 +89,7 @@ export class ChartCell {
   /** A step that waits for its drawings, and the newest closed candle that is shown. */
   private held: Step | null = null;
   private shownTo: number | null = null;
+  private axisWidth = 0;
 
   /** Builds the cell inside `root`; `studies` are the cell's own. */
   constructor(
@@ -109,8 +110,8 @@ export class ChartCell {
       class: "mask",
       attributes: { role: "status", "aria-live": "polite" },
     });
-    const signs = [this.beginning, this.zoneSign, this.toLive];
-    root.append(this.chartRoot, legend, notices, toast, ...signs, mask);
+    const head = element("div", { class: "stage-head" }, [legend, notices, this.beginning]);
+    root.append(this.chartRoot, head, toast, this.zoneSign, this.toLive, mask);
     const retry = (): void => this.source?.retry?.();
     this.legend = new Legend(legend);
     this.toast = new Toast(toast);
@@ -186,6 +187,7 @@ export class ChartCell {
 
   /** Draws at once in this size, for print; null follows the root again. */
   setSize(size: { readonly width: number; readonly height: number } | null): void {
+    if (size !== null) this.steps.leave();
     this.chart.setSize(size);
   }
 
@@ -257,6 +259,7 @@ export class ChartCell {
     const newest = state.forming ?? state.candles.at(-1) ?? null;
     this.chart.showLast(newest, closingText(state, now), isFresh(state, now));
     this.renderBeginning(state);
+    this.keepOffAxis();
     // Again, if a read failed or was overtaken by a revision.
     if (this.chart.isNearStart) this.source?.loadOlder();
   }
@@ -332,6 +335,14 @@ export class ChartCell {
     this.viewedFrom = from;
     this.each((study) => study.viewed?.(from));
     if (this.state !== null) this.renderBeginning(this.state);
+  }
+
+  /** What stands on the chart leaves the price axis free, which is as wide as its prices. */
+  private keepOffAxis(): void {
+    const { axisWidth } = this.chart;
+    if (axisWidth === this.axisWidth) return;
+    this.axisWidth = axisWidth;
+    this.root.style.setProperty("--axis", `${axisWidth}px`);
   }
 
   /** Shows where history begins, while its first candle is in view. */

@@ -194,6 +194,11 @@ export class CandleChart {
     return this.watch.isNearStart;
   }
 
+  /** Of the prices, pixels; 0 before they are painted. */
+  get axisWidth(): number {
+    return this.prices.end.priceScale().width();
+  }
+
   /** A price as the library writes it. */
   axisPrice(price: number): string {
     return this.prices.end.priceFormatter().format(price);

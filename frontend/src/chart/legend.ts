@@ -21,6 +21,7 @@ export class Legend {
   private readonly painted = new PaintedTexts(this.figures);
   private readonly values: readonly PaintedText[];
   private readonly change: PaintedText;
+  private readonly root: HTMLElement;
   private named = "";
   private shown: readonly LegendEntry[] = [];
   private shownTexts: readonly PaintedText[] = [];
@@ -30,6 +31,8 @@ export class Legend {
     this.values = FIELDS.map((field) => this.valueIn(pairOf(field, this.figures), PRICE_SLACK_PX));
     this.figures.append(this.studies);
     this.change = this.valueIn(this.figures, SLACK_PX);
+    this.root = root;
+    root.hidden = true;
     root.append(this.name, this.figures);
   }
 
@@ -48,6 +51,7 @@ export class Legend {
       const symbol = displaySymbol(series.symbol);
       setText(this.name, `${symbol} · ${series.timeframe.text} · ${placeName(series)}`);
       this.named = state.seriesId;
+      setHidden(this.root, false);
     }
     const candle = this.candleOf(state);
     setHidden(this.figures, candle === undefined);

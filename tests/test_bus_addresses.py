@@ -135,6 +135,19 @@ async def test_the_channel_layer_works_with(address):
     await layer._get_layer().flush()
 
 
+@pytest.mark.parametrize("address", ["redis", "unix"], indirect=True)
+async def test_a_connection_that_the_server_closed_loses_no_message(address):
+    layer = get_channel_layer()
+    channel = await layer.new_channel()
+    await layer.group_add("series", channel)
+    for number in range(3):
+        with closing(connect(address.client_url)) as client:
+            client.client_kill_filter(_type="normal")
+        await layer.group_send("series", {"number": number})
+        assert await layer.receive(channel) == {"number": number}
+    await layer._get_layer().flush()
+
+
 @every_kind
 def test_the_broker_and_its_metrics_work_with(address):
     with Application("kinds", broker=address.broker_url, set_as_current=False) as app:

@@ -18,6 +18,7 @@ from channels_redis.pubsub import (
     RedisSingleShardConnection,
 )
 from channels_redis.utils import _wrap_close
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from typing_extensions import override
 
@@ -69,6 +70,7 @@ class Address(RedisSingleShardConnection):  # type: ignore[misc]  # untyped
         self._outgoing: list[_Outgoing] = []
         self._is_sending = False
         self._sender: asyncio.Task[None] | None = None
+        self._publisher: Any = None
 
     @override
     async def publish(self, channel: str, message: bytes) -> None:
@@ -80,7 +82,7 @@ class Address(RedisSingleShardConnection):  # type: ignore[misc]  # untyped
             return
         self._is_sending = True
         try:
-            await self._unless_away(super().publish, channel, message)
+            await self._unless_away(self._publish_one, channel, message)
         finally:
             if self._outgoing:
                 self._sender = asyncio.create_task(self._send_outgoing())
@@ -103,6 +105,31 @@ class Address(RedisSingleShardConnection):  # type: ignore[misc]  # untyped
             self._is_sending = False
             left, self._outgoing = self._outgoing, []
             _settle(left, BusAway("the process ends"))
+
+    async def _publish_one(self, channel: str, message: bytes) -> None:
+        """Publish over a connection that is kept: a turn of the pool costs more than the call."""
+        async with self._lock:
+            self._ensure_redis()
+            if self._publisher is None:
+                self._publisher = await self._redis.connection_pool.get_connection()
+            is_fresh = not self._publisher.is_connected
+            try:
+                await self._call("PUBLISH", channel, message)
+            except (RedisConnectionError, OSError):
+                if is_fresh:
+                    raise
+                # The server may have closed it since the last call.
+                await self._call("PUBLISH", channel, message)
+
+    async def _call(self, *command: str | bytes) -> None:
+        # A call that fails or is cancelled ends the connection, and the next one connects again.
+        await self._publisher.send_command(*command, check_health=False)
+        await self._publisher.read_response()
+
+    @override
+    async def flush(self) -> None:
+        await super().flush()
+        self._publisher = None
 
     async def _publish_all(self, batch: Sequence[_Outgoing]) -> None:
         async with self._lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from channels_redis.pubsub import RedisSingleShardConnection
 
 from market.bus import valkey_layer
 from market.bus.valkey_layer import Address, BusAway
@@ -32,7 +31,7 @@ def address(monkeypatch):
     sent: list[list[str]] = []
     go = asyncio.Event()
     go.set()
-    monkeypatch.setattr(RedisSingleShardConnection, "publish", publish)
+    monkeypatch.setattr(Address, "_publish_one", publish)
     monkeypatch.setattr(Address, "_publish_all", publish_all)
     made = Address({"address": "redis://127.0.0.1:1"}, None)
     made.sent, made.go = sent, go

@@ -16,8 +16,7 @@ from lab.waiting import patience, wait_until
 from tests.conftest import INSTALLED
 
 # Lines that one process may write about a full Valkey, tracebacks included.
-# Three tracebacks of beat, each of three errors in a chain.
-MOST_LINES = 400
+MOST_LINES = 250
 REPEATED = re.compile(r"repeated,? ([\d,]+) times more")
 
 

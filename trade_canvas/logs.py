@@ -106,6 +106,31 @@ class DropClientErrors(logging.Filter):
         return not str(record.msg).startswith(CLIENT_ERRORS)
 
 
+class ShortenBusErrors(logging.Filter):
+    """Makes one line of a task that beat could not send; Celery adds stack and traceback.
+
+    The traceback stays unless the bus is the reason: then it has a hundred lines of libraries.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith("Message Error") and record.exc_info:
+            error = record.exc_info[1]
+            record.msg, record.args = "%s", (str(error),)
+            if _is_of_bus(error):
+                record.exc_info = None
+        return True
+
+
+def _is_of_bus(error: BaseException | None) -> bool:
+    """Whether the bus's client raised the error, or one that it came from."""
+    while error is not None:
+        if type(error).__module__.startswith(("redis.", "kombu.")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def form_of(text: str) -> str:
     """The formatter for a value of LOG_FORMAT: lines for people unless it is ``json``."""
     return JSON if text.strip().lower() == JSON else LINE

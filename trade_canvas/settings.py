@@ -280,7 +280,10 @@ LOGGING = {
         logs.LINE: {"()": logs.LineFormatter, "secrets": SECRETS},
         logs.JSON: {"()": logs.JsonFormatter, "secrets": SECRETS},
     },
-    "filters": {"drop_client_errors": {"()": logs.DropClientErrors}},
+    "filters": {
+        "drop_client_errors": {"()": logs.DropClientErrors},
+        "shorten_bus_errors": {"()": logs.ShortenBusErrors},
+    },
     "handlers": {
         "console": {
             "()": log_repeats.FoldRepeats,
@@ -295,6 +298,7 @@ LOGGING = {
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         # Two lines for each connection and each disconnection.
         "uvicorn.error": {"level": "WARNING", "filters": ["drop_client_errors"]},
+        "celery.beat": {"filters": ["shorten_bus_errors"]},
         # Two lines for each task, and one task every other second.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

@@ -8,11 +8,20 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from celery.beat import SchedulingError
+from redis.exceptions import RedisError
 
 from market.domain.series import SeriesId
 from market.log_context import REQUEST_ID, about, as_fields
 from trade_canvas.edge.request_ids import RequestIds, adopt_id, attach_id, clear_id
-from trade_canvas.logs import JsonFormatter, LineFormatter, Redactor, form_of, secrets_of
+from trade_canvas.logs import (
+    JsonFormatter,
+    LineFormatter,
+    Redactor,
+    ShortenBusErrors,
+    form_of,
+    secrets_of,
+)
 
 SERIES = SeriesId.parse("sim:spot:BTC/USDT:1m")
 SECRET = "hunter2-hunter2"
@@ -151,3 +160,21 @@ def test_line_about_a_malformed_request_is_dropped(name, message, is_kept, caplo
     with caplog.at_level(logging.NOTSET, logger=""):
         logging.getLogger(name).warning(message)
     assert (message in caplog.messages) == is_kept
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_short"), [(RedisError("full"), True), (KeyError("a task"), False)]
+)
+def test_task_that_beat_could_not_send_is_one_line_if_the_bus_is_the_reason(reason, is_short):
+    try:
+        try:
+            raise reason
+        except Exception as error:
+            raise SchedulingError(f"can't send: {error}") from error
+    except SchedulingError as error:
+        made = record("Message Error: %s\n%s", error, ["a", "stack"], error=error)
+    assert ShortenBusErrors().filter(made)
+    text = LineFormatter().format(made)
+    assert text.splitlines()[0].endswith(f"can't send: {reason}")
+    assert "stack" not in text
+    assert (len(text.splitlines()) == 1) == is_short

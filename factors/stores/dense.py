@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 # The least frequent first: what is near the end takes the fewest bits.
 _FIRST = (
@@ -57,11 +58,17 @@ NEWEST = 1
 LONGEST_CHAIN = 16
 """Texts that are packed one behind the other, until one stands alone again."""
 
+# What a chained text begins with, instead of the number of a dictionary: its form, its depth, and a
+# checksum of the text that it is packed behind.
 _CHAINED = struct.Struct(">BBI")
+_APART, _JOINED = 0, 255
 _BETWEEN = b"},{"
-# The number of an object of the other text, or -1, and the bytes that follow: none for the same.
+# APART, no longer written: the number of an object of the other text, or -1, and the bytes that
+# follow, packed behind that object; none for the same.
 _PART = struct.Struct(">hI")
-_MOST_PARTS = 32_767
+# JOINED: the bytes of the list of objects, which are followed by the changed ones.
+_LIST = struct.Struct(">I")
+_LISTS = b"0:9,0:8,0:7,0:6,0:5,0:4,0:3,0:2,0:1,:0,0:0,0:0,0:0"
 
 
 class WrongPrevious(Exception):
@@ -95,33 +102,101 @@ def unpacked(data: bytes | memoryview, *row: object) -> str:
 def packed_behind(text: str, previous: str, depth: int) -> bytes:
     """The bytes of a text as its difference from another one, the `depth`-th of a chain.
 
-    Both are taken to be lists of objects, and each object is packed behind the one with the same
-    first field: deflate looks back 32 KB, and a snapshot of long history is longer than that.
+    Both are taken to be lists of objects. Those that changed are packed together, behind what they
+    were: deflate looks back 32 KB, and a snapshot of long history is longer than that.
     """
     shared = previous.encode()
-    parts, known = text.encode().split(_BETWEEN), shared.split(_BETWEEN)
-    most = min(len(known), _MOST_PARTS)
-    first_fields = {part.partition(b",")[0]: number for number, part in enumerate(known[:most])}
-    packed_parts = bytearray(_CHAINED.pack(0, depth, zlib.crc32(shared)))
-    for place, part in enumerate(parts):
-        number = first_fields.get(part.partition(b",")[0], place if place < most else -1)
-        like = known[number] if number >= 0 else DICTIONARIES[1]
-        if number >= 0 and like == part:
-            data = b""
-        else:
-            deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _LONG_WINDOW, zdict=like)
-            data = deflate.compress(part) + deflate.flush()
-        packed_parts += _PART.pack(number, len(data)) + data
-    return bytes(packed_parts)
+    known = shared.split(_BETWEEN)
+    listed, changed = _compared(text.encode().split(_BETWEEN), known)
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _SHORT_WINDOW, 4, zlib.Z_FIXED, _LISTS)
+    objects = deflate.compress(listed.encode()) + deflate.flush()
+    _, likes = _followed(listed, known)
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _LONG_WINDOW, zdict=_behind(likes))
+    return (
+        _CHAINED.pack(_JOINED, depth, zlib.crc32(shared))
+        + _LIST.pack(len(objects))
+        + objects
+        + deflate.compress(_BETWEEN.join(changed))
+        + deflate.flush()
+    )
 
 
 def unpacked_behind(data: bytes | memoryview, previous: str) -> str:
     """The text that was packed behind `previous`; raises WrongPrevious for another one."""
     given, shared = bytes(data), previous.encode()
-    _, _, checksum = _CHAINED.unpack_from(given)
+    form, _, checksum = _CHAINED.unpack_from(given)
     if zlib.crc32(shared) != checksum:
         raise WrongPrevious("a row of the ledger was packed behind another one; rebuild its series")
-    parts, known, at = [], shared.split(_BETWEEN), _CHAINED.size
+    known, at = shared.split(_BETWEEN), _CHAINED.size
+    if form == _APART:
+        return _unpacked_apart(given, known)
+    (length,) = _LIST.unpack_from(given, at)
+    at += _LIST.size
+    inflate = zlib.decompressobj(_LONG_WINDOW, _LISTS)
+    listed = inflate.decompress(given[at : at + length]).decode()
+    parts, likes = _followed(listed, known)
+    inflate = zlib.decompressobj(_LONG_WINDOW, _behind(likes))
+    changed = iter(inflate.decompress(given[at + length :]).split(_BETWEEN))
+    return _BETWEEN.join(next(changed) if part is None else part for part in parts).decode()
+
+
+def _compared(parts: Sequence[bytes], known: Sequence[bytes]) -> tuple[str, list[bytes]]:
+    """The list of objects for `_followed`, and the objects that changed.
+
+    Each is compared with the known one that has the same first field, or the same place.
+    """
+    first_fields = {part.partition(b",")[0]: number for number, part in enumerate(known)}
+    steps: list[tuple[int | str, int]] = []
+    changed: list[bytes] = []
+    number = 0
+    for place, part in enumerate(parts):
+        like = first_fields.get(part.partition(b",")[0], place if place < len(known) else None)
+        if like is None:
+            steps.append(("", 0))
+            changed.append(part)
+            continue
+        if known[like] != part:
+            steps.append((like - number, 0))
+            changed.append(part)
+        elif steps and steps[-1][1] and like == number:
+            steps[-1] = (steps[-1][0], steps[-1][1] + 1)
+        else:
+            steps.append((like - number, 1))
+        number = like + 1
+    return ",".join(f"{skip}:{same}" for skip, same in steps), changed
+
+
+def _followed(listed: str, known: Sequence[bytes]) -> tuple[list[bytes | None], list[bytes]]:
+    """The objects of a list: those that are the same, and None for others; what the others were.
+
+    An entry is how many known objects are skipped, and how many of those behind are the same; 0 for
+    one that changed. An object without a known one like it skips nothing.
+    """
+    parts: list[bytes | None] = []
+    likes: list[bytes] = []
+    number = 0
+    for step in listed.split(","):
+        skip, _, same = step.partition(":")
+        if not skip:
+            parts.append(None)
+            continue
+        number += int(skip)
+        if count := int(same):
+            parts += known[number : number + count]
+            number += count
+        else:
+            parts.append(None)
+            likes.append(known[number])
+            number += 1
+    return parts, likes
+
+
+def _behind(likes: Sequence[bytes]) -> bytes:
+    return _BETWEEN.join(likes) or DICTIONARIES[1]
+
+
+def _unpacked_apart(given: bytes, known: Sequence[bytes]) -> str:
+    parts, at = [], _CHAINED.size
     while at < len(given):
         number, length = _PART.unpack_from(given, at)
         at += _PART.size
@@ -138,8 +213,8 @@ def unpacked_behind(data: bytes | memoryview, previous: str) -> str:
 def depth_of(data: bytes | memoryview) -> int:
     """How long the chain before a packed text is; 0 for one that stands alone."""
     # The driver's views of memory have single bytes for items, not numbers.
-    chained, depth = bytes(data[:2])
-    return 0 if chained else depth
+    form, depth = bytes(data[:2])
+    return depth if form in (_APART, _JOINED) else 0
 
 
 def _joined(row: tuple[object, ...]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 import pytest
@@ -36,6 +37,16 @@ def test_text_is_unpacked_as_it_was(text, row):
     assert depth_of(data) == 0
 
 
+OBJECTS = st.sampled_from(["1,2", "1,3", "2,2", "2", "3,1,1", "é"])
+LISTS = st.lists(OBJECTS, max_size=12).map("},{".join)
+
+
+@examples(5)
+@given(LISTS, LISTS)
+def test_list_behind_another_is_unpacked_as_it_was(text, previous):
+    assert unpacked_behind(packed_behind(text, previous, 1), previous) == text
+
+
 @examples(20)
 @given(TEXTS, TEXTS)
 def test_text_behind_another_is_unpacked_as_it_was(text, previous):
@@ -64,4 +75,14 @@ def test_object_that_changed_in_a_long_list_is_all_that_is_packed():
     assert len(text) > 2 * 32_768
     data = packed_behind(text, previous, 1)
     assert unpacked_behind(data, previous) == text
-    assert len(data) < 500
+    assert len(data) < 100
+    text = previous.replace('"touches"', '"status":"broken","touches"')
+    assert unpacked_behind(packed_behind(text, previous, 1), previous) == text
+
+
+def test_difference_in_the_form_of_before_is_unpacked():
+    previous = '[{"price":1.5,"touches":[1,2]},{"price":2.5,"touches":[3]},{"price":3.5}]'
+    text = '[{"price":1.5,"touches":[1,2]},{"price":2.5,"touches":[3,4]},{"price":3.5},{"price":9}]'
+    data = base64.b64decode("AANzsP25AAAAAAAAAAEAAAAIU8IhoWMSCwAAAgAAAARTQnAA//8AAAAHg7XXLGtjAQ==")
+    assert unpacked_behind(data, previous) == text
+    assert depth_of(data) == 3

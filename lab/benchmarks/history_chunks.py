@@ -65,11 +65,12 @@ async (count) => {
     Array.from({ length: count }, async (_, n) => (await fetch(`/${n}`)).arrayBuffer()),
   );
   window.show = async () => {
-    const rows = bodies.flatMap((body) =>
-      decode(body).map(({ candle_time: time, open, high, low, close }) => {
-        return { time, open, high, low, close };
-      }),
-    );
+    const rows = [];
+    for (const body of bodies) {
+      for (const { candle_time: time, open, high, low, close } of decode(body)) {
+        rows.push({ time, open, high, low, close });
+      }
+    }
     const chart = LightweightCharts.createChart(document.getElementById("chart"), {
       width: 1400,
       height: 800,

@@ -1,9 +1,9 @@
 """What the store takes: bytes a candle, with factors and drawings, by table and by index.
 
-`python -m lab.benchmarks.stored_bytes [CSV [CANDLES]]` measures the benchmarks' random walk, or the
-candles of a recorded file. Half of them come in pages of 1,000, and then half one by one, as live
-candles do. Sizes are taken after VACUUM; they include what tables and indexes hold free. With
-TRADE_CANVAS_ENABLE_DENSE_LEDGER=1 rows are dense.
+`python -m lab.benchmarks.stored_bytes [CSV [CANDLES [LIVE]]]` measures the benchmarks' random walk,
+or the candles of a recorded file. They come in pages of 1,000, and the last LIVE of them (half, if
+not given) one by one, as live candles do. Sizes are taken after VACUUM; they include what tables
+and indexes hold free. With TRADE_CANVAS_ENABLE_DENSE_LEDGER=1 rows are dense.
 
 With TEST_DATABASE_URL, the address of a server with TimescaleDB, candles are in a hypertable, in a
 database that is made there and dropped. It is then measured compressed as well, with the candles of
@@ -76,10 +76,12 @@ def main() -> None:
     with database() as url, stack(ledgers=True, database_url=url):
         try:
             pipeline = Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES))
-            series, half = new_series(), len(candles) // 2
-            for start in range(0, half, PAGE):
-                pipeline.ingest(series, candles[start : min(half, start + PAGE)])
-            for candle in candles[half:]:
+            series = new_series()
+            live = int(sys.argv[3]) if len(sys.argv) > 3 else len(candles) // 2
+            bulk = len(candles) - live
+            for start in range(0, bulk, PAGE):
+                pipeline.ingest(series, candles[start : min(bulk, start + PAGE)])
+            for candle in candles[bulk:]:
                 pipeline.ingest(series, [candle])
             report(len(candles))
             if url:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from urllib.parse import quote, unquote
 
 from market.domain.series import SeriesId, SeriesIdError
+from market.domain.timeframe import GRID_MARK, MONTH
 
 SEPARATOR = "_"
 SLASH = "-"
@@ -17,8 +18,11 @@ SLASH = "-"
 
 def stem_of(series: SeriesId) -> str:
     """The name of the series' file, without the suffix of a format."""
-    parts = (series.exchange, series.market, series.symbol, series.timeframe.text)
-    return SEPARATOR.join(_encoded(part) for part in parts)
+    parts = [_encoded(part) for part in (series.exchange, series.market, series.symbol)]
+    length, mark, grid = series.timeframe.text.partition(GRID_MARK)
+    # Some file systems do not tell 1M from 1m.
+    months = length.replace(MONTH, f"%{ord(MONTH):02X}")
+    return SEPARATOR.join([*parts, months + _encoded(mark + grid)])
 
 
 def series_of(stem: str) -> SeriesId | None:

@@ -218,6 +218,8 @@ NAMES = {
     "okx:futures:BTC/USDT:USDT:1d~16h": "okx_futures_BTC-USDT%3AUSDT_1d%7E16h",
     "sim:spot:1000PEPE_X-1/A.B:1h": "sim_spot_1000PEPE%5FX%2D1-A%2EB_1h",
     "mexc:spot:币安人生/USDT:1m": "mexc_spot_币安人生-USDT_1m",
+    "sim:spot:A/B:1M": "sim_spot_A-B_1%4D",
+    "sim:spot:A/B:1d~America/New_York": "sim_spot_A-B_1d%7EAmerica-New%5FYork",
     "..:spot:../../etc:1m": "%2E%2E_spot_%2E%2E-%2E%2E-etc_1m",
 }
 

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -43,7 +44,7 @@ STORED = 21_000
 LONG = 20_000
 FED = 4_000
 """Candles that are not stored at first, but fed to the open pages."""
-LOADS = 9
+LOADS = 16
 ROUNDS = 5
 FORMING_A_ROUND, FORMING_PAUSE_S = 24, 0.25
 CLOSED_A_ROUND, CLOSED_PAUSE_S = 20, 0.25
@@ -135,31 +136,42 @@ class Pages:
         return view
 
 
-def load(pages: Pages) -> Iterator[Comparison]:
-    """Compare first visits."""
-    figures: list[tuple[float, float, float, float]] = []
-    shown: list[tuple[int, str]] = []
-    for number in range(LOADS + 1):
-        ours = pages.ours(first_candles=True)
-        times = ours.first_candles_ms()
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A first visit of a page, with everything that it loads."""
+
+    first_candles_ms: float
+    kilobytes: float
+    largest: list[tuple[int, str]]
+
+    @staticmethod
+    def of(view: View) -> Visit:
+        """Measure a page that was just opened, and close it."""
+        first_candles_ms = view.first_candles_ms()
         time.sleep(SETTLE_S)
-        sizes = ours.http_bytes + ours.socket_bytes
-        shown = ours.largest(12)
-        ours.close()
-        limit = pages.bare(first_candles=True)
-        bare_times = limit.first_candles_ms()
-        bare_sizes = limit.http_bytes + limit.socket_bytes
-        bare_shown = limit.largest(4)
-        limit.close()
-        if number:
-            figures.append((sizes / 1000, bare_sizes / 1000, times, bare_times))
-    for size, path in shown:
-        print(f"    {size / 1000:8.1f} KB  {path}")
-    for size, path in bare_shown:
-        print(f"    {size / 1000:8.1f} KB  bare {path}")
-    a, b, c, d = (list(column) for column in zip(*figures, strict=True))
+        kilobytes = (view.http_bytes + view.socket_bytes) / 1000
+        visit = Visit(first_candles_ms, kilobytes, view.largest(12))
+        view.close()
+        return visit
+
+
+def load(pages: Pages) -> Iterator[Comparison]:
+    """Compare first visits; each pair begins with the other page."""
+    visits: dict[str, list[Visit]] = {"ours": [], "bare": []}
+    openers = {"ours": pages.ours, "bare": pages.bare}
+    for number in range(LOADS + 1):
+        for name in sorted(openers, reverse=number % 2 == 0):
+            visit = Visit.of(openers[name](first_candles=True))
+            if number:
+                visits[name].append(visit)
+    ours, limit = visits["ours"], visits["bare"]
+    for prefix, shown, count in (("", ours, 12), ("bare ", limit, 4)):
+        for size, path in shown[-1].largest[:count]:
+            print(f"    {size / 1000:8.1f} KB  {prefix}{path}")
+    a, b = ([each.kilobytes for each in side] for side in (ours, limit))
     yield Comparison("a cold load with all drawings", "KB", a, b, Target(1.5))
-    yield Comparison("first candles drawn", "ms", c, d, Target(1.2))
+    a, b = ([each.first_candles_ms for each in side] for side in (ours, limit))
+    yield Comparison("first candles drawn", "ms", a, b, Target(1.2))
 
 
 def socket(pages: Pages, feed: Feed) -> Iterator[str]:

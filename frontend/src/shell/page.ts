@@ -25,7 +25,7 @@ import type { OverlayStep } from "../drawings/overlay-session";
 
 const TICK_MS = 1000;
 /** How long a tick waits for a candle: a frame of its own costs as much as one for both. */
-const SHARED_MS = 250;
+const SHARED_MS = 400;
 const FIRST_CANDLES_MS = 1000;
 /** What users do to a panel that is not there yet. */
 const TOUCHES = ["pointerdown", "keydown", "focusin", "click"] as const;

@@ -63,7 +63,8 @@ class Installation(models.Model):
 class Series(models.Model):
     """One series with its head; `fence` is the newest writer's token (market.domain.store).
 
-    Retention removes what is before `kept_from`, and has done so up to `removed_to`.
+    Retention removes what is before `kept_from`, and has done so up to `removed_to`. With
+    `is_derived` only candles that are made of its base are stored.
     """
 
     id = models.AutoField(primary_key=True)
@@ -73,6 +74,7 @@ class Series(models.Model):
     fence = models.BigIntegerField(default=0, db_default=0)
     kept_from = models.BigIntegerField(default=0, db_default=0)
     removed_to = models.BigIntegerField(default=0, db_default=0)
+    is_derived = models.BooleanField(_("derived"), default=False, db_default=False)
 
     class Meta:
         db_table = "series"
@@ -125,6 +127,8 @@ class DerivedSeries(models.Model):
     since = models.BigIntegerField()
     base_head = models.BigIntegerField()
     base_epoch = models.BigIntegerField()
+    # As `is_derived` of the series' row, which is not there before the first candle.
+    is_held = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         db_table = "derived_series"

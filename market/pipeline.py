@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from typing_extensions import override
+
 from market import collector, debug_events, log_context, metrics
 from market.domain.candle import Candle, in_time_order
 from market.domain.change import Change, Notice, Results, revision_notice
@@ -62,6 +64,29 @@ class PipelineError(Exception):
         return self.__cause__ if isinstance(self.__cause__, StoreUnavailable) else None
 
 
+class SeriesDerived(PipelineError):
+    """Candles that were not made of its base were to be stored in a derived series.
+
+    The store knows which series are derived, so the settings of the process do not matter.
+    """
+
+    code = "derived_series"
+
+    def __init__(self, series: SeriesId) -> None:
+        super().__init__(STORE_STEP, series)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.code}: {self.series} is derived, and takes no other candles;"
+            " manage.py derived --release ends that"
+        )
+
+    @property
+    @override
+    def reason(self) -> str:
+        return str(self)
+
+
 class Stage(Protocol):
     """A step after the store: it gets each change inside the transaction, before the commit."""
 
@@ -100,7 +125,9 @@ class Batch(NamedTuple):
 
     def store(self, writer: SeriesWriter) -> Change:
         """Store the candles, and return what that changed."""
-        return _store(writer, in_time_order(self.make(writer) if self.make else self.candles))
+        if self.make is None:
+            return _store(writer, in_time_order(self.candles), is_made=False)
+        return _store(writer, in_time_order(self.make(writer)), is_made=True)
 
 
 Outcome = Change | PipelineError | StaleFence | None
@@ -127,12 +154,15 @@ class Pipeline:
     ) -> Change:
         """Store checked candles of one series, and return what changed.
 
-        A batch seen twice changes nothing. Raises PipelineError naming the step that failed, and
-        StaleFence when the caller has lost the series to another writer.
+        A batch seen twice changes nothing. Raises PipelineError naming the step that failed,
+        SeriesDerived for a series of which only made candles are stored, and StaleFence when the
+        caller has lost the series to another writer.
         """
         batch = in_time_order(candles)
         with log_context.about(series):
-            return self._run(series, lambda writer: _store(writer, batch), fence=fence)
+            return self._run(
+                series, lambda writer: _store(writer, batch, is_made=False), fence=fence
+            )
 
     def ingest_made(self, series: SeriesId, make: Make) -> Change:
         """Store candles that `make` computes inside the transaction, and return what changed.
@@ -205,7 +235,7 @@ class Pipeline:
         try:
             with self._store.writing(series, fence=fence) as writer:
                 change = self._apply(writer, store, steps)
-        except StaleFence:
+        except (StaleFence, SeriesDerived):
             raise
         except Exception as error:
             metrics.PIPELINE_FAILURES.inc(1, steps.name)
@@ -247,6 +277,8 @@ class Pipeline:
                 return self._apply(writer, batch.store, steps)
         except StoreUnavailable:
             raise
+        except SeriesDerived as error:
+            return error
         except Exception as error:
             metrics.PIPELINE_FAILURES.inc(1, steps.name)
             return _failed(steps.name, series, error)
@@ -321,9 +353,11 @@ def _unchanged(writer: SeriesWriter, requests: Iterable[object]) -> Change:
     )
 
 
-def _store(writer: SeriesWriter, batch: list[Candle]) -> Change:
+def _store(writer: SeriesWriter, batch: list[Candle], *, is_made: bool) -> Change:
     before = writer.state
     done = writer.upsert(batch)
+    if writer.is_derived and not is_made:
+        raise SeriesDerived(writer.series)
     changed = batch
     if done.unchanged:
         times = {*done.inserted, *done.revised}

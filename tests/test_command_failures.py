@@ -45,6 +45,7 @@ COMMANDS = {
     "import_candles": ("{candles}", SERIES),
     "installation": (),
     "local_exchange": ("--replay", "/nowhere/candles.csv"),
+    "derived": (),
     "new_generation": (),
     "prepare": ("--without-static",),
     "prune_series": (),

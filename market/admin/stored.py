@@ -55,7 +55,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class SeriesAdmin(ReadOnlyAdmin):
     """The stored series."""
 
-    list_display = ("name", "chart", "head", "epoch", "open_gaps")
+    list_display = ("name", "chart", "head", "epoch", "is_derived", "open_gaps")
     fields = readonly_fields = list_display
     list_filter = (ExchangeFilter, StoredFilter)
     search_fields = ("name",)

@@ -22,7 +22,7 @@ from market.api.error_codes import ErrorCode
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.series import SeriesAlias, SeriesIdError
 from market.domain.store import SeriesDamaged
-from market.pipeline import PipelineError
+from market.pipeline import PipelineError, SeriesDerived
 from market.wording import in_language_of, language_headers, lazily_explained
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,14 @@ def as_api_error(error: Exception) -> ApiError | None:
     return None
 
 
+def _of_derived(error: SeriesDerived) -> ApiError:
+    return ApiError(
+        409,
+        ErrorCode.DERIVED_SERIES,
+        _("%(series)s is derived: send the candles of its base") % {"series": error.series},
+    )
+
+
 def _of_pipeline(error: PipelineError) -> ApiError:
     """503 if the store could not take anything, so that clients retry; else 500."""
     refusal = error.refusal
@@ -124,6 +132,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Any], 
         SeriesIdError,
         lambda error: ApiError(400, ErrorCode.INVALID_SERIES_ID, lazily_explained(error)),
     ),
+    (SeriesDerived, _of_derived),
     (PipelineError, _of_pipeline),
     (
         SeriesDamaged,

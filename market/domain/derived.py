@@ -57,10 +57,16 @@ class DerivedBook(Protocol):
         spans: Sequence[Span],
         incomplete: Sequence[Incomplete],
     ) -> None:
-        """Record the progress, and what is incomplete within `spans`; with the candles' commit."""
+        """Record the progress, and what is incomplete within `spans`; with the candles' commit.
+
+        From then on other candles of the series are refused (SeriesWriter.mark_derived).
+        """
 
     def known(self) -> dict[SeriesId, Progress]:
         """The progress of every derived series."""
+
+    def held(self) -> list[SeriesId]:
+        """The series of which only made candles may be stored, ascending."""
 
     def newest_incomplete(
         self, series: Collection[SeriesId], *, limit: int

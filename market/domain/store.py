@@ -114,12 +114,20 @@ class SeriesWriter(Protocol):
     series: SeriesId
     state: SeriesState
     """Head and epoch before this transaction."""
+    is_derived: bool
+    """Whether only candles that are made of its base may be stored.
+
+    Of a series without candles it is known once they are written.
+    """
 
     def upsert(self, candles: list[Candle]) -> Upserted:
         """Store ascending candles in one set-based write; equal rows are not written."""
 
     def advance(self, head: int | None, *, revised_from: int | None) -> SeriesState:
         """Record the head, and with `revised_from` a revision of the past from that time on."""
+
+    def mark_derived(self) -> None:
+        """Record with the commit that only made candles may be stored, by any process."""
 
     def on_rollback(self, undo: Callable[[], None]) -> None:
         """Call `undo` if this transaction fails: for stages that keep state in memory."""
@@ -175,6 +183,9 @@ class CandleStore(Protocol):
 
         Each has its fence, checked as in `writing`. A lock that is held is not waited for.
         """
+
+    def release_derived(self, series: SeriesId) -> None:
+        """Take back `mark_derived`: candles of any source may be stored again."""
 
     def next_fence(self, series: SeriesId) -> Fence:
         """Issue a new, greater fencing token for the series; older ones can't write any more."""

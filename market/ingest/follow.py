@@ -22,6 +22,7 @@ from market.ingest.due import FollowLimits
 from market.ingest.followed import FollowedSeries, FollowPorts, Report, Standing, Standings
 from market.ingest.revisions import RevisionPace, Revisions
 from market.ingest.start_up_sync import StartUpSync
+from market.pipeline import SeriesDerived
 from market.stopping import stop as stop_tasks
 
 logger = logging.getLogger(__name__)
@@ -148,7 +149,9 @@ class Follower:
         if isinstance(error, StaleFence):
             logger.info("%s: another job follows it now", series)
             return
-        if not isinstance(error, FeedRefused):
+        if isinstance(error, SeriesDerived):
+            logger.warning("not followed: %s", error)
+        elif not isinstance(error, FeedRefused):
             logger.error("%s: following ended", series, exc_info=error)
         job.again_at = time.monotonic() + self._limits.refused_s
         refused = JobReport(state="waiting", started_at=time.time(), last_error=str(error))

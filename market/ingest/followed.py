@@ -53,7 +53,7 @@ from market.ingest.forming import FormingCandle
 from market.ingest.gap_ranges import GapState
 from market.ingest.held import Held
 from market.ingest.start_up_sync import LAST_ERROR_LENGTH, StartUpSync, reason_of
-from market.pipeline import PipelineError
+from market.pipeline import PipelineError, SeriesDerived
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,10 @@ class FollowedSeries:
     # The task
 
     async def run(self) -> None:
-        """Follow until cancelled; raises StaleFence and FeedRefused, after which it is useless."""
+        """Follow until cancelled.
+
+        Raises StaleFence, FeedRefused and SeriesDerived, after which it is useless.
+        """
         with log_context.about(self.series):
             while True:
                 self._wake.clear()
@@ -224,7 +227,7 @@ class FollowedSeries:
             return wait_s
         try:
             await self._actions[action]()
-        except (StaleFence, FeedRefused):
+        except (StaleFence, FeedRefused, SeriesDerived):
             raise
         except RateLimited as error:
             self._pause(error, error.retry_after_s)

@@ -12,6 +12,7 @@ from market.exchanges.answers import RequestRefused
 from market.ingest.breaker import is_store_away
 from market.ingest.gap_ranges import GapEntry, GapState
 from market.management.arguments import shown
+from market.pipeline import SeriesDerived
 
 UNSERVED = "unserved"
 WAYS_LEFT = "use import_candles or backfill --from-trades"
@@ -28,6 +29,8 @@ def failed(error: Exception) -> CommandError:
         return CommandError(
             f"{code}: {error}; run it again to resume", returncode=os.EX_UNAVAILABLE
         )
+    if isinstance(error, SeriesDerived):
+        return CommandError(str(error))
     status = os.EX_UNAVAILABLE if is_store_away(error) else 1
     return CommandError(f"{error}; run it again to resume", returncode=status)
 

@@ -23,7 +23,8 @@ class MemoryDerivedBook(DerivedBook):
 
     @override
     def progress(self, writer: SeriesWriter) -> Progress | None:
-        return self._progress.get(writer.series)
+        # Once the series was released, all of it is made anew.
+        return self._progress.get(writer.series) if writer.is_derived else None
 
     @override
     def record(
@@ -42,12 +43,18 @@ class MemoryDerivedBook(DerivedBook):
                     del known[time]
                 known.update({each.candle_time: each for each in incomplete})
 
+        writer.mark_derived()
         writer.on_commit(land)
 
     @override
     def known(self) -> dict[SeriesId, Progress]:
         with self._mutex:
             return dict(self._progress)
+
+    @override
+    def held(self) -> list[SeriesId]:
+        # One process has one list of timeframes, and forgets its series with it.
+        return sorted(self.known())
 
     @override
     def newest_incomplete(

@@ -14,9 +14,10 @@ from market.stores.postgres import read_rows
 from market.stores.postgres_writer import PostgresWriter, listed
 
 RECORD = """
-INSERT INTO derived_series (name, since, base_head, base_epoch) VALUES %s
+INSERT INTO derived_series (name, since, base_head, base_epoch, is_held) VALUES %s
 ON CONFLICT (name) DO UPDATE SET
-    since = excluded.since, base_head = excluded.base_head, base_epoch = excluded.base_epoch
+    since = excluded.since, base_head = excluded.base_head, base_epoch = excluded.base_epoch,
+    is_held = true
 """
 SETTLE = """
 DELETE FROM incomplete_buckets AS noted USING (VALUES %s) AS span (name, start, stop)
@@ -48,7 +49,7 @@ class _Record(NamedTuple):
 
 def _record(cursor: Any, entries: Sequence[_Record]) -> bytes:
     """Record the progress of several series, and their incomplete buckets anew."""
-    progress = [(each.name, *each.progress) for each in entries]
+    progress = [(each.name, *each.progress, True) for each in entries]
     spans = [(each.name, *span) for each in entries for span in each.spans]
     noted = [(each.name, *bucket) for each in entries for bucket in each.incomplete]
     return b";".join(
@@ -79,12 +80,18 @@ class PostgresDerivedBook(DerivedBook):
         incomplete: Sequence[Incomplete],
     ) -> None:
         assert isinstance(writer, PostgresWriter)
+        writer.mark_derived()
         writer.defer(_record, _Record(str(writer.series), progress, spans, incomplete))
 
     @override
     def known(self) -> dict[SeriesId, Progress]:
         rows = read_rows("SELECT name, since, base_head, base_epoch FROM derived_series", ())
         return {SeriesId.parse(name): Progress(*values) for name, *values in rows}
+
+    @override
+    def held(self) -> list[SeriesId]:
+        rows = read_rows("SELECT name FROM derived_series WHERE is_held ORDER BY name", ())
+        return [SeriesId.parse(name) for (name,) in rows]
 
     @override
     def newest_incomplete(

@@ -38,6 +38,7 @@ class _Rows:
     candles: list[Candle] = field(default_factory=list)
     revisions: list[tuple[int, int]] = field(default_factory=list)
     fence: int = 0
+    is_derived: bool = False
 
     def get(self, time: int) -> Candle | None:
         at = bisect_left(self.times, time)
@@ -64,6 +65,8 @@ class MemoryWriter(Callbacks, SeriesWriter):
         super().__init__()
         self.series = series
         self.state = rows.state
+        self.is_derived = rows.is_derived
+        self._will_be_derived = rows.is_derived
         self._rows = rows
         self._pending: dict[int, Candle] = {}
         self._next: SeriesState = rows.state
@@ -90,8 +93,13 @@ class MemoryWriter(Callbacks, SeriesWriter):
         self._next = self._next._replace(head=head, epoch=epoch)
         return self._next
 
+    @override
+    def mark_derived(self) -> None:
+        self._will_be_derived = True
+
     def commit(self) -> None:
         """Make the changes visible."""
+        self._rows.is_derived = self._will_be_derived
         self.committed()
         self._rows.merge(self._pending)
         self._rows.revisions += self._revisions
@@ -177,6 +185,12 @@ class MemoryCandleStore(CandleStore):
             with self._mutex:
                 for writer in group.writers:
                     writer.commit()
+
+    @override
+    def release_derived(self, series: SeriesId) -> None:
+        with self._lock_of(series), self._mutex:
+            if series in self._series:
+                self._series[series].is_derived = False
 
     @override
     def next_fence(self, series: SeriesId) -> Fence:

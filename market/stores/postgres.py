@@ -43,6 +43,13 @@ from market.stores.postgres_writer import COLUMNS, PostgresWriter
 
 SERIES_KEY = "(SELECT id FROM series WHERE name = %s)"
 
+# What was made stays; if the series is derived again, all of it is made anew.
+RELEASE = (
+    "UPDATE series SET is_derived = false WHERE name = %s",
+    "DELETE FROM incomplete_buckets WHERE name = %s",
+    "DELETE FROM derived_series WHERE name = %s",
+)
+
 GAPS = f"""
 SELECT prev_time, candle_time FROM (
     SELECT candle_time, lag(candle_time) OVER (ORDER BY candle_time) AS prev_time
@@ -112,6 +119,13 @@ class PostgresCandleStore(CandleStore):
             raise
         for writer in group.writers:
             writer.committed()
+
+    @override
+    def release_derived(self, series: SeriesId) -> None:
+        with transaction.atomic(), _cursor() as cursor:
+            lock_series(cursor, series)
+            for statement in RELEASE:
+                cursor.execute(statement, (str(series),))
 
     @override
     def next_fence(self, series: SeriesId) -> Fence:

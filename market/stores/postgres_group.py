@@ -46,9 +46,9 @@ class MemberWriter(PostgresWriter):
     def _create_row(self) -> int:
         return self.group.create_rows()[self.series]
 
-    def created(self, key: int) -> None:
+    def created(self, key: int, *, is_derived: bool) -> None:
         """Take the key of the row that was created in this transaction."""
-        self._row_key, self.is_created = key, True
+        self._row_key, self.is_created, self.is_derived = key, True, is_derived
 
     @property
     def fence(self) -> int:
@@ -121,10 +121,10 @@ class PostgresGroup(GroupWriter):
     def create_rows(self) -> dict[SeriesId, int]:
         """Create the rows of all series that have none; return their keys."""
         new = {str(each.series): each for each in self.writers if not each.has_row}
-        keys = create_rows(self._cursor, [(each.series, each.fence) for each in new.values()])
-        for name, key in keys:
-            new[name].created(key)
-        return {new[name].series: key for name, key in keys}
+        rows = create_rows(self._cursor, [(each.series, each.fence) for each in new.values()])
+        for name, key, is_derived in rows:
+            new[name].created(key, is_derived=is_derived)
+        return {new[name].series: key for name, key, _ in rows}
 
     def flush(self, commit: bytes = b"") -> None:
         """Write what all series have deferred, and commit with it; raises Outpaced."""

@@ -14,7 +14,7 @@ from market.domain.store import Fence, SeriesState, StaleFence
 # The first statement waits for another writer; the second sees what that writer committed.
 LOCK_AND_READ = """
 SELECT pg_advisory_xact_lock(hashtextextended(%s, 0));
-SELECT id, head_time, epoch, fence, generation
+SELECT id, head_time, epoch, fence, generation, is_derived
 FROM store_generation() AS generation LEFT JOIN series ON name = %s
 """
 
@@ -23,7 +23,7 @@ TRY_LOCKS = """
 SELECT name FROM unnest(%s) AS name WHERE pg_try_advisory_xact_lock(hashtextextended(name, 0))
 """
 READ_LOCKED = """
-SELECT given, id, head_time, epoch, fence, generation
+SELECT given, id, head_time, epoch, fence, generation, is_derived
 FROM store_generation() AS generation, unnest(%s) AS given LEFT JOIN series ON name = given
 """
 
@@ -47,6 +47,13 @@ SELECT coalesce((SELECT fence FROM drawn), txid_current())
 """
 
 
+CREATE = """
+INSERT INTO series (name, fence, is_derived)
+SELECT given.name, given.fence, coalesce(is_held, false)
+FROM unnest(%s, %s::bigint[]) AS given (name, fence) LEFT JOIN derived_series USING (name)
+RETURNING name, id, is_derived
+"""
+
 # Whoever draws a token can try again, and has other series to see to: it must not wait as long as a
 # writer does (TRADE_CANVAS_POSTGRES_LOCK_TIMEOUT_S).
 BRIEFLY = "SET LOCAL lock_timeout = '500ms'"
@@ -58,6 +65,7 @@ class SeriesRow(NamedTuple):
     key: int | None
     state: SeriesState
     fence: Fence
+    is_derived: bool
 
 
 def states_in(
@@ -75,9 +83,9 @@ def lock_series(cursor: Any, series: SeriesId, *, begin: str = "") -> SeriesRow:
     """Wait for the series' lock; return its row. `begin` is sent in front."""
     name = str(series)
     cursor.execute(begin + LOCK_AND_READ, (name, name))
-    key, head, epoch, fence, generation = cursor.fetchone()
+    key, head, epoch, fence, generation, is_derived = cursor.fetchone()
     state = SeriesState(head, epoch or 0, generation)
-    return SeriesRow(key, state, Fence(fence or 0, generation))
+    return SeriesRow(key, state, Fence(fence or 0, generation), bool(is_derived))
 
 
 def lock_free_series(
@@ -94,9 +102,12 @@ def lock_free_series(
     cursor.execute(READ_LOCKED, (names,))
     rows = {
         asked[name]: SeriesRow(
-            key, SeriesState(head, epoch or 0, generation), Fence(fence or 0, generation)
+            key,
+            SeriesState(head, epoch or 0, generation),
+            Fence(fence or 0, generation),
+            bool(is_derived),
         )
-        for name, key, head, epoch, fence, generation in cursor.fetchall()
+        for name, key, head, epoch, fence, generation, is_derived in cursor.fetchall()
     }
     # The server joins in any order.
     return {each: rows[each] for each in series if each in rows}
@@ -110,11 +121,10 @@ def raise_fence(cursor: Any, series: SeriesId, row: SeriesRow, fence: Fence) -> 
         cursor.execute("UPDATE series SET fence = %s WHERE id = %s", (fence.number, row.key))
 
 
-def create_rows(cursor: Any, series: Sequence[tuple[SeriesId, int]]) -> list[tuple[str, int]]:
-    """Create the rows of locked series, each with its fence; return names and keys."""
-    cursor.execute(
-        "INSERT INTO series (name, fence) SELECT * FROM unnest(%s, %s::bigint[])"
-        " RETURNING name, id",
-        ([str(each) for each, _ in series], [fence for _, fence in series]),
-    )
+def create_rows(cursor: Any, series: Sequence[tuple[SeriesId, int]]) -> list[tuple[str, int, bool]]:
+    """Create the rows of locked series, each with its fence.
+
+    Returns names, keys, and whether the series are derived: that was recorded without a row.
+    """
+    cursor.execute(CREATE, ([str(each) for each, _ in series], [fence for _, fence in series]))
     return list(cursor.fetchall())

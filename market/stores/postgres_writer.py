@@ -111,6 +111,14 @@ def _write_fresh(cursor: Any, entries: Sequence[_Fresh]) -> bytes:
     return f"{WRITE % f'VALUES {given}'};{move}".encode()
 
 
+def _mark_derived(cursor: Any, entries: Sequence[str]) -> bytes:
+    """Mark the rows of series, of those that have one."""
+    text: bytes = cursor.mogrify(
+        "UPDATE series SET is_derived = true WHERE name = ANY(%s)", (list(entries),)
+    )
+    return text
+
+
 def _values(key: int, candles: Sequence[Candle]) -> str:
     # Only int and float objects are formatted into this text, in their shortest exact form.
     return ",".join(
@@ -132,6 +140,7 @@ class PostgresWriter(Callbacks, SeriesWriter):
         super().__init__()
         self.series = series
         self.state = row.state
+        self.is_derived = row.is_derived
         self._row_key = row.key
         self._fence = 0 if fence is None else fence.number
         self._cursor = cursor
@@ -207,8 +216,13 @@ class PostgresWriter(Callbacks, SeriesWriter):
         )
         return self.state._replace(head=head, epoch=epoch)
 
+    @override
+    def mark_derived(self) -> None:
+        if not self.is_derived:
+            self.defer(_mark_derived, str(self.series))
+
     def _create_row(self) -> int:
-        ((_, key),) = create_rows(self._cursor, [(self.series, self._fence)])
+        ((_, key, self.is_derived),) = create_rows(self._cursor, [(self.series, self._fence)])
         return key
 
     def _is_appended(self, key: int, candles: Sequence[Candle]) -> bool:

@@ -58,6 +58,16 @@ def test_a_candle_of_a_derived_series_is_refused(api):
     assert refusal(api.post(BATCH, batch)) == (409, "derived_series")
 
 
+def test_a_candle_is_refused_by_a_process_of_other_settings(api, switch):
+    post(api, *range(5))
+    switch(enable_derived_timeframes=False)
+    body = {"series_id": FIVE, "candle": candle(START)}
+    assert refusal(api.post(CLOSED, body)) == (409, "derived_series")
+    batch = {"series_id": FIVE, "candles": [candle(START)]}
+    assert refusal(api.post(BATCH, batch)) == (409, "derived_series")
+    assert api.post(CLOSED, body | {"series_id": FIVE.replace("5m", "1h")}).status_code == 200
+
+
 def test_incomplete_buckets_are_listed(api):
     post(api, 0, 2, 3, 4, 5)
     assert api.get(f"{DERIVED}?series_id={FIVE}").json() == {

@@ -679,6 +679,22 @@ async def test_refused_series_is_reported_and_disturbs_no_other():
         assert reads == 1
 
 
+async def test_series_that_other_processes_derive_is_not_followed():
+    def derived(at_work):
+        ten_candles(at_work)
+        with at_work.ports.store.writing(SERIES) as writer:
+            writer.mark_derived()
+
+    async with following(setup=derived) as it:
+        await eventually(lambda: SERIES in it.reports and it.reports[SERIES].state == "waiting")
+        assert it.reports[SERIES].last_error.startswith(f"derived_series: {SERIES}")
+        reads = len(it.feed.reads)
+        it.stream(10)
+        await asyncio.sleep(0)
+        assert it.ports.store.state(SERIES).head is None
+        assert len(it.feed.reads) == reads
+
+
 async def test_slow_series_does_not_hold_up_another():
     async with following(setup=ten_candles, series=(SERIES,)) as it:
         await it.reached(9)

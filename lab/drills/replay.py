@@ -216,9 +216,12 @@ class _Drill:
         for text, series in self._levels.series.items():
             name, step, shown = str(series), self._levels.steps[text], bars.get(str(series), [])
             pasts = self._levels.pasts_between(name, segment.before, segment.after)
+            # A long candle is stored after the minute that it closed with: of those that had closed
+            # by the last clock the newest may have come after the answer.
+            last = max([segment.heads[name], *(candle["time"] for candle, _ in shown)])
+            end = min(newest - step, last)
             is_found = any(
-                past.fits(shown, (past.floor(began - step), newest - step), WINDOW)
-                for past in pasts
+                past.fits(shown, (past.floor(began - step), end), WINDOW) for past in pasts
             )
             self._count(len(shown), is_found, f"{name} from {began}: as in none of {len(pasts)}")
 

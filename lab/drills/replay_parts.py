@@ -93,6 +93,10 @@ class Levels(threading.Thread):
         query = "SELECT name, epoch FROM series WHERE name = ANY(%s)"
         return dict(self._installation.sql(query, names))
 
+    def heads(self) -> dict[str, int]:
+        """The newest open time of each series as it is stored now."""
+        return self._installation.heads()
+
     def pasts_between(self, name: str, before: dict[str, int], after: dict[str, int]) -> list[Past]:
         """The pasts that a series had between two looks at the epochs, the newest first."""
         held = self.pasts[name]
@@ -175,11 +179,12 @@ class Levels(threading.Thread):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One answer of a stream as far as it came, and the epochs before and after."""
+    """One answer of a stream as far as it came, the epochs before and after, the heads before."""
 
     lines: list[Object]
     before: dict[str, int]
     after: dict[str, int]
+    heads: dict[str, int]
 
     @property
     def is_cut(self) -> bool:
@@ -207,13 +212,13 @@ class Reader(threading.Thread):
         """Read on until it is ended."""
         start = self._anywhere()
         while not self._ending.is_set():
-            before = self._levels.epochs()
+            before, heads = self._levels.epochs(), self._levels.heads()
             lines = list(self._lines(start, None))
             if not lines:
                 # Refused, or cut before its first line.
                 self._ending.wait(LOOK_S)
                 continue
-            self.segments.append(Segment(lines, before, self._levels.epochs()))
+            self.segments.append(Segment(lines, before, self._levels.epochs(), heads))
             start = self._following(lines)
 
     def end(self) -> None:

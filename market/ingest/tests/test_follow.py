@@ -451,7 +451,7 @@ async def test_finals_that_arrive_together_are_one_batch():
 
 
 async def test_batches_have_a_size_limit():
-    limits = FollowLimits(new_series_candles=5, flush_s=5.0, batch_max=2, tick_s=0.02)
+    limits = FollowLimits(new_series_candles=5, flush_s=60.0, batch_max=2, tick_s=0.02)
     async with following(setup=ten_candles, limits=limits) as it:
         await it.reached(9)
         it.stream(10)

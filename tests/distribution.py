@@ -5,10 +5,13 @@ from __future__ import annotations
 from xdist.scheduler import LoadFileScheduling
 
 INSTALLATION_OF = {
+    "tests/browser/test_example_chart.py": "first installation",
+    "tests/browser/test_history.py": "first installation",
     "tests/browser/test_page.py": "first installation",
     "tests/browser/test_search.py": "first installation",
     "tests/browser/test_accessibility.py": "second installation",
     "tests/browser/test_admin.py": "second installation",
+    "tests/browser/test_crowd_pages.py": "second installation",
     "tests/browser/test_prefix.py": "second installation",
     "tests/browser/test_shell.py": "second installation",
     "tests/test_live_ingest.py": "second installation",

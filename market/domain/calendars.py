@@ -66,9 +66,10 @@ class Calendar:
         """The open time `by` candles after the candle that covers `open_time`."""
         number = self.number_of(open_time) + by
         moved = self._begin(number)
-        while by < 0 and _BEGINNING < moved == self._begin(number + 1):
-            # A date that was left out has no candle.
-            number -= 1
+        step = (by > 0) - (by < 0)
+        while step and _BEGINNING < moved < _END and moved == self._begin(number - step):
+            # A date that was left out has no candle: it begins with the next one.
+            number += step
             moved = self._begin(number)
         return moved
 

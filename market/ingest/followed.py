@@ -320,6 +320,9 @@ class FollowedSeries:
         self._held.superseded(page.candles, held_before=held_before)
         self._derived.forget()
         if page.candles:
+            if self._is_new and self._held.first is None:
+                # The stream may have sent older ones, which would leave a hole behind them.
+                self._held.first = page.candles[0].candle_time
             # At once: the next page may fail, and no forming candle may follow its close.
             head = -1 if self._held.head is None else self._held.head
             self._move_head(max(page.candles[-1].candle_time, head))
@@ -345,6 +348,11 @@ class FollowedSeries:
             first = await blocking.run(store.first, self.series)
             if first is not None and start < first:
                 filled = self._filling(fill_backwards, start, between=self._store_waiting)
+                before = self._held.by_time()
+
+                def on_page(page: HistoryPage) -> None:
+                    self._held.superseded(page.candles, held_before=before)
+
                 async with self._ports.readers(self.series):
                     try:
                         if limits.sync_candles:
@@ -353,14 +361,16 @@ class FollowedSeries:
                                 filled,
                                 (start, first),
                                 head=self._head,
+                                on_page=on_page,
                             )
                         else:
-                            await filled(on_page=lambda page: None)
+                            await filled(on_page=on_page)
                     except FeedRefused as error:
                         # Its present is served: a refusal of the past must not end that.
                         logger.info("%s: older history is refused: %s", self.series, error)
         if is_new:
             await note_finished(self.series)
+        self._held.first = None
         self._due.extended()
 
     def _filling(

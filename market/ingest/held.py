@@ -13,10 +13,15 @@ from market.domain.timeframe import Timeframe
 
 
 class Held:
-    """The stored head of a series (None while it is empty), and at most `most` waiting candles."""
+    """The stored head of a series (None while it is empty), and at most `most` waiting candles.
+
+    With `first` only candles from that time on are stored.
+    """
 
     def __init__(self, timeframe: Timeframe, *, most: int) -> None:
         self.head: int | None = None
+        # Older candles wait: those between them and the stored ones are still being read.
+        self.first: int | None = None
         self._timeframe = timeframe
         self._most = most
         self._candles: dict[int, Candle] = {}
@@ -51,7 +56,7 @@ class Held:
         """The candles to store now, ascending: up to the head, and those that follow on it."""
         expected = self.expected
         batch = []
-        for candle_time in sorted(self._candles):
+        for candle_time in self._waiting():
             if expected is not None and candle_time > expected:
                 break
             batch.append(self._candles[candle_time])
@@ -61,10 +66,10 @@ class Held:
 
     def behind_hole(self) -> Candle | None:
         """The first candle behind a hole; None when nothing waits or something can be stored."""
-        expected = self.expected
-        if expected is None or not self._candles or min(self._candles) <= expected:
+        expected, waiting = self.expected, self._waiting()
+        if expected is None or not waiting or waiting[0] <= expected:
             return None
-        return self._candles[min(self._candles)]
+        return self._candles[waiting[0]]
 
     def by_time(self) -> Mapping[int, Candle]:
         """The candles as they are now, by open time."""
@@ -82,3 +87,7 @@ class Held:
             before = held_before.get(candle.candle_time)
             if before is not None and self._candles.get(candle.candle_time) is before:
                 del self._candles[candle.candle_time]
+
+    def _waiting(self) -> list[int]:
+        first = -1 if self.first is None else self.first
+        return sorted(time for time in self._candles if time >= first)

@@ -242,9 +242,9 @@ def test_group_costs_three_round_trips(transactional_db, monkeypatch):
         workers.workers[0].ingest(each, CANDLES[:60])
     cursors, begin = [], PostgresGroup.__init__
 
-    def counted(group, cursor, fences):
+    def counted(group, cursor, fences, **options):
         cursors.append(CountingCursor(cursor))
-        begin(group, cursors[-1], fences)
+        begin(group, cursors[-1], fences, **options)
 
     monkeypatch.setattr(PostgresGroup, "__init__", counted)
     for number in range(60, 70):

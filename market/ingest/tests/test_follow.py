@@ -159,6 +159,19 @@ async def test_new_series_has_its_newest_page_first():
         it.assert_true_to_the_exchange()
 
 
+async def test_candle_that_is_streamed_before_the_newest_page_leaves_no_hole():
+    def streamed_while_a_read_fails(at_work):
+        ten_candles(at_work)
+        at_work.feed.faults = [FeedError("503")]
+        at_work.feed.send_closed(candle_at(5))
+
+    limits = replace(FAST, recheck_candles=0)
+    async with following(setup=streamed_while_a_read_fails, page=2, limits=limits) as it:
+        await eventually(lambda: len(stored(it.ports)) == 5, 1.0)
+        it.assert_true_to_the_exchange()
+        assert it.ports.ledger.entries(SERIES) == []
+
+
 def always_failing_after_the_first_page(at_work):
     ten_candles(at_work)
     at_work.feed.faults = [None, *[FeedError("gone")] * 1000]

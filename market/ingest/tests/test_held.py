@@ -50,6 +50,17 @@ def test_held_joins_what_follows_the_head_without_a_hole(head, waiting, joining,
     assert (found and found.candle_time // 60) == behind_hole
 
 
+def test_candles_before_the_first_stored_one_wait_until_what_lies_between_is_read():
+    it = held(5, 2, 4, 6, 8)
+    it.first = 4 * 60
+    assert minutes(it.joining()) == [4, 6]
+    it.stored(it.joining())
+    it.head = 6 * 60
+    assert it.behind_hole() == candle(8)
+    it.first = None
+    assert minutes(it.joining()) == [2]
+
+
 @pytest.mark.parametrize(("head", "expected"), [(None, None), (5, 360)])
 def test_expected_is_the_open_time_after_the_head(head, expected):
     assert held(head).expected == expected

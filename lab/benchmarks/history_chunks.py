@@ -39,7 +39,6 @@ from market.candle_files.reading import read
 from market.domain.candle import Candle
 from market.domain.history_format import encode
 from market.domain.series import SeriesId
-from market.pipeline import Pipeline
 from market.stores.memory import MemoryCandleStore
 from trade_canvas.environment import BASE_DIR
 from trade_canvas_client import history
@@ -126,7 +125,10 @@ def pages_made(market: str) -> Comparison:
     """Compare making a page of the newest candles as columns with making it as JSON, compressed."""
     series = SeriesId.parse("test:spot:PAGE/MADE:1m")
     store = MemoryCandleStore()
-    Pipeline(store).ingest(series, recorded(market))
+    with store.writing(series) as writer:
+        candles = recorded(market)
+        writer.upsert(candles)
+        writer.advance(candles[-1].candle_time, revised_from=None)
     query = PageQuery(series, None, PAGE_CANDLES)
 
     def make(asked: PageQuery) -> float:

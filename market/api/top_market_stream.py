@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator
+from typing import Any, NamedTuple
 
 import orjson
 from django.core.exceptions import SuspiciousOperation
@@ -40,10 +42,28 @@ from market.api.top_markets import (
 from market.domain.feed import FeedRefused
 from market.exchanges.top_markets import TopMarketsUnavailable
 from market.ingest.admission import is_ranked
+from market.singletons import on_reset
 
 MAX_STREAMS = 500
 
+# Tickers are fetched every few seconds, and a thousand streams look as often.
+SHARED_S = 0.5
+MAX_KEPT = 64
+
 places = StreamPlaces(MAX_STREAMS)
+
+
+class _Shown(NamedTuple):
+    """A ranking, and when (monotonic seconds) it was looked up."""
+
+    at: float
+    items: list[dict[str, Any]]
+    event: bytes
+
+
+_kept: dict[tuple[object, ...], _Shown] = {}
+_keeping = threading.Lock()
+on_reset(_kept.clear)
 
 
 class TopMarketsStream(Endpoint):
@@ -122,24 +142,40 @@ async def stream(asked: TopMarketsStreamQuery) -> AsyncGenerator[bytes]:
             found, last = await _look(asked, last)
             if found:
                 emitted += 1
-                yield found
                 if emitted == asked.max_events:
+                    yield found
                     return
-            yield ping()
+            # Both in one write.
+            yield found + ping()
             await asyncio.sleep(asked.interval_s)
 
 
 async def _look(asked: TopMarketsStreamQuery, last: object) -> tuple[bytes, object]:
     """The next event, empty when nothing changed, and the items that were emitted last."""
     try:
-        ranking = await asyncio.wrap_future(begin_ranking(asked, force=False))
+        shown = await _shown(asked)
     except (FeedRefused, TopMarketsUnavailable, TimeoutError) as error:
         at = int(time.time() * 1000)
         return _event("error", {"at_ms": at, "message": str(error), "type": "error"}), last
+    return (b"", last) if shown.items == last else (shown.event, shown.items)
+
+
+async def _shown(asked: TopMarketsStreamQuery) -> _Shown:
+    """The ranking as an event, made once for all streams that look within `SHARED_S`."""
+    key = (asked.exchange, asked.market, asked.quote_asset.upper(), asked.limit, asked.ticks)
+    kept = _kept.get(key)
+    if kept is not None and time.monotonic() - kept.at < SHARED_S:
+        return kept
+    ranking = await asyncio.wrap_future(begin_ranking(asked, force=False))
     answer = ranking_answer(asked, ranking)
-    if answer["items"] == last:
-        return b"", last
-    return _event("top_markets", answer, number=answer["generated_at_ms"]), answer["items"]
+    encoded = _event("top_markets", answer, number=answer["generated_at_ms"])
+    shown = _Shown(time.monotonic(), answer["items"], encoded)
+    with _keeping:
+        _kept.pop(key, None)
+        _kept[key] = shown
+        for oldest in list(_kept)[:-MAX_KEPT]:
+            del _kept[oldest]
+    return shown
 
 
 def _event(name: str, payload: dict[str, object], *, number: object = None) -> bytes:

@@ -99,6 +99,28 @@ async def test_stream_sends_again_only_what_changed_and_ends_with_its_client(wor
     assert top_market_stream.places.taken == 0
 
 
+async def test_streams_that_look_together_share_one_event(world, monkeypatch):
+    looks = []
+    begin = top_market_stream.begin_ranking
+    monkeypatch.setattr(
+        top_market_stream,
+        "begin_ranking",
+        lambda asked, *, force: looks.append(asked) or begin(asked, force=force),
+    )
+    monkeypatch.setattr(top_market_stream, "SHARED_S", patience(60))
+    bodies = []
+    for _ in range(3):
+        client = Streamed("market=spot&max_events=1")
+        async with asyncio.timeout(patience(10)):
+            await client.task
+        bodies.append(client.chunks.get_nowait()["body"])
+    other = Streamed("market=spot&max_events=1&limit=1")
+    async with asyncio.timeout(patience(10)):
+        await other.task
+    assert len(looks) == 2 and len(set(bodies)) == 1
+    assert len(events(other.chunks.get_nowait()["body"])[0][2]["items"]) == 1
+
+
 async def test_stream_sends_errors_as_events(world):
     world.exchange.failure = ccxt.ExchangeNotAvailable("down")
     client = Streamed("market=spot&max_events=2&interval_s=0.2")

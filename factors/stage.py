@@ -18,7 +18,7 @@ from factors.domain.values import StepResult
 from factors.engines import Engines
 from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage, Logic, Run
 from factors.stored_candles import CandlesAhead, StoredCandles
-from market.debug_events import emit, milliseconds_since
+from market.debug_events import emit, is_on, milliseconds_since
 from market.domain.candle import Candle
 from market.domain.change import Change, Notice, Results
 from market.domain.series import SeriesId
@@ -151,7 +151,7 @@ class FactorStage:
         run = self._stage.apply(writer, change, given)
         fingerprint = run.logic.fingerprint
         change.results.put(FactorUpdate(run.head_time, run.entries, run.dropped_from, fingerprint))
-        if settings.SWITCHES.enable_debug_api:
+        if is_on():
             writer.on_commit(partial(self._emit, change, run, milliseconds_since(started)))
         if run.dropped_from is None:
             return []

@@ -9,8 +9,6 @@ from functools import partial
 from itertools import islice
 from time import perf_counter
 
-from django.conf import settings
-
 from factors import runtime as factors
 from factors.domain.checkpoints import EVERY
 from factors.domain.ledger import FactorLedger, FactorUpdate, Position
@@ -18,7 +16,7 @@ from factors.domain.values import Event, Head, StepResult
 from factors.ledger_stage import AT_ONCE, LedgerStage, Logic, Run
 from factors.stage import Replayed
 from factors.stored_candles import CandlesAhead, StoredCandles
-from market.debug_events import emit, milliseconds_since
+from market.debug_events import emit, is_on, milliseconds_since
 from market.domain.change import Change, Notice, Results
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesWriter
@@ -159,7 +157,7 @@ class OverlayStage:
             )
             started = perf_counter()
             run = self._stage.apply(writer, change, given)
-            if settings.SWITCHES.enable_debug_api:
+            if is_on():
                 done = partial(self._done, change.series, run, milliseconds_since(started))
                 writer.on_commit(partial(emit, "write.overlay.ingest_done", change.series, done))
         return []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 
+from lab.endable import Endable
 from lab.http import get_text
 from lab.program import LabFailed
 from lab.waiting import WaitTimeout, wait_until
@@ -78,29 +78,20 @@ def _without_head(page: str) -> str:
     return orjson.dumps(orjson.loads(page)["candles"]).decode()
 
 
-class Comparing(threading.Thread):
+class Comparing(Endable):
     """Compares a few answers again and again; a context manager. `differing` are those found."""
 
     def __init__(self, answers: Answers, share: float = 0.05) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         self.differing: list[str] = []
         self.failure = ""
         self._answers = answers
         self._share = share
-        self._ending = threading.Event()
-
-    def __enter__(self) -> Comparing:
-        self.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._ending.set()
-        self.join()
 
     def run(self) -> None:
         """Compare until the context ends."""
         try:
-            while not self._ending.wait(PAUSE_S):
+            while not self.ending.wait(PAUSE_S):
                 self.differing += self._answers.differing(self._share)
         except WaitTimeout as error:
             self.failure = str(error)

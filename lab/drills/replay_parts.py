@@ -11,15 +11,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 
 from lab.benchmarks.samples import walk
+from lab.endable import Endable
 from lab.http import post
 from lab.installation import Installation
 from lab.pasts import Past
@@ -27,6 +28,7 @@ from lab.program import LabFailed
 from lab.replay import Object
 from lab.waiting import patience, wait_until
 from market.domain.candle import Candle
+from market.domain.rollup import merged
 from market.domain.series import SeriesId
 from overlays.replay.package import SCHEMA
 
@@ -48,14 +50,14 @@ _numbers = count(1)
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Levels(threading.Thread):
+class Levels(Endable):
     """Posts one symbol in three timeframes: new candles, revisions, and some that come late.
 
     `pasts` has, by name of the series and epoch, what every bar must show.
     """
 
     def __init__(self, installation: Installation, token: str) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         symbol = SYMBOL.format(next(_numbers))
         self.series = {text: SeriesId.parse(f"{symbol}:{text}") for text in STEPS}
         self.steps = STEPS
@@ -69,7 +71,6 @@ class Levels(threading.Thread):
         self._late: list[Candle] = []
         self._rng = random.Random(5)
         self._turn = threading.Lock()
-        self._ending = threading.Event()
 
     def fill(self, window: int) -> None:
         """Store the history, without the candles that come late."""
@@ -110,7 +111,7 @@ class Levels(threading.Thread):
 
     def run(self) -> None:
         """Change something now and then, until it is ended."""
-        while not self._ending.wait(self._rng.expovariate(1 / CHANGE_S)):
+        while not self.ending.wait(self._rng.expovariate(1 / CHANGE_S)):
             with self._turn:
                 self._change()
 
@@ -119,11 +120,6 @@ class Levels(threading.Thread):
         """Change nothing while the context lasts."""
         with self._turn:
             yield
-
-    def end(self) -> None:
-        """End the thread."""
-        self._ending.set()
-        self.join()
 
     def _change(self) -> None:
         """Add a few candles, and revise one or let one come late."""
@@ -149,14 +145,7 @@ class Levels(threading.Thread):
     def _rolled_up(self, start: int, step: int) -> Candle:
         minutes = self._candles["1m"]
         held = [minutes[at] for at in range(start, start + step, 60) if at in minutes]
-        return Candle(
-            start,
-            held[0].open,
-            max(each.high for each in held),
-            min(each.low for each in held),
-            held[-1].close,
-            sum(each.volume for each in held),
-        )
+        return reduce(merged, held)._replace(candle_time=start)
 
     def _send(self, text: str, candles: Sequence[Candle]) -> None:
         """Post candles until they are acknowledged, and note what the series is then."""
@@ -197,34 +186,28 @@ class Segment:
         return bool(self.lines[-1]["type"] == "revised")
 
 
-class Reader(threading.Thread):
+class Reader(Endable):
     """Reads streams of all levels, each from where the one before ended."""
 
     def __init__(self, url: str, levels: Levels, seed: int) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         self.segments: list[Segment] = []
         self._url = url
         self._levels = levels
         self._rng = random.Random(seed)
-        self._ending = threading.Event()
 
     def run(self) -> None:
         """Read on until it is ended."""
         start = self._anywhere()
-        while not self._ending.is_set():
+        while not self.ending.is_set():
             before, heads = self._levels.epochs(), self._levels.heads()
             lines = list(self._lines(start, None))
             if not lines:
                 # Refused, or cut before its first line.
-                self._ending.wait(LOOK_S)
+                self.ending.wait(LOOK_S)
                 continue
             self.segments.append(Segment(lines, before, self._levels.epochs(), heads))
             start = self._following(lines)
-
-    def end(self) -> None:
-        """End the thread after its answer."""
-        self._ending.set()
-        self.join()
 
     def whole(self, first: int, last: int) -> list[Object]:
         """All lines of a range, which must end as a whole."""
@@ -272,7 +255,7 @@ class Reader(threading.Thread):
                     yield orjson.loads(line)
 
 
-class Inspector(threading.Thread):
+class Inspector(Endable):
     """Looks at the files of packages all the time; a context manager.
 
     `broken` are packages that were not whole when they had their name; `dropped` counts those that
@@ -280,24 +263,15 @@ class Inspector(threading.Thread):
     """
 
     def __init__(self, artifacts: Path) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         self.broken: list[str] = []
         self._root = artifacts / SCHEMA
         self._packages: dict[str, tuple[int, int]] = {}
         self._parts: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-        self._ending = threading.Event()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._ending.set()
-        self.join()
 
     def run(self) -> None:
         """Look until the context ends."""
-        while not self._ending.wait(LOOK_S):
+        while not self.ending.wait(LOOK_S):
             for folder in self._root.glob("*"):
                 self._look(folder)
 

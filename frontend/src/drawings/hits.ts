@@ -17,7 +17,8 @@ interface Pointer {
 }
 
 const REACH = 5;
-const LABEL_REACH = { x: 24, y: 9 };
+/** Pixels around the middle of a label that count as the label. */
+export const LABEL_REACH = { x: 24, y: 9 };
 
 /** The topmost drawing at a pointer: small ones first, then lines from above, then areas. */
 export function hitAt(

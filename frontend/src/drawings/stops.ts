@@ -2,7 +2,7 @@
 
 import { firstNot } from "trade-canvas-client/bisect";
 import type { Size } from "./brush";
-import type { Hit } from "./hits";
+import { LABEL_REACH, type Hit } from "./hits";
 import type { Mark } from "./marks";
 import { xOf, type Scales } from "./scales";
 import type { Place, Scene, SceneLine } from "./scene";
@@ -26,7 +26,6 @@ export interface Stop {
 
 /** A line with more places in view than these is a curve: it is seen at the last of them. */
 const STROKE_PLACES = 3;
-const LABEL_REACH = { x: 24, y: 9 };
 
 /** The drawings of which something is within the pane; an area stands for the lines at its edges. */
 export function stopsOn(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 from django.db import connection
 from hypothesis import HealthCheck, given
@@ -129,11 +131,8 @@ def test_property_any_order_with_crashes_is_the_roll_up():
             if chart.expected(series) and not any(crashes for _, crashes, _ in drawn):
                 assert series in chart.derivation.book.known()
 
-    before = module.CHUNK
-    try:
+    with mock.patch.object(module, "CHUNK", module.CHUNK):
         check()
-    finally:
-        module.CHUNK = before
 
 
 @pytest.mark.django_db(transaction=True)
@@ -219,11 +218,8 @@ def test_property_months_and_days_of_zones_are_the_roll_up():
         for series in chart.derivation.book.known():
             assert all_of(chart.store, series) == chart.expected(series)
 
-    before = module.CHUNK
-    try:
+    with mock.patch.object(module, "CHUNK", module.CHUNK):
         check()
-    finally:
-        module.CHUNK = before
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from factors.domain.graph import FactorSpec
-from factors.domain.ledger import FactorLedger
+from factors.domain.ledger import FactorLedger, Position
 from factors.domain.slices import EVENT_LIMIT, envelope, slices, window_start
 from market.domain.series import SeriesId
 from market.domain.store import CandleStore, SeriesState
 from overlays.domain.delta import SCHEMA_VERSION, DrawDelta, draw_delta, nothing
-from overlays.domain.integrity import facts_of, mismatches
+from overlays.domain.integrity import Check, checks_of, facts_of
 from overlays.domain.ledger import LedgerState, OverlayLedger
 from overlays.domain.versions import CachedVersions, VersionReader
 
@@ -38,11 +38,15 @@ class NoOverlay(Exception):
 
 
 class OutOfSync(Exception):
-    """A ledger has not reached the candle, or comes from candles that were revised since."""
+    """A ledger has not reached the candle, or comes from candles that were revised since.
 
-    def __init__(self, ledger: str) -> None:
+    `checks` are those that the read did, as far as it came; at least one of them failed.
+    """
+
+    def __init__(self, ledger: str, checks: Sequence[Check] = ()) -> None:
         super().__init__(ledger)
         self.ledger = ledger
+        self.checks = checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,7 @@ class _State:
     def require_drawn(self, time: int) -> None:
         """Raise OutOfSync unless the candle at `time` is drawn, and no candle was revised since."""
         at = None if self.drawn is None else self.drawn.position
-        if at is None or at.head_time < time or at.epoch != self.candles.epoch:
-            raise OutOfSync("overlay")
+        _require_reached("overlay", at, time, self.candles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +206,7 @@ class Reads:
         series = now.series
         start = window_start(time, window, series.timeframe)
         seen = self.facts.view(series, start=start, at_time=time, limit=EVENT_LIMIT)
-        at = seen.position
-        if at is None or at.head_time < time or at.epoch != now.candles.epoch:
-            raise OutOfSync("factor")
+        _require_reached("factor", seen.position, time, now.candles)
         found = slices(self.specs, series, at_time=time, events=seen.events, heads=seen.heads)
         return envelope(series, time, candle_id=series.candle_id(time), found=found)
 
@@ -261,7 +262,20 @@ class Reads:
                 continue
             if _same_past(drawn, self.drawings.state(series)):
                 return answer
-        raise OutOfSync("overlay")
+        reason = f"candles were revised during each of {ATTEMPTS} reads"
+        raise OutOfSync("overlay", [Check("overlay.position", False, reason)])
+
+
+def _require_reached(ledger: str, at: Position | None, time: int, candles: SeriesState) -> None:
+    """Raise OutOfSync unless a ledger has reached the candle at `time`, in the same past."""
+    if at is not None and at.head_time >= time and at.epoch == candles.epoch:
+        return
+    if at is None or at.head_time < time:
+        reason = f"reaches {at and at.head_time}, not {time}"
+    else:
+        reason = f"is of epoch {at.epoch}, candles of {candles.epoch}"
+    # Not to be made again: the next batch of candles brings the ledger up.
+    raise OutOfSync(ledger, [Check(f"{ledger}.position", False, reason)])
 
 
 def _require_agreement(
@@ -272,10 +286,11 @@ def _require_agreement(
     to_time: int,
     cutoff: int,
 ) -> None:
-    wrong = mismatches(facts_of(known), versions, to_time=to_time, cutoff=cutoff)
+    checks = checks_of(facts_of(known), versions, to_time=to_time, cutoff=cutoff)
+    wrong = [f"{check.plugin}: {check.reason}" for check in checks if check.should_rebuild]
     if wrong:
-        log.warning("%s at %d: drawings differ from factors: %s", series, to_time, wrong)
-        raise OutOfSync("overlay")
+        log.warning("%s at %d: drawings differ from factors: %s", series, to_time, "; ".join(wrong))
+        raise OutOfSync("overlay", checks)
 
 
 def _number(now: _State, delta: DrawDelta) -> int:

@@ -25,6 +25,7 @@ from overlays import runtime
 from overlays.domain.instruction import MARKER, POLYLINE
 from overlays.domain.instruction import Change as Drawn
 from overlays.domain.ledger import OverlayLedger
+from overlays.domain.pen import CONFIRMED as PENS
 from overlays.domain.renderer import FactorStep, OverlayEngine, OverlayState
 
 OverlayLogic = Logic[OverlayState, FactorStep, Sequence[Drawn]]
@@ -198,6 +199,7 @@ class OverlayStage:
             "cutoff_time": max(0, run.head_time - reach),
             "factor_rows": len(run.entries),
             "marker_defs": kinds[MARKER],
+            "pen_points": len(run.state.sheet.drawn.get(PENS, {}).get("points", ())),
             "polyline_defs": kinds[POLYLINE],
             "versions": kinds,
             "db_changes": kinds.total(),

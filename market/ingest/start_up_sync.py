@@ -91,9 +91,10 @@ class StartUpSync:
                 on_page(page)
 
         await report.begin()
-        error, is_whole, reason = "", False, ""
+        error, is_whole, reason, stored = "", False, "", 0
         try:
             result = await filled(on_page=page_read)
+            stored = result.stored
             is_whole = result.through == end and not result.missing_ranges
             reason = result.reasons.get(GapState.UNSERVED, "")
         except Exception as failure:
@@ -111,6 +112,8 @@ class StartUpSync:
                     "before_head_time": before,
                     "after_head_time": after,
                     "covered_candles": covered,
+                    # Whatever is stored takes its factors and drawings along.
+                    "refreshed": bool(stored) or after != before,
                     "lagging": is_lagging,
                     "error": error or None,
                     "duration_ms": milliseconds_since(started),

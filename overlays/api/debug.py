@@ -6,7 +6,7 @@ from typing import Any
 
 from market.debug_events import emit
 from overlays.api.draw_query import AT_TIME, DELTA, LIVE, POLL, DrawQuery
-from overlays.reads import Answer
+from overlays.reads import Answer, OutOfSync
 
 NAMES = {
     DELTA: "read.http.draw_delta",
@@ -26,12 +26,17 @@ def read_done(query: DrawQuery, found: Answer) -> None:
     emit(NAMES[query.path], query.series, data)
 
 
-def read_refused(query: DrawQuery, code: str) -> None:
+def read_refused(query: DrawQuery, error: OutOfSync, code: str) -> None:
     """Emit the event of a read whose ledgers are behind, or disagree."""
-    if "out_of_sync" in code:
-        data = {"at_time": query.at_time, "code": code}
-        name = f"{NAMES[query.path]}.overlay_out_of_sync"
-        emit(name, query.series, data, message=code, level="warn")
+    data = {
+        "at_time": query.at_time,
+        "code": code,
+        # A read never draws anything itself, which the contract's other mode would.
+        "strict_mode": True,
+        "checks": [check._asdict() for check in error.checks],
+    }
+    name = f"{NAMES[query.path]}.overlay_out_of_sync"
+    emit(name, query.series, data, message=code, level="warn")
 
 
 def _data(query: DrawQuery, body: dict[str, Any]) -> dict[str, Any]:

@@ -82,12 +82,12 @@ def answered(request: Request, path: str) -> HttpResponse:
     query = draw_query(path, request.query_params)
     require_readable(query.series)
     gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-    try:
-        with refusals():
+    with refusals():
+        try:
             found = blocking.call(query.read, reads())
-    except ApiError as error:
-        read_refused(query, error.code)
-        raise
+        except OutOfSync as error:
+            read_refused(query, error, OUT_OF_SYNC[error.ledger])
+            raise
     read_done(query, found)
     body = answer_cache().keep(query, found, accepts_gzip=gzip)
     return http_response(answer_with(body, request.headers.get("If-None-Match", "")))

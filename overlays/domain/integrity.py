@@ -18,13 +18,16 @@ from overlays.domain.zhongshu import ALIVE_BOTTOM, ALIVE_TOP, dead_ids
 ANCHOR_START = "anchor.current.start"
 ZHONGSHU_SIGNATURE = "zhongshu.signature"
 
+MOST_NAMED = 5
+"""Wrong drawings that a reason names."""
 
-class Mismatch(NamedTuple):
-    """A check that failed: its name, the value by the factors, and the value that is drawn."""
 
-    check: str
-    expected: Any
-    drawn: Any
+class Check(NamedTuple):
+    """A check of drawings: its name, whether they have to be made again, and what is wrong."""
+
+    plugin: str
+    should_rebuild: bool
+    reason: str
 
 
 class Facts(NamedTuple):
@@ -49,10 +52,10 @@ def facts_of(slices: Mapping[str, Mapping[str, Any]]) -> Facts:
     )
 
 
-def mismatches(
+def checks_of(
     facts: Facts, versions: VersionReader, *, to_time: int, cutoff: int
-) -> tuple[Mismatch, ...]:
-    """The checks that fail at the candle `to_time`; none when the ledgers agree.
+) -> tuple[Check, ...]:
+    """All checks at the candle `to_time`; none says rebuild when the ledgers agree.
 
     Zones are compared only if the window from `cutoff` to `to_time` (both inclusive) shows them.
     """
@@ -65,7 +68,7 @@ def mismatches(
     checks = [_zhongshu(facts, shown, cutoff)]
     for anchor in facts.anchors:
         checks.append(_anchor(anchor, versions.newest_of(CURRENT, to_time)))
-    return tuple(check for check in checks if check.expected != check.drawn)
+    return tuple(checks)
 
 
 def _in_window(definition: Definition, cutoff: int, *, to_time: int) -> bool:
@@ -73,13 +76,15 @@ def _in_window(definition: Definition, cutoff: int, *, to_time: int) -> bool:
     return span is not None and span.meets(cutoff, to_time)
 
 
-def _anchor(anchor: Payload | None, version: InstructionVersion | None) -> Mismatch:
+def _anchor(anchor: Payload | None, version: InstructionVersion | None) -> Check:
     expected = None if anchor is None else anchor["start_time"]
     drawn = None if version is None or not version.definition else _start(version.definition)[0]
-    return Mismatch(ANCHOR_START, expected, drawn)
+    is_wrong = expected != drawn
+    reason = f"expected {expected}, drawn {drawn}" if is_wrong else ""
+    return Check(ANCHOR_START, is_wrong, reason)
 
 
-def _zhongshu(facts: Facts, shown: Mapping[str, Definition], cutoff: int) -> Mismatch:
+def _zhongshu(facts: Facts, shown: Mapping[str, Definition], cutoff: int) -> Check:
     """The ids of dead zones, and start and price of the edges of the one that is alive."""
     expected = dict(_alive(facts.alive))
     for zone in facts.dead:
@@ -89,7 +94,18 @@ def _zhongshu(facts: Facts, shown: Mapping[str, Definition], cutoff: int) -> Mis
         name: _start(definition) if name in (ALIVE_TOP, ALIVE_BOTTOM) else None
         for name, definition in shown.items()
     }
-    return Mismatch(ZHONGSHU_SIGNATURE, expected, drawn)
+    wrong = list(_differences(expected, drawn))
+    return Check(ZHONGSHU_SIGNATURE, bool(wrong), "; ".join(wrong[:MOST_NAMED]))
+
+
+def _differences(expected: Mapping[str, Any], drawn: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted(expected.keys() | drawn.keys()):
+        if name not in drawn:
+            yield f"{name} is missing"
+        elif name not in expected:
+            yield f"{name} should be gone"
+        elif expected[name] != drawn[name]:
+            yield f"{name} starts at {drawn[name]}, not {expected[name]}"
 
 
 def _alive(alive: Iterable[Payload]) -> Iterator[tuple[str, tuple[int, float] | None]]:

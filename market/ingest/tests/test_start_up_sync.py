@@ -18,6 +18,16 @@ from market.ingest.start_up_sync import StartUpSync
 BTC, ETH, SOL = (SeriesId.parse(f"sim:spot:{base}/USDT:1m") for base in ("BTC", "ETH", "SOL"))
 SUM = "write.startup.kline_sync.done"
 SPAN = (60, 600)
+SERIES_DATA = {
+    "target_time",
+    "before_head_time",
+    "after_head_time",
+    "covered_candles",
+    "refreshed",
+    "lagging",
+    "error",
+    "duration_ms",
+}
 
 
 @pytest.fixture
@@ -96,3 +106,27 @@ async def test_nothing_is_awaited_without_a_sync(ring):
     sync.begin(BTC)
     sync.ended(BTC, "synced")
     assert sums(ring) == []
+
+
+@pytest.mark.parametrize(
+    ("heads", "stored", "refreshed"),
+    [([600, 600], 0, False), ([600, 600], 3, True), ([540, 600], 1, True)],
+)
+async def test_series_is_refreshed_by_what_is_stored(ring, heads, stored, refreshed):
+    async def filled(*, on_page):
+        return FillResult(stored=stored, missing_ranges=[], through=SPAN[1])
+
+    await StartUpSync("sim", "spot", 100).run(BTC, filled, SPAN, head=iter(heads).__next__)
+    (event,) = [orjson.loads(each.event) for each in ring.after(BEGINNING)]
+    assert event["data"]["refreshed"] is refreshed
+    assert set(event["data"]) == SERIES_DATA
+
+
+async def test_series_that_fails_in_the_middle_is_refreshed_up_to_there(ring):
+    async def filled(*, on_page):
+        raise FeedError("gone")
+
+    with pytest.raises(FeedError):
+        await StartUpSync("sim", "spot", 100).run(BTC, filled, SPAN, head=iter([540, 570]).__next__)
+    (event,) = [orjson.loads(each.event) for each in ring.after(BEGINNING)]
+    assert event["data"]["refreshed"] is True

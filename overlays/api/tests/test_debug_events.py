@@ -10,9 +10,15 @@ import pytest
 
 from market.api.tests.conftest import TOKEN
 from market.debug_events import BEGINNING, debug_ring
+from market.domain.series import SeriesId
 from market.pipeline import STORE_STEP
-from overlays.api.tests.drawn import AT_TIME, DELTA, LIVE, POLL, SERIES, walk
+from market.runtime import candle_store
+from overlays.api.tests.drawn import AT_TIME, DELTA, LIVE, POLL, SERIES, read, walk
+from overlays.api.tests.drawn import ingest as ingest_alone
+from overlays.domain.instruction import WITHDRAWN, Change
+from overlays.domain.integrity import Check
 from overlays.replay.tests.asked import PREPARE
+from overlays.runtime import overlay_ledger
 
 PAGE = (Path(__file__).parents[3] / "docs" / "debug-stream.md").read_text()
 ONE = "/api/market/ingest/candle_closed"
@@ -49,7 +55,7 @@ def story(api, switch):
 
 def documented(name):
     """The data that the page names for an event."""
-    (row,) = re.findall(rf"^\| `{re.escape(name)}` \| (.*) \|$", PAGE, re.MULTILINE)
+    (row,) = re.findall(rf"^\| `{re.escape(name)}`[^|]* \| (.*) \|$", PAGE, re.MULTILINE)
     return set(re.findall(r"`([a-z_]+)`", row))
 
 
@@ -79,9 +85,66 @@ def test_ingest_names_its_steps(story):
         assert all(each["ok"] for each in done["steps"])
         total = sum(each["duration_ms"] for each in done["steps"])
         assert total <= done["pipeline_duration_ms"] <= done["duration_ms"]
+
+
+def test_drawing_names_what_it_wrote(story, api):
     written = story["write.overlay.ingest_done"]["data"]
     assert written["cutoff_time"] <= written["up_to_candle_time"]
     assert written["db_changes"] >= written["marker_defs"] + written["polyline_defs"]
+    drawn = read(api, DELTA)["instruction_catalog_patch"]
+    *_, line = [each for each in drawn if each["instruction_id"] == "pen.confirmed"]
+    assert written["pen_points"] == len(line["definition"]["points"]) > 2
+
+
+def spoil_zone():
+    """Withdraw a line of a dead zone behind the stage's back; return its id."""
+    series = SeriesId.parse(SERIES)
+    with candle_store().writing(series) as writer:
+        ledger = overlay_ledger().writing(writer)
+        at = ledger.position()
+        shown = overlay_ledger().versions(series).newest(at.head_time, cutoff=0)
+        zone = next(each for each in shown if each.instruction_id.startswith("zhongshu.dead"))
+        change = Change(zone.instruction_id, zone.kind, at.head_time, WITHDRAWN)
+        assert ledger.append(at, at, [[change]])
+    return zone.instruction_id
+
+
+def test_refused_read_names_its_checks(api, switch):
+    ingest_alone(walk(150))
+    damaged = spoil_zone()
+    switch(enable_debug_api=True)
+    assert api.get(DELTA, series_id=SERIES).status_code == 409
+    refused = events()[-1]
+    assert refused["event"] == "read.http.draw_delta.overlay_out_of_sync"
+    assert set(refused["data"]) == documented("….overlay_out_of_sync") - set(Check._fields)
+    assert refused["data"]["strict_mode"] is True
+    assert refused["data"]["checks"] == [
+        {
+            "plugin": "zhongshu.signature",
+            "should_rebuild": True,
+            "reason": f"{damaged} is missing",
+        },
+        {"plugin": "anchor.current.start", "should_rebuild": False, "reason": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stored", "plugin", "reason"),
+    [
+        (walk(51), "factor.position", "reaches 3000, not 3060"),
+        ([walk(50)[20]._replace(volume=9.0)], "factor.position", "is of epoch 0, candles of 1"),
+    ],
+)
+def test_read_of_a_ledger_that_is_behind_need_not_be_redrawn(api, switch, stored, plugin, reason):
+    ingest_alone(walk(50))
+    ingest_alone(stored, stages=[])
+    switch(enable_debug_api=True)
+    assert api.get(AT_TIME, series_id=SERIES, at_time=60 * 51).status_code == 409
+    refused = events()[-1]
+    assert refused["event"] == "read.http.world_frame_at_time.overlay_out_of_sync"
+    assert refused["data"]["checks"] == [
+        {"plugin": plugin, "should_rebuild": False, "reason": reason}
+    ]
 
 
 def test_failed_ingest_names_its_error(api, switch, monkeypatch):

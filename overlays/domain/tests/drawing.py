@@ -13,7 +13,7 @@ from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
 from overlays.domain.instruction import Change
-from overlays.domain.integrity import facts_of, mismatches
+from overlays.domain.integrity import Check, checks_of, facts_of
 from overlays.domain.renderer import FactorStep
 from overlays.domain.tests.installed import overlay_engine
 from overlays.domain.versions import SeriesVersions
@@ -104,10 +104,11 @@ class Drawing:
         """The ids of all instructions there ever were."""
         return {version.instruction_id for version in self.versions}
 
-    def mismatches(self, *, window: int) -> tuple:
+    def mismatches(self, *, window: int) -> list[Check]:
         """The failed integrity checks right after the newest candle."""
         now = self.times[-1]
         start = window_start(now, window, self.timeframe)
         events = [event for event in self.events if event.candle_time >= start]
         seen = slices(FACTORS, SERIES, at_time=now, events=events, heads=self.heads)
-        return mismatches(facts_of(seen), self.versions, to_time=now, cutoff=start)
+        done = checks_of(facts_of(seen), self.versions, to_time=now, cutoff=start)
+        return [check for check in done if check.should_rebuild]

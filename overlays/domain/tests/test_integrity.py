@@ -13,7 +13,7 @@ CANDLES = flat(11, 10, 20, 14, 18, 15, 17, 16, 16.5, 30, 25, 35, 34)
 
 
 def checks(drawing, window=2000):
-    return [mismatch.check for mismatch in drawing.mismatches(window=window)]
+    return [check.plugin for check in drawing.mismatches(window=window)]
 
 
 def spoil(drawing, instruction_id, definition):

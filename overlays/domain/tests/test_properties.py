@@ -98,7 +98,7 @@ def test_integrity_holds_at_every_candle(made, sizes, window):
     drawing = Drawing(major=major, minor=minor, window=20)
     for candle in made:
         drawing.step(candle)
-        assert drawing.mismatches(window=window) == ()
+        assert drawing.mismatches(window=window) == []
 
 
 @given(candles(), windows)

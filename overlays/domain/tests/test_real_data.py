@@ -32,4 +32,4 @@ def test_integrity_holds_on_recorded_candles(name, timeframe):
     for position, candle in enumerate(recorded_candles(name)[:6000]):
         changes = drawing.step(candle)
         if changes and position % 5 == 0:
-            assert drawing.mismatches(window=500) == ()
+            assert drawing.mismatches(window=500) == []

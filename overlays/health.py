@@ -9,10 +9,12 @@ from typing import Any
 from django.conf import settings
 
 from factors.health import Heads, health, read_heads
+from market.api.derived import bucket_answer
 from market.api.health import series_health
 from market.domain.derived import Incomplete
 from market.domain.lease_store import IDLE, BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
+from market.ingest.derived_standing import standings
 from market.ingest.halted import halted_markets
 from market.ingest.runtime import lease_store
 from market.live.health import Health
@@ -74,17 +76,21 @@ def _market(heads: Mapping[SeriesId, int | None], now: int) -> dict[SeriesId, di
     for each, head in heads.items():
         is_current = head is not None and head >= each.timeframe.latest_closed(now)
         times[each] = now if is_current else now - GRACE_S
-    halted = halted_markets().among(heads)
-    found = {
-        each: series_health(each, head, now=times[each], backfill=IDLE, is_halted=each in halted)
-        for each, head in heads.items()
-    }
-    late = [each for each, answer in found.items() if answer["status"] != "green"]
-    for each, progress in _progress(late).items():
-        found[each] = series_health(
-            each, heads[each], now=times[each], backfill=progress, is_halted=each in halted
+    halted, standing = halted_markets().among(heads), standings(heads, now=now)
+
+    def answer(each: SeriesId, backfill: BackfillProgress) -> dict[str, Any]:
+        return series_health(
+            each,
+            heads[each],
+            now=times[each],
+            backfill=backfill,
+            is_halted=each in halted,
+            standing=standing.get(each),
         )
-    return found
+
+    found = {each: answer(each, IDLE) for each in heads}
+    late = [each for each, known in found.items() if known["status"] != "green"]
+    return found | {each: answer(each, progress) for each, progress in _progress(late).items()}
 
 
 def _progress(series: Sequence[SeriesId]) -> Mapping[SeriesId, BackfillProgress]:
@@ -104,17 +110,10 @@ def _health(
         backfill = market["backfill"]
         percent = backfill["progress_pct"]
         signature += [market["status_reason"], market["missing_candles"], backfill["state"]]
-        signature.append("is_halted" in market)
+        signature += ["is_halted" in market, market.get("derived", {}).get("state")]
         signature.append(None if percent is None else int(percent))
     fields: HealthFields = {"market": market, "factor": factor}
     if partial is not None:
         signature.append(tuple(partial))
-        fields["partial"] = [
-            {
-                "candle_time": each.candle_time,
-                "base_candles": each.found,
-                "expected": each.expected,
-            }
-            for each in partial
-        ]
+        fields["partial"] = [bucket_answer(each) for each in partial]
     return Health(tuple(signature), fields)

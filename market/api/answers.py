@@ -151,6 +151,23 @@ class BackfillAnswer(BaseModel):
     current_missing_candles: int
 
 
+class DerivedStandingAnswer(BaseModel):
+    """How a derived series stands to its base.
+
+    `made_to_time` is the newest candle of the base that is in it. `incomplete` is its newest bucket
+    that is over, if that lacks candles of the base. `base_series_id` is null where the server does
+    not derive the series.
+    """
+
+    state: Literal[
+        "made", "filling", "incomplete", "base_late", "behind", "not_made", "not_derived"
+    ]
+    base_series_id: str | None
+    base_head_time: int | None
+    made_to_time: int | None
+    incomplete: IncompleteBucketAnswer | None
+
+
 class HealthAnswer(BaseModel):
     """How far a series is behind the newest candle that has closed."""
 
@@ -168,6 +185,10 @@ class HealthAnswer(BaseModel):
     is_halted: bool | None = Field(
         None,
         description="true where the exchange lists the market as halted or delisted, else absent",
+    )
+    derived: DerivedStandingAnswer | None = Field(
+        None,
+        description="how a derived series, or one that is kept as such, stands; else absent",
     )
 
 

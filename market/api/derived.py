@@ -16,7 +16,9 @@ from market.api.errors import ApiError
 from market.api.readable import readable_series
 from market.api.requests import DerivedQuery
 from market.api.schema import BAD_SERIES_ID, STORE_DOWN, SWITCHED_OFF, parameters_of, responses
+from market.domain.derived import Incomplete
 from market.domain.timeframe import MAX_TIME
+from market.live.messages import PartialCandle
 from market.runtime import derived_book, derived_timeframes
 
 NOT_DERIVED = {422: ErrorCode.NOT_DERIVED}
@@ -53,13 +55,15 @@ class Derived(Endpoint):
                 "series_id": str(series),
                 "base_series_id": str(base),
                 "is_partial_kept": settings.SWITCHES.enable_derived_partial_candles,
-                "incomplete": [
-                    {
-                        "candle_time": each.candle_time,
-                        "base_candles": each.found,
-                        "expected": each.expected,
-                    }
-                    for each in found
-                ],
+                "incomplete": [bucket_answer(each) for each in found],
             }
         )
+
+
+def bucket_answer(bucket: Incomplete) -> PartialCandle:
+    """An incomplete bucket as answers and the socket have it."""
+    return {
+        "candle_time": bucket.candle_time,
+        "base_candles": bucket.found,
+        "expected": bucket.expected,
+    }

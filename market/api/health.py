@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from market import blocking
 from market.api.answers import HealthAnswer
+from market.api.derived import bucket_answer
 from market.api.endpoint import Endpoint, require
 from market.api.readable import readable_series
 from market.api.requests import HealthQuery
@@ -25,6 +26,7 @@ from market.api.schema import (
 from market.domain.lease_store import IDLE, BackfillProgress, LeaseStoreUnavailable
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe
+from market.ingest.derived_standing import Standing, standings
 from market.ingest.halted import halted_markets
 from market.ingest.runtime import lease_store
 from market.runtime import candle_store
@@ -51,9 +53,16 @@ class Health(Endpoint):
         series = readable_series(asked.series_id)
         now = int(time.time()) if asked.now_time is None else asked.now_time
         head = blocking.call(candle_store().state, series).head
-        is_halted = bool(halted_markets().among([series]))
+        standing = blocking.call(standings, [series], now=now).get(series)
         return Response(
-            series_health(series, head, now=now, backfill=_progress(series), is_halted=is_halted)
+            series_health(
+                series,
+                head,
+                now=now,
+                backfill=_progress(series),
+                is_halted=bool(halted_markets().among([series])),
+                standing=standing,
+            )
         )
 
 
@@ -72,10 +81,11 @@ def series_health(
     now: int,
     backfill: BackfillProgress,
     is_halted: bool = False,
+    standing: Standing | None = None,
 ) -> dict[str, Any]:
     """The health answer at `now` (Unix seconds) for a series whose newest candle is `head`.
 
-    `is_halted` is in the answer only where it is true.
+    `is_halted` is in the answer only where it is true, `derived` only with a standing.
     """
     timeframe = series.timeframe
     expected = timeframe.latest_closed(now)
@@ -97,6 +107,18 @@ def series_health(
         "status_reason": reason,
         "backfill": shown,
         **halted,
+        **({} if standing is None else {"derived": _derived(standing)}),
+    }
+
+
+def _derived(standing: Standing) -> dict[str, Any]:
+    incomplete = standing.incomplete
+    return {
+        "state": standing.state,
+        "base_series_id": None if standing.base is None else str(standing.base),
+        "base_head_time": standing.base_head,
+        "made_to_time": standing.made_to,
+        "incomplete": None if incomplete is None else bucket_answer(incomplete),
     }
 
 

@@ -43,6 +43,13 @@ class Span(NamedTuple):
     end: int
 
 
+class Booked(NamedTuple):
+    """What the book has of a series; `is_held` is whether the store takes only made candles."""
+
+    progress: Progress
+    is_held: bool
+
+
 class DerivedBook(Protocol):
     """Progress and incomplete buckets of every derived series."""
 
@@ -64,6 +71,9 @@ class DerivedBook(Protocol):
 
     def known(self) -> dict[SeriesId, Progress]:
         """The progress of every derived series."""
+
+    def among(self, series: Collection[SeriesId]) -> dict[SeriesId, Booked]:
+        """What the book has of these series."""
 
     def held(self) -> list[SeriesId]:
         """The series of which only made candles may be stored, ascending."""

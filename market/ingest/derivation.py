@@ -96,13 +96,22 @@ class Derivation:
 
     def is_behind(self, series: SeriesId, progress: Progress, state: SeriesState) -> bool:
         """Whether a derived series lacks something that its base in this state has."""
-        base = self.timeframes.base
+        is_unfilled = state.head is not None and progress.since > BEGINNING
+        return is_unfilled or self.overdue_since(series, progress, state) is not None
+
+    def overdue_since(self, series: SeriesId, progress: Progress, state: SeriesState) -> int | None:
+        """Since when the oldest bucket is over that is not made of the base in this state.
+
+        0 where base candles were revised since; None if there is no such bucket, the history before
+        a first fill aside.
+        """
         if state.head is None:
-            return False
-        is_over = _end_of_bucket(series.timeframe, base.close_of(progress.head)) <= base.close_of(
-            state.head
-        )
-        return is_over or progress.epoch < state.epoch or progress.since > BEGINNING
+            return None
+        base = self.timeframes.base
+        if progress.epoch < state.epoch:
+            return 0
+        end = _end_of_bucket(series.timeframe, base.close_of(progress.head))
+        return end if end <= base.close_of(state.head) else None
 
 
 class _Work:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from market.ingest.derived_standing import StandingState
 from market.ingest.presence import RECONCILE
 from market.installation.status import PARTS, InstallationStatus, SeriesStatus, read_status
 from market.metrics_registry import MAX_SERIES
@@ -61,6 +64,7 @@ class InstallationMetrics(Collector):
             {part: float(part not in known.unreachable) for part in PARTS},
         )
         yield from _series(known.followed, self._most)
+        yield _derived(known)
         yield from _queues(known)
         yield from _members(known)
 
@@ -85,6 +89,16 @@ def _series(followed: tuple[SeriesStatus, ...], most: int) -> Iterator[Metric]:
             if value is not None:
                 families[name].add_metric([str(each.series)], value)
     yield from families.values()
+
+
+def _derived(known: InstallationStatus) -> Metric:
+    counted = Counter(each.standing.state for each in known.derived)
+    return _gauge(
+        "market_derived_series",
+        "Derived series that are asked for, or whose candles will not come by themselves.",
+        "state",
+        {state: float(counted[state]) for state in get_args(StandingState)},
+    )
 
 
 def _values(each: SeriesStatus) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,11 +27,12 @@ from market.domain.lease_store import (
 from market.domain.series import SeriesId
 from market.domain.store import EMPTY, SeriesState
 from market.ingest.breaker import BreakerState
-from market.ingest.desired import Desired, combine, pinned_series
+from market.ingest.derived_standing import Standing, standings
+from market.ingest.desired import Desired, combine, pinned_series, whitelisted_series
 from market.ingest.gap_ledger import ledger
 from market.ingest.queues import QueueStanding, queue_standings
 from market.ingest.runtime import lease_store
-from market.runtime import candle_store
+from market.runtime import candle_store, derived_book, derived_timeframes
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,17 @@ class SeriesStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedStatus:
+    """The status of a derived series, which is not followed itself."""
+
+    series: SeriesId
+    head: int | None
+    standing: Standing
+    is_pinned: bool
+    is_watched: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstallationStatus:
     """The installation at `at`; `unreachable` names the parts that did not answer."""
 
@@ -94,6 +106,8 @@ class InstallationStatus:
     unreachable: frozenset[str]
     backfills: Mapping[SeriesId, BackfillProgress] = field(default_factory=dict)
     """The latest backfill of each desired series, if there was one lately."""
+    derived: tuple[DerivedStatus, ...] = ()
+    """Derived series that are asked for, or whose candles will not come by themselves."""
 
 
 def read_status() -> InstallationStatus:
@@ -128,6 +142,11 @@ def read_status() -> InstallationStatus:
     no_queues: tuple[list[QueueStanding], int] = ([], 0)
     queues, taken = read(BROKER, queue_standings, no_queues)
     members: list[Member] = read(LEASE_STORE, lambda: lease_store().members(), [])
+    watched: Collection[SeriesId] = ()
+    if settings.SWITCHES.enable_ondemand_ingest:
+        watched = read(LEASE_STORE, lambda: lease_store().watched(), set())
+    derived: list[DerivedStatus]
+    derived = read(DATABASE, lambda: blocking.call(_derived, watched, at), [])
     followed = [
         SeriesStatus(
             desired=each,
@@ -146,4 +165,26 @@ def read_status() -> InstallationStatus:
         taken=taken,
         unreachable=frozenset(unreachable),
         backfills=backfills,
+        derived=tuple(derived),
     )
+
+
+def _derived(watched: Collection[SeriesId], at: float) -> list[DerivedStatus]:
+    """The derived series that are asked for, or in trouble; those in trouble first."""
+    base_of, switches = derived_timeframes().base_of, settings.SWITCHES
+    whitelisted = whitelisted_series() if switches.enable_whitelist_ingest else []
+    pinned = {each for each in whitelisted if base_of(each)}
+    asked = pinned.union(each for each in watched if base_of(each))
+    found = standings(asked.union(derived_book().held()), now=at)
+    shown = [each for each, standing in found.items() if each in asked or standing.is_bad]
+    heads = candle_store().states(shown)
+    return [
+        DerivedStatus(
+            series=each,
+            head=heads[each].head,
+            standing=found[each],
+            is_pinned=each in pinned,
+            is_watched=each in watched,
+        )
+        for each in sorted(shown, key=lambda each: (not found[each].is_bad, str(each)))
+    ]

@@ -63,6 +63,10 @@ _CAUSES = tuple(
             gettext_lazy("The exchange opens candles of this timeframe at other times."),
         ),
         (
+            r"\bderived_series\b",
+            gettext_lazy("The store takes only candles of this series that are made of its base."),
+        ),
+        (
             r"\bhas no\b|unknown (exchange|market)|BadSymbol|NotSupported",
             gettext_lazy("The exchange does not have this series."),
         ),

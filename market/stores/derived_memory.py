@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 from typing_extensions import override
 
-from market.domain.derived import DerivedBook, Incomplete, Progress, Span
+from market.domain.derived import Booked, DerivedBook, Incomplete, Progress, Span
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 
@@ -50,6 +50,11 @@ class MemoryDerivedBook(DerivedBook):
     def known(self) -> dict[SeriesId, Progress]:
         with self._mutex:
             return dict(self._progress)
+
+    @override
+    def among(self, series: Collection[SeriesId]) -> dict[SeriesId, Booked]:
+        known = self.known()
+        return {each: Booked(known[each], True) for each in series if each in known}
 
     @override
     def held(self) -> list[SeriesId]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from market.domain.derived import DerivedBook, Incomplete, Progress, Span
+from market.domain.derived import Booked, DerivedBook, Incomplete, Progress, Span
 from market.domain.series import SeriesId
 from market.domain.store import SeriesWriter
 from market.stores.postgres import read_rows
@@ -24,6 +24,9 @@ DELETE FROM incomplete_buckets AS noted USING (VALUES %s) AS span (name, start, 
 WHERE noted.name = span.name AND candle_time >= start AND candle_time < stop
 """
 NOTE = "INSERT INTO incomplete_buckets (name, candle_time, found, expected) VALUES %s"
+AMONG = """
+SELECT name, is_held, since, base_head, base_epoch FROM derived_series WHERE name = ANY(%s)
+"""
 INCOMPLETE = """
 SELECT candle_time, found, expected FROM incomplete_buckets
 WHERE name = %s AND candle_time BETWEEN %s AND %s ORDER BY candle_time DESC LIMIT %s
@@ -87,6 +90,14 @@ class PostgresDerivedBook(DerivedBook):
     def known(self) -> dict[SeriesId, Progress]:
         rows = read_rows("SELECT name, since, base_head, base_epoch FROM derived_series", ())
         return {SeriesId.parse(name): Progress(*values) for name, *values in rows}
+
+    @override
+    def among(self, series: Collection[SeriesId]) -> dict[SeriesId, Booked]:
+        rows = read_rows(AMONG, ([str(each) for each in series],))
+        return {
+            SeriesId.parse(name): Booked(Progress(*values), is_held)
+            for name, is_held, *values in rows
+        }
 
     @override
     def held(self) -> list[SeriesId]:

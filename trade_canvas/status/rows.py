@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from market.domain.lease_store import BackfillProgress, Member
 from market.domain.series import SeriesId
 from market.ingest.breaker import BreakerState
+from market.ingest.derived_standing import Standing, StandingState
 from market.ingest.presence import BEAT, RECONCILE, WEB, WORKER
 from market.ingest.progress import REPAIR, START_UP, TAIL
 from market.installation.status import (
@@ -20,6 +22,7 @@ from market.installation.status import (
     DATABASE,
     LEASE_STORE,
     PARTS,
+    DerivedStatus,
     InstallationStatus,
     SeriesStatus,
 )
@@ -46,6 +49,25 @@ BACKFILL_STATES = {
     "succeeded": pgettext_lazy("backfill", "done"),
     "failed": pgettext_lazy("backfill", "failed"),
 }
+STANDINGS: dict[StandingState, Any] = {
+    "made": pgettext_lazy("derived series", "up to date"),
+    "filling": pgettext_lazy("derived series", "history is being made"),
+    "incomplete": pgettext_lazy("derived series", "base candles are missing"),
+    "base_late": pgettext_lazy("derived series", "the base is late"),
+    "behind": pgettext_lazy("derived series", "behind its base"),
+    "not_made": pgettext_lazy("derived series", "not made yet"),
+    "not_derived": pgettext_lazy("derived series", "not derived"),
+}
+STANDING_CAUSES = {
+    "base_late": gettext_lazy("See the base among the followed series."),
+    "behind": gettext_lazy("Deriving fails, or beat is down: see the log."),
+    "not_derived": gettext_lazy(
+        "The settings of the web process do not derive it, and other candles of it are refused: "
+        "derive it, or run manage.py derived --release."
+    ),
+}
+MOST_DERIVED = 500
+
 BACKFILL_SHOWN_S = 600.0
 """Backfills that ended are shown so long."""
 
@@ -102,6 +124,7 @@ def tables(
         _processes(known, has_workers=has_workers),
         _queues(known),
         _followed(known),
+        _derived(known),
         _backfills(known),
         _stored(stored),
     ]
@@ -221,6 +244,45 @@ def _breaker(each: SeriesStatus) -> Cell:
 def _problem(each: SeriesStatus) -> Cell:
     problem = problem_of(each.report, each.at, late_s=each.late_s)
     return Cell(NOTHING) if problem is None else Cell(problem.text, detail=problem.detail)
+
+
+def _derived(known: InstallationStatus) -> Table:
+    columns = (
+        *(_("series"), _("newest candle (UTC)"), _("base"), _("made to (UTC)"), _("state")),
+        *(_("wanted by"), _("problem")),
+    )
+    rows = [_derived_series(each) for each in known.derived[:MOST_DERIVED]]
+    hidden = len(known.derived) - len(rows)
+    note = "" if rows else _("None is wanted, and none is in trouble.")
+    if hidden:
+        note = _("%(count)d more are not shown.") % {"count": hidden}
+    return Table("derived", _("Derived series"), columns, rows, note)
+
+
+def _derived_series(each: DerivedStatus) -> Row:
+    standing = each.standing
+    wanted = [_("whitelist")] if each.is_pinned else []
+    if each.is_watched:
+        wanted.append(_("watchers"))
+    return [
+        _chart(each.series),
+        Cell(as_time(each.head)),
+        Cell(str(standing.base or NOTHING)),
+        Cell(as_time(standing.made_to)),
+        Cell(str(STANDINGS[standing.state]), standing.is_bad),
+        Cell(", ".join(wanted) or NOTHING),
+        _lacking(standing),
+    ]
+
+
+def _lacking(standing: Standing) -> Cell:
+    """Why a derived series has no newer candle."""
+    bucket = standing.incomplete
+    if standing.state == "incomplete" and bucket is not None:
+        lacks = _("%(found)d of %(expected)d base candles at %(time)s.")
+        found = {"found": bucket.found, "expected": bucket.expected}
+        return Cell(lacks % {**found, "time": as_time(bucket.candle_time)})
+    return Cell(str(STANDING_CAUSES.get(standing.state, NOTHING)))
 
 
 def _backfills(known: InstallationStatus) -> Table:

@@ -50,9 +50,10 @@ def asset(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _other_series(known: InstallationStatus) -> Heads:
-    """Heads of the series that need not be followed, at most MOST_STORED."""
-    followed = [str(each.series) for each in known.followed]
-    rows = Series.objects.exclude(name__in=followed).exclude(head_time=None).order_by("name")
+    """Heads of the series that no other table has, at most MOST_STORED."""
+    shown = [str(each.series) for each in known.followed]
+    shown += [str(each.series) for each in known.derived]
+    rows = Series.objects.exclude(name__in=shown).exclude(head_time=None).order_by("name")
     found: Heads = {}
     for name, head in rows.values_list("name", "head_time")[:MOST_STORED]:
         try:

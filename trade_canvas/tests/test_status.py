@@ -6,15 +6,24 @@ import time
 from dataclasses import replace
 
 import pytest
+from django.db import connection
 
+from market.domain.derived import Incomplete
 from market.domain.lease_store import Admission, BackfillProgress, JobReport, Member
 from market.domain.series import SeriesId
 from market.domain.store import SeriesState
+from market.domain.timeframe import Timeframe
+from market.ingest.derived_standing import Standing
 from market.ingest.desired import Desired
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.progress import REPAIR, START_UP, TAIL
 from market.ingest.queues import QueueStanding
-from market.installation.status import InstallationStatus, SeriesStatus
+from market.installation.status import (
+    DerivedStatus,
+    InstallationStatus,
+    SeriesStatus,
+    read_status,
+)
 from market.models import Series, WhitelistedSeries
 from trade_canvas.status.rows import tables
 
@@ -127,6 +136,45 @@ def test_backfills_are_shown_while_they_run_and_some_time_after(progress, shown,
     assert bad(known) == marked
 
 
+FIVE = SeriesId.parse("sim:spot:BTC/USDT:5m")
+
+
+@pytest.mark.parametrize(
+    ("standing", "shown", "marked"),
+    [
+        (Standing(state="made", base=BTC, made_to=HEAD), "up to date", []),
+        (
+            Standing(state="not_derived", made_to=HEAD),
+            "manage.py derived --release",
+            ["not derived"],
+        ),
+        (Standing(state="behind", base=BTC), "see the log", ["behind its base"]),
+        (
+            Standing(state="incomplete", base=BTC, incomplete=Incomplete(HEAD, 4, 5)),
+            "4 of 5 base candles at 2020-09-13 12:29:00.",
+            [],
+        ),
+    ],
+)
+def test_derived_series_is_shown_with_how_it_stands(standing, shown, marked):
+    each = DerivedStatus(series=FIVE, head=HEAD, standing=standing, is_pinned=True, is_watched=True)
+    known = installation(derived=(each,))
+    (table,) = [each for each in tables(known, {}, has_workers=True) if each.name == "derived"]
+    text = " | ".join(cell.text for row in table.rows for cell in row)
+    assert shown in text and "whitelist, watchers" in text and str(FIVE) in text
+    assert bad(known) == marked
+
+
+def test_derived_series_in_trouble_are_not_cut_off():
+    standing = Standing(state="behind", base=BTC)
+    each = DerivedStatus(
+        series=FIVE, head=None, standing=standing, is_pinned=False, is_watched=False
+    )
+    known = installation(derived=(each,) * 502)
+    (table,) = [each for each in tables(known, {}, has_workers=True) if each.name == "derived"]
+    assert (len(table.rows), table.note) == (500, "2 more are not shown.")
+
+
 def test_missing_processes_and_late_rounds_are_marked():
     late = Member(kind="worker", name="w", started_at=0, seen_at=NOW - 40)
     known = installation(members=(late,), unreachable=frozenset({"broker"}))
@@ -170,6 +218,33 @@ def test_page_shows_every_series_with_who_follows_it(admin_client, known_store):
         assert shown in text
     part = admin_client.get(PAGE, {"part": "tables"}).content.decode()
     assert str(BTC) in part and "<html" not in part
+
+
+@pytest.mark.django_db(transaction=True)
+def test_page_shows_derived_series_that_are_asked_for_or_stop(admin_client, known_store, settings):
+    settings.SWITCHES = replace(
+        settings.SWITCHES, enable_derived_timeframes=True, derived_timeframes="5m,15m,1h"
+    )
+    fifteen, hour, day = (
+        FIVE.with_timeframe(Timeframe.parse(each)) for each in ("15m", "1h", "1d")
+    )
+    WhitelistedSeries.objects.create(series_id=str(fifteen))
+    known_store.watch([FIVE], ttl=30)
+    with connection.cursor() as cursor:
+        for series in (hour, day):
+            cursor.execute(
+                "INSERT INTO derived_series (name, since, base_head, base_epoch, is_held)"
+                " VALUES (%s, 0, 60, 0, true)",
+                [str(series)],
+            )
+    found = {each.series: each for each in read_status().derived}
+    states = {series: each.standing.state for series, each in found.items()}
+    assert states == {day: "not_derived", FIVE: "not_made", fifteen: "not_made"}
+    assert next(iter(found)) == day
+    assert (found[FIVE].is_watched, found[FIVE].is_pinned) == (True, False)
+    assert (found[fifteen].is_watched, found[fifteen].is_pinned) == (False, True)
+    text = admin_client.get(PAGE).content.decode()
+    assert str(day) in text and "not derived" in text
 
 
 @pytest.mark.django_db(transaction=True)

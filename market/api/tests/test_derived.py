@@ -170,3 +170,66 @@ def test_what_closes_in_one_moment_is_derived_of_every_series(api):
     states = blocking.call(runtime.candle_store().states, derived)
     heads = {(str(one.timeframe), state.head) for one, state in states.items()}
     assert heads == {("5m", START + 600), ("15m", START)}
+
+
+def standing(api, at, series=FIVE):
+    """What health says of a derived series at a time after START."""
+    answer = api.get("/api/market/health", series_id=series, now_time=START + at).json()
+    return answer.get("derived")
+
+
+def made(state, **changes):
+    return {
+        "state": state,
+        "base_series_id": BASE,
+        "base_head_time": START + 240,
+        "made_to_time": START + 240,
+        "incomplete": None,
+    } | changes
+
+
+def test_health_says_how_far_a_derived_series_is_made(api):
+    nothing = made("not_made", base_head_time=None, made_to_time=None)
+    assert standing(api, 0) == nothing
+    post(api, *range(5))
+    assert standing(api, 310) == made("made")
+    # Minutes may be missing for a while: nothing was traded.
+    assert standing(api, 540) == made("made")
+    assert standing(api, 600) == made("base_late")
+    assert standing(api, 310, BASE) is None
+
+
+def test_health_says_that_a_bucket_is_not_made(api):
+    post(api, *range(5))
+    # Of a process that was killed before it derived anything.
+    store([START + 60 * number for number in range(5, 10)])
+    behind = {"base_head_time": START + 540}
+    assert standing(api, 615) == made("made", **behind)
+    assert standing(api, 625) == made("behind", **behind)
+    store([START], close=1.9)
+    assert standing(api, 615) == made("behind", **behind)
+
+
+def test_health_says_that_a_bucket_lacks_base_candles(api):
+    post(api, 0, 2, 3, 4, 5)
+    newest = {"base_head_time": START + 300}
+    bucket = {"candle_time": START, "base_candles": 4, "expected": 5}
+    assert standing(api, 370) == made("incomplete", incomplete=bucket, **newest)
+    post(api, 1)
+    assert standing(api, 370) == made("made", made_to_time=START + 300, **newest)
+
+
+def test_health_says_that_history_is_still_to_be_made(api, switch):
+    switch(derived_backfill_base_candles=100)
+    store([START + 60 * number for number in range(1600)])
+    times_of(api)
+    last = {"base_head_time": START + 95_940, "made_to_time": START + 95_940}
+    assert standing(api, 96_010) == made("filling", **last)
+
+
+def test_health_says_that_a_series_is_held_and_not_derived(api, switch):
+    post(api, *range(5))
+    never = BASE.replace(":1m", ":1h")
+    switch(enable_derived_timeframes=False)
+    assert standing(api, 310) == made("not_derived", base_series_id=None, base_head_time=None)
+    assert standing(api, 310, never) is None

@@ -17,6 +17,7 @@ from market.installation.words import (
     problem_of,
     state_of,
 )
+from market.pipeline import SeriesDerived
 
 NOW = 1_600_000_000.0
 
@@ -24,6 +25,7 @@ NOW = 1_600_000_000.0
 @pytest.mark.parametrize(
     ("error", "words"),
     [
+        (str(SeriesDerived(SERIES)), "made of its base"),
         ("binance 429 Too Many Requests", "limits the rate"),
         ("the exchange asked for a pause", "limits the rate"),
         ("sim has no spot market NOPE/USDT", "does not have this series"),

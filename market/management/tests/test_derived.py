@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from django.core.management.base import CommandError
 
+from market.ingest.derived_standing import standings
 from market.ingest.tests.test_derivation import FIVE, Chart, minute
 from market.pipeline import Pipeline, SeriesDerived
 from market.stores.derived_postgres import PostgresDerivedBook
@@ -32,12 +33,14 @@ def test_series_that_are_still_derived_are_not_released(chart, run, settings):
 def test_switched_off_series_are_listed_then_released(chart, run):
     held = len(chart.derivation.book.held())
     assert f"{FIVE}: not derived by these settings: --release" in run("derived")
+    assert standings([FIVE])[FIVE].state == "not_derived"
     with pytest.raises(SeriesDerived):
         Pipeline(chart.store).ingest(FIVE, [minute(5)])
     assert run("derived", str(FIVE), "--release").splitlines() == [
         f"{FIVE}: released",
         "1 of 1 derived series released",
     ]
+    assert standings([FIVE]) == {}
     assert Pipeline(chart.store).ingest(FIVE, [minute(5)]).fresh
     left = held - 1
     assert run("derived", "--release").endswith(f"{left} of {left} derived series released\n")

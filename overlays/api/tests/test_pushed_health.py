@@ -99,6 +99,23 @@ def test_halted_market_is_sent_with_its_health(clock, monkeypatch):
     assert before.signature != after.signature
 
 
+def test_derived_series_that_stops_is_sent_with_its_health(api, clock, switch):
+    switch(enable_derived_timeframes=True, derived_timeframes="5m")
+    five = SERIES.with_timeframe(Timeframe.parse("5m"))
+    ingest(walk(24)[4:], stages=[])
+    async_to_sync(first_fill)(five)
+    clock.now = 1510
+    before = pushed(five)
+    asked = api.get("/api/market/health", series_id=str(five), now_time=1510).json()
+    assert before.fields["market"] == asked
+    assert asked["derived"]["state"] == "made"
+    switch(enable_derived_timeframes=False)
+    after = pushed(five)
+    assert after.fields["market"]["derived"]["state"] == "not_derived"
+    assert before.signature != after.signature
+    assert "derived" not in pushed().fields["market"]
+
+
 def test_partial_candles_are_sent_until_they_are_whole(clock, switch):
     switch(
         enable_derived_timeframes=True,

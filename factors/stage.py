@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import NamedTuple
 
 from django.conf import settings
@@ -36,6 +37,34 @@ MOST_AHEAD = 2_000
 """A series with more candles than this between saved state and head is not prepared."""
 
 
+HOLD_S = 30.0
+"""So long after the past of a series changed, live batches leave a ledger far behind alone."""
+
+
+class MovingPasts:
+    """The series whose past is changing again and again, as while older history is added.
+
+    A live batch would compute as much as one may, on a ledger that the next page deletes again.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._changed: dict[SeriesId, tuple[int, float]] = {}
+
+    def has(self, series: SeriesId, epoch: int) -> bool:
+        """Whether the past changed lately; a series that was not asked about before is at rest."""
+        now = self._clock()
+        known, changed_at = self._changed.get(series, (epoch, -inf))
+        if epoch != known:
+            changed_at = now
+        self._changed[series] = epoch, changed_at
+        return now - changed_at < HOLD_S
+
+    def forget(self, series: SeriesId) -> None:
+        """Forget a series whose ledger has caught up."""
+        self._changed.pop(series, None)
+
+
 class ReplayedSteps(NamedTuple):
     """The steps of a prepared series from behind the time `after` up to its head.
 
@@ -62,6 +91,7 @@ class CandleInput:
     candles: StoredCandles
     request: Rebuild | None
     engines: Engines
+    moving: MovingPasts
 
     def logic(self, known: Position | None) -> FactorLogic:
         """The engine with the parameters of the series.
@@ -100,7 +130,7 @@ class CandleInput:
 
         When a page of old history has too many candles behind it, only the page is computed: the
         next page may follow, and would have all later candles computed once more. A few late
-        candles are no page.
+        candles are no page. For the same reason live candles between two pages wait.
         """
         change = self.change
         if reached == (BEGINNING if change.predecessor is None else change.predecessor):
@@ -109,7 +139,11 @@ class CandleInput:
         most = max(at_once, size)
         candles = self.candles.after(reached, most + 1)
         if len(candles) <= most:
+            self.moving.forget(change.series)
             return candles
+        is_live = change.revised_from is None and not self.is_requested
+        if is_live and self.moving.has(change.series, change.state.epoch):
+            return ()
         is_first = candles[0].candle_time == change.revised_from
         is_page = is_first and size > at_once // PAGES_AT_ONCE
         return candles[: size if is_page else most]
@@ -129,8 +163,10 @@ class FactorStage:
         rebuilds: bool | None = None,
         at_once: int = AT_ONCE,
         every: int = EVERY,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take what is not given from this process's runtime and switches."""
+        self._moving = MovingPasts(clock)
         self._engines = engines or runtime.engines()
         self._ledger = ledger or runtime.factor_ledger()
         allowed = settings.SWITCHES.enable_factor_fingerprint_rebuild
@@ -147,7 +183,9 @@ class FactorStage:
         """Write the facts of a change. Raises LedgerOutdated and LedgerConflict."""
         started = time.perf_counter()
         candles = StoredCandles(self._candles, change)
-        given = CandleInput(change, candles, change.results.get(Rebuild), self._engines)
+        given = CandleInput(
+            change, candles, change.results.get(Rebuild), self._engines, self._moving
+        )
         run = self._stage.apply(writer, change, given)
         fingerprint = run.logic.fingerprint
         change.results.put(FactorUpdate(run.head_time, run.entries, run.dropped_from, fingerprint))

@@ -10,6 +10,7 @@ from factors.domain.checkpoints import kept_between
 from factors.domain.ledger import FactorUpdate
 from factors.domain.tests.recordings import candles_strategy, engine, flat
 from factors.ledger_stage import LedgerOutdated
+from factors.stage import HOLD_S
 from factors.tests.ledgers import BATCHES, KNOWN, Worker, changed, new_series
 from market.pipeline import PipelineError
 from tests.examples import examples
@@ -183,6 +184,29 @@ def test_pages_of_old_history_are_each_computed_once(stores):
         for start in range(0, 30, 5)
     ]
     assert computed == [5] * 6
+    catch_up(worker, stores, series)
+    stores.check(series, ENGINE)
+
+
+def test_live_candles_between_pages_of_old_history_compute_little(stores):
+    """Each would compute as much as a batch may, for the next page to delete it again."""
+    series, now = new_series(), [0.0]
+    worker = Worker(stores, ENGINE, at_once=10, clock=lambda: now[0])
+
+    def computed(start, stop):
+        return len(worker.ingest(series, WAVES[start:stop]).results.get(FactorUpdate).steps)
+
+    computed(30, 54)
+    pages, live = [], []
+    for number in range(5):
+        pages.append(computed(5 * number, 5 * number + 5))
+        live.append(computed(54 + number, 55 + number))
+    assert pages == [5] * 5
+    # The first one may be the end of it all.
+    assert live == [10, 0, 0, 0, 0]
+    stores.check(series, ENGINE)
+    now[0] += HOLD_S
+    assert computed(59, 60) == 10
     catch_up(worker, stores, series)
     stores.check(series, ENGINE)
 

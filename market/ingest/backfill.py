@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -28,6 +28,11 @@ from market.ingest.gap_ranges import (
 from market.models import REASON_LENGTH
 
 OnPage = Callable[[HistoryPage], object]
+
+# Candles behind the head that are stored together. Each addition to the past makes factors compute
+# from there to the head again, and watchers read it again: with one for each page, a candle would
+# cost the more the longer the history behind it is.
+PAST_AT_ONCE = 10_000
 
 # Why candles are missing, where the exchange gave no other reason.
 NOT_ASKED = "not asked for yet"
@@ -98,29 +103,33 @@ async def fill(
 ) -> FillResult:
     """Fetch ``start..end`` (open times, inclusive), store it and publish the changes.
 
-    Each page is a transaction of its own, so an interrupted fill is resumed by another one. Holes
-    go into the gap ledger with the reason that their page has; when a FeedError is raised, what was
-    not asked for is open. Raises FeedError and its kinds, PipelineError and StaleFence. For a
-    derived series its base is filled. What retention removes is not fetched.
+    A page that reaches the head is a transaction of its own, those before it are stored together,
+    at least PAST_AT_ONCE candles at a time; so an interrupted fill is resumed by another one. Holes
+    go into the gap ledger with the reason that their page has; when a FeedError is raised, what
+    came before it is stored, and what was not asked for is open. Raises FeedError and its kinds,
+    PipelineError and StaleFence. For a derived series its base is filled. What retention removes is
+    not fetched.
     """
     series, start, end = derive.source_range(series, start, end)
     ports = ports or runtime_ports()
     stored, through = 0, None
+    head = (await blocking.run(ports.store.state, series)).head
     if series.timeframe in runtime.retention_bounds():
-        head = (await blocking.run(ports.store.state, series)).head
         start = max(start, runtime.oldest_wanted(series, max(head or 0, end)))
         if start > end:
             return FillResult(0, [], None)
     notes = HoleNotes(ports, series, (start, end))
     try:
-        async for page in feed.history(series, start, end):
-            if page.candles:
-                stored += await store_batch(ports, series, page.candles, fence=fence)
-                through = page.candles[-1].candle_time
-            if notes.takes(page):
-                await blocking.run(notes.note, page)
-            if on_page is not None:
-                on_page(page)
+        async for pages in _together(feed.history(series, start, end), head):
+            candles = [candle for page in pages for candle in page.candles]
+            if candles:
+                stored += await store_batch(ports, series, candles, fence=fence)
+                through = candles[-1].candle_time
+            for page in pages:
+                if notes.takes(page):
+                    await blocking.run(notes.note, page)
+                if on_page is not None:
+                    on_page(page)
     except FeedError as error:
         refusal = str(error) if isinstance(error, FeedRefused) else ""
         state = GapState.UNSERVED if refusal else GapState.OPEN
@@ -128,6 +137,27 @@ async def fill(
         raise
     missing = await blocking.run(notes.end, GapState.OPEN, NOT_ASKED)
     return FillResult(stored, missing, through, notes.reasons)
+
+
+async def _together(
+    history: AsyncIterator[HistoryPage], head: int | None
+) -> AsyncIterator[list[HistoryPage]]:
+    """The pages that are stored at once; an error comes behind the pages before it."""
+    pages: list[HistoryPage] = []
+    count = 0
+    try:
+        async for page in history:
+            pages.append(page)
+            count += len(page.candles)
+            if head is None or page.asked[1] >= head or count >= PAST_AT_ONCE:
+                yield pages
+                pages, count = [], 0
+    except FeedError:
+        if pages:
+            yield pages
+        raise
+    if pages:
+        yield pages
 
 
 async def store_batch(

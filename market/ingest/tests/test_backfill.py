@@ -9,6 +9,7 @@ import pytest
 from market.domain.feed import FeedError, Missing, UnknownSymbol
 from market.domain.gaps import merged
 from market.domain.store import StaleFence
+from market.ingest import backfill
 from market.ingest.backfill import fill, missing_between, noted_hole, settle_stored
 from market.ingest.gap_ranges import Evidence, GapEntry, GapState
 from market.ingest.tests.exchange_fake import (
@@ -65,6 +66,37 @@ async def test_interrupted_fill_keeps_its_pages_and_is_resumed_later(feed, ports
     with pytest.raises(FeedError):
         await run(feed, ports)
     assert len(stored(ports)) == 6
+    assert (await run(feed, ports, first=6)).stored == 4
+
+
+async def test_pages_behind_the_head_are_stored_together(feed, ports, monkeypatch):
+    """What an addition to the past costs grows with what is behind it, so there are few."""
+    ports.committer.pipeline.ingest(SERIES, [candle_at(20)])
+    pages = []
+    result = await run(feed, ports, on_page=pages.append)
+    assert (result.stored, result.through) == (10, at(9))
+    assert [len(page.candles) for page in pages] == [3, 3, 3, 1]
+    assert [len(change.past) for change in ports.publisher.changes] == [10]
+    monkeypatch.setattr(backfill, "PAST_AT_ONCE", 5)
+    for number in range(11, 20):
+        feed.add_candle(number)
+    await run(feed, ports, first=11, last=19)
+    assert [len(change.past) for change in ports.publisher.changes[1:]] == [6, 3]
+
+
+async def test_page_that_reaches_the_head_waits_for_no_other(feed, ports):
+    ports.committer.pipeline.ingest(SERIES, [candle_at(4)])
+    await run(feed, ports)
+    sizes = [(len(each.past), len(each.fresh)) for each in ports.publisher.changes]
+    assert sizes == [(4, 1), (0, 3), (0, 1)]
+
+
+async def test_error_comes_behind_what_was_read_before_it(feed, ports):
+    ports.committer.pipeline.ingest(SERIES, [candle_at(20)])
+    feed.faults, feed.pages_before_fault = [FeedError("gone")], 2
+    with pytest.raises(FeedError):
+        await run(feed, ports)
+    assert [len(change.past) for change in ports.publisher.changes] == [6]
     assert (await run(feed, ports, first=6)).stored == 4
 
 

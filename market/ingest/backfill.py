@@ -126,8 +126,7 @@ async def fill(
                 stored += await store_batch(ports, series, candles, fence=fence)
                 through = candles[-1].candle_time
             for page in pages:
-                if notes.takes(page):
-                    await blocking.run(notes.note, page)
+                await notes.take(page)
                 if on_page is not None:
                     on_page(page)
     except FeedError as error:
@@ -184,8 +183,8 @@ class HoleNotes:
         # Recorded when candles are stored on both sides, at the end.
         self._unanswered: list[GapEntry] = []
 
-    def takes(self, page: HistoryPage) -> bool:
-        """Count a page as asked for; True when it has holes to note."""
+    async def take(self, page: HistoryPage) -> None:
+        """Count a page, whose candles are stored, as asked for, and record its holes."""
         step = self._series.timeframe.seconds
         self._asked = merged(sorted([*self._asked, page.asked]), reach=step)
         if self._unanswered and self._unanswered[-1].to_time >= page.asked[0]:
@@ -197,10 +196,10 @@ class HoleNotes:
                 for part in (entry.part(0, first), entry.part(last, entry.to_time))
             ]
             self._unanswered = [part for part in parts if part is not None]
-        return bool(page.holes)
+        if page.holes:
+            await blocking.run(self._note, page)
 
-    def note(self, page: HistoryPage) -> None:
-        """Record the holes of a page, whose candles are stored. Blocking."""
+    def _note(self, page: HistoryPage) -> None:
         times = [candle.candle_time for candle in page.candles]
         missing = missing_between(self._ports.store, self._series, page.asked)
         spans = [(hole.from_time, hole.to_time) for hole in page.holes]

@@ -3,6 +3,10 @@
 Where candles are a hypertable, that is a continuous aggregate, made for the check and dropped after
 it: other code, other plans. On a plain table it is a query. Neither is part of how candles are
 derived.
+
+A continuous aggregate of months, or of days of a zone, needs a column of timestamps, and the time
+of candles is a number. So it aggregates parts of equal length that no month or day divides, and a
+query adds them up.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -42,16 +47,22 @@ GROUP BY series_id, bucket WITH NO DATA
 # Of months and days of a zone the bounds are given: only then do both have the same rules of zones.
 CALENDAR = """
 SELECT series_id, bucket,
-       (array_agg(open ORDER BY candle_time))[1] AS open, max(high) AS high, min(low) AS low,
-       (array_agg(close ORDER BY candle_time DESC))[1] AS close,
-       sum(volume ORDER BY candle_time) AS volume, count(*) AS found,
+       (array_agg(open ORDER BY part))[1] AS open, max(high) AS high, min(low) AS low,
+       (array_agg(close ORDER BY part DESC))[1] AS close,
+       sum(volume ORDER BY part) AS volume, sum(found) AS found,
        (min(closes) - bucket) / {base_length} AS expected
-FROM candles
+FROM ({parts}) AS parts
 JOIN unnest(%(opens)s::bigint[], %(closes)s::bigint[]) AS bounds (bucket, closes)
-    ON candle_time >= bucket AND candle_time < closes
-WHERE candle_time %% {base_length} = 0
-    AND series_id = (SELECT id FROM series WHERE name = %(base)s)
+    ON part >= bucket AND part < closes
+WHERE series_id = (SELECT id FROM series WHERE name = %(base)s)
 GROUP BY series_id, bucket
+"""
+PARTS = """
+SELECT series_id, candle_time AS part, open, high, low, close, volume, 1 AS found FROM candles
+WHERE candle_time %% {base_length} = 0
+"""
+AGGREGATED_PARTS = """
+SELECT series_id, bucket AS part, open, high, low, close, volume, found FROM {view}
 """
 # An aggregate adds volumes in an order of its own; everything else is the same double.
 COMPARE = """
@@ -121,32 +132,46 @@ def compare(
         chosen = sorted(each for each in known if each.timeframe == timeframe)
         if not chosen:
             continue
-        with (
-            _without_timeout(connection),
-            _source(connection, timeframes.base, timeframe, is_hypertable=is_hypertable) as source,
-        ):
-            for series in chosen:
-                base = series.with_timeframe(timeframes.base)
-                over = timeframes.base.close_of(known[series].head)
-                values: dict[str, Any] = {
-                    "name": str(series),
-                    "base": str(base),
-                    "since": known[series].since,
-                    "last": timeframe.closed_by(over),
+        with _without_timeout(connection):
+            asked = {
+                each: {
+                    **_asked(connection, each, known[each], timeframes.base),
                     "partial": keeps_partial,
                     "tolerance": TOLERANCE if is_hypertable else 0.0,
                 }
-                whole = f"{timeframe.seconds} / {timeframes.base.seconds}"
-                if timeframe.calendar is not None:
-                    whole = "expected"
-                with connection.cursor() as cursor:
-                    cursor.execute(FIRST, values)
-                    (first,) = cursor.fetchone()
-                    values["first"] = over if first is None else timeframe.open_of(first)
-                    if timeframe.calendar is not None:
-                        values |= _bounds(timeframe, values["first"], over)
-                    cursor.execute(COMPARE.format(source=source, whole=whole), values)
+                for each in chosen
+            }
+            # Of a calendar: the longest part that no bucket divides.
+            bounds = (time for each in asked.values() for time in (*each["opens"], *each["closes"]))
+            is_calendar = timeframe.calendar is not None
+            length = gcd(*bounds) or timeframes.base.seconds if is_calendar else timeframe.seconds
+            source = _source(
+                connection, timeframes.base, timeframe, length, is_hypertable=is_hypertable
+            )
+            whole = "expected" if is_calendar else f"{length} / {timeframes.base.seconds}"
+            with source as rolled, connection.cursor() as cursor:
+                for series, values in asked.items():
+                    cursor.execute(COMPARE.format(source=rolled, whole=whole), values)
                     yield Compared(series, *cursor.fetchone())
+
+
+def _asked(
+    connection: BaseDatabaseWrapper, series: SeriesId, progress: Progress, base: Timeframe
+) -> dict[str, Any]:
+    """What to compare of a series, as values for the statements."""
+    timeframe, over = series.timeframe, base.close_of(progress.head)
+    names = {"name": str(series), "base": str(series.with_timeframe(base))}
+    with connection.cursor() as cursor:
+        cursor.execute(FIRST, names)
+        (found,) = cursor.fetchone()
+    first = over if found is None else timeframe.open_of(found)
+    return {
+        **names,
+        "since": progress.since,
+        "last": timeframe.closed_by(over),
+        "first": first,
+        **(_bounds(timeframe, first, over) if timeframe.calendar else {"opens": [], "closes": []}),
+    }
 
 
 def _bounds(timeframe: Timeframe, first: int, over: int) -> dict[str, list[int]]:
@@ -173,18 +198,24 @@ def _without_timeout(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 @contextmanager
 def _source(
-    connection: BaseDatabaseWrapper, base: Timeframe, to: Timeframe, *, is_hypertable: bool
+    connection: BaseDatabaseWrapper,
+    base: Timeframe,
+    to: Timeframe,
+    length: int,
+    *,
+    is_hypertable: bool,
 ) -> Iterator[str]:
-    """What to read the roll-up of all base series from."""
+    """What to read the roll-up of all base series from; an aggregate has buckets of `length`."""
     parts: dict[str, Any] = {
         "view": VIEW,
-        "length": to.seconds,
+        "length": length,
         "offset": to.offset,
         "base_length": base.seconds,
         "base_offset": base.offset,
     }
-    if to.calendar is not None:
-        yield f"({CALENDAR.format(**parts)}) AS plain"
+    if not is_hypertable and to.calendar is not None:
+        rolled = CALENDAR.format(parts=PARTS.format(**parts), **parts)
+        yield f"({rolled}) AS plain"
         return
     if not is_hypertable:
         of_series = "AND series_id = (SELECT id FROM series WHERE name = %(base)s)"
@@ -198,6 +229,10 @@ def _source(
         try:
             cursor.execute(AGGREGATE.format(**parts))
             cursor.execute(f"CALL refresh_continuous_aggregate('{VIEW}', NULL, NULL)")
-            yield VIEW
+            if to.calendar is None:
+                yield VIEW
+            else:
+                rolled = CALENDAR.format(parts=AGGREGATED_PARTS.format(**parts), **parts)
+                yield f"({rolled}) AS added"
         finally:
             cursor.execute(drop)

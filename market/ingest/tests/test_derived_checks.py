@@ -9,11 +9,24 @@ from dataclasses import replace
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from market.domain.series import SeriesId
-from market.ingest.tests.test_derivation import BASE, FIVE, RULES, START, Chart, minute
+from market.ingest.tests.test_derivation import (
+    BASE,
+    CALENDARS,
+    FIVE,
+    HALF_HOUR,
+    RULES,
+    START,
+    Chart,
+    all_of,
+    minute,
+    play_runs,
+)
 from market.stores import derived_checks
 from market.stores import postgres_timescale as timescale
+from market.stores.derived_checks import Compared
 from market.stores.derived_postgres import PostgresDerivedBook
 from market.stores.postgres import PostgresCandleStore
 from market.stores.tests.hypertables import compress_all, needs_timescale, restored, sql
@@ -142,3 +155,58 @@ def test_check_has_the_time_that_it_needs(chart, kind, monkeypatch):
     finally:
         sql(f"SET statement_timeout = '{before}'")
     assert [each.is_equal for each in compared] == [True]
+
+
+DST = 1_710_046_800
+"""Shortly before a day of 23 hours in New York."""
+
+
+def calendar_check(found, *, is_hypertable):
+    """What the check finds of each series, and the statements that it sends."""
+    with CaptureQueriesContext(connection) as sent:
+        compared = derived_checks.compare(
+            connection,
+            found.derivation.book.known(),
+            CALENDARS,
+            keeps_partial=found.derivation.keeps_partial,
+            is_hypertable=is_hypertable,
+        )
+        return list(compared), [each["sql"] for each in sent]
+
+
+@pytest.mark.parametrize("keeps_partial", [False, True])
+def test_months_and_days_of_zones_are_compared_with_parts_of_an_aggregate(kind, keeps_partial):
+    found = Chart(
+        PostgresCandleStore(),
+        PostgresDerivedBook(),
+        base=HALF_HOUR,
+        rules=CALENDARS,
+        keeps_partial=keeps_partial,
+    )
+    # Three weeks around it with gaps, some of which are filled later, and a revision.
+    play_runs(found, DST, [(0, 500, 3.0, False), (503, 400, 4.0, False), (501, 1, 5.0, False)])
+    play_runs(found, DST, [(30, 2, 8.0, False)])
+    if kind == "compressed":
+        compress_all()
+    compared, sent = calendar_check(found, is_hypertable=kind != "plain")
+    assert {each.series for each in compared} == set(found.derivation.book.known())
+    for each in compared:
+        count = len(all_of(found.store, each.series))
+        assert each == Compared(each.series, count, 0, 0, 0)
+    assert sum(each.candles for each in compared) > 40
+    made = [each for each in sent if "timescaledb.continuous" in each]
+    assert len(made) == (0 if kind == "plain" else len(compared))
+    if made:
+        # Days of New York begin at 05:00 and 04:00.
+        assert "time_bucket(3600::bigint" in made[0]
+    day = next(each.series for each in compared if each.candles)
+    time = all_of(found.store, day)[1].candle_time
+    sql(
+        "UPDATE candles SET low = low - 1 WHERE candle_time = %s AND series_id ="
+        " (SELECT id FROM series WHERE name = %s)",
+        time,
+        str(day),
+    )
+    compared, _ = calendar_check(found, is_hypertable=kind != "plain")
+    assert [each.series for each in compared if not each.is_equal] == [day]
+    assert sql("SELECT count(*) FROM pg_class WHERE relname LIKE '%derived_check%'") == [(0,)]

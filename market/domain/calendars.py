@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from market.domain.zones import UTC_ZONE, Zone
+from market.domain.zones import UTC_ZONE, Zone, dates_left_out
 
 DAY_S = 86_400
 
@@ -72,6 +72,16 @@ class Calendar:
             number += step
             moved = self._begin(number)
         return moved
+
+    def steps(self, start: int, end: int) -> int:
+        """How many candles after the one that covers `start` the one that covers `end` is."""
+        first, last = self.number_of(start), self.number_of(end)
+        if self.unit == "M" or self._days > 1:
+            return last - first
+        # A date that was left out has a number, and no candle.
+        low, high = min(first, last), max(first, last)
+        empty = sum(low < day < high for day in dates_left_out(self.zone))
+        return last - first - (empty if first < last else -empty)
 
     def number_of(self, time: float) -> int:
         """The number of the candle that covers `time`; the next one has the next number."""

@@ -86,7 +86,7 @@ class Timeframe:
     def steps(self, start: int, end: int) -> int:
         """How many candles after the one that opens at `start` the one at `end` is."""
         if self.calendar is not None:
-            return self.calendar.number_of(end) - self.calendar.number_of(start)
+            return self.calendar.steps(start, end)
         return (end - start) // self.seconds
 
     def closed_by(self, time: int) -> int:

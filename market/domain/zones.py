@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 PACKAGE = "tzdata"
 
-WEEK_S = 604_800
+DAY_S, WEEK_S, YEAR_S = 86_400, 604_800, 31_536_000
 # Rules that hold from then on are in force before it.
 RULES_UNTIL = 2**31
 
@@ -63,6 +63,32 @@ def offsets_of(zone: Zone) -> frozenset[int]:
     One that was in force for less than a week may be missing.
     """
     return frozenset(zone.offset_at(time) for time in range(0, RULES_UNTIL, WEEK_S))
+
+
+@lru_cache(maxsize=512)
+def dates_left_out(zone: Zone) -> tuple[int, ...]:
+    """The dates that its clocks have never shown since 1970, as days since 1970-01-01, ascending.
+
+    A place that moves across the date line leaves one out: Samoa the 30th of December 2011.
+    """
+    found: list[int] = []
+    for start in range(0, RULES_UNTIL, YEAR_S):
+        before, after = start, start + YEAR_S
+        turned = zone.offset_at(before) + DAY_S // 2
+        if zone.offset_at(after) <= turned:
+            continue
+        while after - before > 1:
+            middle = (before + after) // 2
+            if zone.offset_at(middle) > turned:
+                after = middle
+            else:
+                before = middle
+        found += range(_day(zone, before) + 1, _day(zone, after))
+    return tuple(found)
+
+
+def _day(zone: Zone, time: int) -> int:
+    return (time + zone.offset_at(time)) // DAY_S
 
 
 @lru_cache(maxsize=1)

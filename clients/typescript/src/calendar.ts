@@ -5,6 +5,9 @@
  */
 
 const DAY_S = 86_400;
+const YEAR_S = 365 * DAY_S;
+/** Rules that hold from then on are in force before it. */
+const RULES_UNTIL = 2 ** 31;
 // 1970-01-01 was a Thursday.
 const FIRST_MONDAY = 4;
 const MONTHS_OF_A_YEAR = 12;
@@ -25,6 +28,8 @@ export interface Calendar {
   numberOf(time: number): number;
   /** The open time of the candle with a number. */
   openOf(number: number): number;
+  /** How many candles after the one that covers a time the one that covers another is. */
+  steps(from: number, to: number): number;
 }
 
 /** Null where there are no such candles; throws RangeError for a zone that is not known. */
@@ -45,6 +50,14 @@ export function calendarOf(count: number, unit: string, zone: string | null): Ca
     isMonthly,
     longest: days * DAY_S + (zone === null ? 0 : LONGEST_TURN_S),
     numberOf,
+    steps: (from, to) => {
+      const [first, last] = [numberOf(from), numberOf(to)];
+      if (isMonthly || days > 1) return last - first;
+      // A date that was left out has a number, and no candle.
+      const [low, high] = [Math.min(first, last), Math.max(first, last)];
+      const empty = dates.leftOut().filter((day) => low < day && day < high).length;
+      return last - first - Math.sign(last - first) * empty;
+    },
     openOf: (number) => dates.startOf(firstDay(number)),
   };
 }
@@ -63,6 +76,8 @@ function monthStart(month: number): number {
 interface Dates {
   dayOf(time: number): number;
   startOf(day: number): number;
+  /** The dates that its clocks have never shown since 1970, ascending. */
+  leftOut(): readonly number[];
 }
 
 const known = new Map<string | null, Dates>();
@@ -72,7 +87,9 @@ function datesOf(zone: string | null): Dates {
   if (dates === undefined) {
     const offsetAt = zone === null ? () => 0 : zoneOffset(zone);
     const dayOf = (time: number): number => Math.floor((time + offsetAt(time)) / DAY_S);
-    dates = { dayOf, startOf: (day) => startIn(dayOf, day) };
+    let empty: readonly number[] | undefined;
+    const leftOut = (): readonly number[] => (empty ??= leftOutBy(offsetAt, dayOf));
+    dates = { dayOf, startOf: (day) => startIn(dayOf, day), leftOut };
     known.set(zone, dates);
   }
   return dates;
@@ -86,6 +103,23 @@ function startIn(dayOf: (time: number) => number, day: number): number {
     else begin = middle;
   }
   return begin;
+}
+
+/** A place that moves across the date line leaves a date out: Samoa the 30th of December 2011. */
+function leftOutBy(offsetAt: (time: number) => number, dayOf: (time: number) => number): number[] {
+  const found: number[] = [];
+  for (let start = 0; start < RULES_UNTIL; start += YEAR_S) {
+    let [before, after] = [start, start + YEAR_S];
+    const turned = offsetAt(before) + DAY_S / 2;
+    if (offsetAt(after) <= turned) continue;
+    while (after - before > 1) {
+      const middle = Math.floor((before + after) / 2);
+      if (offsetAt(middle) > turned) after = middle;
+      else before = middle;
+    }
+    for (let day = dayOf(before) + 1; day < dayOf(after); day += 1) found.push(day);
+  }
+  return found;
 }
 
 /** How many seconds the clocks of a zone are ahead of UTC at a time. Throws RangeError. */

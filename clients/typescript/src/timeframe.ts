@@ -95,7 +95,7 @@ export function closeTimeOf(timeframe: Timeframe, open: number): number {
 /** How many candles lie between two open times. */
 export function candlesBetween(timeframe: Timeframe, open: number, later: number): number {
   const { calendar, seconds } = timeframe;
-  if (calendar !== undefined) return calendar.numberOf(later) - calendar.numberOf(open) - 1;
+  if (calendar !== undefined) return calendar.steps(open, later) - 1;
   return Math.ceil((later - open) / seconds) - 1;
 }
 

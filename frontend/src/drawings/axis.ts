@@ -71,6 +71,6 @@ export class Axis {
     const number = calendar.numberOf(to);
     const open = calendar.openOf(number);
     const part = (to - open) / (calendar.openOf(number + 1) - open);
-    return number - calendar.numberOf(from) + part;
+    return calendar.steps(from, to) + part;
   }
 }

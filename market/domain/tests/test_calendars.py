@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from market.domain.candle import Candle
+from market.domain.gaps import Gap
 from market.domain.rollup import DerivedTimeframes, expected_in, is_derivable, roll_up
 from market.domain.timeframe import MAX_TIME, Timeframe, TimeframeError, followable_named
 from market.domain.zones import _names
@@ -36,8 +37,6 @@ ZONES = [
     "Antarctica/Troll",
     "Europe/Dublin",
 ]
-# Days are counted by their dates, of which these left one out.
-SKIPPED_A_DAY = {"Pacific/Apia", "Pacific/Fakaofo"}
 SHAPES = ["1d", "2d", "1w", "2w", "1M", "3M", "12M"]
 
 
@@ -156,10 +155,29 @@ def test_arithmetic_of_calendars_fits_together(name, shape, time, by):
     # What tells a gap from two neighbours.
     assert closed - opened <= found.seconds < found.close_of(closed) - opened
     assert found.moved(opened, 1) == closed
-    if name not in SKIPPED_A_DAY:
-        assert found.steps(opened, found.moved(opened, by)) == by
+    assert found.steps(opened, found.moved(opened, by)) == by
     assert found.latest_closed(closed) == opened
     assert found.latest_closed(closed - 0.5) == found.moved(opened, -1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "after"),
+    [
+        ("Pacific/Apia", "2011-12-29", "2011-12-31"),
+        ("Pacific/Fakaofo", "2011-12-29", "2011-12-31"),
+        ("Pacific/Kiritimati", "1994-12-30", "1995-01-01"),
+        ("Pacific/Kwajalein", "1993-08-20", "1993-08-22"),
+    ],
+)
+def test_date_that_was_left_out_is_not_missing(zone, before, after):
+    days = timeframe(f"1d~{zone}")
+    first, last = at(before, zone), at(after, zone)
+    assert days.steps(first, last) == days.lacking(first, last) == 1
+    assert days.steps(last, first) == -1
+    assert days.steps(days.moved(first, -400), days.moved(last, 400)) == 801
+    assert Gap(first, last).missing_candles(days) == 0
+    assert timeframe(f"2d~{zone}").steps(at("1990-01-01", zone), at("2020-01-02", zone)) == 5479
+    assert timeframe(f"1M~{zone}").steps(at("1990-01-01", zone), at("2020-01-01", zone)) == 360
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ import { t } from "../i18n/words";
 import { CandleChart } from "./chart";
 import { closingText, isFresh } from "./connection-text";
 import { KeySteps } from "./key-steps";
-import { Legend, spokenCandle } from "./legend";
-import { Mask, Notices, Toast } from "./stage-notices";
+import { HeldStep } from "./held-step";
+import { spokenCandle } from "./legend";
+import { Stage } from "./stage";
 import { themeOf } from "./theme";
 import { formatOpenTime, type PriceUnit } from "../i18n/format";
 import { chosenZone, zoneOfTimeframe, type Zone } from "../i18n/zone";
-import { element, setHidden, setText } from "../dom";
 import { afterPaint } from "../later";
-import { describeChart } from "./test-surface";
+import { describeChart, describeNothing } from "./test-surface";
 import { REPLACE } from "trade-canvas-client/chart-change";
 import type { CandleSource, OpenSource } from "trade-canvas-client/candle-source";
 import type { Candle } from "trade-canvas-client/candle";
@@ -22,8 +22,7 @@ import type { PriceSteps } from "../sync/price-steps";
 import type { SettingsStore } from "../settings/settings";
 import type { LegendEntry, Study } from "../studies/study";
 import type { SeriesId } from "trade-canvas-client/series-id";
-import { lastClosedTime, type SeriesState, type Step } from "trade-canvas-client/series-state";
-import { Timers } from "trade-canvas-client/timers";
+import type { SeriesState, Step } from "trade-canvas-client/series-state";
 
 export interface CellDependencies {
   readonly openSource: OpenSource;
@@ -49,9 +48,6 @@ export interface CellEvents {
   offers(seriesId: string): readonly SeriesId[];
 }
 
-/** How long a closed candle waits for its drawings, so that both are drawn in one frame. */
-const HELD_MS = 40;
-
 export type ChartView = Pick<
   CandleChart,
   "pan" | "zoom" | "zoomToNormal" | "scrollToEnd" | "scrollToStart"
@@ -62,34 +58,19 @@ export class ChartCell {
   private readonly events: CellEvents;
   private readonly studies: readonly Study[];
   private readonly root: HTMLElement;
-  private readonly chartRoot = element("div", {
-    class: "chart",
-    attributes: { tabindex: "0", role: "application", "aria-label": t("Candlestick chart") },
-  });
-  private readonly toLive = latestButton(() => this.chart.scrollToEnd());
-  private readonly zoneSign = element("span", { class: "zone-sign" });
+  private readonly stage: Stage;
   private readonly chart: CandleChart;
   /** What keys step through. */
   readonly steps: KeySteps;
-  private readonly legend: Legend;
   private partial: ReadonlyMap<number, PartialCandle> = new Map();
-  private readonly toast: Toast;
-  private readonly mask: Mask;
-  private readonly notices: Notices;
   private readonly unsubscribe: readonly (() => void)[];
   private chosen: Zone;
   private completed: SeriesId | null = null;
-  private readonly beginning = element("div", { class: "beginning" });
   private source: CandleSource | null = null;
   /** The first visible candle, UTC seconds. */
   private viewedFrom = Infinity;
   private opened: SeriesId | null = null;
-  private readonly timers: Timers<"held">;
-  private readonly resized = (): void => this.legend.restyle();
-  /** A step that waits for its drawings, and the newest closed candle that is shown. */
-  private held: Step | null = null;
-  private shownTo: number | null = null;
-  private axisWidth = 0;
+  private readonly held: HeldStep;
 
   /** Builds the cell inside `root`; `studies` are the cell's own. */
   constructor(
@@ -100,33 +81,21 @@ export class ChartCell {
   ) {
     this.root = root;
     this.dependencies = dependencies;
-    this.timers = new Timers(dependencies.clock);
+    this.held = new HeldStep(dependencies.clock, (step) => this.show(step));
     this.studies = studies;
     this.events = events;
-    const legend = element("div", { class: "legend" });
-    const notices = element("div", { class: "notices", attributes: { "aria-live": "polite" } });
-    const toast = element("div", { class: "toast", attributes: { role: "status" } });
-    const mask = element("div", {
-      class: "mask",
-      attributes: { role: "status", "aria-live": "polite" },
-    });
-    const head = element("div", { class: "stage-head" }, [legend, notices, this.beginning]);
-    root.append(this.chartRoot, head, toast, this.zoneSign, this.toLive, mask);
-    const retry = (): void => this.source?.retry?.();
-    this.legend = new Legend(legend);
-    this.toast = new Toast(toast);
-    this.mask = new Mask(mask, {
-      retried: retry,
+    this.stage = new Stage(root, {
+      latest: () => this.chart.scrollToEnd(),
+      retried: () => this.source?.retry?.(),
       chosen: (seriesId) => events.chosen(seriesId),
       offers: (seriesId) => events.offers(seriesId),
     });
-    this.notices = new Notices(notices, retry);
     this.chosen = chosenZone(dependencies.settings.value.zone);
-    this.chart = new CandleChart(this.chartRoot, themeOf(root), {
+    this.chart = new CandleChart(this.stage.chart, themeOf(root), {
       viewed: (from) => this.viewed(from),
       nearStart: () => this.source?.loadOlder(),
       pointed: (time) => this.pointed(time),
-      atEnd: (atEnd) => setHidden(this.toLive, atEnd),
+      atEnd: (atEnd) => this.stage.showAtEnd(atEnd),
     });
     this.each((study) => study.attach(this.chart.host));
     this.steps = new KeySteps({
@@ -134,7 +103,7 @@ export class ChartCell {
       studies,
       textOf: (candle) => this.textOf(candle),
       pointed: (time) => this.pointed(time),
-      notice: (text) => this.toast.show(text),
+      notice: (text) => this.stage.toast.show(text),
     });
     root.append(this.steps.root);
     this.unsubscribe = [
@@ -142,9 +111,7 @@ export class ChartCell {
         if (now.zone !== before.zone) this.zoneChosen(now.zone);
       }),
       dependencies.priceSteps.subscribe(() => this.reprice()),
-      () => window.removeEventListener("resize", this.resized),
     ];
-    window.addEventListener("resize", this.resized);
   }
 
   get state(): SeriesState | null {
@@ -162,7 +129,7 @@ export class ChartCell {
 
   /** The element that carries the data attributes for tests. */
   get surface(): HTMLElement {
-    return this.chartRoot;
+    return this.stage.chart;
   }
 
   /** How prices of the series are written. */
@@ -198,35 +165,33 @@ export class ChartCell {
 
   /** Shows a message while there is no series, and others to open. */
   showNothing(title: string, text: string, offers: readonly SeriesId[] = []): void {
-    this.mask.renderNothing(title, text, offers);
-    this.chartRoot.dataset["status"] = "empty";
+    this.stage.mask.renderNothing(title, text, offers);
+    describeNothing(this.stage.chart);
   }
 
   /** Leaves the current series and opens another one. */
   open(series: SeriesId): void {
     this.source?.stop();
-    this.timers.clearAll();
-    this.held = null;
-    this.shownTo = null;
+    this.held.clear();
     this.opened = series;
     this.showPartial([]);
     this.completed = null;
     this.viewedFrom = Infinity;
-    this.chartRoot.setAttribute("aria-label", t("Candlestick chart of {series}", { series: series.text }));
+    this.stage.nameSeries(series);
     this.chart.setZone(this.zone);
     this.chart.setPriceStep(this.dependencies.priceSteps.of(series));
     this.source = this.dependencies.openSource(series.text, {
-      changed: (step) => this.follow(step),
+      changed: (step) => this.held.follow(step, () => this.expectsChange()),
       rewritten: (reason) => this.rewritten(reason),
       drawings: () => this.studies.find((study) => study.cursor)?.cursor?.() ?? null,
       pushed: (message) => {
         if (message.type === "health") this.showPartial(message.partial);
-        else this.showHeld();
+        else this.held.release();
         this.each((study) => study.pushed?.(message));
         this.events.pushed?.(message);
       },
       connected: (isConnected) => {
-        this.showHeld();
+        this.held.release();
         this.each((study) => study.connected?.(isConnected));
         this.events.connected?.(isConnected);
       },
@@ -254,12 +219,12 @@ export class ChartCell {
     const { state } = this;
     if (state === null) return;
     const now = this.dependencies.clock.now();
-    this.mask.render(state, now);
-    this.notices.render(state, now, this.zone);
+    this.stage.mask.render(state, now);
+    this.stage.notices.render(state, now, this.zone);
     const newest = state.forming ?? state.candles.at(-1) ?? null;
     this.chart.showLast(newest, closingText(state, now), isFresh(state, now));
-    this.renderBeginning(state);
-    this.keepOffAxis();
+    this.stage.showBeginning(state, this.viewedFrom, this.zone);
+    this.stage.keepOffAxis(this.chart.axisWidth);
     // Again, if a read failed or was overtaken by a revision.
     if (this.chart.isNearStart) this.source?.loadOlder();
   }
@@ -269,46 +234,33 @@ export class ChartCell {
     const theme = themeOf(this.root);
     this.chart.setTheme(theme);
     this.each((study) => study.restyle(theme));
-    this.legend.restyle();
+    this.stage.legend.restyle();
     this.renderTime();
   }
 
   /** Ends everything and leaves the root empty. */
   close(): void {
     for (const end of this.unsubscribe) end();
-    this.timers.clearAll();
+    this.held.clear();
     this.source?.stop();
     this.each((study) => study.detach());
     this.chart.remove();
-    this.root.replaceChildren();
+    this.stage.remove();
   }
 
-  private follow(step: Step): void {
-    this.showHeld();
-    const closes = lastClosedTime(step.state) !== this.shownTo && step.change.kind === "update";
-    if (!closes || !this.studies.some((study) => study.expectsChange?.())) this.show(step);
-    else {
-      this.held = step;
-      this.timers.arm("held", HELD_MS, () => this.showHeld());
-    }
-  }
-
-  private showHeld(): void {
-    const { held } = this;
-    this.held = null;
-    this.timers.clear("held");
-    if (held !== null) this.show(held);
+  /** Whether the server is about to send what a study draws of a candle that just closed. */
+  private expectsChange(): boolean {
+    return this.studies.some((study) => study.expectsChange?.());
   }
 
   private show(step: Step): void {
     const { state, change } = step;
-    this.shownTo = lastClosedTime(state);
     this.chart.apply(state, change);
     this.each((study) => study.apply(state, change));
     if (change.kind !== "none") this.renderLegend(state);
     if (state.candles.length > 0) this.completeSoon();
     this.renderTime();
-    describeChart(this.chartRoot, state);
+    describeChart(this.stage.chart, state);
     this.events.changed(step);
   }
 
@@ -325,45 +277,25 @@ export class ChartCell {
   }
 
   private rewritten(reason: string | null): void {
-    this.showHeld();
+    this.held.release();
     this.each((study) => study.rewritten?.());
-    if (reason !== null) this.toast.show(reason);
+    if (reason !== null) this.stage.toast.show(reason);
     this.events.rewritten();
   }
 
   private viewed(from: number): void {
     this.viewedFrom = from;
     this.each((study) => study.viewed?.(from));
-    if (this.state !== null) this.renderBeginning(this.state);
-  }
-
-  /** What stands on the chart leaves the price axis free, which is as wide as its prices. */
-  private keepOffAxis(): void {
-    const { axisWidth } = this.chart;
-    if (axisWidth === this.axisWidth) return;
-    this.axisWidth = axisWidth;
-    this.root.style.setProperty("--axis", `${axisWidth}px`);
-  }
-
-  /** Shows where history begins, while its first candle is in view. */
-  private renderBeginning(state: SeriesState): void {
-    const first = state.candles[0]?.candle_time;
-    const begins = first !== undefined && first === state.historyBegins;
-    const visible = begins && this.viewedFrom <= first;
-    setHidden(this.beginning, !visible);
-    if (visible) {
-      const time = formatOpenTime(first, this.zone, state.timeframe);
-      setText(this.beginning, t("History begins {time}", { time }));
-    };
+    if (this.state !== null) this.stage.showBeginning(this.state, from, this.zone);
   }
 
   private pointed(time: number | null): void {
-    this.legend.point(time);
+    this.stage.legend.point(time);
     if (this.state !== null) this.renderLegend(this.state);
   }
 
   private renderLegend(state: SeriesState): void {
-    this.legend.render(state, this.chart.priceUnit, (candle) => this.entriesOf(candle));
+    this.stage.legend.render(state, this.chart.priceUnit, (candle) => this.entriesOf(candle));
   }
 
   private textOf(candle: Candle): string {
@@ -392,10 +324,10 @@ export class ChartCell {
   private zoneChosen(setting: string): void {
     this.chosen = chosenZone(setting);
     this.chart.setZone(this.zone);
-    this.showHeld();
+    this.held.release();
     const { state } = this;
     if (state === null) return;
-    this.nameZone();
+    this.stage.nameZone(this.zone);
     const empty = { ...state, candles: [], forming: null };
     this.chart.keepingView(() => {
       for (const shown of [empty, state]) {
@@ -406,7 +338,6 @@ export class ChartCell {
     this.renderTime();
   }
 
-
   /** Once the candles are painted: what they do not wait for. */
   private completeSoon(): void {
     const { opened } = this;
@@ -416,35 +347,11 @@ export class ChartCell {
       if (opened !== this.opened) return;
       this.each((study) => study.painted?.());
       this.dependencies.priceSteps.want(opened);
-      this.nameZone();
+      this.stage.nameZone(this.zone);
     });
-  }
-
-  /** Reading the name of the browser's zone is slow. */
-  private nameZone(): void {
-    const { zone } = this;
-    setText(this.zoneSign, shortName(zone));
-    this.zoneSign.title = t("Times are shown in the zone {zone}", { zone: zone.name });
   }
 
   private each(act: (study: Study) => void): void {
     for (const study of this.studies) act(study);
   }
-}
-
-function latestButton(onClick: () => void): HTMLButtonElement {
-  const button = element("button", { class: "to-live", attributes: { type: "button" }, onClick }, [
-    element("span", { text: t("Latest") }),
-  ]);
-  button.insertAdjacentHTML(
-    "beforeend",
-    '<svg viewBox="0 0 12 12" aria-hidden="true"><path d="m3 3 3 3-3 3M7 3l3 3-3 3" /></svg>',
-  );
-  button.hidden = true;
-  return button;
-}
-
-/** `America/New_York` becomes `New York`. */
-function shortName({ name }: Zone): string {
-  return (name.split("/").at(-1) as string).replaceAll("_", " ");
 }

@@ -1,6 +1,5 @@
 /** What browser tests and developers may read: data attributes of the chart, and `tradeCanvas`. */
 
-import { setData } from "../dom";
 import { lastClosedTime, type SeriesState } from "trade-canvas-client/series-state";
 import type { OlderStep } from "../drawings/older-drawings";
 import type { HeldScene } from "../drawings/overlay-layer";
@@ -54,6 +53,11 @@ export function exposeTradeCanvas({ state, held }: Surface): void {
   Object.defineProperty(window, "tradeCanvas", { value: Object.freeze(tradeCanvas) });
 }
 
+/** Describes a chart without a series on its root element. */
+export function describeNothing(root: HTMLElement): void {
+  write(root, { status: "empty" });
+}
+
 /** Describes the state on the chart's root element. */
 export function describeChart(root: HTMLElement, state: SeriesState): void {
   write(root, {
@@ -89,8 +93,18 @@ export function describeDrawings(root: HTMLElement, { step, older, scene }: Draw
   });
 }
 
-type Facts = Readonly<Record<string, string | number | null | undefined>>;
+type Fact = string | number | null | undefined;
 
-function write(root: HTMLElement, facts: Facts): void {
-  for (const [name, value] of Object.entries(facts)) setData(root, name, String(value ?? ""));
+/** Looking at what an element has takes longer than looking here. */
+const written = new WeakMap<HTMLElement, Map<string, Fact>>();
+
+function write(root: HTMLElement, facts: Readonly<Record<string, Fact>>): void {
+  const held = written.get(root) ?? new Map<string, Fact>();
+  written.set(root, held);
+  for (const name in facts) {
+    const value = facts[name];
+    if (held.has(name) && held.get(name) === value) continue;
+    held.set(name, value);
+    root.dataset[name] = String(value ?? "");
+  }
 }

@@ -13,6 +13,9 @@ export function afterPaint(work: () => void): void {
   window.setTimeout(run, NO_FRAME_MS);
 }
 
+/** How long work may wait for a candle: a frame of its own costs as much as one for both. */
+export const SHARED_MS = 400;
+
 /** Work that waits for something else to change the page, so that both are painted in one frame. */
 export class SharedWork {
   private readonly waitMs: number;

@@ -1,5 +1,6 @@
 /**
- * Short texts that change with each price, painted on one canvas over the element that holds them.
+ * Short texts that change with each price or second, painted on one canvas over the element that
+ * holds them.
  *
  * Changing the text of an element makes the browser lay out and paint the page, which costs as much
  * as half a frame of the chart. Here the browser lays out a place for each text, and does so again
@@ -14,7 +15,6 @@ interface Look {
   readonly font: string;
   readonly spacing: string;
   readonly color: string;
-  readonly shadow: string;
   /** Pixels of the canvas to one of the page. */
   readonly scale: number;
 }
@@ -28,7 +28,6 @@ interface Box {
 
 /** Less than a figure, so that a price with fewer of them gets a smaller place, pixels. */
 export const PRICE_SLACK_PX = 5;
-const SHADOW_PX = 4;
 
 export class PaintedTexts {
   private readonly root: HTMLElement;
@@ -43,6 +42,8 @@ export class PaintedTexts {
   private ascent = 0;
   private descent = 0;
   private isArranged = false;
+  /** In which the canvas paints now. */
+  private color = "";
 
   /** Paints over `root`, which is positioned, and gives the texts their look. */
   constructor(root: HTMLElement) {
@@ -113,22 +114,18 @@ export class PaintedTexts {
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
     dress(context, [...this.looks.values()][0] as Look);
     this.isArranged = true;
+    this.color = "";
     for (const text of this.texts) this.paint(text);
   }
 
   private paint({ text, token, box }: PaintedText): void {
     const { context, ascent, descent } = this;
     if (context === null) return;
-    const { left, top, width } = box;
-    context.save();
-    context.beginPath();
-    context.rect(left, top, width, ascent + descent);
-    // Without its shadow on what is beside it, which is not painted again.
-    context.clip();
-    context.clearRect(left, top, width, ascent + descent);
-    context.fillStyle = this.lookOf(token).color;
-    context.fillText(text, left, top + ascent);
-    context.restore();
+    const { color } = this.lookOf(token);
+    if (color !== this.color) context.fillStyle = color;
+    this.color = color;
+    context.clearRect(box.left, box.top, box.width, ascent + descent);
+    context.fillText(text, box.left, box.top + ascent);
   }
 
   /** Looks differ in their colours only. */
@@ -189,19 +186,17 @@ export class PaintedText {
     return true;
   }
 
-  /** Reads where the place is. */
+  /** Reads where the place is; one that is not displayed is beside the canvas. */
   locate(): void {
-    this.box.left = this.place.offsetLeft;
+    this.box.left = this.place.checkVisibility() ? this.place.offsetLeft : -this.box.width;
     this.box.top = this.place.offsetTop;
   }
 }
 
-function dress(context: CanvasRenderingContext2D, { font, spacing, shadow, scale }: Look): void {
+function dress(context: CanvasRenderingContext2D, { font, spacing, scale }: Look): void {
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.font = font;
   context.letterSpacing = spacing;
-  context.shadowColor = shadow;
-  context.shadowBlur = shadow === "" ? 0 : SHADOW_PX * scale;
 }
 
 function lookOf(root: HTMLElement, token: string): Look {
@@ -210,7 +205,6 @@ function lookOf(root: HTMLElement, token: string): Look {
     font: `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`,
     spacing: style.letterSpacing === "normal" ? "0px" : style.letterSpacing,
     color: token === "" ? style.color : style.getPropertyValue(token).trim(),
-    shadow: /^rgba?\([^)]*\)/.exec(style.textShadow)?.[0] ?? "",
     scale: window.devicePixelRatio,
   };
 }

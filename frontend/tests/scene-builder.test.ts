@@ -16,14 +16,17 @@ const LOADED: Loaded = { candles: candles(600, 10), forming: null, step: 60 };
 class Story {
   loaded: Loaded = { candles: candles(600, 3), forming: null, step: 60 };
   readonly drawings = new Map<string, Definition>();
+  private listed: readonly Drawing[] | null = null;
   private readonly random: () => number;
 
   constructor(seed: number) {
     this.random = seededRandom(seed);
   }
 
-  get list(): Drawing[] {
-    return [...this.drawings].map(([id, definition]) => ({ id, definition }));
+  /** The same list as long as no drawing changes. */
+  get list(): readonly Drawing[] {
+    this.listed ??= [...this.drawings].map(([id, definition]) => ({ id, definition }));
+    return this.listed;
   }
 
   next(): void {
@@ -37,6 +40,8 @@ class Story {
     else if (this.chance(0.5)) this.loaded = { ...this.loaded, forming: candle(last + 60) };
     else if (this.chance(0.2)) this.revise();
     else if (this.chance(0.1)) this.prepend();
+    if (this.chance(0.5)) return;
+    this.listed = null;
     this.drawings.set(this.id(), this.drawn(last));
     if (this.chance(0.3)) this.drawings.delete(this.id());
   }

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { ApiError } from "trade-canvas-client/http";
 import { type TopMarket } from "../src/sync/api";
@@ -47,6 +47,13 @@ beforeEach(() => {
   left = 0;
 });
 
+const pickers: SeriesPicker[] = [];
+
+afterEach(() => {
+  // What still waits for a candle.
+  for (const made of pickers.splice(0)) made.figures.share();
+});
+
 function picker(
   topMarkets: (exchange: string, market: string) => Promise<TopMarket[]> = async () => MARKETS,
 ): SeriesPicker {
@@ -67,6 +74,7 @@ function picker(
       refreshed: () => undefined,
     },
   );
+  pickers.push(made);
   made.setWhitelist([SERIES]);
   made.setCurrent(parseSeriesId(SERIES));
   return made;
@@ -139,6 +147,8 @@ describe("without a search", () => {
       { symbol: "ETH/USDT", last_price: 2500, quote_volume: 3e9, price_change_percent: -2 },
     ];
     stream?.push("top_markets", { items });
+    expect(price?.textContent).toContain("64,000.50"); // Until the page changes anyway.
+    made.figures.share();
     expect([row("BTC"), row("ETH"), row("BTC").children[0]]).toEqual([btc, eth, star]);
     expect(btc.querySelector(".market-price")).toBe(price);
     expect(price?.textContent).toContain("65,000");
@@ -156,6 +166,7 @@ describe("without a search", () => {
       { symbol: "ETH/USDT", last_price: 2500 },
     ];
     stream?.push("top_markets", { items });
+    made.figures.share();
     expect(price()).toBe("64,123.25");
     made.showLivePrice(null);
     expect(price()).toBe("63,000.00");

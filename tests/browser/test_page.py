@@ -200,12 +200,12 @@ def test_intraday_times_are_shown_in_the_chosen_zone_and_days_are_never_shifted(
     chart.wait_for(status="live")
     sign = chart.page.locator(".zone-sign")
     assert sign.inner_text() == "New York"
-    closed = chart.page.locator(".fact-last-close .fact-value")
-    local = closed.inner_text()
+    closed = chart.page.locator("#status-facts .fact-last-close [aria-label]")
+    local = closed.get_attribute("aria-label")
     chart.page.click("#settings-button")
     chart.page.select_option('select[name="zone"]', "exchange")
     assert sign.inner_text() == "UTC"
-    wait_until(lambda: closed.inner_text() != local, 5, "the time in UTC")
+    wait_until(lambda: closed.get_attribute("aria-label") != local, 5, "the time in UTC")
     chart.page.select_option('select[name="zone"]', "Asia/Kathmandu")
     assert sign.inner_text() == "Kathmandu"
     chart.page.reload()

@@ -167,7 +167,7 @@ export function reduce(before: SeriesState, action: Action): Step {
   const next = apply(before, action);
   const status = statusOf(next);
   const state = next.status === status ? next : { ...next, status };
-  return { state, change: changeBetween(before, state) };
+  return { state, change: changeBetween(before, state, action) };
 }
 
 /** Time of the newest closed candle, the only value that may be sent as `since`. */
@@ -257,11 +257,19 @@ function statusOf(state: SeriesState): Status {
   return state.connection === "open" ? "live" : "backfilling";
 }
 
-function changeBetween(before: SeriesState, after: SeriesState): ChartChange {
+function changeBetween(before: SeriesState, after: SeriesState, action: SeriesAction): ChartChange {
   if (before.candles === after.candles) {
     return before.forming === after.forming ? NO_CHANGE : chartChange(before, after, null);
   }
-  return chartChange(before, after, firstDifference(before.candles, after.candles));
+  const appended = action.type === "candle_closed" && isAppended(before, after, action.candle);
+  const from = appended ? action.candle.candle_time : firstDifference(before.candles, after.candles);
+  return chartChange(before, after, from);
+}
+
+/** Whether the candle is all that is new, as nearly always: then no list has to be gone through. */
+function isAppended(before: SeriesState, after: SeriesState, { candle_time }: Candle): boolean {
+  const last = lastClosedTime(before);
+  return last !== null && candle_time > last && before.candles[0] === after.candles[0];
 }
 
 /** Unchanged candles stay the same objects, so the two lists are compared from their ends. */

@@ -72,8 +72,9 @@ export class Legend {
 
   /** New figures of the same studies change their texts alone. */
   private showStudies(entries: readonly LegendEntry[], token: string): void {
-    const names = (list: readonly LegendEntry[]): string => list.map(({ name }) => name).join(" ");
-    if (names(entries) !== names(this.shown)) {
+    const { shown } = this;
+    const stay = entries.every(({ name }, index) => name === shown[index]?.name);
+    if (!stay || entries.length !== shown.length) {
       this.painted.remove(this.shownTexts);
       this.studies.replaceChildren();
       this.shownTexts = entries.map(({ name }) =>

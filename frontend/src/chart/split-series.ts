@@ -9,9 +9,12 @@ import { MismatchDirection, type ISeriesApi, type SeriesDataItemTypeMap } from "
 
 type Row = SeriesDataItemTypeMap["Candlestick"];
 
-/** Rows of the end after it was shortened, and before that. */
-export const SHORT_END = 200;
-export const LONG_END = 400;
+/**
+ * Rows of the end after it was shortened, and before that. Each candle costs in proportion to their
+ * mean, and each shortening in proportion to the history.
+ */
+export const SHORT_END = 40;
+export const LONG_END = 240;
 
 export class SplitSeries {
   /** Both are drawn alike; on the end, prices have coordinates wherever the view is. */

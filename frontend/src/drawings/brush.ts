@@ -48,8 +48,6 @@ export class Brush {
     this.ink = ink;
     this.lettering = lettering;
     context.lineJoin = "round";
-    context.font = `${TEXT_PX}px ${lettering.font}`;
-    context.textBaseline = "middle";
   }
 
   box(box: SceneBox): void {
@@ -62,47 +60,46 @@ export class Brush {
     context.fillStyle = this.ink(box.fill);
     context.fillRect(left, upper, right - left, lower - upper);
     context.globalAlpha = box.opacity;
-    const outline = new Path2D();
-    if (box.outline === "all") outline.rect(left, upper, right - left, lower - upper);
+    context.beginPath();
+    if (box.outline === "all") context.rect(left, upper, right - left, lower - upper);
     else {
       for (const x of [left, right]) {
-        outline.moveTo(x, upper);
-        outline.lineTo(x, lower);
+        context.moveTo(x, upper);
+        context.lineTo(x, lower);
       }
     }
-    this.stroke(outline, box.color, box.width, box.dashed);
+    this.stroke(box.color, box.width, box.dashed);
     context.globalAlpha = 1;
   }
 
   line(line: SceneLine): void {
-    const path = this.path(line);
-    if (path === null) return;
+    if (!this.follow(line)) return;
     this.context.globalAlpha = line.opacity;
-    if (line.halo) this.stroke(path, HALO, line.width + 2 * HALO_WIDTH, line.dashed);
-    this.stroke(path, line.color, line.width, line.dashed);
+    if (line.halo) this.stroke(HALO, line.width + 2 * HALO_WIDTH, line.dashed);
+    this.stroke(line.color, line.width, line.dashed);
     this.context.globalAlpha = 1;
   }
 
   mark({ marker, x, y, extent, withText }: Mark): void {
     const { context } = this;
     context.fillStyle = this.ink(marker.color);
-    const path = new Path2D();
     const half = extent / 2;
-    if (marker.shape === "circle") path.arc(x, y, half * 0.8, 0, 2 * Math.PI);
+    context.beginPath();
+    if (marker.shape === "circle") context.arc(x, y, half * 0.8, 0, 2 * Math.PI);
     else {
       const tip = marker.shape === "arrowUp" ? -half : half;
-      path.moveTo(x, y + tip);
-      path.lineTo(x + half, y);
-      path.lineTo(x + half * 0.4, y);
-      path.lineTo(x + half * 0.4, y - tip);
-      path.lineTo(x - half * 0.4, y - tip);
-      path.lineTo(x - half * 0.4, y);
-      path.lineTo(x - half, y);
-      path.closePath();
+      context.moveTo(x, y + tip);
+      context.lineTo(x + half, y);
+      context.lineTo(x + half * 0.4, y);
+      context.lineTo(x + half * 0.4, y - tip);
+      context.lineTo(x - half * 0.4, y - tip);
+      context.lineTo(x - half * 0.4, y);
+      context.lineTo(x - half, y);
+      context.closePath();
     }
-    context.fill(path);
+    context.fill();
     if (!withText) return;
-    context.textAlign = "center";
+    this.letter("center");
     const away = half + TEXT_PX * 0.7;
     context.fillText(marker.text, x, marker.position === "aboveBar" ? y - away : y + away);
   }
@@ -111,24 +108,24 @@ export class Brush {
     const [x, y] = [this.x(index), this.scales.y(price)];
     if (y === null || x < -this.width || x > 2 * this.width) return;
     const away = { above: -LABEL_DISTANCE, center: 0, below: LABEL_DISTANCE }[place];
-    this.context.textAlign = "center";
+    this.letter("center");
     this.write(text, x, y + away, color);
   }
 
   /**
-   * Names lines at the axis, those nearest to `price` first; one that would cover another is left
-   * out.
+   * Names these lines at the axis, those nearest to `price` first; one that would cover another is
+   * left out.
    */
   names(
     lines: readonly SceneLine[],
     price: number,
     format: (price: number) => string,
   ): string[] {
-    const named = lines.filter(({ name, toAxis }) => name !== "" && toAxis);
+    if (lines.length === 0) return [];
     const distance = (line: SceneLine): number => Math.abs(priceOf(line) - price);
-    named.sort((left, right) => distance(left) - distance(right));
+    const named = [...lines].sort((left, right) => distance(left) - distance(right));
     const [taken, texts]: [number[], string[]] = [[], []];
-    this.context.textAlign = "right";
+    this.letter("right");
     for (const line of named) {
       const lineY = this.scales.y(priceOf(line));
       if (lineY === null || lineY < NAME_HEIGHT || lineY > this.height) continue;
@@ -142,6 +139,14 @@ export class Brush {
     return texts;
   }
 
+  /** The font is set for those who write: few paintings do. */
+  private letter(align: CanvasTextAlign): void {
+    const { context, lettering } = this;
+    context.font = `${TEXT_PX}px ${lettering.font}`;
+    context.textBaseline = "middle";
+    context.textAlign = align;
+  }
+
   private write(text: string, x: number, y: number, color: string): void {
     const { context } = this;
     context.setLineDash([]);
@@ -152,11 +157,11 @@ export class Brush {
     context.fillText(text, x, y);
   }
 
-  private stroke(path: Path2D, color: string, width: number, dashed: boolean): void {
+  private stroke(color: string, width: number, dashed: boolean): void {
     this.context.setLineDash(dashed ? DASH : []);
     this.context.strokeStyle = this.ink(color);
     this.context.lineWidth = width;
-    this.context.stroke(path);
+    this.context.stroke();
   }
 
   /** Whether what is between two heights is above or below the canvas. */
@@ -165,24 +170,25 @@ export class Brush {
     return lower < -margin || upper > this.height + margin;
   }
 
-  /** Null when no part of it is visible. */
-  private path({ places, toAxis, width }: SceneLine): Path2D | null {
+  /** Makes a line the path of the canvas; false when no part of it is visible. */
+  private follow({ places, toAxis, width }: SceneLine): boolean {
     const [first, last] = [places[0], places.at(-1)];
-    if (first === undefined || last === undefined) return null;
+    if (first === undefined || last === undefined) return false;
     const end = toAxis ? this.width : this.x(last.index);
-    if (end < 0 || this.x(first.index) > this.width) return null;
-    const path = new Path2D();
+    if (end < 0 || this.x(first.index) > this.width) return false;
+    const { context } = this;
+    context.beginPath();
     let y: number | null = null;
     let [upper, lower] = [Infinity, -Infinity];
     for (const place of visible(places, this.scales, this.width)) {
       y = this.scales.y(place.price);
       if (y === null) continue;
-      path.lineTo(this.x(place.index), y);
+      context.lineTo(this.x(place.index), y);
       [upper, lower] = [Math.min(upper, y), Math.max(lower, y)];
     }
-    if (this.isOutside(upper, lower, width)) return null;
-    if (toAxis && y !== null && end > this.x(last.index)) path.lineTo(end, y);
-    return path;
+    if (this.isOutside(upper, lower, width)) return false;
+    if (toAxis && y !== null && end > this.x(last.index)) context.lineTo(end, y);
+    return true;
   }
 
   private x(index: number): number {

@@ -8,7 +8,7 @@ import { hitAt, type Hit } from "./hits";
 import type { Ink } from "./ink";
 import { marksOn, type Mark } from "./marks";
 import { scalesOf, type Scales } from "./scales";
-import { EMPTY_SCENE, type Scene } from "./scene";
+import { EMPTY_SCENE, type Scene, type SceneLine } from "./scene";
 import { stopsOn, type Stop } from "./stops";
 
 type Draw = (brush: Brush, size: Size, scales: Scales) => void;
@@ -20,6 +20,7 @@ export interface Palette extends Lettering {
 
 export class DrawingPrimitive extends Primitive {
   private shown: Scene = EMPTY_SCENE;
+  private lines = layersOf([]);
   private price = 0;
   private palette: Palette;
   private marks: readonly Mark[] = [];
@@ -29,17 +30,17 @@ export class DrawingPrimitive extends Primitive {
   protected readonly views = [
     this.view("bottom", (brush) => {
       this.shown.boxes.forEach((box) => brush.box(box));
-      this.draw(brush, (layer) => layer < 0);
+      this.lines.below.forEach((line) => brush.line(line));
     }),
     this.view("normal", (brush, { width }, scales) => {
-      this.draw(brush, (layer) => layer === 0);
+      this.lines.among.forEach((line) => brush.line(line));
       this.marks = marksOn(this.shown.markers, scales, width);
       this.marks.forEach((mark) => brush.mark(mark));
     }),
     this.view("top", (brush, size) => {
-      this.draw(brush, (layer) => layer > 0);
+      this.lines.above.forEach((line) => brush.line(line));
       this.shown.labels.forEach((label) => brush.label(label));
-      this.named = brush.names(this.shown.lines, this.price, this.format);
+      this.named = brush.names(this.lines.named, this.price, this.format);
       this.size = size;
       this.painted();
     }),
@@ -72,6 +73,7 @@ export class DrawingPrimitive extends Primitive {
 
   /** Shows a scene; `price` is the last one: the names nearest to it come first. */
   show(scene: Scene, price: number): void {
+    if (scene.lines !== this.shown.lines) this.lines = layersOf(scene.lines);
     this.shown = scene;
     this.price = price;
     this.repaint();
@@ -95,10 +97,6 @@ export class DrawingPrimitive extends Primitive {
     return scales === null ? [] : stopsOn(this.shown, this.marks, scales, this.size);
   }
 
-  private draw(brush: Brush, isOn: (layer: number) => boolean): void {
-    for (const line of this.shown.lines) if (isOn(line.layer)) brush.line(line);
-  }
-
   private view(layer: PrimitivePaneViewZOrder, draw: Draw): IPrimitivePaneView {
     const renderer = { draw: (target: Target) => this.paint(target, draw) };
     return { zOrder: () => layer, renderer: () => renderer };
@@ -116,4 +114,27 @@ export class DrawingPrimitive extends Primitive {
       context.restore();
     });
   }
+}
+
+interface Layers {
+  /** Painted below the candles, among them, and above them. */
+  readonly below: readonly SceneLine[];
+  readonly among: readonly SceneLine[];
+  readonly above: readonly SceneLine[];
+  /** Those that have a name at the axis. */
+  readonly named: readonly SceneLine[];
+}
+
+function layersOf(lines: readonly SceneLine[]): Layers {
+  const layers = {
+    below: [] as SceneLine[],
+    among: [] as SceneLine[],
+    above: [] as SceneLine[],
+    named: [] as SceneLine[],
+  };
+  for (const line of lines) {
+    layers[line.layer < 0 ? "below" : line.layer > 0 ? "above" : "among"].push(line);
+    if (line.name !== "" && line.toAxis) layers.named.push(line);
+  }
+  return layers;
 }

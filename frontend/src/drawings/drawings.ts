@@ -66,15 +66,21 @@ export function applyDelta(before: Drawings, delta: DrawDelta): Drawings {
 export function applyChange(before: Drawings, change: DrawChange): Drawings {
   const { catalog, points } = merged(before, change);
   const activeIds = changedIds(before, change);
-  for (const id of change.removedIds) {
-    catalog.delete(id);
-    points.delete(id);
-  }
-  for (const id of change.points.keys()) {
-    if (!catalog.has(id) && !activeIds.includes(id)) points.delete(id);
-  }
-  const cursor = Math.max(before.cursor, change.cursor);
-  return { catalog, points, activeIds, cursor, toTime: change.toTime };
+  const { removedIds } = change;
+  const strange = [...change.points.keys()].filter((id) => !catalog.has(id) && !activeIds.includes(id));
+  return {
+    catalog: without(catalog, removedIds),
+    points: without(points, [...removedIds, ...strange]),
+    activeIds,
+    cursor: Math.max(before.cursor, change.cursor),
+    toTime: change.toTime,
+  };
+}
+
+/** Whether these are the same drawings: most candles change none. */
+export function areSame(one: Drawings, other: Drawings): boolean {
+  const { catalog, points, activeIds } = one;
+  return catalog === other.catalog && points === other.points && activeIds === other.activeIds;
 }
 
 /** The drawings to show, in the order of the active ids. */
@@ -96,7 +102,8 @@ export function activeDrawings({ catalog, points, activeIds }: Drawings): Drawin
 function merged(
   before: Drawings,
   { patch, points: added }: Pick<DrawDelta, "patch" | "points">,
-): { catalog: Map<string, InstructionVersion>; points: Map<string, readonly DrawPoint[]> } {
+): Pick<Drawings, "catalog" | "points"> {
+  if (patch.length === 0 && added.size === 0) return before;
   const catalog = new Map(before.catalog);
   const points = new Map(before.points);
   for (const version of patch) {
@@ -134,6 +141,17 @@ function appended(held: readonly DrawPoint[], added: readonly DrawPoint[]): read
   if (isLater) return [...held, ...added].slice(-MOST_POINTS);
   const byTime = new Map([...held, ...added].map((point) => [point.time, point]));
   return [...byTime.values()].sort((left, right) => left.time - right.time).slice(-MOST_POINTS);
+}
+
+/** The same map where it has none of the ids. */
+function without<Value>(
+  all: ReadonlyMap<string, Value>,
+  ids: readonly string[],
+): ReadonlyMap<string, Value> {
+  if (!ids.some((id) => all.has(id))) return all;
+  const kept = new Map(all);
+  for (const id of ids) kept.delete(id);
+  return kept;
 }
 
 function only<Value>(all: ReadonlyMap<string, Value>, ids: readonly string[]): Map<string, Value> {

@@ -93,9 +93,12 @@ export function formatCount(count: number): string {
 /** Without Intl, whose first use takes the browser half as long as drawing the first candles. */
 function grouped(value: number, decimals: number): string {
   if (!(Math.abs(value) * 10 ** decimals < EXACT)) return numberFormat(decimals).format(value);
-  const [whole = "", fraction] = value.toFixed(decimals).split(".");
-  const grouping = whole.replace(/\B(?=(\d{3})+$)/g, ",");
-  return fraction === undefined ? grouping : `${grouping}.${fraction}`;
+  const text = value.toFixed(decimals);
+  const first = text.startsWith("-") ? 1 : 0;
+  let end = decimals === 0 ? text.length : text.length - decimals - 1;
+  let grouping = text.slice(end);
+  for (; end - 3 > first; end -= 3) grouping = `,${text.slice(end - 3, end)}${grouping}`;
+  return text.slice(0, end) + grouping;
 }
 
 const numberFormats = new Map<number, Intl.NumberFormat>();

@@ -2,6 +2,7 @@
 
 import { t } from "../i18n/words";
 import { element, setText } from "../dom";
+import { SHARED_MS, SharedWork } from "../later";
 import { ListBar } from "./list-bar";
 import { MarketGrid, type GridEvents } from "./market-grid";
 import {
@@ -66,6 +67,8 @@ export class SeriesPicker {
   /** The market that is searched; null for both. */
   private searched: string | null = null;
   private topMarkets: readonly TopMarket[] = [];
+  /** Shows newer figures, which come every few seconds, with the next candle. */
+  readonly figures = new SharedWork(SHARED_MS, () => this.showFigures());
   private problem: string | null = null;
   /** The venue's markets have been requested. */
   private asked = false;
@@ -222,18 +225,23 @@ export class SeriesPicker {
   }
 
   private arrived(markets: readonly TopMarket[]): void {
+    const isRefresh = this.topMarkets.length > 0 && this.problem === null;
     this.topMarkets = markets;
     this.problem = null;
     const exchange = this.current?.exchange ?? "";
     this.priceSteps.learn(markets.map((each) => ({ ...each, exchange, market: this.market })));
+    if (isRefresh) this.figures.want();
+    else this.showFigures();
+  }
+
+  private showFigures(): void {
     this.render();
     this.events.refreshed();
   }
 
   private failed(status: number): void {
     this.problem = problemText(status);
-    this.render();
-    this.events.refreshed();
+    this.showFigures();
   }
 
   // --- the search --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import { volumeFeature, VolumeStudy } from "../studies/volume";
 import { displaySymbol, type SeriesId } from "trade-canvas-client/series-id";
 import { lastClosedTime, type SeriesState, type Step } from "trade-canvas-client/series-state";
 import { describeDrawings, type Held } from "../chart/test-surface";
-import { afterPaint, SharedWork } from "../later";
+import { afterPaint, SHARED_MS, SharedWork } from "../later";
 import { makeRoom, Panels, standsBeside } from "./panels";
 import { SeriesOffers } from "./series-offers";
 import { TabTitle } from "./tab-title";
@@ -24,8 +24,6 @@ import type { OlderStep } from "../drawings/older-drawings";
 import type { OverlayStep } from "../drawings/overlay-session";
 
 const TICK_MS = 1000;
-/** How long a tick waits for a candle: a frame of its own costs as much as one for both. */
-const SHARED_MS = 400;
 const FIRST_CANDLES_MS = 1000;
 /** What users do to a panel that is not there yet. */
 const TOUCHES = ["pointerdown", "keydown", "focusin", "click"] as const;
@@ -107,7 +105,7 @@ export class Page {
     for (const type of TOUCHES) {
       document.addEventListener(type, this.settle, { capture: true, once: true });
     }
-    window.addEventListener("resize", () => this.painted.restyle());
+    window.addEventListener("resize", () => this.restylePainted());
     window.setInterval(() => this.tick.want(), TICK_MS);
   }
 
@@ -164,7 +162,12 @@ export class Page {
   /** Takes over changed colours of the style sheet. */
   restyle(): void {
     this.cell.restyle();
+    this.restylePainted();
+  }
+
+  private restylePainted(): void {
     this.painted.restyle();
+    this.panels?.restyle();
   }
 
   /** Draws for paper, or for the screen again. */
@@ -219,7 +222,9 @@ export class Page {
     const sign = `${state.status} ${isFresh(state, this.dependencies.clock.now())}`;
     if (sign !== this.sign) this.renderFacts();
     this.sign = sign;
-    if (change.kind !== "none") this.tick.share();
+    if (change.kind === "none") return;
+    this.tick.share();
+    this.panels?.share();
   }
 
   private drawn(step: OverlayStep, older: OlderStep, layer: Layer): void {

@@ -13,6 +13,7 @@ import { parseSeriesId, seriesIdText, type SeriesId } from "trade-canvas-client/
 import { keyActions } from "./key-actions";
 import { Keyboard } from "./keyboard";
 import { once } from "../later";
+import { PaintedTexts } from "../painted-text";
 import { shortcutsOf } from "./shortcuts";
 import { FactList, StatusPanel } from "./status-panel";
 import { factsOf } from "./status";
@@ -47,7 +48,8 @@ export class Panels {
   private readonly cell: ChartCell;
   private readonly events: PanelEvents;
   private readonly status: StatusPanel;
-  private readonly facts = new FactList(byId("status-facts"));
+  private readonly painted = new PaintedTexts(byId("status-facts"));
+  private readonly facts = new FactList(byId("status-facts"), this.painted);
   private readonly factorSheet: Sheet;
   private readonly timeframes: TimeframeBar;
   private readonly picker: SeriesPicker;
@@ -111,6 +113,11 @@ export class Panels {
     this.picker.setCurrent(series);
   }
 
+  /** Takes over what changed of the style sheet, the theme or the screen. */
+  restyle(): void {
+    this.painted.restyle();
+  }
+
   showLamps(lamps: Lamps): void {
     this.status.showLamps(lamps);
   }
@@ -124,6 +131,11 @@ export class Panels {
   tick(): void {
     if (!this.isCounted) this.count();
     this.isCounted = true;
+  }
+
+  /** The page changes: what waited for that is shown in the same frame. */
+  share(): void {
+    this.picker.figures.share();
   }
 
   /** Renders what depends on the clock as well as on the state. */

@@ -2,6 +2,7 @@
 
 import { element, setData, setHidden, setText } from "../dom";
 import { t } from "../i18n/words";
+import { PRICE_SLACK_PX, type PaintedTexts } from "../painted-text";
 import { overallOf, type Fact } from "./status";
 import type { Sign } from "../chart/connection-text";
 import type { Lamps } from "../panels/health-lamps";
@@ -109,25 +110,30 @@ class PartRow {
   }
 }
 
-/** Figures side by side; those that are not known are left out. */
+/**
+ * Figures side by side; those that are not known are left out. With `painted` their texts are painted:
+ * for a list that is always in view, where some of them change every second.
+ */
 export class FactList {
   private readonly root: HTMLElement;
-  private readonly rows = new Map<string, readonly [root: HTMLElement, value: HTMLElement]>();
+  private readonly painted: PaintedTexts | null;
+  private readonly rows = new Map<string, FactRow>();
 
-  constructor(root: HTMLElement) {
+  constructor(root: HTMLElement, painted: PaintedTexts | null = null) {
     this.root = root;
+    this.painted = painted;
   }
 
   render(facts: readonly Fact[]): void {
     for (const fact of facts) {
-      const [root, value] = this.rows.get(fact.name) ?? this.add(fact);
+      const { root, show } = this.rows.get(fact.name) ?? this.add(fact);
       setHidden(root, fact.text === null);
       root.classList.toggle("fact-warning", fact.warns);
-      setText(value, fact.text ?? "");
+      show(fact.text ?? "", fact.warns);
     }
   }
 
-  private add({ name, explanation }: Fact): readonly [HTMLElement, HTMLElement] {
+  private add({ name, explanation }: Fact): FactRow {
     const value = element("span", { class: "fact-value" });
     const root = element(
       "span",
@@ -137,9 +143,21 @@ export class FactList {
       },
       [element("span", { class: "fact-name", text: t(name) }), value],
     );
-    const row = [root, value] as const;
+    const painted = this.painted?.add(value, PRICE_SLACK_PX);
+    const row: FactRow = {
+      root,
+      show: (text, warns) => {
+        if (painted === undefined) setText(value, text);
+        else painted.show(text, warns ? "--warn-text" : "--text");
+      },
+    };
     this.rows.set(name, row);
     this.root.append(root);
     return row;
   }
+}
+
+interface FactRow {
+  readonly root: HTMLElement;
+  show(text: string, warns: boolean): void;
 }

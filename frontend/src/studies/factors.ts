@@ -1,6 +1,12 @@
 /** The drawings of all factors: connects their reads, the user's switches and the chart. */
 
-import { activeDrawings, DRAWN_CANDLES, NO_DRAWINGS, type Drawing } from "../drawings/drawings";
+import {
+  activeDrawings,
+  areSame,
+  DRAWN_CANDLES,
+  NO_DRAWINGS,
+  type Drawing,
+} from "../drawings/drawings";
 import { joined, NO_OLDER, OlderDrawings, type OlderStep } from "../drawings/older-drawings";
 import { inkOn } from "../drawings/ink";
 import { Looks, NO_LOOKS } from "../drawings/look";
@@ -40,6 +46,13 @@ export interface FactorEvents {
 /** A candle at the end moves no drawing, and its own drawings follow it within moments. */
 const SOON_MS = 100;
 
+interface Listed {
+  readonly step: OverlayStep;
+  readonly older: OlderStep;
+  readonly looks: Looks;
+  readonly list: readonly Drawing[];
+}
+
 const NOTHING: OverlayStep = { drawings: NO_DRAWINGS, status: "loading" };
 
 export class FactorStudy implements Study {
@@ -61,6 +74,8 @@ export class FactorStudy implements Study {
   private mayRead = false;
   private declared: readonly Factor[] = [];
   private looks: Looks = NO_LOOKS;
+  /** The drawings as they were listed last, and of what. */
+  private listed: Listed = { step: NOTHING, older: NO_OLDER, looks: NO_LOOKS, list: [] };
 
   constructor(dependencies: FactorDependencies, switches: FeatureSwitches, events: FactorEvents) {
     this.dependencies = dependencies;
@@ -197,10 +212,15 @@ export class FactorStudy implements Study {
     this.events.drawn(step, this.older, layer);
   }
 
+  /** The same list as before where no drawing changed: it is then not gone through again. */
   private drawings(): readonly Drawing[] {
-    const live = activeDrawings(this.step.drawings);
-    if (this.older.drawings.length === 0) return live;
-    return joined([live, this.older.drawings], this.looks);
+    const { step, older, looks, listed } = this;
+    const stays = areSame(step.drawings, listed.step.drawings);
+    if (stays && older.drawings === listed.older.drawings && looks === listed.looks) return listed.list;
+    const live = activeDrawings(step.drawings);
+    const list = older.drawings.length === 0 ? live : joined([live, older.drawings], looks);
+    this.listed = { step, older, looks, list };
+    return list;
   }
 
   /** Requests the visible drawings that are older than the live ones. */

@@ -113,7 +113,8 @@ export class VolumeStudy implements Study {
 
   /** The library scales a pane by series that have a row in view or later: the newest is enough. */
   private follow(time: number): void {
-    if (time !== this.newest) this.rows += 1;
+    if (time === this.newest) return; // It is painted again with the candles.
+    this.rows += 1;
     this.newest = time;
     if (this.rows > MOST_ROWS) this.replace();
     else this.scale?.update(nothingAt(time));

@@ -1,4 +1,4 @@
-"""Tables of the factor ledger. Rows are written by set-based SQL only (factors.stores.postgres).
+"""Tables of the factor ledger, written by set-based SQL only (factors.stores.postgres_writer).
 
 Payloads and heads are JSON text: `jsonb` would change the order of fields and how numbers look. A
 dense row has them packed in `data` instead (factors.stores.dense), and empty texts.

@@ -16,8 +16,9 @@ from factors.domain.checkpoints import EVERY
 from factors.domain.engine import Engine, EngineState
 from factors.domain.ledger import FactorLedger, FactorUpdate, Position, Rebuild
 from factors.domain.values import StepResult
+from factors.engine_states import Logic, Run
 from factors.engines import Engines
-from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage, Logic, Run
+from factors.ledger_stage import AT_ONCE, BEGINNING, LedgerStage
 from factors.stored_candles import CandlesAhead, StoredCandles
 from market.debug_events import emit, is_on, milliseconds_since
 from market.domain.candle import Candle

@@ -13,7 +13,8 @@ from factors import runtime as factors
 from factors.domain.checkpoints import EVERY
 from factors.domain.ledger import FactorLedger, FactorUpdate, Position
 from factors.domain.values import Event, Head, StepResult
-from factors.ledger_stage import AT_ONCE, LedgerStage, Logic, Run
+from factors.engine_states import Logic, Run
+from factors.ledger_stage import AT_ONCE, LedgerStage
 from factors.stage import Replayed
 from factors.stored_candles import CandlesAhead, StoredCandles
 from market.debug_events import emit, is_on, milliseconds_since

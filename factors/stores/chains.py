@@ -47,7 +47,7 @@ class KeptLasts:
     """The last long events of the ledgers that this process writes; thread-safe.
 
     They are what a ledger ends with as long as its position, and the store's generation, are those
-    that were left (as for factors.ledger_stage.Kept).
+    that were left (as for factors.engine_states.Kept).
     """
 
     def __init__(self) -> None:

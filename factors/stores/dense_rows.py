@@ -23,7 +23,7 @@ from factors.stores.chains import (
     unpack_events,
 )
 from factors.stores.dense import LONG, packed
-from factors.stores.postgres import dense_head, head_text
+from factors.stores.heads import dense_head, head_text
 from factors.stores.shared import DEFLATED, deflated, inflated
 
 AT_ONCE = 2_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from factors.domain.ledger import Position
-from factors.ledger_stage import LEAST, MOST, Kept, KeptStates, Logic
+from factors.engine_states import LEAST, MOST, Kept, KeptStates, Logic
 from factors.stores.memory import MemoryFactorLedger
 from factors.tests.ledgers import Stores, Worker, changed, new_series
 from factors.tests.test_stage import ENGINE, WAVES

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from factors.stores.chains import EventRow, text_of
 from factors.stores.dense import LONG, depth_of, unpacked
-from factors.stores.postgres import NAMES_OF_KEY
+from factors.stores.heads import NAMES_OF_KEY
 from market.stores.postgres_writer import UNLIMITED
 from overlays.domain.delta import FRESH_LIMIT
 from overlays.domain.versions import NEVER

@@ -23,7 +23,7 @@ import psycopg2
 import pytest
 
 from lab.waiting import WaitTimeout
-from market import singletons
+from market import collector, singletons
 from tests.distribution import INSTALLATION_OF, Distribution
 from tests.examples import IS_THOROUGH, load_profile
 from trade_canvas import embedded
@@ -134,6 +134,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Distribution | None:
     """Distribute whole files as `make test` does, unless another way is asked for."""
     return Distribution(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection():
+    """Collect no garbage among the modules and items of all tests, now or during a test.
+
+    They stay to the end, and each of the test processes has half a million objects of them.
+    """
+    collector.begin_start()
+    try:
+        return (yield)
+    finally:
+        collector.end_start()
 
 
 @pytest.hookimpl(trylast=True)

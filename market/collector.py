@@ -1,7 +1,8 @@
-"""Keeps Python's garbage collector from running in the middle of a group commit.
+"""Keeps Python's garbage collector from running where it finds nothing: group commits and starts.
 
 A group allocates so much that the collector would run a dozen times, and now and then over all that
 the process holds, which takes longer than the group. Nearly all of it is freed without a collector.
+A process that starts allocates its modules, which stay until its end.
 """
 
 from __future__ import annotations
@@ -29,3 +30,14 @@ def paused() -> Iterator[None]:
     finally:
         gc.enable()
         _pausing.release()
+
+
+def begin_start() -> None:
+    """Collect nothing while a process loads its modules, until `end_start`."""
+    gc.disable()
+
+
+def end_start() -> None:
+    """Collect again, but never look through what was loaded: it stays until the process ends."""
+    gc.freeze()
+    gc.enable()

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from kombu import Exchange, Queue
 from typing_extensions import override
 
-from market import identity
+from market import collector, identity
 from market.ingest.pools import QUEUES
 from trade_canvas.checks import refuse_unsafe_start
 from trade_canvas.failures import end_on_failure
@@ -28,6 +28,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "trade_canvas.settings")
 # Celery would print a traceback for settings that can't be read.
 with end_on_failure():
     settings.SWITCHES  # noqa: B018  Reads them.
+
+if settings.ROLE in ("worker", "beat"):
+    # Celery loads the apps and tasks next; the two signals below come when that is done.
+    collector.begin_start()
 
 
 class Application(Celery):
@@ -87,6 +91,7 @@ def refuse_to_work(**_: Any) -> None:
         identity.keep()
         # Not imported above: this module is loaded before the apps are.
         import_string("overlays.runtime.load_factors")()
+    collector.end_start()
 
 
 @beat_init.connect
@@ -95,3 +100,4 @@ def refuse_to_plan(**_: Any) -> None:
     with end_on_failure():
         reach_services()
         _identify()
+    collector.end_start()

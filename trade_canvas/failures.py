@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
-from django.core.management.base import CommandError
+from django.core.management import ManagementUtility
+from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import ConnectionError as BusConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as BusTimeoutError
+from typing_extensions import override
 
 from factors.domain.foreign import FactorsRefused
+from market import collector
 from market.bus_address import BusAddressError
 from market.domain.lease_store import LeaseStoreUnavailable
 from market.domain.store import SeriesDamaged, StoreUnavailable
@@ -75,10 +77,25 @@ class Failure:
     status: int = REFUSED
 
 
+class Commands(ManagementUtility):
+    """Runs a management command, after a start in which nothing is collected."""
+
+    @override
+    def execute(self) -> None:
+        collector.begin_start()
+        super().execute()
+
+    @override
+    def fetch_command(self, subcommand: str) -> BaseCommand:
+        command = super().fetch_command(subcommand)
+        collector.end_start()
+        return command
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run a management command; ends the process with one line for a known failure."""
     with end_on_failure():
-        execute_from_command_line(list(arguments))
+        Commands(list(arguments)).execute()
         sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""The garbage collector pauses for a group commit, and never for good."""
+"""The garbage collector pauses for a group commit and a start, and never for good."""
 
 from __future__ import annotations
 
@@ -36,5 +36,18 @@ def test_collector_that_is_off_stays_off():
         with collector.paused():
             pass
         assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_what_a_start_loads_is_never_looked_through_again():
+    kept = gc.get_freeze_count()
+    collector.begin_start()
+    try:
+        assert not gc.isenabled()
+        loaded = [[] for _ in range(1_000)]
+        collector.end_start()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() >= kept + len(loaded)
     finally:
         gc.enable()

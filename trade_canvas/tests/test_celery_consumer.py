@@ -1,11 +1,14 @@
-"""A worker survives what kombu raises while its broker restarts."""
+"""A worker collects garbage again once it has started, and survives a restart of its broker."""
 
 from __future__ import annotations
+
+import gc
 
 import pytest
 from celery.bootsteps import CLOSE
 
-from trade_canvas.celery import app
+from market import collector
+from trade_canvas.celery import app, refuse_to_plan, refuse_to_work
 
 
 class HalfClosed:
@@ -44,3 +47,14 @@ def test_attribute_error_of_a_lost_connection_is_no_end_of_the_worker(consumer, 
     monkeypatch.setattr(consumer.blueprint, "restart", lambda parent: None)
     consumer.start()
     assert len(starts) == 2
+
+
+@pytest.mark.parametrize("check", [refuse_to_work, refuse_to_plan], ids=["worker", "beat"])
+@pytest.mark.django_db
+def test_collector_runs_again_before_the_first_task(check):
+    collector.begin_start()
+    try:
+        check()
+        assert gc.isenabled()
+    finally:
+        gc.enable()

@@ -58,16 +58,12 @@ NEWEST = 1
 LONGEST_CHAIN = 16
 """Texts that are packed one behind the other, until one stands alone again."""
 
-# What a chained text begins with, instead of the number of a dictionary: its form, its depth, and a
-# checksum of the text that it is packed behind.
-_CHAINED = struct.Struct(">BBI")
-_APART, _JOINED = 0, 255
+# What a chained text begins with: a number that no dictionary has, its depth, a checksum of the
+# text that it is packed behind, and the length of the list of objects. The list follows, then the
+# changed objects.
+_CHAINED = struct.Struct(">BBII")
+_BEHIND = 255
 _BETWEEN = b"},{"
-# APART, no longer written: the number of an object of the other text, or -1, and the bytes that
-# follow, packed behind that object; none for the same.
-_PART = struct.Struct(">hI")
-# JOINED: the bytes of the list of objects, which are followed by the changed ones.
-_LIST = struct.Struct(">I")
 _LISTS = b"0:9,0:8,0:7,0:6,0:5,0:4,0:3,0:2,0:1,:0,0:0,0:0,0:0"
 
 
@@ -113,8 +109,7 @@ def packed_behind(text: str, previous: str, depth: int) -> bytes:
     _, likes = _followed(listed, known)
     deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _LONG_WINDOW, zdict=_behind(likes))
     return (
-        _CHAINED.pack(_JOINED, depth, zlib.crc32(shared))
-        + _LIST.pack(len(objects))
+        _CHAINED.pack(_BEHIND, depth, zlib.crc32(shared), len(objects))
         + objects
         + deflate.compress(_BETWEEN.join(changed))
         + deflate.flush()
@@ -124,14 +119,10 @@ def packed_behind(text: str, previous: str, depth: int) -> bytes:
 def unpacked_behind(data: bytes | memoryview, previous: str) -> str:
     """The text that was packed behind `previous`; raises WrongPrevious for another one."""
     given, shared = bytes(data), previous.encode()
-    form, _, checksum = _CHAINED.unpack_from(given)
+    _, _, checksum, length = _CHAINED.unpack_from(given)
     if zlib.crc32(shared) != checksum:
         raise WrongPrevious("a row of the ledger was packed behind another one; rebuild its series")
     known, at = shared.split(_BETWEEN), _CHAINED.size
-    if form == _APART:
-        return _unpacked_apart(given, known)
-    (length,) = _LIST.unpack_from(given, at)
-    at += _LIST.size
     inflate = zlib.decompressobj(_LONG_WINDOW, _LISTS)
     listed = inflate.decompress(given[at : at + length]).decode()
     parts, likes = _followed(listed, known)
@@ -195,26 +186,11 @@ def _behind(likes: Sequence[bytes]) -> bytes:
     return _BETWEEN.join(likes) or DICTIONARIES[1]
 
 
-def _unpacked_apart(given: bytes, known: Sequence[bytes]) -> str:
-    parts, at = [], _CHAINED.size
-    while at < len(given):
-        number, length = _PART.unpack_from(given, at)
-        at += _PART.size
-        like = known[number] if number >= 0 else DICTIONARIES[1]
-        if length:
-            inflate = zlib.decompressobj(_LONG_WINDOW, like)
-            parts.append(inflate.decompress(given[at : at + length]))
-        else:
-            parts.append(like)
-        at += length
-    return _BETWEEN.join(parts).decode()
-
-
 def depth_of(data: bytes | memoryview) -> int:
     """How long the chain before a packed text is; 0 for one that stands alone."""
     # The driver's views of memory have single bytes for items, not numbers.
     form, depth = bytes(data[:2])
-    return depth if form in (_APART, _JOINED) else 0
+    return depth if form == _BEHIND else 0
 
 
 def _joined(row: tuple[object, ...]) -> bytes:

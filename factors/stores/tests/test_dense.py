@@ -80,9 +80,9 @@ def test_object_that_changed_in_a_long_list_is_all_that_is_packed():
     assert unpacked_behind(packed_behind(text, previous, 1), previous) == text
 
 
-def test_difference_in_the_form_of_before_is_unpacked():
+def test_stored_difference_is_unpacked():
     previous = '[{"price":1.5,"touches":[1,2]},{"price":2.5,"touches":[3]},{"price":3.5}]'
     text = '[{"price":1.5,"touches":[1,2]},{"price":2.5,"touches":[3,4]},{"price":3.5},{"price":9}]'
-    data = base64.b64decode("AANzsP25AAAAAAAAAAEAAAAIU8IhoWMSCwAAAgAAAARTQnAA//8AAAAHg7XXLGtjAQ==")
+    data = base64.b64decode("/wNzsP25AAAABwOJwLhWBgBTwqFQxwRdKYJnWRsLAA==")
     assert unpacked_behind(data, previous) == text
     assert depth_of(data) == 3

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { CandlestickSeries, createChart, type UTCTimestamp } from "lightweight-charts";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { LONG_END, SHORT_END, SplitSeries } from "../src/chart/split-series";
 import { chartRoot } from "./fakes/canvas";
@@ -41,6 +41,32 @@ describe("SplitSeries", () => {
     expect(series.times()).toEqual(upTo(2000));
     const held = [...series.body.data(), ...series.end.data()].slice(500);
     expect(held).toEqual(held.map(({ time }) => row(time as number, 2)));
+  });
+
+  it("sets the short part first while the axis is empty, and the long one once", () => {
+    const series = split();
+    const sets: string[] = [];
+    for (const part of ["body", "end"] as const) {
+      const set = series[part].setData.bind(series[part]);
+      vi.spyOn(series[part], "setData").mockImplementation((rows) => {
+        sets.push(`${part} ${rows.length}`);
+        set(rows);
+      });
+    }
+    const show = (...times: number[]): string[] => {
+      sets.length = 0;
+      series.replace(times.map((time) => row(time)));
+      expect(series.times()).toEqual(times);
+      return [...sets];
+    };
+    const long = 500 - SHORT_END;
+    expect(show(...upTo(500))).toEqual([`end ${SHORT_END}`, `body ${long}`]);
+    expect(show(-2, -1, ...upTo(500))).toEqual([`body ${long + 2}`]);
+    expect(show(...upTo(501))).toEqual([`body ${long + 1}`, `end ${SHORT_END}`]);
+    series.update(row(502));
+    expect(show(-1, ...upTo(502))).toEqual([`body ${long + 2}`]);
+    series.replace([...upTo(501).map((time) => row(time)), row(502, 3)]);
+    expect(series.end.data().at(-1)).toEqual(row(502, 3));
   });
 
   it("finds the first row at or after a position in both parts", () => {

@@ -32,6 +32,16 @@ describe("TimesAhead", () => {
     expect(sets.map((times) => times[0])).toEqual([120, undefined, 300]);
   });
 
+  it("replaces its times before other candles come, unless they have the same end", () => {
+    const after = (at: number): number => at + 60;
+    ahead.begin(600, after);
+    ahead.begin(600, after);
+    ahead.begin(60, after);
+    ahead.follow(60, after);
+    ahead.begin(120, after);
+    expect(sets.map((times) => times[0])).toEqual([660, 120, 180]);
+  });
+
   it("is cleared before other candles, and only if there is something to clear", () => {
     ahead.clear();
     show(600);

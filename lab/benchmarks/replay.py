@@ -3,7 +3,7 @@
 A seek is the state at a random candle (`replay/stream` with `from` = `to`), against a page of 2,000
 candles from a random one, both over one connection to the same web process and read uncached. The
 recorded walk is random to the cent, so its prices hardly compress. REPLAY_CANDLES makes the series
-shorter for a first look.
+shorter for a first look; `-m lab.benchmarks.replay seeks bytes packages` names parts to run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import os
 import random
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -99,14 +100,15 @@ def packages() -> Iterator[Comparison]:
     """Compare packages of 2,000 candles with what they may take."""
     from overlays.replay import jobs  # noqa: PLC0415  Needs Django, which `stack` sets up.
 
-    cpu, elapsed, sizes = [], [], []
+    cpu, elapsed, ready, sizes = [], [], [], []
     for at in islice(at_random(2), PACKAGES):
         spec = jobs.spec_of(SERIES, at, window_candles=ROWS, window_size=500, snapshot_interval=25)
         jobs.request(spec)
-        began, began_cpu = time.perf_counter(), time.process_time()
+        began, began_cpu, queued = time.perf_counter(), time.process_time(), queued_s()
         list(jobs.parts(spec.cache_key))
         cpu.append(time.process_time() - began_cpu)
         elapsed.append(time.perf_counter() - began)
+        ready.append(elapsed[-1] - (queued_s() - queued))
         folder = jobs.artifacts().folder(spec.cache_key)
         assert folder is not None
         sizes.append(float(folder.package.stat().st_size))
@@ -114,7 +116,17 @@ def packages() -> Iterator[Comparison]:
     limit = [PACKAGE_S] * PACKAGES
     yield Comparison(f"{title}, processor time", "s", cpu, limit, Target(1))
     yield Comparison(f"{title}, elapsed", "s", elapsed, limit, Target(1))
+    yield Comparison(f"{title}, elapsed while it had a core", "s", ready, limit, Target(1))
     yield Comparison(title, "bytes", sizes, [float(PACKAGE_BYTES)] * PACKAGES, Target(1))
+
+
+def queued_s() -> float:
+    """How long this thread has waited for a core, though it could have run: others had them.
+
+    What it waits for stores and disks is not in it, even where those waited for a core.
+    """
+    with open("/proc/thread-self/schedstat") as line:
+        return int(line.read().split()[1]) / 1e9
 
 
 def bytes_a_bar(client: Client) -> Comparison:
@@ -132,16 +144,19 @@ def bytes_a_bar(client: Client) -> Comparison:
 
 
 def main() -> None:
-    """Print the comparisons."""
+    """Print the comparisons of the parts that are named, or of all."""
     print_machine()
+    parts = set(sys.argv[1:]) or {"seeks", "bytes", "packages"}
     with stack(ledgers=True) as installation:
         fill()
-        with web(installation) as ours:
-            client = Client(ours.url)
-            for encoding in ("identity", "gzip"):
-                print(seeks(client, encoding), flush=True)
-            print(bytes_a_bar(client), flush=True)
-        for comparison in packages():
+        if parts & {"seeks", "bytes"}:
+            with web(installation) as ours:
+                client = Client(ours.url)
+                for encoding in ("identity", "gzip") if "seeks" in parts else ():
+                    print(seeks(client, encoding), flush=True)
+                if "bytes" in parts:
+                    print(bytes_a_bar(client), flush=True)
+        for comparison in packages() if "packages" in parts else ():
             print(comparison, flush=True)
 
 

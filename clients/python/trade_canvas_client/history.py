@@ -13,7 +13,8 @@ from array import array
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
-from itertools import accumulate
+from itertools import accumulate, repeat
+from operator import add
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from urllib.request import urlopen
@@ -111,14 +112,17 @@ def _as_lists(packed: Packed) -> list[Any]:
     waits, gaps, bodies, ups, downs, volumes = (
         _whole_numbers(planes, packed.candles) for planes in packed.planes
     )
-    times = accumulate([packed.step + wait for wait in waits[1:]], initial=packed.first)
+    # Most chunks have no gap, and a column of no bytes.
+    evenly = repeat(packed.step, packed.candles - 1)
+    steps = map(add, evenly, waits[1:]) if packed.planes[0] else evenly
+    times = accumulate(steps, initial=packed.first)
     price, volume = packed.decimals
     if price == AS_DOUBLES:
         values = [_as_doubles(column) for column in (gaps, bodies, ups, downs)]
     else:
-        walk = [0] * (2 * packed.candles)
-        walk[0::2], walk[1::2] = _signed(gaps), _signed(bodies)
-        path = list(accumulate(walk))
+        walk = array("q", bytes(16 * packed.candles))
+        walk[0::2], walk[1::2] = gaps, bodies
+        path = list(accumulate(_signed(walk)))
         opens, closes, scale = path[0::2], path[1::2], 10**price
         values = [
             [one / scale for one in opens],

@@ -65,6 +65,8 @@ export interface ChartEvents extends ViewEvents {
 export class CandleChart {
   private readonly axis = new ZonedAxis();
   private readonly chart: IChartApiBase<Time>;
+  /** The first series, which has no candles: the library writes the price axis as it says. */
+  private readonly axisSeries: ISeriesApi<"Candlestick">;
   private readonly prices: SplitSeries;
   private readonly ahead: TimesAhead;
   private readonly watch: ViewWatch;
@@ -96,8 +98,9 @@ export class CandleChart {
         lastValueVisible: false,
         priceLineVisible: false,
       });
+    this.axisSeries = add();
     this.prices = new SplitSeries(add);
-    this.ahead = new TimesAhead(add());
+    this.ahead = new TimesAhead(this.axisSeries);
     this.prices.end.attachPrimitive(this.lastPrice);
     this.prices.end.attachPrimitive(this.gapMarks);
     this.prices.end.attachPrimitive(this.partialMarks);
@@ -323,21 +326,18 @@ export class CandleChart {
     this.sample = newest.flatMap(({ open, close }) => [open, close]);
     this.fitUnit();
     this.watch.forget();
-    this.ahead.clear();
-    this.prices.replace(shown.map(priceRow));
     const last = shown.at(-1);
-    if (last !== undefined) this.follow(last.candle_time, state.timeframe);
+    if (fresh || last === undefined) this.ahead.clear();
+    // While the axis is short: the library goes through all of it.
+    if (last !== undefined) this.ahead.begin(last.candle_time, after(state.timeframe));
+    this.prices.replace(shown.map(priceRow));
     if (fresh) this.showNewest();
-  }
-
-  private follow(newest: number, timeframe: Timeframe): void {
-    this.ahead.follow(newest, (time) => closeTimeOf(timeframe, time));
   }
 
   private update(candle: Candle, timeframe: Timeframe): void {
     this.ahead.reach(candle.candle_time);
     this.prices.update(priceRow(candle));
-    this.follow(candle.candle_time, timeframe);
+    this.ahead.follow(candle.candle_time, after(timeframe));
   }
 
   private showNewest(): void {
@@ -349,7 +349,10 @@ export class CandleChart {
     const unit = priceUnit(this.step, this.sample);
     if (unit.tick === this.unit.tick && unit.decimals === this.unit.decimals) return;
     this.unit = unit;
-    this.prices.applyOptions({ priceFormat: priceFormatOf(unit) });
+    // Not of the long history, which the library would go through twice to draw it.
+    for (const series of [this.axisSeries, this.prices.end]) {
+      series.applyOptions({ priceFormat: priceFormatOf(unit) });
+    }
   }
 
   /** Marks partial candles by their times (UTC seconds), instead of the former ones. */
@@ -363,6 +366,10 @@ export class CandleChart {
     const times = holes.slice(-RECENT_HOLES).map(({ to }) => to);
     this.gapMarks.show(times, this.theme.gap);
   }
+}
+
+function after(timeframe: Timeframe): (time: number) => number {
+  return (time) => closeTimeOf(timeframe, time);
 }
 
 function normalSpacing(): number {

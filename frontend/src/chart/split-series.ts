@@ -5,9 +5,9 @@
  * values come at the end, so only that part is gone through, however long the history is.
  */
 
-import { MismatchDirection, type ISeriesApi, type SeriesDataItemTypeMap } from "lightweight-charts";
+import { MismatchDirection, type CandlestickData, type ISeriesApi, type Time } from "lightweight-charts";
 
-type Row = SeriesDataItemTypeMap["Candlestick"];
+type Row = CandlestickData<Time>;
 
 /**
  * Rows of the end after it was shortened, and before that. Each candle costs in proportion to their
@@ -44,10 +44,20 @@ export class SplitSeries {
     return row === null ? null : (row.time as number);
   }
 
+  /**
+   * Shows these rows instead of the former ones.
+   *
+   * The library goes through the whole axis with each part that is set, so the long one is set
+   * once, and the end only if it changed. While the axis has rows, none of them that stay may leave
+   * it in between, or the view would move.
+   */
   replace(rows: readonly Row[]): void {
-    this.rows = rows.slice(-SHORT_END);
+    const keepsEnd = !this.isEmpty && endWith(rows, this.rows);
+    const wasEmpty = this.isEmpty;
+    if (!keepsEnd) this.rows = rows.slice(-SHORT_END);
+    if (wasEmpty) this.end.setData([...this.rows]);
     this.body.setData(rows.slice(0, rows.length - this.rows.length));
-    this.end.setData([...this.rows]);
+    if (!wasEmpty && !keepsEnd) this.end.setData([...this.rows]);
   }
 
   /** Changes the last row, or adds one behind it. */
@@ -70,4 +80,20 @@ export class SplitSeries {
     for (const row of moved) this.body.update(row);
     this.end.setData([...this.rows]);
   }
+}
+
+/** Whether the last of `rows` are the same as `end`, value by value. */
+function endWith(rows: readonly Row[], end: readonly Row[]): boolean {
+  const first = rows.length - end.length;
+  return first >= 0 && end.every((row, index) => isSame(row, rows[first + index] as Row));
+}
+
+function isSame(left: Row, right: Row): boolean {
+  return (
+    left.time === right.time &&
+    left.open === right.open &&
+    left.high === right.high &&
+    left.low === right.low &&
+    left.close === right.close
+  );
 }

@@ -21,7 +21,14 @@ export class TimesAhead {
     this.series = series;
   }
 
-  /** To be called before all candles are replaced. */
+  /** To be called before all candles are replaced, with the newest of those to come. */
+  begin(newest: number, after: (time: number) => number): void {
+    if (newest === this.newest) return;
+    this.last = -Infinity;
+    this.follow(newest, after);
+  }
+
+  /** To be called before all candles are removed, or replaced by those of another series. */
   clear(): void {
     if (this.last !== -Infinity) this.series.setData([]);
     this.newest = Infinity;

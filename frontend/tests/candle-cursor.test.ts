@@ -13,7 +13,7 @@ class FakeChart {
   readonly put: (number | null)[] = [];
   scrolledBy: number[] = [];
   moved: () => void = () => undefined;
-  pointed: (move: { sourceEvent?: object }) => void = () => undefined;
+  pointed: (move: { point?: object; sourceEvent?: object }) => void = () => undefined;
 
   timeScale(): unknown {
     return {
@@ -40,13 +40,15 @@ class FakeChart {
 let chart: FakeChart;
 let shown: ShownCandles;
 let cursor: CandleCursor;
+let seen: boolean[];
 
 beforeEach(() => {
   chart = new FakeChart();
   shown = new ShownCandles();
   // Positions 0 to 9 are 600 to 1140, and an open one.
   shown.show({ candles: candles(600, 10), forming: candle(1200) });
-  cursor = new CandleCursor(chart as never, PRICES, shown);
+  seen = [];
+  cursor = new CandleCursor(chart as never, PRICES, shown, (isSeen) => seen.push(isSeen));
 });
 
 const step = (by: 1 | -1): number | undefined => cursor.step(by)?.candle_time;
@@ -79,12 +81,23 @@ describe("CandleCursor", () => {
     step(1);
     shown.show({ candles: candles(540, 12), forming: null });
     chart.moved();
-    chart.pointed({});
+    chart.pointed({ point: {} });
     chart.moved();
     expect(chart.put).toEqual([1080, 1080, 1080]);
     chart.pointed({ sourceEvent: {} });
     chart.moved();
     expect([chart.put.length, cursor.leave()]).toEqual([3, false]);
+  });
+
+  it("reports when the crosshair comes and goes, by keys and by the pointer", () => {
+    step(1);
+    step(-1);
+    cursor.leave();
+    expect(seen.splice(0)).toEqual([true, false]);
+    chart.pointed({ point: {}, sourceEvent: {} });
+    chart.pointed({ point: {}, sourceEvent: {} });
+    chart.pointed({});
+    expect(seen).toEqual([true, false]);
   });
 
   it("is taken away once, and is on nothing without candles", () => {

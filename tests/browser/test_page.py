@@ -215,6 +215,40 @@ def test_intraday_times_are_shown_in_the_chosen_zone_and_days_are_never_shifted(
     wait_until(lambda: sign.inner_text() == "UTC", 5, "the exchange's days")
 
 
+UPPER_CANVASES = """() => [...document.querySelectorAll(".chart canvas + canvas")].map((canvas) => {
+    const { width, height } = canvas;
+    const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, width, height);
+    return [getComputedStyle(canvas).opacity === "1", data.some((value) => value > 0)];
+})"""
+
+
+def test_canvases_of_the_crosshair_are_shown_with_it_and_hold_nothing_else(open_chart):
+    chart = open_chart(LIVE)
+    chart.wait_for(status="live", overlay_status="ready")
+    page = chart.page
+
+    def wait_for(*, crosshair: bool) -> None:
+        def is_so() -> bool:
+            canvases = page.evaluate(UPPER_CANVASES)
+            painted = any(has_paint for _, has_paint in canvases)
+            return all(is_shown == crosshair for is_shown, _ in canvases) and painted == crosshair
+
+        wait_until(is_so, 5, f"the crosshair to be {'shown' if crosshair else 'away'}")
+
+    assert len(page.evaluate(UPPER_CANVASES)) == 5
+    wait_for(crosshair=False)
+    page.hover(".chart", position={"x": 300, "y": 200})
+    wait_for(crosshair=True)
+    page.hover("#picker")
+    wait_for(crosshair=False)
+    page.keyboard.press("j")
+    wait_for(crosshair=True)
+    page.keyboard.press("Escape")
+    wait_for(crosshair=False)
+
+
 def test_last_price_is_shown_also_when_it_is_out_of_view(open_chart):
     chart = open_chart(LIVE)
     chart.wait_for(status="live")

@@ -14,17 +14,27 @@ export class CandleCursor {
   private readonly chart: Chart;
   private readonly prices: ISeriesApi<"Candlestick">;
   private readonly shown: ShownCandles;
+  private readonly seen: (isSeen: boolean) => void;
+  private isSeen = false;
   /** Of its candle, UTC seconds. */
   private time: number | null = null;
 
-  constructor(chart: Chart, prices: ISeriesApi<"Candlestick">, shown: ShownCandles) {
+  /** `seen` is called when the crosshair comes or goes, whether keys or a pointer move it. */
+  constructor(
+    chart: Chart,
+    prices: ISeriesApi<"Candlestick">,
+    shown: ShownCandles,
+    seen: (isSeen: boolean) => void,
+  ) {
     this.chart = chart;
     this.prices = prices;
     this.shown = shown;
+    this.seen = seen;
     // The library keeps the crosshair at its pixel, whichever candle comes there.
     chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.follow());
-    chart.subscribeCrosshairMove(({ sourceEvent }: MouseEventParams<Time>) => {
+    chart.subscribeCrosshairMove(({ point, sourceEvent }: MouseEventParams<Time>) => {
       if (sourceEvent !== undefined) this.time = null;
+      this.show(point !== undefined);
     });
   }
 
@@ -49,6 +59,7 @@ export class CandleCursor {
     if (candle === undefined) return;
     const time = candle.candle_time as UTCTimestamp;
     this.chart.setCrosshairPosition(candle.close, time, this.prices);
+    this.show(true);
   }
 
   /** Takes the crosshair away; returns whether it was on a candle. */
@@ -56,7 +67,13 @@ export class CandleCursor {
     if (this.time === null) return false;
     this.time = null;
     this.chart.clearCrosshairPosition();
+    this.show(false);
     return true;
+  }
+
+  private show(isSeen: boolean): void {
+    if (isSeen !== this.isSeen) this.seen(isSeen);
+    this.isSeen = isSeen;
   }
 
   private bringIntoView(index: number, { from, to }: { from: number; to: number }): void {

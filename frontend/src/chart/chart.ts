@@ -109,7 +109,8 @@ export class CandleChart {
     });
     const timeFrom = (index: number): number | null => this.prices.timeFrom(index);
     this.watch = new ViewWatch(this.chart.timeScale(), timeFrom, events);
-    this.cursor = new CandleCursor(this.chart, this.prices.end, this.shown);
+    const seen = (isSeen: boolean): boolean => root.classList.toggle("has-crosshair", isSeen);
+    this.cursor = new CandleCursor(this.chart, this.prices.end, this.shown, seen);
     CALM.addEventListener("change", this.calmed);
   }
 

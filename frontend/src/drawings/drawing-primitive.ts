@@ -32,12 +32,11 @@ export class DrawingPrimitive extends Primitive {
       this.shown.boxes.forEach((box) => brush.box(box));
       this.lines.below.forEach((line) => brush.line(line));
     }),
-    this.view("normal", (brush, { width }, scales) => {
+    // Not at the top, which is on the canvas of the crosshair: it is painted only while there is one.
+    this.view("normal", (brush, size, scales) => {
       this.lines.among.forEach((line) => brush.line(line));
-      this.marks = marksOn(this.shown.markers, scales, width);
+      this.marks = marksOn(this.shown.markers, scales, size.width);
       this.marks.forEach((mark) => brush.mark(mark));
-    }),
-    this.view("top", (brush, size) => {
       this.lines.above.forEach((line) => brush.line(line));
       this.shown.labels.forEach((label) => brush.label(label));
       this.named = brush.names(this.lines.named, this.price, this.format);

@@ -90,7 +90,7 @@ class Crowd:
             raise LabFailed(f"{error}: {lacks}") from error
 
     def adjust(self, **changes: float | bool) -> None:
-        """Set `clock_offset_s`, the offset of the candles' clock, or `forget_lag` so far."""
+        """Set the candles' clock: `clock_offset_s`, or `clock_stands_at_s`; `forget_lag` so far."""
         self._ask("adjust", **changes)
 
     def storm(self) -> Joined:

@@ -9,7 +9,7 @@ import signal
 import time
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -98,7 +98,7 @@ class Crew:
         self._record = Record()
         self._pages = PageReader()
         self._watchers: list[Watcher] = []
-        self._clock_offset_s = 0.0
+        self._now: Callable[[], float] = time.time
         self._most_behind_s = 0.0
         self._whole_since: float | None = None
         self._lacks = "not looked at yet"
@@ -136,11 +136,20 @@ class Crew:
         return Status(self.counts, self._whole_since, self._lacks)
 
     async def adjust(
-        self, *, clock_offset_s: float | None = None, forget_lag: bool = False
+        self,
+        *,
+        clock_offset_s: float | None = None,
+        clock_stands_at_s: float | None = None,
+        forget_lag: bool = False,
     ) -> None:
-        """Expect candles by a clock that is off by so much; forget how far watchers were behind."""
+        """Expect candles by a clock that is off by so much, or that stands still at a time.
+
+        `forget_lag`: forget how far watchers were behind.
+        """
         if clock_offset_s is not None:
-            self._clock_offset_s = clock_offset_s
+            self._now = lambda: time.time() + clock_offset_s
+        if clock_stands_at_s is not None:
+            self._now = lambda: clock_stands_at_s
         if forget_lag:
             self._most_behind_s = 0.0
 
@@ -252,7 +261,7 @@ class Crew:
         await self._pages.close()
 
     def _measure_lag(self) -> None:
-        now = time.time() + self._clock_offset_s
+        now = self._now()
         behind = max(watcher.behind_s(now) for watcher in self._watchers)
         self._most_behind_s = max(self._most_behind_s, behind)
         apart = sum(not watcher.is_subscribed for watcher in self._watchers)

@@ -32,6 +32,7 @@ import { LastPrice, type LastPriceLook } from "./last-price";
 import { ShownCandles } from "./shown-candles";
 import { SplitSeries } from "./split-series";
 import { TimesAhead } from "./times-ahead";
+import { LEAST_SPACING, ViewMoves } from "./view-moves";
 import { ViewWatch, type ViewEvents } from "./view-watch";
 import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
 import type { Candle } from "trade-canvas-client/candle";
@@ -46,8 +47,6 @@ const RIGHT_OFFSET = 6;
 const BAR_SPACING = 8;
 const NARROW_BAR_SPACING = 6;
 const UNIT_SAMPLE = 300;
-const LEAST_SPACING = 0.5;
-const MOST_SPACING = 50;
 const PARTIAL_SIZE_PX = 4;
 const RECENT_HOLES = 500;
 
@@ -85,8 +84,7 @@ export class CandleChart {
   private sample: readonly number[] = [];
   private unit = priceUnit(null, []);
   private timeframe: Lengths = { seconds: 60 };
-  private moves = { candles: 0, zoom: 1 };
-  private moveFrame = 0;
+  private readonly moves: ViewMoves;
 
   constructor(root: HTMLElement, theme: ChartTheme, events: ChartEvents) {
     this.theme = theme;
@@ -108,6 +106,7 @@ export class CandleChart {
       events.pointed(typeof move.time === "number" ? move.time : null);
     });
     const timeFrom = (index: number): number | null => this.prices.timeFrom(index);
+    this.moves = new ViewMoves(this.chart.timeScale());
     this.watch = new ViewWatch(this.chart.timeScale(), timeFrom, events);
     const seen = (isSeen: boolean): boolean => root.classList.toggle("has-crosshair", isSeen);
     this.cursor = new CandleCursor(this.chart, this.prices.end, this.shown, seen);
@@ -188,7 +187,7 @@ export class CandleChart {
 
   remove(): void {
     this.watch.end();
-    window.cancelAnimationFrame(this.moveFrame);
+    this.moves.end();
     CALM.removeEventListener("change", this.calmed);
     this.chart.remove();
   }
@@ -213,51 +212,28 @@ export class CandleChart {
     return this.prices.times();
   }
 
-  /** Scrolls without animation, which a live update would interrupt. */
   scrollToEnd(): void {
-    this.chart.timeScale().scrollToPosition(RIGHT_OFFSET, false);
+    this.moves.toEnd(RIGHT_OFFSET);
   }
 
   /** Moves the view by so many candles; back in time if negative. */
   pan(candles: number): void {
-    this.moves.candles += candles;
-    this.moveSoon();
+    this.moves.pan(candles);
   }
 
   /** Makes candles wider, or with a factor below 1 narrower. */
   zoom(factor: number): void {
-    this.moves.zoom *= factor;
-    this.moveSoon();
-  }
-
-  /** Until the next frame the library reports the old view: several moves would become one. */
-  private moveSoon(): void {
-    this.moveFrame ||= window.requestAnimationFrame(() => {
-      const { candles, zoom } = this.moves;
-      const scale = this.chart.timeScale();
-      const spacing = scale.options().barSpacing * zoom;
-      if (zoom !== 1) {
-        scale.applyOptions({
-          barSpacing: Math.min(MOST_SPACING, Math.max(LEAST_SPACING, spacing)),
-        });
-      }
-      if (candles !== 0) scale.scrollToPosition(scale.scrollPosition() + candles, false);
-      this.moves = { candles: 0, zoom: 1 };
-      this.moveFrame = 0;
-    });
+    this.moves.zoom(factor);
   }
 
   zoomToNormal(): void {
     this.prices.end.priceScale().applyOptions({ autoScale: true });
-    this.chart
-      .timeScale()
-      .applyOptions({ barSpacing: normalSpacing() });
+    this.moves.setSpacing(normalSpacing());
   }
 
   /** Shows the first loaded candle at the left edge. */
   scrollToStart(): void {
-    const range = this.chart.timeScale().getVisibleLogicalRange();
-    if (range !== null) this.pan(-range.from);
+    this.moves.toStart();
   }
 
   /** Draws at once in this size; null follows the element again. */

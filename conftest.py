@@ -17,6 +17,7 @@ import tempfile
 import threading
 import traceback
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import psycopg2
@@ -24,7 +25,7 @@ import pytest
 
 from lab.waiting import WaitTimeout
 from market import collector, singletons
-from tests.distribution import INSTALLATION_OF, Distribution
+from tests.distribution import Distribution, file_of, places_of
 from tests.examples import IS_THOROUGH, load_profile
 from trade_canvas import embedded
 from trade_canvas.embedded import server as embedded_server
@@ -56,7 +57,6 @@ FOREIGN_SWITCHES = {
         }
     ),
 }
-PROCESS_TESTS = Path(__file__).parent / "tests"
 SESSION_KEY = pytest.StashKey["Session"]()
 
 
@@ -151,20 +151,12 @@ def pytest_collection():
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long proofs out, and begin with the tests that start processes.
-
-    They take longest, so that the test processes end at about the same time: most of all the files
-    that share an installation.
-    """
+    """Leave the long proofs out, and bring the files into the order of `tests.distribution`."""
     if not IS_THOROUGH:
         config.hook.pytest_deselected(items=[each for each in items if _is_long(each)])
         items[:] = [each for each in items if not _is_long(each)]
-    items.sort(key=_place)
-
-
-def _place(item: pytest.Item) -> tuple[bool, bool]:
-    path = item.nodeid.partition("::")[0]
-    return PROCESS_TESTS not in item.path.parents, path not in INSTALLATION_OF
+    places = places_of(Counter(file_of(each.nodeid) for each in items))
+    items.sort(key=lambda each: places[file_of(each.nodeid)])
 
 
 def _is_long(item: pytest.Item) -> bool:

@@ -84,20 +84,20 @@ def migrated_template(tmp_path_factory):
     drop_database(url)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def session_stack(migrated_template):
     """A stack for all files here: a test ends what it starts, and keeps to series of its own."""
     with running_stack(migrated_template) as opened:
         yield opened
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shared_web(session_stack):
     """A web process on PostgreSQL and Valkey; a test keeps to series of its own."""
     return session_stack.web()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def one_process(session_stack):
     """A web process that keeps everything in memory; a test keeps to series of its own."""
     return session_stack.web(**ONE_PROCESS)

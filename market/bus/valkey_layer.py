@@ -152,17 +152,36 @@ class Address(RedisSingleShardConnection):  # type: ignore[misc]  # untyped
                 if not (self._pubsub and self._pubsub.subscribed):
                     await asyncio.sleep(POLL_S)
                     continue
-                message = await self._pubsub.get_message(
-                    ignore_subscribe_messages=True, timeout=POLL_S
-                )
+                await self._receive_next()
                 is_lost = False
-                self._receive_message(message)
             except (RedisError, OSError) as error:
                 if not is_lost:
                     BUS_LOST.inc()
                     log.warning("lost the bus, its candles are polled: %s", error)
                 is_lost = True
                 await asyncio.sleep(AWAY_S)
+
+    async def _receive_next(self) -> None:
+        """Hand on the next message, if one comes soon; connect again where that is due."""
+        connection = self._pubsub.connection
+        if not connection.is_connected:
+            self._receive_message(
+                await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=POLL_S)
+            )
+            return
+        # The same read without the client's layers around it, which cost a message more than this.
+        try:
+            response = await connection.read_response(timeout=POLL_S, push_request=True)
+        except (RedisConnectionError, OSError):
+            # It is closed now: the next call connects and subscribes again, at once.
+            return
+        if response is None:
+            return
+        if response[0] == b"message":
+            _, channel, data = response
+            self._receive_message({"channel": channel, "data": data})
+        else:
+            await self._pubsub.handle_message(response, ignore_subscribe_messages=True)
 
     async def _unless_away(self, call: Callable[..., Awaitable[None]], *arguments: object) -> None:
         if time.monotonic() < self._away_until:
@@ -203,11 +222,12 @@ class ValkeyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # untyped
     @override
     def _get_layer(self) -> LoopLayer:
         loop = asyncio.get_running_loop()
-        if loop not in self._layers:
+        layer: LoopLayer | None = self._layers.get(loop)
+        if layer is None:
             prefix = identity.prefix()
-            self._layers[loop] = LoopLayer(**self._kwargs, prefix=prefix, channel_layer=self)
+            layer = LoopLayer(**self._kwargs, prefix=prefix, channel_layer=self)
+            self._layers[loop] = layer
             _wrap_close(self, loop)
-        layer: LoopLayer = self._layers[loop]
         return layer
 
     async def new_channel(self, prefix: str = "hub.") -> str:
@@ -232,5 +252,6 @@ class ValkeyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # untyped
         await (await self._layer()).group_send(group, message)
 
     async def _layer(self) -> LoopLayer:
-        await identity.known_prefix()
+        if asyncio.get_running_loop() not in self._layers:
+            await identity.known_prefix()
         return self._get_layer()

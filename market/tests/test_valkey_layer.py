@@ -1,13 +1,19 @@
-"""When the calls of one address of the bus fail at once."""
+"""When the calls of one address of the bus fail at once, and how messages are received."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import closing
 
 import pytest
+from redis import Redis
 
+from lab.waiting import wait_until
 from market.bus import valkey_layer
-from market.bus.valkey_layer import Address, BusAway
+from market.bus.valkey_layer import Address, BusAway, LoopLayer, ValkeyLayer
+
+GROUP = b"ending__group__series"
 
 
 @pytest.fixture
@@ -103,3 +109,31 @@ async def test_publisher_that_ends_takes_no_other_with_it(address):
     second.cancel()
     await third
     assert address.sent[1:] == [["b", "c"]]
+
+
+async def test_connection_that_ends_is_replaced_at_once(caplog):
+    hosts = [{"address": os.environ["REDIS_URL"]}]
+    layer = LoopLayer(hosts=hosts, prefix="ending", channel_layer=ValkeyLayer(hosts=hosts))
+    with closing(Redis.from_url(os.environ["REDIS_URL"])) as admin:
+
+        def subscribers():
+            ids = {each["id"] for each in admin.client_list(_type="pubsub")}
+            return ids if dict(admin.pubsub_numsub(GROUP))[GROUP] else set()
+
+        async def until_subscribed(before):
+            def is_back():
+                return subscribers() - before
+
+            await asyncio.to_thread(wait_until, is_back, 10.0, "a new subscription")
+
+        channel = await layer.new_channel()
+        await layer.group_add("series", channel)
+        await until_subscribed(set())
+        for number in range(3):
+            await layer.group_send("series", {"number": number})
+            assert await layer.receive(channel) == {"number": number}
+            before = subscribers()
+            admin.client_kill_filter(_type="pubsub")
+            await until_subscribed(before)
+    await layer.flush()
+    assert "lost the bus" not in caplog.text

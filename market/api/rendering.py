@@ -72,7 +72,7 @@ def parse_json(body: bytes) -> Any:
     try:
         values = orjson.loads(body)
         # orjson keeps the last of two equal names, which may not be the one that was meant.
-        json.loads(body, object_pairs_hook=_reject_repeats)
+        _REPEATS.decode(body.decode())
         return values
     except orjson.JSONDecodeError as error:
         raise _invalid(error.msg, error.pos) from None
@@ -90,6 +90,10 @@ def _reject_repeats(pairs: list[tuple[str, Any]]) -> None:
     names = {name for name, _ in pairs}
     if len(names) != len(pairs):
         raise RepeatedName("a name is given twice in one object")
+
+
+# Made once: json.loads makes a decoder for each call that has a hook.
+_REPEATS = json.JSONDecoder(object_pairs_hook=_reject_repeats)
 
 
 def _invalid(reason: str, position: int) -> ApiError:

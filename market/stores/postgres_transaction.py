@@ -33,18 +33,29 @@ def begun(cursor_of: Callable[[], AbstractContextManager[Any]]) -> Iterator[Begu
         with transaction.atomic(), cursor_of() as cursor:
             yield Begun(cursor, "", b"")
         return
-    # For Django the block is a transaction like any other; so savepoints and hooks work in it.
-    with transaction.atomic(), cursor_of() as cursor:
+    with cursor_of() as cursor:
         driver: Any = connection.connection
-        # The driver has sent nothing yet, and now sends neither BEGIN nor COMMIT nor ROLLBACK.
-        driver.autocommit = True
+        # The driver commits each text that it is sent, unless that begins a transaction. Django is
+        # told of one that somebody else began and ends: it knows that it is in a transaction, so
+        # savepoints and hooks work, and does nothing at its beginning and end, which would take as
+        # long as all else here.
+        connection.autocommit = False
         try:
-            yield Begun(cursor, "BEGIN;", b";COMMIT")
-            if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
-                cursor.execute("COMMIT")
-        except BaseException:
-            _roll_back(connection, driver)
-            raise
+            with transaction.atomic(savepoint=False):
+                try:
+                    yield Begun(cursor, "BEGIN;", b";COMMIT")
+                    if driver.info.transaction_status != TRANSACTION_STATUS_IDLE:
+                        cursor.execute("COMMIT")
+                except BaseException:
+                    connection.run_on_commit.clear()
+                    _roll_back(connection, driver)
+                    raise
+        finally:
+            # Where the connection was lost Django leaves the block open, too.
+            connection.in_atomic_block = connection.needs_rollback = False
+            connection.autocommit = True
+        if connection.run_on_commit:
+            connection.run_and_clear_commit_hooks()
 
 
 def _roll_back(connection: Any, driver: Any) -> None:

@@ -26,16 +26,22 @@ COPY_FROM_ROWS = 100
 
 COLUMNS = "candle_time, open, high, low, close, volume"
 
-WRITE = f"""
-INSERT INTO candles AS stored (series_id, {COLUMNS})
-SELECT series_id, {COLUMNS} FROM (%s) AS given (series_id, {COLUMNS})
+SET_VALUES = """
 ON CONFLICT (series_id, candle_time) DO UPDATE SET
     open = excluded.open, high = excluded.high, low = excluded.low,
     close = excluded.close, volume = excluded.volume
+"""
+WRITE = f"""
+INSERT INTO candles AS stored (series_id, {COLUMNS})
+SELECT series_id, {COLUMNS} FROM (%s) AS given (series_id, {COLUMNS})
+{SET_VALUES}
 WHERE (stored.open, stored.high, stored.low, stored.close, stored.volume)
     IS DISTINCT FROM
     (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
 """
+
+# Beyond the head there is nothing to compare with, and less to plan.
+WRITE_FRESH = f"INSERT INTO candles (series_id, {COLUMNS}) VALUES %s {SET_VALUES}"
 
 HEAD = "UPDATE series SET head_time = %d WHERE id = %d"
 HEADS = """
@@ -108,7 +114,7 @@ def _write_fresh(cursor: Any, entries: Sequence[_Fresh]) -> bytes:
         # The first row decides the columns' types.
         move = HEADS % ",".join("(%d,%d::bigint)" % head for head in heads)  # noqa: UP031
     given = ",".join(_values(*entry) for entry in entries)
-    return f"{WRITE % f'VALUES {given}'};{move}".encode()
+    return f"{WRITE_FRESH % given};{move}".encode()
 
 
 def _mark_derived(cursor: Any, entries: Sequence[str]) -> bytes:

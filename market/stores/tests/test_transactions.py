@@ -133,3 +133,26 @@ def test_transaction_within_another_is_a_savepoint(store, elsewhere):
         assert elsewhere("SELECT count(*) FROM candles") == 0
     assert elsewhere("SELECT count(*) FROM candles") == 1
     assert is_free(elsewhere)
+
+
+def test_django_takes_the_block_for_a_transaction(store, elsewhere):
+    """For stages that use the ORM: savepoints, and hooks after the commit alone."""
+    heads = []
+    ask = "SELECT max(candle_time) FROM candles"
+    with store.writing(MINUTE) as writer:
+        writer.upsert([candle(60)])
+        writer.flush()
+        transaction.on_commit(lambda: heads.append(elsewhere(ask)))
+        with pytest.raises(RuntimeError), transaction.atomic():
+            transaction.on_commit(lambda: heads.append("rolled back"))
+            writer.upsert([candle(120)])
+            writer.flush()
+            raise RuntimeError
+        assert not heads
+    assert heads == [60]
+    with pytest.raises(RuntimeError), store.writing(MINUTE):
+        transaction.on_commit(lambda: heads.append("rolled back"))
+        raise RuntimeError
+    put(store, candles(180))
+    assert heads == [60]
+    assert is_free(elsewhere)

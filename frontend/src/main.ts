@@ -99,7 +99,8 @@ function openChosen(whitelist: readonly string[]): boolean {
   }
   const series = chooseSeries({ linked, remembered: settings.value.series, whitelist });
   if (series === null) return false;
-  window.history.replaceState(null, "", urlWithSeries(window.location.href, series.text));
+  const url = urlWithSeries(window.location.href, series.text);
+  if (url !== window.location.href) window.history.replaceState(null, "", url);
   page.open(series);
   return true;
 }

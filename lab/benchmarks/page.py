@@ -4,7 +4,9 @@ Both read the same candles from the same web process and receive the same messag
 thread and the heap they are open side by side. All factors are drawn. The bare page (`bare_page/`)
 has a chart of the same size, one socket, and no code for anything else. Times of the main thread
 are processor time, which other programs disturb little; the time to the first candles is real time,
-and needs an idle machine. `-m lab.benchmarks.page load socket main heap` names parts to run.
+too, and needs an idle machine. A first visit comes from a page of another site, as by a link or a
+bookmark, so that both pages begin in a new process: from an empty tab only ours would, because of
+its Cross-Origin-Opener-Policy. `-m lab.benchmarks.page load socket main heap` names parts to run.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from market.domain.series import SeriesId
 from market.runtime import pipeline
 from trade_canvas.environment import BASE_DIR
 from trade_canvas.switches import PREFIX
+from trade_canvas.up.plan import HOST
 
 SERIES = SeriesId.parse("sim:futures:BTC/USDT:1s")
 STORED = 21_000
@@ -110,6 +113,7 @@ class Pages:
 
     def __init__(self, browser: Browser, ours_url: str, bare_url: str) -> None:
         self._browser = browser
+        self._elsewhere = f"{bare_url.replace(HOST, 'localhost')}/elsewhere.html"
         self._ours = f"{ours_url}/?series={quote(str(SERIES))}"
         self._bare = f"{bare_url}/?"
         self._query = {"server": ours_url, "series": str(SERIES)}
@@ -121,17 +125,18 @@ class Pages:
         self._query |= {name: str(round(value)) for name, value in size.items()}
         view.close()
 
-    def ours(self, *, first_candles: bool = False) -> View:
+    def ours(self, *, first: bool = False) -> View:
         """Open our page, and wait until it follows live with all its drawings."""
-        view = View(self._browser, self._ours, ".chart", first_candles=first_candles)
+        view = View(self._browser, self._ours, ".chart", elsewhere=self._elsewhere * first)
         view.wait_for("status", "live")
         view.wait_for("overlay-status", "ready")
         return view
 
-    def bare(self, candles: int = 2000, *, first_candles: bool = False) -> View:
+    def bare(self, candles: int = 2000, *, first: bool = False) -> View:
         """Open the bare page with so many candles, and wait until it follows live."""
         query = urlencode({**self._query, "candles": candles})
-        view = View(self._browser, f"{self._bare}{query}", "#chart", first_candles=first_candles)
+        url = f"{self._bare}{query}"
+        view = View(self._browser, url, "#chart", elsewhere=self._elsewhere * first)
         view.wait_for("status", "live")
         return view
 
@@ -141,16 +146,17 @@ class Visit:
     """A first visit of a page, with everything that it loads."""
 
     first_candles_ms: float
+    thread_ms: float
     kilobytes: float
     largest: list[tuple[int, str]]
 
     @staticmethod
     def of(view: View) -> Visit:
         """Measure a page that was just opened, and close it."""
-        first_candles_ms = view.first_candles_ms()
+        times = view.first_candles_ms(), view.first_candles_thread_ms()
         time.sleep(SETTLE_S)
         kilobytes = (view.http_bytes + view.socket_bytes) / 1000
-        visit = Visit(first_candles_ms, kilobytes, view.largest(12))
+        visit = Visit(*times, kilobytes, view.largest(12))
         view.close()
         return visit
 
@@ -161,7 +167,7 @@ def load(pages: Pages) -> Iterator[Comparison]:
     openers = {"ours": pages.ours, "bare": pages.bare}
     for number in range(LOADS + 1):
         for name in sorted(openers, reverse=number % 2 == 0):
-            visit = Visit.of(openers[name](first_candles=True))
+            visit = Visit.of(openers[name](first=True))
             if number:
                 visits[name].append(visit)
     ours, limit = visits["ours"], visits["bare"]
@@ -172,6 +178,8 @@ def load(pages: Pages) -> Iterator[Comparison]:
     yield Comparison("a cold load with all drawings", "KB", a, b, Target(1.5))
     a, b = ([each.first_candles_ms for each in side] for side in (ours, limit))
     yield Comparison("first candles drawn", "ms", a, b, Target(1.2))
+    a, b = ([each.thread_ms for each in side] for side in (ours, limit))
+    yield Comparison("main thread until then", "ms", a, b)
 
 
 def socket(pages: Pages, feed: Feed) -> Iterator[str]:

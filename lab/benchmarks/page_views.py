@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from playwright.sync_api import Browser, CDPSession, Page, ViewportSize
 
 from lab.waiting import patience, wait_until
@@ -15,13 +16,15 @@ OPEN_S = 30.0
 MANY_BOXES = 100
 """Candles are boxes, many in one frame; a grid or an axis is not made of them."""
 NOTE_FIRST_CANDLES = """() => {
+    performance.mark("documentBegins");
     const fillRect = CanvasRenderingContext2D.prototype.fillRect;
     let boxes = 0, frame = null;
     CanvasRenderingContext2D.prototype.fillRect = function (...box) {
         const { currentTime } = document.timeline;
         if (frame !== currentTime) [boxes, frame] = [0, currentTime];
         boxes += 1;
-        if (boxes === %d) window.firstCandles ??= performance.now();
+        if (boxes === %d && window.firstCandles === undefined)
+            window.firstCandles = performance.mark("firstCandles").startTime;
         return fillRect.apply(this, box);
     };
 }"""
@@ -47,12 +50,12 @@ class Spent:
 class View:
     """A page in a browser context of its own: nothing is cached, and its process is its own.
 
-    `root` selects the element with the data attributes.
+    `root` selects the element with the data attributes. With `elsewhere`, the address of a page of
+    another site, it is a first visit that comes from there, and the first candles are noted.
     """
 
-    def __init__(
-        self, browser: Browser, url: str, root: str, *, first_candles: bool = False
-    ) -> None:
+    def __init__(self, browser: Browser, url: str, root: str, *, elsewhere: str = "") -> None:
+        self._browser = browser
         self._context = browser.new_context(viewport=SCREEN, timezone_id="UTC", locale="en-GB")
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(1000 * patience(OPEN_S))
@@ -60,10 +63,14 @@ class View:
         self._received: Counter[str] = Counter()
         self._frames = 0
         self._addresses: dict[str, str] = {}
+        self._is_traced = bool(elsewhere)
         self.cdp: CDPSession = self._context.new_cdp_session(self.page)
         self._listen()
-        if first_candles:
+        if elsewhere:
             self.page.add_init_script(f"({NOTE_FIRST_CANDLES % MANY_BOXES})()")
+            self.page.goto(elsewhere)
+            self._received.clear()
+            browser.start_tracing(page=self.page, categories=["blink.user_timing"])
         self.page.goto(url)
 
     def _listen(self) -> None:
@@ -123,6 +130,19 @@ class View:
         read = "() => window.firstCandles ?? 0"
         return float(wait_until(lambda: self.page.evaluate(read), OPEN_S, "candles on the page"))
 
+    def first_candles_thread_ms(self) -> float:
+        """Return what the main thread used from the start of the document to the first candles.
+
+        To be called once, when they are drawn.
+        """
+        events = orjson.loads(self._stop_tracing())["traceEvents"]
+        used = {event["name"]: event["tts"] for event in events if "tts" in event}
+        return (float(used["firstCandles"]) - float(used["documentBegins"])) / 1000
+
+    def _stop_tracing(self) -> bytes:
+        self._is_traced = False
+        return self._browser.stop_tracing()
+
     def spent(self) -> Spent:
         """Return what the main thread has used so far."""
         found = self._metrics()
@@ -141,4 +161,6 @@ class View:
 
     def close(self) -> None:
         """Close the page and forget what it cached."""
+        if self._is_traced:
+            self._stop_tracing()
         self._context.close()

@@ -66,6 +66,8 @@ export class ChartCell {
   private readonly unsubscribe: readonly (() => void)[];
   private chosen: Zone;
   private completed: SeriesId | null = null;
+  /** The browser has painted candles. */
+  private hasPainted = false;
   private source: CandleSource | null = null;
   /** The first visible candle, UTC seconds. */
   private viewedFrom = Infinity;
@@ -294,7 +296,9 @@ export class ChartCell {
     if (this.state !== null) this.renderLegend(this.state);
   }
 
+  /** The first figures come with the frame after the candles: they need the styles of the page. */
   private renderLegend(state: SeriesState): void {
+    if (state.candles.length > 0 && !this.hasPainted) return;
     this.stage.legend.render(state, this.chart.priceUnit, (candle) => this.entriesOf(candle));
   }
 
@@ -345,6 +349,8 @@ export class ChartCell {
     this.completed = opened;
     afterPaint(() => {
       if (opened !== this.opened) return;
+      this.hasPainted = true;
+      if (this.state !== null) this.renderLegend(this.state);
       this.each((study) => study.painted?.());
       this.dependencies.priceSteps.want(opened);
       this.stage.nameZone(this.zone);

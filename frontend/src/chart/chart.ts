@@ -227,7 +227,9 @@ export class CandleChart {
   }
 
   zoomToNormal(): void {
-    this.prices.end.priceScale().applyOptions({ autoScale: true });
+    const scale = this.prices.end.priceScale();
+    // Even the same value has all candles in view gone through.
+    if (!scale.options().autoScale) scale.applyOptions({ autoScale: true });
     this.moves.setSpacing(normalSpacing());
   }
 

@@ -206,6 +206,7 @@ export class Page {
     this.renderLamps();
     panels.renderTime();
     panels.drawn();
+    this.renderQuote();
     this.events.settled();
   };
 
@@ -259,7 +260,9 @@ export class Page {
     this.panels.showLamps(this.lamps.lamps);
   }
 
+  /** Once the panels are there: a text needs the styles of the page, and candles come first. */
   private renderQuote(): void {
+    if (this.panels === null) return;
     const { state } = this;
     const { series } = this.cell;
     const newest = state?.forming ?? state?.candles.at(-1);
@@ -270,7 +273,7 @@ export class Page {
     }
     const price = formatPrice(newest.close, this.cell.priceUnit);
     this.price.show(price, byId("quote").dataset["fresh"] === "false" ? "--faint" : "");
-    const percent = this.panels?.currentFigures()?.changePercent ?? null;
+    const percent = this.panels.currentFigures()?.changePercent ?? null;
     const change = byId("quote-change");
     setText(change, percent === null ? "" : formatPercent(percent));
     setData(change, "direction", !percent ? "none" : percent < 0 ? "down" : "up");

@@ -1,9 +1,10 @@
 """What the store takes: bytes a candle, with factors and drawings, by table and by index.
 
-`python -m lab.benchmarks.stored_bytes [CSV [CANDLES [LIVE]]]` measures the benchmarks' random walk,
-or the candles of a recorded file. They come in pages of 1,000, and the last LIVE of them (half, if
-not given) one by one, as live candles do. Sizes are taken after VACUUM; they include what tables
-and indexes hold free. With TRADE_CANVAS_ENABLE_DENSE_LEDGER=1 rows are dense.
+`python -m lab.benchmarks.stored_bytes [CSV [CANDLES [LIVE [SERIES]]]]` measures the benchmarks'
+random walk, or the candles of a recorded file. They come in pages of 1,000, and the last LIVE of
+them (half, if not given) one by one, as live candles do, of SERIES series in turn (1, if not
+given): with several, what is fixed for a table counts less. Sizes are taken after VACUUM; they
+include what tables and indexes hold free. With TRADE_CANVAS_ENABLE_DENSE_LEDGER=1 rows are dense.
 
 With TEST_DATABASE_URL, the address of a server with TimescaleDB, candles are in a hypertable, in a
 database that is made there and dropped. It is then measured compressed as well, with the candles of
@@ -76,15 +77,17 @@ def main() -> None:
     with database() as url, stack(ledgers=True, database_url=url):
         try:
             pipeline = Pipeline(candle_store(), load_stages(settings.PIPELINE_STAGES))
-            series = new_series()
             live = int(sys.argv[3]) if len(sys.argv) > 3 else len(candles) // 2
+            all_series = [new_series() for _ in range(int((sys.argv[4:5] or ["1"])[0]))]
             bulk = len(candles) - live
-            for start in range(0, bulk, PAGE):
-                pipeline.ingest(series, candles[start : min(bulk, start + PAGE)])
+            for series in all_series:
+                for start in range(0, bulk, PAGE):
+                    pipeline.ingest(series, candles[start : min(bulk, start + PAGE)])
             for candle in candles[bulk:]:
-                pipeline.ingest(series, [candle])
-            report(len(candles))
-            if url:
+                for series in all_series:
+                    pipeline.ingest(series, [candle])
+            report(len(candles) * len(all_series))
+            if url and len(all_series) == 1:
                 report_compressed(len(candles))
         finally:
             connection.close()

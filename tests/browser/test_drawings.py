@@ -195,6 +195,18 @@ class DrawnPage:
         for kind in ("draw_cursor", "health"):
             wait_until(lambda kind=kind: self.heard(kind) > 0, 20, f"a {kind}")
 
+    def wait_loaded(self) -> None:
+        """Wait until a page of a long series has read its newest chunk, for the next visit.
+
+        It does so seconds after it follows, when nothing else is left to load.
+        """
+        self.wait_followed()
+        wait_until(self._has_read_chunk, 30, "the newest chunk of history")
+
+    def _has_read_chunk(self) -> bool:
+        self.page.wait_for_timeout(10)
+        return any("/api/market/history/" in url for url in self.chart.requests)
+
     def heard(self, kind: str) -> int:
         """How many messages of a type came over the socket."""
         # Playwright passes events on only while it waits for something.
@@ -334,7 +346,7 @@ def test_drawings_follow_a_new_candle_and_switches_survive_a_reload(drawn_page, 
 
 def test_closed_candles_cost_a_small_message_and_no_request(drawn_page, following):
     page = drawn_page(following)
-    page.wait_followed()
+    page.wait_loaded()
     page.chart.requests.clear()
     page.chart.frames.clear()
     for _ in range(8):
@@ -349,7 +361,7 @@ def test_closed_candles_cost_a_small_message_and_no_request(drawn_page, followin
 
 def test_hidden_tab_asks_for_nothing(drawn_page, following):
     page = drawn_page(following)
-    page.wait_followed()
+    page.wait_loaded()
     page.hide()
     page.chart.requests.clear()
     for _ in range(3):
@@ -365,7 +377,8 @@ def test_each_switch_changes_the_picture_and_restores_it(drawn_page, growing):
     page = drawn_page(growing)
     # The answer that says how prices are written.
     page.page.wait_for_function(
-        "performance.getEntriesByType('resource').some(({ name }) => name.includes('/symbols'))"
+        "() => performance.getEntriesByType('resource')"
+        ".some(({ name }) => name.includes('/symbols'))"
     )
 
     def is_at_start() -> bool:

@@ -130,14 +130,17 @@ class View:
         read = "() => window.firstCandles ?? 0"
         return float(wait_until(lambda: self.page.evaluate(read), OPEN_S, "candles on the page"))
 
-    def first_candles_thread_ms(self) -> float:
+    def first_candles_thread_ms(self) -> float | None:
         """Return what the main thread used from the start of the document to the first candles.
 
-        To be called once, when they are drawn.
+        To be called once, when they are drawn. None where the trace does not have both: now and
+        then the browser begins to trace a new process after its document has begun.
         """
         events = orjson.loads(self._stop_tracing())["traceEvents"]
-        used = {event["name"]: event["tts"] for event in events if "tts" in event}
-        return (float(used["firstCandles"]) - float(used["documentBegins"])) / 1000
+        used = {event["name"]: float(event["tts"]) for event in events if "tts" in event}
+        if not used.keys() >= {"documentBegins", "firstCandles"}:
+            return None
+        return (used["firstCandles"] - used["documentBegins"]) / 1000
 
     def _stop_tracing(self) -> bytes:
         self._is_traced = False

@@ -24,6 +24,10 @@ window.keep = (megabytes) => { window.kept = new Array(megabytes * 250_000).fill
 root.dataset.status = "live";
 """
 
+IN_A_FRAME = """(count) => new Promise((done) => {
+    requestAnimationFrame(() => done(boxes(count)));
+})"""
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
@@ -79,15 +83,24 @@ def test_first_visit_comes_from_another_site_and_is_counted_alone(open_view):
 
 def test_view_takes_many_boxes_of_one_frame_for_candles(open_view):
     view = open_view(first=True)
-    in_frames = "(count) => new Promise((done) => requestAnimationFrame(() => done(boxes(count))))"
     for _ in range(3):
-        view.page.evaluate(in_frames, MANY_BOXES // 2)
+        view.page.evaluate(IN_A_FRAME, MANY_BOXES // 2)
     assert not view.page.evaluate("window.firstCandles")
-    view.page.evaluate("work(20)")
-    view.page.evaluate(in_frames, MANY_BOXES)
+    view.page.evaluate(IN_A_FRAME, MANY_BOXES)
     assert 0 < view.first_candles_ms() <= view.page.evaluate("performance.now()")
+
+
+def test_view_measures_the_main_thread_of_a_first_visit(open_view):
+    # The browser may begin to trace after the document has begun, but not each time.
+    for _ in range(5):
+        view = open_view(first=True)
+        view.page.evaluate("work(20)")
+        view.page.evaluate(IN_A_FRAME, MANY_BOXES)
+        passed = view.first_candles_ms()
+        if (used := view.first_candles_thread_ms()) is not None:
+            break
     # Whatever else runs on the machine, a thread uses no more than the time that passes.
-    assert 0 < view.first_candles_thread_ms() <= view.first_candles_ms()
+    assert 0 < used <= passed
 
 
 def test_view_measures_the_processor_of_the_main_thread_and_its_heap(open_view):

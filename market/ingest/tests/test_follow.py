@@ -467,6 +467,7 @@ async def test_batches_have_a_size_limit():
     limits = FollowLimits(new_series_candles=5, flush_s=60.0, batch_max=2, tick_s=0.02)
     async with following(setup=ten_candles, limits=limits) as it:
         await it.reached(9)
+        await it.first_message()
         it.stream(10)
         await it.reached(10)
         for number in range(11, 15):

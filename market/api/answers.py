@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from market.api.error_codes import ErrorCode
+from market.ingest.derived_standing import StandingState
 
 
 class ErrorBody(BaseModel):
@@ -159,9 +160,7 @@ class DerivedStandingAnswer(BaseModel):
     not derive the series.
     """
 
-    state: Literal[
-        "made", "filling", "incomplete", "base_late", "behind", "not_made", "not_derived"
-    ]
+    state: StandingState
     base_series_id: str | None
     base_head_time: int | None
     made_to_time: int | None

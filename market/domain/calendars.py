@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from market.domain.zones import UTC_ZONE, Zone, dates_left_out
-
-DAY_S = 86_400
+from market.domain.zones import DAY_S, UTC_ZONE, Zone, dates_left_out
 
 _EPOCH = date(1970, 1, 1).toordinal()
 # 1970-01-01 was a Thursday.

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from market.domain.calendars import DAY_S
 from market.domain.candle import Candle
 from market.domain.series import SeriesId
 from market.domain.timeframe import Timeframe, TimeframeError
-from market.domain.zones import offsets_of
+from market.domain.zones import DAY_S, offsets_of
 
 
 class Bucket(NamedTuple):

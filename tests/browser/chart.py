@@ -85,9 +85,13 @@ class ChartPage:
         return int(wait_until(last_time, TIMEOUT_S, f"a candle after {moment} on the page"))
 
     def finish_animations(self) -> None:
-        """Wait until whatever appears has its place and its colours."""
+        """Wait until whatever appears has its place and its colours.
+
+        An animation of something that is hidden or replaced in the meantime is over, too: the
+        browser then rejects its `finished`.
+        """
         self.page.evaluate(
-            "Promise.all(document.getAnimations().filter(({ effect }) =>"
+            "Promise.allSettled(document.getAnimations().filter(({ effect }) =>"
             " effect.getTiming().iterations !== Infinity).map(({ finished }) => finished))"
         )
 

@@ -199,7 +199,9 @@ _install_foreign_factors()
 
 def _is_pure(arguments: list[str]) -> bool:
     """Return whether only domain tests are asked for, which need no Django."""
-    return all("domain" in Path(argument.split("::")[0]).parts for argument in arguments)
+    here = Path(__file__).parent
+    places = (os.path.relpath(argument.split("::")[0], here) for argument in arguments)
+    return all("domain" in Path(place).parts for place in places)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -55,7 +55,8 @@ def files() -> Iterator[Path]:
     """Every file that may hold a translatable text."""
     for package in PACKAGES:
         for path in sorted((BASE_DIR / package).rglob("*")):
-            if path.suffix in {".py", ".html"} and FOLDERS_LEFT_OUT.isdisjoint(path.parts):
+            inside = path.relative_to(BASE_DIR).parts
+            if path.suffix in {".py", ".html"} and FOLDERS_LEFT_OUT.isdisjoint(inside):
                 yield path
 
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import ast
 import sys
-from pathlib import Path
 
 from tests.distribution import INSTALLATION_OF
+from tests.sources import ROOT, sources
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = ("market", "factors", "overlays", "trade_canvas", "lab")
-SOURCES = [
-    path
-    for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
-    if "tests" not in path.parts
-]
+SOURCES = sources(*PACKAGES)
 SQLITE = "sql" + "ite"
 SWITCHES = ROOT / "trade_canvas" / "switches.py"
 
@@ -40,7 +34,7 @@ def test_switches_are_read_in_one_place():
 
 def test_domain_imports_only_the_standard_library_and_domain():
     """import-linter forbids packages by name; this leaves no other in."""
-    domain = [path for path in SOURCES if "domain" in path.parts]
+    domain = [path for path in SOURCES if "domain" in path.relative_to(ROOT).parts]
     imported = {
         (path.relative_to(ROOT).as_posix(), name)
         for path in domain

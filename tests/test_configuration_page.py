@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
 
+from tests.sources import ROOT, sources
 from trade_canvas.switches import PREFIX, Switches
 from trade_canvas.up.plan import DEFAULTS
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 ROWS = {cells[0]: cells for cells in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", PAGE, re.M)}
 SWITCHES = {PREFIX + each.name.upper(): each for each in fields(Switches)}
@@ -40,10 +39,10 @@ def test_page_has_no_row_for_a_switch_that_is_gone():
 
 
 def test_page_has_a_row_for_every_other_variable_that_is_read():
-    files = [*(ROOT / "trade_canvas").rglob("*.py"), ROOT / "conftest.py"]
-    sources = "".join(path.read_text() for path in files if "tests" not in path.parts)
-    read = set(re.findall(r'environ(?:ment)?(?:\.get\(|\[)"([A-Z_]+)"', sources))
-    read |= set(re.findall(r'given\.get\("([A-Z_]+)"', sources))
+    files = [*sources("trade_canvas"), ROOT / "conftest.py"]
+    text = "".join(path.read_text() for path in files)
+    read = set(re.findall(r'environ(?:ment)?(?:\.get\(|\[)"([A-Z_]+)"', text))
+    read |= set(re.findall(r'given\.get\("([A-Z_]+)"', text))
     assert {"DATA_DIR", "PORT", "REDIS_URL"} <= read
     assert read - {"DJANGO_SETTINGS_MODULE", "PYTHONPATH", "PYTHONUNBUFFERED"} <= set(ROWS)
 

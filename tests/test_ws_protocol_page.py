@@ -17,10 +17,10 @@ from market.live import messages
 from market.live.messages import SocketErrorCode
 from market.live.requests import Subscribe, Unsubscribe, parse_request
 from tests.clients import Client
+from tests.sources import ROOT, sources
 from tests.wire_schema import complaints_of_request, complaints_of_sent
 from trade_canvas.asyncapi import EXAMPLES, schemas
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "ws-protocol.md").read_text()
 DEBUG_PAGE = (ROOT / "docs" / "debug-stream.md").read_text()
 SERIES = "binance:futures:PAGE/USDT:1m"
@@ -111,10 +111,8 @@ def test_clients_follow_through_gap_revision_and_restart(shared_stack, clients):
 
 
 def trees(*places: str) -> Iterator[ast.AST]:
-    for place in places:
-        for path in sorted((ROOT / place).rglob("*.py")):
-            if "tests" not in path.parts:
-                yield from ast.walk(ast.parse(path.read_text()))
+    for path in sources(*places):
+        yield from ast.walk(ast.parse(path.read_text()))
 
 
 def texts(node: ast.AST) -> Iterator[str]:

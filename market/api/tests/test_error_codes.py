@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 from rest_framework.exceptions import NotAcceptable, UnsupportedMediaType
 
 from market.api.error_codes import ErrorCode
 from market.api.errors import as_api_error
+from tests.sources import ROOT, sources
 
-ROOT = Path(__file__).parents[3]
 ROW = re.compile(r"^\| \d{3} \| (.+?) \|", re.MULTILINE)
 CODE = re.compile(r"`([a-z_.]+)`")
 
@@ -30,9 +29,8 @@ def test_every_code_has_a_meaning():
 def test_every_code_is_used():
     texts = (
         path.read_text(encoding="utf-8")
-        for room in ("market", "factors", "overlays", "trade_canvas")
-        for path in (ROOT / room).rglob("*.py")
-        if "tests" not in path.parts and path.name != "error_codes.py"
+        for path in sources("market", "factors", "overlays", "trade_canvas")
+        if path.name != "error_codes.py"
     )
     # Few files have one, and parsing all of them takes seconds.
     text = "\n".join(each for each in texts if "ErrorCode." in each)

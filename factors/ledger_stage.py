@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Generic, Protocol
 
 from factors.domain.checkpoints import EVERY, save_and_thin_out
-from factors.domain.ledger import LedgerWriter, Position, Saved
+from factors.domain.ledger import BringUp, LedgerWriter, Position, Saved
 from factors.domain.values import ReadCandles, StateError
 from factors.engine_states import Entry, Item, Kept, KeptStates, Logic, Run, State
 from factors.stored_candles import StoredCandles
@@ -184,15 +184,24 @@ class LedgerStage(Generic[State, Item, Entry]):
             if origin is not None and stale_from <= origin:
                 # The states that could go on from there are removed, and candles before them.
                 stale_from = 0
+        bound = change.results.get(BringUp)
+        resume = partial(
+            self._resume,
+            logic,
+            given,
+            ledger,
+            known=known,
+            at_once=self._at_once if bound is None else bound.candles,
+        )
         try:
-            run = self._resume(logic, given, ledger, kept, known=known, stale_from=stale_from)
+            run = resume(kept, stale_from=stale_from)
         except StateError as error:
             log.warning(
                 "%s: saved states can't be used, computing from the first candle: %s",
                 change.series,
                 error,
             )
-            run = self._resume(logic, given, ledger, None, known=known, stale_from=0)
+            run = resume(None, stale_from=0)
         if not ledger.append(known, _position(run.head_time, change, logic), run.entries):
             raise LedgerConflict(f"{change.series}: the ledger was written without its lock")
         return run
@@ -226,6 +235,7 @@ class LedgerStage(Generic[State, Item, Entry]):
         *,
         known: Position | None,
         stale_from: int | None,
+        at_once: int,
     ) -> Run[State, Item, Entry]:
         """Compute from the newest saved state that has seen nothing stale."""
         reached = BEGINNING if known is None else known.head_time
@@ -242,7 +252,7 @@ class LedgerStage(Generic[State, Item, Entry]):
             state, count = logic.engine.initial(given.candles.series.timeframe), 0
         run = Run(logic, state, count, self._every, dropped_from)
         run.replay(given.between(state.head_time, reached))
-        run.extend(given.missing(reached, self._at_once))
+        run.extend(given.missing(reached, at_once))
         return run
 
 

@@ -142,7 +142,7 @@ class CandleInput:
         if len(candles) <= most:
             self.moving.forget(change.series)
             return candles
-        is_live = change.revised_from is None and not self.is_requested
+        is_live = bool(change.fresh) and not change.past
         if is_live and self.moving.has(change.series, change.state.epoch):
             return ()
         is_first = candles[0].candle_time == change.revised_from

@@ -1,10 +1,11 @@
-"""The Celery tasks of replay packages and of retention, part by part.
+"""The Celery tasks of replay packages, of retention and of ledgers that are behind, part by part.
 
 A task that is delivered twice, lost or interrupted leaves its parts; the next one goes on there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 
@@ -14,11 +15,13 @@ from django.db import DatabaseError
 
 from market import blocking
 from market.domain.lease_store import LeaseStoreUnavailable
+from market.domain.series import SeriesId
 from market.domain.store import StoreUnavailable
 from market.ingest import dispatch
 from market.ingest.runtime import lease_store
 from market.ingest.supervisor import RETENTION_INTERVAL_S
 from market.tasks import STOP
+from overlays import bring_up as ledgers
 from overlays import runtime
 from overlays.replay import jobs
 from overlays.retention import NotNow, Retention
@@ -56,6 +59,29 @@ async def build_beside(key: str) -> None:
     parts = jobs.parts(key)
     while await blocking.run(next, parts, None) is not None:
         pass
+
+
+@shared_task(name=dispatch.BRING_UP)
+def bring_up(series_text: str = "") -> None:
+    """Bring the ledgers of a series up to its candles, or of all series whose past is at rest.
+
+    One turn's work; a second call for a series that is being worked on does nothing.
+    """
+    if not settings.SWITCHES.ingest_jobs_enabled or _stopping():
+        return
+    work = (
+        ledgers.bring_up(SeriesId.parse(series_text), stopping=_stopping)
+        if series_text
+        else ledgers.bring_up_all(stopping=_stopping)
+    )
+    try:
+        asyncio.run(work)
+    except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
+        log.warning("ledgers that are behind are left to the next round: %s", error)
+
+
+def _stopping() -> bool:
+    return STOP.is_set
 
 
 @shared_task(name=dispatch.RETENTION)

@@ -222,6 +222,10 @@ LEDGER_HEADS = {
     "overlay": "overlays.runtime.head_time",
 }
 
+# What brings up the ledgers of one series, or of all that are behind (market.ingest.ledgers).
+BRING_UP = "overlays.bring_up.bring_up"
+BRING_UP_ALL = "overlays.bring_up.bring_up_all"
+
 # What watchers are sent of drawings and of health (ReadDrawn and ReadHealth of market.live).
 READ_DRAWN = "overlays.feed.read_drawn"
 READ_HEALTH = "overlays.health.read_health"

@@ -40,6 +40,16 @@ class Rebuild:
 
 
 @dataclass(frozen=True, slots=True)
+class BringUp:
+    """A request to add candles that ledgers lack: at most so many, in one transaction.
+
+    Unlike with Rebuild, a ledger of other logic is not recomputed where that is left to a command.
+    """
+
+    candles: int
+
+
+@dataclass(frozen=True, slots=True)
 class FactorUpdate:
     """What the factor stage did to its ledger in a batch, for the stages after it.
 

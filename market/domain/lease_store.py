@@ -252,6 +252,9 @@ class LeaseStore(Protocol):
     def claim(self, name: str, *, ttl: float) -> bool:
         """Set a marker for `ttl` seconds; False when it is already set."""
 
+    def extend_claim(self, name: str, *, ttl: float) -> None:
+        """Keep a marker that is set for `ttl` seconds from now."""
+
     def is_claimed(self, name: str) -> bool:
         """Whether a marker is set."""
 

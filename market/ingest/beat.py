@@ -15,7 +15,12 @@ from celery.schedules import schedule
 from django.conf import settings
 
 from market.ingest import dispatch
-from market.ingest.supervisor import DERIVE_INTERVAL_S, REPAIR_INTERVAL_S, RETENTION_INTERVAL_S
+from market.ingest.supervisor import (
+    BRING_UP_INTERVAL_S,
+    DERIVE_INTERVAL_S,
+    REPAIR_INTERVAL_S,
+    RETENTION_INTERVAL_S,
+)
 
 ALERTS_INTERVAL_S = 2.0
 
@@ -59,6 +64,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
 }
 if settings.SWITCHES.enable_derived_timeframes:
     SCHEDULE["derive"] = entry(dispatch.DERIVE, DERIVE_INTERVAL_S, useful_s=DERIVE_INTERVAL_S)
+if settings.SWITCHES.enable_factor_ingest:
+    SCHEDULE["bring up ledgers"] = entry(
+        dispatch.BRING_UP, BRING_UP_INTERVAL_S, useful_s=BRING_UP_INTERVAL_S
+    )
 if settings.SWITCHES.enable_retention and settings.SWITCHES.retention:
     SCHEDULE["retention"] = entry(
         dispatch.RETENTION, RETENTION_INTERVAL_S, useful_s=RETENTION_INTERVAL_S

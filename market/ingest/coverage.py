@@ -24,6 +24,7 @@ from market.ingest.backwards import fill_span
 from market.ingest.derive import source_range
 from market.ingest.gap_ledger import GapLedger, ledger
 from market.ingest.gap_ranges import GapEntry, GapState, Range, is_due, without_all
+from market.ingest.ledgers import request_bring_up
 from market.ingest.progress import REPAIR, TAIL, ProgressReport
 from market.ingest.runtime import call, lease_store
 from market.models import REASON_LENGTH
@@ -260,6 +261,8 @@ async def backfill_range(
     await blocking.run(
         settle, ledger(), series, (start, end), error=error, refusal=error if refused else ""
     )
+    if result is None or result.stored:
+        await request_bring_up(series)
     await report.end(
         error=error,
         is_whole=result is not None

@@ -26,6 +26,7 @@ RECONCILE = "market.tasks.reconcile"
 REPAIR_GAPS = "market.tasks.repair_gaps"
 DERIVE = "market.tasks.derive"
 RETENTION = "overlays.tasks.retention"
+BRING_UP = "overlays.tasks.bring_up"
 DELIVER_ALERTS = "factors.tasks.deliver_alerts"
 
 QUEUE_OF = {
@@ -35,6 +36,7 @@ QUEUE_OF = {
     REPAIR_GAPS: "backfill",
     DERIVE: "backfill",
     RETENTION: "build",
+    BRING_UP: "build",
     DELIVER_ALERTS: "control",
 }
 

@@ -203,6 +203,13 @@ class MemoryLeaseStore(LeaseStore):
             return True
 
     @override
+    def extend_claim(self, name: str, *, ttl: float) -> None:
+        with self._lock:
+            now = self._clock()
+            if self._markers.get(name, 0.0) > now:
+                self._markers[name] = now + ttl
+
+    @override
     def is_claimed(self, name: str) -> bool:
         with self._lock:
             return self._markers.get(name, 0.0) > self._clock()

@@ -196,6 +196,11 @@ class ValkeyLeaseStore(LeaseStore):
             return bool(self._client.set(self._key("claim", name), "1", nx=True, px=_ms(ttl)))
 
     @override
+    def extend_claim(self, name: str, *, ttl: float) -> None:
+        with _reaching():
+            self._client.pexpire(self._key("claim", name), _ms(ttl))
+
+    @override
     def is_claimed(self, name: str) -> bool:
         with _reaching():
             return bool(self._client.exists(self._key("claim", name)))

@@ -23,6 +23,7 @@ from market.ingest.coverage import repair_due
 from market.ingest.derive import catch_up_all
 from market.ingest.desired import Desired, desired_series, pinned_series, whitelisted_series
 from market.ingest.follow_job import FollowJob, JobPorts, group_of, runtime_ports, start_marker
+from market.ingest.ledgers import bring_up_all
 from market.ingest.runtime import call, lease_store
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ START_TTL_S = 10.0
 REPAIR_INTERVAL_S = 30.0
 DERIVE_INTERVAL_S = 15.0
 RETENTION_INTERVAL_S = 60.0
+BRING_UP_INTERVAL_S = 10.0
 PINNED = -1
 
 
@@ -160,6 +162,10 @@ class InProcess:
                 catch_up = partial(catch_up_all, stopping=self._end.is_set)
                 deriving = self._every(DERIVE_INTERVAL_S, catch_up)
                 self._loops.append(asyncio.create_task(deriving))
+            if settings.SWITCHES.enable_factor_ingest:
+                bring_up = partial(bring_up_all, stopping=self._end.is_set)
+                bringing_up = self._every(BRING_UP_INTERVAL_S, bring_up)
+                self._loops.append(asyncio.create_task(bringing_up))
 
     async def stop(self) -> None:
         """End every job and release its group."""

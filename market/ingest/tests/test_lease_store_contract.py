@@ -201,6 +201,15 @@ def test_marker_is_put_up_once_until_it_ends(lease_store):
     wait_until(lambda: lease_store.claim("start", ttl=30))
 
 
+def test_marker_is_extended_only_while_it_is_set(lease_store):
+    lease_store.extend_claim("start", ttl=30)
+    assert lease_store.claim("start", ttl=0.2)
+    lease_store.extend_claim("start", ttl=30)
+    assert lease_store.claim("other", ttl=0.3)
+    wait_until(lambda: not lease_store.is_claimed("other"))
+    assert lease_store.is_claimed("start")
+
+
 def test_report_reads_back_equal_until_it_ends(lease_store):
     lease_store.report({BTC: REPORT}, ttl=30)
     lease_store.report({ETH: REPORT}, ttl=0.05)

@@ -25,7 +25,7 @@ from market.ingest.coverage import (
     request_backfill,
     request_tail,
 )
-from market.ingest.dispatch import Background
+from market.ingest.dispatch import BRING_UP, Background
 from market.ingest.gap_ranges import MAX_ATTEMPTS, GapState
 from market.ingest.lease_store_memory import MemoryLeaseStore
 from market.ingest.tests.gaps import record_gap
@@ -134,6 +134,20 @@ async def test_backfill_stores_and_closes_its_feed():
     assert await backfill_range(BTC, 60, 240, open_feed=feed.open)
     assert stored() == [1, 2, 3, 4]
     assert feed.closed == 1
+
+
+async def test_end_of_a_backfill_requests_that_ledgers_follow(monkeypatch):
+    requested = []
+
+    def request(task, *arguments, expires, here):
+        requested.append((task, arguments, stored()))
+        return True
+
+    monkeypatch.setattr("market.ingest.ledgers.dispatch.request", request)
+    feed = FakeFeed([1, 2, 3, 4, 5])
+    assert await backfill_range(BTC, 60, 300, open_feed=feed.open)
+    assert await backfill_range(BTC, 60, 300, open_feed=feed.open)
+    assert requested == [(BRING_UP, (str(BTC),), [1, 2, 3, 4, 5])]
 
 
 async def test_backfill_of_a_noted_hole_fills_it_and_notes_what_the_exchange_lacks():

@@ -30,6 +30,7 @@ from market.ingest.backfill import (
     runtime_ports,
 )
 from market.ingest.gap_ranges import GapEntry, GapState, Range, without_all
+from market.ingest.ledgers import request_bring_up
 from market.ingest.trade_check import check_trades
 from market.management.arguments import (
     require_database,
@@ -184,13 +185,15 @@ class Command(BaseCommand):
                 if options["from_trades"]:
                     source = feed.trade_history()
                     await self._check(feed, source, series, options["allow_differences"])
-                return await backfill(
+                reasons = await backfill(
                     source,
                     series,
                     span,
                     ports=ports,
                     on_page=lambda page: bar.update(len(page.candles)),
                 )
+                await request_bring_up(series)
+                return reasons
             except asyncio.CancelledError:
                 working.uncancel()
                 return None

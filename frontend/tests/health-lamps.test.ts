@@ -105,6 +105,7 @@ describe("the lamp of the candles", () => {
     backfillPercent: 0,
     backfillFrom: 20 * HOUR,
     isHalted: false,
+    derived: null,
   };
 
   async function opened(health: CandleHealth): Promise<void> {

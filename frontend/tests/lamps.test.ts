@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { UTC } from "../src/i18n/zone";
 import { ApiError } from "trade-canvas-client/http";
 import { parseCandleHealth, parseFactorHealth } from "trade-canvas-client/health";
-import { candleLamp, drawingLamp, factorLamp, type DrawingsState } from "../src/panels/lamps";
+import { candleLamp, derivedLamp, drawingLamp, factorLamp, type DrawingsState } from "../src/panels/lamps";
 import { unreachable } from "../../clients/typescript/tests/fakes/server";
 import type { Reading } from "../src/sync/health-watch";
 
@@ -71,6 +71,64 @@ describe("the candle lamp", () => {
     const off = candleLamp({ error: new ApiError(404, "not_found", "not_found") }, UTC);
     expect([off.tone, off.explanation]).toEqual(["off", "The server does not report this"]);
     expect(candleLamp({ error: unreachable() }, UTC).explanation).toBe("unreachable");
+  });
+});
+
+describe("the lamp of a derived series", () => {
+  const DERIVED = {
+    state: "made",
+    base_series_id: "sim:spot:BTC/USDT:1m",
+    base_head_time: 1_700_000_040,
+    made_to_time: 1_699_999_980,
+    incomplete: null,
+  };
+  const derivedWords = (derived: object | undefined): unknown[] => {
+    const found = derivedLamp(read(parseCandleHealth({ ...CANDLES, derived })), UTC);
+    return found === null ? [] : [found.state, found.tone, found.label, found.explanation];
+  };
+
+  it.each([
+    ["made", ["ok", "good", "Follows its base", "Made of the candles of 1m"]],
+    [
+      "filling",
+      ["rebuilding", "good", "Follows its base", "Older candles are still to be made of 1m"],
+    ],
+    [
+      "incomplete",
+      ["lagging", "warning", "Incomplete", "Candles of 1m are missing in its newest one"],
+    ],
+    [
+      "base_late",
+      ["lagging", "warning", "Base is late", "The newest candle of 1m is of 2023-11-14 22:14"],
+    ],
+    [
+      "behind",
+      [
+        "lagging",
+        "bad",
+        "Behind its base",
+        "Made of the candles of 1m up to 2023-11-14 22:13 only",
+      ],
+    ],
+    ["not_made", ["unknown", "busy", "Waiting", "Nothing has been made of 1m yet"]],
+  ])("for %s", (state, words) => {
+    expect(derivedWords({ ...DERIVED, state })).toEqual(words);
+  });
+
+  it("says that a series is stopped, of which no base is known any more", () => {
+    const derived = { ...DERIVED, state: "not_derived", base_series_id: null };
+    expect(derivedWords(derived)).toEqual([
+      "lagging",
+      "bad",
+      "Stopped",
+      "No longer made by the server, which takes no other candles; made up to 2023-11-14 22:13",
+    ]);
+  });
+
+  it("is not there for other series, and for a state of a later server", () => {
+    expect(derivedWords(undefined)).toEqual([]);
+    expect(derivedWords({ ...DERIVED, state: "resting" })).toEqual([]);
+    expect(derivedLamp(null, UTC)).toBeNull();
   });
 });
 

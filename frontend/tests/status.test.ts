@@ -15,7 +15,7 @@ const lamp = (state: Lamp["state"], tone: Lamp["tone"]): Lamp => ({
   explanation: "",
 });
 const GOOD = lamp("ok", "good");
-const ALL_GOOD = { candles: GOOD, factors: GOOD, drawings: GOOD };
+const ALL_GOOD = { candles: GOOD, derived: null, factors: GOOD, drawings: GOOD };
 
 describe("the overall status", () => {
   it.each([
@@ -24,7 +24,7 @@ describe("the overall status", () => {
     [
       "the server draws nothing",
       LIVE,
-      { candles: lamp("unknown", "off"), factors: null, drawings: null },
+      { candles: lamp("unknown", "off"), derived: null, factors: null, drawings: null },
       ["good", "Live"],
     ],
     [

@@ -110,7 +110,7 @@ def test_status_opens_to_its_details_and_escape_closes_it(open_chart):
     page.focus("#status-button")
     page.keyboard.press("Enter")
     page.wait_for_selector("#status-panel", state="visible")
-    names = page.locator("#status-panel dt").all_inner_texts()
+    names = page.locator("#status-panel dt:visible").all_inner_texts()
     assert names == ["Connection", "Candles", "Factors", "Drawings"]
     for figure in ("lag", "last-close", "times"):
         assert page.inner_text(f"#status-panel .fact-{figure} .fact-value")

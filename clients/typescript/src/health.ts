@@ -18,6 +18,26 @@ export interface CandleHealth {
   readonly backfillFrom: number | null;
   /** The exchange lists the market as halted or delisted. */
   readonly isHalted: boolean;
+  /** How the series follows the base that it is made of; null for one that is not derived. */
+  readonly derived: DerivedHealth | null;
+}
+
+/**
+ * `made`: with every candle of the base. `filling`: older candles are still to be made.
+ * `incomplete`: the newest candle lacks some of the base. `base_late`: the base itself is late.
+ * `behind`: the base goes on, and nothing is made of it. `not_made`: nothing was made yet.
+ * `not_derived`: no process makes it any more, and the store takes no other candles.
+ */
+export type DerivedState = (typeof DERIVED_STATES)[number];
+
+export interface DerivedHealth {
+  readonly state: DerivedState;
+  /** The series that it is made of; null when the server does not derive it. */
+  readonly base: string | null;
+  /** The newest stored candle of the base, UTC seconds; null when there is none. */
+  readonly baseHead: number | null;
+  /** The newest candle of the base that is in it, UTC seconds; null when none is. */
+  readonly madeTo: number | null;
 }
 
 export interface FactorHealth {
@@ -40,6 +60,15 @@ export interface PartialCandle {
 
 type Json = Readonly<Record<string, unknown>>;
 
+const DERIVED_STATES = [
+  "made",
+  "filling",
+  "incomplete",
+  "base_late",
+  "behind",
+  "not_made",
+  "not_derived",
+] as const;
 const STATUSES: readonly unknown[] = ["green", "yellow", "red", "gray"];
 
 /** Null when the answer is not a health report. */
@@ -57,6 +86,20 @@ export function parseCandleHealth(body: Json): CandleHealth | null {
     backfillPercent: finite(backfill["progress_pct"]),
     backfillFrom: finite(backfill["start_missing_seconds"]),
     isHalted: body["is_halted"] === true,
+    derived: parseDerived((body["derived"] ?? {}) as Json),
+  };
+}
+
+/** Null for a state that is not known here: a later server may have more of them. */
+function parseDerived(body: Json): DerivedHealth | null {
+  const state = DERIVED_STATES.find((each) => each === body["state"]);
+  if (state === undefined) return null;
+  const base = body["base_series_id"];
+  return {
+    state,
+    base: typeof base === "string" ? base : null,
+    baseHead: finite(body["base_head_time"]),
+    madeTo: finite(body["made_to_time"]),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The lamps of a series, and the health behind them: as the server sends it, or polled. */
 
 import { HealthWatch, type HealthWatchDependencies, type Reading } from "../sync/health-watch";
-import { candleLamp, drawingLamp, factorLamp, type DrawingsState, type Lamp } from "./lamps";
+import { candleLamp, derivedLamp, drawingLamp, factorLamp, type DrawingsState, type Lamp } from "./lamps";
 import type { Zone } from "../i18n/zone";
 import { withCandlesUpTo, type CandleHealth, type FactorHealth } from "trade-canvas-client/health";
 import type { PushedMessage } from "trade-canvas-client/messages";
@@ -26,6 +26,8 @@ export interface HealthLampsDependencies extends HealthWatchDependencies {
 /** Null where the server has nothing of the kind. */
 export interface Lamps {
   readonly candles: Lamp;
+  /** Null for a series that is not made of another one. */
+  readonly derived: Lamp | null;
   readonly factors: Lamp | null;
   readonly drawings: Lamp | null;
 }
@@ -65,6 +67,7 @@ export class HealthLamps {
     const factors = this.agreedFactors();
     return {
       candles: candleLamp(this.agreedCandles(), zone),
+      derived: derivedLamp(this.candles, zone),
       factors: factorLamp(factors, zone),
       drawings: drawingLamp({ ...this.drawn, reading: factors }, zone),
     };

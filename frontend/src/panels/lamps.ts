@@ -5,7 +5,7 @@ import { formatDateTime, formatDuration } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
 import type { ApiError } from "trade-canvas-client/http";
 import type { Tone } from "../chart/connection-text";
-import type { CandleHealth, FactorHealth } from "trade-canvas-client/health";
+import type { CandleHealth, DerivedState, FactorHealth } from "trade-canvas-client/health";
 import type { Reading } from "../sync/health-watch";
 import type { OlderStatus } from "../drawings/older-drawings";
 import type { OverlayStatus } from "../drawings/overlay-session";
@@ -37,6 +37,36 @@ export function candleLamp(reading: Reading<CandleHealth>, zone: Zone): Lamp {
   return explain("lagging", "bad", `${t("Delayed")} · ${missing}`);
 }
 
+type Look = readonly [LampState, Lamp["tone"], label: Text, explanation: Text];
+
+const DERIVED: Readonly<Record<DerivedState, Look>> = {
+  made: ["ok", "good", "Follows its base", "Made of the candles of {base}"],
+  filling: ["rebuilding", "good", "Follows its base", "Older candles are still to be made of {base}"],
+  incomplete: ["lagging", "warning", "Incomplete", "Candles of {base} are missing in its newest one"],
+  base_late: ["lagging", "warning", "Base is late", "The newest candle of {base} is of {baseHead}"],
+  behind: ["lagging", "bad", "Behind its base", "Made of the candles of {base} up to {madeTo} only"],
+  not_made: ["unknown", "busy", "Waiting", "Nothing has been made of {base} yet"],
+  not_derived: [
+    "lagging",
+    "bad",
+    "Stopped",
+    "No longer made by the server, which takes no other candles; made up to {madeTo}",
+  ],
+};
+
+/** Whether a series that is made of another one follows that; null for any other series. */
+export function derivedLamp(reading: Reading<CandleHealth>, zone: Zone): Lamp | null {
+  if (reading === null || "error" in reading || reading.health.derived === null) return null;
+  const { state, base, baseHead, madeTo } = reading.health.derived;
+  const [look, tone, label, explanation] = DERIVED[state];
+  const values = {
+    base: base?.split(":").at(-1) ?? "",
+    baseHead: timeText(baseHead, zone),
+    madeTo: timeText(madeTo, zone),
+  };
+  return lamp(look, tone, t(label))(t(explanation, values));
+}
+
 export interface DrawingsState {
   readonly status: OverlayStatus;
   readonly older: OlderStatus;
@@ -44,7 +74,6 @@ export interface DrawingsState {
 }
 
 type Unready = Exclude<OverlayStatus, "ready" | "off">;
-type Look = readonly [LampState, Lamp["tone"], label: Text, explanation: Text];
 
 const UNREADY: Readonly<Record<Unready, Look>> = {
   loading: ["unknown", "busy", "Reading", "The drawings are being read"],

@@ -21,6 +21,7 @@ export class StatusPanel {
   private readonly roots: StatusRoots;
   private readonly connection = new PartRow("connection", t("Connection"));
   private readonly candles = new PartRow("candle-lamp", t("Candles"));
+  private readonly derived = new PartRow("derived-lamp", t("Base"));
   private readonly factors = new PartRow("factor-lamp", t("Factors"));
   private readonly drawings = new PartRow("drawing-lamp", t("Drawings"));
   private readonly facts: FactList;
@@ -32,7 +33,8 @@ export class StatusPanel {
   /** `note` stands below the details. */
   constructor(roots: StatusRoots, note: readonly Node[]) {
     this.roots = roots;
-    const rows = [this.connection, this.candles, this.factors, this.drawings];
+    const { connection, candles, derived, factors, drawings } = this;
+    const rows = [connection, candles, derived, factors, drawings];
     const facts = element("div", { class: "status-figures" });
     this.facts = new FactList(facts);
     roots.panel.append(
@@ -63,6 +65,7 @@ export class StatusPanel {
   showLamps(lamps: Lamps): void {
     this.lamps = lamps;
     this.candles.render(lamps.candles);
+    this.derived.render(lamps.derived);
     this.factors.render(lamps.factors);
     this.drawings.render(lamps.drawings);
     this.render();

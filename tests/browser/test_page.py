@@ -256,6 +256,46 @@ def test_canvases_of_the_crosshair_are_shown_with_it_and_hold_nothing_else(open_
     wait_for(crosshair=False)
 
 
+CANDLE_COLORS = """() => {
+    const root = document.querySelector(".chart");
+    const pixelsOf = (width, height, paint) => {
+        const context = new OffscreenCanvas(width, height).getContext("2d");
+        paint(context);
+        return new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
+    };
+    const canvas = root.querySelector("canvas");
+    const { width, height } = canvas;
+    const pixels = pixelsOf(width, height, (context) => context.drawImage(canvas, 0, 0));
+    return ["--chart-up", "--chart-down"].map((name) => {
+        const [color] = pixelsOf(1, 1, (context) => {
+            context.fillStyle = getComputedStyle(root).getPropertyValue(name);
+            context.fillRect(0, 0, 1, 1);
+        });
+        const columns = new Set();
+        pixels.forEach((pixel, at) => pixel === color && columns.add(at % width));
+        return columns.size / width;
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_candles_are_painted_in_the_colours_of_the_theme_wherever_the_view_is(open_chart, scheme):
+    chart = open_chart(MINUTES, scheme=scheme)
+    chart.wait_for(status="live", overlay_status="ready")
+
+    def wait_for_candles() -> None:
+        def rise_and_fall() -> bool:
+            rising, falling = chart.page.evaluate(CANDLE_COLORS)
+            return rising > 0.1 and falling > 0.1
+
+        wait_until(rise_and_fall, 5, "rising and falling candles across the chart")
+
+    wait_for_candles()
+    chart.page.press(".chart", "Home")
+    chart.page.wait_for_selector(".to-live:visible")
+    wait_for_candles()
+
+
 def test_last_price_is_shown_also_when_it_is_out_of_view(open_chart):
     chart = open_chart(LIVE)
     chart.wait_for(status="live")

@@ -1,9 +1,10 @@
 /** The crosshair on a candle, moved by keys from candle to candle as a pointer moves it. */
 
-import type { IChartApiBase, ISeriesApi, MouseEventParams, Time, UTCTimestamp } from "lightweight-charts";
+import type { IChartApiBase, MouseEventParams, Time, UTCTimestamp } from "lightweight-charts";
 
 import type { Candle } from "trade-canvas-client/candle";
 import type { ShownCandles } from "./shown-candles";
+import type { UnseenSeries } from "./unseen-series";
 
 type Chart = Pick<
   IChartApiBase<Time>,
@@ -12,7 +13,7 @@ type Chart = Pick<
 
 export class CandleCursor {
   private readonly chart: Chart;
-  private readonly prices: ISeriesApi<"Candlestick">;
+  private readonly prices: UnseenSeries;
   private readonly shown: ShownCandles;
   private readonly seen: (isSeen: boolean) => void;
   private isSeen = false;
@@ -22,7 +23,7 @@ export class CandleCursor {
   /** `seen` is called when the crosshair comes or goes, whether keys or a pointer move it. */
   constructor(
     chart: Chart,
-    prices: ISeriesApi<"Candlestick">,
+    prices: UnseenSeries,
     shown: ShownCandles,
     seen: (isSeen: boolean) => void,
   ) {

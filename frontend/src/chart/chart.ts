@@ -1,14 +1,11 @@
 /** The chart: applies each `ChartChange`; where candles come from is not its concern. */
 
 import {
-  CandlestickSeries,
   ColorType,
   CrosshairMode,
   LineStyle,
-  type CandlestickData,
   type DeepPartial,
   type IChartApiBase,
-  type ISeriesApi,
   type PriceFormat,
   type TickMarkType,
   type Time,
@@ -26,12 +23,14 @@ import {
   type PriceUnit,
 } from "../i18n/format";
 import type { Zone } from "../i18n/zone";
+import { CandleBars } from "./candle-bars";
 import { CandleCursor } from "./candle-cursor";
 import { GapMarks } from "./gap-marks";
 import { LastPrice, type LastPriceLook } from "./last-price";
+import { LibraryRows } from "./library-rows";
 import { ShownCandles } from "./shown-candles";
-import { SplitSeries } from "./split-series";
 import { TimesAhead } from "./times-ahead";
+import { addUnseenSeries, type UnseenSeries } from "./unseen-series";
 import { LEAST_SPACING, ViewMoves } from "./view-moves";
 import { ViewWatch, type ViewEvents } from "./view-watch";
 import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
@@ -65,12 +64,13 @@ export class CandleChart {
   private readonly axis = new ZonedAxis();
   private readonly chart: IChartApiBase<Time>;
   /** The first series, which has no candles: the library writes the price axis as it says. */
-  private readonly axisSeries: ISeriesApi<"Candlestick">;
-  private readonly prices: SplitSeries;
+  private readonly axisSeries: UnseenSeries;
+  private readonly rows: LibraryRows;
   private readonly ahead: TimesAhead;
   private readonly watch: ViewWatch;
   private readonly lastPrice = new LastPrice();
   private readonly shown = new ShownCandles();
+  private readonly bars = new CandleBars(this.shown);
   private readonly gapMarks = new GapMarks(this.shown);
   private readonly partialMarks = new GapMarks(this.shown, PARTIAL_SIZE_PX);
   /** The crosshair as keys move it. */
@@ -89,28 +89,30 @@ export class CandleChart {
   constructor(root: HTMLElement, theme: ChartTheme, events: ChartEvents) {
     this.theme = theme;
     this.chart = createZonedChart(root, this.axis, this.options());
-    const add = (): ISeriesApi<"Candlestick"> =>
-      this.chart.addSeries(CandlestickSeries, {
-        ...candleColors(theme),
-        priceFormat: priceFormatOf(this.unit),
-        lastValueVisible: false,
-        priceLineVisible: false,
-      });
+    const add = (): UnseenSeries => addUnseenSeries(this.chart, priceFormatOf(this.unit));
     this.axisSeries = add();
-    this.prices = new SplitSeries(add);
+    this.rows = new LibraryRows(add);
     this.ahead = new TimesAhead(this.axisSeries);
-    this.prices.end.attachPrimitive(this.lastPrice);
-    this.prices.end.attachPrimitive(this.gapMarks);
-    this.prices.end.attachPrimitive(this.partialMarks);
+    this.bars.colors = theme;
+    this.prices.attachPrimitive(this.bars);
+    this.prices.attachPrimitive(this.lastPrice);
+    this.prices.attachPrimitive(this.gapMarks);
+    this.prices.attachPrimitive(this.partialMarks);
     this.chart.subscribeCrosshairMove((move) => {
       events.pointed(typeof move.time === "number" ? move.time : null);
     });
-    const timeFrom = (index: number): number | null => this.prices.timeFrom(index);
+    const timeFrom = (index: number): number | null =>
+      this.shown.at(Math.max(0, index))?.candle_time ?? null;
     this.moves = new ViewMoves(this.chart.timeScale());
     this.watch = new ViewWatch(this.chart.timeScale(), timeFrom, events);
     const seen = (isSeen: boolean): boolean => root.classList.toggle("has-crosshair", isSeen);
-    this.cursor = new CandleCursor(this.chart, this.prices.end, this.shown, seen);
+    this.cursor = new CandleCursor(this.chart, this.prices, this.shown, seen);
     CALM.addEventListener("change", this.calmed);
+  }
+
+  /** On which prices have coordinates. */
+  private get prices(): UnseenSeries {
+    return this.rows.newest;
   }
 
   /** How prices of the series are written. */
@@ -126,7 +128,7 @@ export class CandleChart {
 
   /** What studies draw on. */
   get host(): StudyHost {
-    return { chart: this.chart, prices: this.prices.end, theme: this.theme };
+    return { chart: this.chart, prices: this.prices, theme: this.theme };
   }
 
   /** The last price as it is shown; null without one. */
@@ -160,8 +162,8 @@ export class CandleChart {
 
   setTheme(theme: ChartTheme): void {
     this.theme = theme;
+    this.bars.colors = theme;
     this.chart.applyOptions(this.look());
-    this.prices.applyOptions(candleColors(theme));
   }
 
   /**
@@ -199,17 +201,21 @@ export class CandleChart {
 
   /** Of the prices, pixels; 0 before they are painted. */
   get axisWidth(): number {
-    return this.prices.end.priceScale().width();
+    return this.prices.priceScale().width();
   }
 
   /** A price as the library writes it. */
   axisPrice(price: number): string {
-    return this.prices.end.priceFormatter().format(price);
+    return this.prices.priceFormatter().format(price);
   }
 
-  /** Times of the candles on the chart, read back from the library. */
+  /** Times of the candles that are painted; NaN for one whose place on the axis has another time. */
   heldTimes(): number[] {
-    return this.prices.times();
+    const scale = this.chart.timeScale();
+    return Array.from({ length: this.shown.count }, (_, index) => {
+      const time = this.shown.at(index)?.candle_time as UTCTimestamp;
+      return scale.timeToIndex(time) === index ? time : NaN;
+    });
   }
 
   scrollToEnd(): void {
@@ -227,7 +233,7 @@ export class CandleChart {
   }
 
   zoomToNormal(): void {
-    const scale = this.prices.end.priceScale();
+    const scale = this.prices.priceScale();
     // Even the same value has all candles in view gone through.
     if (!scale.options().autoScale) scale.applyOptions({ autoScale: true });
     this.moves.setSpacing(normalSpacing());
@@ -297,7 +303,7 @@ export class CandleChart {
 
   private replace(state: SeriesState): void {
     const shown = state.forming === null ? state.candles : [...state.candles, state.forming];
-    const fresh = this.shownSeries !== state.seriesId || this.prices.isEmpty;
+    const fresh = this.shownSeries !== state.seriesId || this.rows.isEmpty;
     if (fresh) this.cursor.leave();
     this.shownSeries = state.seriesId;
     this.timeframe = state.timeframe;
@@ -309,13 +315,13 @@ export class CandleChart {
     if (fresh || last === undefined) this.ahead.clear();
     // While the axis is short: the library goes through all of it.
     if (last !== undefined) this.ahead.begin(last.candle_time, after(state.timeframe));
-    this.prices.replace(shown.map(priceRow));
+    this.rows.replace(shown);
     if (fresh) this.showNewest();
   }
 
   private update(candle: Candle, timeframe: Timeframe): void {
     this.ahead.reach(candle.candle_time);
-    this.prices.update(priceRow(candle));
+    this.rows.update(candle);
     this.ahead.follow(candle.candle_time, after(timeframe));
   }
 
@@ -329,7 +335,7 @@ export class CandleChart {
     if (unit.tick === this.unit.tick && unit.decimals === this.unit.decimals) return;
     this.unit = unit;
     // Not of the long history, which the library would go through twice to draw it.
-    for (const series of [this.axisSeries, this.prices.end]) {
+    for (const series of [this.axisSeries, this.prices]) {
       series.applyOptions({ priceFormat: priceFormatOf(unit) });
     }
   }
@@ -364,20 +370,4 @@ function priceFormatOf(unit: PriceUnit): PriceFormat {
   const base = axisBase(unit);
   const formatter = (price: number): string => formatPrice(price, unit);
   return { type: "custom", formatter, minMove: 1 / base, base };
-}
-
-function candleColors({ up, down }: ChartTheme): Record<string, string> {
-  return {
-    upColor: up,
-    downColor: down,
-    borderUpColor: up,
-    borderDownColor: down,
-    wickUpColor: up,
-    wickDownColor: down,
-  };
-}
-
-function priceRow(candle: Candle): CandlestickData<UTCTimestamp> {
-  const { open, high, low, close } = candle;
-  return { time: candle.candle_time as UTCTimestamp, open, high, low, close };
 }

@@ -5,19 +5,21 @@
  * there already changes its own series alone, so its cost does not grow with the history.
  */
 
-import type { ISeriesApi, UTCTimestamp } from "lightweight-charts";
+import type { UTCTimestamp } from "lightweight-charts";
+
+import type { UnseenSeries } from "./unseen-series";
 
 /** How many times are added at once. */
 export const AHEAD = 60;
 
 export class TimesAhead {
-  private readonly series: Pick<ISeriesApi<"Candlestick">, "setData">;
+  private readonly series: Pick<UnseenSeries, "setData">;
   private after: (time: number) => number = (time) => time;
   private newest = Infinity;
   private last = -Infinity;
 
   /** `series` has nothing but these times. */
-  constructor(series: Pick<ISeriesApi<"Candlestick">, "setData">) {
+  constructor(series: Pick<UnseenSeries, "setData">) {
     this.series = series;
   }
 

@@ -2,12 +2,12 @@
 
 import type {
   IChartApiBase,
-  ISeriesApi,
   Logical,
   MouseEventParams,
   Time,
 } from "lightweight-charts";
 
+import type { UnseenSeries } from "../chart/unseen-series";
 import { captionOf, type Caption } from "./caption";
 import { DrawingPrimitive, type Palette } from "./drawing-primitive";
 import { DrawingTip } from "./drawing-tip";
@@ -30,7 +30,7 @@ const PRICES_PANE = 0;
 
 export class OverlayLayer {
   private readonly primitive: DrawingPrimitive;
-  private readonly series: ISeriesApi<"Candlestick">;
+  private readonly series: UnseenSeries;
   private readonly chart: IChartApiBase<Time>;
   private readonly tip: DrawingTip;
   private readonly tour: DrawingTour;
@@ -38,7 +38,7 @@ export class OverlayLayer {
   /** The pointer is on the chart. */
   private hasPointer = false;
 
-  constructor(chart: IChartApiBase<Time>, series: ISeriesApi<"Candlestick">, palette: Palette) {
+  constructor(chart: IChartApiBase<Time>, series: UnseenSeries, palette: Palette) {
     this.chart = chart;
     this.series = series;
     this.primitive = new DrawingPrimitive(palette, () => this.tour.follow());

@@ -21,3 +21,9 @@ export function scalesOf({ chart, series }: SeriesAttachedParameter<Time>): Scal
 export function xOf({ origin, spacing }: Scales, index: number): number {
   return origin + index * spacing;
 }
+
+/** The first and the last position in a pane of this width, pixels; `count` are there. */
+export function positionsInView({ origin, spacing }: Scales, width: number, count: number): [number, number] {
+  const first = Math.max(0, Math.floor(-origin / spacing));
+  return [first, Math.min(count - 1, Math.ceil((width - origin) / spacing))];
+}

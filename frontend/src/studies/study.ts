@@ -4,11 +4,12 @@
  * Its settings are features that it declares to `FeatureSwitches`; the panel shows them.
  */
 
-import type { IChartApiBase, ISeriesApi, Time } from "lightweight-charts";
+import type { IChartApiBase, Time } from "lightweight-charts";
 
 import type { Candle } from "trade-canvas-client/candle";
 import type { ChartChange } from "trade-canvas-client/chart-change";
 import type { ChartTheme } from "../chart/theme";
+import type { UnseenSeries } from "../chart/unseen-series";
 import type { PushedMessage } from "trade-canvas-client/messages";
 import type { SeriesState } from "trade-canvas-client/series-state";
 
@@ -16,7 +17,7 @@ import type { SeriesState } from "trade-canvas-client/series-state";
 export interface StudyHost {
   readonly chart: IChartApiBase<Time>;
   /** The candles in the main pane; holds only the last of them. */
-  readonly prices: ISeriesApi<"Candlestick">;
+  readonly prices: UnseenSeries;
   readonly theme: ChartTheme;
 }
 

@@ -8,7 +8,7 @@
 import type { AutoscaleInfo, IPrimitivePaneView } from "lightweight-charts";
 
 import { Primitive, type Target } from "../chart/primitive";
-import { scalesOf, xOf } from "../drawings/scales";
+import { positionsInView, scalesOf, xOf } from "../drawings/scales";
 import type { ShownCandles } from "../chart/shown-candles";
 import type { Candle } from "trade-canvas-client/candle";
 
@@ -31,15 +31,11 @@ export class VolumeBars extends Primitive {
   /** From zero to the largest volume between two positions. */
   autoscaleInfo(from: number, to: number): AutoscaleInfo {
     let maxValue = 0;
-    const last = this.lastUpTo(to);
+    const last = Math.min(this.candles.count - 1, Math.floor(to));
     for (let index = Math.max(0, Math.ceil(from)); index <= last; index += 1) {
       maxValue = Math.max(maxValue, this.candles.at(index)?.volume ?? 0);
     }
     return { priceRange: { minValue: 0, maxValue } };
-  }
-
-  private lastUpTo(index: number): number {
-    return Math.min(this.candles.count - 1, Math.floor(index));
   }
 
   private paint(target: Target): void {
@@ -48,16 +44,15 @@ export class VolumeBars extends Primitive {
     if (scales === null || base === null || one === null) return;
     target.useBitmapCoordinateSpace((scope) => {
       const { context, mediaSize, horizontalPixelRatio: across, verticalPixelRatio: down } = scope;
-      const { origin, spacing } = scales;
+      const { spacing } = scales;
       const bottom = Math.round(base * down);
       const step = spacing * across;
       const gap = step <= 1 ? 0 : Math.max(1, Math.floor(across));
       const even = step < LEAST_UNEVEN ? Math.max(1, Math.floor(step) - gap) : null;
       const leftOf = (index: number): number =>
         Math.round((xOf(scales, index) - spacing / 2) * across);
-      const last = this.lastUpTo(Math.ceil((mediaSize.width - origin) / spacing));
-      let index = Math.max(0, Math.floor(-origin / spacing));
-      for (let left = leftOf(index); index <= last; index += 1) {
+      const [first, last] = positionsInView(scales, mediaSize.width, this.candles.count);
+      for (let index = first, left = leftOf(first); index <= last; index += 1) {
         const candle = this.candles.at(index) as Candle;
         const next = leftOf(index + 1);
         const height = Math.max(1, Math.round(candle.volume * (base - one) * down));

@@ -1,9 +1,8 @@
 /** The volume of each candle, in a short pane of its own. */
 
 import { t } from "../i18n/words";
-import { CandlestickSeries, type CandlestickData, type ISeriesApi, type UTCTimestamp } from "lightweight-charts";
-
 import { ShownCandles } from "../chart/shown-candles";
+import { addUnseenSeries, unseenRow, type UnseenSeries } from "../chart/unseen-series";
 import { formatVolume } from "../i18n/format";
 import type { Candle } from "trade-canvas-client/candle";
 import type { ChartChange } from "trade-canvas-client/chart-change";
@@ -19,9 +18,7 @@ const KEY = "volume";
 const PRICES_SHARE = 5;
 const VOLUME_SHARE = 1;
 /** Rows of the series that has the scale, before they are replaced by one. */
-const MOST_ROWS = 400;
-/** Of a series that has a scale, but nothing to draw. */
-const UNSEEN = { upColor: "transparent", downColor: "transparent", wickVisible: false, borderVisible: false };
+const MOST_ROWS = 100;
 
 /** The volume as a feature that can be switched. */
 export function volumeFeature(): Factor {
@@ -35,7 +32,7 @@ export class VolumeStudy implements Study {
   private readonly bars = new VolumeBars(this.candles);
   private host: StudyHost | null = null;
   /** Has the pane and its scale: a volume of nothing at the newest candles. */
-  private scale: ISeriesApi<"Candlestick"> | null = null;
+  private scale: UnseenSeries | null = null;
   private rows = 0;
   /** Time of its last row, UTC seconds. */
   private newest = -Infinity;
@@ -85,11 +82,7 @@ export class VolumeStudy implements Study {
   }
 
   private show({ chart }: StudyHost): void {
-    this.scale = chart.addSeries(
-      CandlestickSeries,
-      { ...UNSEEN, priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false },
-      1,
-    );
+    this.scale = addUnseenSeries(chart, { type: "volume" }, 1);
     this.scale.attachPrimitive(this.bars);
     this.scale.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0 } });
     const [prices, own] = chart.panes();
@@ -108,7 +101,7 @@ export class VolumeStudy implements Study {
     const newest = this.candles.at(this.candles.count - 1);
     this.rows = newest === undefined ? 0 : 1;
     this.newest = newest?.candle_time ?? -Infinity;
-    this.scale?.setData(newest === undefined ? [] : [nothingAt(newest.candle_time)]);
+    this.scale?.setData(newest === undefined ? [] : [unseenRow(newest.candle_time, 0)]);
   }
 
   /** The library scales a pane by series that have a row in view or later: the newest is enough. */
@@ -117,10 +110,6 @@ export class VolumeStudy implements Study {
     this.rows += 1;
     this.newest = time;
     if (this.rows > MOST_ROWS) this.replace();
-    else this.scale?.update(nothingAt(time));
+    else this.scale?.update(unseenRow(time, 0));
   }
-}
-
-function nothingAt(time: number): CandlestickData<UTCTimestamp> {
-  return { time: time as UTCTimestamp, open: 0, high: 0, low: 0, close: 0 };
 }

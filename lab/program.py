@@ -111,7 +111,7 @@ class Program:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for the parent alone, which stops everything in order.
                 start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGTERM),
+                preexec_fn=die_with_parent(signal.SIGKILL),
             )
         self._is_wanted = True
         return self

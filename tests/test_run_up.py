@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -35,6 +35,8 @@ def up(folder, **variables):
         yield process
     except BaseException:
         print(process.output())
+        with suppress(psutil.NoSuchProcess):
+            print("there are:", *(each.cmdline() for each in family(folder)), sep="\n")
         raise
     finally:
         if process.is_running:
@@ -116,10 +118,6 @@ def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
         second.wait_for_line("Stop ", patience(60))
         assert "admin account made" not in second.output()
         assert head(second.url) >= kept
-        # Every part works by then: the kill is not one in the middle of a start.
-        for _ in range(2):
-            before = head(second.url)
-            wait_until(lambda before=before: head(second.url) > before, 20, "a moving chart")
         # As when the machine's memory runs out: no process is left to stop the others.
         second.kill()
         wait_until(lambda: family(open_folder) == [], 15, "everything to end with it")

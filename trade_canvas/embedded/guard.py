@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 POLL_S = 0.1
@@ -39,7 +40,9 @@ def main(order: dict[str, Any]) -> int:
             stderr=log,
             preexec_fn=die_with_parent(first),
         )
-    print(server.pid, flush=True)
+    with suppress(BrokenPipeError):
+        # An owner that has just been killed reads nothing; the loop notices.
+        os.write(sys.stdout.fileno(), b"%d\n" % server.pid)
     os.close(sys.stdout.fileno())
     while server.poll() is None and not stops and not _owner_has_gone():
         pass
@@ -55,13 +58,19 @@ def main(order: dict[str, Any]) -> int:
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """Return a `preexec_fn` that has Linux signal the child when its parent dies."""
+    """Return a `preexec_fn` that has Linux signal the child when its parent dies.
+
+    A program that keeps nothing gets SIGKILL: it ends also when it is stuck, or still starting.
+    """
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def arrange() -> None:
+        if number != signal.SIGKILL:
+            # Until the program begins, the parent's handler would take the signal and do nothing.
+            signal.signal(number, signal.SIG_DFL)
         prctl(PR_SET_PDEATHSIG, int(number))
         if os.getppid() != parent:
             # The parent died before the call.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from market.files import sync
 from trade_canvas.embedded.account import reachable_root
+from trade_canvas.embedded.guard import die_with_parent
 from trade_canvas.embedded.server import EmbeddedServer, Place, Record, ServerFailed, is_alive
 
 USER = "trade_canvas"
@@ -127,6 +128,8 @@ def run_program(place: Place, command: list[str], *, given: str = "") -> None:
         capture_output=True,
         text=True,
         timeout=SET_UP_TIMEOUT_S,
+        # The next owner makes the same files anew.
+        preexec_fn=die_with_parent(signal.SIGKILL),
     )
     if done.returncode:
         raise ServerFailed(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}")

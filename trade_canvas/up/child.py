@@ -65,7 +65,9 @@ class Child:
             stderr=asyncio.subprocess.STDOUT,
             # Ctrl-C is for `up` alone: it stops the processes in their order.
             start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGTERM),
+            # Nobody is left to kill a program that does not end on request. It keeps nothing
+            # that such an end could harm.
+            preexec_fn=die_with_parent(signal.SIGKILL),
             limit=LINE_BYTES,
         )
         assert process.stdout is not None

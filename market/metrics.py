@@ -36,7 +36,9 @@ GROUP_SERIES = Histogram(
     buckets=(2, 5, 10, 20, 50, 100, 200, 500),
 )
 PIPELINE_FAILURES = Counter(
-    "market_pipeline_failures_total", "Batches that were taken back.", labels=("step",)
+    "market_pipeline_failures_total",
+    "Batches that failed in the end; a transaction that is repeated with success is none.",
+    labels=("step",),
 )
 NOTICES = Counter(
     "market_notices_total",

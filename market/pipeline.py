@@ -217,7 +217,19 @@ class Pipeline:
     def _run(
         self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: Fence | None
     ) -> Change:
-        """Run a transaction, with retries where they may help: a repeated batch changes nothing."""
+        """Run a transaction, with retries where they may help; count it if it fails in the end."""
+        try:
+            return self._attempts(series, store, fence=fence)
+        except SeriesDerived:
+            raise
+        except PipelineError as error:
+            metrics.PIPELINE_FAILURES.inc(1, error.step)
+            raise
+
+    def _attempts(
+        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: Fence | None
+    ) -> Change:
+        """Repeat a transaction that may succeed at once: a repeated batch changes nothing."""
         for pause in PAUSES_S:
             try:
                 return self._attempt(series, store, fence=fence)
@@ -238,7 +250,6 @@ class Pipeline:
         except (StaleFence, SeriesDerived):
             raise
         except Exception as error:
-            metrics.PIPELINE_FAILURES.inc(1, steps.name)
             raise PipelineError(steps.name, series) from error
         if not _is_nothing(change):
             steps.end(COMMIT)
@@ -261,6 +272,8 @@ class Pipeline:
         for outcome in outcomes.values():
             if isinstance(outcome, Change) and not outcome.is_empty:
                 _count(outcome)
+            elif isinstance(outcome, PipelineError) and not isinstance(outcome, SeriesDerived):
+                metrics.PIPELINE_FAILURES.inc(1, outcome.step)
         return [outcomes.get(batch.series) for batch in batches]
 
     def _prepare(self, writers: Sequence[SeriesWriter]) -> None:
@@ -280,7 +293,6 @@ class Pipeline:
         except SeriesDerived as error:
             return error
         except Exception as error:
-            metrics.PIPELINE_FAILURES.inc(1, steps.name)
             return _failed(steps.name, series, error)
 
     def _apply(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from market import metrics
 from market.domain.series import SeriesId
+from market.domain.store import Outpaced
 from market.metrics_registry import OTHER, REGISTRY, SeriesLabels, collecting
-from market.pipeline import Pipeline, PipelineError
+from market.pipeline import Batch, Pipeline, PipelineError
 from market.stores.memory import MemoryCandleStore
 from market.tests.builders import MINUTE, candles
 
@@ -56,6 +59,52 @@ def test_pipeline_counts_committed_candles_and_the_failed_step():
         assert value("market_notices_total", event="candle.revised") == 1
         assert value("market_pipeline_failures_total", step="failing") == 1
         assert value("market_pipeline_step_seconds_count", step="commit") == 2
+
+
+class Outpacing:
+    """A stage that fails for one series, and is outpaced in its first applications to others."""
+
+    name = "outpacing"
+
+    def __init__(self, times, fails_for=None):
+        self.left = times
+        self.fails_for = fails_for
+
+    def apply(self, writer, change):
+        if writer.series == self.fails_for:
+            raise ValueError
+        if self.left:
+            self.left -= 1
+            raise Outpaced
+        return ()
+
+
+def failures():
+    return value("market_pipeline_failures_total", step=Outpacing.name) or 0
+
+
+@pytest.mark.parametrize(("outpaced", "failed"), [(0, 0), (1, 0), (2, 0), (3, 1)])
+def test_transaction_that_is_repeated_with_success_is_no_failure(monkeypatch, outpaced, failed):
+    monkeypatch.setattr("market.pipeline.PAUSES_S", (0.0, 0.0))
+    pipeline = Pipeline(MemoryCandleStore(), [Outpacing(outpaced)])
+    with collecting():
+        before = failures()
+        with pytest.raises(PipelineError) if failed else contextlib.nullcontext():
+            pipeline.ingest(MINUTE, candles(60))
+        assert failures() - before == failed
+
+
+@pytest.mark.parametrize("outpaced", [0, 1])
+def test_series_of_a_group_that_fails_counts_once(outpaced):
+    """The group is halved where one of its series is outpaced."""
+    first, *others = (SeriesId.parse(f"sim:spot:{each}/USDT:1m") for each in "ABC")
+    batches = [Batch(series, candles(60)) for series in (first, *others)]
+    pipeline = Pipeline(MemoryCandleStore(), [Outpacing(outpaced, fails_for=first)])
+    with collecting():
+        before = failures()
+        outcomes = pipeline.ingest_group(batches)
+        assert [isinstance(each, PipelineError) for each in outcomes] == [True, False, False]
+        assert failures() - before == 1
 
 
 def test_history_does_not_count_as_a_late_candle():

@@ -70,5 +70,8 @@ export default defineConfig(({ command }) => ({
   test: {
     include: ["tests/**/*.test.ts", `${CLIENT}/tests/**/*.test.ts`],
     environment: "node",
+    // They end a test that hangs. On a busy machine another one may take as many seconds.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 }));

@@ -22,7 +22,7 @@ from django.core.cache import caches
 from lab.database import create_database, drop_database
 from lab.installation import Installation
 from lab.line import Line
-from lab.waiting import wait_until
+from lab.waiting import patience, wait_until
 from market import identity
 from market.bus_address import parse
 from market.domain.lease_store import Group
@@ -157,7 +157,7 @@ def test_the_broker_and_its_metrics_work_with(address):
             queue.put({"task": "nothing"})
             (*_, build), _ = queue_standings()
             assert build.waiting == 1
-            message = queue.get(timeout=10)
+            message = queue.get(timeout=patience(10))
             assert message.payload == {"task": "nothing"}
             message.ack()
             queue.close()

@@ -113,6 +113,7 @@ async def test_a_killed_bus_disturbs_only_its_own_series_and_loses_nothing(buses
                         await on_lost.until(sent)
                 except TimeoutError:
                     continue
+            await on_lost.until(sent)
         await polled.until(on_lost.times[-1])
         stored = [row["candle_time"] for row in installation.stored(lost, FIRST, sent)]
         first = stored.index(on_lost.times[0])

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.waiting import patience
+
 ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock")
 EXTRA = "requirements-arrow.lock"
@@ -161,7 +163,8 @@ def audit(url, tmp_path, **environment):
         **environment,
     }
     command = [sys.executable, str(ROOT / ".ci/audit.py")]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    options = {"capture_output": True, "text": True, "timeout": patience(60)}
+    return subprocess.run(command, env=environment, **options)
 
 
 def test_audit_passes_when_every_package_was_asked_about(databases, tmp_path):

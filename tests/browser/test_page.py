@@ -58,7 +58,8 @@ def test_page_has_every_candle_after_its_server_was_replaced(installation, web, 
     before = chart.wait_past(chart.number("last-time"))
     getattr(web, end)()
     chart.wait_for(status="reconnecting")
-    assert chart.page.locator(".notices .notice:visible").count() == 1
+    notices = chart.page.locator(".notices .notice:visible")
+    wait_until(lambda: notices.count() == 1, 5, "one notice")
     # What is not live looks not live: quote, list and title.
     for figures in ("#quote", "#picker .market-list"):
         chart.page.wait_for_selector(f'{figures}[data-fresh="false"]', state="attached")
@@ -84,7 +85,7 @@ def test_gap_is_shown_and_recovered_without_a_reload(installation, open_chart, e
     chart.page.evaluate("window.notReloaded = true")
     exchange.fault("omit", HOLED, next=2, rest=True)
     chart.wait_for(gap_count="1")
-    assert "2 candles missing" in chart.page.inner_text(".notices")
+    chart.page.wait_for_selector(".notices:has-text('2 candles missing')")
     exchange.clear()
     installation.manage("gaps", HOLED, "--repair")
     chart.wait_for(gap_count="0", status="live")
@@ -136,11 +137,12 @@ def test_refused_series_is_polled_and_shows_a_notice(web, open_chart):
     store(web, REFUSED, *range(60, 60 * 50, 60))
     chart = open_chart(REFUSED)
     chart.page.wait_for_selector(".notices .notice-warning:has-text('Capacity reached'):visible")
-    assert chart.number("candle-count") == 49
+    chart.wait_for(candle_count="49")
     store(web, REFUSED, 60 * 50)
     chart.wait_for(last_time=str(60 * 50))
     chart.assert_whole()
     # The exchange does not exist, so its markets can not be ranked.
+    wait_until(lambda: chart.page.wait_for_timeout(10) or chart.complaints, what="a complaint")
     [complaint] = chart.complaints
     assert "400" in complaint
     chart.complaints.clear()

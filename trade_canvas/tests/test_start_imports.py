@@ -8,6 +8,7 @@ import sys
 import ccxt
 import pytest
 
+from lab.waiting import patience
 from trade_canvas.environment import BASE_DIR
 
 # What `manage.py web` imports, and the addresses; then one exchange of ccxt is used.
@@ -25,7 +26,7 @@ print(*sys.modules)
 def modules():
     """The modules of a web process at its start, and those after it used an exchange."""
     shown = subprocess.check_output(
-        [sys.executable, "-c", PROGRAM], cwd=BASE_DIR, text=True, timeout=60
+        [sys.executable, "-c", PROGRAM], cwd=BASE_DIR, text=True, timeout=patience(30)
     )
     return [set(line.split()) for line in shown.splitlines()]
 
@@ -60,7 +61,7 @@ failures.main(["manage.py", "check"])
 
 def test_nothing_is_collected_while_a_command_loads():
     shown = subprocess.check_output(
-        [sys.executable, "-c", COMMAND], cwd=BASE_DIR, text=True, timeout=60
+        [sys.executable, "-c", COMMAND], cwd=BASE_DIR, text=True, timeout=patience(30)
     )
     is_enabled, frozen, *collected = shown.split()
     assert is_enabled == "True" and int(frozen) > 100_000

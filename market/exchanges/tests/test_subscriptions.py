@@ -6,7 +6,6 @@ one that exchanges have.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 
 import pytest
@@ -212,9 +211,8 @@ async def test_polled_series_is_streamed_once_the_exchange_serves_it(exchange, l
 async def test_what_was_learned_holds_for_the_next_job(exchange, limited, kind):
     requests = limited("refused")
     subscribers = exchange.exchange.hub.subscribers
-    async with listening(kind, SERIES):
-        await eventually(lambda: len(subscribers()) == len(SERIES), seconds=40)
-        await asyncio.sleep(0.3)
+    async with listening(kind, SERIES) as (_, events):
+        await eventually(lambda: all(closed_times(events, one) for one in SERIES), seconds=40)
     await eventually(lambda: not subscribers())
     requests.clear()
     async with listening(kind, SERIES) as (_, events):

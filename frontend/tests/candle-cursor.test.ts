@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { CandleCursor } from "../src/chart/candle-cursor";
+import { crosshairTime } from "../src/chart/time-axis";
 import { ShownCandles } from "../src/chart/shown-candles";
 import { candle, candles } from "../../clients/typescript/tests/fakes/candles";
 
@@ -13,15 +14,20 @@ class FakeChart {
   readonly put: (number | null)[] = [];
   scrolledBy: number[] = [];
   moved: () => void = () => undefined;
-  pointed: (move: { point?: object; sourceEvent?: object }) => void = () => undefined;
+  pointed: (move: { point?: object; time?: number; sourceEvent?: object }) => void = () => undefined;
 
   timeScale(): unknown {
     return {
       getVisibleLogicalRange: () => this.range,
       subscribeVisibleLogicalRangeChange: (moved: () => void) => (this.moved = moved),
       scrollPosition: () => 0,
-      scrollToPosition: (position: number) => this.scrolledBy.push(position),
+      scrollToPosition: (position: number) => this.scroll(position),
     };
+  }
+
+  private scroll(by: number): void {
+    this.scrolledBy.push(by);
+    if (this.range !== null) this.range = { from: this.range.from + by, to: this.range.to + by };
   }
 
   subscribeCrosshairMove(pointed: FakeChart["pointed"]): void {
@@ -29,7 +35,7 @@ class FakeChart {
   }
 
   setCrosshairPosition(_: number, time: number): void {
-    this.put.push(time);
+    this.put.push(time - (crosshairTime(0) as number));
   }
 
   clearCrosshairPosition(): void {
@@ -41,6 +47,7 @@ let chart: FakeChart;
 let shown: ShownCandles;
 let cursor: CandleCursor;
 let seen: boolean[];
+let pointed: (number | null)[];
 
 beforeEach(() => {
   chart = new FakeChart();
@@ -48,7 +55,11 @@ beforeEach(() => {
   // Positions 0 to 9 are 600 to 1140, and an open one.
   shown.show({ candles: candles(600, 10), forming: candle(1200) });
   seen = [];
-  cursor = new CandleCursor(chart as never, PRICES, shown, (isSeen) => seen.push(isSeen));
+  pointed = [];
+  cursor = new CandleCursor(chart as never, PRICES, shown, {
+    seen: (isSeen) => seen.push(isSeen),
+    pointed: (time) => pointed.push(time),
+  });
 });
 
 const step = (by: 1 | -1): number | undefined => cursor.step(by)?.candle_time;
@@ -74,19 +85,42 @@ describe("CandleCursor", () => {
     expect(chart.scrolledBy).toEqual([1]);
     step(-1);
     step(-1);
-    expect(chart.scrolledBy).toEqual([1, -1]);
+    expect(chart.scrolledBy).toEqual([1, -1, -1]);
   });
 
   it("stays on its candle while others come and the chart moves, until the pointer takes it", () => {
     step(1);
     shown.show({ candles: candles(540, 12), forming: null });
+    chart.range = { from: 3.5, to: 9.5 };
     chart.moved();
-    chart.pointed({ point: {} });
+    chart.pointed({ point: {}, time: 1020 });
+    chart.pointed({ point: {}, time: 1080 });
     chart.moved();
-    expect(chart.put).toEqual([1080, 1080, 1080]);
+    expect(chart.put).toEqual([1080, 1080, 1080, 1080]);
     chart.pointed({ sourceEvent: {} });
     chart.moved();
-    expect([chart.put.length, cursor.leave()]).toEqual([3, false]);
+    expect([chart.put.length, cursor.leave()]).toEqual([4, false]);
+  });
+
+  it("is away while its candle is out of view, and is there again with it", () => {
+    step(1);
+    chart.range = { from: 8.5, to: 14.5 };
+    chart.moved();
+    chart.pointed({});
+    chart.moved();
+    expect([chart.put, seen, pointed.at(-1)]).toEqual([[1080, null], [true, false], 1080]);
+    chart.range = { from: 2.5, to: 8.5 };
+    chart.moved();
+    expect([chart.put.at(-1), seen.at(-1)]).toEqual([1080, true]);
+    expect([step(1), seen.at(-1)]).toEqual([1140, true]);
+  });
+
+  it("points at its candle, whichever the library has at its pixel, and then at the pointer's", () => {
+    step(1);
+    chart.pointed({ point: {}, time: 1140 });
+    chart.pointed({ point: {}, time: 660, sourceEvent: {} });
+    chart.pointed({ sourceEvent: {} });
+    expect(pointed).toEqual([1080, 660, null]);
   });
 
   it("reports when the crosshair comes and goes, by keys and by the pointer", () => {

@@ -298,6 +298,39 @@ def test_candles_are_painted_in_the_colours_of_the_theme_wherever_the_view_is(op
     wait_for_candles()
 
 
+CROSSHAIR_COLUMN = """() => {
+    const canvas = document.querySelector(".chart canvas + canvas");
+    const { width, height } = canvas;
+    const copy = new OffscreenCanvas(width, height).getContext("2d");
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, width, height);
+    const painted = new Array(width).fill(0);
+    for (let at = 0; at < width * height; at += 1) painted[at % width] += data[4 * at + 3] > 0;
+    return painted.indexOf(Math.max(...painted));
+}"""
+
+
+def test_keys_keep_the_crosshair_and_the_legend_on_a_candle_while_others_come(open_chart):
+    chart = open_chart(LIVE)
+    chart.wait_for(status="live", overlay_status="ready")
+    for _ in range(4):
+        chart.page.keyboard.press("j")
+    said = chart.page.locator("#stage > .spoken").inner_text()
+    volume = said.rsplit(" ", 1)[1]
+    shown = chart.page.locator(".legend-V [aria-label]")
+    columns = [chart.page.evaluate(CROSSHAIR_COLUMN)]
+    for _ in range(3):
+        assert shown.get_attribute("aria-label") == volume
+        chart.wait_past(chart.number("last-time") or 0)
+        wait_until(
+            lambda: chart.page.evaluate(CROSSHAIR_COLUMN) < columns[-1],
+            5,
+            "the crosshair to move with its candle",
+        )
+        columns.append(chart.page.evaluate(CROSSHAIR_COLUMN))
+    assert shown.get_attribute("aria-label") == volume
+
+
 def test_last_price_is_shown_also_when_it_is_out_of_view(open_chart):
     chart = open_chart(LIVE)
     chart.wait_for(status="live")

@@ -1,9 +1,10 @@
 /** The crosshair on a candle, moved by keys from candle to candle as a pointer moves it. */
 
-import type { IChartApiBase, MouseEventParams, Time, UTCTimestamp } from "lightweight-charts";
+import type { IChartApiBase, MouseEventParams, Time } from "lightweight-charts";
 
 import type { Candle } from "trade-canvas-client/candle";
 import type { ShownCandles } from "./shown-candles";
+import { crosshairTime } from "./time-axis";
 import type { UnseenSeries } from "./unseen-series";
 
 type Chart = Pick<
@@ -11,31 +12,34 @@ type Chart = Pick<
   "timeScale" | "subscribeCrosshairMove" | "setCrosshairPosition" | "clearCrosshairPosition"
 >;
 
+export interface CursorEvents {
+  /** The crosshair came or went, whether keys or a pointer move it. */
+  seen(isSeen: boolean): void;
+  /** Time of the candle under it, UTC seconds; null when it left the chart. */
+  pointed(time: number | null): void;
+}
+
 export class CandleCursor {
   private readonly chart: Chart;
   private readonly prices: UnseenSeries;
   private readonly shown: ShownCandles;
-  private readonly seen: (isSeen: boolean) => void;
+  private readonly events: CursorEvents;
   private isSeen = false;
   /** Of its candle, UTC seconds. */
   private time: number | null = null;
 
-  /** `seen` is called when the crosshair comes or goes, whether keys or a pointer move it. */
-  constructor(
-    chart: Chart,
-    prices: UnseenSeries,
-    shown: ShownCandles,
-    seen: (isSeen: boolean) => void,
-  ) {
+  constructor(chart: Chart, prices: UnseenSeries, shown: ShownCandles, events: CursorEvents) {
     this.chart = chart;
     this.prices = prices;
     this.shown = shown;
-    this.seen = seen;
-    // The library keeps the crosshair at its pixel, whichever candle comes there.
+    this.events = events;
     chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.follow());
-    chart.subscribeCrosshairMove(({ point, sourceEvent }: MouseEventParams<Time>) => {
+    chart.subscribeCrosshairMove(({ point, time, sourceEvent }: MouseEventParams<Time>) => {
       if (sourceEvent !== undefined) this.time = null;
       this.show(point !== undefined);
+      // The library keeps the crosshair at its pixel, whichever candle comes there.
+      if (time !== this.time) this.follow();
+      events.pointed(this.time ?? (typeof time === "number" ? time : null));
     });
   }
 
@@ -56,10 +60,14 @@ export class CandleCursor {
 
   /** Puts the crosshair on its candle again, after that moved or has another price. */
   follow(): void {
-    const candle = this.time === null ? undefined : this.shown.at(this.shown.indexFrom(this.time));
-    if (candle === undefined) return;
-    const time = candle.candle_time as UTCTimestamp;
-    this.chart.setCrosshairPosition(candle.close, time, this.prices);
+    if (this.time === null) return;
+    const index = this.shown.indexFrom(this.time);
+    const candle = this.shown.at(index);
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    if (candle === undefined || range === null) return;
+    // Out of view the library would put it at the edge, on another candle.
+    if (index < range.from || index > range.to) return this.hide();
+    this.chart.setCrosshairPosition(candle.close, crosshairTime(candle.candle_time), this.prices);
     this.show(true);
   }
 
@@ -67,13 +75,18 @@ export class CandleCursor {
   leave(): boolean {
     if (this.time === null) return false;
     this.time = null;
-    this.chart.clearCrosshairPosition();
-    this.show(false);
+    this.hide();
     return true;
   }
 
+  private hide(): void {
+    if (!this.isSeen) return;
+    this.show(false);
+    this.chart.clearCrosshairPosition();
+  }
+
   private show(isSeen: boolean): void {
-    if (isSeen !== this.isSeen) this.seen(isSeen);
+    if (isSeen !== this.isSeen) this.events.seen(isSeen);
     this.isSeen = isSeen;
   }
 

@@ -98,15 +98,14 @@ export class CandleChart {
     this.prices.attachPrimitive(this.lastPrice);
     this.prices.attachPrimitive(this.gapMarks);
     this.prices.attachPrimitive(this.partialMarks);
-    this.chart.subscribeCrosshairMove((move) => {
-      events.pointed(typeof move.time === "number" ? move.time : null);
-    });
     const timeFrom = (index: number): number | null =>
       this.shown.at(Math.max(0, index))?.candle_time ?? null;
     this.moves = new ViewMoves(this.chart.timeScale());
     this.watch = new ViewWatch(this.chart.timeScale(), timeFrom, events);
-    const seen = (isSeen: boolean): boolean => root.classList.toggle("has-crosshair", isSeen);
-    this.cursor = new CandleCursor(this.chart, this.prices, this.shown, seen);
+    this.cursor = new CandleCursor(this.chart, this.prices, this.shown, {
+      seen: (isSeen) => root.classList.toggle("has-crosshair", isSeen),
+      pointed: (time) => events.pointed(time),
+    });
     CALM.addEventListener("change", this.calmed);
   }
 

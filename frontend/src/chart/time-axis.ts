@@ -7,6 +7,7 @@ import type {
   IHorzScaleBehavior,
   Time,
   TimeChartOptions,
+  UTCTimestamp,
 } from "lightweight-charts";
 
 import { formatClock, inZone } from "../i18n/format";
@@ -96,6 +97,11 @@ export class ZonedAxis extends defaultHorzScaleBehavior() {
       before = now;
     }
   }
+}
+
+/** A time (UTC seconds) for the crosshair: the library hands it to the axis as it is. */
+export function crosshairTime(time: number): Time {
+  return itemOf(time as UTCTimestamp) as unknown as Time;
 }
 
 function itemOf(time: Time): Item {

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from csp.constants import SELF
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, QueryDict
 from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.views.decorators.cache import never_cache
@@ -37,13 +37,12 @@ def page(request: HttpRequest) -> HttpResponse:
 
     A link to another name of a series leads to the series.
     """
-    if (canonical := _canonical_address(request)) is not None:
-        return redirect(canonical)
-    path = settings.FRONTEND_DIST / "index.html"
-    if not path.is_file():
+    if (query := canonical_query(request.GET)) is not None:
+        return redirect(f"{request.path}?{query}")
+    try:
+        content = document()
+    except FileNotFoundError:
         return HttpResponse(PAGE_NOT_BUILT, status=503)
-    # The build knows no prefix.
-    content = path.read_bytes().replace(b'"/static/', f'"{static("")}'.encode())
     response = HttpResponse(content, content_type="text/html; charset=utf-8")
     # The build's own inline script, which requests candles while the page still loads.
     allowed = [SELF, *(_hash_source(script) for script in INLINE_SCRIPT.findall(content))]
@@ -51,17 +50,24 @@ def page(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _canonical_address(request: HttpRequest) -> str | None:
-    """The page's address with the canonical id of the series that it names; None if it has it."""
+def document() -> bytes:
+    """The built page, for the prefix of the request; raises FileNotFoundError."""
+    content = (settings.FRONTEND_DIST / "index.html").read_bytes()
+    # The build knows no prefix.
+    return content.replace(b'"/static/', f'"{static("")}'.encode())
+
+
+def canonical_query(query: QueryDict) -> str | None:
+    """The page's query with the canonical id of the series that it names; None if it has it."""
     try:
-        series = SeriesId.parse(request.GET.get("series", ""))
+        series = SeriesId.parse(query.get("series", ""))
     except SeriesIdError:
         return None
     if series.is_canonical:
         return None
-    query = request.GET.copy()
-    query["series"] = str(series.canonical())
-    return f"{request.path}?{query.urlencode(safe='/:~')}"
+    canonical = query.copy()
+    canonical["series"] = str(series.canonical())
+    return canonical.urlencode(safe="/:~")
 
 
 def _hash_source(script: bytes) -> str:

@@ -88,7 +88,8 @@ class CommonHeaders:
 
     def _common(self, headers: HeaderList) -> HeaderList:
         found = [(name.lower(), value) for name, value in headers]
-        vary = [self._vary, dict(found).get(b"vary", b"").decode("latin-1")]
-        varies = ", ".join(filter(None, vary)).encode("latin-1")
+        vary = f"{self._vary}, {dict(found).get(b'vary', b'').decode('latin-1')}"
+        names = dict.fromkeys(name.strip() for name in vary.split(",") if name.strip())
+        varies = ", ".join(names).encode("latin-1")
         common = [one for one in found if one[0] not in OF_AN_ANSWER]
         return [*common, (b"vary", varies)] if varies else common

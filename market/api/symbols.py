@@ -23,7 +23,7 @@ from market.exchanges.listings import KnownListing
 from market.exchanges.symbol_match import matched_ranges, words_of
 from market.exchanges.symbol_search import Entry, SearchKey, SymbolQuery
 from market.ingest.desired import whitelisted_series
-from market.ingest.symbols import followable_symbols, is_searchable
+from market.ingest.symbols import Whitelist, followable_symbols, is_searchable
 
 ERRORS = {400: (ErrorCode.UNSUPPORTED_EXCHANGE, ErrorCode.INVALID_CURSOR)}
 
@@ -47,28 +47,28 @@ class Symbols(Endpoint):
     def get(self, request: Request) -> Response:
         """One page of the symbols found."""
         asked = self.query(SymbolsQuery)
-        after = None if asked.cursor is None else place_of(asked.cursor, _KEY)
-        whitelist = blocking.call(whitelisted_series)
-        if asked.exchange is not None and not is_searchable(asked.exchange, whitelist):
-            raise ApiError(400, ErrorCode.UNSUPPORTED_EXCHANGE, _("unsupported exchange"))
-        symbols, listings = followable_symbols().of(asked.exchange, whitelist)
-        found = symbols.search(SymbolQuery(asked.query, asked.exchange, asked.market))
-        page = symbols.page(found, limit=asked.limit, after=after)
-        words = words_of(asked.query)
-        return Response(
-            {
-                "query": asked.query,
-                "exchange": asked.exchange,
-                "market": asked.market,
-                "limit": asked.limit,
-                "total": len(found),
-                "next_cursor": None if page.next_key is None else cursor_text(page.next_key),
-                "items": [_item(entry, words) for entry in page.entries],
-                "listings": [
-                    _listing(each) for each in listings if asked.market in (None, each.market)
-                ],
-            }
-        )
+        return Response(symbols(asked, blocking.call(whitelisted_series)))
+
+
+def symbols(asked: SymbolsQuery, whitelist: Whitelist) -> dict[str, Any]:
+    """The answer, from memory. Raises ApiError 400 and 422."""
+    after = None if asked.cursor is None else place_of(asked.cursor, _KEY)
+    if asked.exchange is not None and not is_searchable(asked.exchange, whitelist):
+        raise ApiError(400, ErrorCode.UNSUPPORTED_EXCHANGE, _("unsupported exchange"))
+    index, listings = followable_symbols().of(asked.exchange, whitelist)
+    found = index.search(SymbolQuery(asked.query, asked.exchange, asked.market))
+    page = index.page(found, limit=asked.limit, after=after)
+    words = words_of(asked.query)
+    return {
+        "query": asked.query,
+        "exchange": asked.exchange,
+        "market": asked.market,
+        "limit": asked.limit,
+        "total": len(found),
+        "next_cursor": None if page.next_key is None else cursor_text(page.next_key),
+        "items": [_item(entry, words) for entry in page.entries],
+        "listings": [_listing(each) for each in listings if asked.market in (None, each.market)],
+    }
 
 
 def _item(entry: Entry, words: tuple[str, ...]) -> dict[str, Any]:

@@ -29,12 +29,16 @@ class Whitelist(Endpoint):
     )
     def get(self, request: Request) -> Response:
         """The whitelist."""
-        series = blocking.call(whitelisted_series)
-        answer: dict[str, object] = {"series_ids": [str(each) for each in series]}
-        if settings.SWITCHES.enable_derived_timeframes:
-            timeframes = derived_timeframes()
-            answer["derived"] = {
-                "base": str(timeframes.base),
-                "timeframes": [str(each) for each in timeframes.derived],
-            }
-        return Response(answer)
+        return Response(blocking.call(whitelist))
+
+
+def whitelist() -> dict[str, object]:
+    """The answer. Blocking."""
+    answer: dict[str, object] = {"series_ids": [str(each) for each in whitelisted_series()]}
+    if settings.SWITCHES.enable_derived_timeframes:
+        timeframes = derived_timeframes()
+        answer["derived"] = {
+            "base": str(timeframes.base),
+            "timeframes": [str(each) for each in timeframes.derived],
+        }
+    return answer

@@ -80,3 +80,26 @@ def test_second_visit_reads_chunks_from_the_browser(stored, open_chart):
     assert set(again.values()) == {0}
     (index,) = read(chart, "history?").values()
     assert index < 1000, "the index is unchanged"
+
+
+def test_page_in_a_hidden_tab_reads_no_chunk_until_it_is_seen(stored, open_chart):
+    chart = open_chart()
+    chart.page.add_init_script(
+        "window.isSeen = false;"
+        "Object.defineProperty(document, 'hidden', { get: () => !window.isSeen });"
+    )
+    chart.requests.clear()
+    chart.open(OLD)
+    chart.wait_for(status="live")
+
+    def beats():
+        chart.page.wait_for_timeout(10)
+        return len(chart.received("heartbeat"))
+
+    # Twice as long as a page that is seen waits with the chunk.
+    wait_until(lambda: beats() >= 4, 40, "four heartbeats")
+    assert read(chart, "history") == Counter()
+    chart.page.evaluate(
+        "window.isSeen = true; document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    wait_until(lambda: read(chart, "history/"), 30, "the newest chunk")

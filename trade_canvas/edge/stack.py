@@ -27,6 +27,7 @@ from trade_canvas.edge.request_ids import RequestIds
 from trade_canvas.edge.request_rate import RequestRate
 from trade_canvas.edge.request_threads import RequestThreads
 from trade_canvas.edge.script_name import WithoutPrefix, WithPrefix
+from trade_canvas.edge.shared_answers import SharedAnswers
 from trade_canvas.edge.unread_answers import UnreadAnswers
 from trade_canvas.edge.websocket_admission import WebSocketAdmission
 from trade_canvas.edge.writer_bodies import WriterBodies
@@ -81,6 +82,8 @@ def build(django: Application) -> Application:
         Front,
         # Drawings that are in memory, too.
         DrawFront,
+        # And what is the same for everyone.
+        SharedAnswers,
     ]
     if switches.enable_alerts:
         # A stream ends at once with its request.

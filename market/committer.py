@@ -87,9 +87,11 @@ class Committer:
             if len(self._queue) >= MOST_QUEUED:
                 raise blocking.PoolBusy("too many batches wait for their commit")
             self._queue.append(queued)
-        self._begin()
+        waiting = asyncio.wrap_future(queued.result)
         async with asyncio.timeout(blocking.CALL_TIMEOUT_S):
-            return await asyncio.wrap_future(queued.result)
+            # Last of all: the thread has to wait until this one lets go of the interpreter's lock.
+            self._begin()
+            return await waiting
 
     def _begin(self) -> None:
         """Have what is queued committed, unless as many commits as may be run or wait for a thread.

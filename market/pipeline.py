@@ -12,7 +12,9 @@ import random
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -108,6 +110,9 @@ class PreparingStage(Stage, Protocol):
         """
 
 
+Writing = Callable[[], AbstractContextManager[SeriesWriter]]
+"""Opens the transaction of one series."""
+
 Make = Callable[[SeriesWriter], Iterable[Candle]]
 """Computes the candles of a series inside the transaction that stores them."""
 
@@ -160,8 +165,9 @@ class Pipeline:
         """
         batch = in_time_order(candles)
         with log_context.about(series):
+            writing = partial(self._store.writing, series, fence=fence, may_lock_late=True)
             return self._run(
-                series, lambda writer: _store(writer, batch, is_made=False), fence=fence
+                series, lambda writer: _store(writer, batch, is_made=False), writing=writing
             )
 
     def ingest_made(self, series: SeriesId, make: Make) -> Change:
@@ -171,7 +177,7 @@ class Pipeline:
         committed even if it returns no candle. Raises PipelineError naming the step that failed.
         """
         with log_context.about(series):
-            return self._run(series, Batch(series, (), make=make).store, fence=None)
+            return self._run(series, Batch(series, (), make=make).store)
 
     def ingest_batch(self, batch: Batch) -> Change:
         """Store one batch in a transaction of its own; raises as `ingest` does."""
@@ -212,14 +218,18 @@ class Pipeline:
         step that failed.
         """
         with log_context.about(series):
-            return self._run(series, lambda writer: _unchanged(writer, requests), fence=None)
+            return self._run(series, lambda writer: _unchanged(writer, requests))
 
     def _run(
-        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: Fence | None
+        self,
+        series: SeriesId,
+        store: Callable[[SeriesWriter], Change],
+        *,
+        writing: Writing | None = None,
     ) -> Change:
         """Run a transaction, with retries where they may help; count it if it fails in the end."""
         try:
-            return self._attempts(series, store, fence=fence)
+            return self._attempts(series, store, writing or partial(self._store.writing, series))
         except SeriesDerived:
             raise
         except PipelineError as error:
@@ -227,25 +237,28 @@ class Pipeline:
             raise
 
     def _attempts(
-        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: Fence | None
+        self, series: SeriesId, store: Callable[[SeriesWriter], Change], writing: Writing
     ) -> Change:
         """Repeat a transaction that may succeed at once: a repeated batch changes nothing."""
         for pause in PAUSES_S:
             try:
-                return self._attempt(series, store, fence=fence)
+                return self._attempt(series, store, writing)
             except PipelineError as error:
                 if error.refusal is None or not error.refusal.is_passing:
                     raise
                 logger.info("%s: retrying: %s", series, error.refusal)
+                if isinstance(error.refusal, Outpaced):
+                    # What was faster is committed, so there is nothing to wait for.
+                    continue
             time.sleep(pause * random.uniform(0.5, 1.5))
-        return self._attempt(series, store, fence=fence)
+        return self._attempt(series, store, writing)
 
     def _attempt(
-        self, series: SeriesId, store: Callable[[SeriesWriter], Change], *, fence: Fence | None
+        self, series: SeriesId, store: Callable[[SeriesWriter], Change], writing: Writing
     ) -> Change:
         steps = _Steps()
         try:
-            with self._store.writing(series, fence=fence) as writer:
+            with writing() as writer:
                 change = self._apply(writer, store, steps)
         except (StaleFence, SeriesDerived):
             raise

@@ -166,9 +166,13 @@ class CandleStore(Protocol):
     """
 
     def writing(
-        self, series: SeriesId, *, fence: Fence | None = None
+        self, series: SeriesId, *, fence: Fence | None = None, may_lock_late: bool = False
     ) -> AbstractContextManager[SeriesWriter]:
         """Lock the series and open a transaction, which an exception rolls back as a whole.
+
+        With `may_lock_late` the state may be the one that this process left, and the lock taken as
+        late as with the commit: that raises Outpaced if the state was another by then, and nothing
+        is stored. In between only what the state decides may be read.
 
         With `fence`, raise StaleFence unless it is the newest token of `next_fence`, and of the
         store's present generation. Before the first candle there is nothing to protect: an older

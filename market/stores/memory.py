@@ -144,7 +144,9 @@ class MemoryCandleStore(CandleStore):
 
     @override
     @contextmanager
-    def writing(self, series: SeriesId, *, fence: Fence | None = None) -> Iterator[MemoryWriter]:
+    def writing(
+        self, series: SeriesId, *, fence: Fence | None = None, may_lock_late: bool = False
+    ) -> Iterator[MemoryWriter]:
         with self._lock_of(series):
             with self._mutex:
                 rows = self._series.setdefault(series, _Rows(self._empty))

@@ -29,16 +29,18 @@ from market.domain.store import (
 )
 from market.stores.postgres_errors import refusal_of
 from market.stores.postgres_group import PostgresGroup
+from market.stores.postgres_known import KnownRows
 from market.stores.postgres_series import (
     BRIEFLY,
     NEXT_FENCE,
     STATE,
     STATES,
     lock_series,
+    locking,
     raise_fence,
     states_in,
 )
-from market.stores.postgres_transaction import begun
+from market.stores.postgres_transaction import begun, opened_for_django
 from market.stores.postgres_writer import COLUMNS, PostgresWriter
 
 SERIES_KEY = "(SELECT id FROM series WHERE name = %s)"
@@ -81,18 +83,32 @@ SLACK_S = 691_200
 class PostgresCandleStore(CandleStore):
     """The store on the tables `series` and `candles`."""
 
+    def __init__(self) -> None:
+        self._known = KnownRows()
+
     @override
     @contextmanager
-    def writing(self, series: SeriesId, *, fence: Fence | None = None) -> Iterator[PostgresWriter]:
+    def writing(
+        self, series: SeriesId, *, fence: Fence | None = None, may_lock_late: bool = False
+    ) -> Iterator[PostgresWriter]:
         # Writers of one series wait for each other in the database.
         writer: PostgresWriter | None = None
+        known = self._known.take(series)
         try:
             with begun(_cursor) as (cursor, begin, commit):
-                row = lock_series(cursor, series, begin=begin)
-                if fence is not None and fence != row.fence:
-                    raise_fence(cursor, series, row, fence)
-                writer = PostgresWriter(series, row, cursor, fence=fence)
-                yield writer
+                # Inside another transaction there is nothing to send together.
+                if may_lock_late and begin and known is not None and known.is_trusted(fence):
+                    opening = locking(cursor, series, known.row, begin=begin)
+                    writer = PostgresWriter(series, known.row, cursor, fence=fence, opening=opening)
+                    with opened_for_django(writer.open):
+                        yield writer
+                else:
+                    row = lock_series(cursor, series, begin=begin)
+                    if fence is not None and fence != row.fence:
+                        raise_fence(cursor, series, row, fence)
+                        row = row._replace(fence=fence)
+                    writer = PostgresWriter(series, row, cursor, fence=fence)
+                    yield writer
                 writer.flush(commit)
         except BaseException as error:
             if writer is not None:
@@ -100,12 +116,14 @@ class PostgresCandleStore(CandleStore):
             if isinstance(error, Error) and (refusal := refusal_of(error)):
                 raise refusal from error
             raise
+        self._known.put(known, writer)
         writer.committed()
 
     @override
     @contextmanager
     def writing_group(self, fences: Mapping[SeriesId, Fence | None]) -> Iterator[PostgresGroup]:
         group: PostgresGroup | None = None
+        known = {series: self._known.take(series) for series in fences}
         try:
             with begun(_cursor) as (cursor, begin, commit):
                 group = PostgresGroup(cursor, fences, begin=begin)
@@ -118,6 +136,7 @@ class PostgresCandleStore(CandleStore):
                 raise refusal from error
             raise
         for writer in group.writers:
+            self._known.put(known[writer.series], writer)
             writer.committed()
 
     @override

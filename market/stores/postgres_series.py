@@ -20,6 +20,10 @@ SELECT id, head_time, epoch, fence, store_generation(), is_derived FROM series W
 """
 GENERATION = "SELECT store_generation()"
 
+# The same without an answer, for a writer that knows the row: divides by zero if it is another. A
+# migration makes the function.
+LOCK_AS = "SELECT lock_series_as(%s, %s, %s, %s, %s, %s);"
+
 # The same for many series, without waiting: those whose lock is held are left out.
 TRY_LOCKS = """
 SELECT name FROM unnest(%s) AS name WHERE pg_try_advisory_xact_lock(hashtextextended(name, 0))
@@ -93,6 +97,14 @@ def lock_series(cursor: Any, series: SeriesId, *, begin: str = "") -> SeriesRow:
     return SeriesRow(
         key, SeriesState(head, epoch, generation), Fence(fence, generation), is_derived
     )
+
+
+def locking(cursor: Any, series: SeriesId, row: SeriesRow, *, begin: str) -> bytes:
+    """The statements that lock a series and fail unless its row is `row`, behind `begin`."""
+    (head, epoch, generation), fence = row.state, row.fence.number
+    values = (str(series), row.key, head, epoch, fence, generation)
+    text: bytes = cursor.mogrify(begin + LOCK_AS, values)
+    return text
 
 
 def lock_free_series(

@@ -58,6 +58,18 @@ def begun(cursor_of: Callable[[], AbstractContextManager[Any]]) -> Iterator[Begu
             connection.run_and_clear_commit_hooks()
 
 
+@contextmanager
+def opened_for_django(open_: Callable[[], None]) -> Iterator[None]:
+    """Call `open_` before each statement of Django's own: it takes the transaction for begun."""
+
+    def opened(execute: Callable[..., Any], *given: Any) -> Any:
+        open_()
+        return execute(*given)
+
+    with connections[DEFAULT_DB_ALIAS].execute_wrapper(opened):
+        yield
+
+
 def _roll_back(connection: Any, driver: Any) -> None:
     """End the server's transaction, or the connection where that fails."""
     try:

@@ -30,12 +30,12 @@ class HeldStore(MemoryCandleStore):
         self.transactions = []
         self.entered, self.go = threading.Event(), threading.Event()
 
-    def writing(self, series, *, fence=None):
+    def writing(self, series, **options):
         self.transactions.append([series])
         if series == MINUTE:
             self.entered.set()
             assert self.go.wait(patience(20))
-        return super().writing(series, fence=fence)
+        return super().writing(series, **options)
 
     def writing_group(self, fences):
         self.transactions.append(list(fences))

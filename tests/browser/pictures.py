@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from lab.waiting import wait_until
 from tests.browser.test_admin import PASTE, check
 from tests.browser.test_drawings import PICTURED, DrawnPage, Feed
+from tests.conftest import INSTALLED, PINNED, running_stack
 
 pytestmark = pytest.mark.browser
 
@@ -22,6 +24,11 @@ SCREEN = {"width": 1440, "height": 810}
 PHONE = {"width": 390, "height": 844}
 CLOSE_UP = {"x": 0, "y": 56, "width": 900, "height": 380}
 MOST_BYTES = 150_000
+DERIVING = {
+    "TRADE_CANVAS_ENABLE_DERIVED_TIMEFRAMES": "1",
+    "TRADE_CANVAS_DERIVED_TIMEFRAMES": "5m,1h",
+}
+DERIVED = ("sim:futures:BTC/USDT:5m", "sim:futures:BTC/USDT:1h")
 
 
 def save(page: Page, name: str, clip: dict[str, float] | None = None) -> None:
@@ -89,12 +96,48 @@ def test_phone(drawn, scheme):
     save(page, f"phone-sheet-{scheme}")
 
 
-@pytest.mark.parametrize("path", ["status", "market/whitelistedseries"])
+@pytest.fixture(scope="package")
+def installed(migrated_template, static_files):
+    """As for the tests, and with derived timeframes."""
+    with running_stack(migrated_template) as opened:
+        opened.environment.update(INSTALLED | DERIVING)
+        opened.local_exchange()
+        opened.whitelist(PINNED)
+        opened.start_all()
+        yield opened
+
+
+@pytest.fixture
+def derived(installed):
+    """Derived series on the whitelist, made of what is followed."""
+    names = ", ".join(f"('{series}', true)" for series in DERIVED)
+    installed.sql(f"INSERT INTO whitelist (series_id, enabled) VALUES {names}")
+
+    def are_made() -> bool:
+        heads = installed.heads()
+        return all(series in heads for series in DERIVED)
+
+    wait_until(are_made, 120, "derived candles")
+    yield
+    installed.sql("DELETE FROM whitelist WHERE series_id = ANY(%s)", list(DERIVED))
+
+
 @pytest.mark.parametrize("screen", [SCREEN, PHONE], ids=["wide", "phone"])
-def test_admin(open_admin, path, screen):
-    page = open_admin(f"/admin/{path}/", screen=screen)
-    name = path.rsplit("/")[-1].removesuffix("edseries")
-    save(page, f"admin-{name}{'-phone' if screen is PHONE else ''}")
+def test_admin_whitelist(open_admin, screen):
+    page = open_admin("/admin/market/whitelistedseries/", screen=screen)
+    save(page, f"admin-whitelist{'-phone' if screen is PHONE else ''}")
+
+
+@pytest.mark.parametrize("screen", [SCREEN, PHONE], ids=["wide", "phone"])
+def test_admin_status(open_admin, derived, screen):
+    page = open_admin("/admin/status/", screen=screen)
+    page.wait_for_selector(f"text={DERIVED[0]}")
+    if screen is SCREEN:
+        # Down to the end of the last table.
+        last = page.locator("#content table").last.bounding_box()
+        assert last is not None
+        page.set_viewport_size({**SCREEN, "height": int(last["y"] + last["height"]) + 15})
+    save(page, f"admin-status{'-phone' if screen is PHONE else ''}")
 
 
 @pytest.mark.parametrize("screen", [SCREEN, PHONE], ids=["wide", "phone"])

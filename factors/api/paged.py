@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter
 from rest_framework.request import Request
 
 from factors.api.requests import RangeQuery
-from market.api.checks import check_query
+from market.api.checks import check_query, check_range
 from market.api.cursors import invalid_cursor, place_of
 from market.api.error_codes import ErrorCode
 from market.api.errors import ApiError
@@ -37,8 +36,7 @@ def range_query(request: Request, model: type[Q], *lists: str) -> Q:
     given = request.query_params
     repeated = {name: given.getlist(name) for name in lists if name in given}
     asked = check_query(model, given.dict() | repeated)
-    if asked.end is not None and asked.end < asked.start:
-        raise ApiError(400, ErrorCode.INVALID_RANGE, _("the range ends before it begins"))
+    check_range(asked.start, asked.end)
     return asked
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import orjson
+from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel, ValidationError
 
-from market.api.errors import validation_error
+from market.api.error_codes import ErrorCode
+from market.api.errors import ApiError, validation_error
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,6 +30,12 @@ def check_query(model: type[M], query: Mapping[str, Any]) -> M:
 def check_body(model: type[M], body: Any) -> M:
     """The parsed body as `model`; raises ApiError 422."""
     return _check(model, body, "body")
+
+
+def check_range(start: int, end: int | None) -> None:
+    """Raise ApiError 400 for a range of times that ends before it begins."""
+    if end is not None and end < start:
+        raise ApiError(400, ErrorCode.INVALID_RANGE, _("the range ends before it begins"))
 
 
 def _check(model: type[M], values: Any, place: str) -> M:

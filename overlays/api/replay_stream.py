@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from market.api.candle_answer import accepts_gzip
+from market.api.checks import check_range
 from market.api.endpoint import Endpoint
 from market.api.error_codes import ErrorCode
 from market.api.schema import BAD_SERIES_ID, errors_of, parameters_of
@@ -35,7 +36,7 @@ class ReplayStream(Endpoint):
         parameters=parameters_of(StreamQuery),
         responses={(200, NDJSON): StreamLine}
         | errors_of(
-            BAD_SERIES_ID,
+            {400: (*BAD_SERIES_ID[400], ErrorCode.INVALID_RANGE)},
             DRAW_OUT_OF_SYNC,
             {503: (ErrorCode.STORE_UNAVAILABLE, ErrorCode.TOO_MANY_STREAMS)},
         ),
@@ -43,6 +44,7 @@ class ReplayStream(Endpoint):
     def get(self, request: Request) -> HttpResponseBase:
         """The lines of one replay."""
         query = self.query(StreamQuery)
+        check_range(query.start, query.end)
         spec = StreamSpec(
             series=query.series(),
             start=query.start,

@@ -205,6 +205,7 @@ def test_refusals(api, in_memory):
         ({}, 422),
         ({"from": -1}, 422),
         ({"from": 0, "window_size": 0}, 422),
+        ({"from": 120, "to": 60}, 400),
         ({"from": 0, "limit": 20_001}, 422),
         ({"from": 0, "levels": "x"}, 400),
         ({"from": 0, "levels": ",".join(f"{n}m" for n in range(2, 10))}, 422),

@@ -20,6 +20,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+import kombu.pools
 import psycopg2
 import pytest
 
@@ -230,6 +231,15 @@ def _singletons_end_with_the_test():
     """Leave no singleton to the next test, and no thread with a database connection."""
     yield
     singletons.reset()
+    _close_broker()
+
+
+def _close_broker() -> None:
+    """Close Celery's connections, whose queues have the prefix of this test's installation."""
+    celery = sys.modules.get("trade_canvas.celery")
+    if celery is not None and vars(celery.app).pop("amqp", None) is not None:
+        celery.app._pool = None
+        kombu.pools.reset()
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ INSTALLATION_OF = {
     "tests/browser/test_accessibility.py": "second installation",
     "tests/browser/test_admin.py": "second installation",
     "tests/browser/test_crowd_pages.py": "second installation",
+    "tests/browser/test_derived_status.py": "second installation",
     "tests/browser/test_prefix.py": "second installation",
     "tests/browser/test_shell.py": "second installation",
     "tests/test_live_ingest.py": "second installation",

@@ -9,6 +9,8 @@ import pytest
 from lab.http import post
 from lab.waiting import wait_until
 
+pytestmark = pytest.mark.browser
+
 BASE = "sim:spot:MADE/USDT:1m"
 FIVE = "sim:spot:MADE/USDT:5m"
 DERIVING = {
@@ -32,16 +34,16 @@ def deriving(installed):
     web.terminate()
 
 
-def base_line(chart):
-    """The line of the status panel about the base, once it is there."""
+def base_line(chart, label):
+    """The line of the status panel about the base, once it is there and has this label."""
     chart.page.click("#status-button")
-    chart.page.wait_for_selector("#derived-lamp", state="visible")
+    chart.page.wait_for_selector(f"#derived-lamp:visible:has-text('{label}')")
     return chart.page.inner_text("#derived-lamp").split("\n")
 
 
 def test_derived_series_names_what_is_wrong_with_its_base(open_chart, deriving):
     chart = open_chart(FIVE, url=deriving.url)
-    name, label, explanation = base_line(chart)
+    name, label, explanation = base_line(chart, "Base is late")
     assert (name, label) == ("Base", "Base is late")
     assert explanation.startswith("The newest candle of 1m is of ")
     chart.page.keyboard.press("Escape")
@@ -53,6 +55,6 @@ def test_derived_series_names_what_is_wrong_with_its_base(open_chart, deriving):
 
 def test_derived_series_that_these_settings_do_not_make_is_stopped(open_chart, deriving):
     chart = open_chart(FIVE, locale="zh-CN")
-    name, label, explanation = base_line(chart)
+    name, label, explanation = base_line(chart, "已停止")
     assert (name, label) == ("基础序列", "已停止")
     assert explanation.startswith("服务器不再合成该序列")

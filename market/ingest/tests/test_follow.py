@@ -121,6 +121,11 @@ class Following:
     async def reached(self, number):
         await eventually(lambda: self.head == at(number))
 
+    async def announces(self, *numbers):
+        """Wait until these are the newest candles that were announced, a moment after storing."""
+        times = [at(number) for number in numbers]
+        await eventually(lambda: self.fresh[-len(times) :] == times)
+
     def assert_true_to_the_exchange(self, series=SERIES):
         truth = self.feed.candles[series]
         first = stored(self.ports, series)[0].candle_time
@@ -155,6 +160,7 @@ async def test_new_series_has_its_newest_page_first():
     async with following(setup=ten_candles, page=2) as it:
         await eventually(lambda: len(stored(it.ports)) == 5)
         # So the head was never an old one.
+        await it.announces(8, 9)
         assert it.fresh == [at(8), at(9)]
         it.assert_true_to_the_exchange()
 
@@ -278,7 +284,7 @@ async def test_candle_missing_in_the_stream_is_read_before_the_next_is_stored():
         it.feed.add_candle(10)
         it.stream(11)
         await it.reached(11)
-        assert it.fresh[-2:] == [at(10), at(11)]
+        await it.announces(10, 11)
 
 
 async def test_candle_that_the_exchange_lacks_becomes_a_quiet_gap():
@@ -301,7 +307,7 @@ async def test_live_candles_flow_behind_what_is_too_old_for_the_exchange():
         await it.first_message()
         it.stream(10)
         await it.reached(10)
-        assert it.fresh[-7:] == [at(n) for n in range(4, 11)]
+        await it.announces(*range(4, 11))
         [_, gap] = await _entries(it, 2)
         assert (gap.from_time, gap.to_time) == (at(-899), at(3))
         assert (gap.state, gap.reason) == (GapState.UNSERVED, "at most 720 candles")
@@ -408,7 +414,7 @@ async def test_final_candles_in_the_wrong_order_are_stored_in_the_right_one():
         it.feed.send_closed(eleven)
         it.feed.send_closed(ten)
         await it.reached(11)
-        assert it.fresh[-2:] == [at(10), at(11)]
+        await it.announces(10, 11)
 
 
 async def test_late_final_candle_that_differs_is_a_revision():

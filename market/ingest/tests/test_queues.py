@@ -70,11 +70,13 @@ def test_each_queue_has_its_age(broker):
     assert [waiting(broker, queue) for queue in ages] == [[51], [51], [111], [3591]]
 
 
-def test_sending_stamps_by_the_brokers_clock_and_drops_what_is_old(broker, monkeypatch):
+# Twice: what the first keeps of its broker must not send the second's task to its own queue.
+@pytest.mark.parametrize("turn", [1, 2])
+def test_sending_stamps_by_the_brokers_clock_and_drops_what_is_old(broker, monkeypatch, turn):
     fill(broker, "follow", [900, 5])
     monkeypatch.setattr(queues.time, "time", lambda: 12.0)
     assert dispatch.send(dispatch.FOLLOW, "sim:spot:0", expires=10)
-    (sent, waited), _ = (broker.lrange(identity.prefix() + "follow", 0, -1), None)
+    sent, waited = broker.lrange(identity.prefix() + "follow", 0, -1)
     assert json.loads(waited)["age"] == 5
     assert abs(json.loads(sent)["headers"]["sent_at"] - broker.time()[0]) < 60
 

@@ -9,11 +9,14 @@ import pytest
 from factors import runtime as factors
 from factors.domain.ledger import FactorUpdate
 from factors.health import health, read_heads
+from lab.waiting import eventually
 from market import blocking, singletons
 from market.domain.change import Change
 from market.domain.series import SeriesId
 from market.ingest import dispatch
+from market.ingest.ledgers import request_bring_up
 from market.ingest.runtime import lease_store
+from market.ingest.supervisor import InProcess
 from market.pipeline import Pipeline, PipelineError
 from overlays import bring_up, tasks
 from overlays.api.tests.drawn import SERIES, ingest, walk
@@ -174,3 +177,25 @@ def test_task_does_a_series_or_the_round(published, monkeypatch):
     tasks.bring_up()
     assert not blocking.call(bring_up.behind)
     assert dispatch.QUEUE_OF[dispatch.BRING_UP] == tasks.QUEUE
+
+
+@pytest.mark.parametrize("published", ["memory"], indirect=True)
+async def test_process_that_ingests_by_itself_makes_the_rounds(published, monkeypatch):
+    monkeypatch.setattr(bring_up, "REST_S", 0.0)
+    behind()
+    process = InProcess(interval=0.1)
+    process.start()
+    await eventually(lambda: not bring_up.behind())
+    await process.stop()
+    assert is_exact()
+
+
+@pytest.mark.parametrize("published", ["memory"], indirect=True)
+async def test_process_that_ingests_by_itself_takes_requests(published):
+    behind()
+    assert not await request_bring_up(BTC)
+    dispatch.BACKGROUND.open()
+    assert await request_bring_up(BTC)
+    await eventually(lambda: not bring_up.behind())
+    await dispatch.BACKGROUND.close()
+    assert is_exact()

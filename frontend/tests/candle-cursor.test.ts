@@ -1,7 +1,8 @@
+import type { UTCTimestamp } from "lightweight-charts";
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { CandleCursor } from "../src/chart/candle-cursor";
-import { crosshairTime } from "../src/chart/time-axis";
+import { axisTime, timeOf } from "../src/chart/time-axis";
 import { ShownCandles } from "../src/chart/shown-candles";
 import { candle, candles } from "../../clients/typescript/tests/fakes/candles";
 
@@ -35,7 +36,7 @@ class FakeChart {
   }
 
   setCrosshairPosition(_: number, time: number): void {
-    this.put.push(time - (crosshairTime(0) as number));
+    this.put.push(timeOf(time as UTCTimestamp));
   }
 
   clearCrosshairPosition(): void {
@@ -93,8 +94,8 @@ describe("CandleCursor", () => {
     shown.show({ candles: candles(540, 12), forming: null });
     chart.range = { from: 3.5, to: 9.5 };
     chart.moved();
-    chart.pointed({ point: {}, time: 1020 });
-    chart.pointed({ point: {}, time: 1080 });
+    chart.pointed({ point: {}, time: axisTime(1020) });
+    chart.pointed({ point: {}, time: axisTime(1080) });
     chart.moved();
     expect(chart.put).toEqual([1080, 1080, 1080, 1080]);
     chart.pointed({ sourceEvent: {} });
@@ -117,8 +118,8 @@ describe("CandleCursor", () => {
 
   it("points at its candle, whichever the library has at its pixel, and then at the pointer's", () => {
     step(1);
-    chart.pointed({ point: {}, time: 1140 });
-    chart.pointed({ point: {}, time: 660, sourceEvent: {} });
+    chart.pointed({ point: {}, time: axisTime(1140) });
+    chart.pointed({ point: {}, time: axisTime(660), sourceEvent: {} });
     chart.pointed({ sourceEvent: {} });
     expect(pointed).toEqual([1080, 660, null]);
   });

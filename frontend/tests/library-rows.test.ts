@@ -1,8 +1,9 @@
 // @vitest-environment happy-dom
-import { createChart, type IChartApi, type UTCTimestamp } from "lightweight-charts";
+import { createChart, type IChartApi } from "lightweight-charts";
 import { describe, expect, it, vi } from "vitest";
 
 import { FEWEST_ROWS, LibraryRows, MOST_ROWS } from "../src/chart/library-rows";
+import { axisTime } from "../src/chart/time-axis";
 import { addUnseenSeries } from "../src/chart/unseen-series";
 import type { Candle } from "trade-canvas-client/candle";
 import { chartRoot } from "./fakes/canvas";
@@ -20,7 +21,7 @@ function library(): { rows: LibraryRows; chart: IChartApi } {
 
 /** The places of these times on the axis. */
 function places(chart: IChartApi, times: readonly number[]): unknown[] {
-  return times.map((time) => chart.timeScale().timeToIndex(time as UTCTimestamp));
+  return times.map((time) => chart.timeScale().timeToIndex(axisTime(time)));
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
@@ -48,7 +49,7 @@ describe("LibraryRows", () => {
     }
     expect(places(chart, upTo(2001))).toEqual([...upTo(2000).map((time) => time - 1), null]);
     expect(rows.past.data()).toEqual([]);
-    expect(rows.newest.data().at(-1)).toMatchObject({ time: 2000, price: 2 });
+    expect(rows.newest.data().at(-1)).toMatchObject({ time: axisTime(2000), price: 2 });
   });
 
   it("sets the newest first while the axis is empty, and the past once", () => {
@@ -74,6 +75,6 @@ describe("LibraryRows", () => {
     rows.update(candle(502));
     expect(show(-1, ...upTo(502))).toEqual([`past ${long + 2}`]);
     rows.replace([...upToCandles(501), candle(502, 3)]);
-    expect(rows.newest.data().at(-1)).toEqual({ time: 502, price: 3 });
+    expect(rows.newest.data().at(-1)).toEqual({ time: axisTime(502), price: 3 });
   });
 });

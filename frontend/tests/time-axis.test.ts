@@ -1,8 +1,8 @@
 // @vitest-environment happy-dom
-import { CandlestickSeries, type UTCTimestamp } from "lightweight-charts";
+import { CandlestickSeries } from "lightweight-charts";
 import { describe, expect, it } from "vitest";
 
-import { createZonedChart, ZonedAxis } from "../src/chart/time-axis";
+import { axisTime, createZonedChart, timeOf, ZonedAxis } from "../src/chart/time-axis";
 import { chartRoot } from "./fakes/canvas";
 
 /** The first second, either side of 2004 and of 2038 where a time needs another bit, and 2100. */
@@ -20,15 +20,15 @@ describe("the zoned axis", () => {
     const series = chart.addSeries(CandlestickSeries, options);
     const later = chart.addSeries(CandlestickSeries, options);
     const rows = TIMES.map((time) => {
-      return { time: time as UTCTimestamp, open: 1, high: 9, low: 0, close: 1 };
+      return { time: axisTime(time), open: 1, high: 9, low: 0, close: 1 };
     });
     // The newest first: the axis puts them in order.
     later.setData(rows.slice(3));
     series.setData(rows.slice(0, 3));
     const scale = chart.timeScale();
     expect(rows.map(({ time }) => scale.timeToIndex(time))).toEqual([0, 1, 2, 3, 4, 5]);
-    expect([...series.data(), ...later.data()].map(({ time }) => time)).toEqual(TIMES);
-    expect(scale.timeToIndex((2 ** 30 + 1) as UTCTimestamp, true)).toBe(3);
+    expect([...series.data(), ...later.data()].map(({ time }) => timeOf(time))).toEqual(TIMES);
+    expect(scale.timeToIndex(axisTime(2 ** 30 + 1), true)).toBe(3);
     chart.remove();
   });
 });

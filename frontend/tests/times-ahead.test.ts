@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 
+import { timeOf } from "../src/chart/time-axis";
 import { AHEAD, TimesAhead } from "../src/chart/times-ahead";
 
 let sets: number[][];
@@ -7,7 +8,7 @@ let ahead: TimesAhead;
 
 beforeEach(() => {
   sets = [];
-  ahead = new TimesAhead({ setData: (rows) => sets.push(rows.map(({ time }) => time as number)) });
+  ahead = new TimesAhead({ setData: (rows) => sets.push(rows.map(({ time }) => timeOf(time))) });
 });
 
 function show(...times: number[]): void {

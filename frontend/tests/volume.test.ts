@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 
 import { CandleChart } from "../src/chart/chart";
 import { ShownCandles } from "../src/chart/shown-candles";
+import { timeOf } from "../src/chart/time-axis";
 import { themeOf } from "../src/chart/theme";
 import { SettingsStore } from "../src/settings/settings";
 import { FeatureSwitches } from "../src/studies/feature-switches";
@@ -35,7 +36,7 @@ describe("VolumeStudy", () => {
     act({ type: "candles_batch", candles: candles(60, 2000) });
     const rows = (): number[] =>
       chart.host.chart.panes()[1]?.getSeries().flatMap((series) =>
-        series.data().map(({ time }) => time as number)) ?? [];
+        series.data().map(({ time }) => timeOf(time))) ?? [];
     expect(rows()).toEqual([60 * 2000]);
     for (let time = 60 * 2001; time <= 60 * 2300; time += 60) {
       act({ type: "candle_forming", candle: candle(time, 99) });

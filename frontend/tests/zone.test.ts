@@ -1,7 +1,7 @@
 import { TickMarkType } from "lightweight-charts";
 import { describe, expect, it } from "vitest";
 
-import { tickText, weightOf, ZonedAxis } from "../src/chart/time-axis";
+import { axisTime, timeOf, tickText, weightOf, ZonedAxis } from "../src/chart/time-axis";
 import { formatOpenTime, formatDateTime } from "../src/i18n/format";
 import { chosenZone, UTC, zoneNamed, zoneNames, zoneOfTimeframe, type Zone } from "../src/i18n/zone";
 import { closeTimeOf, openTimeAt, parseTimeframe } from "trade-canvas-client/timeframe";
@@ -105,7 +105,7 @@ describe("times of candles", () => {
     axis.zone = zoneOfTimeframe(timeframe, UTC);
     let time = openTimeAt(timeframe, at(2023, 9, 20));
     const points = Array.from({ length: 4 }, () => {
-      const point = { originalTime: time, timeWeight: 0 };
+      const point = { originalTime: axisTime(time), timeWeight: 0 };
       time = closeTimeOf(timeframe, time);
       return point;
     });
@@ -131,12 +131,12 @@ describe("labels of the time axis", () => {
     axis.zone = zone("Asia/Kolkata");
     const first = at(2026, 0, 4, 16);
     const points = Array.from({ length: 6 }, (_, hour) => ({
-      originalTime: first + hour * 1800 + 1800,
+      originalTime: axisTime(first + hour * 1800 + 1800),
       timeWeight: 0,
     }));
     axis.fillWeightsForPoints(points as never, 0);
     const days = points.filter(({ timeWeight }) => timeWeight === 50);
-    expect(days.map(({ originalTime }) => originalTime)).toEqual([at(2026, 0, 4, 18, 30)]);
+    expect(days.map(({ originalTime }) => timeOf(originalTime))).toEqual([at(2026, 0, 4, 18, 30)]);
   });
 
   it("are none without candles", () => {

@@ -4,7 +4,7 @@ import type { IChartApiBase, MouseEventParams, Time } from "lightweight-charts";
 
 import type { Candle } from "trade-canvas-client/candle";
 import type { ShownCandles } from "./shown-candles";
-import { crosshairTime } from "./time-axis";
+import { axisTime, timeOf } from "./time-axis";
 import type { UnseenSeries } from "./unseen-series";
 
 type Chart = Pick<
@@ -34,12 +34,13 @@ export class CandleCursor {
     this.shown = shown;
     this.events = events;
     chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.follow());
-    chart.subscribeCrosshairMove(({ point, time, sourceEvent }: MouseEventParams<Time>) => {
+    chart.subscribeCrosshairMove(({ point, time: place, sourceEvent }: MouseEventParams<Time>) => {
+      const time = place === undefined ? null : timeOf(place);
       if (sourceEvent !== undefined) this.time = null;
       this.show(point !== undefined);
       // The library keeps the crosshair at its pixel, whichever candle comes there.
       if (time !== this.time) this.follow();
-      events.pointed(this.time ?? (typeof time === "number" ? time : null));
+      events.pointed(this.time ?? time);
     });
   }
 
@@ -67,7 +68,7 @@ export class CandleCursor {
     if (candle === undefined || range === null) return;
     // Out of view the library would put it at the edge, on another candle.
     if (index < range.from || index > range.to) return this.hide();
-    this.chart.setCrosshairPosition(candle.close, crosshairTime(candle.candle_time), this.prices);
+    this.chart.setCrosshairPosition(candle.close, axisTime(candle.candle_time), this.prices);
     this.show(true);
   }
 

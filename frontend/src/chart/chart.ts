@@ -10,7 +10,6 @@ import {
   type TickMarkType,
   type Time,
   type TimeChartOptions,
-  type UTCTimestamp,
 } from "lightweight-charts";
 
 import {
@@ -33,7 +32,7 @@ import { TimesAhead } from "./times-ahead";
 import { addUnseenSeries, type UnseenSeries } from "./unseen-series";
 import { LEAST_SPACING, ViewMoves } from "./view-moves";
 import { ViewWatch, type ViewEvents } from "./view-watch";
-import { createZonedChart, tickText, ZonedAxis } from "./time-axis";
+import { axisTime, createZonedChart, tickText, timeOf, ZonedAxis } from "./time-axis";
 import type { Candle } from "trade-canvas-client/candle";
 import type { ChartChange } from "trade-canvas-client/chart-change";
 import type { Hole } from "trade-canvas-client/holes";
@@ -212,8 +211,8 @@ export class CandleChart {
   heldTimes(): number[] {
     const scale = this.chart.timeScale();
     return Array.from({ length: this.shown.count }, (_, index) => {
-      const time = this.shown.at(index)?.candle_time as UTCTimestamp;
-      return scale.timeToIndex(time) === index ? time : NaN;
+      const time = this.shown.at(index)?.candle_time ?? NaN;
+      return scale.timeToIndex(axisTime(time)) === index ? time : NaN;
     });
   }
 
@@ -266,11 +265,11 @@ export class CandleChart {
         secondsVisible: true,
         allowShiftVisibleRangeOnWhitespaceReplacement: true,
         tickMarkFormatter: (time: Time, type: TickMarkType) =>
-          tickText(time as number, type, this.axis.zone),
+          tickText(timeOf(time), type, this.axis.zone),
       },
       localization: {
         timeFormatter: (time: Time) =>
-          formatOpenTime(time as number, this.axis.zone, this.timeframe),
+          formatOpenTime(timeOf(time), this.axis.zone, this.timeframe),
       },
       kineticScroll: kineticScroll(),
     };

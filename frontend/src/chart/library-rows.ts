@@ -9,6 +9,7 @@
 import type { UTCTimestamp } from "lightweight-charts";
 
 import type { Candle } from "trade-canvas-client/candle";
+import { axisTime } from "./time-axis";
 import { unseenRow, type UnseenRow, type UnseenSeries } from "./unseen-series";
 
 /**
@@ -47,7 +48,7 @@ export class LibraryRows {
     const wasEmpty = this.isEmpty;
     if (!keepsRows) this.rows = candles.slice(-FEWEST_ROWS).map(rowOf);
     if (wasEmpty) this.newest.setData([...this.rows]);
-    this.past.setData(candles.slice(0, candles.length - this.rows.length).map(timeOf));
+    this.past.setData(candles.slice(0, candles.length - this.rows.length).map(pastOf));
     if (!wasEmpty && !keepsRows) this.newest.setData([...this.rows]);
   }
 
@@ -72,14 +73,14 @@ function rowOf({ candle_time, close }: Candle): UnseenRow {
   return unseenRow(candle_time, close);
 }
 
-function timeOf({ candle_time }: Candle): { time: UTCTimestamp } {
-  return { time: candle_time as UTCTimestamp };
+function pastOf({ candle_time }: Candle): { time: UTCTimestamp } {
+  return { time: axisTime(candle_time) };
 }
 
 /** Whether the last candles have these rows. */
 function endWith(candles: readonly Candle[], rows: readonly UnseenRow[]): boolean {
   const first = candles.length - rows.length;
   const isOf = ({ time, price }: UnseenRow, { candle_time, close }: Candle): boolean =>
-    time === candle_time && price === close;
+    time === axisTime(candle_time) && price === close;
   return first >= 0 && rows.every((row, index) => isOf(row, candles[first + index] as Candle));
 }

@@ -52,16 +52,28 @@ export function weightOf(now: number, before: number): number {
 }
 
 /**
- * Times are kept from here: up to 2038 the difference is a number of 31 bits, which browsers keep
- * and compare without an object for it.
+ * The axis counts seconds from here: up to 2038 they are numbers of 31 bits, which browsers keep and
+ * compare without an object for each.
  */
-const MIDDLE = 2 ** 30;
+const BEGINNING = 2 ** 30;
+
+/** A time (UTC seconds) as the library has it in all of its rows, and at the crosshair. */
+export function axisTime(time: number): UTCTimestamp {
+  // A difference alone would be a number with an object, however small it is.
+  return Math.trunc(time - BEGINNING) as UTCTimestamp;
+}
+
+/** The time that the library means, UTC seconds. */
+export function timeOf(time: Time): number {
+  return (time as number) + BEGINNING;
+}
 
 /**
  * The library weighs times by UTC; this weighs them by the clocks of a zone.
  *
  * The library's own axis makes objects of each time, which its data, its axis and its labels hold:
- * of a long history a tenth of all that is spent to show it. Here a time is a number.
+ * of a long history a tenth of all that is spent to show it. Here a time is a number, the same
+ * everywhere in the library (`axisTime`).
  */
 export class ZonedAxis extends defaultHorzScaleBehavior() {
   zone: Zone = UTC;
@@ -85,7 +97,7 @@ export class ZonedAxis extends defaultHorzScaleBehavior() {
   override fillWeightsForPoints(points: Points, startIndex: number): void {
     if (points.length === 0) return;
     const clock = (index: number): number => {
-      const time = points[index]?.originalTime as number;
+      const time = timeOf(points[index]?.originalTime as Time);
       return time + this.zone.offsetAt(time);
     };
     // The first candle is weighed as if another one came before it, at the usual distance.
@@ -99,13 +111,8 @@ export class ZonedAxis extends defaultHorzScaleBehavior() {
   }
 }
 
-/** A time (UTC seconds) for the crosshair: the library hands it to the axis as it is. */
-export function crosshairTime(time: number): Time {
-  return itemOf(time as UTCTimestamp) as unknown as Time;
-}
-
 function itemOf(time: Time): Item {
-  return ((time as number) - MIDDLE) as unknown as Item;
+  return time as unknown as Item;
 }
 
 /** A chart whose time axis follows a zone; the options have formatters for all its labels. */

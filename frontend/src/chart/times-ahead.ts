@@ -5,8 +5,7 @@
  * there already changes its own series alone, so its cost does not grow with the history.
  */
 
-import type { UTCTimestamp } from "lightweight-charts";
-
+import { axisTime } from "./time-axis";
 import type { UnseenSeries } from "./unseen-series";
 
 /** How many times are added at once. */
@@ -50,6 +49,6 @@ export class TimesAhead {
     const times: number[] = [];
     for (let time = newest; times.length < AHEAD; ) times.push((time = after(time)));
     this.last = times.at(-1) as number;
-    this.series.setData(times.map((time) => ({ time: time as UTCTimestamp })));
+    this.series.setData(times.map((time) => ({ time: axisTime(time) })));
   }
 }

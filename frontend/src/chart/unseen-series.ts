@@ -11,8 +11,9 @@ import {
   type ISeriesApi,
   type PriceFormat,
   type Time,
-  type UTCTimestamp,
 } from "lightweight-charts";
+
+import { axisTime } from "./time-axis";
 
 /** What the library holds of a candle: its time, and a price to which the scale reaches. */
 export interface UnseenRow extends CustomData<Time> {
@@ -41,5 +42,5 @@ export function addUnseenSeries(
 
 /** A row of such a series; `time` in UTC seconds. */
 export function unseenRow(time: number, price: number): UnseenRow {
-  return { time: time as UTCTimestamp, price };
+  return { time: axisTime(time), price };
 }

@@ -9,12 +9,20 @@ from typing import Any
 import aiohttp
 from websockets.frames import Opcode
 
+from lab.http import get
+from lab.program import Program
 from lab.sockets import REFUSED, Socket, connect
 from lab.waiting import patience
 from tests.wire_schema import complaints_of_request, complaints_of_sent
 
 TIMEOUT_S = 10.0
 NAMES = ("candle_time", "open", "high", "low", "close", "volume")
+
+
+def head_of(web: Program, series_id: str) -> int | None:
+    """Time of the newest candle that a web process serves; None without one, or without success."""
+    status, page = get(f"{web.url}/api/market/candles?series_id={series_id}&limit=1")
+    return page["server_head_time"] if status == 200 else None
 
 
 class Client:

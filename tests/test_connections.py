@@ -11,6 +11,7 @@ import pytest
 from lab.database import run_sql, server_url
 from lab.http import get, post
 from lab.waiting import patience, wait_until
+from tests.clients import head_of
 
 SERIES = "sim:futures:BTC/USDT:1s"
 WEB = {"TRADE_CANVAS_BLOCKING_WORKERS": "4", "TRADE_CANVAS_REQUEST_WORKERS": "3"}
@@ -64,8 +65,7 @@ def loaded(stack):
     web = stack.web(**WEB)
     stack.worker(**WORKER, **ingest)
     stack.beat(**WORKER, **ingest)
-    head = f"{web.url}/api/market/candles?series_id={SERIES}&limit=1"
-    wait_until(lambda: get(head)[1]["server_head_time"], 30, "a first candle")
+    wait_until(lambda: head_of(web, SERIES), 30, "a first candle")
     return web
 
 

@@ -16,7 +16,7 @@ import pytest
 from lab.http import get, post
 from lab.installation import Installation
 from lab.waiting import patience, wait_until
-from tests.clients import Client
+from tests.clients import Client, head_of
 from tests.conftest import SWITCHES as SETTINGS
 
 SERIES = "sim:futures:BTC/USDT:1s"
@@ -37,11 +37,6 @@ def ingesting(stack):
     stack.local_exchange()
     stack.sql("INSERT INTO whitelist (series_id, enabled) VALUES (%s, true)", SERIES)
     return stack
-
-
-def head_of(web, series_id=SERIES):
-    page = get(f"{web.url}/api/market/candles?series_id={series_id}&limit=1")[1]
-    return page and page["server_head_time"]
 
 
 async def until(condition, what):
@@ -71,11 +66,11 @@ async def assert_stored_as_on_the_exchange(client, stack):
 
 async def test_another_worker_takes_over_from_a_killed_one(ingesting):
     web = ingesting.start_all()
-    await until(lambda: head_of(web), "a first candle")
+    await until(lambda: head_of(web, SERIES), "a first candle")
     ingesting.worker()
     first = ingesting.workers[0]
     async with Client(web.url) as client:
-        since = head_of(web)
+        since = head_of(web, SERIES)
         watcher = await client.follow(SERIES, since)
         await read_past(watcher, since)
         first.kill()
@@ -88,9 +83,9 @@ async def test_another_worker_takes_over_from_a_killed_one(ingesting):
 @pytest.mark.prove
 async def test_bus_that_restarts_costs_no_candle(ingesting):
     web = ingesting.start_all()
-    await until(lambda: head_of(web), "a first candle")
+    await until(lambda: head_of(web, SERIES), "a first candle")
     async with Client(web.url) as client:
-        since = head_of(web)
+        since = head_of(web, SERIES)
         watcher = await client.follow(SERIES, since)
         await read_past(watcher, since)
         ingesting.valkey.stop()

@@ -12,7 +12,7 @@ import pytest
 
 from lab.http import get
 from lab.waiting import patience, wait_until
-from tests.clients import Client
+from tests.clients import Client, head_of
 
 PINNED = "sim:futures:BTC/USDT:1s"
 STARTED_S = 60.0
@@ -45,11 +45,6 @@ def exchange(installed):
     installed.exchange.clear()
 
 
-def head_of(web, series_id):
-    page = get(f"{web.url}/api/market/candles?series_id={series_id}&limit=1")[1]
-    return page["server_head_time"]
-
-
 def is_whole(web, series_id):
     """Whether the series reaches back as far as the start-up sync asks."""
     head = head_of(web, series_id) or 0
@@ -70,7 +65,7 @@ def running_job(web, series_id):
 
 def head_beyond(web, series_id, moment):
     return wait_until(
-        lambda: (head_of(web, series_id) or 0) > moment and head_of(web, series_id),
+        lambda: (head := head_of(web, series_id) or 0) > moment and head,
         STARTED_S,
         f"{series_id} to pass {moment}",
     )

@@ -80,17 +80,22 @@ def test_web_tells_of_the_installation_and_worker_of_its_tasks(installation):
     def followed():
         samples = scrape(web)
         has_head = samples.get(("market_series_head_time", FOLLOWED))
-        return samples if has_head and samples["market_series_followed", FOLLOWED] else None
+        is_followed = has_head and samples["market_series_followed", FOLLOWED]
+        return samples if is_followed and not samples["market_queue_depth", "follow"] else None
 
     seen = wait_until(followed, 30, "the series to be followed")
     kinds = ("web", "worker", "beat")
     assert [seen["market_processes", kind] for kind in kinds] == [2, 1, 1]
     assert seen["market_part_up", "broker"] == 1
-    assert seen["market_queue_depth", "follow"] == 0
     assert seen["market_reconcile_age_seconds",] < 30
-    worker = scrape(worker_url)
+
+    def counted():
+        samples = scrape(worker_url)
+        fresh = samples.get(("market_candles_stored_total", "fresh", FOLLOWED), 0)
+        return samples if fresh >= 100 else None
+
+    worker = wait_until(counted, 30, "a hundred candles to be counted")
     assert worker["market_tasks_total", "ok", "market.tasks.reconcile"] >= 1
     assert worker["market_task_wait_seconds_count", "market.tasks.follow"] >= 1
     assert worker["market_follow_jobs", "whitelist"] == 1
-    assert worker["market_candles_stored_total", "fresh", FOLLOWED] >= 100
     assert ("market_processes", "web") not in worker

@@ -16,7 +16,7 @@ import pytest
 
 from lab.http import get, post
 from lab.waiting import patience, wait_until
-from tests.clients import Client
+from tests.clients import Client, head_of
 
 ONE_PROCESS = {"TRADE_CANVAS_ENABLE_PG_STORE": "0", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
 INGEST = {
@@ -110,10 +110,6 @@ async def watch(client, exchange, series_id, *, since):
     assert times == list(range(first, times[-1] + 1))
     stored = await client.candles(series_id, limit=5000)
     assert stored == exchange.truth(series_id, stored[0]["candle_time"], stored[-1]["candle_time"])
-
-
-def head_of(web, series_id):
-    return get(f"{web.url}/api/market/candles?series_id={series_id}")[1]["server_head_time"]
 
 
 def jobs_of(web):

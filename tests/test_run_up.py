@@ -15,6 +15,7 @@ import pytest
 from lab.http import get
 from lab.program import Program, inherited, manage
 from lab.waiting import patience, wait_until
+from tests.clients import head_of
 from trade_canvas.embedded.server import free_port
 
 SERIES = "sim:futures:BTC/USDT:1s"
@@ -70,11 +71,6 @@ def show_series(folder):
     return process.output()
 
 
-def head(url):
-    answer = get(f"{url}/api/market/candles?series_id={SERIES}&limit=1")[1]
-    return answer and answer["server_head_time"]
-
-
 def check_page(url):
     """Assert that the page is served, and its assets compressed and cached for good."""
     status, headers, body = fetch(url)
@@ -101,9 +97,9 @@ def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
         assert re.search(r"admin account made: user admin, password \S{12,}", first.output())
         assert get(f"{first.url}/readyz")[0] == 200
         check_page(first.url)
-        before = wait_until(lambda: head(first.url), 20, "a candle")
-        wait_until(lambda: head(first.url) > before, 20, "the next candle")
-        kept = head(first.url)
+        before = wait_until(lambda: head_of(first, SERIES), 20, "a candle")
+        wait_until(lambda: head_of(first, SERIES) > before, 20, "the next candle")
+        kept = head_of(first, SERIES)
         running = {name for each in family(open_folder) for name in [" ".join(each.cmdline())]}
         for part in ("manage.py web", "celery", "local_exchange", "valkey", "postgres"):
             assert any(part in line for line in running), f"{part} is not running"
@@ -117,7 +113,7 @@ def test_up_reaches_a_moving_chart_and_leaves_nothing(open_folder):
     with up(open_folder) as second:
         second.wait_for_line("Stop ", patience(60))
         assert "admin account made" not in second.output()
-        assert head(second.url) >= kept
+        assert head_of(second, SERIES) >= kept
         # As when the machine's memory runs out: no process is left to stop the others.
         second.kill()
         wait_until(lambda: family(open_folder) == [], 15, "everything to end with it")
@@ -128,7 +124,7 @@ def test_up_without_store_and_bus_is_one_process_and_the_exchange(open_folder):
     off = {"TRADE_CANVAS_ENABLE_PG_STORE": "0", "TRADE_CANVAS_ENABLE_WS_PUBSUB": "0"}
     with up(open_folder, **off) as first:
         first.wait_for_line("Stop ", patience(60))
-        wait_until(lambda: head(first.url), 20, "candles")
+        wait_until(lambda: head_of(first, SERIES), 20, "candles")
         commands = [" ".join(each.cmdline()) for each in family(open_folder)]
         assert len(commands) == 3, commands
 

@@ -77,11 +77,12 @@ def fence_of(stack, series):
 def test_series_are_followed_while_pinned_or_leased_and_handed_over_at_a_stop(ingest, lease_store):
     # Two beats do what one does.
     another = ingest.beat()
-    first = ingest.worker(LOG_FORMAT="json")
+    # Also a worker that gets no processor for seconds keeps what it follows: each is followed once.
+    first = ingest.worker(LOG_FORMAT="json", TRADE_CANVAS_LEASE_TTL_S="60")
     flows(ingest, BTC, more=5)
     fence = fence_of(ingest, BTC)
     wait_until(lambda: state_of(lease_store, BTC) == "running", 10, "BTC to be followed")
-    assert lease_store.lease(ETH, "web", ttl=30, admission=Admission(idle_ttl=2))
+    assert lease_store.lease(ETH, "web", ttl=600, admission=Admission(idle_ttl=2))
     wait_until(lambda: state_of(lease_store, ETH) == "running", 10, "ETH to be followed")
     flows(ingest, ETH)
     lease_store.release(ETH, "web")

@@ -127,8 +127,10 @@ def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings  # noqa: PLC0415  Reads the environment made above.
 
     assert settings.SWITCHES.enable_pg_store
-    # whitenoise warns of a missing folder, and warnings are errors here.
-    settings.STATIC_ROOT.mkdir(exist_ok=True)
+    # whitenoise warns of a missing folder, and warnings are errors here. Not the checkout's: what
+    # other test processes collect there may be gone before it is listed.
+    settings.STATIC_ROOT = session.directory / "static"
+    settings.STATIC_ROOT.mkdir()
 
 
 @pytest.hookimpl(optionalhook=True)

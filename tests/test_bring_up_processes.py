@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from lab.waiting import wait_until
 
 SERIES = "sim:spot:BTC/USDT:1s"
@@ -26,6 +28,7 @@ def heads(stack):
     return store, min(ledgers)
 
 
+@pytest.mark.prove
 def test_ledgers_reach_the_head_although_their_worker_is_killed(stack):
     stack.local_exchange()
     stack.beat()

@@ -21,6 +21,7 @@ from django.urls import resolve
 
 from lab.containers.confinement import bytes_of
 from market.ingest.pools import POOLS
+from trade_canvas import settings as stated
 from trade_canvas.edge.serving import PING_INTERVAL_S
 from trade_canvas.switches import PREFIX, Switches
 
@@ -460,7 +461,7 @@ def test_proxies_lead_to_the_web_processes_of_the_page(name):
     ports = set(re.findall(r"127\.0\.0\.1:(\d+)", text))
     assert ports == set(re.findall(r"trade_canvas-web@(\d+)", BARE_MACHINE))
     assert "/opt/trade_canvas/current/staticfiles" in text
-    assert settings.STATIC_ROOT == ROOT / "staticfiles"
+    assert stated.STATIC_ROOT == ROOT / "staticfiles"
 
 
 def test_nginx_has_locations_that_exist():

@@ -1,11 +1,10 @@
-/** The candles in view, painted from the page's own list. */
+/** The candles in view: a wick and a body each. */
 
-import type { AutoscaleInfo, IPrimitivePaneView } from "lightweight-charts";
+import type { AutoscaleInfo } from "lightweight-charts";
 
 import type { Candle } from "trade-canvas-client/candle";
-import { positionsInView, scalesOf, xOf } from "../drawings/scales";
-import { Primitive, type Target } from "./primitive";
-import type { ShownCandles } from "./shown-candles";
+import { xOf } from "../drawings/scales";
+import { Bars, type BarsInView } from "./bars";
 
 /** Closer bodies touch, or little would be left of them. Pixels from candle to candle. */
 const LEAST_APART = 4;
@@ -18,17 +17,8 @@ export interface CandleColors {
   readonly down: string;
 }
 
-export class CandleBars extends Primitive {
+export class CandleBars extends Bars {
   colors: CandleColors = { up: "", down: "" };
-  private readonly candles: ShownCandles;
-  protected readonly views: readonly IPrimitivePaneView[];
-
-  constructor(candles: ShownCandles) {
-    super();
-    this.candles = candles;
-    const renderer = { draw: (target: Target) => this.paint(target) };
-    this.views = [{ zOrder: () => "normal", renderer: () => renderer }];
-  }
 
   /** From the lowest to the highest price between two positions. */
   autoscaleInfo(from: number, to: number): AutoscaleInfo | null {
@@ -42,27 +32,17 @@ export class CandleBars extends Primitive {
     return minValue > maxValue ? null : { priceRange: { minValue, maxValue } };
   }
 
-  private paint(target: Target): void {
-    const scales = this.attachment === null ? null : scalesOf(this.attachment);
-    // Prices are linear on their scale: the first two coordinates determine all.
-    const [zero, one] = [scales?.y(0) ?? null, scales?.y(1) ?? null];
-    if (scales === null || zero === null || one === null) return;
-    target.useBitmapCoordinateSpace((scope) => {
-      const { context, mediaSize, horizontalPixelRatio: across, verticalPixelRatio: down } = scope;
-      const rowOf = (price: number): number => Math.round((zero + price * (one - zero)) * down);
-      const { wick, body } = widths(scales.spacing, across);
-      const [first, last] = positionsInView(scales, mediaSize.width, this.candles.count);
-      for (let index = first; index <= last; index += 1) {
-        const { open, high, low, close } = this.candles.at(index) as Candle;
-        const middle = Math.round(xOf(scales, index) * across);
-        const [from, to] = [rowOf(Math.max(open, close)), rowOf(Math.min(open, close))];
-        const top = rowOf(high);
-        const { up, down: fallen } = this.colors;
-        context.fillStyle = close >= open ? up : fallen;
-        context.fillRect(middle - (wick >> 1), top, wick, rowOf(low) - top + 1);
-        if (body > wick) context.fillRect(middle - (body >> 1), from, body, to - from + 1);
-      }
-    });
+  protected paintBars({ context, scales, across, first, last, rowOf }: BarsInView): void {
+    const { wick, body } = widths(scales.spacing, across);
+    for (let index = first; index <= last; index += 1) {
+      const { open, high, low, close } = this.candles.at(index) as Candle;
+      const middle = Math.round(xOf(scales, index) * across);
+      const [from, to] = [rowOf(Math.max(open, close)), rowOf(Math.min(open, close))];
+      const top = rowOf(high);
+      context.fillStyle = close >= open ? this.colors.up : this.colors.down;
+      context.fillRect(middle - (wick >> 1), top, wick, rowOf(low) - top + 1);
+      if (body > wick) context.fillRect(middle - (body >> 1), from, body, to - from + 1);
+    }
   }
 }
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO
 
 from market.files import try_lock
 
-_locks: dict[Path, IO[str]] = {}
+_locks: dict[Path, int] = {}
+"""The descriptors of locked files."""
 
 
 def take_ownership(data_dir: Path) -> bool:
@@ -17,14 +17,14 @@ def take_ownership(data_dir: Path) -> bool:
         return True
     path = _lock_file(data_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115  Kept open: closing it releases the lock.
-    if not try_lock(file):
-        file.close()
+    # Kept open: closing it releases the lock.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    if not try_lock(descriptor):
+        os.close(descriptor)
         return False
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    _locks[data_dir] = file
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    _locks[data_dir] = descriptor
     return True
 
 

@@ -17,8 +17,10 @@ from lab.waiting import WaitTimeout, wait_until
 from overlays.stores.dense_rows import OVERLAY_TABLES
 from trade_canvas.switches import PREFIX
 
-HISTORY_S = {"retention": 24_000, "dense": 10_000}
+HISTORY_S = {"retention": 24_000, "dense": 24_000}
 BACKFILL_S = 120.0
+# A worker brings them up behind the backfill: at once, or if it was restarted, after a while.
+LEDGERS_S = 240.0
 # Levels of few pivots: with the usual ones they reach back some 25,000 candles, which all stay.
 SHORT_LEVELS = {f"{PREFIX}PIVOT_WINDOW_MAJOR": "5", f"{PREFIX}SR_CLUSTER_PIVOT_LIMIT": "8"}
 KEPT = "1s=1h"
@@ -35,6 +37,11 @@ TABLES = (
     *("candles", "factor_events", "factor_heads", "factor_checkpoints", "overlay_versions"),
     *("overlay_points", "overlay_checkpoints", "gaps"),
 )
+AT_THE_HEAD = """
+SELECT head_time = (SELECT head_time FROM factor_state WHERE series_id = series.id)
+    AND head_time = (SELECT head_time FROM overlay_state WHERE series_id = series.id)
+FROM series WHERE name = %s
+"""
 CUT = "SELECT kept_from, removed_to FROM series WHERE name = %s"
 ORPHANS = " UNION ALL ".join(
     f"SELECT '{table}', count(*) FROM {table} WHERE NOT EXISTS"
@@ -53,8 +60,8 @@ FROM series WHERE name = %s
 """
 
 PACK_KILLS = 3
-MOVED = 5_000
-"""Rows that a run has moved, at least, when it is killed."""
+MOVED = 1_000
+"""Rows that a run has moved, at least, when it is killed; by then it has moved some more."""
 DENSE_TABLES = (*FACTOR_TABLES, *OVERLAY_TABLES)
 FORMS = {
     form: " + ".join(
@@ -224,12 +231,13 @@ def _count(installation: Installation, form: str) -> int:
 def _backfill(
     installation: Installation, series: str, seconds: int, settings: Mapping[str, str]
 ) -> None:
-    """Have so much of a series' history stored. Raises LabFailed."""
+    """Have so much of a series' history stored, with its facts and drawings. Raises LabFailed."""
     start = installation.heads()[series] - seconds
     command = manage("backfill", series, "--from", str(start))
     reading = installation.start("backfill", command, settings)
     if status := reading.wait(BACKFILL_S):
         raise reading.failure(f"ended with status {status}")
+    wait_until(lambda: installation.sql(AT_THE_HEAD, series) == [(True,)], LEDGERS_S, "its ledgers")
 
 
 def _times(installation: Installation, series: str, first: int) -> list[int]:

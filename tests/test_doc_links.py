@@ -15,7 +15,13 @@ PAGES = sorted(
 )
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
-FOLDERS = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
+# Not those that commands make: their files come and go.
+MADE = re.findall(r"^(\w+)/$", (ROOT / ".gitignore").read_text(), re.MULTILINE)
+FOLDERS = "|".join(
+    path.name
+    for path in ROOT.iterdir()
+    if path.is_dir() and path.name[0] != "." and path.name not in MADE
+)
 FILE = re.compile(rf"`((?:{FOLDERS})/[\w/.-]+\.\w+)`")
 
 

@@ -22,7 +22,7 @@ from market import blocking
 from market.bus.publish import publish_change
 from market.domain.series import SeriesId
 from market.ingest import dispatch
-from market.tasks import STOP
+from market.tasks import is_stopping
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def rebuild(series_text: str) -> None:
     """Rebuild a series; ends between two parts when the worker does."""
     series = SeriesId.parse(series_text)
     parts = _parts(series)
-    while not STOP.is_set and (part := blocking.call(next, parts, None)):
+    while not is_stopping() and (part := blocking.call(next, parts, None)):
         async_to_sync(publish_change)(part.change)
 
 
@@ -76,7 +76,7 @@ def _parts(series: SeriesId) -> Iterator[Rebuilding]:
 @shared_task(name=dispatch.DELIVER_ALERTS)
 def deliver_alerts() -> None:
     """Have this worker deliver the alerts that are due; it does so beside its tasks."""
-    if settings.SWITCHES.enable_alerts and not STOP.is_set:
+    if settings.SWITCHES.enable_alerts and not is_stopping():
         deliverer().wake()
 
 

@@ -73,7 +73,8 @@ def _on_shutdown(**_: object) -> None:
     request_stop()
 
 
-def _stopping() -> bool:
+def is_stopping() -> bool:
+    """Whether this worker ends: then its tasks do, too, at the next place where they can go on."""
     return STOP.is_set
 
 
@@ -100,9 +101,9 @@ def follow(group_text: str) -> None:
     consumer is closed, it is sent its own requests for successors.
     """
     group = Group.parse(group_text)
-    if _stopping() or not settings.SWITCHES.ingest_jobs_enabled:
+    if is_stopping() or not settings.SWITCHES.ingest_jobs_enabled:
         _decline(group)
-        if _stopping() and STOP.first_time(group):
+        if is_stopping() and STOP.first_time(group):
             _request_successor(group)
         return
     try:
@@ -138,7 +139,7 @@ async def _follow(group: Group) -> bool:
     """
     job = FollowJob(group, runtime_ports(group))
     seconds = settings.SWITCHES.follow_task_max_s
-    return await job.run(stopping=_stopping, max_seconds=seconds) or _stopping()
+    return await job.run(stopping=is_stopping, max_seconds=seconds) or is_stopping()
 
 
 def _request_successor(group: Group) -> None:
@@ -166,22 +167,22 @@ def backfill(series_text: str, start: int, end: int, reason: str = coverage.GAP)
 @shared_task(name=dispatch.REPAIR_GAPS)
 def repair_gaps() -> None:
     """Retry the gaps of the ledger that are due."""
-    if settings.SWITCHES.ingest_jobs_enabled and not _stopping():
-        asyncio.run(_until_stopped(coverage.repair_due(stopping=_stopping)))
+    if settings.SWITCHES.ingest_jobs_enabled and not is_stopping():
+        asyncio.run(_until_stopped(coverage.repair_due(stopping=is_stopping)))
 
 
 @shared_task(name=dispatch.DERIVE)
 def derive() -> None:
     """Make what derived series lack; a second call at the same time finds nothing to do."""
-    if settings.SWITCHES.ingest_jobs_enabled and not _stopping():
-        asyncio.run(_until_stopped(catch_up_all(stopping=_stopping)))
+    if settings.SWITCHES.ingest_jobs_enabled and not is_stopping():
+        asyncio.run(_until_stopped(catch_up_all(stopping=is_stopping)))
 
 
 async def _until_stopped(work: Coroutine[Any, Any, object]) -> None:
     """Run `work`, and cancel it when the worker ends; what it stored until then stays."""
     task = asyncio.create_task(work)
     while not task.done():
-        if _stopping():
+        if is_stopping():
             task.cancel()
         await asyncio.wait([task], timeout=POLL_S)
     if not task.cancelled():

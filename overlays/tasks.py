@@ -20,7 +20,7 @@ from market.domain.store import StoreUnavailable
 from market.ingest import dispatch
 from market.ingest.runtime import lease_store
 from market.ingest.supervisor import RETENTION_INTERVAL_S
-from market.tasks import STOP
+from market.tasks import is_stopping
 from overlays import bring_up as ledgers
 from overlays import runtime
 from overlays.replay import jobs
@@ -50,7 +50,7 @@ def request_build(key: str) -> bool:
 def build_replay(key: str) -> None:
     """Build a package; ends between two parts when the worker does."""
     parts = jobs.parts(key)
-    while not STOP.is_set and blocking.call(next, parts, None) is not None:
+    while not is_stopping() and blocking.call(next, parts, None) is not None:
         pass
 
 
@@ -67,21 +67,17 @@ def bring_up(series_text: str = "") -> None:
 
     One turn's work; a second call for a series that is being worked on does nothing.
     """
-    if not settings.SWITCHES.ingest_jobs_enabled or _stopping():
+    if not settings.SWITCHES.ingest_jobs_enabled or is_stopping():
         return
     work = (
-        ledgers.bring_up(SeriesId.parse(series_text), stopping=_stopping)
+        ledgers.bring_up(SeriesId.parse(series_text), stopping=is_stopping)
         if series_text
-        else ledgers.bring_up_all(stopping=_stopping)
+        else ledgers.bring_up_all(stopping=is_stopping)
     )
     try:
         asyncio.run(work)
     except (LeaseStoreUnavailable, DatabaseError, TimeoutError) as error:
         log.warning("ledgers that are behind are left to the next round: %s", error)
-
-
-def _stopping() -> bool:
-    return STOP.is_set
 
 
 @shared_task(name=dispatch.RETENTION)
@@ -109,7 +105,7 @@ def remove_some(work: Retention, most: int = REMOVED_AT_ONCE) -> int:
         try:
             for done in work.remove(series):
                 removed += sum(done.values())
-                if STOP.is_set or removed >= most:
+                if is_stopping() or removed >= most:
                     return removed
         except NotNow as reason:
             log.debug("%s: nothing is removed: %s", series, reason)

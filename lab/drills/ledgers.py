@@ -17,7 +17,7 @@ from lab.waiting import WaitTimeout, wait_until
 from overlays.stores.dense_rows import OVERLAY_TABLES
 from trade_canvas.switches import PREFIX
 
-HISTORY_S = {"retention": 24_000, "dense": 24_000}
+HISTORY_S = 24_000
 BACKFILL_S = 120.0
 # A worker brings them up behind the backfill: at once, or if it was restarted, after a while.
 LEDGERS_S = 240.0
@@ -83,7 +83,7 @@ def retention(installation: Installation, watch: Watch) -> None:
     settings = {f"{PREFIX}RETENTION": KEPT, **SHORT_LEVELS}
     with watch.fault():
         installation.run_as(SHORT_LEVELS)
-        _backfill(installation, series, HISTORY_S["retention"], SHORT_LEVELS)
+        _backfill(installation, series, SHORT_LEVELS)
         installation.run_as(settings)
         cut = _reported(installation, watch, series, settings)
         urls = [web.url for web in installation.webs]
@@ -173,10 +173,10 @@ def dense_ledger(installation: Installation, watch: Watch) -> None:
     series = installation.series[1]
     watch.revisions_expected = True
     with watch.fault():
-        _backfill(installation, series, HISTORY_S["dense"], {})
+        _backfill(installation, series, {})
         head = installation.heads()[series]
         urls = [web.url for web in installation.webs]
-        answers = Answers(urls, series, _times(installation, series, head - HISTORY_S["dense"]))
+        answers = Answers(urls, series, _times(installation, series, head - HISTORY_S))
         with Comparing(answers) as comparing:
             for form, options in (("dense", ()), ("plain", ("--undo",))):
                 settings = {f"{PREFIX}ENABLE_DENSE_LEDGER": str(int(form == "dense"))}
@@ -228,11 +228,9 @@ def _count(installation: Installation, form: str) -> int:
 # Both
 
 
-def _backfill(
-    installation: Installation, series: str, seconds: int, settings: Mapping[str, str]
-) -> None:
-    """Have so much of a series' history stored, with its facts and drawings. Raises LabFailed."""
-    start = installation.heads()[series] - seconds
+def _backfill(installation: Installation, series: str, settings: Mapping[str, str]) -> None:
+    """Have HISTORY_S of a series stored, with its facts and drawings. Raises LabFailed."""
+    start = installation.heads()[series] - HISTORY_S
     command = manage("backfill", series, "--from", str(start))
     reading = installation.start("backfill", command, settings)
     if status := reading.wait(BACKFILL_S):

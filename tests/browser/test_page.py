@@ -224,13 +224,21 @@ def test_intraday_times_are_shown_in_the_chosen_zone_and_days_are_never_shifted(
     wait_until(lambda: sign.inner_text() == "UTC", 5, "the exchange's days")
 
 
-UPPER_CANVASES = """() => [...document.querySelectorAll(".chart canvas + canvas")].map((canvas) => {
-    const { width, height } = canvas;
-    const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-    copy.drawImage(canvas, 0, 0);
-    const { data } = copy.getImageData(0, 0, width, height);
-    return [getComputedStyle(canvas).opacity === "1", data.some((value) => value > 0)];
-})"""
+# The pixels that are painted in an area of some size, a number each; 0 is transparent.
+PIXELS = """
+const pixelsOf = (width, height, paint) => {
+    const context = new OffscreenCanvas(width, height).getContext("2d");
+    paint(context);
+    return new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
+};
+const pixelsOn = (canvas) =>
+    pixelsOf(canvas.width, canvas.height, (context) => context.drawImage(canvas, 0, 0));
+"""
+UPPER_CANVASES = f"""() => {{
+    {PIXELS}
+    return [...document.querySelectorAll(".chart canvas + canvas")].map((canvas) =>
+        [getComputedStyle(canvas).opacity === "1", pixelsOn(canvas).some((pixel) => pixel > 0)]);
+}}"""
 
 
 def test_canvases_of_the_crosshair_are_shown_with_it_and_hold_nothing_else(open_chart):
@@ -258,26 +266,21 @@ def test_canvases_of_the_crosshair_are_shown_with_it_and_hold_nothing_else(open_
     wait_for(crosshair=False)
 
 
-CANDLE_COLORS = """() => {
+CANDLE_COLORS = f"""() => {{
+    {PIXELS}
     const root = document.querySelector(".chart");
-    const pixelsOf = (width, height, paint) => {
-        const context = new OffscreenCanvas(width, height).getContext("2d");
-        paint(context);
-        return new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
-    };
     const canvas = root.querySelector("canvas");
-    const { width, height } = canvas;
-    const pixels = pixelsOf(width, height, (context) => context.drawImage(canvas, 0, 0));
-    return ["--chart-up", "--chart-down"].map((name) => {
-        const [color] = pixelsOf(1, 1, (context) => {
+    const pixels = pixelsOn(canvas);
+    return ["--chart-up", "--chart-down"].map((name) => {{
+        const [color] = pixelsOf(1, 1, (context) => {{
             context.fillStyle = getComputedStyle(root).getPropertyValue(name);
             context.fillRect(0, 0, 1, 1);
-        });
+        }});
         const columns = new Set();
-        pixels.forEach((pixel, at) => pixel === color && columns.add(at % width));
-        return columns.size / width;
-    });
-}"""
+        pixels.forEach((pixel, at) => pixel === color && columns.add(at % canvas.width));
+        return columns.size / canvas.width;
+    }});
+}}"""
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -298,16 +301,13 @@ def test_candles_are_painted_in_the_colours_of_the_theme_wherever_the_view_is(op
     wait_for_candles()
 
 
-CROSSHAIR_COLUMN = """() => {
+CROSSHAIR_COLUMN = f"""() => {{
+    {PIXELS}
     const canvas = document.querySelector(".chart canvas + canvas");
-    const { width, height } = canvas;
-    const copy = new OffscreenCanvas(width, height).getContext("2d");
-    copy.drawImage(canvas, 0, 0);
-    const { data } = copy.getImageData(0, 0, width, height);
-    const painted = new Array(width).fill(0);
-    for (let at = 0; at < width * height; at += 1) painted[at % width] += data[4 * at + 3] > 0;
+    const painted = new Array(canvas.width).fill(0);
+    pixelsOn(canvas).forEach((pixel, at) => painted[at % canvas.width] += pixel > 0);
     return painted.indexOf(Math.max(...painted));
-}"""
+}}"""
 
 
 def test_keys_keep_the_crosshair_and_the_legend_on_a_candle_while_others_come(open_chart):
